@@ -1,0 +1,85 @@
+# Needs: make, and a Python 3.11, 3.12 or 3.13 with venv and pip. Everything else goes into .venv.
+# Another Python:  make demo PYTHON=python3.12
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SOURCES := src tests
+
+# Stamps: each names the Python that made it, so another PYTHON makes a new environment.
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
+CREATED := $(VENV)/.created-$(PYTHON_VERSION)
+DEMO_INSTALLED := $(VENV)/.demo-installed
+DEV_INSTALLED := $(VENV)/.dev-installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-long check format lock build clean check-python
+
+help:  ## print the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(DEMO_INSTALLED)  ## install, then train, save, reload and plot a network in demo-output/
+	$(BIN)/python -m deltarule.demo
+
+test: $(DEV_INSTALLED)  ## run the tests in their short forms
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not long"
+
+test-long: $(DEV_INSTALLED)  ## run all tests with their full counts
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+check: $(DEV_INSTALLED)  ## format, lint, types and import layers: what CI runs before the tests
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_import_layers.py
+
+format: $(DEV_INSTALLED)  ## rewrite the code in the house format and fix what ruff can fix
+	$(BIN)/ruff check --fix-only $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+build: $(DEV_INSTALLED)  ## build the wheel and the source archive in dist/
+	$(BIN)/python -m build --no-isolation
+
+clean:  ## remove the environment and everything the commands wrote
+	rm -rf $(VENV) .venv-lock build dist demo-output htmlcov .coverage
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment -----------------------------------------------------------------------------
+
+check-python:
+	@case "$(PYTHON_VERSION)" in \
+	  3.11.*|3.12.*|3.13.*) ;; \
+	  *) echo "deltarule needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $(or $(PYTHON_VERSION),not found)." \
+	          "Name another one: make $(or $(MAKECMDGOALS),demo) PYTHON=python3.12" >&2; exit 2 ;; \
+	esac
+
+$(CREATED): | check-python
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# The package itself is installed in place, so a change in src/ needs no new install.
+$(DEMO_INSTALLED): requirements/demo.txt pyproject.toml $(CREATED)
+	$(PIP) install --quiet --require-hashes -r requirements/demo.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_INSTALLED): requirements/dev.txt $(DEMO_INSTALLED)
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# --- the locked set ------------------------------------------------------------------------------
+
+LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/uv pip compile --quiet --universal \
+	--python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate --group build
+
+# `make lock` keeps the versions it can; `make lock UPGRADE=--upgrade` takes the newest ones.
+lock: check-python  ## resolve pyproject.toml into requirements/ (UPGRADE=--upgrade: newest versions)
+	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && \
+	  .venv-lock/bin/python -m pip --disable-pip-version-check install --quiet "uv>=0.9"; }
+	$(LOCK) $(UPGRADE) --all-extras pyproject.toml -o requirements/dev.txt
+	$(LOCK) --extra plots -c requirements/dev.txt pyproject.toml -o requirements/demo.txt

@@ -1,0 +1,73 @@
+"""Every error that deltarule raises on purpose, in one tree.
+
+::
+
+    DeltaruleError
+    ├── SpecError (ValueError)            a network that cannot be built
+    ├── ShapeError (ValueError)           an array of the wrong shape
+    ├── TapeError (ValueError)            a tape that does not pass verification
+    ├── DataError (ValueError)            values that a network cannot learn from
+    ├── DivergenceError (ValueError)      training met a non-finite loss
+    ├── TableError (ValueError)           a table that cannot be read as it stands
+    ├── ModelFileError (ValueError)       a model file that is damaged or foreign
+    ├── OutputError (OSError)             a file that cannot or must not be written
+    └── MissingDependencyError (ImportError)   an optional package is not installed
+
+Each message says the name of the argument, what came, what was expected and what to do.
+The built-in bases keep ``except ValueError`` working in code written for scikit-learn.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DataError",
+    "DeltaruleError",
+    "DivergenceError",
+    "MissingDependencyError",
+    "ModelFileError",
+    "OutputError",
+    "ShapeError",
+    "SpecError",
+    "TableError",
+    "TapeError",
+]
+
+
+class DeltaruleError(Exception):
+    """Base of every error that deltarule raises on purpose."""
+
+
+class SpecError(DeltaruleError, ValueError):
+    """A network, layer, loss, penalty or optimiser that cannot be built."""
+
+
+class ShapeError(DeltaruleError, ValueError):
+    """An array whose shape does not fit."""
+
+
+class TapeError(DeltaruleError, ValueError):
+    """A tape that does not pass verification."""
+
+
+class DataError(DeltaruleError, ValueError):
+    """Inputs, targets or weights whose values a network cannot learn from."""
+
+
+class DivergenceError(DeltaruleError, ValueError):
+    """Training met a non-finite loss; the best finite state was restored."""
+
+
+class TableError(DeltaruleError, ValueError):
+    """A table on disk that cannot be read, or does not fit the model."""
+
+
+class ModelFileError(DeltaruleError, ValueError):
+    """A model file that is damaged, truncated or was not written by deltarule."""
+
+
+class OutputError(DeltaruleError, OSError):
+    """An output that cannot be written, or would overwrite a file unasked."""
+
+
+class MissingDependencyError(DeltaruleError, ImportError):
+    """An optional package is needed and not installed."""
