@@ -1,0 +1,38 @@
+"""What an array is here: anything that follows the Python array API standard.
+
+The reference mathematics is written once against the standard; NumPy is what users pass.
+SciPy's CSR matrices are allowed in one place, as the inputs of a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import array_api_compat
+from scipy.sparse import issparse
+
+__all__ = ["Array", "Pullback", "array_namespace", "is_sparse", "to_numpy"]
+
+Array: TypeAlias = Any
+"""An array of any library that follows the array API standard."""
+
+Pullback: TypeAlias = Callable[..., Any]
+"""A reverse derivative: takes ∂C/∂output, returns ∂C/∂input for every input."""
+
+
+def array_namespace(*arrays: Array) -> Any:
+    """Return the array API namespace (``numpy``, …) that the arrays belong to."""
+    return array_api_compat.array_namespace(*arrays)
+
+
+def is_sparse(array: Array) -> bool:
+    """Whether the array is a SciPy sparse matrix or array."""
+    return bool(issparse(array))
+
+
+def to_numpy(array: Array) -> Any:
+    """Return the array as a NumPy array, on the host."""
+    import numpy as np
+
+    return array if isinstance(array, np.ndarray) else np.from_dlpack(array)

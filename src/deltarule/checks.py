@@ -1,0 +1,62 @@
+"""Small checks that say the name, what came, what was expected and the remedy."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+from deltarule.errors import ShapeError, SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from deltarule.arrays import Array
+
+__all__ = ["check_between", "check_name", "check_positive_integer", "check_shape"]
+
+
+def check_shape(name: str, array: Array, shape: tuple[int, ...], remedy: str = "") -> None:
+    """Raise ``ShapeError`` unless ``array.shape == shape``."""
+    if tuple(array.shape) != tuple(shape):
+        hint = f" {remedy}" if remedy else ""
+        raise ShapeError(f"{name} must have shape {shape}; got {tuple(array.shape)}.{hint}")
+
+
+def check_positive_integer(name: str, value: Any) -> int:
+    """Return ``value`` as an int, or raise ``SpecError`` unless it is an integer ≥ 1."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise SpecError(f"{name} must be an integer of at least 1; got {value!r}.")
+    return int(value)
+
+
+def check_between(
+    name: str,
+    value: Any,
+    low: float = float("-inf"),
+    high: float = float("inf"),
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> float:
+    """Return ``value`` as a float, or raise ``SpecError`` unless it lies in the interval."""
+    interval = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise SpecError(f"{name} must be a number in {interval}; got {value!r}.")
+    number = float(value)
+    inside = (number > low if open_low else number >= low) and (
+        number < high if open_high else number <= high
+    )
+    if not inside:
+        raise SpecError(f"{name} must be in {interval}; got {value!r}.")
+    return number
+
+
+def check_name(name: str, value: Any, choices: Iterable[str]) -> str:
+    """Return ``value``, or raise ``SpecError`` with the nearest of the names that exist."""
+    known = sorted(choices)
+    if isinstance(value, str) and value in known:
+        return value
+    near = get_close_matches(str(value).lower(), known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise SpecError(f"{name} must be one of {', '.join(known)}; got {value!r}.{hint}")

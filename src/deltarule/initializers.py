@@ -1,0 +1,88 @@
+"""How θ begins: weights drawn so that signals keep their size, biases at zero (items I1-I5).
+
+The second argument of N is the **variance**; U(±a) has the variance a²/3. fan_in and fan_out are
+the widths before and behind the layer (Ayrapetyan §6; Mebsout §3; Matt R §6; errata E-b to E-d).
+
+============== ============================== =======================================
+name           normal                         uniform
+============== ============================== =======================================
+LeCun (I3)     N(0, 1/fan_in)                 U(±√(3/fan_in))
+Glorot (I4)    N(0, 2/(fan_in + fan_out))     U(±√(6/(fan_in + fan_out)))
+He (I5)        N(0, 2/fan_in)                 U(±√(6/fan_in))
+============== ============================== =======================================
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.errors import SpecError
+from deltarule.spec import Dense, Initializer, NetworkSpec, Normal, Uniform
+
+__all__ = ["default_initializer", "draw_parameters", "draw_weights"]
+
+Matrix: TypeAlias = npt.NDArray[np.float64]
+
+_DEFAULTS = {
+    "relu": "he_uniform",
+    "leaky_relu": "he_uniform",
+    "sigmoid": "glorot_uniform",
+    "tanh": "glorot_uniform",
+    "softmax": "glorot_uniform",
+}
+
+
+def default_initializer(activation: str) -> str:
+    """Return what fits an activation: He for rectifiers, Glorot for squashers, else LeCun."""
+    return _DEFAULTS.get(activation, "lecun_uniform")
+
+
+def draw_weights(
+    initializer: Initializer, fan_in: int, fan_out: int, rng: np.random.Generator
+) -> Matrix:
+    """Return a weight matrix (fan_in, fan_out) drawn as the initialiser says."""
+    shape = (fan_in, fan_out)
+    if isinstance(initializer, Normal):
+        return rng.normal(0.0, initializer.scale, shape)
+    if isinstance(initializer, Uniform):
+        return rng.uniform(-initializer.scale, initializer.scale, shape)
+    if not isinstance(initializer, str):
+        drawn = np.asarray(initializer(rng, fan_in, fan_out), dtype=np.float64)
+        if drawn.shape != shape or not np.isfinite(drawn).all():
+            raise SpecError(
+                f"initializer must return finite numbers of shape {shape}; got {drawn.shape}."
+            )
+        return drawn
+    if initializer == "zeros":
+        return np.zeros(shape)
+    family, law = initializer.split("_")
+    variance = {
+        "lecun": 1.0 / fan_in,
+        "glorot": 2.0 / (fan_in + fan_out),
+        "he": 2.0 / fan_in,
+    }[family]
+    if law == "normal":
+        return rng.normal(0.0, np.sqrt(variance), shape)
+    bound = np.sqrt(3.0 * variance)
+    return rng.uniform(-bound, bound, shape)
+
+
+def draw_parameters(spec: NetworkSpec, seed: int) -> Matrix:
+    """Return θ (p,), layer by layer: W_l drawn, b_l zero."""
+    rng = np.random.default_rng(seed)
+    pieces: list[Matrix] = []
+    width = spec.n_inputs
+    for layer in spec.layers:
+        pieces.append(draw_weights(_initializer_of(layer), width, layer.units, rng).ravel())
+        pieces.append(np.zeros(layer.units))
+        width = layer.units
+    return np.concatenate(pieces).astype(spec.dtype)
+
+
+def _initializer_of(layer: Dense) -> Initializer:
+    if layer.initializer is not None:
+        return layer.initializer
+    return default_initializer(layer.activation_name)

@@ -1,0 +1,186 @@
+"""Pictures: learning curves, confusion matrices, predictions. Needs matplotlib (extra "plots")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from deltarule.errors import MissingDependencyError
+from deltarule.training import History
+
+__all__ = ["plot_confusion_matrix", "plot_learning_curve", "plot_predictions"]
+
+_LOSS, _SCORE, _QUIET = "#2b6cb0", "#c05621", "#718096"
+
+
+def plot_learning_curve(model: Any, ax: Any = None) -> Any:
+    """Plot training loss, and validation figures if there are any, over the epochs.
+
+    Parameters
+    ----------
+    model : fitted MLPClassifier or MLPRegressor, or History
+        What to show.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+        The axes of the loss; a score has its own scale on the right.
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from deltarule import History
+    >>> ax = plot_learning_curve(History(loss=[1.0, 0.5], penalty=[0.0, 0.0]))
+    >>> ax.get_xlabel()
+    'epoch'
+    """
+    curves = _curves(model)
+    ax = _axes(ax)
+    epochs = np.arange(1, len(curves["loss"]) + 1)
+    lines = ax.plot(epochs, curves["loss"], color=_LOSS, label="training loss")
+    if curves["validation_loss"]:
+        lines += ax.plot(
+            epochs[: len(curves["validation_loss"])],
+            curves["validation_loss"],
+            color=_LOSS,
+            linestyle="--",
+            label="validation loss",
+        )
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("loss", color=_LOSS)
+    if min(curves["loss"]) > 0:
+        ax.set_yscale("log")
+    _whole_epochs(ax)
+    if curves["validation_score"]:
+        lines += _draw_score(ax, curves["validation_score"])
+    ax.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, 1.13), ncols=3, frameon=False)
+    ax.grid(axis="x", alpha=0.25)
+    return ax
+
+
+def plot_confusion_matrix(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
+    """Plot how often each class was taken for each: true classes in rows, predicted in columns.
+
+    Parameters
+    ----------
+    y_true, y_pred : (n,) array-like
+        Class labels.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+        Counts are written into the cells; shades are shares of the row.
+    """
+    from sklearn.metrics import confusion_matrix
+    from sklearn.utils.multiclass import unique_labels
+
+    ax = _axes(ax)
+    labels = unique_labels(y_true, y_pred)
+    counts = confusion_matrix(y_true, y_pred, labels=labels)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    names = [str(label) for label in labels]
+    turned = max(len(name) for name in names) > 4 and len(names) > 4
+    ax.set_xticks(range(len(names)), names, rotation=45 if turned else 0)
+    ax.set_yticks(range(len(names)), names)
+    for (row, column), count in np.ndenumerate(counts):
+        ink = "white" if shares[row, column] > 0.5 else "black"
+        ax.text(column, row, str(count), ha="center", va="center", color=ink)
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("true")
+    ax.set_title(f"accuracy {np.trace(counts) / counts.sum():.3f}")
+    return ax
+
+
+def plot_predictions(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
+    """Plot predicted against true numbers, with the diagonal on which they agree.
+
+    Parameters
+    ----------
+    y_true, y_pred : (n,) array-like
+        Numbers.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+        A scatter plot with equal scales.
+    """
+    from sklearn.metrics import r2_score
+
+    ax = _axes(ax)
+    true, predicted = np.ravel(y_true), np.ravel(y_pred)
+    ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
+    ax.plot(ends, ends, color=_QUIET, linewidth=1)
+    ax.scatter(true, predicted, s=14, alpha=0.6, color=_LOSS, edgecolors="none")
+    ax.set_aspect("equal", adjustable="box")
+    ax.set_xlabel("true")
+    ax.set_ylabel("predicted")
+    ax.set_title(f"R² {r2_score(true, predicted):.3f}")
+    return ax
+
+
+def _curves(model: Any) -> dict[str, list[float]]:
+    if isinstance(model, History):
+        curves = {
+            "loss": model.cost,
+            "validation_loss": model.validation_loss,
+            "validation_score": model.validation_score,
+        }
+    elif hasattr(model, "loss_curve_"):
+        scores = getattr(model, "validation_scores_", None)
+        curves = {
+            "loss": list(model.loss_curve_),
+            "validation_loss": [],
+            "validation_score": [] if scores is None else list(scores),
+        }
+    else:
+        raise TypeError(
+            f"model must be a fitted deltarule estimator or a History; got {type(model).__name__}. "
+            "Call fit first, or pass what train() returned."
+        )
+    if not curves["loss"]:
+        raise ValueError("there is no epoch to plot: the model was not trained.")
+    return curves
+
+
+def _draw_score(ax: Any, scores: list[float]) -> list[Any]:
+    right = ax.twinx()
+    epochs = np.arange(1, len(scores) + 1)
+    lines: list[Any] = right.plot(epochs, scores, color=_SCORE, label="validation score")
+    right.set_ylabel("score", color=_SCORE)
+    if np.isfinite(scores).any():
+        best = int(np.nanargmax(scores))
+        right.axvline(best + 1, color=_QUIET, linestyle=":", linewidth=1)
+        lines += right.plot(
+            best + 1, scores[best], "o", color=_SCORE, label=f"best: {scores[best]:.3f}"
+        )
+    return lines
+
+
+def _whole_epochs(ax: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _axes(ax: Any) -> Any:
+    if ax is not None:
+        return ax
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise MissingDependencyError(
+            'pictures need matplotlib, which is not installed: pip install "deltarule[plots]".'
+        ) from error
+    return plt.subplots(figsize=(6.4, 4.4), layout="constrained")[1]

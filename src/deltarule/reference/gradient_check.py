@@ -1,0 +1,233 @@
+"""Gradients against central differences (item B4).
+
+error = ‖g_num − g‖₂ / (‖g_num‖₂ + ‖g‖₂), 0/0 = 0 (Mebsout §4; Matt R §6). A difference quotient
+is itself only right up to the rounding of the two values it subtracts; below that floor no
+verdict is possible, and none is given. Coordinates whose ±ε step crosses a kink, where the cost
+has no derivative, are left out and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.opcodes import Op
+from deltarule.program import Block, State
+from deltarule.reference.activations import ELEMENTWISE
+from deltarule.reference.interpret import Reference
+from deltarule.reference.penalties import penalty
+from deltarule.tape import Tape
+
+__all__ = ["GradientCheck", "check_function", "check_tape"]
+
+Vector: TypeAlias = npt.NDArray[np.float64]
+Probe: TypeAlias = Callable[[Vector], tuple[float, bytes]]
+"""θ -> (cost, which side of every kink): equal bytes mean that no kink was crossed."""
+
+_ROUNDING = 8.0  # roundings of a cost, in units of its last place
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """The outcome of a gradient check; ``str()`` says it in words.
+
+    Attributes
+    ----------
+    verdict : {"right", "wrong", "cannot tell"}
+        "cannot tell": the difference is above the tolerance, but not above the rounding floor
+        of the difference quotients, as happens where the gradient is all but zero.
+    error : float
+        ‖g_num − g‖ / (‖g_num‖ + ‖g‖) over the checked coordinates, 0/0 = 0.
+    tolerance : float
+        The error up to which the verdict is "right".
+    floor : float
+        What rounding alone can put into ‖g_num − g‖.
+    n_checked, n_kinks, n_parameters : int
+        Coordinates compared, left out at kinks, and in all of θ.
+    worst : str
+        The compared coordinate that differs most, such as "W2[3, 0]"; "" if there is none.
+    worst_numeric, worst_analytic : float
+        Its two derivatives.
+    """
+
+    verdict: Literal["right", "wrong", "cannot tell"]
+    error: float
+    tolerance: float
+    floor: float
+    n_checked: int
+    n_kinks: int
+    n_parameters: int
+    worst: str
+    worst_numeric: float
+    worst_analytic: float
+
+    def __str__(self) -> str:
+        """Return the verdict with its figures."""
+        sampled = "" if self.n_checked + self.n_kinks == self.n_parameters else " (a sample)"
+        lines = [
+            f"Gradients: {self.verdict} (error {self.error:.2g}, tolerance {self.tolerance:.0e}).",
+            f"Compared: {self.n_checked} of {self.n_parameters} parameters{sampled}.",
+            f"Left out at a kink: {self.n_kinks}.",
+        ]
+        if self.worst:
+            lines.append(
+                f"Largest difference at {self.worst}: backpropagation "
+                f"{self.worst_analytic:.10g}, difference quotient {self.worst_numeric:.10g}."
+            )
+        if self.verdict == "cannot tell":
+            lines.append(
+                f"The gradient is below what rounding leaves of the quotients ({self.floor:.1g}): "
+                "check at random parameters, or on other rows."
+            )
+        return "\n".join(lines)
+
+
+def check_function(
+    f: Callable[[Vector], float],
+    gradient: Callable[[Vector], Vector],
+    x: npt.ArrayLike,
+    *,
+    epsilon: float = 1e-6,
+    tolerance: float = 1e-7,
+) -> GradientCheck:
+    """Check the gradient of a plain function of a vector at x (Matt R §6).
+
+    Parameters
+    ----------
+    f : callable
+        x (p,) -> float.
+    gradient : callable
+        x (p,) -> (p,), the gradient to be checked.
+    x : (p,) array-like
+        Where to check.
+    epsilon : float, default=1e-6
+        Half the width of the difference quotients, times max(1, |x_i|).
+    tolerance : float, default=1e-7
+        The error up to which the verdict is "right".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> check_function(np.prod, lambda x: np.prod(x) / x, [2.0, 3.0, 4.0]).verdict
+    'right'
+    """
+    point = np.array(x, dtype=np.float64)
+    claimed = np.asarray(gradient(point.copy()), dtype=np.float64)
+    names = [f"x[{i}]" for i in range(point.size)]
+    return _compare(
+        lambda at: (float(f(at)), b""), point, claimed, np.arange(point.size), names,
+        epsilon, tolerance,
+    )  # fmt: skip
+
+
+def check_tape(
+    tape: Tape,
+    theta: Vector,
+    block: Block,
+    *,
+    epsilon: float = 1e-6,
+    tolerance: float = 1e-7,
+    max_parameters: int = 2000,
+    seed: int = 0,
+) -> GradientCheck:
+    """Check backpropagation over a tape at θ on a block, both in float64.
+
+    Above ``max_parameters`` a sample is compared, drawn with ``seed`` from every named array.
+    """
+    reference = Reference(tape)
+
+    def probe(at: Vector) -> tuple[float, bytes]:
+        return _cost(reference, at, block), _sides(reference, at, block)
+
+    state = State(theta)
+    analytic = reference.cost(state, reference.gradient(state, block))[2]
+    chosen = _sample(tape, max_parameters, np.random.default_rng(seed))
+    names = [_name(tape, int(i)) for i in chosen]
+    return _compare(probe, theta, analytic, chosen, names, epsilon, tolerance)
+
+
+def _cost(reference: Reference, theta: Vector, block: Block) -> float:
+    losses = np.asarray(reference.losses(State(theta), block))
+    weight = np.ones_like(losses) if block.weight is None else np.asarray(block.weight)
+    total = float(weight.sum())
+    return float(weight @ losses) / total + penalty(reference.tape, theta, total)[0]
+
+
+def _sides(reference: Reference, theta: Vector, block: Block) -> bytes:
+    """Return on which side of its kink every pre-activation lies."""
+    contents = reference.slots(theta, block.x)
+    return b"".join(
+        np.packbits(contents[line.source] > 0).tobytes()
+        for line in reference.tape.instructions
+        if line.op == Op.ACTIVATE and line.code in ELEMENTWISE and ELEMENTWISE[line.code].kinks
+    )
+
+
+def _sample(tape: Tape, most: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    if tape.n_parameters <= most:
+        return np.arange(tape.n_parameters)
+    share = most / tape.n_parameters
+    drawn = []
+    for p in tape.parameters:
+        size = p.stop - p.start
+        count = min(size, max(8, round(share * size)))
+        drawn.append(p.start + np.sort(rng.choice(size, size=count, replace=False)))
+    return np.concatenate(drawn)
+
+
+def _name(tape: Tape, index: int) -> str:
+    for p in tape.parameters:
+        if p.start <= index < p.stop:
+            at = np.unravel_index(index - p.start, p.shape)
+            return f"{p.name}[{', '.join(str(int(i)) for i in at)}]"
+    raise IndexError(index)
+
+
+def _compare(
+    probe: Probe,
+    theta: Vector,
+    analytic: Vector,
+    chosen: npt.NDArray[np.int64],
+    names: list[str],
+    epsilon: float,
+    tolerance: float,
+) -> GradientCheck:
+    _, home = probe(theta)
+    widths = epsilon * np.maximum(1.0, np.abs(theta[chosen]))
+    numeric, smooth = np.zeros(len(chosen)), np.ones(len(chosen), dtype=bool)
+    largest = 0.0
+    for j, i in enumerate(chosen):
+        ahead, behind = theta.copy(), theta.copy()
+        ahead[i] += widths[j]
+        behind[i] -= widths[j]
+        (up, up_side), (down, down_side) = probe(ahead), probe(behind)
+        smooth[j] = up_side == home == down_side
+        numeric[j] = (up - down) / (ahead[i] - behind[i])
+        largest = max(largest, abs(up), abs(down))
+    numeric, claimed, widths = numeric[smooth], analytic[chosen][smooth], widths[smooth]
+    difference = float(np.linalg.norm(numeric - claimed))
+    scale = float(np.linalg.norm(numeric) + np.linalg.norm(claimed))
+    unit = _ROUNDING * np.finfo(np.float64).eps * largest
+    floor = float(unit * np.linalg.norm(1.0 / widths)) if len(widths) else 0.0
+    verdict: Literal["right", "wrong", "cannot tell"] = "wrong"
+    if difference <= tolerance * scale:
+        verdict = "right"
+    elif difference <= tolerance * scale + floor:
+        verdict = "cannot tell"
+    at = int(np.argmax(np.abs(numeric - claimed))) if len(numeric) else -1
+    return GradientCheck(
+        verdict=verdict if len(numeric) else "cannot tell",
+        error=difference / scale if scale > 0 else 0.0,
+        tolerance=tolerance,
+        floor=floor,
+        n_checked=int(smooth.sum()),
+        n_kinks=int((~smooth).sum()),
+        n_parameters=len(theta),
+        worst=[n for n, keep in zip(names, smooth, strict=True) if keep][at] if at >= 0 else "",
+        worst_numeric=float(numeric[at]) if at >= 0 else 0.0,
+        worst_analytic=float(claimed[at]) if at >= 0 else 0.0,
+    )

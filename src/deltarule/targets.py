@@ -1,0 +1,95 @@
+"""Targets as a loss wants them: a floating array (n, k), checked against the loss's domain."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from deltarule.arrays import Array
+from deltarule.errors import DataError, ShapeError
+from deltarule.spec import NetworkSpec
+
+__all__ = ["Targets", "encode_targets"]
+
+
+class Targets(NamedTuple):
+    """Encoded targets, and what they mean."""
+
+    values: Array  # (n, k)
+    kind: Literal["classes", "labels", "numbers"]  # one of k, several of k, real
+
+
+def encode_targets(spec: NetworkSpec, y: Any, n_rows: int) -> Targets:
+    """Return y as the (n, k) array that the network's loss compares its outputs with.
+
+    Integer class numbers 0 … k−1 in one dimension are one-hot encoded where the network has
+    several outputs; otherwise one dimension means one output. Soft targets are allowed.
+
+    Raises
+    ------
+    ShapeError, DataError
+        For a wrong shape, non-finite values, or values outside the loss's domain.
+    """
+    given = np.asarray(y)
+    if given.dtype.kind not in "biuf":
+        raise DataError(
+            f"y must hold numbers; got dtype {given.dtype}. Encode class names as 0 … k-1, or use "
+            "deltarule.MLPClassifier, which takes any labels."
+        )
+    k, classes = spec.n_outputs, False
+    if given.ndim == 1 and k > 1:
+        values, classes = _one_hot(given, k), True
+    elif given.ndim == 1:
+        values = given[:, None]
+    else:
+        values = given
+    if values.shape != (n_rows, k):
+        raise ShapeError(
+            f"y must have shape {(n_rows, k)}{f' or {(n_rows,)}' if k == 1 else ''}, a row for "
+            f"each row of X and a column for each output; got {given.shape}."
+        )
+    values = values.astype(spec.dtype)
+    if not np.isfinite(values).all():
+        raise DataError("y contains NaN or infinity. Drop those rows, or impute them.")
+    _check_domain(spec.loss, values)
+    if classes or spec.loss == "categorical_cross_entropy":
+        return Targets(values, "classes")
+    return Targets(values, "labels" if spec.loss == "binary_cross_entropy" else "numbers")
+
+
+def _one_hot(labels: Any, k: int) -> Any:
+    integers = labels.astype(np.int64) if np.isfinite(labels).all() else np.zeros(0)
+    if integers.shape != labels.shape or (integers != labels).any():
+        raise ShapeError(
+            f"y in one dimension must hold class numbers 0 … {k - 1} for a network with {k} "
+            f"outputs; got values such as {labels[:3]}. Give y as (n, {k}) otherwise."
+        )
+    if len(integers) and (integers.min() < 0 or integers.max() >= k):
+        raise DataError(
+            f"y must hold class numbers 0 … {k - 1}; got {integers.min()} … {integers.max()}. "
+            "Number the classes from 0, or widen the output layer."
+        )
+    return np.eye(k)[integers]
+
+
+def _check_domain(loss: str, values: Any) -> None:
+    low, high = (values.min(), values.max()) if values.size else (0.0, 0.0)
+    if loss in ("binary_cross_entropy", "categorical_cross_entropy") and (low < 0 or high > 1):
+        raise DataError(
+            f"y must lie in [0, 1] for loss={loss!r}; got {low:g} … {high:g}. Encode classes as "
+            "0/1, or choose loss='squared_error'."
+        )
+    if loss == "categorical_cross_entropy":
+        sums = values.sum(axis=1)
+        worst = int(np.argmax(np.abs(sums - 1))) if len(sums) else 0
+        if len(sums) and abs(sums[worst] - 1) > 1e-5:
+            raise DataError(
+                f"every row of y must sum to 1 for loss={loss!r}; row {worst} sums to "
+                f"{sums[worst]:g}. Divide each row by its sum."
+            )
+    if loss == "poisson" and low < 0:
+        raise DataError(
+            f"y must not be negative for loss='poisson'; got {low:g}. Use loss='squared_error' "
+            "for targets below zero."
+        )
