@@ -1,0 +1,202 @@
+"""A fitted estimator as a plain record and its tensors, and back: what files are made of.
+
+The record holds nothing but JSON values, the tensors nothing but numbers: rebuilding an estimator
+from them runs no code of the file's choosing.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+from sklearn.preprocessing import LabelBinarizer
+
+from deltarule.errors import DeltaruleError, ModelFileError
+from deltarule.estimators._base import BaseMLP
+from deltarule.estimators.classifier import MLPClassifier
+from deltarule.estimators.regressor import MLPRegressor
+from deltarule.program import State
+
+__all__ = ["from_record", "to_record"]
+
+_KINDS: dict[str, type[BaseMLP]] = {"classifier": MLPClassifier, "regressor": MLPRegressor}
+_FITTED = ("n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_")
+_CURVES = ("loss_curve_", "validation_scores_")
+_FIELDS = {"kind", "parameters", "widths", "dtype", "target", "classes", "features", *_FITTED}
+_TARGETS = ("binary", "multiclass", "multilabel-indicator", "multilabel-indicator-sparse")
+_MALFORMED = (DeltaruleError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+"""What reading a record of the wrong types can end in."""
+_INFINITIES = ("=inf", "=-inf", "=nan")
+_NUMBER_KINDS = {"i": int, "u": int, "f": float, "b": bool}
+
+
+def to_record(estimator: BaseMLP) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (record, tensors) of a fitted estimator; the record is strict JSON.
+
+    The optimiser's running averages are not part of it: a later ``partial_fit`` begins anew.
+    """
+    if not isinstance(estimator, MLPClassifier | MLPRegressor):
+        raise ModelFileError(f"only deltarule's estimators can be recorded; got {estimator!r}.")
+    if not estimator.__sklearn_is_fitted__():
+        raise ModelFileError(f"this {type(estimator).__name__} is not fitted yet: call fit first.")
+    network = estimator._network
+    names = getattr(estimator, "feature_names_in_", None)
+    record: dict[str, Any] = {
+        "kind": "classifier" if isinstance(estimator, MLPClassifier) else "regressor",
+        "parameters": {k: _plain(v) for k, v in estimator.get_params(deep=False).items()},
+        "widths": [network.n_inputs, *(layer.units for layer in network.layers)],
+        "dtype": network.dtype,
+        "target": "numbers",
+        "classes": None,
+        "features": None if names is None else [str(name) for name in names],
+        **{name: _plain(getattr(estimator, name, None)) for name in _FITTED},
+    }
+    tensors = {
+        p.name: np.ascontiguousarray(v) for p, v in network.tape.views(estimator._state.theta)
+    }
+    if isinstance(estimator, MLPClassifier):
+        binarizer = estimator._label_binarizer
+        record["target"] = binarizer.y_type_ + ("-sparse" if binarizer.sparse_input_ else "")
+        record["classes"] = [_label(value) for value in estimator.classes_]
+    for name in _CURVES:
+        curve = getattr(estimator, name, None)
+        if curve is not None:
+            tensors[name] = np.asarray(curve, dtype=np.float64)
+    return record, tensors
+
+
+def from_record(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
+    """Return the estimator that :func:`to_record` recorded.
+
+    Raises
+    ------
+    ModelFileError
+        If the record does not fit the tensors, or is not one of ours.
+    """
+    try:
+        return _rebuild(record, tensors)
+    except ModelFileError:
+        raise
+    except _MALFORMED as error:
+        raise ModelFileError(f"the model's record is not valid: {error}") from error
+
+
+def _rebuild(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
+    if set(record) != _FIELDS:
+        odd = sorted(set(record) ^ _FIELDS)
+        raise ModelFileError(f"the model's record has missing or unknown entries: {odd}.")
+    if record["kind"] not in _KINDS:
+        raise ModelFileError(f"the model's record names no known kind: {record['kind']!r}.")
+    widths = _check_tensors(record, tensors)
+    estimator = _KINDS[record["kind"]]()
+    given = record["parameters"]
+    if set(given) != set(estimator.get_params(deep=False)):
+        raise ModelFileError("the model's record does not hold the estimator's parameters.")
+    estimator.set_params(
+        **{k: float("inf") if v == "=inf" else v for k, v in given.items()},
+    )
+    estimator._validate_params()
+    if isinstance(estimator, MLPClassifier):
+        _restore_classes(estimator, record)
+    estimator.n_outputs_, estimator.n_layers_ = widths[-1], len(widths)
+    estimator.n_features_in_ = widths[0]
+    if record["features"] is not None:
+        estimator.feature_names_in_ = np.array(record["features"], dtype=object)
+        if len(record["features"]) != widths[0]:
+            raise ModelFileError("the model's record does not name every feature.")
+    estimator._network = estimator._build(widths[1:-1], widths[0], record["dtype"])
+    theta = [np.ravel(tensors[p.name]) for p in estimator._network.tape.parameters]
+    estimator._state = State(np.concatenate(theta))
+    estimator._rate = estimator._watch = None
+    for name in _FITTED:
+        value = _figure(name, record[name])
+        if value is not None or name != "loss_":
+            setattr(estimator, name, value)
+    for name in _CURVES:
+        curve = tensors.get(name)
+        setattr(estimator, name, None if curve is None else [float(v) for v in curve])
+    return estimator
+
+
+def _figure(name: str, value: Any) -> Any:
+    """Return a fitted number: a count, or a float or None that :func:`_plain` wrote."""
+    if name in ("n_iter_", "t_"):
+        if type(value) is not int or value < 0:
+            raise ModelFileError(f"the model's record holds no valid {name}.")
+        return value
+    if value in _INFINITIES:
+        return float(value[1:])
+    if value is not None and type(value) not in (int, float):
+        raise ModelFileError(f"the model's record holds no valid {name}.")
+    return value
+
+
+def _check_tensors(record: dict[str, Any], tensors: dict[str, Any]) -> list[int]:
+    """Return the widths, once every tensor has the shape and type they ask for."""
+    widths = record["widths"]
+    if (
+        not isinstance(widths, list)
+        or len(widths) < 2
+        or not all(type(width) is int and width > 0 for width in widths)
+        or len(widths) > 2 + len(tensors)
+    ):
+        raise ModelFileError("the model's record holds no valid layer widths.")
+    expected: dict[str, tuple[int, ...]] = {}
+    for number, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
+        expected[f"W{number}"] = (fan_in, fan_out)
+        expected[f"b{number}"] = (fan_out,)
+    if set(tensors) - set(_CURVES) != set(expected):
+        raise ModelFileError("the model's tensors are not those of its layers.")
+    for name, shape in expected.items():
+        array = tensors[name]
+        if array.shape != shape or str(array.dtype) != record["dtype"]:
+            raise ModelFileError(
+                f"tensor {name} must be {record['dtype']} of shape {shape}; it is {array.dtype} of "
+                f"shape {array.shape}."
+            )
+        if not np.isfinite(array).all():
+            raise ModelFileError(f"tensor {name} holds NaN or infinity.")
+    return widths
+
+
+def _restore_classes(estimator: MLPClassifier, record: dict[str, Any]) -> None:
+    labels, target = record["classes"], record["target"]
+    if not isinstance(labels, list) or target not in _TARGETS:
+        raise ModelFileError("the model's record holds no valid classes.")
+    classes = np.array(labels)
+    outputs = 1 if target == "binary" else len(labels)
+    if outputs != record["widths"][-1] or (target == "binary" and len(labels) != 2):
+        raise ModelFileError("the model's record has another number of classes than outputs.")
+    binarizer = LabelBinarizer()
+    kind = target.removesuffix("-sparse")
+    if kind == "multilabel-indicator":
+        indicator = np.eye(len(labels), dtype=int)
+        binarizer.fit(indicator if kind == target else csr_array(indicator))
+    else:
+        binarizer.fit(classes)
+    if binarizer.y_type_ != kind or not np.array_equal(binarizer.classes_, classes):
+        raise ModelFileError("the model's classes are not in order, or not distinct.")
+    estimator._label_binarizer, estimator.classes_ = binarizer, binarizer.classes_
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter as a strict JSON value; infinities become "=inf", "=-inf"."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"={value}"
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return None  # a RandomState: its stream cannot be continued from a file
+
+
+def _label(value: Any) -> Any:
+    kind = np.asarray(value).dtype.kind
+    return _NUMBER_KINDS[kind](value) if kind in _NUMBER_KINDS else str(value)

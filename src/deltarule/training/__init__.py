@@ -1,0 +1,18 @@
+"""Epochs, batches, learning rates, stopping and history; knows no interpreter."""
+
+from deltarule.training.batches import epoch_orders
+from deltarule.training.history import History
+from deltarule.training.lbfgs import minimize_cost
+from deltarule.training.loop import Run, run_epochs
+from deltarule.training.splits import split_rows
+from deltarule.training.stopping import Stopping
+
+__all__ = [
+    "History",
+    "Run",
+    "Stopping",
+    "epoch_orders",
+    "minimize_cost",
+    "run_epochs",
+    "split_rows",
+]

@@ -1,0 +1,102 @@
+"""L-BFGS over the whole training set: SciPy's minimiser over the seam's sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.program import Block, Interpreter, State
+from deltarule.training.history import History
+
+__all__ = ["Minimum", "minimize_cost"]
+
+
+class Minimum(NamedTuple):
+    """Where the minimiser ended."""
+
+    history: History
+    n_iterations: int
+    converged: bool
+    message: str  # the minimiser's own words
+
+
+def minimize_cost(
+    interpreter: Interpreter,
+    state: State,
+    block: Block,
+    *,
+    max_iterations: int = 200,
+    max_evaluations: int = 15_000,
+    tol: float = 1e-4,
+    on_iteration: Callable[[History], bool] | None = None,
+) -> Minimum:
+    """Minimise the cost over the block by L-BFGS (Liu & Nocedal 1989; SciPy's L-BFGS-B).
+
+    θ is moved in place. It ends at the best finite point, however the minimiser fared.
+
+    Parameters
+    ----------
+    max_iterations, max_evaluations : int
+        Limits on iterations, and on evaluations of the cost.
+    tol : float, default=1e-4
+        The largest entry of the gradient at which the cost counts as minimal.
+    on_iteration : callable, optional
+        Called with the history after every iteration; returning True stops.
+    """
+    from scipy.optimize import OptimizeResult, minimize
+
+    history = History()
+    best = (np.inf, np.array(state.theta, copy=True))
+    penalties: dict[float, float] = {}
+    told_to_stop = False
+
+    def cost(theta: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        nonlocal best
+        state.theta[...] = theta
+        loss, penalty, gradient = interpreter.cost(state, interpreter.gradient(state, block))
+        value = loss + penalty
+        penalties[value] = penalty
+        if np.isfinite(value) and np.isfinite(gradient).all() and value < best[0]:
+            best = (value, np.array(state.theta, copy=True))
+        return value, np.asarray(gradient, dtype=np.float64)
+
+    def record(intermediate_result: OptimizeResult) -> None:
+        nonlocal told_to_stop
+        value = float(intermediate_result.fun)
+        penalty = penalties.get(value, 0.0)
+        penalties.clear()
+        history.loss.append(value - penalty)
+        history.penalty.append(penalty)
+        if on_iteration is not None and on_iteration(history):
+            told_to_stop = True
+            raise StopIteration
+
+    begin = np.asarray(state.theta, dtype=np.float64).copy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            result = minimize(
+                cost,
+                begin,
+                method="L-BFGS-B",
+                jac=True,
+                callback=record,
+                options={"maxiter": max_iterations, "maxfun": max_evaluations, "gtol": tol},
+            )
+        except KeyboardInterrupt:
+            result = None
+    state.theta[...] = best[1]
+    iterations = history.n_epochs if result is None else int(result.nit)
+    history.best_epoch = iterations or None
+    if not np.isfinite(best[0]) or (result is not None and not np.isfinite(result.fun)):
+        history.stopped_by = "divergence"
+    elif result is None:
+        history.stopped_by = "interrupt"
+    elif told_to_stop:
+        history.stopped_by = "callback"
+    else:
+        history.stopped_by = "no improvement" if result.status == 0 else "epochs"
+    message = "interrupted" if result is None else str(result.message)
+    return Minimum(history, iterations, result is not None and result.status == 0, message)

@@ -1,0 +1,179 @@
+"""The training loop: epochs over batches, through the seam, until something says stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeAlias
+
+import numpy as np
+
+from deltarule.program import Block, Interpreter, Order, State, Steps
+from deltarule.schedules import Clock, Constant, Schedule
+from deltarule.training.batches import Rows, batch_bounds
+from deltarule.training.history import History
+from deltarule.training.stopping import Stopping
+
+__all__ = ["Figures", "Run", "Validation", "run_epochs"]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a validation measured; either may be missing."""
+
+    loss: float | None = None
+    score: float | None = None
+
+
+Validation: TypeAlias = Callable[[State], Figures]
+
+
+@dataclass
+class Run:
+    """How to train: all that a run needs beside the interpreter, the state and the data.
+
+    Parameters
+    ----------
+    epochs : int
+        The most epochs.
+    batch_size : int
+        Rows in a mini-batch.
+    learning_rate : float
+        η₀.
+    orders : iterator of row numbers
+        The order of every epoch (``epoch_orders``).
+    schedule : Schedule
+        How η changes.
+    stopping : Stopping or None
+        When no improvement ends the run; None never does.
+    validation : callable, optional
+        state -> ``Figures``, measured after every epoch.
+    restore_best : bool
+        End with the parameters of the best epoch (by validation if there is one, else by cost).
+    on_begin : callable, optional
+        Called before every epoch.
+    on_epoch : callable, optional
+        Called with the history after every epoch; returning True stops.
+    current_rate : float or None
+        η to begin with, if an earlier run left one.
+    examples_seen : int
+        Examples of earlier runs.
+    loss_scale : float
+        What the recorded training loss is multiplied by: 1/k reports the mean over k targets.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    orders: Iterator[Rows]
+    schedule: Schedule = field(default_factory=Constant)
+    stopping: Stopping | None = None
+    validation: Validation | None = None
+    restore_best: bool = False
+    on_begin: Callable[[], None] | None = None
+    on_epoch: Callable[[History], bool] | None = None
+    current_rate: float | None = None
+    examples_seen: int = 0
+    loss_scale: float = 1.0
+
+
+def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -> History:
+    """Train; return what was seen. The state is moved in place, and ends finite.
+
+    At the first non-finite loss the run stops and the best finite state is restored: that of the
+    best epoch so far, or the one it began with. After Ctrl-C likewise, and the history says so.
+    """
+    history = History()
+    best = state.copy()
+    watch = (
+        Stopping(tol=0.0, maximize=_watches_score(run)) if run.stopping is None else run.stopping
+    )
+    rate = run.learning_rate if run.current_rate is None else run.current_rate
+    history.stopped_by = "epochs"
+    try:
+        for epoch, rows in enumerate(islice(run.orders, run.epochs)):
+            if run.on_begin is not None:
+                run.on_begin()
+            rate = run.schedule.rate(
+                run.learning_rate, rate, Clock(epoch, run.examples_seen + epoch * block.n_rows)
+            )
+            steps = _epoch(interpreter, state, block, _order(rows, run.batch_size, rate))
+            _record(history, steps, rate, run.loss_scale)
+            if steps.diverged or not _is_finite(state):
+                history.stopped_by = "divergence"
+                break
+            if watch.update(_watched(history, state, run)):
+                history.best_epoch = history.n_epochs
+                best = state.copy()
+            if run.on_epoch is not None and run.on_epoch(history):
+                history.stopped_by = "callback"
+                break
+            if watch.exhausted and run.stopping is not None:
+                slower = run.schedule.on_plateau(rate)
+                if slower is None:
+                    history.stopped_by = "no improvement"
+                    break
+                rate, watch.stale = slower, 0
+    except KeyboardInterrupt:
+        history.stopped_by = "interrupt"
+    run.current_rate = rate
+    run.examples_seen += history.n_epochs * block.n_rows
+    if run.restore_best or history.stopped_by in ("divergence", "interrupt"):
+        state.restore(best)
+    return history
+
+
+def _order(rows: Rows, batch_size: int, rate: float) -> Order:
+    bounds = batch_bounds(len(rows), batch_size)
+    return Order(rows, bounds, np.full(len(bounds) - 1, rate))
+
+
+def _epoch(interpreter: Interpreter, state: State, block: Block, order: Order) -> Steps:
+    """Take every step of an order; the interpreter may give control back in between."""
+    pieces: list[Steps] = []
+    done = 0
+    while done < order.n_batches:
+        pieces.append(interpreter.advance(state, block, order, range(done, order.n_batches)))
+        done += len(pieces[-1].loss)
+        if pieces[-1].diverged:
+            break
+    return Steps.join(pieces)
+
+
+def _record(history: History, steps: Steps, rate: float, scale: float) -> None:
+    """Average an epoch's steps by weight; a run that diverged shows what it met."""
+    weight = float(np.sum(steps.weight))
+    if steps.diverged or weight == 0:
+        loss, penalty = float(steps.loss[-1]), float(steps.penalty[-1])
+    else:
+        loss = float(steps.loss @ steps.weight) / weight
+        penalty = float(steps.penalty @ steps.weight) / weight
+    history.loss.append(scale * loss)
+    history.penalty.append(penalty)
+    history.learning_rate.append(rate)
+
+
+def _watched(history: History, state: State, run: Run) -> float:
+    """Return the figure that decides what is best: score, validation loss, or cost."""
+    if run.validation is None:
+        return history.cost[-1]
+    figures = run.validation(state)
+    if figures.loss is not None:
+        history.validation_loss.append(figures.loss)
+    if figures.score is not None:
+        history.validation_score.append(figures.score)
+    if _watches_score(run):
+        return float("nan") if figures.score is None else figures.score
+    if figures.loss is None:
+        raise ValueError("validation must measure a loss, or a score to be maximised.")
+    return figures.loss
+
+
+def _watches_score(run: Run) -> bool:
+    return run.stopping is not None and run.stopping.maximize
+
+
+def _is_finite(state: State) -> bool:
+    theta = np.asarray(state.theta)
+    return bool(np.isfinite(theta).all())

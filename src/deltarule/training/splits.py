@@ -1,0 +1,74 @@
+"""Train, dev and test: a shuffled split, stratified for classes (item D1)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.errors import DataError
+
+__all__ = ["default_fractions", "split_rows"]
+
+
+def default_fractions(n_rows: int) -> tuple[float, float, float]:
+    """Return train/dev/test by size: 60/20/20 up to 10⁴ examples, 98/1/1 above (Matt R §4)."""
+    return (0.6, 0.2, 0.2) if n_rows <= 10_000 else (0.98, 0.01, 0.01)
+
+
+def split_rows(
+    n_rows: int,
+    fractions: tuple[float, float, float] | None = None,
+    *,
+    labels: npt.ArrayLike | None = None,
+    seed: int = 0,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the row numbers of train, dev and test, shuffled.
+
+    Parameters
+    ----------
+    n_rows : int
+        How many examples there are.
+    fractions : (train, dev, test), optional
+        Non-negative, with sum 1; by default :func:`default_fractions`.
+    labels : (n_rows,) array-like, optional
+        Classes: every part then has them in the same proportions.
+    seed : int, default=0
+        The same seed gives the same split.
+
+    Raises
+    ------
+    DataError
+        If the fractions do not add up, or a class is too small to be split.
+    """
+    from sklearn.model_selection import train_test_split
+
+    parts = default_fractions(n_rows) if fractions is None else fractions
+    if min(parts) < 0 or abs(sum(parts) - 1) > 1e-9 or parts[0] <= 0:
+        raise DataError(
+            f"fractions must be non-negative, with a train part, and sum to 1; got {parts}."
+        )
+    rows = np.arange(n_rows, dtype=np.int64)
+    stratum = None if labels is None else np.asarray(labels)
+    none = np.empty(0, dtype=np.int64)
+
+    def cut(
+        pool: npt.NDArray[np.int64], size: float
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        count = round(size * n_rows)
+        if count == 0:
+            return pool, none
+        strata = None if stratum is None else stratum[pool]
+        try:
+            kept, taken = train_test_split(
+                pool, test_size=count, stratify=strata, random_state=seed
+            )
+        except ValueError as error:
+            raise DataError(
+                f"{n_rows} rows cannot be split into parts of {parts}: {error} Give more rows, "
+                "merge rare classes, or change the fractions."
+            ) from error
+        return kept, taken
+
+    rest, test = cut(rows, parts[2])
+    train, dev = cut(rest, parts[1])
+    return train, dev, test
