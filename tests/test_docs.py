@@ -1,0 +1,78 @@
+"""The documents tell the truth: every example runs, every name they give exists."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+import deltarule
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(deltarule.__path__, "deltarule.")
+    if not module.name.endswith("__main__")
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_window() -> None:
+    mpl.use("Agg")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name: str) -> None:
+    failed, _ = doctest.testmod(importlib.import_module(name))
+    assert failed == 0
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/maths.md"])
+def test_python_blocks_run(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL):
+        exec(compile(block, document, "exec"), {"__name__": "__main__"})
+
+
+def test_the_functions_that_the_mathematics_names_exist() -> None:
+    text = (ROOT / "docs/maths.md").read_text()
+    named = set(re.findall(r"`((?:[a-z_]+\.)?[a-z_0-9]+)(?:\([^`]*\))?`", text))
+    reference = {
+        name
+        for module in pkgutil.iter_modules(importlib.import_module("deltarule.reference").__path__)
+        for name in (
+            f"{module.name}.{attribute}"
+            for attribute in dir(importlib.import_module(f"deltarule.reference.{module.name}"))
+        )
+    }
+    mathematical = {name for name in named if "." in name and not name.endswith((".py", ".md"))}
+    modules = {name.split(".")[0] for name in reference}
+    claimed = {name for name in mathematical if name.split(".")[0] in modules}
+    assert len(claimed) > 10
+    assert claimed <= reference
+
+
+def test_every_public_name_is_documented() -> None:
+    for name in deltarule.__all__:
+        assert (getattr(deltarule, name).__doc__ or "").strip(), name
+
+
+def test_the_public_names_are_pinned() -> None:
+    assert sorted(deltarule.__all__) == deltarule_names()
+
+
+def deltarule_names() -> list[str]:
+    return sorted(
+        [
+            "Adam", "Adaptive", "Constant", "Dense", "GradientCheck", "History", "InverseScaling",
+            "L2", "LeakyReLU", "MLPClassifier", "MLPRegressor", "MomentumAverage", "Network",
+            "Normal", "SGD", "State", "Stopping", "Uniform", "check_function", "check_gradients",
+            "errors", "load", "plot_confusion_matrix", "plot_learning_curve", "plot_predictions",
+            "save", "train",
+        ]
+    )  # fmt: skip
