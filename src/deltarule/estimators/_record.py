@@ -103,10 +103,13 @@ def _rebuild(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
         _restore_classes(estimator, record)
     estimator.n_outputs_, estimator.n_layers_ = widths[-1], len(widths)
     estimator.n_features_in_ = widths[0]
-    if record["features"] is not None:
-        estimator.feature_names_in_ = np.array(record["features"], dtype=object)
-        if len(record["features"]) != widths[0]:
+    names = record["features"]
+    if names is not None:
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ModelFileError("the model's record holds no valid feature names.")
+        if len(names) != widths[0]:
             raise ModelFileError("the model's record does not name every feature.")
+        estimator.feature_names_in_ = np.array(names, dtype=object)
     estimator._network = estimator._build(widths[1:-1], widths[0], record["dtype"])
     theta = [np.ravel(tensors[p.name]) for p in estimator._network.tape.parameters]
     estimator._state = State(np.concatenate(theta))
