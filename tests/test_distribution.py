@@ -1,0 +1,207 @@
+"""What users install: the bounds, the locked set, and the wheel alone in an empty environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parent.parent
+DEMO_LOCK = ROOT / "requirements" / "demo.txt"
+DEV_LOCK = ROOT / "requirements" / "dev.txt"
+LOCKS = [DEMO_LOCK, DEV_LOCK]
+PYTHONS = ["3.11.0", "3.12.0", "3.13.0"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+
+
+def runtime() -> list[Requirement]:
+    return [Requirement(line) for line in PROJECT["project"]["dependencies"]]
+
+
+def named_by(*extras: str) -> list[Requirement]:
+    """Return what the extras, and the extras that they name, ask for."""
+    found = []
+    for extra in extras:
+        for requirement in map(Requirement, EXTRAS[extra]):
+            if requirement.name == "deltarule":
+                found += named_by(*sorted(requirement.extras))
+            else:
+                found.append(requirement)
+    return found
+
+
+def entries(lock: Path) -> list[Requirement]:
+    """Return the locked requirements, without their hashes."""
+    text = lock.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = (line.split("--hash")[0].strip() for line in text.splitlines())
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def applies(marker: Marker | None, python: str) -> bool:
+    if marker is None:
+        return True
+    here = {"python_full_version": python, "python_version": python.rpartition(".")[0]}
+    return marker.evaluate(here)
+
+
+def pins(lock: Path, python: str) -> dict[str, Version]:
+    """Return the one version of each package that the lock installs on this Python."""
+    found: dict[str, Version] = {}
+    for entry in entries(lock):
+        if applies(entry.marker, python):
+            name = canonicalize_name(entry.name)
+            assert name not in found, f"{lock.name} pins {name} twice on Python {python}"
+            (specifier,) = entry.specifier
+            assert specifier.operator == "=="
+            found[name] = Version(specifier.version)
+    return found
+
+
+def test_every_dependency_has_a_lower_bound() -> None:
+    for requirement in [*runtime(), *named_by(*EXTRAS)]:
+        operators = {specifier.operator for specifier in requirement.specifier}
+        assert ">=" in operators, f"{requirement} has no lower bound"
+
+
+def test_the_build_tools_are_locked_too() -> None:
+    tools = {Requirement(line).name for line in PROJECT["dependency-groups"]["build"]}
+    needed = {Requirement(line).name for line in PROJECT["build-system"]["requires"]}
+    assert needed <= tools
+    assert tools <= {entry.name for entry in entries(DEMO_LOCK)}
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize(
+    ("lock", "extras"), [(DEMO_LOCK, ["plots"]), (DEV_LOCK, ["dev"])], ids=["demo", "dev"]
+)
+def test_lock_satisfies_the_bounds(lock: Path, extras: list[str], python: str) -> None:
+    locked = pins(lock, python)
+    for requirement in [*runtime(), *named_by(*extras)]:
+        name = canonicalize_name(requirement.name)
+        assert name in locked, f"{lock.name} lacks {name}: run `make lock`"
+        assert locked[name] in requirement.specifier, f"{name} {locked[name]}: run `make lock`"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_two_files_are_one_set(python: str) -> None:
+    assert pins(DEMO_LOCK, python).items() <= pins(DEV_LOCK, python).items()
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_lock_names_packages_only(lock: Path) -> None:
+    text = lock.read_text(encoding="utf-8")
+    assert "://" not in text
+    assert not re.search(r"^\s*-", text.replace("    --hash=sha256:", ""), flags=re.MULTILINE)
+    unwanted = {entry.name for entry in entries(lock) if re.match(r"torch|nvidia", entry.name)}
+    assert not unwanted
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_every_locked_package_has_a_hash(lock: Path) -> None:
+    text = lock.read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in text.splitlines():
+        assert not line or line.startswith("#") or "--hash=sha256:" in line
+
+
+def test_penguins_are_where_the_package_says() -> None:
+    from deltarule.datasets import penguins_path
+
+    lines = penguins_path().read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("species,island,bill_length_mm,")
+    assert len(lines) == 1 + 344
+
+
+# --- the wheel -----------------------------------------------------------------------------------
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Run a command away from the source tree; return what it printed."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    env["PYTHONUTF8"] = "1"
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def build_wheel(folder: Path) -> Path:
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    run(*pip, "--wheel-dir", folder, ROOT, cwd=folder)
+    (wheel,) = folder.glob("deltarule-*.whl")
+    return wheel
+
+
+def readme_example() -> str:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"^```python\n(.*?)^```", readme, flags=re.DOTALL | re.MULTILINE)
+    assert block, "README.md has no ```python block"
+    return block.group(1)
+
+
+@pytest.mark.long
+def test_wheel_holds_what_users_need(tmp_path: Path) -> None:
+    with zipfile.ZipFile(build_wheel(tmp_path)) as archive:
+        names = set(archive.namelist())
+    info = f"deltarule-{PROJECT['project']['version']}.dist-info"
+    assert {
+        "deltarule/__init__.py",
+        "deltarule/py.typed",
+        "deltarule/datasets/penguins.csv",
+        "deltarule/datasets/README.md",
+        f"{info}/licenses/LICENSE",
+        f"{info}/entry_points.txt",
+    } <= names
+    assert {name.split("/")[0] for name in names} == {"deltarule", info}
+    source = ROOT / "src"
+    modules = {str(p.relative_to(source).as_posix()) for p in source.rglob("*.py")}
+    assert modules <= names
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_wheel_alone_trains_and_runs_the_readme(tmp_path: Path) -> None:
+    wheel = build_wheel(tmp_path)
+    home = tmp_path / "empty"
+    venv.create(home, with_pip=True)
+    scripts = home / ("Scripts" if os.name == "nt" else "bin")
+    python, deltarule = scripts / "python", scripts / "deltarule"
+
+    # The locked versions, as constraints: only what the wheel itself asks for is installed.
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text("".join(f"{entry}\n" for entry in entries(DEMO_LOCK)), encoding="utf-8")
+    run(python, "-m", "pip", "install", "--quiet", "-c", constraints, wheel, cwd=tmp_path)
+    installed = run(python, "-m", "pip", "list", "--format=freeze", cwd=tmp_path)
+    assert "matplotlib==" not in installed
+
+    assert PROJECT["project"]["version"] in run(deltarule, "--version", cwd=tmp_path)
+
+    where = "from deltarule.datasets import penguins_path; print(penguins_path())"
+    table = run(python, "-c", where, cwd=tmp_path).strip()
+    assert Path(table).is_relative_to(home)
+    model = tmp_path / "m.deltarule"
+    run(deltarule, "train", table, "--target", "species", "-o", model, cwd=tmp_path)
+    assert model.exists()
+
+    script = tmp_path / "readme_example.py"
+    script.write_text(readme_example(), encoding="utf-8")
+    run(python, script, cwd=tmp_path)
