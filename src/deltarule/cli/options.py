@@ -1,0 +1,113 @@
+"""The options of the commands: their types, help and parsing."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from deltarule.tables import Shares
+
+__all__ = [
+    "Activation",
+    "TaskName",
+    "Unseen",
+    "parse_shares",
+    "parse_test",
+    "parse_widths",
+]
+
+
+class Activation(StrEnum):
+    """The activations of hidden layers."""
+
+    relu = "relu"
+    tanh = "tanh"
+    logistic = "logistic"
+    identity = "identity"
+
+
+class TaskName(StrEnum):
+    """What is learned."""
+
+    classification = "classification"
+    regression = "regression"
+
+
+class Unseen(StrEnum):
+    """What to do with categories that training did not see."""
+
+    other = "other"
+    error = "error"
+
+
+def parse_widths(text: str) -> tuple[int, ...]:
+    """Return the widths of the hidden layers in a text such as "128,64"."""
+    try:
+        widths = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        widths = (0,)
+    if min(widths) < 1 or max(widths) > 1_000_000 or len(widths) > 1000:
+        raise typer.BadParameter(
+            f"{text!r} is no list of widths; give whole numbers of at least 1, such as 128,64",
+            param_hint="--hidden",
+        )
+    return widths
+
+
+def parse_shares(split: str | None, dev: float | None, test: float | None) -> Shares | None:
+    """Return the shares of dev and test, or None for the rule of --split auto."""
+    from deltarule.tables import Shares
+
+    if split is None:
+        shares = Shares(0.1 if dev is None else dev, test or 0.0)
+        if not (shares.dev > 0 and shares.dev + shares.test < 1):
+            raise typer.BadParameter("--dev and --test must be above 0 and below 1 together")
+        return shares
+    if dev is not None or test is not None:
+        raise typer.BadParameter("--split says all shares; leave out --dev and --test FRACTION")
+    if split == "auto":
+        return None
+    try:
+        parts = [float(part) for part in split.split("/")]
+        total = sum(parts)
+        shares = Shares(parts[1] / total, parts[2] / total)
+        good = len(parts) == 3 and min(parts[:2]) > 0 and parts[2] >= 0 and total < float("inf")
+    except (ValueError, IndexError, ZeroDivisionError):
+        good = False
+    if not good:
+        raise typer.BadParameter(
+            f"{split!r} is no split; give auto, or training/dev/test such as 70/15/15",
+            param_hint="--split",
+        )
+    return shares
+
+
+def parse_test(text: str | None) -> tuple[float | None, Path | None]:
+    """Return a fraction or a file, whichever --test names."""
+    if text is None:
+        return None, None
+    try:
+        fraction = float(text)
+    except ValueError:
+        return None, Path(text)
+    if not 0 < fraction < 1:
+        raise typer.BadParameter(
+            f"{text!r} is neither a fraction between 0 and 1 nor a file", param_hint="--test"
+        )
+    return fraction, None
+
+
+TableArgument = Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV or Parquet file.")]
+ModelArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A model written by deltarule train.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
+UnseenOption = Annotated[
+    Unseen,
+    typer.Option(help="Categories that training did not see: take them as 'other', or stop."),
+]

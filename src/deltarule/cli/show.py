@@ -1,0 +1,105 @@
+"""Print plans, scores and predictions for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from deltarule.tables import Evaluation, Prepared, Table, TableModel
+from deltarule.tables.record import Classes
+from deltarule.tables.table import listing, show
+
+__all__ = ["Screen"]
+
+
+class Screen:
+    """What a command prints on the standard output stream; nothing, if quiet."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(quiet=quiet, highlight=False, markup=False, emoji=False)
+
+    def say(self, text: str = "") -> None:
+        """Print a line."""
+        self._console.print(text, soft_wrap=True)
+
+    def notes(self, notes: Sequence[str]) -> None:
+        """Print what the user should know, a line each."""
+        for note in notes:
+            self.say(f"note: {' '.join(note.split())}")
+
+    def plan(self, table: Table, prepared: Prepared) -> None:
+        """Print what will be learned from which rows, and every seed."""
+        record, facts = prepared.preprocessing, prepared.facts
+        features = sum(column.width for column in record.columns)
+        self.say(
+            f"{table.path}: {table.rows} rows; {len(record.columns)} columns give {features} inputs"
+        )
+        self.say(f"{record.target.task} of {show(record.target.name)}: {prepared.target.reason}")
+        if isinstance(record.target, Classes):
+            labels = record.target.labels
+            self.say(f"{len(labels)} classes: {listing(labels)}")
+        self.say(
+            f"rows: {facts.training_rows} training, {facts.dev_rows} dev, {facts.test_rows} test"
+        )
+        self.say(
+            f"seeds: {facts.seed}, from it split {facts.split_seed} and network "
+            f"{facts.network_seed}"
+        )
+        self.notes(prepared.notes)
+
+    def network(self, model: TableModel) -> None:
+        """Print the shape of the trained network and how its training ended."""
+        estimator = model.estimator
+        widths = [len(estimator.coefs_[0]), *(len(bias) for bias in estimator.intercepts_)]
+        parameters = sum(w.size for w in estimator.coefs_) + sum(
+            b.size for b in estimator.intercepts_
+        )
+        self.say(f"network: {' → '.join(map(str, widths))}, {parameters} parameters")
+        scores = estimator.validation_scores_
+        best = max(range(len(scores)), key=lambda i: (scores[i] == scores[i], scores[i]))
+        self.say(
+            f"trained for {len(scores)} epochs; kept the parameters of epoch {best + 1}, "
+            "the best on the dev rows"
+        )
+
+    def scores(self, parts: dict[str, Evaluation]) -> None:
+        """Print scores, a column for each part, and those of each class of the last part."""
+        grid = _grid("", *parts)
+        for name in next(iter(parts.values())).scores:
+            grid.add_row(name, *(_number(part.scores[name]) for part in parts.values()))
+        grid.add_row("rows", *(str(part.rows) for part in parts.values()))
+        self._console.print(grid)
+        part, evaluation = list(parts.items())[-1]
+        if evaluation.classes:
+            grid = _grid(f"{part} rows of class", "precision", "recall", "F1", "rows")
+            for score in evaluation.classes:
+                figures = (_number(v) for v in (score.precision, score.recall, score.f1))
+                grid.add_row(_plain(score.label), *figures, str(score.rows))
+            self._console.print(grid)
+        if not evaluation.beats_baseline:
+            self.say(
+                f"note: on the {part} rows this is no better than the baseline; look at the "
+                "columns, or train with a lower --learning-rate or another --seed"
+            )
+        for evaluation in parts.values():
+            self.notes(evaluation.notes)
+
+
+def _grid(*headings: str) -> Grid:
+    grid = Grid(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for index, heading in enumerate(headings):
+        grid.add_column(_plain(heading), justify="right" if index else "left", no_wrap=True)
+    return grid
+
+
+def _plain(text: Any) -> Text:
+    """Return a text without markup and without characters that move the cursor."""
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text)))
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"

@@ -1,0 +1,212 @@
+"""Write a file whole or not at all, and so that it is still there after a power cut.
+
+The order is the one that POSIX asks for: write a temporary beside the target, flush it to the
+disk, give it the target's name in one step, flush the folder. Whoever opens the target sees the
+old bytes or the new ones, never a mixture.
+
+A symbolic link is refused rather than followed or replaced: one surprises the owner of the file it
+points to, the other the owner of the link.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from deltarule.errors import OutputError
+
+try:  # A POSIX module; without it temporaries of killed writers are left for the user.
+    import fcntl
+except ImportError:  # pragma: no cover
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["check_writable", "write_atomically"]
+
+StrPath = str | os.PathLike[str]
+
+
+def check_writable(path: StrPath, *, overwrite: bool = False) -> Path:
+    """Say early whether `write_atomically` could write to a path.
+
+    Call it before hours of training, not after.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to be written.
+    overwrite : bool, default=False
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The same path.
+
+    Raises
+    ------
+    OutputError
+        If the folder is missing or read-only, or the path is taken.
+    """
+    target = Path(path)
+    folder = target.parent
+    if not target.name or target.name == "..":
+        raise OutputError(f"{str(path)!r} names no file; give the name of the file to write")
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {target}: there is no folder {folder}; create it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {target}: the folder {folder} is read-only")
+    _check_target(target, overwrite=overwrite)
+    return target
+
+
+def write_atomically(path: StrPath, data: bytes, *, overwrite: bool = False) -> Path:
+    """Write bytes to a file, durably, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to write. Its folder must exist.
+    data : bytes
+        The file's whole content.
+    overwrite : bool, default=False
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The path written.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or exists and ``overwrite`` is false. The old file, if
+        there was one, is untouched and no temporary is left.
+    """
+    target = check_writable(path, overwrite=overwrite)
+    try:
+        _remove_orphans(target)
+        with _temporary(target) as (descriptor, temporary):
+            _write_all(descriptor, data)
+            _keep_permissions(descriptor, target)
+            os.fsync(descriptor)
+            _publish(temporary, target, overwrite=overwrite)
+            _sync_folder(target.parent)
+    except FileExistsError as error:
+        raise OutputError(_taken(target)) from error
+    except OutputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(f"cannot write {target}: {reason}") from error
+    return target
+
+
+def _taken(target: Path) -> str:
+    return f"{target} already exists; choose another name, or allow overwriting it (--force)"
+
+
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    try:
+        mode = os.lstat(target).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(f"cannot write {target}: {reason}") from error
+    if stat.S_ISLNK(mode):
+        raise OutputError(f"{target} is a symbolic link; name the file it points to instead")
+    if not stat.S_ISREG(mode):
+        raise OutputError(f"{target} is not a regular file; choose another name")
+    if not overwrite:
+        raise OutputError(_taken(target))
+
+
+def _prefix(target: Path) -> str:
+    """Return how the names of this target's temporaries begin."""
+    return f".deltarule-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[tuple[int, Path]]:
+    """Open a locked temporary beside the target; on leaving it is gone, whatever happened."""
+    descriptor, temporary = _create(target)
+    try:
+        yield descriptor, temporary
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        os.close(descriptor)
+
+
+def _create(target: Path) -> tuple[int, Path]:
+    while True:
+        temporary = target.parent / f"{_prefix(target)}{secrets.token_hex(8)}.tmp"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        descriptor = os.open(temporary, flags, 0o666)
+        if fcntl is None:  # pragma: no cover
+            return descriptor, temporary
+        with suppress(OSError):  # A file system without locks still gets its file.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink > 0:
+            return descriptor, temporary
+        os.close(descriptor)  # Another run took it for an orphan before the lock was ours.
+
+
+def _remove_orphans(target: Path) -> None:
+    """Remove temporaries of writers to this target that were killed: nobody holds their lock."""
+    if fcntl is None:  # pragma: no cover
+        return
+    for orphan in target.parent.glob(f"{_prefix(target)}*.tmp"):
+        with suppress(OSError):
+            descriptor = os.open(orphan, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(orphan)
+            finally:
+                os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _keep_permissions(descriptor: int, target: Path) -> None:
+    """Give the new file the permissions of the one it replaces."""
+    with suppress(FileNotFoundError, PermissionError):
+        mode = stat.S_IMODE(os.lstat(target).st_mode)
+        if hasattr(os, "fchmod"):
+            os.fchmod(descriptor, mode)
+
+
+def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
+    """Give the temporary its name in one step.
+
+    Without `overwrite` a hard link does it: unlike a rename, it fails if the name is taken, even
+    by someone who took it a moment ago.
+    """
+    if not overwrite:
+        try:
+            os.link(temporary, target)
+            return
+        except FileExistsError:
+            raise
+        except OSError:  # A file system without hard links.
+            _check_target(target, overwrite=False)
+    os.replace(temporary, target)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":  # pragma: no cover
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

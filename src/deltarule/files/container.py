@@ -1,0 +1,162 @@
+"""Named arrays and metadata in one safetensors file that notices every changed bit.
+
+A safetensors file is eight bytes that count the header, a JSON header that places each array, and
+the arrays' bytes; any safetensors reader opens ours. The format has no checksum, so one is added:
+the header's metadata holds the SHA-256 of the whole file, computed with its own 64 digits set to
+``0``. Reading checks sizes first, then that digest, and only then believes a single byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deltarule.files import strict_json
+
+__all__ = ["ContainerError", "Tensors", "pack", "unpack"]
+
+Tensors = dict[str, NDArray[Any]]
+
+MAX_HEADER_BYTES = 64 * 2**20
+"""The longest header that is read: room for a record with a million categories."""
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+_COUNT_BYTES = 8
+_BLANK = b"0" * 64
+_DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+
+
+class ContainerError(ValueError):
+    """Bytes that are not a file of ours; the message says what is wrong with them."""
+
+
+def pack(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """Return the bytes of a safetensors file; equal input gives equal bytes.
+
+    Parameters
+    ----------
+    tensors : mapping of str to array
+        Arrays of float64, float32, int64, int32, uint8 or bool.
+    metadata : mapping of str to str
+        Kept in the header's ``__metadata__``, together with the digest, ``sha256``.
+    """
+    header: dict[str, Any] = {"__metadata__": {**metadata, "sha256": _BLANK.decode()}}
+    chunks = []
+    end = 0
+    # Widest numbers first, so that every array starts at a multiple of its own width.
+    for name in sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name)):
+        array = np.asarray(tensors[name], dtype=tensors[name].dtype.newbyteorder("<"), order="C")
+        start, end = end, end + array.nbytes
+        header[name] = {
+            "dtype": _CODES[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": [start, end],
+        }
+        chunks.append(array.tobytes())
+    text = strict_json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    data = bytearray(b"".join([len(text).to_bytes(_COUNT_BYTES, "little"), text, *chunks]))
+    place = _find_digest(data, _COUNT_BYTES + len(text))
+    data[place : place + 64] = _digest(data, place).encode()
+    return bytes(data)
+
+
+def unpack(data: bytes) -> tuple[dict[str, str], Tensors]:
+    """Return a file's metadata, without the digest, and its arrays.
+
+    Raises
+    ------
+    ContainerError
+        If anything at all is wrong with the bytes.
+    """
+    end = _header_end(data)
+    place = _find_digest(data, end)
+    if _digest(data, place).encode() != data[place : place + 64]:
+        raise ContainerError("its SHA-256 does not match its content: the file is damaged")
+    try:
+        header = strict_json.loads(data[_COUNT_BYTES:end].decode())
+    except ValueError as error:
+        raise ContainerError(f"its header is not strict JSON ({error})") from None
+    if not isinstance(header, dict):
+        raise ContainerError("its header is not a JSON object")
+    metadata = header.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise ContainerError("its metadata is not a map of texts")
+    metadata.pop("sha256", None)
+    return metadata, _arrays(header, memoryview(data)[end:])
+
+
+def _header_end(data: bytes) -> int:
+    if len(data) < _COUNT_BYTES:
+        raise ContainerError(f"it is {len(data)} bytes long: the file is cut short")
+    length = int.from_bytes(data[:_COUNT_BYTES], "little")
+    if length > MAX_HEADER_BYTES:
+        raise ContainerError(f"it announces a header of {length} bytes: damaged or no model file")
+    if length > len(data) - _COUNT_BYTES:
+        raise ContainerError("it ends inside its header: the file is cut short")
+    return _COUNT_BYTES + length
+
+
+def _find_digest(data: bytes | bytearray, end: int) -> int:
+    """Return where the header's digest begins; quotes inside a record are escaped: no match."""
+    found = list(_DIGEST.finditer(data, _COUNT_BYTES, end))
+    if len(found) != 1:
+        raise ContainerError("it carries no digest: it is damaged, or not written by deltarule")
+    return found[0].start(1)
+
+
+def _digest(data: bytes | bytearray, place: int) -> str:
+    view = memoryview(data)
+    sha = hashlib.sha256(view[:place])
+    sha.update(_BLANK)
+    sha.update(view[place + 64 :])
+    return sha.hexdigest()
+
+
+def _arrays(header: dict[str, Any], body: memoryview) -> Tensors:
+    """Check every entry of the header against the body, then copy the arrays out."""
+    placed = [(*_entry(name, value), name) for name, value in header.items()]
+    expected = 0
+    for start, end, _, _, name in sorted(placed, key=lambda entry: entry[:2]):
+        if start != expected:
+            raise ContainerError(f"its array {name[:40]!r} overlaps another or leaves a gap")
+        expected = end
+    if expected != len(body):
+        raise ContainerError(f"its arrays take {expected} bytes, but {len(body)} are there")
+    return {
+        name: np.frombuffer(body[start:end], dtype).reshape(shape).astype(dtype.newbyteorder("="))
+        for start, end, dtype, shape, name in placed
+    }
+
+
+def _entry(name: str, value: Any) -> tuple[int, int, np.dtype[Any], tuple[int, ...]]:
+    if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
+        raise ContainerError(f"its entry for the array {name[:40]!r} is malformed")
+    code, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+    if not isinstance(code, str) or code not in _DTYPES:
+        raise ContainerError(f"its array {name[:40]!r} has a dtype that models do not use")
+    if not _naturals(shape) or not _naturals(offsets) or len(shape) > 8 or len(offsets) != 2:
+        raise ContainerError(f"its array {name[:40]!r} has a malformed shape or place")
+    dtype = _DTYPES[code]
+    start, end = offsets
+    if end - start != math.prod(shape) * dtype.itemsize or max(shape, default=0) >= 2**62:
+        raise ContainerError(f"its array {name[:40]!r} has a shape that does not fit its bytes")
+    return start, end, dtype, tuple(shape)
+
+
+def _naturals(values: Any) -> bool:
+    return isinstance(values, list) and all(type(v) is int and v >= 0 for v in values)

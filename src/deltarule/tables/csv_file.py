@@ -1,0 +1,188 @@
+"""Read CSV files: every cell as the text that stands there, every irregularity with its line.
+
+pyarrow parses; it never guesses types here. What it would let pass in silence (NUL bytes, a quote
+that is never closed) is looked for beforehand. The line numbers of faults are found afterwards by
+Python's own CSV reader, so that only broken files pay for them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import mmap
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
+
+from deltarule.errors import TableError
+from deltarule.tables.table import Table, check_names, show
+
+__all__ = ["read_csv"]
+
+SEPARATORS = ",;\t|"
+BLOCK_BYTES = 8 * 2**20
+"""What pyarrow parses at a time; no row may be longer."""
+
+
+def read_csv(path: Path) -> Table:
+    """Read a UTF-8 CSV file with one header line; blank lines are skipped.
+
+    Parameters
+    ----------
+    path : Path
+        An existing file that is not empty.
+
+    Returns
+    -------
+    Table
+        Columns of texts, stripped of surrounding blanks; an empty cell is an empty text.
+    """
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        _check_bytes(path, data)
+        separator, names = _header(path)
+        check_names(path, names)
+        _check_quotes(path, data, separator)
+        parsed = _parse(path, data, separator, len(names))
+    columns = {
+        name: pc.utf8_trim_whitespace(column.combine_chunks()).slice(1)
+        for name, column in zip(names, parsed.columns, strict=True)
+    }
+    return Table(
+        path,
+        {name: _whole(column) for name, column in columns.items()},
+        max(parsed.num_rows - 1, 0),
+        lambda row: f"line {_line(path, separator, row + 1)}",
+    )
+
+
+def _whole(column: Any) -> Any:
+    return pa.array([], pa.string()) if len(column) == 0 else column
+
+
+def _check_bytes(path: Path, data: mmap.mmap) -> None:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise TableError(
+            f"{path} is encoded in UTF-16; convert it: iconv -f UTF-16 -t UTF-8 {path.name}"
+        )
+    nul = data.find(b"\0")
+    if nul >= 0:
+        line = data[:nul].count(b"\n") + 1
+        raise TableError(
+            f"{path}, line {line} holds a NUL byte; this is no text file, or a damaged one"
+        )
+
+
+def _header(path: Path) -> tuple[str, list[str]]:
+    """Return the separator and the names in the first line that is not blank."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        try:
+            lines = islice(iter(lambda: file.readline(BLOCK_BYTES), ""), 1000)
+            header = next((line for line in lines if line.strip("\r\n")), "")
+        except UnicodeDecodeError:
+            raise _encoding_error(path) from None
+    if not header.strip():
+        raise TableError(f"{path} has only blank lines; a table needs a header line and rows")
+    header = header.rstrip("\r\n")
+    outside = "".join(header.split('"')[::2])
+    separator = max(SEPARATORS, key=outside.count)
+    try:
+        names = next(csv.reader([header], delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise TableError(f"{path}: the header cannot be read ({error}); rewrite it") from None
+    return separator, [name.strip() for name in names]
+
+
+def _check_quotes(path: Path, data: mmap.mmap, separator: str) -> None:
+    """Refuse a quote that is never closed: it would swallow the rest of the file in silence."""
+    quotes = sum(block.count(b'"') for block in iter(lambda: data.read(BLOCK_BYTES), b""))
+    if quotes % 2 == 0:
+        return
+    last = 0
+    try:
+        for line, _ in _records(path, separator):
+            last = line
+    except csv.Error as error:
+        raise TableError(
+            f"{path}, after line {last}: {error}; a quote is opened and never closed"
+        ) from None
+
+
+def _parse(path: Path, data: mmap.mmap, separator: str, count: int) -> Any:
+    """Parse header and rows into a pyarrow table of texts."""
+    ragged: list[Any] = []
+
+    def refuse(row: Any) -> str:
+        ragged.append(row)
+        return "error"
+
+    names = [str(number) for number in range(count)]
+    try:
+        return arrow_csv.read_csv(
+            pa.py_buffer(data),
+            arrow_csv.ReadOptions(use_threads=False, column_names=names, block_size=BLOCK_BYTES),
+            arrow_csv.ParseOptions(
+                delimiter=separator, newlines_in_values=True, invalid_row_handler=refuse
+            ),
+            arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if ragged:
+            line = _line(path, separator, ragged[0].number - 1)
+            raise TableError(
+                f"{path}, line {line}: {ragged[0].actual_columns} cells, but the header names "
+                f"{count} columns; add or remove cells, or quote cells that hold a separator"
+            ) from None
+        if "UTF8" in str(error):
+            raise _encoding_error(path) from None
+        raise TableError(f"{path} cannot be read as CSV: {_first_line(error)}") from None
+
+
+def _encoding_error(path: Path) -> TableError:
+    """Return the error for bytes that are not UTF-8, with the line and the way out."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                there = line[max(error.start - 15, 0) : error.start + 15].decode("latin-1")
+                return TableError(
+                    f"{path}, line {number} is not UTF-8 (near {show(there.strip())}); if the file "
+                    f"is Latin-1, convert it: iconv -f LATIN1 -t UTF-8 {path.name} > new.csv"
+                )
+    return TableError(f"{path} is not UTF-8; convert it with iconv")
+
+
+def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record that is not blank, with the number of the line that it ends on."""
+    with open(path, "rb") as binary:
+        text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline="")
+        reader = csv.reader(text, delimiter=separator, strict=True)
+        for record in reader:
+            if record:
+                yield reader.line_num, record
+
+
+def _line(path: Path, separator: str, record: int) -> int:
+    """Return the number of the line on which a record begins; record 0 is the header."""
+    before = 0
+    try:
+        for number, (line, _) in enumerate(_records(path, separator)):
+            if number == record:
+                with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+                    skipped = islice(file, before, line)
+                    return before + next(i for i, text in enumerate(skipped, 1) if text.strip())
+            before = line
+    except (csv.Error, StopIteration):
+        pass
+    return record + 1
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,241 @@
+"""A network together with the table it was made for: the model of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped,unused-ignore]
+
+from deltarule import estimators
+from deltarule.errors import ModelFileError, TableError
+from deltarule.files.atomic import StrPath
+from deltarule.files.model_file import Contents, build, read_contents, save
+from deltarule.tables.cells import Kind
+from deltarule.tables.evaluation import Evaluation, evaluate_classes, evaluate_quantity
+from deltarule.tables.preprocessing import Features, Surprises, Unseen, parse_features, transform
+from deltarule.tables.record import (
+    Classes,
+    PreprocessingRecord,
+    Quantity,
+    TrainingFacts,
+    validated,
+)
+from deltarule.tables.table import Table
+from deltarule.tables.targets import encode
+
+__all__ = ["Predictions", "TableModel", "one_thread"]
+
+CHECKED_ROWS = 32
+"""A gradient check takes at most this many rows, evenly spaced over the table."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says about rows.
+
+    Attributes
+    ----------
+    values : (n,) array
+        Labels of classes, or numbers in the unit of the target.
+    labels : list of str
+        The classes; empty in regression.
+    probabilities : (n, k) array or None
+        The probability of each class, in the order of `labels`.
+    notes : list of str
+        What was surprising about the rows.
+    """
+
+    values: NDArray[Any]
+    labels: list[str]
+    probabilities: NDArray[np.float64] | None
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class TableModel:
+    """A fitted network and the preprocessing of its table.
+
+    Attributes
+    ----------
+    preprocessing : PreprocessingRecord
+        What was learned about the columns.
+    estimator : MLPClassifier or MLPRegressor
+        The network; its inputs are standardised, its classes numbered, its target standardised.
+    facts : TrainingFacts
+        Seeds and sizes, enough to repeat the training.
+
+    See Also
+    --------
+    deltarule.tables.training.prepare : The way to make one.
+    """
+
+    preprocessing: PreprocessingRecord
+    estimator: Any
+    facts: TrainingFacts
+
+    @property
+    def target(self) -> Classes | Quantity:
+        """The record of the column that the model predicts."""
+        return self.preprocessing.target
+
+    def predict(self, table: Table, unseen: Unseen = "other") -> Predictions:
+        """Predict every row of a table.
+
+        Parameters
+        ----------
+        table : Table
+            Columns are found by name; those that the model does not know are ignored.
+        unseen : {"other", "error"}, default="other"
+            What to do with a category that was not in training.
+
+        Returns
+        -------
+        Predictions
+
+        Raises
+        ------
+        TableError
+            If a column is missing, or a cell is not what its column held in training.
+        """
+        X, surprises = self._inputs(table, np.arange(table.rows), unseen)
+        return self._predict(X, surprises.sentences())
+
+    def evaluate(self, table: Table, unseen: Unseen = "other") -> Evaluation:
+        """Predict the rows of a table that have a target, and compare.
+
+        Raises
+        ------
+        TableError
+            If a column is missing, or a cell is not what its column held in training.
+        """
+        y, rows = encode(self.target, table)
+        X, surprises = self._inputs(table, rows, unseen)
+        notes = surprises.sentences()
+        if len(rows) < table.rows:
+            notes.insert(0, f"{table.rows - len(rows)} rows without a target were left out")
+        return self.compare(X, y, notes)
+
+    def compare(
+        self, X: NDArray[np.float64], y: NDArray[Any], notes: list[str] | None = None
+    ) -> Evaluation:
+        """Compare predictions for transformed inputs with class numbers or quantities."""
+        predictions = self._predict(X, [])
+        if predictions.probabilities is not None:
+            return evaluate_classes(y, predictions.probabilities, predictions.labels, notes or [])
+        return evaluate_quantity(y, predictions.values, notes or [])
+
+    def check(self, table: Table) -> Any:
+        """Check the network's gradient on rows of a table (at most 32, evenly spaced).
+
+        Returns
+        -------
+        GradientReport
+            Its ``verdict`` is "right", "wrong" or "cannot tell"; see ``check_gradients`` of the
+            estimators.
+        """
+        y, rows = encode(self.target, table)
+        chosen = np.unique(np.linspace(0, len(rows) - 1, CHECKED_ROWS).astype(np.intp))
+        X, _ = self._inputs(table, rows[chosen], "other")
+        with one_thread():
+            return self.estimator.check_gradients(X, self.target.to_network(y[chosen]))
+
+    def save(self, path: StrPath, *, overwrite: bool = False) -> Path:
+        """Save the model with its preprocessing in one file; see `deltarule.save`."""
+        return save(self, path, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: StrPath) -> TableModel:
+        """Load a model saved by `save`.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is missing, damaged, or holds no model of a table.
+        """
+        contents = read_contents(path)
+        if contents.kind != "table":
+            raise ModelFileError(
+                f"{path} holds an estimator without preprocessing; load it with deltarule.load"
+            )
+        try:
+            return cls.from_contents(contents, lambda *parts: build(path, *parts))
+        except ModelFileError as error:
+            if str(error).startswith(str(path)):
+                raise
+            raise ModelFileError(f"{path} is not a usable model file: {error}") from error
+
+    def to_contents(self) -> Contents:
+        """Return what a file of this model holds."""
+        record, tensors = estimators.to_record(self.estimator)
+        whole = {
+            "facts": self.facts.model_dump(),
+            "network": record,
+            "preprocessing": self.preprocessing.model_dump(),
+        }
+        return Contents("table", whole, tensors)
+
+    @classmethod
+    def from_contents(
+        cls, contents: Contents, build: Callable[..., Any] = estimators.from_record
+    ) -> TableModel:
+        """Build a model from what a file of it holds."""
+        record = contents.record
+        if set(record) != {"facts", "network", "preprocessing"}:
+            raise ModelFileError("its record lacks entries, or has unknown ones")
+        preprocessing = validated(PreprocessingRecord, record["preprocessing"])
+        facts = validated(TrainingFacts, record["facts"])
+        estimator = build(record["network"], contents.tensors)
+        model = cls(preprocessing, estimator, facts)
+        model._check_widths()
+        return model
+
+    def _check_widths(self) -> None:
+        """Refuse a network that does not fit its preprocessing."""
+        expected = sum(column.width for column in self.preprocessing.columns)
+        if self.estimator.n_features_in_ != expected:
+            raise ModelFileError("its network and its preprocessing differ in their features")
+        classes = getattr(self.estimator, "classes_", None)
+        if isinstance(self.target, Classes):
+            wanted = np.arange(len(self.target.labels))
+            fits = classes is not None and np.array_equal(classes, wanted)
+        else:
+            fits = classes is None and self.estimator.n_outputs_ == 1
+        if not fits:
+            raise ModelFileError("its network and its preprocessing differ in their target")
+
+    def _inputs(
+        self, table: Table, rows: NDArray[np.intp], unseen: Unseen
+    ) -> tuple[NDArray[np.float64], Surprises]:
+        columns = self.preprocessing.columns
+        kinds: dict[str, Kind] = {column.name: column.kind for column in columns}
+        features: Features = parse_features(table, kinds)
+        return transform(columns, features, rows, unseen)
+
+    def _predict(self, X: NDArray[np.float64], notes: list[str]) -> Predictions:
+        if isinstance(self.target, Quantity):
+            values = self.target.from_network(self.estimator.predict(X))
+            _check_finite(values)
+            return Predictions(values, [], None, notes)
+        P = np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
+        _check_finite(P)
+        labels = self.target.labels
+        return Predictions(np.array(labels)[P.argmax(axis=1)], labels, P, notes)
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Keep BLAS to one thread: faster for small networks, and the same bits on any machine."""
+    return ThreadpoolController().limit(limits=1, user_api="blas")
+
+
+def _check_finite(values: NDArray[np.float64]) -> None:
+    if not np.isfinite(values).all():
+        raise TableError(
+            "some predictions overflowed: the inputs are far outside of what was trained on; "
+            "look for wrong units or mistyped numbers"
+        )

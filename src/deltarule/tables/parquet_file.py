@@ -1,0 +1,91 @@
+"""Read Parquet files: numbers as float64, the rest as text; forged sizes are not believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from deltarule.errors import TableError
+from deltarule.tables.table import Column, Table, check_names, show
+
+__all__ = ["read_parquet"]
+
+MAX_BYTES = 2 * 2**30
+MAX_ROWS = 2**31
+BATCH_CELLS = 2**22
+
+
+def read_parquet(path: Path) -> Table:
+    """Read a Parquet file, one batch of rows at a time, counting the memory it really takes.
+
+    Parameters
+    ----------
+    path : Path
+        An existing file that begins as Parquet files do.
+
+    Returns
+    -------
+    Table
+        Columns of float64 or of texts. Booleans become ``true`` and ``false``; dates become
+        texts, by which they are recognised as dates later.
+    """
+    try:
+        with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
+            schema = file.schema_arrow
+            check_names(path, [name.strip() for name in schema.names])
+            _check_announced(path, file.metadata)
+            whole = pa.Table.from_batches(_batches(path, file), schema)
+        columns = {
+            field.name.strip(): _column(path, field, whole.column(index).combine_chunks())
+            for index, field in enumerate(schema)
+        }
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, TableError | FileNotFoundError | pa.ArrowMemoryError):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise TableError(f"{path} is a damaged Parquet file ({reason}); write it anew") from None
+    return Table(path, columns, whole.num_rows, lambda row: f"row {row + 1}")
+
+
+def _check_announced(path: Path, metadata: Any) -> None:
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    size = sum(max(group.total_byte_size, 0) for group in groups)
+    if size > MAX_BYTES or not 0 <= metadata.num_rows <= MAX_ROWS:
+        raise TableError(
+            f"{path} announces {metadata.num_rows} rows in {size} bytes, more than is read; "
+            "use a sample of its rows, or write the file anew if it is damaged"
+        )
+
+
+def _batches(path: Path, file: Any) -> list[Any]:
+    rows = max(BATCH_CELLS // max(file.metadata.num_columns, 1), 1)
+    batches, size = [], 0
+    for batch in file.iter_batches(rows, use_threads=False):
+        size += batch.nbytes
+        if size > MAX_BYTES:
+            raise TableError(f"{path} holds more than {MAX_BYTES} bytes; use a sample of its rows")
+        batches.append(batch)
+    return batches
+
+
+def _column(path: Path, field: Any, values: Any) -> Column:
+    """Return a column as float64 or as text."""
+    kind = field.type
+    if pa.types.is_dictionary(kind):
+        values, kind = values.cast(kind.value_type), kind.value_type
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
+        return pc.cast(values, pa.float64(), safe=False)
+    if pa.types.is_null(kind):
+        return pa.nulls(len(values), pa.string())
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pc.utf8_trim_whitespace(pc.cast(values, pa.string()))
+    if pa.types.is_boolean(kind) or pa.types.is_temporal(kind):
+        return pc.cast(values, pa.string())
+    raise TableError(
+        f"{path}: column {show(field.name)} holds {show(kind)}, which is neither number nor text; "
+        "write the file without it"
+    )

@@ -1,0 +1,166 @@
+"""The record of a fitted preprocessing: all that was learned from a table, as strict JSON.
+
+The schema is closed: unknown keys, wrong types, NaN and infinities are refused. Floats are written
+with their shortest round-tripping digits, so that a record read back gives the same matrices to the
+bit.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from deltarule.errors import ModelFileError
+from deltarule.files.model_file import first_fault
+
+__all__ = [
+    "CategoryColumn",
+    "Classes",
+    "ColumnRecord",
+    "NumberColumn",
+    "PreprocessingRecord",
+    "Quantity",
+    "Strict",
+    "Task",
+    "TrainingFacts",
+    "validated",
+]
+
+Task = Literal["classification", "regression"]
+Count = Annotated[int, Field(ge=0)]
+Scale = Annotated[float, Field(gt=0)]
+Categories = Annotated[list[str | None], Field(max_length=1_000_000)]
+
+
+class Strict(BaseModel):
+    """A frozen record that converts nothing and tolerates nothing unknown."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class NumberColumn(Strict):
+    """A column of numbers, or of truth values taken as 0 and 1.
+
+    It gives (x - mean) / scale, with `fill` in the place of a missing x; and, if `flag`, a second
+    feature that is 1 where x was missing.
+    """
+
+    kind: Literal["number", "boolean"]
+    name: str
+    fill: float
+    mean: float
+    scale: Scale
+    flag: bool
+
+    @property
+    def width(self) -> int:
+        """The number of features that the column gives."""
+        return 1 + self.flag
+
+
+class CategoryColumn(Strict):
+    """A column of categories: one feature for each of `kept`, 1 where the cell is that category.
+
+    None stands for missing cells, a category like the others. If some categories were too rare to
+    be kept, one more feature stands for them and for those never seen.
+    """
+
+    kind: Literal["category"]
+    name: str
+    kept: Categories
+    rare: Categories
+
+    @property
+    def width(self) -> int:
+        """The number of features that the column gives."""
+        return len(self.kept) + bool(self.rare)
+
+    @model_validator(mode="after")
+    def _no_category_twice(self) -> CategoryColumn:
+        names = [*self.kept, *self.rare]
+        if len(set(names)) != len(names):
+            raise ValueError("a category appears twice")
+        return self
+
+
+ColumnRecord = Annotated[NumberColumn | CategoryColumn, Field(discriminator="kind")]
+
+
+class Classes(Strict):
+    """A target of classes: their labels, in the order of the network's outputs."""
+
+    task: Literal["classification"]
+    name: str
+    numeric: bool
+    labels: Annotated[list[str], Field(min_length=2, max_length=1_000_000)]
+
+    def to_network(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """Return what the network learns for class numbers: the same."""
+        return codes
+
+    @model_validator(mode="after")
+    def _no_label_twice(self) -> Classes:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("a class appears twice")
+        return self
+
+
+class Quantity(Strict):
+    """A target that is a number; the network learns (y - mean) / scale."""
+
+    task: Literal["regression"]
+    name: str
+    mean: float
+    scale: Scale
+
+    def to_network(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Return what the network learns for numbers in their own unit."""
+        return (y - self.mean) / self.scale
+
+    def from_network(self, z: NDArray[Any]) -> NDArray[Any]:
+        """Return numbers in their own unit for the network's outputs."""
+        return z * self.scale + self.mean
+
+
+class PreprocessingRecord(Strict):
+    """Everything between a table's cells and a network's inputs and outputs."""
+
+    fill_with: Literal["median", "mean"]
+    rare_below: Count
+    columns: Annotated[list[ColumnRecord], Field(min_length=1, max_length=10_000)]
+    target: Annotated[Classes | Quantity, Field(discriminator="task")]
+
+    @model_validator(mode="after")
+    def _no_column_twice(self) -> PreprocessingRecord:
+        names = [column.name for column in self.columns]
+        if len({*names, self.target.name}) != len(names) + 1:
+            raise ValueError("a column appears twice")
+        return self
+
+
+class TrainingFacts(Strict):
+    """How a model came about: enough to repeat it from the same table."""
+
+    deltarule: str
+    seed: Count
+    split_seed: Count
+    network_seed: Count
+    training_rows: Count
+    dev_rows: Count
+    test_rows: Count
+
+
+def validated(schema: type[Any], value: Any) -> Any:
+    """Return a record built from a JSON value.
+
+    Raises
+    ------
+    ModelFileError
+        If the value does not follow the schema.
+    """
+    try:
+        return schema.model_validate(value)
+    except ValidationError as error:
+        raise ModelFileError(f"its record is malformed ({first_fault(error)})") from None

@@ -1,0 +1,152 @@
+"""What several tests share: how properties are run, and networks, parameters and data to run on."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_strict
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deltarule import Dense, Network
+from deltarule.program import Block, Order, State, Steps
+from deltarule.reference import Reference
+from deltarule.spec import ACTIVATIONS, LOSSES
+from deltarule.training.batches import batch_bounds
+
+# The same examples on every run and every machine; no example is ever timed.
+settings.register_profile(
+    "deltarule",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("deltarule")
+
+LIBRARIES = [pytest.param(np, id="numpy"), pytest.param(array_api_strict, id="strict")]
+"""The array libraries that the reference mathematics is tested on."""
+
+HEADS = [(loss, output) for loss, outputs in LOSSES.items() for output in outputs]
+"""Every loss with every output activation that it allows."""
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def proves(*, short: int, full: int, **strategies: st.SearchStrategy[Any]) -> Callable[..., Any]:
+    """Make a function a property test: ``short`` examples, and ``full`` under the mark ``long``."""
+
+    def decorate(claim: Callable[..., None]) -> Callable[..., None]:
+        def test(count: int, **fixed: Any) -> None:
+            def holds(**drawn: Any) -> None:
+                claim(**fixed, **drawn)
+
+            holds.__name__ = holds.__qualname__ = claim.__name__
+            settings(max_examples=count)(given(**strategies)(holds))()
+
+        names = [name for name in inspect.signature(claim).parameters if name not in strategies]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        test.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [inspect.Parameter(name, kind) for name in ["count", *names]]
+        )
+        test.__name__, test.__qualname__ = claim.__name__, claim.__qualname__
+        test.__module__, test.__doc__ = claim.__module__, claim.__doc__
+        counts = [
+            pytest.param(short, id="short"),
+            pytest.param(full, id="full", marks=pytest.mark.long),
+        ]
+        return pytest.mark.parametrize("count", counts)(test)
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows that a network's loss accepts."""
+
+    x: Any
+    y: Any
+    weight: Any
+
+    @property
+    def block(self) -> Block:
+        return Block(self.x, self.y, self.weight)
+
+
+def random_data(net: Network, n: int, seed: int) -> Data:
+    """Return inputs, targets in the loss's domain and uneven positive weights."""
+    rng = np.random.default_rng(seed)
+    k = net.n_outputs
+    targets = {
+        "squared_error": lambda: rng.normal(size=(n, k)),
+        "binary_cross_entropy": lambda: rng.integers(0, 2, (n, k)).astype(float),
+        "categorical_cross_entropy": lambda: rng.dirichlet(np.ones(k), n),
+        "poisson": lambda: rng.poisson(1.5, (n, k)).astype(float),
+    }[net.loss]()
+    x, weight = rng.normal(size=(n, net.n_inputs)), rng.uniform(0.2, 3.0, n)
+    return Data(*(array.astype(net.dtype) for array in (x, targets, weight)))
+
+
+def random_state(net: Network, seed: int) -> State:
+    """Return a state with random weights and, unlike a fresh one, random non-zero biases."""
+    rng = np.random.default_rng(seed)
+    # Small weights keep exp(W exp(W exp(x))) among the numbers.
+    scale = 0.3 if any(layer.activation == "exp" for layer in net.layers[:-1]) else 1.0
+    state = State(np.empty(net.tape.n_parameters, net.dtype))
+    for view in net.parameters(state).values():
+        spread = scale / np.sqrt(view.shape[0]) if view.ndim == 2 else 0.5
+        view[...] = rng.normal(0.0, spread, view.shape)
+    return state
+
+
+@st.composite
+def networks(
+    draw: st.DrawFn,
+    hidden: tuple[str, ...] = ACTIVATIONS,
+    heads: list[tuple[str, str]] = HEADS,
+    **given: Any,
+) -> Network:
+    """Draw a small network of any architecture."""
+    loss, output = draw(st.sampled_from(heads))
+    layers = draw(
+        st.lists(st.builds(Dense, st.integers(1, 5), st.sampled_from(hidden)), max_size=3)
+    )
+    layers.append(Dense(draw(st.integers(1, 4)), output))
+    return Network(draw(st.integers(1, 5)), layers, loss, **given)
+
+
+def one_order(rows: Any, batch_size: int, rate: float) -> Order:
+    """Return an epoch over the rows at one learning rate."""
+    bounds = batch_bounds(len(rows), batch_size)
+    return Order(np.asarray(rows), bounds, np.full(len(bounds) - 1, rate))
+
+
+def advance_all(
+    interpreter: Reference, state: State, block: Block, order: Order, most: int | None = None
+) -> Steps:
+    """Take every step of an order, at most ``most`` a call, however often control comes back."""
+    pieces, done = [], 0
+    while done < order.n_batches and not (pieces and pieces[-1].diverged):
+        end = order.n_batches if most is None else min(done + most, order.n_batches)
+        pieces.append(interpreter.advance(state, block, order, range(done, end)))
+        done += len(pieces[-1].loss)
+    return Steps.join(pieces)
+
+
+def inner(a: Any, b: Any) -> float:
+    """Return the Euclidean inner product of two arrays, or of two tuples of arrays."""
+    if isinstance(a, tuple):
+        return sum(inner(u, v) for u, v in zip(a, b, strict=True))
+    return float(np.sum(np.asarray(a) * np.asarray(b)))
+
+
+def magnitude(a: Any, b: Any) -> float:
+    """Return the inner product of the absolute values: the size that rounding is relative to."""
+    if isinstance(a, tuple):
+        return sum(magnitude(u, v) for u, v in zip(a, b, strict=True))
+    return float(np.sum(np.abs(np.asarray(a) * np.asarray(b))))

@@ -1,0 +1,156 @@
+"""Tables from files: what is read, and what is refused with file and line."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deltarule.errors import TableError
+from deltarule.tables import read_table
+from deltarule.tables.table import Table
+
+
+def write(path: Path, data: bytes | str) -> Path:
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+def cells(table: Table) -> dict[str, list[str]]:
+    return {name: column.to_pylist() for name, column in table.columns.items()}
+
+
+def test_reads_every_cell_as_its_text(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path / "t.csv", "a, b\n1, x\n002,\n\n3.50,NA\n"))
+    assert cells(table) == {"a": ["1", "002", "3.50"], "b": ["x", "", "NA"]}
+    assert table.rows == 3
+    assert table.place(2) == "line 5"
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_other_separators(tmp_path: Path, separator: str) -> None:
+    table = read_table(write(tmp_path / "t.csv", "a,b\n1,2\n".replace(",", separator)))
+    assert cells(table) == {"a": ["1"], "b": ["2"]}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_byte_order_mark_quotes_and_line_ends(tmp_path: Path, end: str) -> None:
+    text = end.join(['"a","b"', '"x, ""y""",1', '"two', 'lines",2', "é,3", ""])
+    table = read_table(write(tmp_path / "t.csv", b"\xef\xbb\xbf" + text.encode()))
+    assert cells(table) == {"a": ['x, "y"', f"two{end}lines", "é"], "b": ["1", "2", "3"]}
+    assert [table.place(row) for row in range(3)] == ["line 2", "line 3", "line 5"]
+
+
+@given(st.lists(st.tuples(*[st.text(st.characters(codec="utf-8", exclude_characters="\0"))] * 2)))
+def test_reads_what_pythons_csv_module_wrote(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]
+) -> None:
+    import csv
+
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *rows])
+    if not rows:
+        with pytest.raises(TableError, match="no rows"):
+            read_table(path)
+        return
+    blanks = " \t\n\r\v\f"
+    read = cells(read_table(path))
+    for name, expected in zip("ab", zip(*rows, strict=True), strict=True):
+        assert [t.strip(blanks) for t in read[name]] == [strip(t).strip(blanks) for t in expected]
+
+
+def strip(text: str) -> str:
+    """Strip as pyarrow does: by Unicode's idea of white space."""
+    return str(pa.compute.utf8_trim_whitespace(pa.scalar(text)).as_py())
+
+
+BROKEN = {
+    "empty": (b"", "is empty"),
+    "blank lines": (b"\n\n\n", "only blank lines"),
+    "header only": (b"a,b\n", "no rows"),
+    "repeated name": (b"a,b,a\n1,2,3\n", "more than one column named 'a'"),
+    "repeated name after stripping": (b"a,b, a\n1,2,3\n", "more than one column named 'a'"),
+    "unnamed": (b",b\n1,2\n", "column 1 has no name.*index=False"),
+    "too many cells": (b"a,b\n1,2\n1,2,3\n", "line 3: 3 cells, but the header names 2"),
+    "too few cells": (b"a,b\n1,2\n\n\n1\n", "line 5: 1 cells, but the header names 2"),
+    "ragged after a quoted line end": (b'a,b\n1,"x\ny"\n1\n', "line 4: 1 cells"),
+    "open quote": (b'a,b\n1,2\n3,"4\n5,6\n', "after line 2: .*never closed"),
+    "latin-1": (b"a,b\n1,2\ncaf\xe9,2\n", "line 3 is not UTF-8.*iconv -f LATIN1"),
+    "latin-1 header": (b"caf\xe9,b\n1,2\n", "line 1 is not UTF-8"),
+    "utf-16": ("a,b\n1,2\n".encode("utf-16"), "UTF-16.*iconv"),
+    "NUL": (b"a,b\n1,2\n3,\x004\n", "line 3 holds a NUL byte"),
+    "gzip": (gzip.compress(b"a,b\n1,2\n"), "gunzip"),
+    "workbook": (b"PK\x03\x04rest", "save the sheet as CSV"),
+    "many columns": (",".join(f"c{i}" for i in range(100_000)).encode(), "100000 columns"),
+    "damaged parquet": (b"PAR1 and no more", "damaged Parquet"),
+}
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("name", BROKEN)
+def test_refuses_with_one_line(tmp_path: Path, name: str) -> None:
+    data, message = BROKEN[name]
+    path = write(tmp_path / "table.csv", data)
+    with pytest.raises(TableError, match=message) as caught:
+        read_table(path)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="no file"):
+        read_table(tmp_path / "none.csv")
+    with pytest.raises(TableError, match="not a regular file"):
+        read_table(tmp_path)
+
+
+def test_a_bomb_named_gz_is_not_unpacked(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 1_000_000))
+    with pytest.raises(TableError, match="gunzip"):
+        read_table(path)
+
+
+def test_parquet_keeps_numbers_and_texts(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "i": pa.array([1, None, 3]),
+            "f": pa.array([0.1, float("nan"), None]),
+            "b": pa.array([True, None, False]),
+            "s": pa.array([" x", None, "y"]),
+            "d": pa.array(["p", "q", "p"]).dictionary_encode(),
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+    read = read_table(tmp_path / "t.parquet")
+    assert cells(read)["i"] == [1.0, None, 3.0]
+    assert read.columns["f"].type == pa.float64()
+    assert cells(read)["b"] == ["true", None, "false"]
+    assert cells(read)["s"] == ["x", None, "y"]
+    assert cells(read)["d"] == ["p", "q", "p"]
+    assert read.place(1) == "row 2"
+
+
+def test_parquet_of_lists_is_refused_by_name(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1], "l": [[1, 2]]}), tmp_path / "t.parquet")
+    with pytest.raises(TableError, match="column 'l' holds"):
+        read_table(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.long)])
+def test_damaged_parquet_never_escapes_as_another_error(tmp_path: Path, step: int) -> None:
+    pq.write_table(pa.table({"a": list(range(50)), "s": ["x", "y"] * 25}), tmp_path / "t.parquet")
+    good = (tmp_path / "t.parquet").read_bytes()
+    path = tmp_path / "damaged.parquet"
+    for place in range(4, len(good), step):
+        data = bytearray(good)
+        data[place] ^= 0xFF
+        path.write_bytes(data)
+        with contextlib.suppress(TableError):
+            read_table(path)
