@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from deltarule.arrays import Array, is_sparse, to_numpy
-from deltarule.checks import check_positive_integer
+from deltarule.checks import check_positive_integer, check_shape
 from deltarule.errors import DataError, ShapeError, SpecError
 from deltarule.initializers import draw_parameters
 from deltarule.optimizers import SGD, Optimizer, check_optimizer
@@ -23,7 +23,7 @@ from deltarule.reference.gradient_check import GradientCheck, check_tape
 from deltarule.schedules import Constant, Schedule
 from deltarule.spec import NetworkSpec
 from deltarule.tape import Tape, lower
-from deltarule.targets import Targets, encode_targets
+from deltarule.targets import Targets, as_numbers, encode_targets
 from deltarule.training import History, Run, Stopping, epoch_orders, run_epochs
 from deltarule.training.divergence import divergence_error
 from deltarule.training.loop import Figures
@@ -87,6 +87,7 @@ class Network(NetworkSpec):
 
     def predict(self, state: State, X: Array) -> Array:
         """Return the outputs (n, k): probabilities, rates or values, as the last layer says."""
+        self._check_state(state)
         return Reference(self.tape).forward(state, Block(self._inputs(X)))
 
     def loss_of(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
@@ -113,12 +114,22 @@ class Network(NetworkSpec):
         a, b, c, d = (max(len(row[i]) for row in rows) for i in range(4))
         return "\n".join(f"{r[0]:<{a}}  {r[1]:<{b}}  {r[2]:<{c}}  {r[3]:>{d}}" for r in rows)
 
+    def _check_state(self, state: State) -> None:
+        check_shape(
+            "state.theta",
+            state.theta,
+            (self.tape.n_parameters,),
+            "It is the state of another network: take net.initialize(seed) of this one.",
+        )
+
     def _mean_loss(self, state: State, block: Block) -> float:
+        self._check_state(state)
         losses = to_numpy(Reference(self.tape).losses(state, block))
         weight = None if block.weight is None else to_numpy(block.weight)
         return float(np.average(losses, weights=weight))
 
     def _score(self, state: State, block: Block, targets: Targets) -> float:
+        self._check_state(state)
         from sklearn.metrics import accuracy_score, r2_score
 
         outputs = to_numpy(Reference(self.tape).forward(state, block))
@@ -140,13 +151,12 @@ class Network(NetworkSpec):
             matrix = X.tocsr().astype(self.dtype)
             finite = bool(np.isfinite(matrix.data).all())
         elif isinstance(X, np.ndarray) or not hasattr(X, "__array_namespace__"):
-            matrix = np.asarray(X)
-            if matrix.dtype.kind not in "biuf":
-                raise DataError(
-                    f"X must hold numbers; got dtype {matrix.dtype}. Encode strings and "
-                    "categories first (sklearn.preprocessing.OneHotEncoder)."
-                )
-            matrix = np.ascontiguousarray(matrix, dtype=self.dtype)
+            matrix = as_numbers(
+                "X",
+                X,
+                self.dtype,
+                "Encode strings and categories first (sklearn.preprocessing.OneHotEncoder).",
+            )
             finite = bool(np.isfinite(matrix).all())
         else:
             xp = X.__array_namespace__()
@@ -154,7 +164,8 @@ class Network(NetworkSpec):
             finite = bool(xp.all(xp.isfinite(matrix)))
         if len(matrix.shape) != 2 or matrix.shape[1] != self.n_inputs:
             raise ShapeError(
-                f"X must have shape (n, {self.n_inputs}), a row an example; got {X.shape}."
+                f"X must have shape (n, {self.n_inputs}), a row an example; got "
+                f"{tuple(matrix.shape)}."
             )
         if not finite:
             raise DataError("X contains NaN or infinity. Drop those rows, or impute them.")
@@ -169,7 +180,9 @@ class Network(NetworkSpec):
         targets = encode_targets(self, to_numpy(y) if foreign else y, n)
         weight = None
         if sample_weight is not None:
-            weight = np.asarray(sample_weight, dtype=self.dtype)
+            weight = as_numbers(
+                "sample_weight", sample_weight, self.dtype, "Give one weight a row."
+            )
             if weight.shape != (n,):
                 raise ShapeError(f"sample_weight must have shape {(n,)}; got {weight.shape}.")
             if not np.isfinite(weight).all() or weight.min() < 0 or weight.sum() == 0:
@@ -254,6 +267,11 @@ def train(
     [0, 1, 1, 0]
     """
     chosen = check_optimizer(SGD() if optimizer is None else optimizer)
+    if not (stopping is None or isinstance(stopping, Stopping)):
+        raise SpecError(f"stopping must be Stopping(…) or None; got {stopping!r}.")
+    if not (schedule is None or hasattr(schedule, "on_plateau")):
+        raise SpecError(f"schedule must be a schedule such as Adaptive(); got {schedule!r}.")
+    net._check_state(state)
     block, _ = net._block(X, y, sample_weight)
     watch = None if stopping is None else replace(stopping, best=None, stale=0)
     if watch is not None and watch.maximize and validation is None:
@@ -325,6 +343,7 @@ def check_gradients(
     'right'
     """
     double = replace(net, dtype="float64")
+    double._check_state(state)
     block, _ = double._block(X, y, sample_weight)
     return check_tape(
         double.tape,

@@ -169,8 +169,9 @@ def verify(tape: Tape) -> None:
     """Raise ``TapeError`` unless the tape can be run without leaving its arrays.
 
     Checked: parameters tile θ without gap or overlap; every slot is written once and before it
-    is read; widths agree along the way; offsets name parameters of the right shape; codes
-    exist; one loss, last, behind an output activation; penalties lie inside θ.
+    is read; widths agree along the way; offsets name parameters of the right shape, each used by
+    one instruction; codes exist; one loss, last, behind an output activation; penalties lie
+    inside θ.
     """
     _verify_parameters(tape)
     shapes = {p.start: p.shape for p in tape.parameters}
@@ -187,10 +188,10 @@ def verify(tape: Tape) -> None:
         _require(line.target == len(widths), where, "slots must be written once and in order")
         if line.op == Op.AFFINE:
             _require(
-                shapes.get(line.weights) == (line.n_in, line.n_out)
-                and shapes.get(line.bias) == (line.n_out,),
+                shapes.pop(line.weights, None) == (line.n_in, line.n_out)
+                and shapes.pop(line.bias, None) == (line.n_out,),
                 where,
-                "weights and bias must be offsets of parameters of its shape",
+                "weights and bias must be offsets of parameters of its shape, used nowhere else",
             )
         elif line.op == Op.ACTIVATE:
             _require(line.code in list(ActivationCode), where, f"no activation {line.code}")

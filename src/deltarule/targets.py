@@ -10,7 +10,7 @@ from deltarule.arrays import Array
 from deltarule.errors import DataError, ShapeError
 from deltarule.spec import NetworkSpec
 
-__all__ = ["Targets", "encode_targets"]
+__all__ = ["Targets", "as_numbers", "encode_targets"]
 
 
 class Targets(NamedTuple):
@@ -18,6 +18,31 @@ class Targets(NamedTuple):
 
     values: Array  # (n, k)
     kind: Literal["classes", "labels", "numbers"]  # one of k, several of k, real
+
+
+def as_numbers(name: str, given: Any, dtype: str | None, remedy: str) -> Any:
+    """Return what was given as a NumPy array of numbers, of a type if one is named.
+
+    Raises
+    ------
+    DataError
+        For strings, objects and ragged rows; it names the argument and the remedy.
+    """
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise DataError(
+            f"{name} must be a rectangular array of numbers; got rows of unequal length. {remedy}"
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{name} must hold numbers; got dtype {array.dtype}. {remedy}")
+    if dtype is None:
+        return array
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite
+        cast = np.ascontiguousarray(array, dtype=dtype)
+    if array.dtype.kind == "f" and bool((np.isinf(cast) & np.isfinite(array)).any()):
+        raise DataError(f"{name} holds a value too large for {dtype}. Scale it, or use float64.")
+    return cast
 
 
 def encode_targets(spec: NetworkSpec, y: Any, n_rows: int) -> Targets:
@@ -31,12 +56,12 @@ def encode_targets(spec: NetworkSpec, y: Any, n_rows: int) -> Targets:
     ShapeError, DataError
         For a wrong shape, non-finite values, or values outside the loss's domain.
     """
-    given = np.asarray(y)
-    if given.dtype.kind not in "biuf":
-        raise DataError(
-            f"y must hold numbers; got dtype {given.dtype}. Encode class names as 0 … k-1, or use "
-            "deltarule.MLPClassifier, which takes any labels."
-        )
+    given = as_numbers(
+        "y",
+        y,
+        None,
+        "Encode class names as 0 … k-1, or use deltarule.MLPClassifier, which takes any labels.",
+    )
     k, classes = spec.n_outputs, False
     if given.ndim == 1 and k > 1:
         values, classes = _one_hot(given, k), True
@@ -49,7 +74,7 @@ def encode_targets(spec: NetworkSpec, y: Any, n_rows: int) -> Targets:
             f"y must have shape {(n_rows, k)}{f' or {(n_rows,)}' if k == 1 else ''}, a row for "
             f"each row of X and a column for each output; got {given.shape}."
         )
-    values = values.astype(spec.dtype)
+    values = as_numbers("y", values, spec.dtype, "Scale the targets.")
     if not np.isfinite(values).all():
         raise DataError("y contains NaN or infinity. Drop those rows, or impute them.")
     _check_domain(spec.loss, values)

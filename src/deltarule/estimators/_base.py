@@ -103,7 +103,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         else:
             self._check_continues(sizes, X, targets)
         X = X.tocsr() if is_sparse(X) else np.ascontiguousarray(X)
-        block = Block(X, targets.astype(self._state.theta.dtype), weight)
+        with np.errstate(over="ignore"):  # the loss will be infinite, and the message says why
+            block = Block(X, targets.astype(self._state.theta.dtype), weight)
         if self.solver == "lbfgs":
             self._fit_lbfgs(block)
         else:
@@ -288,7 +289,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             outputs = interpreter.forward(state, held_out)
             if not np.isfinite(outputs).all():
                 return Figures(score=float("nan"))
-            return Figures(score=self._score_targets(held_out.y, outputs, held_out.weight))
+            with np.errstate(over="ignore"):  # R² of numbers whose squares are infinite: -inf
+                score = self._score_targets(held_out.y, outputs, held_out.weight)
+            return Figures(score=score)
 
         return measure
 
@@ -374,9 +377,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _forward(self, X: Any, *, logits: bool = False) -> Any:
         check_is_fitted(self)
-        X = validate_data(
-            self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False
-        )
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         if is_sparse(X):
             X = X.tocsr()
         X = X.astype(self._state.theta.dtype, copy=False)

@@ -120,6 +120,8 @@ def _rebuild(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
             setattr(estimator, name, value)
     for name in _CURVES:
         curve = tensors.get(name)
+        if curve is not None and (curve.ndim != 1 or curve.dtype != np.float64):
+            raise ModelFileError(f"tensor {name} must hold float64 numbers in one dimension.")
         setattr(estimator, name, None if curve is None else [float(v) for v in curve])
     return estimator
 

@@ -116,9 +116,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     >>> from sklearn.datasets import load_iris
     >>> from deltarule import MLPClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> MLPClassifier(solver="lbfgs", alpha=1.0, tol=0.01, random_state=0).fit(X, y).score(X, y) > 0.95
+    >>> model = MLPClassifier(solver="lbfgs", alpha=1.0, tol=0.01, random_state=0).fit(X, y)
+    >>> model.score(X, y) > 0.95
     True
     """
+
+    classes_: Any
 
     def __init__(
         self,
@@ -236,7 +239,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             labels = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if labels else self.classes_)
             if not labels and len(self.classes_) < 2:
-                raise _one_class_error(vars(self).pop("classes_"), "Name all in classes.")
+                classes = self.classes_
+                del self.classes_  # an error leaves nothing half-fitted
+                raise _one_class_error(classes, "Name all in classes.")
         self._fit(X, y, sample_weight, incremental=True)
         return self
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from deltarule.opcodes import Op
 from deltarule.program import Block, State
 from deltarule.reference.activations import ELEMENTWISE
-from deltarule.reference.interpret import Reference
+from deltarule.reference.interpret import Reference, quiet
 from deltarule.reference.penalties import penalty
 from deltarule.tape import Tape
 
@@ -78,7 +78,9 @@ class GradientCheck:
                 f"Largest difference at {self.worst}: backpropagation "
                 f"{self.worst_analytic:.10g}, difference quotient {self.worst_numeric:.10g}."
             )
-        if self.verdict == "cannot tell":
+        if self.floor == float("inf"):
+            lines.append("The cost is not finite here: check at smaller parameters or inputs.")
+        elif self.verdict == "cannot tell":
             lines.append(
                 f"The gradient is below what rounding leaves of the quotients ({self.floor:.1g}): "
                 "check at random parameters, or on other rows."
@@ -147,7 +149,8 @@ def check_tape(
     analytic = reference.cost(state, reference.gradient(state, block))[2]
     chosen = _sample(tape, max_parameters, np.random.default_rng(seed))
     names = [_name(tape, int(i)) for i in chosen]
-    return _compare(probe, theta, analytic, chosen, names, epsilon, tolerance)
+    with quiet():
+        return _compare(probe, theta, analytic, chosen, names, epsilon, tolerance)
 
 
 def _cost(reference: Reference, theta: Vector, block: Block) -> float:
@@ -206,21 +209,27 @@ def _compare(
         behind[i] -= widths[j]
         (up, up_side), (down, down_side) = probe(ahead), probe(behind)
         smooth[j] = up_side == home == down_side
-        numeric[j] = (up - down) / (ahead[i] - behind[i])
+        with np.errstate(invalid="ignore", over="ignore"):
+            numeric[j] = (up - down) / (ahead[i] - behind[i])
         largest = max(largest, abs(up), abs(down))
     numeric, claimed, widths = numeric[smooth], analytic[chosen][smooth], widths[smooth]
+    finite = np.isfinite(numeric) & np.isfinite(claimed)
+    if not finite.all():
+        numeric, claimed, largest = np.zeros_like(numeric), np.zeros_like(numeric), np.inf
     difference = float(np.linalg.norm(numeric - claimed))
     scale = float(np.linalg.norm(numeric) + np.linalg.norm(claimed))
     unit = _ROUNDING * np.finfo(np.float64).eps * largest
     floor = float(unit * np.linalg.norm(1.0 / widths)) if len(widths) else 0.0
     verdict: Literal["right", "wrong", "cannot tell"] = "wrong"
-    if difference <= tolerance * scale:
+    if not finite.any() or not finite.all():
+        verdict = "cannot tell"
+    elif difference <= tolerance * scale:
         verdict = "right"
     elif difference <= tolerance * scale + floor:
         verdict = "cannot tell"
     at = int(np.argmax(np.abs(numeric - claimed))) if len(numeric) else -1
     return GradientCheck(
-        verdict=verdict if len(numeric) else "cannot tell",
+        verdict=verdict,
         error=difference / scale if scale > 0 else 0.0,
         tolerance=tolerance,
         floor=floor,

@@ -25,7 +25,7 @@ from deltarule.reference.optimizers import rule_of
 from deltarule.reference.penalties import penalty
 from deltarule.tape import Instruction, Tape
 
-__all__ = ["Reference"]
+__all__ = ["Reference", "quiet"]
 
 _PATIENCE = 0.1  # seconds after which ``advance`` gives control back
 
@@ -49,7 +49,7 @@ class Reference:
     def forward(self, state: State, block: Block, *, logits: bool = False) -> Array:
         """Return the outputs A_L (n, k), or Z_L with ``logits``."""
         wanted = self.tape.logits if logits else self.tape.output
-        with _quiet():
+        with quiet():
             return self.slots(state.theta, block.x)[wanted]
 
     def slots(self, theta: Array, x: Array) -> list[Array]:
@@ -62,7 +62,7 @@ class Reference:
     def losses(self, state: State, block: Block) -> Array:
         """Return the loss of every row (n,), unweighted, without penalties."""
         line = self.tape.loss
-        with _quiet():
+        with quiet():
             given = self.slots(state.theta, block.x)[line.source]
             return LOSSES[line.code](given, block.y)[0]
 
@@ -71,7 +71,7 @@ class Reference:
     ) -> Sums:
         """Return Σ w_i L_i, Σ w_i and Σ w_i ∂L_i/∂θ over the rows: one pass out, one back."""
         piece = block if rows is None else block.take(rows)
-        with _quiet():
+        with quiet():
             return self._backpropagate(state.theta, piece)
 
     def _backpropagate(self, theta: Array, block: Block) -> Sums:
@@ -116,7 +116,7 @@ class Reference:
 
     def apply(self, state: State, sums: Sums, learning_rate: float) -> None:
         """Take one step of the optimiser along the gradient of the cost of ``sums``."""
-        with _quiet():
+        with quiet():
             self._step(state, self.cost(state, sums)[2], learning_rate)
 
     def _step(self, state: State, gradient: Array, learning_rate: float) -> None:
@@ -133,7 +133,7 @@ class Reference:
         """
         seen: list[tuple[int, float, float, float]] = []
         begin = monotonic()
-        with _quiet():
+        with quiet():
             for k in steps:
                 if seen and monotonic() - begin > _PATIENCE:
                     break
@@ -152,7 +152,7 @@ class Reference:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Let infinities and NaN through without a warning: training looks at every loss."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         yield

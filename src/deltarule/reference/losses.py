@@ -98,8 +98,11 @@ def exp_poisson(z: Array, y: Array) -> tuple[Array, Pullback]:
     positive = y > 0
     safe = xp.where(positive, y, xp.ones_like(y))
     u = z - xp.log(safe)
-    terms = xp.where(positive, safe * (xp.expm1(u) - u), xp.exp(z))
-    slope = xp.where(positive, safe * xp.expm1(u), xp.exp(z))
+    near = positive & (xp.abs(u) < 1)  # where e^u − 1 must not be taken as a difference
+    small = xp.where(near, u, xp.zeros_like(u))
+    rate = xp.exp(z)
+    terms = xp.where(near, safe * (xp.expm1(small) - small), rate - y - y * u)
+    slope = xp.where(near, safe * xp.expm1(small), rate - y)
     return xp.sum(terms, axis=1), _pull(slope)
 
 

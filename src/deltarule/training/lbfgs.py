@@ -35,7 +35,8 @@ def minimize_cost(
 ) -> Minimum:
     """Minimise the cost over the block by L-BFGS (Liu & Nocedal 1989; SciPy's L-BFGS-B).
 
-    θ is moved in place. It ends at the best finite point, however the minimiser fared.
+    θ is moved in place. It ends where the minimiser says, as scikit-learn's does; after Ctrl-C,
+    or if that is no finite point, at the best finite one met.
 
     Parameters
     ----------
@@ -87,7 +88,8 @@ def minimize_cost(
             )
         except KeyboardInterrupt:
             result = None
-    state.theta[...] = best[1]
+    settled = result is not None and np.isfinite(result.fun) and np.isfinite(result.x).all()
+    state.theta[...] = result.x if settled else best[1]
     iterations = history.n_epochs if result is None else int(result.nit)
     history.best_epoch = iterations or None
     if not np.isfinite(best[0]) or (result is not None and not np.isfinite(result.fun)):

@@ -26,6 +26,8 @@ class Figures:
     score: float | None = None
 
 
+_ASTRAY = 10.0  # a loss above this many times the best one is taken for the way to infinity
+
 Validation: TypeAlias = Callable[[State], Figures]
 
 
@@ -82,10 +84,12 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
     """Train; return what was seen. The state is moved in place, and ends finite.
 
     At the first non-finite loss the run stops and the best finite state is restored: that of the
-    best epoch so far, or the one it began with. After Ctrl-C likewise, and the history says so.
+    best epoch so far, or the one it began with. Where the best epoch's own steps led astray (the
+    next loss is far above it), it is the state with which that epoch began. After Ctrl-C the best
+    epoch's state is restored too.
     """
     history = History()
-    best = state.copy()
+    best = before = safe = state.copy()
     watch = (
         Stopping(tol=0.0, maximize=_watches_score(run)) if run.stopping is None else run.stopping
     )
@@ -95,17 +99,22 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
         for epoch, rows in enumerate(islice(run.orders, run.epochs)):
             if run.on_begin is not None:
                 run.on_begin()
+            entered = state.copy()
             rate = run.schedule.rate(
                 run.learning_rate, rate, Clock(epoch, run.examples_seen + epoch * block.n_rows)
             )
             steps = _epoch(interpreter, state, block, _order(rows, run.batch_size, rate))
             _record(history, steps, rate, run.loss_scale)
+            follows_best = history.best_epoch == history.n_epochs - 1
+            if follows_best and run.validation is None and _is_astray(steps, history):
+                safe = before
             if steps.diverged or not _is_finite(state):
                 history.stopped_by = "divergence"
                 break
             if watch.update(_watched(history, state, run)):
                 history.best_epoch = history.n_epochs
                 best = state.copy()
+                before, safe = entered, best
             if run.on_epoch is not None and run.on_epoch(history):
                 history.stopped_by = "callback"
                 break
@@ -119,7 +128,9 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
         history.stopped_by = "interrupt"
     run.current_rate = rate
     run.examples_seen += history.n_epochs * block.n_rows
-    if run.restore_best or history.stopped_by in ("divergence", "interrupt"):
+    if history.stopped_by == "divergence":
+        state.restore(safe)
+    elif run.restore_best or history.stopped_by == "interrupt":
         state.restore(best)
     return history
 
@@ -127,6 +138,14 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
 def _order(rows: Rows, batch_size: int, rate: float) -> Order:
     bounds = batch_bounds(len(rows), batch_size)
     return Order(rows, bounds, np.full(len(bounds) - 1, rate))
+
+
+def _is_astray(steps: Steps, history: History) -> bool:
+    """Whether an epoch's first loss is no number, or far above the best epoch's cost."""
+    if history.best_epoch is None:
+        return False
+    first = float(steps.loss[0] + steps.penalty[0])
+    return not first <= _ASTRAY * history.cost[history.best_epoch - 1]
 
 
 def _epoch(interpreter: Interpreter, state: State, block: Block, order: Order) -> Steps:

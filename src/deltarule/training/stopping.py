@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 __all__ = ["Stopping"]
 
@@ -30,12 +31,12 @@ class Stopping:
     def update(self, value: float) -> bool:
         """Take an epoch's figure in; return whether it is the best so far."""
         sign = 1.0 if self.maximize else -1.0
-        if self.best is None:
-            if value == value:
-                self.best = value
-            return value == value
-        self.stale = self.stale + 1 if sign * value < sign * self.best + self.tol else 0
-        if sign * value > sign * self.best:
+        first = self.best is None
+        best = self.best if self.best is not None else 0.0
+        number = isfinite(value)  # what is no finite number is no progress
+        progress = number and (first or sign * value >= sign * best + self.tol)
+        self.stale = 0 if progress else self.stale + 1
+        if number and (first or sign * value > sign * best):
             self.best = value
             return True
         return False

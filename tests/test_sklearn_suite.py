@@ -1,0 +1,225 @@
+"""scikit-learn's own tests, run on our estimators: its estimator checks, and its MLP's suite."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_iris, make_multilabel_classification
+from sklearn.utils.estimator_checks import (
+    check_sample_weight_equivalence_on_dense_data,
+    estimator_checks_generator,
+    parametrize_with_checks,
+)
+
+from estimator_support import KINDS, OURS, THEIRS, data, unconverged
+
+# --- the checks of an estimator ----------------------------------------------------------------
+
+# What scikit-learn's checks provoke on purpose, or by asking for very few epochs.
+PROVOKED = [
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+    "ignore:Can't check dok sparse matrix for nan or inf:UserWarning",
+]
+
+
+def provoked(function: Any) -> Any:
+    for warning in PROVOKED:
+        function = pytest.mark.filterwarnings(warning)(function)
+    return function
+
+
+@provoked
+@parametrize_with_checks([OURS[kind](max_iter=100) for kind in KINDS])
+def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_check_is_left_out(kind: str) -> None:
+    """At least the checks that scikit-learn's own estimator is put through."""
+
+    def names(estimator: Any) -> set[str]:
+        checks = estimator_checks_generator(estimator, mark=None)
+        return {getattr(check, "func", check).__name__ for _, check in checks}
+
+    assert names(OURS[kind]()) >= names(THEIRS[kind]())
+    assert len(names(THEIRS[kind]())) > 40
+
+
+@provoked
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        OURS["classifier"](max_iter=100, solver="lbfgs"),
+        OURS["regressor"](max_iter=100, solver="sgd", tol=1e-2, random_state=42),
+    ],
+    ids=KINDS,
+)
+def test_weights_are_repetitions(estimator: Any) -> None:
+    """The variants that scikit-learn checks for its MLP, where the others are not exact."""
+    check_sample_weight_equivalence_on_dense_data(type(estimator).__name__, estimator)
+
+
+# --- the suite of its multilayer perceptron ----------------------------------------------------
+
+SKIPPED = {
+    "test_fit": "sets attributes of an estimator that is not fitted; see test_one_step_by_hand",
+    "test_gradient": "calls private methods; see test_estimator_gradients",
+    "test_learning_rate_warmstart": "reads _optimizer; see test_estimator_parity",
+    "test_adaptive_learning_rate": "reads _optimizer; see test_adaptive_ends_below_a_millionth",
+    "test_n_iter_no_change": "reads _no_improvement_count; see test_patience",
+    "test_n_iter_no_change_inf": "reads _no_improvement_count; see test_endless_patience",
+    "test_predict_proba_multilabel": "compares ties of probabilities that round to 1; see"
+    " test_several_labels",
+    "test_early_stopping_stratified": "expects the class False or True instead of the user's; see"
+    " test_too_few_of_a_class",
+    "test_preserve_feature_names[MLPClassifier]": "fits one class, which we refuse; see"
+    " test_names_survive_early_stopping",
+}
+SLOW = {
+    "test_early_stopping",
+    "test_lbfgs_classification",
+    "test_lbfgs_classification_maxfun",
+    "test_lbfgs_regression",
+    "test_multilabel_classification",
+    "test_multioutput_regression",
+    "test_partial_fit_classification",
+    "test_warm_start",
+}
+"""Left to the long form: the parity with scikit-learn says most of what they say."""
+
+
+def borrowed() -> dict[str, Any]:
+    """Return the tests of the installed scikit-learn, with our estimators for its own."""
+    package = importlib.util.find_spec("sklearn.neural_network")
+    assert package is not None
+    assert package.origin is not None
+    path = Path(package.origin).parent / "tests" / "test_mlp.py"
+    source = path.read_text(encoding="utf-8")
+    imported = "from sklearn.neural_network import MLPClassifier, MLPRegressor\n"
+    assert source.count(imported) == 1, "scikit-learn's suite no longer looks as expected"
+    source = source.replace(imported, "from deltarule import MLPClassifier, MLPRegressor\n")
+    module = types.ModuleType("borrowed_test_mlp")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    exec(compile(source, str(path), "exec"), vars(module))
+    return {name: value for name, value in vars(module).items() if name.startswith("test_")}
+
+
+@pytest.fixture
+def global_random_seed() -> int:
+    """Stand in for the fixture of scikit-learn's own test configuration."""
+    return 42
+
+
+def adopt(name: str, function: Any) -> Any:
+    function = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")(function)
+    if name in SKIPPED:
+        function = pytest.mark.skip(reason=SKIPPED[name])(function)
+    if name in SLOW:
+        function = pytest.mark.long(function)
+    return function
+
+
+BORROWED = borrowed()
+globals().update({name: adopt(name, function) for name, function in BORROWED.items()})
+
+
+@pytest.fixture(autouse=True)
+def _skip_by_id(request: pytest.FixtureRequest) -> None:
+    if request.node.name in SKIPPED:
+        pytest.skip(SKIPPED[request.node.name])
+
+
+def test_the_lists_name_tests_that_exist() -> None:
+    assert {name.split("[")[0] for name in [*SKIPPED, *SLOW]} <= set(BORROWED)
+    assert len(BORROWED) >= 43
+
+
+# --- what the skipped ones mean ----------------------------------------------------------------
+
+
+def test_one_step_by_hand() -> None:
+    """scikit-learn's worked example of one step of gradient descent, its figures by hand."""
+    X, y = np.array([[0.6, 0.8, 0.7]]), np.array([0])
+    model = OURS["classifier"](
+        hidden_layer_sizes=2, activation="logistic", solver="sgd", alpha=0.1,
+        learning_rate_init=0.1, momentum=0, learning_rate="constant", random_state=1,
+    )  # fmt: skip
+    model.partial_fit(X, y, classes=[0, 1])
+    model.coefs_ = [[[0.1, 0.2], [0.3, 0.1], [0.5, 0]], [[0.1], [0.2]]]
+    model.intercepts_ = [[0.1, 0.1], [1.0]]
+    model.partial_fit(X, y)
+    first = [[0.098, 0.195756], [0.2956664, 0.096008], [0.4939998, -0.002244]]
+    assert_allclose(model.coefs_[0], first, atol=1.5e-3)
+    assert_allclose(model.coefs_[1], [[0.04706], [0.154089]], atol=1.5e-3)
+    assert_allclose(model.intercepts_[0], [0.098333, 0.09626], atol=1.5e-3)
+    assert_allclose(model.intercepts_[1], [0.9235], atol=1.5e-3)
+    assert model.predict_proba(X)[0, 1] == pytest.approx(0.739, abs=1.5e-3)
+
+
+def test_adaptive_ends_below_a_millionth() -> None:
+    """η₀ is divided by 5 until it is 1e-6 or less, with two epochs borne at every rate."""
+    X, y = [[3, 2], [1, 6]], [1, 0]
+    model = OURS["classifier"](
+        tol=0.5, max_iter=3000, solver="sgd", learning_rate="adaptive", n_iter_no_change=2,
+        random_state=0,
+    ).fit(X, y)  # fmt: skip
+    rates = 1 + int(np.ceil(np.log(1e-3 / 1e-6) / np.log(5)))  # 1e-3, 2e-4, …, 3.2e-7
+    first_epoch_is_progress = 1
+    assert model.n_iter_ == first_epoch_is_progress + 3 * rates
+
+
+@pytest.mark.parametrize("patience", [2, 5, 10, 50])
+def test_patience(patience: int) -> None:
+    """No epoch counts as progress but the first: patience epochs are borne, one more ends it."""
+    X, y = data("binary")
+    model = OURS["classifier"](
+        tol=1e3, max_iter=3000, solver="sgd", n_iter_no_change=patience, random_state=0
+    ).fit(X, y)
+    assert model.n_iter_ == 1 + patience + 1
+
+
+def test_endless_patience() -> None:
+    X, y = data("binary")
+    model = OURS["classifier"](tol=1e9, max_iter=70, solver="sgd", n_iter_no_change=np.inf)
+    with pytest.warns(match="Maximum iterations .70. reached"):
+        model.fit(X, y)
+    assert model.n_iter_ == 70
+
+
+def test_several_labels() -> None:
+    X, Y = make_multilabel_classification(50, random_state=0)
+    model = OURS["classifier"](solver="lbfgs", hidden_layer_sizes=30, random_state=0)
+    with unconverged():
+        model.fit(X, Y)
+    probability, logarithm = model.predict_proba(X), model.predict_log_proba(X)
+    assert probability.shape == logarithm.shape == Y.shape
+    assert_array_equal(probability > 0.5, Y)
+    assert_allclose(logarithm, np.log(probability), atol=1e-15)
+    assert np.abs(probability.sum(axis=1) - 1).max() > 1e-5
+
+
+def test_too_few_of_a_class() -> None:
+    X, y = [[1, 2], [2, 3], [3, 4], [4, 5]], ["cat", "cat", "cat", "dog"]
+    message = r"The least populated classes in y have only 1 member.*too few members are: \['dog'\]"
+    with pytest.raises(ValueError, match=message):
+        OURS["classifier"](early_stopping=True).fit(X, y)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_survive_early_stopping(kind: str) -> None:
+    pd = pytest.importorskip("pandas")
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    model = OURS[kind](early_stopping=True, max_iter=3, random_state=0)
+    with unconverged():  # and no warning that names are missing
+        model.fit(X, pd.Series(y))
+        model.score(X, y)
+    assert_array_equal(model.feature_names_in_, X.columns)
