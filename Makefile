@@ -7,7 +7,7 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-SOURCES := src tests
+SOURCES := src tests benchmarks
 
 # Stamps: each names the Python that made it, so another PYTHON makes a new environment.
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
@@ -17,7 +17,7 @@ DEV_INSTALLED := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long check format lock build clean check-python
+.PHONY: help demo test test-long scores check format lock build clean check-python
 
 help:  ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,9 @@ test: $(DEV_INSTALLED)  ## run the tests in their short forms
 
 test-long: $(DEV_INSTALLED)  ## run all tests with their full counts
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+scores: $(DEV_INSTALLED)  ## test scores beside scikit-learn's, same arguments, five seeds
+	$(BIN)/python benchmarks/scores.py
 
 check: $(DEV_INSTALLED)  ## format, lint, types and import layers: what CI runs before the tests
 	$(BIN)/ruff format --check $(SOURCES)

@@ -144,6 +144,23 @@ def test_partial_fit_is_there_for_the_stochastic_solvers_only(kind: str) -> None
         fitted(task, early_stopping=True).partial_fit(*data(task))
 
 
+@pytest.mark.parametrize("logit", [0.0, 1e-9, 40.0, 700.0, 5000.0])
+def test_logarithms_of_probabilities_keep_their_digits(logit: float) -> None:
+    """log p = −log(1 + e^−z) and log(1 − p) = −z + log p, also where 1 − p rounds to 0."""
+    large, small = -np.log1p(np.exp(-logit)), -logit - np.log1p(np.exp(-logit))
+    expected = {"binary": [small, large], "multilabel": [large] * 3}
+    for task, values in expected.items():
+        model = fitted(task, hidden_layer_sizes=())
+        model.coefs_[0][:] = 0
+        model.intercepts_[0][:] = logit
+        assert_allclose(model.predict_log_proba(np.ones((1, 4)))[0], values, rtol=1e-14)
+    model = fitted("multiclass", hidden_layer_sizes=())
+    model.coefs_[0][:] = 0
+    model.intercepts_[0][:] = [0, logit, -1e6]
+    assert_allclose(model.predict_log_proba(np.ones((1, 4)))[0][:2], [small, large], rtol=1e-14)
+    assert_array_equal(model.predict(np.ones((1, 4))), model.classes_[[1 if logit else 0]])
+
+
 # --- adam, whose ε is not scikit-learn's -------------------------------------------------------
 
 
