@@ -230,6 +230,31 @@ def test_partial_fit_goes_on_where_fit_ended(task: str, learning_rate: str) -> N
     assert_same_curves(mine, peers)
 
 
+@pytest.mark.parametrize("task", ["binary", "several numbers"])
+@pytest.mark.parametrize("learning_rate", SCHEDULES)
+def test_a_warm_fit_goes_on_alike(learning_rate: str, task: str) -> None:
+    X, y = data(task)
+    arguments = {"solver": "sgd", "learning_rate": learning_rate, "learning_rate_init": 0.01,
+                 "max_iter": 6, "random_state": 2, "batch_size": 9, "warm_start": True}  # fmt: skip
+    mine, peers = fit_both(task, arguments, (X, y), (X[::-1], y[::-1]), (X, y))
+    assert_same_fit(mine, peers, X)
+    assert_same_curves(mine, peers)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize(
+    "solver", [SOLVERS[0], SOLVERS[2], SOLVERS[5]], ids=["sgd", "adaptive", "adam"]
+)
+def test_a_run_ends_at_the_same_epoch(solver: dict[str, Any], early_stopping: bool) -> None:
+    X, y = data("numbers", n=60)
+    arguments = {"early_stopping": early_stopping, "n_iter_no_change": 3, "tol": 1e-3,
+                 "max_iter": 400, "random_state": 2, "activation": "tanh", **solver}  # fmt: skip
+    mine, peers = fit_both("numbers", arguments, (X, y))
+    assert mine.n_iter_ < 400
+    assert_same_fit(mine, peers, X)
+    assert_same_curves(mine, peers)
+
+
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_a_given_stream_of_random_numbers_is_used_up_alike(solver: str) -> None:
     X, y = data("numbers")

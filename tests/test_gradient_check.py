@@ -142,6 +142,12 @@ def test_a_gradient_that_is_forgotten_is_wrong(slope: float) -> None:
     assert check.error == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_gradient_that_is_no_number_is_wrong_where_the_cost_is(bad: float) -> None:
+    check = check_function(lambda x: float(x @ x), lambda x: np.array([bad, 4.0]), [1.0, 2.0])
+    assert (check.verdict, check.worst) == ("wrong", "x[0]")
+
+
 # --- where no verdict is possible -----------------------------------------------------------------
 
 

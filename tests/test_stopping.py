@@ -184,6 +184,16 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_the_best(bad: float) -> None:
     assert state.theta[0] == 0  # where it began
 
 
+@pytest.mark.parametrize("led_to", [np.nan, 13.0])
+def test_the_best_epoch_of_a_run_that_diverges_must_not_have_led_there(led_to: float) -> None:
+    """Its loss is that before its steps. What the epoch began with had that loss, and is kept."""
+    state, history, _ = loop([3.0, 1.0, led_to, np.inf])
+    assert (history.stopped_by, history.best_epoch) == ("divergence", 2)
+    assert state.theta[0] == 1
+    state, _, _ = loop([3.0, 1.0, 12.0, np.inf])  # costs 1.25 and 12.25: not ten times as much
+    assert state.theta[0] == 2
+
+
 def test_ctrl_c_ends_the_run_at_the_best() -> None:
     calls = count()
 

@@ -240,6 +240,16 @@ def test_a_run_that_diverges_ends_at_its_best_epoch() -> None:
     assert state.step == good.step
 
 
+def test_a_last_step_out_of_the_numbers_is_divergence_too() -> None:
+    """Every loss was finite; the parameters after the last step are not."""
+    net = Network(3, [Dense(1)])
+    data = random_data(net, 20, 0)
+    state = net.initialize(0)
+    with pytest.raises(DivergenceError, match="in epoch 1"):
+        train(net, state, data.x, 1e3 * data.y, optimizer=SGD(1e308), batch_size=20, epochs=1)
+    assert state.theta.tobytes() == net.initialize(0).theta.tobytes()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("optimizer", [SGD(1e6), SGD(1e6, 0.9), MomentumAverage(1e8)], ids=repr)
 def test_a_rate_that_is_far_too_large_never_leaves_non_finite_parameters(

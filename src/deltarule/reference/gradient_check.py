@@ -213,24 +213,27 @@ def _compare(
             numeric[j] = (up - down) / (ahead[i] - behind[i])
         largest = max(largest, abs(up), abs(down))
     numeric, claimed, widths = numeric[smooth], analytic[chosen][smooth], widths[smooth]
-    finite = np.isfinite(numeric) & np.isfinite(claimed)
-    if not finite.all():
+    known = len(numeric) > 0 and bool(np.isfinite(numeric).all())
+    if not known:  # no quotient where the cost is not finite: nothing to compare with
         numeric, claimed, largest = np.zeros_like(numeric), np.zeros_like(numeric), np.inf
-    difference = float(np.linalg.norm(numeric - claimed))
+    gap = np.abs(numeric - claimed)
+    gap[np.isnan(gap)] = np.inf
+    difference = float(np.linalg.norm(gap))
     scale = float(np.linalg.norm(numeric) + np.linalg.norm(claimed))
+    error = 1.0 if not np.isfinite(difference) else difference / scale if scale > 0 else 0.0
     unit = _ROUNDING * np.finfo(np.float64).eps * largest
     floor = float(unit * np.linalg.norm(1.0 / widths)) if len(widths) else 0.0
     verdict: Literal["right", "wrong", "cannot tell"] = "wrong"
-    if not finite.any() or not finite.all():
+    if not known:
         verdict = "cannot tell"
-    elif difference <= tolerance * scale:
+    elif error <= tolerance:
         verdict = "right"
-    elif difference <= tolerance * scale + floor:
+    elif np.isfinite(difference) and difference <= tolerance * scale + floor:
         verdict = "cannot tell"
-    at = int(np.argmax(np.abs(numeric - claimed))) if len(numeric) else -1
+    at = int(np.argmax(gap)) if len(numeric) else -1
     return GradientCheck(
         verdict=verdict,
-        error=difference / scale if scale > 0 else 0.0,
+        error=error,
         tolerance=tolerance,
         floor=floor,
         n_checked=int(smooth.sum()),
