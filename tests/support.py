@@ -85,7 +85,9 @@ def random_data(net: Network, n: int, seed: int) -> Data:
     targets = {
         "squared_error": lambda: rng.normal(size=(n, k)),
         "binary_cross_entropy": lambda: rng.integers(0, 2, (n, k)).astype(float),
-        "categorical_cross_entropy": lambda: rng.dirichlet(np.ones(k), n),
+        "categorical_cross_entropy": lambda: (
+            rng.multinomial(64, np.ones(k) / k, n) / 64
+        ),  # sums to 1
         "poisson": lambda: rng.poisson(1.5, (n, k)).astype(float),
     }[net.loss]()
     x, weight = rng.normal(size=(n, net.n_inputs)), rng.uniform(0.2, 3.0, n)

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning
 
+from deltarule import MLPClassifier
 from estimator_support import data, noisy, ours, parameters, theirs, unconverged
 
 NAN, INF = float("nan"), float("inf")
@@ -185,3 +187,26 @@ def test_a_column_of_targets_is_flattened_with_scikit_learns_warning() -> None:
     with unconverged(), pytest.warns(UserWarning, match="A column-vector y was passed"):
         model = ours("numbers", max_iter=2).fit(X, y[:, None])
     assert model.predict(X).shape == (40,)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"X_val": np.ones((3, 7)), "y_val": np.zeros(3)},
+        {"X_val": np.ones((3, 4)), "y_val": np.array([5, 6, 7])},
+        {"X_val": np.ones((3, 4)), "y_val": None},
+        {"sample_weight": [-1.0] * 30},
+    ],
+    ids=["columns", "classes", "missing", "weights"],
+)
+def test_bad_arguments_leave_an_earlier_fit_as_it_was(bad: dict[str, object]) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 4)), np.arange(30) % 2
+    model = MLPClassifier((3,), early_stopping=True, max_iter=2, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+    before, attributes = model.predict_proba(X), sorted(vars(model))
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever the words, nothing may change
+        model.fit(X * 2, 1 - y, **bad)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    assert sorted(vars(model)) == attributes

@@ -167,6 +167,19 @@ def test_at_a_minimum_nothing_is_called_wrong(seed: int) -> None:
         assert "rounding" in str(check)
 
 
+@pytest.mark.xfail(strict=True, reason="the floor knows the rounding of the cost, not of a − y")
+@pytest.mark.parametrize("size", [1.0, 1e6])
+def test_a_perfect_fit_is_not_called_wrong(size: float) -> None:
+    """At the minimum of a cost that is zero there, both gradients are what rounding left of 0."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 3))
+    y = size * (X @ [1.0, -0.5, 0.3] + 0.3)
+    net = Network(3, [Dense(1)])
+    state = net.initialize()
+    state.theta[:] = np.linalg.lstsq(np.column_stack([X, np.ones(20)]), y)[0]
+    assert check_gradients(net, state, X, y).verdict != "wrong"
+
+
 def test_a_minimum_whose_cost_is_large_cannot_be_told() -> None:
     check = check_function(
         lambda x: 1e6 + float(x @ x), lambda x: 2 * x, np.full(3, 1e-9), epsilon=1e-6

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -93,7 +94,26 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         incremental: bool = False,
     ) -> None:
         self._validate_params()
+        with _unchanged_on_error(self):
+            block, held_out = self._prepare(X, y, sample_weight, validation, incremental)
+        if self.solver == "lbfgs":
+            self._fit_lbfgs(block)
+        else:
+            self._fit_stochastic(block, held_out, incremental)
+
+    def _prepare(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+        incremental: bool,
+    ) -> tuple[Block, Block | None]:
+        """Check everything, begin the network if it is new, and hold the validation set out."""
         sizes = self._hidden_sizes()
+        stochastic = self.solver != "lbfgs"
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "_state") or not (self.warm_start or incremental)
         X, targets = self._check_targets(X, y, incremental=incremental, reset=first)
         weight = check_sample_weight(sample_weight, X)
@@ -105,10 +125,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         X = X.tocsr() if is_sparse(X) else np.ascontiguousarray(X)
         with np.errstate(over="ignore"):  # the loss will be infinite, and the message says why
             block = Block(X, targets.astype(self._state.theta.dtype), weight)
-        if self.solver == "lbfgs":
-            self._fit_lbfgs(block)
-        else:
-            self._fit_stochastic(block, self._held_out_set(validation), incremental)
+        held_out = self._held_out_set(validation) if stochastic else None
+        if stochastic and self.early_stopping and held_out is None:
+            return self._split(block)
+        return block, held_out
 
     def _hidden_sizes(self) -> list[int]:
         given = self.hidden_layer_sizes
@@ -244,10 +264,6 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         return min(int(self.batch_size), n_rows)
 
     def _fit_stochastic(self, block: Block, held_out: Block | None, incremental: bool) -> None:
-        if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
-        if self.early_stopping and held_out is None:
-            block, held_out = self._split(block)
         if self._watch is None or self._watch.maximize != bool(self.early_stopping):
             self._watch = Stopping(maximize=bool(self.early_stopping))
         self._watch.tol, self._watch.patience = float(self.tol), float(self.n_iter_no_change)
@@ -495,6 +511,17 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+@contextmanager
+def _unchanged_on_error(estimator: BaseMLP) -> Iterator[None]:
+    """Put every attribute back if the arguments turn out to be bad: an earlier fit stays."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except Exception:
+        estimator.__dict__ = before
+        raise
 
 
 class _Report:
