@@ -167,7 +167,6 @@ def test_at_a_minimum_nothing_is_called_wrong(seed: int) -> None:
         assert "rounding" in str(check)
 
 
-@pytest.mark.xfail(strict=True, reason="the floor knows the rounding of the cost, not of a − y")
 @pytest.mark.parametrize("size", [1.0, 1e6])
 def test_a_perfect_fit_is_not_called_wrong(size: float) -> None:
     """At the minimum of a cost that is zero there, both gradients are what rounding left of 0."""

@@ -231,6 +231,11 @@ def test_a_probability_of_one_half_is_class_0() -> None:
     assert net.score(state, X4, np.ones(4)) == 0.0
 
 
+def test_outputs_beyond_the_numbers_have_no_score() -> None:
+    net = Network(1, [Dense(1, "exp")], "poisson")
+    assert np.isnan(net.score(State(np.array([1e4, 0.0])), [[1.0], [2.0]], [1.0, 2.0]))
+
+
 def test_squared_error_on_classes_scores_as_classes() -> None:
     net = Network(2, [Dense(2)])
     state = State(np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0]))  # the outputs are the inputs

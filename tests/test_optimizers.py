@@ -249,6 +249,31 @@ def test_lbfgs_stops_where_it_is_told_to() -> None:
     assert not stopped.converged
 
 
+@pytest.mark.parametrize("end", ["Ctrl-C", "NaN"])
+def test_lbfgs_ends_at_a_finite_point_however_it_ends(end: str) -> None:
+    net, block, _, _ = quadratic(4)
+
+    class Troubled(Reference):
+        calls = 0
+
+        def gradient(self, *given: Any) -> Any:
+            Troubled.calls += 1
+            sums = super().gradient(*given)
+            if Troubled.calls < 3:
+                return sums
+            if end == "Ctrl-C":
+                raise KeyboardInterrupt
+            return sums._replace(loss=float("nan"), gradient=sums.gradient * np.nan)
+
+    state, begin = random_state(net, 0), random_state(net, 0)
+    minimum = minimize_cost(Troubled(net.tape), state, block, tol=1e-12)
+    assert minimum.history.stopped_by in ("interrupt", "divergence")
+    assert not minimum.converged
+    assert np.isfinite(state.theta).all()
+    X, y = block.x, block.y
+    assert net.loss_of(state, X, y) <= net.loss_of(begin, X, y)
+
+
 def test_l2_under_plain_descent_is_weight_decay() -> None:
     """R1: where the loss has no gradient in W, a step multiplies W by 1 − ηs; biases stay."""
     eta, s = 0.5, 0.25

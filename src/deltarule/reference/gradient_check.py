@@ -28,6 +28,7 @@ Vector: TypeAlias = npt.NDArray[np.float64]
 Probe: TypeAlias = Callable[[Vector], tuple[float, bytes]]
 """θ -> (cost, which side of every kink): equal bytes mean that no kink was crossed."""
 
+_EPS = float(np.finfo(np.float64).eps)
 _ROUNDING = 8.0  # roundings of a cost, in units of its last place
 
 
@@ -80,6 +81,8 @@ class GradientCheck:
             )
         if self.floor == float("inf"):
             lines.append("The cost is not finite here: check at smaller parameters or inputs.")
+        elif self.n_checked == 0:
+            lines.append("Every parameter is at a kink: check at random parameters.")
         elif self.verdict == "cannot tell":
             lines.append(
                 f"The gradient is below what rounding leaves of the quotients ({self.floor:.1g}): "
@@ -122,7 +125,7 @@ def check_function(
     names = [f"x[{i}]" for i in range(point.size)]
     return _compare(
         lambda at: (float(f(at)), b""), point, claimed, np.arange(point.size), names,
-        epsilon, tolerance,
+        epsilon, tolerance, _noise(gradient, point, claimed),
     )  # fmt: skip
 
 
@@ -145,12 +148,23 @@ def check_tape(
     def probe(at: Vector) -> tuple[float, bytes]:
         return _cost(reference, at, block), _sides(reference, at, block)
 
-    state = State(theta)
-    analytic = reference.cost(state, reference.gradient(state, block))[2]
+    def slope(at: State) -> Vector:
+        return np.asarray(reference.cost(at, reference.gradient(at, block))[2])
+
+    analytic = slope(State(theta))
+    noise = _noise(lambda at: slope(State(at)), theta, analytic)
     chosen = _sample(tape, max_parameters, np.random.default_rng(seed))
     names = [_name(tape, int(i)) for i in chosen]
     with quiet():
-        return _compare(probe, theta, analytic, chosen, names, epsilon, tolerance)
+        return _compare(probe, theta, analytic, chosen, names, epsilon, tolerance, noise)
+
+
+def _noise(gradient: Callable[[Vector], Vector], at: Vector, claimed: Vector) -> float:
+    """Return by how much rounding may move a gradient: what one in the last place of θ does."""
+    with quiet():
+        moved = np.asarray(gradient(at * (1 + 2 * _EPS)), dtype=np.float64) - claimed
+        distance = float(np.linalg.norm(moved))
+    return _ROUNDING * (distance if np.isfinite(distance) else 0.0) + 64 * _EPS
 
 
 def _cost(reference: Reference, theta: Vector, block: Block) -> float:
@@ -198,6 +212,7 @@ def _compare(
     names: list[str],
     epsilon: float,
     tolerance: float,
+    noise: float,
 ) -> GradientCheck:
     _, home = probe(theta)
     widths = epsilon * np.maximum(1.0, np.abs(theta[chosen]))
@@ -221,8 +236,8 @@ def _compare(
     difference = float(np.linalg.norm(gap))
     scale = float(np.linalg.norm(numeric) + np.linalg.norm(claimed))
     error = 1.0 if not np.isfinite(difference) else difference / scale if scale > 0 else 0.0
-    unit = _ROUNDING * np.finfo(np.float64).eps * largest
-    floor = float(unit * np.linalg.norm(1.0 / widths)) if len(widths) else 0.0
+    unit = _ROUNDING * _EPS * largest
+    floor = noise + float(unit * np.linalg.norm(1.0 / widths)) if len(widths) else 0.0
     verdict: Literal["right", "wrong", "cannot tell"] = "wrong"
     if not known:
         verdict = "cannot tell"
