@@ -14,24 +14,27 @@ He (I5)        N(0, 2/fan_in)                 U(±√(6/fan_in))
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from deltarule.errors import SpecError
-from deltarule.spec import Dense, Initializer, NetworkSpec, Normal, Uniform
+from deltarule.parts import Dense, Fixed, Initializer, Normal, Uniform
+from deltarule.spec import NetworkSpec
+from deltarule.tape import Parameter
 
 __all__ = ["default_initializer", "draw_parameters", "draw_weights"]
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
 _DEFAULTS = {
-    "relu": "he_uniform",
-    "leaky_relu": "he_uniform",
-    "sigmoid": "glorot_uniform",
-    "tanh": "glorot_uniform",
-    "softmax": "glorot_uniform",
+    **dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu", "mish"), "he_uniform"),
+    **dict.fromkeys(
+        ("sigmoid", "tanh", "softmax", "softsign", "hard_sigmoid", "hard_tanh"), "glorot_uniform"
+    ),
+    "selu": "lecun_normal",
 }
 
 
@@ -49,6 +52,8 @@ def draw_weights(
         return rng.normal(0.0, initializer.scale, shape)
     if isinstance(initializer, Uniform):
         return rng.uniform(-initializer.scale, initializer.scale, shape)
+    if isinstance(initializer, Fixed):
+        return np.full(shape, initializer.value)
     if not isinstance(initializer, str):
         drawn = np.asarray(initializer(rng, fan_in, fan_out), dtype=np.float64)
         if drawn.shape != shape or not np.isfinite(drawn).all():
@@ -58,6 +63,8 @@ def draw_weights(
         return drawn
     if initializer == "zeros":
         return np.zeros(shape)
+    if initializer == "orthogonal":
+        return _orthogonal(fan_in, fan_out, rng)
     family, law = initializer.split("_")
     variance = {
         "lecun": 1.0 / fan_in,
@@ -70,15 +77,28 @@ def draw_weights(
     return rng.uniform(-bound, bound, shape)
 
 
-def draw_parameters(spec: NetworkSpec, seed: int) -> Matrix:
-    """Return θ (p,), layer by layer: W_l drawn, b_l zero."""
+def _orthogonal(fan_in: int, fan_out: int, rng: np.random.Generator) -> Matrix:
+    """Return orthonormal columns, or rows if there are fewer, drawn evenly (Saxe et al. 2014).
+
+    The Q of a normal matrix, with the signs that make R's diagonal positive (Mezzadri 2007).
+    """
+    tall = rng.normal(size=(max(fan_in, fan_out), min(fan_in, fan_out)))
+    q, r = np.linalg.qr(tall)
+    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
+    return q if fan_in >= fan_out else np.ascontiguousarray(q.T)
+
+
+def draw_parameters(spec: NetworkSpec, parameters: Iterable[Parameter], seed: int) -> Matrix:
+    """Return θ (p,), in the order of its parameters: weights drawn, γ one, the others zero."""
     rng = np.random.default_rng(seed)
+    layers = spec.dense_layers
     pieces: list[Matrix] = []
-    width = spec.n_inputs
-    for layer in spec.layers:
-        pieces.append(draw_weights(_initializer_of(layer), width, layer.units, rng).ravel())
-        pieces.append(np.zeros(layer.units))
-        width = layer.units
+    for p in parameters:
+        if p.is_weights:
+            initializer = _initializer_of(layers[p.layer - 1])
+            pieces.append(draw_weights(initializer, p.shape[0], p.shape[1], rng).ravel())
+        else:
+            pieces.append(np.full(p.shape, 1.0 if p.name.startswith("gamma") else 0.0))
     return np.concatenate(pieces).astype(spec.dtype)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["ActivationCode", "LossCode", "Op", "PenaltyCode"]
+__all__ = ["ActivationCode", "ConstraintCode", "LossCode", "Op", "PenaltyCode"]
 
 
 class Op(IntEnum):
@@ -17,6 +17,8 @@ class Op(IntEnum):
     AFFINE = 1  # target = source W + b
     ACTIVATE = 2  # target = g(source)
     LOSS = 3  # per-row loss of source against the targets
+    NORMALIZE = 4  # target = γ ⊙ N(source) + β over the batch
+    DROPOUT = 5  # target = mask ⊙ source / keep
 
 
 class ActivationCode(IntEnum):
@@ -29,6 +31,15 @@ class ActivationCode(IntEnum):
     LEAKY_RELU = 5
     SOFTMAX = 6
     EXP = 7
+    SELU = 8
+    ELU = 9
+    GELU = 10
+    SILU = 11
+    SOFTPLUS = 12
+    MISH = 13
+    SOFTSIGN = 14
+    HARD_SIGMOID = 15
+    HARD_TANH = 16
 
 
 class LossCode(IntEnum):
@@ -38,9 +49,23 @@ class LossCode(IntEnum):
     SIGMOID_CROSS_ENTROPY = 2  # of the logits, sigmoid fused
     SOFTMAX_CROSS_ENTROPY = 3  # of the logits, softmax fused
     EXP_POISSON = 4  # of the logits, exp fused
+    ABSOLUTE_ERROR = 5  # of the outputs
+    HUBER = 6  # of the outputs
+    QUANTILE = 7  # of the outputs
+    POISSON = 8  # of the outputs
+    SOFTMAX_BINARY_CROSS_ENTROPY = 9  # of the logits, softmax fused
 
 
 class PenaltyCode(IntEnum):
     """Which penalty is added to the mean loss."""
 
     L2 = 1
+    L1 = 2
+    PROXIMAL_L1 = 3  # counted in the cost; its step is taken after the gradient's
+
+
+class ConstraintCode(IntEnum):
+    """Which projection follows every step."""
+
+    UNIT_NORM = 1  # ‖column of W‖ ≤ limit
+    TOTAL_NORM = 2  # ‖(W_1, …, W_L)‖ ≤ limit

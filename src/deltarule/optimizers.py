@@ -1,6 +1,11 @@
 """Which optimiser trains a network: frozen descriptions of its constants.
 
-The steps themselves stand in ``deltarule.reference.optimizers``, one pure function each.
+Two kinds. Most take a step a mini-batch: what they remember and the step they take stand in
+``deltarule.reference.optimizers``, one pure function each. ``LineSearch`` and ``LBFGS`` minimise
+the cost of the whole training set, evaluating it as often as they need
+(``deltarule.training.line_search``, ``deltarule.training.lbfgs``).
+
+Where a source leaves a constant open, the default is PyTorch's.
 """
 
 from __future__ import annotations
@@ -8,14 +13,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from deltarule.checks import check_between
+from deltarule.checks import check_between, check_positive_integer
 from deltarule.errors import SpecError
 
-__all__ = ["SGD", "Adam", "MomentumAverage", "Optimizer"]
+__all__ = [
+    "LBFGS",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "LineSearch",
+    "Minimizer",
+    "MomentumAverage",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "Rprop",
+]
 
 
-def _check_learning_rate(value: float) -> None:
-    check_between("learning_rate", value, 0.0, float("inf"), open_low=True, open_high=True)
+def _check_positive(name: str, value: float) -> None:
+    check_between(name, value, 0.0, float("inf"), open_low=True, open_high=True)
+
+
+def _check_decay_rate(name: str, value: float) -> None:
+    check_between(name, value, 0.0, 1.0, open_high=True)
 
 
 @dataclass(frozen=True)
@@ -40,7 +63,7 @@ class SGD:
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        _check_learning_rate(self.learning_rate)
+        _check_positive("learning_rate", self.learning_rate)
         check_between("momentum", self.momentum, 0.0, 1.0)
 
 
@@ -63,8 +86,35 @@ class MomentumAverage:
     beta: float = 0.9
 
     def __post_init__(self) -> None:
-        _check_learning_rate(self.learning_rate)
-        check_between("beta", self.beta, 0.0, 1.0, open_high=True)
+        _check_positive("learning_rate", self.learning_rate)
+        _check_decay_rate("beta", self.beta)
+
+
+@dataclass(frozen=True)
+class RMSprop:
+    """RMSprop (Tieleman & Hinton 2012, lecture 6e; Mebsout §6; item O4).
+
+    S ← β S + (1 − β) g²; the step is −η g/(√S + ε), ε outside the root (erratum E-n). Neither
+    centred nor with momentum. β is 0.9 as in the lecture, where PyTorch's ``alpha`` is 0.99.
+
+    Parameters
+    ----------
+    learning_rate : float, default=0.01
+        η > 0.
+    beta : float, default=0.9
+        β in [0, 1).
+    epsilon : float, default=1e-8
+        ε > 0.
+    """
+
+    learning_rate: float = 0.01
+    beta: float = 0.9
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _check_positive("learning_rate", self.learning_rate)
+        _check_decay_rate("beta", self.beta)
+        _check_positive("epsilon", self.epsilon)
 
 
 @dataclass(frozen=True)
@@ -89,19 +139,219 @@ class Adam:
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        _check_learning_rate(self.learning_rate)
-        check_between("beta1", self.beta1, 0.0, 1.0, open_high=True)
-        check_between("beta2", self.beta2, 0.0, 1.0, open_high=True)
-        check_between("epsilon", self.epsilon, 0.0, float("inf"), open_low=True, open_high=True)
+        _check_positive("learning_rate", self.learning_rate)
+        _check_decay_rate("beta1", self.beta1)
+        _check_decay_rate("beta2", self.beta2)
+        _check_positive("epsilon", self.epsilon)
 
 
-Optimizer: TypeAlias = SGD | MomentumAverage | Adam
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, Algorithm 2; item O5).
+
+    Beside Adam's step every weight shrinks by the factor 1 − ηλ. The decay multiplies the
+    current rate η, as in PyTorch (the paper multiplies a schedule's factor alone). Weights decay
+    only: never biases, nor batch normalisation's γ and β.
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2, epsilon
+        As ``Adam``'s.
+    weight_decay : float, default=0.01
+        λ ≥ 0.
+    """
+
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_between("weight_decay", self.weight_decay, 0.0, float("inf"), open_high=True)
+
+
+@dataclass(frozen=True)
+class Nadam:
+    """Adam with Nesterov's momentum (Dozat 2016; PyTorch's ``NAdam``; item O5).
+
+    The momentum grows with the step t: μ_t = β₁ (1 − ½ 0.96^(tψ)).
+
+    Parameters
+    ----------
+    learning_rate : float, default=0.002
+        η > 0.
+    beta1, beta2 : float, default=0.9, 0.999
+        Decay rates of the averages of g and g², in [0, 1).
+    epsilon : float, default=1e-8
+        ε > 0.
+    momentum_decay : float, default=0.004
+        ψ ≥ 0: how fast μ_t nears β₁.
+    """
+
+    learning_rate: float = 0.002
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    momentum_decay: float = 0.004
+
+    def __post_init__(self) -> None:
+        _check_positive("learning_rate", self.learning_rate)
+        _check_decay_rate("beta1", self.beta1)
+        _check_decay_rate("beta2", self.beta2)
+        _check_positive("epsilon", self.epsilon)
+        check_between("momentum_decay", self.momentum_decay, 0.0, float("inf"), open_high=True)
+
+
+@dataclass(frozen=True)
+class Adagrad:
+    """Adagrad with a diagonal matrix (Duchi, Hazan & Singer 2011; PyTorch's form).
+
+    S ← S + g²; the step is −η g/(√S + ε), which shrinks as gradients add up.
+
+    Parameters
+    ----------
+    learning_rate : float, default=0.01
+        η > 0.
+    epsilon : float, default=1e-10
+        ε > 0.
+    """
+
+    learning_rate: float = 0.01
+    epsilon: float = 1e-10
+
+    def __post_init__(self) -> None:
+        _check_positive("learning_rate", self.learning_rate)
+        _check_positive("epsilon", self.epsilon)
+
+
+@dataclass(frozen=True)
+class Adadelta:
+    """Adadelta (Zeiler 2012, Algorithm 1), with a rate before its step as in PyTorch.
+
+    Parameters
+    ----------
+    learning_rate : float, default=1.0
+        η > 0; the paper has none, which is 1.
+    rho : float, default=0.9
+        ρ in [0, 1), of the averages of g² and of squared steps.
+    epsilon : float, default=1e-6
+        ε > 0, inside both roots.
+    """
+
+    learning_rate: float = 1.0
+    rho: float = 0.9
+    epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        _check_positive("learning_rate", self.learning_rate)
+        _check_decay_rate("rho", self.rho)
+        _check_positive("epsilon", self.epsilon)
+
+
+@dataclass(frozen=True)
+class Rprop:
+    """Resilient backpropagation, iRprop− (Igel & Hüsken 2003), for the full batch only.
+
+    Every coordinate has its own step size, which grows while its slope keeps its sign and
+    shrinks when the sign turns; the slope's size is not used, so noise in mini-batches would
+    be followed as if it were signal. PyTorch's ``Rprop`` names the original (Riedmiller & Braun
+    1993) as its source but takes the same steps as here: a coordinate whose slope turned rests
+    for a step, and no step is taken back. It differs in that it moves a first size outside
+    ``smallest`` … ``largest`` to the nearer bound, where here such a size is refused.
+
+    Parameters
+    ----------
+    learning_rate : float, default=0.01
+        The first step size of every coordinate (the paper: 0.0125). Later ones are the
+        algorithm's own, and no schedule changes them.
+    shrink, grow : float, default=0.5, 1.2
+        η⁻ in (0, 1) and η⁺ > 1.
+    smallest, largest : float, default=1e-6, 50.0
+        Bounds on the step sizes (the paper: 0 and 50).
+    """
+
+    learning_rate: float = 0.01
+    shrink: float = 0.5
+    grow: float = 1.2
+    smallest: float = 1e-6
+    largest: float = 50.0
+
+    def __post_init__(self) -> None:
+        check_between("shrink", self.shrink, 0.0, 1.0, open_low=True, open_high=True)
+        check_between("grow", self.grow, 1.0, float("inf"), open_low=True, open_high=True)
+        check_between("smallest", self.smallest, 0.0, float("inf"), open_high=True)
+        check_between("largest", self.largest, self.smallest, float("inf"), open_low=True)
+        _check_positive("learning_rate", self.learning_rate)
+        if not self.smallest <= self.learning_rate <= self.largest:
+            raise SpecError(
+                f"learning_rate must be in [smallest, largest] = [{self.smallest:g}, "
+                f"{self.largest:g}]; got {self.learning_rate!r}. It is the first step size: "
+                "change it, or the bounds."
+            )
+
+
+@dataclass(frozen=True)
+class LineSearch:
+    """Steepest descent with an exact line search over the full batch (item O6).
+
+    α_k = argmin_t C(θ_k − t ∇C(θ_k)) (Mebsout §6; erratum E-ac).
+
+    Parameters
+    ----------
+    max_step : float, default=1e6
+        The largest t tried: where C falls for ever along −∇C, that step is taken.
+    tol : float, default=1e-4
+        The largest entry of the gradient at which the cost counts as minimal.
+    max_evaluations : int, default=15000
+        The most evaluations of cost and gradient.
+    """
+
+    max_step: float = 1e6
+    tol: float = 1e-4
+    max_evaluations: int = 15_000
+
+    def __post_init__(self) -> None:
+        _check_positive("max_step", self.max_step)
+        check_between("tol", self.tol, 0.0)
+        check_positive_integer("max_evaluations", self.max_evaluations)
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    """Limited-memory BFGS over the full batch (Liu & Nocedal 1989; SciPy's L-BFGS-B).
+
+    Parameters
+    ----------
+    memory : int, default=10
+        How many of the last steps shape the estimate of the inverse Hessian.
+    tol : float, default=1e-4
+        The largest entry of the gradient at which the cost counts as minimal.
+    max_evaluations : int, default=15000
+        The most evaluations of cost and gradient.
+    """
+
+    memory: int = 10
+    tol: float = 1e-4
+    max_evaluations: int = 15_000
+
+    def __post_init__(self) -> None:
+        check_positive_integer("memory", self.memory)
+        check_between("tol", self.tol, 0.0)
+        check_positive_integer("max_evaluations", self.max_evaluations)
+
+
+Optimizer: TypeAlias = (
+    SGD | MomentumAverage | RMSprop | Adam | AdamW | Nadam | Adagrad | Adadelta | Rprop
+)
+"""What takes a step a mini-batch."""
+
+Minimizer: TypeAlias = LineSearch | LBFGS
+"""What minimises the cost of the whole training set."""
 
 
 def check_optimizer(optimizer: object) -> Optimizer:
-    """Return the optimiser, or raise ``SpecError`` if it is none."""
-    if not isinstance(optimizer, SGD | MomentumAverage | Adam):
+    """Return what takes a step a mini-batch, or raise ``SpecError`` if it is none."""
+    if not isinstance(optimizer, Optimizer):
         raise SpecError(
-            f"optimizer must be an optimiser such as SGD(0.1) or Adam(); got {optimizer!r}."
+            "optimizer must be an optimiser that takes a step a mini-batch, such as SGD(0.1) or "
+            f"Adam(); got {optimizer!r}."
         )
     return optimizer

@@ -80,6 +80,12 @@ class State:
             buffers={name: _copied(array) for name, array in self.buffers.items()},
         )
 
+    def forget_population(self) -> None:
+        """Begin the epoch's mean of the batches' statistics anew; the old one stays until then."""
+        for name in self.buffers:
+            if name.endswith(".weight"):
+                self.buffers[name] = 0 * self.buffers[name]
+
     def restore(self, other: State) -> None:
         """Take over another state's numbers, θ in place: views of θ stay alive."""
         fresh = other.copy()
@@ -147,9 +153,17 @@ class Interpreter(Protocol):
         ...
 
     def gradient(
-        self, state: State, block: Block, rows: npt.NDArray[np.int64] | slice | None = None
+        self,
+        state: State,
+        block: Block,
+        rows: npt.NDArray[np.int64] | slice | None = None,
+        *,
+        first: int = 0,
     ) -> Sums:
-        """Return the sums over the rows (all of them by default); the state stays as it is."""
+        """Return the sums over the rows (all of them by default); the state stays as it is.
+
+        ``first`` is the place of the first row in the whole batch, of which these are a piece.
+        """
         ...
 
     def apply(self, state: State, sums: Sums, learning_rate: float) -> None:

@@ -1,157 +1,38 @@
 """What a network is: frozen descriptions, with no numbers that are learned.
 
-A :class:`NetworkSpec` is a row of :class:`Dense` layers, a loss and penalties. It is lowered
-to a tape (``deltarule.tape``), and the tape is what interpreters run.
+A :class:`NetworkSpec` is a row of layers, a loss, penalties and constraints. It is lowered to a
+tape (``deltarule.tape``), and the tape is what interpreters run. The parts stand in
+``deltarule.parts``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TypeAlias
 
-from deltarule.checks import check_between, check_name, check_positive_integer
+from deltarule.checks import check_name, check_positive_integer
 from deltarule.errors import SpecError
-
-__all__ = [
-    "ACTIVATIONS",
-    "INITIALIZERS",
-    "L2",
-    "LOSSES",
-    "Dense",
-    "Initializer",
-    "LeakyReLU",
-    "NetworkSpec",
-    "Normal",
-    "Uniform",
-]
-
-ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "softmax", "exp")
-
-INITIALIZERS = (
-    "zeros",
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "lecun_normal",
-    "lecun_uniform",
+from deltarule.parts import (
+    L1,
+    L2,
+    LOSSES,
+    RANGES,
+    BinaryCrossEntropy,
+    CategoricalCrossEntropy,
+    Dense,
+    Dropout,
+    Huber,
+    Loss,
+    MaxNorm,
+    Quantile,
+    loss_name,
 )
 
-LOSSES: dict[str, tuple[str, ...]] = {
-    "squared_error": ACTIVATIONS,
-    "binary_cross_entropy": ("sigmoid",),
-    "categorical_cross_entropy": ("softmax",),
-    "poisson": ("exp",),
-}
-"""Every loss, with the output activations whose range lies in its domain."""
+__all__ = ["NetworkSpec"]
 
-
-@dataclass(frozen=True)
-class LeakyReLU:
-    """Leaky rectifier max(βz, z) with its slope (item A5).
-
-    Parameters
-    ----------
-    slope : float, default=0.01
-        β, in [0, 1] (erratum E-af: above 1 the formula would be a different function).
-    """
-
-    slope: float = 0.01
-
-    def __post_init__(self) -> None:
-        check_between("slope", self.slope, 0.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Normal:
-    """Initial weights drawn from N(0, scale²) (item I2)."""
-
-    scale: float = 0.01
-
-    def __post_init__(self) -> None:
-        check_between("scale", self.scale, 0.0)
-
-
-@dataclass(frozen=True)
-class Uniform:
-    """Initial weights drawn from U(-scale, scale) (item I2)."""
-
-    scale: float = 0.01
-
-    def __post_init__(self) -> None:
-        check_between("scale", self.scale, 0.0)
-
-
-Initializer: TypeAlias = str | Normal | Uniform | Callable[..., Any]
-"""A name from ``INITIALIZERS``, a scale, or ``f(rng, fan_in, fan_out) -> (fan_in, fan_out)``."""
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A fully connected layer: A_l = g(A_{l-1} W_l + b_l).
-
-    Parameters
-    ----------
-    units : int
-        Width d_l of the layer.
-    activation : str or LeakyReLU, default="identity"
-        g, by name: one of ``deltarule.spec.ACTIVATIONS``.
-    initializer : str, Normal, Uniform or callable, optional
-        How W_l is drawn. By default what fits the activation: He for rectifiers, Glorot for
-        tanh, sigmoid and softmax, LeCun otherwise. Biases start at zero (item I1).
-
-    Raises
-    ------
-    SpecError
-        For a width below 1 or a name that does not exist.
-    """
-
-    units: int
-    activation: str | LeakyReLU = "identity"
-    initializer: Initializer | None = None
-
-    def __post_init__(self) -> None:
-        check_positive_integer("units", self.units)
-        if not isinstance(self.activation, LeakyReLU):
-            check_name("activation", self.activation, ACTIVATIONS)
-        if isinstance(self.initializer, str):
-            check_name("initializer", self.initializer, INITIALIZERS)
-        elif not (
-            self.initializer is None
-            or isinstance(self.initializer, Normal | Uniform)
-            or callable(self.initializer)
-        ):
-            raise SpecError(
-                "initializer must be a name, Normal(scale), Uniform(scale) or a callable "
-                f"f(rng, fan_in, fan_out); got {self.initializer!r}."
-            )
-
-    @property
-    def activation_name(self) -> str:
-        """The activation's name, whatever its parameters."""
-        return "leaky_relu" if isinstance(self.activation, LeakyReLU) else self.activation
-
-
-@dataclass(frozen=True)
-class L2:
-    """The penalty ½ s Σ‖W_l‖² on the mean loss; weights only, never biases (item R1).
-
-    Parameters
-    ----------
-    strength : float
-        s, with the sources' λ = s · n (n examples in the training set).
-    per : {"mean", "batch"}, default="mean"
-        What the strength multiplies. ``"mean"``: s as written. ``"batch"``: s is divided by
-        the weight of the batch at each step, which is scikit-learn's ``alpha`` (erratum E-l).
-    """
-
-    strength: float
-    per: Literal["mean", "batch"] = "mean"
-
-    def __post_init__(self) -> None:
-        check_between("strength", self.strength, 0.0, open_high=True)
-        check_name("per", self.per, ("mean", "batch"))
+Layer: TypeAlias = Dense | Dropout
+Penalty: TypeAlias = L1 | L2
 
 
 @dataclass(frozen=True)
@@ -162,12 +43,16 @@ class NetworkSpec:
     ----------
     n_inputs : int
         d, the number of features.
-    layers : sequence of Dense
-        At least one; the last is the output layer.
-    loss : str, default="squared_error"
-        One of ``deltarule.spec.LOSSES``; it must fit the output layer's activation.
-    penalties : sequence of L2, default=()
+    layers : sequence of Dense and Dropout
+        At least one Dense; the last layer is the output layer. A Dropout that comes first drops
+        inputs.
+    loss : str, Huber, Quantile, BinaryCrossEntropy or CategoricalCrossEntropy
+        A name from ``deltarule.parts.LOSSES``, or a loss with its constants; its domain must hold
+        the range of the output activation.
+    penalties : sequence of L2 and L1, default=()
         What is added to the mean loss.
+    constraints : sequence of MaxNorm, default=()
+        What the weights are projected onto after every step.
     dtype : {"float64", "float32"}, default="float64"
         The type of θ and of every number computed from it.
 
@@ -178,9 +63,10 @@ class NetworkSpec:
     """
 
     n_inputs: int
-    layers: Sequence[Dense]
-    loss: str = "squared_error"
-    penalties: Sequence[L2] = ()
+    layers: Sequence[Layer]
+    loss: Loss = "squared_error"
+    penalties: Sequence[Penalty] = ()
+    constraints: Sequence[MaxNorm] = ()
     dtype: str = "float64"
 
     def __post_init__(self) -> None:
@@ -189,27 +75,92 @@ class NetworkSpec:
             raise SpecError(
                 f"layers must be a list of layers such as Dense(10, 'relu'); got {self.layers!r}."
             )
-        object.__setattr__(self, "layers", tuple(self.layers))
-        object.__setattr__(self, "penalties", tuple(self.penalties))
+        for name in ("layers", "penalties", "constraints"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        check_name("dtype", self.dtype, ("float32", "float64"))
+        self._check_layers()
+        for i, penalty in enumerate(self.penalties):
+            if not isinstance(penalty, L1 | L2):
+                raise SpecError(f"penalties[{i}] must be L2(s) or L1(s); got {penalty!r}.")
+        for i, constraint in enumerate(self.constraints):
+            if not isinstance(constraint, MaxNorm):
+                raise SpecError(f"constraints[{i}] must be MaxNorm(limit); got {constraint!r}.")
+        self._check_loss()
+
+    def _check_layers(self) -> None:
         if not self.layers:
             raise SpecError("layers must hold at least one layer, the output layer; got none.")
         for i, layer in enumerate(self.layers):
-            if not isinstance(layer, Dense):
-                raise SpecError(f"layers[{i}] must be a Dense layer; got {layer!r}.")
-        for i, penalty in enumerate(self.penalties):
-            if not isinstance(penalty, L2):
-                raise SpecError(f"penalties[{i}] must be L2(strength); got {penalty!r}.")
-        check_name("loss", self.loss, LOSSES)
-        check_name("dtype", self.dtype, ("float32", "float64"))
-        output = self.layers[-1].activation_name
-        if output not in LOSSES[self.loss]:
-            fits = " or ".join(repr(name) for name in LOSSES[self.loss])
+            if not isinstance(layer, Dense | Dropout):
+                raise SpecError(f"layers[{i}] must be a Dense or Dropout layer; got {layer!r}.")
+        output = self.layers[-1]
+        if not isinstance(output, Dense):
             raise SpecError(
-                f"loss={self.loss!r} needs an output layer with activation {fits}; the last "
-                f"layer has {output!r}. Change its activation, or choose another loss."
+                f"layers must end with a Dense output layer; got {output!r}. Drop units before it."
             )
+        if output.batch_norm is not None:
+            raise SpecError(
+                "the output layer cannot be batch-normalised (item N1): set its batch_norm=None."
+            )
+
+    def _check_loss(self) -> None:
+        name = loss_name(self.loss)
+        activation = self.output.activation_name
+        domain = LOSSES[name]
+        if RANGES[activation] not in domain:
+            fits = [a for a, values in RANGES.items() if values in domain]
+            raise SpecError(
+                f"loss={name!r} needs outputs that are {' or '.join(domain)} numbers, so an output "
+                f"layer with activation {', '.join(map(repr, fits))}; the last layer has "
+                f"{activation!r}. Change its activation, or choose another loss."
+            )
+        if activation == "softmax" and name.endswith("cross_entropy") and self.n_outputs < 2:
+            raise SpecError(
+                "a softmax output layer needs at least 2 units, one a class; got 1. Use "
+                "Dense(1, 'sigmoid') with loss='binary_cross_entropy' for two classes."
+            )
+        if isinstance(self.loss, Quantile) and self.n_outputs % len(self.loss.levels):
+            raise SpecError(
+                f"loss={self.loss!r} needs {len(self.loss.levels)} output units for each target; "
+                f"the output layer has {self.n_outputs}."
+            )
+
+    @property
+    def output(self) -> Dense:
+        """The output layer."""
+        layer = self.layers[-1]
+        assert isinstance(layer, Dense)
+        return layer
+
+    @property
+    def dense_layers(self) -> tuple[Dense, ...]:
+        """The layers that have weights, in order."""
+        return tuple(layer for layer in self.layers if isinstance(layer, Dense))
 
     @property
     def n_outputs(self) -> int:
         """Width of the output layer."""
-        return self.layers[-1].units
+        return self.output.units
+
+    @property
+    def n_targets(self) -> int:
+        """Numbers in a row of targets: outputs, divided by the levels of a quantile loss."""
+        levels = len(self.loss.levels) if isinstance(self.loss, Quantile) else 1
+        return self.n_outputs // levels
+
+    @property
+    def label_smoothing(self) -> float:
+        """By how much class targets are smoothed; 0 for losses without classes."""
+        if isinstance(self.loss, BinaryCrossEntropy | CategoricalCrossEntropy):
+            return self.loss.label_smoothing
+        return 0.0
+
+    @property
+    def loss_constants(self) -> tuple[float, ...]:
+        """Huber's corner, or the quantile of every output unit; else empty."""
+        if isinstance(self.loss, Huber) or self.loss == "huber":
+            return (self.loss.delta if isinstance(self.loss, Huber) else Huber().delta,)
+        if isinstance(self.loss, Quantile) or self.loss == "quantile":
+            levels = self.loss.levels if isinstance(self.loss, Quantile) else Quantile().levels
+            return levels * (self.n_outputs // len(levels))
+        return ()

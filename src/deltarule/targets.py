@@ -8,9 +8,10 @@ import numpy as np
 
 from deltarule.arrays import Array
 from deltarule.errors import DataError, ShapeError
+from deltarule.parts import loss_name
 from deltarule.spec import NetworkSpec
 
-__all__ = ["Targets", "as_numbers", "encode_targets"]
+__all__ = ["Targets", "encode_targets", "smooth"]
 
 
 class Targets(NamedTuple):
@@ -62,7 +63,7 @@ def encode_targets(spec: NetworkSpec, y: Any, n_rows: int) -> Targets:
         None,
         "Encode class names as 0 … k-1, or use deltarule.MLPClassifier, which takes any labels.",
     )
-    k, classes = spec.n_outputs, False
+    k, name, classes = spec.n_targets, loss_name(spec.loss), False
     if given.ndim == 1 and k > 1:
         values, classes = _one_hot(given, k), True
     elif given.ndim == 1:
@@ -72,15 +73,29 @@ def encode_targets(spec: NetworkSpec, y: Any, n_rows: int) -> Targets:
     if values.shape != (n_rows, k):
         raise ShapeError(
             f"y must have shape {(n_rows, k)}{f' or {(n_rows,)}' if k == 1 else ''}, a row for "
-            f"each row of X and a column for each output; got {given.shape}."
+            f"each row of X and a column for each target; got {given.shape}."
         )
     values = as_numbers("y", values, spec.dtype, "Scale the targets.")
     if not np.isfinite(values).all():
         raise DataError("y contains NaN or infinity. Drop those rows, or impute them.")
-    _check_domain(spec.loss, values)
-    if classes or spec.loss == "categorical_cross_entropy":
-        return Targets(values, "classes")
-    return Targets(values, "labels" if spec.loss == "binary_cross_entropy" else "numbers")
+    _check_domain(name, values)
+    meant: Literal["classes", "labels", "numbers"] = "numbers"
+    if classes or name == "categorical_cross_entropy":
+        meant = "classes"
+    elif name == "binary_cross_entropy":
+        meant = "labels"
+    if spec.n_outputs > k:
+        values = np.repeat(values, spec.n_outputs // k, axis=1)
+    return Targets(values, meant)
+
+
+def smooth(spec: NetworkSpec, targets: Targets) -> Array:
+    """Return the targets with label smoothing s: (1 − s) y + s/K over K classes, s/2 for labels."""
+    s = spec.label_smoothing
+    if s == 0:
+        return targets.values
+    classes = spec.n_targets if targets.kind == "classes" else 2
+    return (1 - s) * targets.values + s / classes
 
 
 def _one_hot(labels: Any, k: int) -> Any:

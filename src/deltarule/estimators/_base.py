@@ -27,11 +27,11 @@ from deltarule.estimators._sklearn import (
 )
 from deltarule.network import Network
 from deltarule.optimizers import SGD, Adam, Optimizer
+from deltarule.parts import L2, Dense
 from deltarule.program import Block, State
 from deltarule.reference import Reference
 from deltarule.reference.gradient_check import GradientCheck, check_tape
 from deltarule.schedules import Adaptive, Constant, InverseScaling, Schedule
-from deltarule.spec import L2, Dense
 from deltarule.training import History, Run, Stopping, epoch_orders, minimize_cost, run_epochs
 from deltarule.training.divergence import divergence_error
 from deltarule.training.loop import Figures
@@ -174,7 +174,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _check_continues(self, sizes: list[int], X: Any, targets: Any) -> None:
         """Refuse to go on with a network of another shape; take up a changed ``alpha``."""
-        widths = [layer.units for layer in self._network.layers]
+        widths = [layer.units for layer in self._network.dense_layers]
         if widths != [*sizes, targets.shape[1]]:
             raise ValueError(
                 f"the fitted network has layers of {widths} units, but hidden_layer_sizes and y "
@@ -462,7 +462,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             )
         return check_tape(
             self._network.tape,
-            self._state.theta.astype(np.float64),
+            State(self._state.theta.astype(np.float64)),
             Block(X, targets, check_sample_weight(sample_weight, X)),
             epsilon=epsilon,
             tolerance=tolerance,

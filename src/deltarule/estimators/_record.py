@@ -47,7 +47,7 @@ def to_record(estimator: BaseMLP) -> tuple[dict[str, Any], dict[str, Any]]:
     record: dict[str, Any] = {
         "kind": "classifier" if isinstance(estimator, MLPClassifier) else "regressor",
         "parameters": {k: _plain(v) for k, v in estimator.get_params(deep=False).items()},
-        "widths": [network.n_inputs, *(layer.units for layer in network.layers)],
+        "widths": [network.n_inputs, *(layer.units for layer in network.dense_layers)],
         "dtype": network.dtype,
         "target": "numbers",
         "classes": None,

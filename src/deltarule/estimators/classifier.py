@@ -16,7 +16,8 @@ from sklearn.utils.validation import validate_data
 
 from deltarule.estimators._base import BaseMLP
 from deltarule.estimators._sklearn import is_first_partial_fit, with_callbacks
-from deltarule.reference.activations import log_softmax, sigmoid, softplus
+from deltarule.reference.activations import log_softmax
+from deltarule.reference.scalar_functions import sigmoid, softplus
 
 __all__ = ["MLPClassifier"]
 

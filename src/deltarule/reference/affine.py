@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from deltarule.arrays import Array, Pullback, array_namespace, is_sparse
+from deltarule.arrays import Array, Pullback, array_namespace
 from deltarule.checks import check_shape
 from deltarule.reference.maps import Map
 
 __all__ = ["MAPS", "affine", "affine_differential", "product", "product_differential", "shift"]
 
 
-def product(x: Array, w: Array) -> tuple[Array, Pullback]:
+def product(x: Array, w: Array, *, x_is_data: bool = False) -> tuple[Array, Pullback]:
     """Return φ(w, x) = x w and its reverse derivative (Matt R §3.3).
 
-    x (n, p), w (p, q) -> z (n, q);  dz (n, q) -> dx = dz wᵀ, dw = xᵀ dz.
+    x (n, p), w (p, q) -> z (n, q);  dz (n, q) -> dx = dz wᵀ, dw = xᵀ dz. With ``x_is_data`` x is a
+    constant, CSR too, and dx is None.
     """
     check_shape("w", w, (x.shape[1], w.shape[1]))
 
-    def pullback(dz: Array) -> tuple[Array, Array]:
-        return dz @ w.T, x.T @ dz
+    def pullback(dz: Array) -> tuple[Array | None, Array]:
+        return None if x_is_data else dz @ w.T, x.T @ dz
 
     return x @ w, pullback
 
@@ -66,15 +67,15 @@ def affine(x: Array, w: Array, b: Array, *, x_is_data: bool = False) -> tuple[Ar
     ShapeError
         If p or q do not agree.
     """
-    xp = array_namespace(w, b)
     check_shape("w", w, (x.shape[1], b.shape[0]))
-    z = (x @ w) + b
+    xw, pull_product = product(x, w, x_is_data=x_is_data)
+    z, pull_shift = shift(xw, b)
 
     def pullback(dz: Array) -> tuple[Array | None, Array, Array]:
         check_shape("dz", dz, z.shape)
-        dx = None if x_is_data else dz @ w.T
-        dw = xp.asarray(x.T @ dz) if is_sparse(x) else x.T @ dz
-        return dx, dw, xp.sum(dz, axis=0)
+        dxw, db = pull_shift(dz)
+        dx, dw = pull_product(dxw)
+        return dx, dw, db
 
     return z, pullback
 

@@ -8,17 +8,18 @@ has no derivative, are left out and counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.opcodes import Op
+from deltarule.opcodes import Op, PenaltyCode
 from deltarule.program import Block, State
 from deltarule.reference.activations import ELEMENTWISE
 from deltarule.reference.interpret import Reference, quiet
+from deltarule.reference.losses import LOSSES
 from deltarule.reference.penalties import penalty
 from deltarule.tape import Tape
 
@@ -131,7 +132,7 @@ def check_function(
 
 def check_tape(
     tape: Tape,
-    theta: Vector,
+    state: State,
     block: Block,
     *,
     epsilon: float = 1e-6,
@@ -139,24 +140,28 @@ def check_tape(
     max_parameters: int = 2000,
     seed: int = 0,
 ) -> GradientCheck:
-    """Check backpropagation over a tape at θ on a block, both in float64.
+    """Check backpropagation over a tape on a block, both in float64.
 
+    The cost is that of a training step at this state: batch statistics, and the dropout masks of
+    the state's seed and step, held fixed. A proximal penalty has no gradient and is left out.
     Above ``max_parameters`` a sample is compared, drawn with ``seed`` from every named array.
     """
+    tape = replace(
+        tape, penalties=tuple(p for p in tape.penalties if p.code != PenaltyCode.PROXIMAL_L1)
+    )
     reference = Reference(tape)
 
     def probe(at: Vector) -> tuple[float, bytes]:
-        return _cost(reference, at, block), _sides(reference, at, block)
+        return _cost(reference, replace(state, theta=at), block)
 
     def slope(at: State) -> Vector:
         return np.asarray(reference.cost(at, reference.gradient(at, block))[2])
 
-    analytic = slope(State(theta))
-    noise = _noise(lambda at: slope(State(at)), theta, analytic)
+    analytic = slope(state)
+    noise = _noise(lambda theta: slope(replace(state, theta=theta)), state.theta, analytic)
     chosen = _sample(tape, max_parameters, np.random.default_rng(seed))
     names = [_name(tape, int(i)) for i in chosen]
-    with quiet():
-        return _compare(probe, theta, analytic, chosen, names, epsilon, tolerance, noise)
+    return _compare(probe, state.theta, analytic, chosen, names, epsilon, tolerance, noise)
 
 
 def _noise(gradient: Callable[[Vector], Vector], at: Vector, claimed: Vector) -> float:
@@ -167,21 +172,33 @@ def _noise(gradient: Callable[[Vector], Vector], at: Vector, claimed: Vector) ->
     return _ROUNDING * (distance if np.isfinite(distance) else 0.0) + 64 * _EPS
 
 
-def _cost(reference: Reference, theta: Vector, block: Block) -> float:
-    losses = np.asarray(reference.losses(State(theta), block))
+def _cost(reference: Reference, state: State, block: Block) -> tuple[float, bytes]:
+    """Return the cost of a training step, and on which side of every kink it is."""
+    tape, line = reference.tape, reference.tape.loss
+    with quiet():
+        contents = reference.trace(state, block.x, reference.passage(state, block)).contents
+        losses, _ = LOSSES[line.code].value(contents[line.source], block.y, tape.loss_constants)
     weight = np.ones_like(losses) if block.weight is None else np.asarray(block.weight)
     total = float(weight.sum())
-    return float(weight @ losses) / total + penalty(reference.tape, theta, total)[0]
+    value = float(weight @ losses) / total + penalty(tape, state.theta, total)[0]
+    return value, b"".join(_sides(tape, contents, state.theta, block))
 
 
-def _sides(reference: Reference, theta: Vector, block: Block) -> bytes:
-    """Return on which side of its kink every pre-activation lies."""
-    contents = reference.slots(theta, block.x)
-    return b"".join(
-        np.packbits(contents[line.source] > 0).tobytes()
-        for line in reference.tape.instructions
-        if line.op == Op.ACTIVATE and line.code in ELEMENTWISE and ELEMENTWISE[line.code].kinks
-    )
+def _sides(tape: Tape, contents: list[Any], theta: Vector, block: Block) -> Iterator[bytes]:
+    for line in tape.instructions:
+        if line.op == Op.ACTIVATE and line.code in ELEMENTWISE:
+            for kink in ELEMENTWISE[line.code].kinks:
+                yield _side(contents[line.source], kink)
+    residual_kinks = LOSSES[tape.loss.code].residual_kinks(tape.loss_constants)
+    for kink in residual_kinks:
+        yield _side(contents[tape.loss.source] - block.y, kink)
+    for term in tape.penalties:
+        if term.code == PenaltyCode.L1:
+            yield _side(theta[term.start : term.stop], 0.0)
+
+
+def _side(values: Vector, kink: float) -> bytes:
+    return np.sign(values - kink).astype(np.int8).tobytes()
 
 
 def _sample(tape: Tape, most: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -197,11 +214,9 @@ def _sample(tape: Tape, most: int, rng: np.random.Generator) -> npt.NDArray[np.i
 
 
 def _name(tape: Tape, index: int) -> str:
-    for p in tape.parameters:
-        if p.start <= index < p.stop:
-            at = np.unravel_index(index - p.start, p.shape)
-            return f"{p.name}[{', '.join(str(int(i)) for i in at)}]"
-    raise IndexError(index)
+    p = next(p for p in tape.parameters if p.start <= index < p.stop)
+    at = np.unravel_index(index - p.start, p.shape)
+    return f"{p.name}[{', '.join(str(int(i)) for i in at)}]"
 
 
 def _compare(

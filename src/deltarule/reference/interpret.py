@@ -10,24 +10,46 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.arrays import Array, Pullback, array_namespace
+from deltarule.arrays import Array, Pullback, array_namespace, is_sparse
+from deltarule.clipping import Clipping
 from deltarule.opcodes import Op
 from deltarule.optimizers import SGD, Optimizer
 from deltarule.program import Block, Order, State, Steps, Sums
 from deltarule.reference.activations import activate
-from deltarule.reference.affine import affine
+from deltarule.reference.affine import affine, product
+from deltarule.reference.clipping import clip
+from deltarule.reference.dropout import dropout, mask
 from deltarule.reference.losses import LOSSES
+from deltarule.reference.normalization import batch_norm
 from deltarule.reference.optimizers import rule_of
-from deltarule.reference.penalties import penalty
+from deltarule.reference.penalties import penalty, project, shrink
+from deltarule.reference.statistics import accumulate, batch_moments, inference_norm
 from deltarule.tape import Instruction, Tape
 
-__all__ = ["Reference", "quiet"]
+__all__ = ["Passage", "Reference"]
 
 _PATIENCE = 0.1  # seconds after which ``advance`` gives control back
+
+
+class Passage(NamedTuple):
+    """How a training pass goes through the tape; prediction has none."""
+
+    share: Array | None  # (n,) each row's share of the batch's weight; None: equal shares
+    seed: int  # the key of dropout masks
+    step: int
+    first: int  # the place of the block's first row in the whole batch
+
+
+class Trace(NamedTuple):
+    """What a pass leaves behind."""
+
+    contents: list[Array]  # of every slot
+    pullbacks: list[Pullback]  # of every instruction but the loss
 
 
 class Reference:
@@ -39,75 +61,148 @@ class Reference:
         A verified tape.
     optimizer : Optimizer, default=SGD()
         Whose steps ``apply`` and ``advance`` take.
+    clipping : ClipNorm, ClipValue or None, default=None
+        What is done to the gradient before a step.
     """
 
-    def __init__(self, tape: Tape, optimizer: Optimizer | None = None) -> None:
+    def __init__(
+        self, tape: Tape, optimizer: Optimizer | None = None, clipping: Clipping | None = None
+    ) -> None:
         self.tape = tape
-        self._rule = rule_of(SGD() if optimizer is None else optimizer)
+        weights = [slice(p.start, p.stop) for p in tape.parameters if p.is_weights]
+        self._rule = rule_of(SGD() if optimizer is None else optimizer, weights)
+        self._clipping = clipping
         self._body = tape.instructions[:-1]
+        self._first = next(line for line in self._body if line.op == Op.AFFINE)
+
+    # --- prediction ----------------------------------------------------------------------------
 
     def forward(self, state: State, block: Block, *, logits: bool = False) -> Array:
-        """Return the outputs A_L (n, k), or Z_L with ``logits``."""
-        wanted = self.tape.logits if logits else self.tape.output
+        """Return the outputs A_L (n, k), or Z_L with ``logits``: no masks, fixed statistics."""
         with quiet():
-            return self.slots(state.theta, block.x)[wanted]
-
-    def slots(self, theta: Array, x: Array) -> list[Array]:
-        """Return the content of every slot, for whoever wants to look inside."""
-        contents = [x]
-        for line in self._body:
-            contents.append(self._run(line, theta, contents[line.source])[0])
-        return contents
+            contents = self.trace(state, block.x, None).contents
+        return contents[self.tape.logits if logits else self.tape.output]
 
     def losses(self, state: State, block: Block) -> Array:
-        """Return the loss of every row (n,), unweighted, without penalties."""
-        line = self.tape.loss
+        """Return the loss of every row (n,) at prediction, unweighted, without penalties."""
         with quiet():
-            given = self.slots(state.theta, block.x)[line.source]
-            return LOSSES[line.code](given, block.y)[0]
+            return self.row_losses(self.trace(state, block.x, None), block)[0]
+
+    # --- the chain rule ------------------------------------------------------------------------
+
+    def trace(self, state: State, x: Array, how: Passage | None) -> Trace:
+        """Run the tape forward, for training or, with None, for prediction."""
+        trace = Trace([x], [])
+        for line in self._body:
+            value, pullback = self._run(line, state, trace.contents[line.source], how)
+            trace.contents.append(value)
+            trace.pullbacks.append(pullback)
+        return trace
+
+    def passage(self, state: State, block: Block, first: int = 0) -> Passage:
+        """Return how a training pass over this block goes at this state."""
+        share = None
+        if block.weight is not None and self.tape.normalizations:
+            share = block.weight / array_namespace(block.weight).sum(block.weight)
+        return Passage(share, state.seed, state.step, first)
 
     def gradient(
-        self, state: State, block: Block, rows: npt.NDArray[np.int64] | slice | None = None
+        self,
+        state: State,
+        block: Block,
+        rows: npt.NDArray[np.int64] | slice | None = None,
+        *,
+        first: int = 0,
     ) -> Sums:
-        """Return Σ w_i L_i, Σ w_i and Σ w_i ∂L_i/∂θ over the rows: one pass out, one back."""
+        """Return Σ w_i L_i, Σ w_i and Σ w_i ∂L_i/∂θ over the rows: one pass out, one back.
+
+        A piece of a batch begins at the row ``first`` of it. With batch norm the rows must be the
+        whole batch: its moments tie them together.
+        """
         piece = block if rows is None else block.take(rows)
         with quiet():
-            return self._backpropagate(state.theta, piece)
+            return self._backpropagate(state, piece, first)
 
-    def _backpropagate(self, theta: Array, block: Block) -> Sums:
-        xp = array_namespace(theta)
-        contents, pullbacks = [block.x], []
-        for line in self._body:
-            value, pullback = self._run(line, theta, contents[line.source])
-            contents.append(value)
-            pullbacks.append(pullback)
-        line = self.tape.loss
-        losses, pull = LOSSES[line.code](contents[line.source], block.y)
+    def _backpropagate(self, state: State, block: Block, first: int = 0) -> Sums:
+        xp = array_namespace(state.theta)
+        trace = self.trace(state, block.x, self.passage(state, block, first))
+        losses, pull = self.row_losses(trace, block)
         weight = xp.ones_like(losses) if block.weight is None else block.weight
-        gradient = xp.zeros_like(theta)
-        adjoints = {line.source: pull(weight)}  # ∂(Σ w L)/∂slot
-        for line, pullback in zip(reversed(self._body), reversed(pullbacks), strict=True):
-            if line.target not in adjoints:
-                continue  # a fused loss reads the logits: nothing flows through the output
-            given = pullback(adjoints.pop(line.target))
-            if line.op == Op.AFFINE:
-                adjoints[line.source], dw, db = given
-                gradient[line.weights : line.weights + line.n_in * line.n_out] = xp.reshape(
-                    dw, (-1,)
-                )
-                gradient[line.bias : line.bias + line.n_out] = db
-            else:
-                adjoints[line.source] = given
-        return Sums(float(xp.sum(weight * losses)), float(xp.sum(weight)), gradient)
+        gradient = xp.zeros_like(state.theta)
+        self.pull_back(trace, pull(weight), gradient)
+        moments = batch_moments(self.tape, trace.contents, block.weight)
+        return Sums(float(xp.sum(weight * losses)), float(xp.sum(weight)), gradient, moments)
 
-    def _run(self, line: Instruction, theta: Array, source: Array) -> tuple[Array, Pullback]:
+    def pull_back(self, trace: Trace, adjoint: Array, gradient: Array) -> list[Array | None]:
+        """Run the pullbacks in reverse from ∂C/∂(what the loss reads).
+
+        θ's part goes into ``gradient``; ∂C/∂slot of every slot that the loss depends on is
+        returned (None for the others, and for the data).
+        """
+        xp = array_namespace(gradient)
+        adjoints: list[Array | None] = [None] * self.tape.n_slots
+        adjoints[self.tape.loss.source] = adjoint
+        for line, pullback in zip(reversed(self._body), reversed(trace.pullbacks), strict=True):
+            arriving = adjoints[line.target]
+            if arriving is None:
+                continue  # a fused loss reads the logits: nothing flows through the output
+            given = pullback(arriving)
+            if line.weights < 0:
+                adjoints[line.source] = given
+                continue
+            adjoints[line.source], dw, *db = given
+            gradient[line.weights : line.weights + dw.size] = xp.reshape(dw, (-1,))
+            if db:
+                gradient[line.bias : line.bias + line.n_out] = db[0]
+        return adjoints
+
+    def row_losses(self, trace: Trace, block: Block) -> tuple[Array, Pullback]:
+        """Return the losses of the rows, and their pullback to what the loss reads."""
+        line, constants = self.tape.loss, self.tape.loss_constants
+        return LOSSES[line.code].value(trace.contents[line.source], block.y, constants)
+
+    def _run(
+        self, line: Instruction, state: State, source: Array, how: Passage | None
+    ) -> tuple[Array, Pullback]:
+        if line.op == Op.AFFINE:
+            w, b = self.parameters(line, state.theta)
+            if b is None:
+                return product(source, w, x_is_data=line is self._first)
+            return affine(source, w, b, x_is_data=line is self._first)
         if line.op == Op.ACTIVATE:
             return activate(line.code, source, line.constant)
+        if line.op == Op.NORMALIZE:
+            gamma, beta = self.parameters(line, state.theta)
+            if how is None:
+                return inference_norm(line, state, source, gamma, beta)
+            return batch_norm(source, gamma, beta, line.constant, how.share)
+        if how is None:
+            return source, lambda dz: dz
+        return dropout(source, self.kept(line, source, how), line.constant)
+
+    def parameters(self, line: Instruction, theta: Array) -> tuple[Array, Array | None]:
+        """Return an instruction's (W, b) or (γ, β) in a vector laid out like θ; b may be absent."""
         xp = array_namespace(theta)
-        shape = (line.n_in, line.n_out)
-        w = xp.reshape(theta[line.weights : line.weights + line.n_in * line.n_out], shape)
-        b = theta[line.bias : line.bias + line.n_out]
-        return affine(source, w, b, x_is_data=line.source == 0)
+        shape = (line.n_in, line.n_out) if line.op == Op.AFFINE else (line.n_out,)
+        size = int(np.prod(shape))
+        first = xp.reshape(theta[line.weights : line.weights + size], shape)
+        return first, None if line.bias < 0 else theta[line.bias : line.bias + line.n_out]
+
+    @staticmethod
+    def kept(line: Instruction, source: Array, how: Passage) -> Array:
+        """Return the mask of a dropout."""
+        drawn = mask(
+            line.constant,
+            source.shape[0],
+            line.n_in,
+            seed=how.seed,
+            step=how.step,
+            number=line.code,
+            first=how.first,
+        )
+        return drawn if is_sparse(source) else array_namespace(source).asarray(drawn)
+
+    # --- steps ---------------------------------------------------------------------------------
 
     def cost(self, state: State, sums: Sums) -> tuple[float, float, Array]:
         """Return the mean loss, the penalty, and the gradient of their sum."""
@@ -115,21 +210,31 @@ class Reference:
         return sums.loss / sums.weight, value, sums.gradient / sums.weight + slope
 
     def apply(self, state: State, sums: Sums, learning_rate: float) -> None:
-        """Take one step of the optimiser along the gradient of the cost of ``sums``."""
+        """Take one step along the gradient of the cost of ``sums``."""
         with quiet():
-            self._step(state, self.cost(state, sums)[2], learning_rate)
+            self._step(state, sums, self.cost(state, sums)[2], learning_rate)
 
-    def _step(self, state: State, gradient: Array, learning_rate: float) -> None:
+    def _step(self, state: State, sums: Sums, gradient: Array, learning_rate: float) -> None:
+        """Clip, step, shrink, project; then take the batch's statistics in."""
         slots = self._rule.begin(state.theta) if state.slots is None else state.slots
-        change, state.slots = self._rule.step(slots, gradient, learning_rate)
-        state.theta[...] = state.theta + change
+        change, state.slots, size = self._rule.step(
+            slots, clip(gradient, self._clipping), learning_rate, state.theta
+        )
+        theta = state.theta + change
+        if self.tape.penalties:
+            theta = shrink(self.tape, theta, size, sums.weight)
+        if self.tape.constraints:
+            theta = project(self.tape, theta)
+        state.theta[...] = theta
         state.step += 1
+        accumulate(self.tape, state, sums)
 
     def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
         """Take the steps of these batches; stop before the step of a non-finite loss.
 
         After 0.1 s the call returns with the steps taken so far. A batch whose weights sum to
-        zero says nothing, and no step is taken for it.
+        zero says nothing, and no step is taken for it. With the first batch of an order the
+        population statistics of batch norm begin anew.
         """
         seen: list[tuple[int, float, float, float]] = []
         begin = monotonic()
@@ -138,15 +243,18 @@ class Reference:
                 if seen and monotonic() - begin > _PATIENCE:
                     break
                 rows = order.batch(k)
-                sums = self._backpropagate(state.theta, block.take(rows))
-                if sums.weight == 0:
+                batch = block.take(rows)
+                if batch.weight is not None and not array_namespace(batch.weight).any(batch.weight):
                     seen.append((len(rows), 0.0, 0.0, 0.0))
                     continue
+                if k == 0:
+                    state.forget_population()
+                sums = self._backpropagate(state, batch)
                 loss, value, gradient = self.cost(state, sums)
                 seen.append((len(rows), sums.weight, loss, value))
                 if not np.isfinite(loss + value):
                     break
-                self._step(state, gradient, float(order.learning_rates[k]))
+                self._step(state, sums, gradient, float(order.learning_rates[k]))
         columns = np.array(seen, dtype=np.float64).reshape(-1, 4).T
         return Steps(columns[0].astype(np.int64), *columns[1:])
 

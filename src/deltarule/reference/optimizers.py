@@ -1,32 +1,82 @@
-"""Optimisers as pure functions: what they remember, and the step they take (items O1-O3, O5).
+"""Optimisers as pure functions: what they remember, and the step they take (items O1-O5).
 
-Each is a pair: ``begin(θ)`` returns what is remembered (a NamedTuple), ``step(slots, g, η)``
-returns the change of θ and what is remembered next. Nothing is mutated.
+Each is a pair: ``begin(θ)`` returns what is remembered (a NamedTuple), ``step(slots, g, η, θ)``
+returns the change of θ, what is remembered next, and how far a unit of gradient moves each
+coordinate. Nothing is mutated. t is the global step, counted from 1 (erratum E-m).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from deltarule.arrays import Array, array_namespace
 from deltarule.errors import SpecError
-from deltarule.optimizers import SGD, Adam, MomentumAverage, Optimizer
+from deltarule.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    MomentumAverage,
+    Nadam,
+    Optimizer,
+    RMSprop,
+    Rprop,
+)
 
-__all__ = ["AdamSlots", "Rule", "VelocitySlots", "adam", "momentum_average", "rule_of", "sgd"]
+__all__ = [
+    "AdadeltaSlots",
+    "AdamSlots",
+    "NadamSlots",
+    "RpropSlots",
+    "Rule",
+    "SquareSlots",
+    "Step",
+    "VelocitySlots",
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamw",
+    "momentum_average",
+    "nadam",
+    "rmsprop",
+    "rprop",
+    "rule_of",
+    "sgd",
+]
+
+
+class Step(NamedTuple):
+    """What an optimiser answers to a gradient."""
+
+    change: Array  # (p,) Δθ
+    slots: Any  # what is remembered next
+    size: Array
+    """(p,) the effective step: how far a gradient of 1 that stays moves each coordinate, a step.
+
+    A proximal step after Δθ takes it for its η: θ then rests where C + s‖θ‖₁ is stationary. It
+    is η itself for plain gradient descent.
+    """
 
 
 class Rule(NamedTuple):
     """An optimiser: its beginning and its step."""
 
     begin: Callable[[Array], Any]
-    step: Callable[[Any, Array, float], tuple[Array, Any]]
+    step: Callable[[Any, Array, float, Array], Step]
 
 
 class VelocitySlots(NamedTuple):
     """What momentum remembers."""
 
     v: Array  # (p,) velocity, or mean gradient
+
+
+class SquareSlots(NamedTuple):
+    """What RMSprop and Adagrad remember."""
+
+    s: Array  # (p,) running mean, or sum, of g²
 
 
 class AdamSlots(NamedTuple):
@@ -37,70 +87,276 @@ class AdamSlots(NamedTuple):
     v: Array  # (p,) running mean of g²
 
 
+class NadamSlots(NamedTuple):
+    """What Nadam remembers."""
+
+    t: int  # steps taken
+    product: float  # Π_{i≤t} μ_i
+    m: Array  # (p,) running mean of g
+    v: Array  # (p,) running mean of g²
+
+
+class AdadeltaSlots(NamedTuple):
+    """What Adadelta remembers."""
+
+    v: Array  # (p,) running mean of g²
+    u: Array  # (p,) running mean of squared steps
+
+
+class RpropSlots(NamedTuple):
+    """What Rprop remembers."""
+
+    t: int  # steps taken
+    sign: Array  # (p,) of the last slope; 0 where it had just turned
+    size: Array  # (p,) step sizes
+
+
 def sgd(momentum: float = 0.0, nesterov: bool = False) -> Rule:
-    """Gradient descent with heavy-ball or Nesterov momentum.
+    """Gradient descent with heavy-ball or Nesterov momentum (items O1-O3).
 
     v ← μ v − η g; Δθ = v, or μ v − η g with ``nesterov`` (Sutskever et al. 2013; scikit-learn's
     form, with η inside the velocity). With μ = 0: Δθ = −η g (Mebsout §6).
+
+    The effective step is η/(1 − μ), the sum of η μʲ; with μ = 1 there is no such limit and it is
+    said to be η.
     """
 
     def begin(theta: Array) -> VelocitySlots:
         return VelocitySlots(array_namespace(theta).zeros_like(theta))
 
-    def step(slots: VelocitySlots, g: Array, eta: float) -> tuple[Array, VelocitySlots]:
+    def step(slots: VelocitySlots, g: Array, eta: float, theta: Array) -> Step:
         v = momentum * slots.v - eta * g
-        return (momentum * v - eta * g if nesterov else v), VelocitySlots(v)
+        change = momentum * v - eta * g if nesterov else v
+        size = eta / (1 - momentum) if momentum < 1 else eta
+        return Step(change, VelocitySlots(v), array_namespace(g).full_like(g, size))
 
     return Rule(begin, step)
 
 
 def momentum_average(beta: float = 0.9) -> Rule:
-    """Momentum as an exponentially weighted average: V ← βV + (1 − β) g; Δθ = −η V.
+    """Momentum as an exponentially weighted average: V ← βV + (1 − β) g; Δθ = −η V (item O3).
 
-    (Matt R §7; Mebsout §6.) Equal to heavy ball with the step η(1 − β).
+    (Matt R §7; Mebsout §6.) Equal to heavy ball with the step η(1 − β). The average is not
+    corrected for its start at 0.
     """
 
     def begin(theta: Array) -> VelocitySlots:
         return VelocitySlots(array_namespace(theta).zeros_like(theta))
 
-    def step(slots: VelocitySlots, g: Array, eta: float) -> tuple[Array, VelocitySlots]:
+    def step(slots: VelocitySlots, g: Array, eta: float, theta: Array) -> Step:
         v = beta * slots.v + (1 - beta) * g
-        return -eta * v, VelocitySlots(v)
+        return Step(-eta * v, VelocitySlots(v), array_namespace(g).full_like(g, eta))
+
+    return Rule(begin, step)
+
+
+def rmsprop(beta: float = 0.9, epsilon: float = 1e-8) -> Rule:
+    """RMSprop (Tieleman & Hinton 2012, lecture 6e; Mebsout §6; item O4).
+
+    S ← βS + (1 − β) g²; Δθ = −η g/(√S + ε), ε outside the root (erratum E-n). S starts at 0 and
+    is not corrected for it.
+    """
+
+    def begin(theta: Array) -> SquareSlots:
+        return SquareSlots(array_namespace(theta).zeros_like(theta))
+
+    def step(slots: SquareSlots, g: Array, eta: float, theta: Array) -> Step:
+        s = beta * slots.s + (1 - beta) * g * g
+        size = eta / (array_namespace(g).sqrt(s) + epsilon)
+        return Step(-size * g, SquareSlots(s), size)
 
     return Rule(begin, step)
 
 
 def adam(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Rule:
-    """Adam (Kingma & Ba 2015, Algorithm 1).
+    """Adam (Kingma & Ba 2015, Algorithm 1; item O5).
 
     m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ), t the global
     step;  Δθ = −η m̂/(√v̂ + ε). The averages are kept uncorrected (erratum E-m), and ε stands
-    outside the root (E-n).
+    outside the root (E-n); Khabar's eq. 13, which multiplies by g², is not this (E-o).
     """
 
     def begin(theta: Array) -> AdamSlots:
         zeros = array_namespace(theta).zeros_like(theta)
         return AdamSlots(0, zeros, zeros)
 
-    def step(slots: AdamSlots, g: Array, eta: float) -> tuple[Array, AdamSlots]:
-        xp = array_namespace(g)
+    def step(slots: AdamSlots, g: Array, eta: float, theta: Array) -> Step:
         t = slots.t + 1
         m = beta1 * slots.m + (1 - beta1) * g
         v = beta2 * slots.v + (1 - beta2) * g * g
         m_hat = m / (1 - beta1**t)
         v_hat = v / (1 - beta2**t)
-        return -eta * m_hat / (xp.sqrt(v_hat) + epsilon), AdamSlots(t, m, v)
+        denominator = array_namespace(g).sqrt(v_hat) + epsilon
+        return Step(-eta * m_hat / denominator, AdamSlots(t, m, v), eta / denominator)
 
     return Rule(begin, step)
 
 
-def rule_of(optimizer: Optimizer) -> Rule:
-    """Return the rule that a description names."""
+def adamw(
+    decayed: Sequence[slice],
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.01,
+) -> Rule:
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, Algorithm 2).
+
+    Δθ = −ηλθ on the decayed coordinates, beside Adam's step at g without the decay. λ is
+    multiplied by the current η, as in PyTorch.
+
+    Parameters
+    ----------
+    decayed : sequence of slices
+        Where in θ the weights lie; biases, γ and β never decay.
+    beta1, beta2, epsilon : float
+        Adam's.
+    weight_decay : float
+        λ.
+    """
+    plain = adam(beta1, beta2, epsilon)
+
+    def step(slots: AdamSlots, g: Array, eta: float, theta: Array) -> Step:
+        taken = plain.step(slots, g, eta, theta)
+        decay = array_namespace(theta).zeros_like(theta)
+        for part in decayed:
+            decay[part] = eta * weight_decay * theta[part]
+        return taken._replace(change=taken.change - decay)
+
+    return Rule(plain.begin, step)
+
+
+def nadam(
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    momentum_decay: float = 0.004,
+) -> Rule:
+    """Adam with Nesterov's momentum (Dozat 2016; PyTorch's ``NAdam``).
+
+    m, v as Adam's; μ_t = β₁(1 − ½ 0.96^(tψ)), Π_t = μ_1 ⋯ μ_t;
+    m̂ = μ_{t+1} m/(1 − Π_{t+1}) + (1 − μ_t) g/(1 − Π_t), v̂ = v/(1 − β₂ᵗ);  Δθ = −η m̂/(√v̂ + ε).
+    As in PyTorch the average m itself keeps the fixed β₁ (the paper's would take μ_t).
+    """
+
+    def momentum(t: int) -> float:
+        return float(beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay)))
+
+    def begin(theta: Array) -> NadamSlots:
+        zeros = array_namespace(theta).zeros_like(theta)
+        return NadamSlots(0, 1.0, zeros, zeros)
+
+    def step(slots: NadamSlots, g: Array, eta: float, theta: Array) -> Step:
+        t = slots.t + 1
+        mu, ahead = momentum(t), momentum(t + 1)
+        product = slots.product * mu
+        m = beta1 * slots.m + (1 - beta1) * g
+        v = beta2 * slots.v + (1 - beta2) * g * g
+        m_hat = ahead / (1 - product * ahead) * m + (1 - mu) / (1 - product) * g
+        denominator = array_namespace(g).sqrt(v / (1 - beta2**t)) + epsilon
+        return Step(-eta * m_hat / denominator, NadamSlots(t, product, m, v), eta / denominator)
+
+    return Rule(begin, step)
+
+
+def adagrad(epsilon: float = 1e-10) -> Rule:
+    """Adagrad, diagonal (Duchi, Hazan & Singer 2011; PyTorch's form).
+
+    S ← S + g²; Δθ = −η g/(√S + ε).
+    """
+
+    def begin(theta: Array) -> SquareSlots:
+        return SquareSlots(array_namespace(theta).zeros_like(theta))
+
+    def step(slots: SquareSlots, g: Array, eta: float, theta: Array) -> Step:
+        s = slots.s + g * g
+        size = eta / (array_namespace(g).sqrt(s) + epsilon)
+        return Step(-size * g, SquareSlots(s), size)
+
+    return Rule(begin, step)
+
+
+def adadelta(rho: float = 0.9, epsilon: float = 1e-6) -> Rule:
+    """Adadelta (Zeiler 2012, Algorithm 1; PyTorch's form, with η before the step).
+
+    v ← ρv + (1 − ρ)g²;  d = √(u + ε)/√(v + ε) · g;  u ← ρu + (1 − ρ)d²;  Δθ = −η d. Both ε
+    stand inside the roots, as in the paper.
+    """
+
+    def begin(theta: Array) -> AdadeltaSlots:
+        zeros = array_namespace(theta).zeros_like(theta)
+        return AdadeltaSlots(zeros, zeros)
+
+    def step(slots: AdadeltaSlots, g: Array, eta: float, theta: Array) -> Step:
+        xp = array_namespace(g)
+        v = rho * slots.v + (1 - rho) * g * g
+        ratio = xp.sqrt(slots.u + epsilon) / xp.sqrt(v + epsilon)
+        d = ratio * g
+        u = rho * slots.u + (1 - rho) * d * d
+        return Step(-eta * d, AdadeltaSlots(v, u), eta * ratio)
+
+    return Rule(begin, step)
+
+
+def rprop(
+    shrink: float = 0.5, grow: float = 1.2, smallest: float = 1e-6, largest: float = 50.0
+) -> Rule:
+    """Resilient backpropagation, iRprop− (Igel & Hüsken 2003), for the full batch.
+
+    With g' the last slope, coordinate by coordinate:
+    g'g > 0: size ← min(η⁺ size, largest);  g'g < 0: size ← max(η⁻ size, smallest) and g ← 0;
+    Δθ = −sgn(g) size. The first size is the first η; later η are not looked at.
+
+    The original Rprop (Riedmiller & Braun 1993) takes the last step back where the slope turned;
+    this one only rests there. PyTorch's ``Rprop`` rests too. Only the sign of a slope acts, so
+    the effective step is the size, whatever the slope: no proximal step goes with it.
+    """
+
+    def begin(theta: Array) -> RpropSlots:
+        zeros = array_namespace(theta).zeros_like(theta)
+        return RpropSlots(0, zeros, zeros)
+
+    def step(slots: RpropSlots, g: Array, eta: float, theta: Array) -> Step:
+        xp = array_namespace(g)
+        size = slots.size if slots.t > 0 else xp.full_like(g, eta)
+        sign = xp.sign(g)
+        same = sign * slots.sign
+        size = xp.where(same > 0, xp.clip(grow * size, max=largest), size)
+        size = xp.where(same < 0, xp.clip(shrink * size, min=smallest), size)
+        sign = xp.where(same < 0, xp.zeros_like(sign), sign)
+        return Step(-sign * size, RpropSlots(slots.t + 1, sign, size), size)
+
+    return Rule(begin, step)
+
+
+def rule_of(optimizer: Optimizer, decayed: Sequence[slice] | None = None) -> Rule:
+    """Return the rule that a description names.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The description.
+    decayed : sequence of slices, optional
+        Where in θ the weights lie; ``AdamW`` must know.
+    """
     match optimizer:
         case SGD(momentum=momentum, nesterov=nesterov):
             return sgd(momentum, nesterov)
         case MomentumAverage(beta=beta):
             return momentum_average(beta)
+        case RMSprop(beta=beta, epsilon=epsilon):
+            return rmsprop(beta, epsilon)
+        case AdamW(beta1=beta1, beta2=beta2, epsilon=epsilon, weight_decay=weight_decay):
+            if decayed is None:
+                raise SpecError("decayed must say where in θ the weights lie, for AdamW; got None.")
+            return adamw(decayed, beta1, beta2, epsilon, weight_decay)
         case Adam(beta1=beta1, beta2=beta2, epsilon=epsilon):
             return adam(beta1, beta2, epsilon)
-    raise SpecError(f"optimizer must be SGD, MomentumAverage or Adam; got {optimizer!r}.")
+        case Nadam(beta1=beta1, beta2=beta2, epsilon=epsilon, momentum_decay=psi):
+            return nadam(beta1, beta2, epsilon, psi)
+        case Adagrad(epsilon=epsilon):
+            return adagrad(epsilon)
+        case Adadelta(rho=rho, epsilon=epsilon):
+            return adadelta(rho, epsilon)
+        case Rprop(shrink=shrink, grow=grow, smallest=smallest, largest=largest):
+            return rprop(shrink, grow, smallest, largest)
+    raise SpecError(f"optimizer must take a step a mini-batch, such as SGD; got {optimizer!r}.")

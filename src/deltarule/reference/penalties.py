@@ -1,11 +1,12 @@
-"""Penalties on the weights: their values and gradients (item R1)."""
+"""Penalties on the weights, their proximal steps, and projections (items R1, R2, R5)."""
 
 from __future__ import annotations
 
 from deltarule.arrays import Array, array_namespace
-from deltarule.tape import Tape
+from deltarule.opcodes import ConstraintCode, PenaltyCode
+from deltarule.tape import Constraint, Penalty, Tape
 
-__all__ = ["l2", "penalty"]
+__all__ = ["l1", "l2", "max_norm", "penalty", "penalty_curvature", "project", "shrink", "soften"]
 
 
 def l2(w: Array, strength: float) -> tuple[float, Array]:
@@ -17,16 +18,93 @@ def l2(w: Array, strength: float) -> tuple[float, Array]:
     return 0.5 * strength * float(xp.sum(w * w)), strength * w
 
 
-def penalty(tape: Tape, theta: Array, batch_weight: float) -> tuple[float, Array]:
-    """Return the value of all penalties at θ, and its gradient (p,).
+def l1(w: Array, strength: float) -> tuple[float, Array]:
+    """Return s Σ|w| and its gradient s sgn(w), sgn(0) = 0 (Schönhuth eq. 39-41; erratum E-j)."""
+    xp = array_namespace(w)
+    return strength * float(xp.sum(xp.abs(w))), strength * xp.sign(w)
 
-    ``batch_weight`` is Σw of the batch, by which strengths given per batch are divided.
+
+def soften(w: Array, threshold: Array | float) -> Array:
+    """Return sgn(w) max(|w| − t, 0): the proximal map of t|w|, which makes zeros exact."""
+    xp = array_namespace(w)
+    return xp.sign(w) * xp.maximum(xp.abs(w) - threshold, xp.zeros_like(w))
+
+
+def max_norm(w: Array, limit: float) -> Array:
+    """Return w (p, q) with every column that is longer than the limit scaled back onto it."""
+    xp = array_namespace(w)
+    largest = xp.max(xp.abs(w), axis=0)
+    ones = xp.ones_like(largest)
+    scaled = w / xp.where(largest > 0, largest, ones)  # so that no square overflows
+    norms = largest * xp.sqrt(xp.sum(scaled * scaled, axis=0))
+    return w * xp.where(norms > limit, limit / xp.where(norms > limit, norms, ones), ones)
+
+
+def penalty(tape: Tape, theta: Array, batch_weight: float) -> tuple[float, Array]:
+    """Return the value of all penalties at θ, and the gradient (p,) of those that have one.
+
+    ``batch_weight`` is Σw of the batch, by which strengths given per batch are divided. A proximal
+    penalty counts in the value; its step is :func:`shrink`.
     """
     xp = array_namespace(theta)
     value, gradient = 0.0, xp.zeros_like(theta)
     for term in tape.penalties:
-        strength = term.strength / batch_weight if term.per_batch else term.strength
-        part, slope = l2(theta[term.start : term.stop], strength)
+        w = theta[term.start : term.stop]
+        part, slope = (l2 if term.code == PenaltyCode.L2 else l1)(w, _strength(term, batch_weight))
         value += part
-        gradient[term.start : term.stop] += slope
+        if term.code != PenaltyCode.PROXIMAL_L1:
+            gradient[term.start : term.stop] += slope
     return value, gradient
+
+
+def penalty_curvature(tape: Tape, v: Array, batch_weight: float) -> Array:
+    """Return the penalties' Hessian times v: s v on weights under L2, 0 under L1."""
+    result = array_namespace(v).zeros_like(v)
+    for term in tape.penalties:
+        if term.code == PenaltyCode.L2:
+            part = slice(term.start, term.stop)
+            result[part] += _strength(term, batch_weight) * v[part]
+    return result
+
+
+def shrink(tape: Tape, theta: Array, step_size: Array, batch_weight: float) -> Array:
+    """Return θ after the proximal steps: every penalised weight shrunk by η s."""
+    for term in tape.penalties:
+        if term.code == PenaltyCode.PROXIMAL_L1:
+            part = slice(term.start, term.stop)
+            theta[part] = soften(theta[part], step_size[part] * _strength(term, batch_weight))
+    return theta
+
+
+def project(tape: Tape, theta: Array) -> Array:
+    """Return θ with its weights projected onto every constraint (item R5; Ayrapetyan §4.1)."""
+    for constraint in tape.constraints:
+        if constraint.code == ConstraintCode.UNIT_NORM:
+            _project_units(theta, constraint)
+        else:
+            _project_all(theta, constraint)
+    return theta
+
+
+def _project_units(theta: Array, constraint: Constraint) -> None:
+    xp = array_namespace(theta)
+    for start, rows, columns in constraint.matrices:
+        part = slice(start, start + rows * columns)
+        w = max_norm(xp.reshape(theta[part], (rows, columns)), constraint.limit)
+        theta[part] = xp.reshape(w, (-1,))
+
+
+def _project_all(theta: Array, constraint: Constraint) -> None:
+    xp = array_namespace(theta)
+    parts = [slice(start, start + rows * columns) for start, rows, columns in constraint.matrices]
+    largest = max(float(xp.max(xp.abs(theta[part]))) for part in parts)
+    if largest == 0:
+        return
+    norm = largest * sum(float(xp.sum((theta[part] / largest) ** 2)) for part in parts) ** 0.5
+    if norm > constraint.limit:
+        for part in parts:
+            theta[part] = theta[part] * (constraint.limit / norm)
+
+
+def _strength(term: Penalty, batch_weight: float) -> float:
+    return term.strength / batch_weight if term.per_batch else term.strength

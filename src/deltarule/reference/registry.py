@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deltarule.reference import activations, affine, elementwise, losses, normalization
+from deltarule.reference import activations, affine, dropout, elementwise, losses, normalization
 from deltarule.reference.maps import Map
 
 __all__ = ["MAPS"]
@@ -12,5 +12,6 @@ MAPS: tuple[Map, ...] = (
     *elementwise.MAPS,
     *normalization.MAPS,
     *activations.MAPS,
+    *dropout.MAPS,
     *losses.MAPS,
 )

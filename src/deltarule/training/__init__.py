@@ -3,6 +3,7 @@
 from deltarule.training.batches import epoch_orders
 from deltarule.training.history import History
 from deltarule.training.lbfgs import minimize_cost
+from deltarule.training.line_search import descend
 from deltarule.training.loop import Run, run_epochs
 from deltarule.training.splits import split_rows
 from deltarule.training.stopping import Stopping
@@ -11,6 +12,7 @@ __all__ = [
     "History",
     "Run",
     "Stopping",
+    "descend",
     "epoch_orders",
     "minimize_cost",
     "run_epochs",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = ["History"]
 
@@ -23,6 +24,8 @@ class History:
         classes, R² for numbers.
     learning_rate : list of float
         The rate of the epoch's steps.
+    health : list of Health
+        Norms, dead and saturated units after the epoch, if they were asked for.
     best_epoch : int or None
         The epoch, counted from 1, whose parameters are the best so far (the lowest validation
         loss or highest score; without a validation set, the lowest cost).
@@ -35,6 +38,7 @@ class History:
     validation_loss: list[float] = field(default_factory=list)
     validation_score: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
+    health: list[Any] = field(default_factory=list)
     best_epoch: int | None = None
     stopped_by: str = ""
 

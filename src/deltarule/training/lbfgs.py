@@ -30,7 +30,9 @@ def minimize_cost(
     *,
     max_iterations: int = 200,
     max_evaluations: int = 15_000,
+    memory: int = 10,
     tol: float = 1e-4,
+    flat: float = 2.2204460492503131e-09,
     on_iteration: Callable[[History], bool] | None = None,
 ) -> Minimum:
     """Minimise the cost over the block by L-BFGS (Liu & Nocedal 1989; SciPy's L-BFGS-B).
@@ -42,8 +44,12 @@ def minimize_cost(
     ----------
     max_iterations, max_evaluations : int
         Limits on iterations, and on evaluations of the cost.
+    memory : int, default=10
+        How many of the last steps shape the estimate of the inverse Hessian.
     tol : float, default=1e-4
         The largest entry of the gradient at which the cost counts as minimal.
+    flat : float, default=2.2e-9
+        The relative fall of the cost in an iteration below which it ends too (SciPy's default).
     on_iteration : callable, optional
         Called with the history after every iteration; returning True stops.
     """
@@ -84,7 +90,13 @@ def minimize_cost(
                 method="L-BFGS-B",
                 jac=True,
                 callback=record,
-                options={"maxiter": max_iterations, "maxfun": max_evaluations, "gtol": tol},
+                options={
+                    "maxiter": max_iterations,
+                    "maxfun": max_evaluations,
+                    "maxcor": memory,
+                    "gtol": tol,
+                    "ftol": flat,
+                },
             )
         except KeyboardInterrupt:
             result = None

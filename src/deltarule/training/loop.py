@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from deltarule.arrays import Array, to_numpy
+from deltarule.errors import SpecError
 from deltarule.program import Block, Interpreter, Order, State, Steps
 from deltarule.schedules import Clock, Constant, Schedule
 from deltarule.training.batches import Rows, batch_bounds
@@ -53,12 +55,18 @@ class Run:
         state -> ``Figures``, measured after every epoch.
     restore_best : bool
         End with the parameters of the best epoch (by validation if there is one, else by cost).
+    block_of : callable, optional
+        epoch -> the block of that epoch, where it is not the same one (augmentation).
+    least_rows : int
+        Rows of non-zero weight that every mini-batch needs; one that has fewer joins another.
     on_begin : callable, optional
         Called before every epoch.
     on_epoch : callable, optional
         Called with the history after every epoch; returning True stops.
     current_rate : float or None
         η to begin with, if an earlier run left one.
+    schedule_memory : object
+        What the schedule remembers of an earlier run.
     examples_seen : int
         Examples of earlier runs.
     loss_scale : float
@@ -73,9 +81,12 @@ class Run:
     stopping: Stopping | None = None
     validation: Validation | None = None
     restore_best: bool = False
+    block_of: Callable[[int], Block] | None = None
+    least_rows: int = 1
     on_begin: Callable[[], None] | None = None
     on_epoch: Callable[[History], bool] | None = None
     current_rate: float | None = None
+    schedule_memory: Any = None
     examples_seen: int = 0
     loss_scale: float = 1.0
 
@@ -94,16 +105,19 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
         Stopping(tol=0.0, maximize=_watches_score(run)) if run.stopping is None else run.stopping
     )
     rate = run.learning_rate if run.current_rate is None else run.current_rate
+    n_steps = 0
     history.stopped_by = "epochs"
     try:
         for epoch, rows in enumerate(islice(run.orders, run.epochs)):
             if run.on_begin is not None:
                 run.on_begin()
             entered = state.copy()
-            rate = run.schedule.rate(
-                run.learning_rate, rate, Clock(epoch, run.examples_seen + epoch * block.n_rows)
-            )
-            steps = _epoch(interpreter, state, block, _order(rows, run.batch_size, rate))
+            examples = run.examples_seen + epoch * block.n_rows
+            clock = Clock(epoch, examples, run.epochs, n_steps)
+            order = _order(rows, run, rate, clock, block.weight)
+            rate, n_steps = float(order.learning_rates[-1]), n_steps + order.n_batches
+            rows_now = block if run.block_of is None else run.block_of(epoch)
+            steps = _epoch(interpreter, state, rows_now, order)
             _record(history, steps, rate, run.loss_scale)
             follows_best = history.best_epoch == history.n_epochs - 1
             if follows_best and run.validation is None and _is_astray(steps, history):
@@ -111,10 +125,14 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
             if steps.diverged or not _is_finite(state):
                 history.stopped_by = "divergence"
                 break
-            if watch.update(_watched(history, state, run)):
+            figure = _watched(history, state, run)
+            if watch.update(figure):
                 history.best_epoch = history.n_epochs
                 best = state.copy()
                 before, safe = entered, best
+            run.schedule_memory, rate = run.schedule.observe(
+                run.schedule_memory, figure, rate, maximize=watch.maximize
+            )
             if run.on_epoch is not None and run.on_epoch(history):
                 history.stopped_by = "callback"
                 break
@@ -135,9 +153,18 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
     return history
 
 
-def _order(rows: Rows, batch_size: int, rate: float) -> Order:
-    bounds = batch_bounds(len(rows), batch_size)
-    return Order(rows, bounds, np.full(len(bounds) - 1, rate))
+def _order(rows: Rows, run: Run, rate: float, clock: Clock, weight: Array | None) -> Order:
+    """Cut an epoch's rows into batches, and ask the schedule for the rate of each."""
+    present = None if weight is None else to_numpy(weight)[rows] > 0
+    bounds = batch_bounds(len(rows), run.batch_size, present, run.least_rows)
+    n_steps = len(bounds) - 1
+    rates = np.asarray(run.schedule.rates(run.learning_rate, rate, clock, n_steps), dtype=float)
+    if rates.shape != (n_steps,) or not (rates >= 0).all():
+        raise SpecError(
+            f"schedule must give {n_steps} rates of at least 0, one a step; got {rates}. "
+            f"See what {type(run.schedule).__name__}.rates returns."
+        )
+    return Order(rows, bounds, rates)
 
 
 def _is_astray(steps: Steps, history: History) -> bool:
@@ -194,5 +221,5 @@ def _watches_score(run: Run) -> bool:
 
 
 def _is_finite(state: State) -> bool:
-    theta = np.asarray(state.theta)
+    theta = to_numpy(state.theta)
     return bool(np.isfinite(theta).all())

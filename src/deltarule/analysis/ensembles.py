@@ -1,0 +1,115 @@
+"""Dropout as an average of small networks: exact over all masks, or by sampling (item R3)."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deltarule.arrays import Array
+from deltarule.checks import check_positive_integer
+from deltarule.errors import SpecError
+from deltarule.inputs import check_inputs
+from deltarule.network import Network
+from deltarule.opcodes import Op
+from deltarule.program import State
+from deltarule.reference.activations import activate
+from deltarule.reference.affine import affine
+from deltarule.reference.dropout import dropout, mask
+from deltarule.reference.interpret import Reference
+from deltarule.reference.statistics import inference_norm
+from deltarule.tape import Instruction
+
+__all__ = ["DropoutAverage", "dropout_average", "dropout_exact"]
+
+_MOST_UNITS = 16
+
+
+class DropoutAverage(NamedTuple):
+    """What the networks that dropout trains say together."""
+
+    mean: Any  # (n, k) mean output
+    deviation: Any  # (n, k) standard deviation of the outputs
+
+
+def dropout_exact(net: Network, state: State, X: Array) -> DropoutAverage:
+    """Return the mean and deviation over all 2^m masks of m units, each by its probability.
+
+    Against it, prediction with nothing dropped is an approximation: it is equal where everything
+    behind the dropout is affine, and differs through a nonlinearity (Ayrapetyan §4.2).
+
+    Raises
+    ------
+    SpecError
+        Without a dropout, or above 16 units that can be dropped: use :func:`dropout_average`.
+    """
+    lines = _dropouts(net)
+    units = sum(line.n_in for line in lines)
+    if units > _MOST_UNITS:
+        raise SpecError(
+            f"2^{units} masks are too many to average over: at most {_MOST_UNITS} units may be "
+            "dropped. Use dropout_average, which samples them."
+        )
+    x = check_inputs(net, X)
+    total, square = 0.0, 0.0
+    for bits in product((False, True), repeat=units):
+        masks, probability, used = [], 1.0, 0
+        for line in lines:
+            kept = np.array(bits[used : used + line.n_in])
+            used += line.n_in
+            count = int(kept.sum())
+            probability *= line.constant**count * (1 - line.constant) ** (line.n_in - count)
+            masks.append(np.broadcast_to(kept, (x.shape[0], line.n_in)))
+        if probability == 0:
+            continue
+        outputs = _masked_outputs(net, state, x, masks)
+        total = total + probability * outputs
+        square = square + probability * outputs**2
+    return DropoutAverage(total, np.sqrt(np.maximum(square - np.asarray(total) ** 2, 0.0)))
+
+
+def dropout_average(
+    net: Network, state: State, X: Array, *, n_draws: int = 100, seed: int = 0
+) -> DropoutAverage:
+    """Return the mean and deviation over masks drawn for every row, with ``seed``.
+
+    The mean's standard error is the deviation over √n_draws. The deviation is what is called Monte
+    Carlo dropout's uncertainty (Gal & Ghahramani 2016).
+    """
+    check_positive_integer("n_draws", n_draws)
+    lines, x = _dropouts(net), check_inputs(net, X)
+    outputs = []
+    for draw in range(n_draws):
+        masks = [
+            mask(line.constant, x.shape[0], line.n_in, seed=seed, step=draw, number=line.code)
+            for line in lines
+        ]
+        outputs.append(_masked_outputs(net, state, x, masks))
+    stacked = np.stack(outputs)
+    return DropoutAverage(stacked.mean(axis=0), stacked.std(axis=0, ddof=min(1, n_draws - 1)))
+
+
+def _dropouts(net: Network) -> list[Instruction]:
+    lines = [line for line in net.tape.instructions if line.op == Op.DROPOUT]
+    if not lines:
+        raise SpecError("the network has no dropout: add Dropout(keep) to its layers.")
+    return lines
+
+
+def _masked_outputs(net: Network, state: State, x: Array, masks: list[Any]) -> Any:
+    """Return the outputs of the small network that the masks leave; batch norm as at prediction."""
+    reference, values = Reference(net.tape), x
+    for line in net.tape.instructions[:-1]:
+        if line.op == Op.DROPOUT:
+            values = dropout(values, masks[line.code], line.constant)[0]
+        elif line.op == Op.ACTIVATE:
+            values = activate(line.code, values, line.constant)[0]
+        else:
+            first, second = reference.parameters(line, state.theta)
+            if line.op == Op.NORMALIZE:
+                values = inference_norm(line, state, values, first, second)[0]
+            else:
+                zero = np.zeros(line.n_out, dtype=first.dtype)
+                values = affine(values, first, zero if second is None else second)[0]
+    return values

@@ -1,0 +1,73 @@
+"""The gradient check on a user's own network and data (item B4)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from deltarule.arrays import Array, to_numpy
+from deltarule.inputs import check_state, make_block
+from deltarule.network import Network
+from deltarule.program import Block, State
+from deltarule.reference.gradient_check import GradientCheck, check_tape
+
+__all__ = ["as_double", "check_gradients"]
+
+
+def as_double(
+    net: Network, state: State, X: Array, y: Any, sample_weight: Any = None
+) -> tuple[Network, State, Block]:
+    """Return network, state and rows in float64: what exact analysis works on."""
+    double = replace(net, dtype="float64")
+    check_state(net.tape, state)
+    theta = np.array(to_numpy(state.theta), dtype=np.float64)
+    rows = to_numpy(X) if hasattr(X, "__array_namespace__") else X
+    block, _ = make_block(double, rows, y, sample_weight)
+    return double, replace(state, theta=theta, slots=None), block
+
+
+def check_gradients(
+    net: Network,
+    state: State,
+    X: Array,
+    y: Any,
+    *,
+    sample_weight: Any = None,
+    epsilon: float = 1e-6,
+    tolerance: float = 1e-7,
+    max_parameters: int = 2000,
+    seed: int = 0,
+) -> GradientCheck:
+    """Check backpropagation against central differences on the user's own data (item B4).
+
+    Always in float64, whatever the network's type, and as a training step would: with the batch's
+    statistics under batch norm, and under dropout with the masks of the state's seed and step,
+    held fixed. Above ``max_parameters`` a sample is compared, drawn with ``seed`` from every named
+    array.
+
+    Returns
+    -------
+    check : GradientCheck
+        Its ``verdict`` is "right", "wrong" or "cannot tell"; ``str(check)`` explains.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deltarule import Dense, Network, check_gradients
+    >>> net = Network(3, [Dense(4, "tanh"), Dense(2, "softmax")], "categorical_cross_entropy")
+    >>> X = np.random.default_rng(0).normal(size=(5, 3))
+    >>> check_gradients(net, net.initialize(0), X, np.array([0, 1, 0, 1, 1])).verdict
+    'right'
+    """
+    double, at, block = as_double(net, state, X, y, sample_weight)
+    return check_tape(
+        double.tape,
+        at,
+        block,
+        epsilon=epsilon,
+        tolerance=tolerance,
+        max_parameters=max_parameters,
+        seed=seed,
+    )

@@ -1,0 +1,157 @@
+"""What regularisation does at a minimum: the table of item R6 (Schönhuth eq. 29-38)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.analysis.curvature import hessian_matrix
+from deltarule.arrays import Array, to_numpy
+from deltarule.checks import check_between, check_positive_integer
+from deltarule.errors import SpecError
+from deltarule.network import Network
+from deltarule.program import State
+
+__all__ = ["Shrinkage", "l1_shrinkage", "quadratic_shrinkage", "shrinkage_table"]
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    """What L2, L1 and early stopping do to the weights w* of a minimum; ``str()`` gives a table.
+
+    Attributes
+    ----------
+    eigenvalues : (m,) array
+        D of H_eff = H_ww − H_wb H_bb⁻¹ H_bw = Q D Qᵀ, in descending order: the curvature of the
+        cost in the weights, the other parameters following.
+    l2_factors : (m,) array
+        D/(D + s): what L2 multiplies each eigen-direction by.
+    stopping_factors : (m,) array
+        1 − (1 − ηD)^τ: what τ steps of gradient descent from 0 leave of each.
+    l2_weights, l1_weights : (m,) arrays
+        The penalised weights: w̃ = Q (D + s)⁻¹ D Qᵀ w*, and, taking H diagonal,
+        w̃_i = sgn(w*_i) max(|w*_i| − s/H_ii, 0).
+    zero_share : float
+        Share of exact zeros under L1.
+    negative : int
+        Eigenvalues below zero: θ is then no minimum, and their factors mean nothing.
+    """
+
+    eigenvalues: Vector
+    l2_factors: Vector
+    stopping_factors: Vector
+    l2_weights: Vector
+    l1_weights: Vector
+    zero_share: float
+    negative: int
+
+    def __str__(self) -> str:
+        """Return the table of the ten largest and smallest directions."""
+        m = len(self.eigenvalues)
+        shown = range(m) if m <= 20 else [*range(10), *range(m - 10, m)]
+        lines = ["eigenvalue    L2 factor   stopping factor"]
+        lines += [
+            f"{self.eigenvalues[i]:<12.4g}  {self.l2_factors[i]:<10.4f}  "
+            f"{self.stopping_factors[i]:.4f}"
+            for i in shown
+        ]
+        lines.append(f"L1 sets {self.zero_share:.1%} of the weights to zero.")
+        if self.negative:
+            lines.append(
+                f"Careful: {self.negative} eigenvalues are negative, so this is not a minimum; "
+                "train longer before reading the table."
+            )
+        return "\n".join(lines)
+
+
+def quadratic_shrinkage(
+    hessian: npt.ArrayLike, weights: npt.ArrayLike, strength: float, *,
+    learning_rate: float, steps: int,
+) -> Shrinkage:  # fmt: skip
+    """Return the table for a quadratic cost ½ (w − w*)ᵀ H (w − w*): exact there.
+
+    Parameters
+    ----------
+    hessian : (m, m) array
+        H, symmetric.
+    weights : (m,) array
+        w*.
+    strength : float
+        s = λ/n ≥ 0, on the mean loss.
+    learning_rate, steps : float, int
+        η and τ of the early stopping that stands beside it.
+    """
+    s = check_between("strength", strength, 0.0, open_high=True)
+    eta = check_between("learning_rate", learning_rate, 0.0, open_low=True, open_high=True)
+    tau = check_positive_integer("steps", steps)
+    h, w = np.asarray(hessian, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    d, q = np.linalg.eigh((h + h.T) / 2)
+    d, q = d[::-1], q[:, ::-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factors = np.where(d + s == 0, 0.0, d / (d + s))
+    tiny = 1e-12 * max(1.0, float(np.abs(d).max(initial=0.0)))
+    softened = l1_shrinkage(np.diag(h), w, s)
+    return Shrinkage(
+        eigenvalues=d,
+        l2_factors=factors,
+        stopping_factors=1 - (1 - eta * d) ** tau,
+        l2_weights=q @ (factors * (q.T @ w)),
+        l1_weights=softened,
+        zero_share=float(np.mean(softened == 0)),
+        negative=int(np.sum(d < -tiny)),
+    )
+
+
+def l1_shrinkage(diagonal: npt.ArrayLike, weights: npt.ArrayLike, strength: float) -> Vector:
+    """Return sgn(w*) max(|w*| − s/H_ii, 0); where H_ii ≤ 0 nothing holds a weight: 0 if s > 0."""
+    h, w = np.asarray(diagonal, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    threshold = np.full_like(w, np.inf if strength > 0 else 0.0)
+    np.divide(strength, h, out=threshold, where=h > 0)
+    kept: Vector = np.sign(w) * np.maximum(np.abs(w) - threshold, 0.0)
+    return kept
+
+
+def shrinkage_table(
+    net: Network, state: State, X: Array, y: Any, strength: float, *,
+    learning_rate: float = 0.1, steps: int = 100, sample_weight: Any = None,
+    max_parameters: int = 2000,
+) -> Shrinkage:  # fmt: skip
+    """Return what regularisation of a strength s would do to a trained network (item R6).
+
+    The Hessian of the unpenalised cost at θ is written out, so the network must be small. The
+    weights are what is penalised; biases and batch-norm parameters b follow them by
+    H_eff = H_ww − H_wb H_bb⁻¹ H_bw.
+
+    Raises
+    ------
+    SpecError
+        Above ``max_parameters``.
+    """
+    p = net.tape.n_parameters
+    if p > max_parameters:
+        raise SpecError(
+            f"the table needs the whole Hessian, ({p}, {p}) numbers; max_parameters is "
+            f"{max_parameters}. Take a smaller network, or hessian_eigenvalues for the leading "
+            "ones."
+        )
+    plain = replace(net, penalties=())
+    h = hessian_matrix(plain, state, X, y, sample_weight=sample_weight)
+    is_weight = np.zeros(p, dtype=bool)
+    for parameter in net.tape.parameters:
+        if parameter.is_weights:
+            is_weight[parameter.start : parameter.stop] = True
+    hww, hwb, hbb = (
+        h[np.ix_(is_weight, is_weight)],
+        h[np.ix_(is_weight, ~is_weight)],
+        h[np.ix_(~is_weight, ~is_weight)],
+    )
+    effective = hww - hwb @ np.linalg.pinv(hbb, hermitian=True) @ hwb.T
+    weights = to_numpy(state.theta).astype(np.float64)[is_weight]
+    return quadratic_shrinkage(
+        effective, weights, strength, learning_rate=learning_rate, steps=steps
+    )

@@ -1,0 +1,50 @@
+"""The losses read as −log-likelihoods (item L5; Khabar §4.1-4.3, §5; Ayrapetyan §2)."""
+
+from __future__ import annotations
+
+from math import log, pi
+from typing import Any
+
+import numpy as np
+
+from deltarule.arrays import to_numpy
+from deltarule.errors import SpecError
+from deltarule.parts import loss_name
+from deltarule.program import Block
+from deltarule.spec import NetworkSpec
+from deltarule.targets import Targets
+
+__all__ = ["log_likelihood"]
+
+
+def log_likelihood(
+    spec: NetworkSpec, mean_loss: float, outputs: Any, targets: Targets, block: Block
+) -> float:
+    """Return Σ_i w_i log p(y_i | x_i), natural logarithms, whole rows.
+
+    * cross-entropies: −Σ w L: each loss is −log p of its Bernoulli or categorical row (with soft
+      targets, the expected logarithm);
+    * squared error: Gaussian with one variance for each target at its maximum,
+      σ̂_k² = RSS_k/n: −(n/2) Σ_k (log 2πσ̂_k² + 1);
+    * Poisson: Σ w (y log a − a − log y!).
+    """
+    from scipy.special import gammaln, xlogy
+
+    y = np.asarray(targets.values, dtype=np.float64)
+    n = y.shape[0]
+    weight = np.ones(n) if block.weight is None else to_numpy(block.weight).astype(np.float64)
+    total = float(weight.sum())
+    name = loss_name(spec.loss)
+    if name in ("binary_cross_entropy", "categorical_cross_entropy"):
+        return -total * mean_loss
+    if name == "squared_error":
+        variance = weight @ (np.asarray(outputs, dtype=np.float64) - y) ** 2 / total
+        if (variance == 0).any():
+            return float("inf")
+        return float(-total / 2 * sum(log(2 * pi * v) + 1 for v in variance))
+    if name == "poisson":
+        return float(weight @ (xlogy(y, outputs) - outputs - gammaln(y + 1)).sum(axis=1))
+    raise SpecError(
+        f"loss={name!r} is not the logarithm of a likelihood here. It is for squared_error, "
+        "binary_cross_entropy, categorical_cross_entropy and poisson."
+    )

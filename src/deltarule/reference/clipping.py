@@ -1,0 +1,24 @@
+"""Gradient clipping by norm and by value (item H4)."""
+
+from __future__ import annotations
+
+from deltarule.arrays import Array, array_namespace
+from deltarule.clipping import ClipNorm, Clipping
+
+__all__ = ["clip"]
+
+
+def clip(gradient: Array, clipping: Clipping | None) -> Array:
+    """Return g min(1, c/‖g‖), or min(max(g, −c), c) entry by entry, or g as it is."""
+    if clipping is None:
+        return gradient
+    xp = array_namespace(gradient)
+    if isinstance(clipping, ClipNorm):
+        largest = float(xp.max(xp.abs(gradient)))
+        if not 0 < largest < float("inf"):
+            return gradient  # nothing to clip, or no number: the next loss will tell
+        scaled = gradient / largest  # so that no square overflows
+        norm = largest * float(xp.sqrt(xp.sum(scaled * scaled)))
+        return gradient if norm <= clipping.limit else gradient * (clipping.limit / norm)
+    bound = xp.asarray(clipping.limit, dtype=gradient.dtype)
+    return xp.minimum(xp.maximum(gradient, -bound), bound)

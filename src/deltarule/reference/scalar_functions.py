@@ -1,0 +1,283 @@
+"""The scalar functions g behind entry-wise activations, each with g' and g'' (items A1-A5, A7).
+
+Every formula is written so that it neither overflows nor cancels for any finite z: exponentials
+are taken of −|z|. g'' is what Hessian-vector products need. ``c`` is the function's parameter.
+Where a derivative jumps, at a *kink*, it takes the value of the side that the activation's own
+source names, and g'' is 0.
+"""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+
+from deltarule.arrays import Array, array_namespace, to_numpy
+
+SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
+
+
+def identity(z: Array, c: float) -> Array:
+    """A1. g(z) = z."""
+    return z
+
+
+def identity_derivative(z: Array, c: float) -> Array:
+    """g'(z) = 1."""
+    return array_namespace(z).ones_like(z)
+
+
+def zero(z: Array, c: float) -> Array:
+    """g''(z) = 0, of every piecewise linear function."""
+    return array_namespace(z).zeros_like(z)
+
+
+def sigmoid(z: Array, c: float = 0.0) -> Array:
+    """A2. σ(z) = 1/(1 + e^{−z}), as e^z/(1 + e^z) for z < 0: the exponential never overflows."""
+    xp = array_namespace(z)
+    e = xp.exp(-xp.abs(z))
+    return xp.where(z >= 0, xp.ones_like(e), e) / (1 + e)
+
+
+def sigmoid_derivative(z: Array, c: float = 0.0) -> Array:
+    """σ' = σ(1 − σ) = e/(1 + e)², e = e^{−|z|}: nothing cancels in the tails."""
+    xp = array_namespace(z)
+    e = xp.exp(-xp.abs(z))
+    return e / (1 + e) ** 2
+
+
+def sigmoid_second(z: Array, c: float = 0.0) -> Array:
+    """σ'' = σ'(1 − 2σ) = −σ' tanh(z/2)."""
+    return -sigmoid_derivative(z) * array_namespace(z).tanh(z / 2)
+
+
+def tanh(z: Array, c: float) -> Array:
+    """A3. The hyperbolic tangent."""
+    return array_namespace(z).tanh(z)
+
+
+def tanh_derivative(z: Array, c: float) -> Array:
+    """1 − tanh² = 4e/(1 + e)², e = e^{−2|z|}: nothing cancels in the tails."""
+    e = _exp_below(-2 * _bounded(z))
+    return 4 * e / (1 + e) ** 2
+
+
+def tanh_second(z: Array, c: float) -> Array:
+    """Tanh'' = −2 tanh (1 − tanh²)."""
+    return -2 * tanh(z, c) * tanh_derivative(z, c)
+
+
+def relu(z: Array, c: float = 0.0) -> Array:
+    """A4. max(z, 0)."""
+    xp = array_namespace(z)
+    return xp.where(z > 0, z, xp.zeros_like(z))
+
+
+def relu_derivative(z: Array, c: float) -> Array:
+    """1 on (0, ∞), 0 at 0 and below (erratum E-a)."""
+    return array_namespace(z).astype(z > 0, z.dtype)
+
+
+def leaky_relu(z: Array, c: float) -> Array:
+    """A5. max(βz, z), 0 ≤ β ≤ 1."""
+    return array_namespace(z).where(z > 0, z, c * z)
+
+
+def leaky_relu_derivative(z: Array, c: float) -> Array:
+    """1 on (0, ∞), β at 0 and below."""
+    xp = array_namespace(z)
+    return xp.where(z > 0, xp.ones_like(z), c * xp.ones_like(z))
+
+
+def elu(z: Array, c: float) -> Array:
+    """ELU: z on (0, ∞), α(e^z − 1) below (Clevert et al. 2016)."""
+    xp = array_namespace(z)
+    return xp.where(z > 0, z, c * xp.expm1(_below_zero(z)))
+
+
+def elu_derivative(z: Array, c: float) -> Array:
+    """1 on (0, ∞), α e^z at 0 and below."""
+    xp = array_namespace(z)
+    return xp.where(z > 0, xp.ones_like(z), c * xp.exp(_below_zero(z)))
+
+
+def elu_second(z: Array, c: float) -> Array:
+    """0 on (0, ∞), α e^z below."""
+    xp = array_namespace(z)
+    return xp.where(z > 0, xp.zeros_like(z), c * xp.exp(_below_zero(z)))
+
+
+def selu(z: Array, c: float) -> Array:
+    """A7. λ·ELU_α(z), λ 1.0507009873554805, α 1.6732632423543772 (Klambauer et al. 2017)."""
+    return SELU_SCALE * elu(z, SELU_ALPHA)
+
+
+def selu_derivative(z: Array, c: float) -> Array:
+    """λ on (0, ∞), λα e^z at 0 and below."""
+    return SELU_SCALE * elu_derivative(z, SELU_ALPHA)
+
+
+def selu_second(z: Array, c: float) -> Array:
+    """0 on (0, ∞), λα e^z below."""
+    return SELU_SCALE * elu_second(z, SELU_ALPHA)
+
+
+def gelu(z: Array, c: float) -> Array:
+    """GELU: z Φ(z), Φ the normal distribution function, by erfc (Hendrycks & Gimpel 2016)."""
+    return z * _normal_distribution(z)
+
+
+def gelu_derivative(z: Array, c: float) -> Array:
+    """Φ(z) + z φ(z), φ the normal density."""
+    return _normal_distribution(z) + _bounded(z, signed=True) * _normal_density(z)
+
+
+def gelu_second(z: Array, c: float) -> Array:
+    """(2 − z²) φ(z)."""
+    return (2 - _bounded(z) ** 2) * _normal_density(z)
+
+
+def silu(z: Array, c: float) -> Array:
+    """SiLU, or Swish: z σ(z) (Elfwing et al. 2018)."""
+    return z * sigmoid(z)
+
+
+def silu_derivative(z: Array, c: float) -> Array:
+    """σ(z) + z σ'(z)."""
+    return sigmoid(z) + z * sigmoid_derivative(z)
+
+
+def silu_second(z: Array, c: float) -> Array:
+    """2 σ'(z) + z σ''(z)."""
+    return 2 * sigmoid_derivative(z) + z * sigmoid_second(z)
+
+
+def softplus(z: Array, c: float = 0.0) -> Array:
+    """log(1 + e^z) = max(z, 0) + log1p(e^{−|z|}) (Dugas et al. 2001)."""
+    xp = array_namespace(z)
+    return relu(z) + xp.log1p(xp.exp(-xp.abs(z)))
+
+
+def mish(z: Array, c: float) -> Array:
+    """Mish: z tanh(softplus(z)) (Misra 2019)."""
+    return z * _tanh_softplus(z)[0]
+
+
+def mish_derivative(z: Array, c: float) -> Array:
+    """W + z w', w = tanh(softplus(z)), w' = (1 − w²) σ(z)."""
+    w, complement = _tanh_softplus(z)
+    return w + z * (complement * sigmoid(z))
+
+
+def mish_second(z: Array, c: float) -> Array:
+    """2 w' + z w'', in e = e^{−|z|} over a common denominator, with few roundings.
+
+    For z < 0, with D = (1 + e)² + 1: 4e (2(1 + e) D + z (2 + 2e − 3e² − 2e³))/D³; for z ≥ 0, with
+    D = 1 + 2e + 2e²: 4e² (2(1 + e) D − z (2 + 3e − 2e² − 2e³))/D³.
+    """
+    xp = array_namespace(z)
+    cut = _bounded(z, signed=True)
+    e = xp.exp(-xp.abs(cut))
+    below = z < 0
+    d = xp.where(below, e * (e + 2) + 2, 1 + 2 * e * (1 + e))
+    bend = xp.where(below, 2 + e * (2 - e * (3 + 2 * e)), e * (e * (2 + 2 * e) - 3) - 2)
+    lead = xp.where(below, 4 * e, 4 * e * e)
+    return lead / (d * d * d) * (2 * (1 + e) * d + cut * bend)
+
+
+def softsign(z: Array, c: float) -> Array:
+    """z/(1 + |z|) (Turian et al. 2009)."""
+    return z / (1 + array_namespace(z).abs(z))
+
+
+def softsign_derivative(z: Array, c: float) -> Array:
+    """1/(1 + |z|)²."""
+    r = 1 / (1 + array_namespace(z).abs(z))
+    return r * r
+
+
+def softsign_second(z: Array, c: float) -> Array:
+    """−2 sgn(z)/(1 + |z|)³."""
+    xp = array_namespace(z)
+    r = 1 / (1 + xp.abs(z))
+    return -2 * xp.sign(z) * r * r * r
+
+
+def hard_sigmoid(z: Array, c: float) -> Array:
+    """min(max(z/6 + ½, 0), 1) (as PyTorch)."""
+    xp = array_namespace(z)
+    inner = (_clipped(z, 3.0) + 3) / 6
+    return xp.where(z >= 3, xp.ones_like(z), inner)
+
+
+def hard_sigmoid_derivative(z: Array, c: float) -> Array:
+    """1/6 inside (−3, 3), 0 outside and at the ends."""
+    return array_namespace(z).astype((z > -3) & (z < 3), z.dtype) / 6
+
+
+def hard_tanh(z: Array, c: float) -> Array:
+    """min(max(z, −1), 1)."""
+    return _clipped(z, 1.0)
+
+
+def hard_tanh_derivative(z: Array, c: float) -> Array:
+    """1 inside (−1, 1), 0 outside and at the ends."""
+    return array_namespace(z).astype((z > -1) & (z < 1), z.dtype)
+
+
+def exp(z: Array, c: float) -> Array:
+    """e^z, the inverse of the log link: rates of a Poisson model."""
+    return array_namespace(z).exp(z)
+
+
+# --- what several of them need ------------------------------------------------------------------
+
+
+def _constant(z: Array, value: float) -> Array:
+    return array_namespace(z).asarray(value, dtype=z.dtype)
+
+
+def _clipped(z: Array, bound: float) -> Array:
+    xp = array_namespace(z)
+    return xp.minimum(xp.maximum(z, _constant(z, -bound)), _constant(z, bound))
+
+
+def _bounded(z: Array, *, signed: bool = False) -> Array:
+    """|z| (or z) cut off at 1000: beyond, what it is used for has long been 0."""
+    cut = _clipped(z, 1e3)
+    return cut if signed else array_namespace(z).abs(cut)
+
+
+def _below_zero(z: Array) -> Array:
+    return array_namespace(z).minimum(z, _constant(z, 0.0))
+
+
+def _exp_below(z: Array) -> Array:
+    """e^z for z ≤ 0."""
+    return array_namespace(z).exp(z)
+
+
+def _tanh_softplus(z: Array) -> tuple[Array, Array]:
+    """W = tanh(log(1 + e^z)) and 1 − w², by e = e^{−|z|}.
+
+    For z < 0, with n = e² + 2e: w = n/(n + 2) and 1 − w² = 4(n + 1)/(n + 2)²; for z ≥ 0, with
+    D = 1 + 2e + 2e²: w = (1 + 2e)/D and 1 − w² = 4e²(1 + e)²/D².
+    """
+    xp = array_namespace(z)
+    e = xp.exp(-xp.abs(z))
+    n, d = e * (e + 2), 1 + 2 * e * (1 + e)
+    below = z < 0
+    w = xp.where(below, n / (n + 2), (1 + 2 * e) / d)
+    complement = xp.where(below, 4 * (n + 1) / (n + 2) ** 2, (2 * e * (1 + e) / d) ** 2)
+    return w, complement
+
+
+def _normal_distribution(z: Array) -> Array:
+    """Φ(z) = ½ erfc(−z/√2), by SciPy: the array API has no error function."""
+    from scipy.special import erfc
+
+    return array_namespace(z).asarray(0.5 * erfc(-to_numpy(z) / sqrt(2)), dtype=z.dtype)
+
+
+def _normal_density(z: Array) -> Array:
+    """φ(z) = e^{−z²/2}/√(2π)."""
+    return _exp_below(-(_bounded(z) ** 2) / 2) / sqrt(2 * pi)

@@ -1,0 +1,170 @@
+"""Laws by which the rate falls from epoch to epoch."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
+from typing import Any
+
+from deltarule.checks import check_between, check_positive_integer
+from deltarule.errors import SpecError
+from deltarule.schedules.base import Clock, EpochSchedule, check_count
+
+__all__ = [
+    "Exponential",
+    "InverseScaling",
+    "InverseSquareRoot",
+    "InverseTime",
+    "StepDecay",
+    "Table",
+]
+
+
+@dataclass(frozen=True)
+class InverseScaling(EpochSchedule):
+    """η₀ / (t + 1)^power, t the examples seen (scikit-learn's ``invscaling``)."""
+
+    power: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_between("power", self.power, 0.0)
+
+    def rate(self, initial: float, current: float, clock: Clock) -> float:
+        """Return η₀ / (t + 1)^power."""
+        return float(initial / (clock.examples + 1) ** self.power)
+
+
+@dataclass(frozen=True)
+class InverseTime(EpochSchedule):
+    """η₀ / (1 + decay · i) in epoch i = 0, 1, …, decay by inverse time (item O7).
+
+    Parameters
+    ----------
+    decay : float, default=1.0
+        ≥ 0.
+    """
+
+    decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_between("decay", self.decay, 0.0, inf, open_high=True)
+
+    def rate(self, initial: float, current: float, clock: Clock) -> float:
+        """Return η₀ / (1 + decay · i)."""
+        return initial / (1 + self.decay * clock.epoch)
+
+
+@dataclass(frozen=True)
+class Exponential(EpochSchedule):
+    """η₀ · decayⁱ in epoch i = 0, 1, …, exponential decay (item O7; 0.95ⁱ in Mebsout).
+
+    Parameters
+    ----------
+    decay : float, default=0.95
+        In (0, 1].
+    """
+
+    decay: float = 0.95
+
+    def __post_init__(self) -> None:
+        check_between("decay", self.decay, 0.0, 1.0, open_low=True)
+
+    def rate(self, initial: float, current: float, clock: Clock) -> float:
+        """Return η₀ · decayⁱ."""
+        return float(initial * self.decay**clock.epoch)
+
+
+@dataclass(frozen=True)
+class InverseSquareRoot(EpochSchedule):
+    """scale · η₀ / √i in epoch i = 1, 2, … (item O7; i = 0 would divide by zero: E-ah).
+
+    Parameters
+    ----------
+    scale : float, default=1.0
+        > 0.
+    """
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_between("scale", self.scale, 0.0, inf, open_low=True, open_high=True)
+
+    def rate(self, initial: float, current: float, clock: Clock) -> float:
+        """Return scale · η₀ / √i, i counted from 1."""
+        return float(self.scale * initial / (clock.epoch + 1) ** 0.5)
+
+
+@dataclass(frozen=True)
+class Table(EpochSchedule):
+    """Rates set by hand (manual decay, item O7).
+
+    Parameters
+    ----------
+    epochs : sequence of int
+        Rising; 0 is the first epoch of the run.
+    values : sequence of float
+        The rate from each of them on; before the first it is η₀.
+
+    Examples
+    --------
+    >>> schedule = Table([10, 20], [0.01, 0.001])
+    >>> [schedule.rate(0.1, 0.1, Clock(epoch, 0)) for epoch in (0, 9, 10, 25)]
+    [0.1, 0.1, 0.01, 0.001]
+    """
+
+    epochs: Sequence[int]
+    values: Sequence[float]
+
+    def __post_init__(self) -> None:
+        epochs, values = _as_tuple("epochs", self.epochs), _as_tuple("values", self.values)
+        for epoch in epochs:
+            check_count("epochs", epoch)
+        for value in values:
+            check_between("values", value, 0.0, inf, open_low=True, open_high=True)
+        if not epochs or len(epochs) != len(values):
+            raise SpecError(
+                "epochs and values must hold as many entries, one at least; "
+                f"got {len(epochs)} and {len(values)}."
+            )
+        if any(a >= b for a, b in pairwise(epochs)):
+            raise SpecError(f"epochs must rise; got {epochs}. Sort the table by epoch.")
+        object.__setattr__(self, "epochs", epochs)
+        object.__setattr__(self, "values", values)
+
+    def rate(self, initial: float, current: float, clock: Clock) -> float:
+        """Return the entry that holds."""
+        begun = bisect_right(self.epochs, clock.epoch)
+        return float(self.values[begun - 1]) if begun else initial
+
+
+@dataclass(frozen=True)
+class StepDecay(EpochSchedule):
+    """η₀ · factor^⌊i / every⌋ in epoch i = 0, 1, … (PyTorch's ``StepLR``).
+
+    Parameters
+    ----------
+    every : int, default=30
+        Epochs between two cuts.
+    factor : float, default=0.1
+        In (0, 1].
+    """
+
+    every: int = 30
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_positive_integer("every", self.every)
+        check_between("factor", self.factor, 0.0, 1.0, open_low=True)
+
+    def rate(self, initial: float, current: float, clock: Clock) -> float:
+        """Return η₀ · factor^⌊i / every⌋."""
+        return float(initial * self.factor ** (clock.epoch // self.every))
+
+
+def _as_tuple(name: str, given: Any) -> tuple[Any, ...]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise SpecError(f"{name} must be a sequence, an entry a change of rate; got {given!r}.")
+    return tuple(given)

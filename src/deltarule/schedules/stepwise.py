@@ -1,0 +1,126 @@
+"""Laws by which the rate moves from step to step, within epochs too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+
+from deltarule.checks import check_between, check_name
+from deltarule.schedules.base import Clock, EpochSchedule, Rates
+
+__all__ = ["Cosine", "OneCycle", "WarmUp"]
+
+
+@dataclass(frozen=True)
+class WarmUp(EpochSchedule):
+    """Rise in equal steps to η₀, then stay (Goyal et al. 2017, §2.2).
+
+    Step k = 0, 1, … of the first W takes η₀ (k + 1)/(W + 1) (PyTorch's ``LinearLR`` from 1/(W + 1)
+    on, a tick a step). For a descent after it see ``Cosine``.
+
+    Parameters
+    ----------
+    epochs : float, default=1.0
+        How long it lasts, a part of an epoch perhaps: W = epochs · steps an epoch, rounded.
+    """
+
+    epochs: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_between("epochs", self.epochs, 0.0, inf, open_high=True)
+
+    def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
+        """Return η₀ min((k + 1)/(W + 1), 1)."""
+        return initial * _warmth(_steps_of_epoch(clock, n_steps), round(self.epochs * n_steps))
+
+
+@dataclass(frozen=True)
+class Cosine(EpochSchedule):
+    """Half a cosine from η₀ down, step by step, after a linear warm-up.
+
+    With N steps in the run and W in the warm-up (see ``WarmUp``), step k ≥ W takes
+    η_min + ½(η₀ − η_min)(1 + cos(π(k − W)/(N − W))) (Loshchilov & Hutter 2017, eq. 5, one cycle;
+    PyTorch's ``CosineAnnealingLR``).
+
+    Parameters
+    ----------
+    warm_up : float, default=0.0
+        Epochs of warm-up.
+    smallest : float, default=0.0
+        η_min ≥ 0, which the step after the last would take.
+    """
+
+    warm_up: float = 0.0
+    smallest: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_between("warm_up", self.warm_up, 0.0, inf, open_high=True)
+        check_between("smallest", self.smallest, 0.0, inf, open_high=True)
+
+    def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
+        """Return the rates of the epoch's steps."""
+        k = _steps_of_epoch(clock, n_steps)
+        warm = round(self.warm_up * n_steps)
+        part = (k - warm) / max(clock.total_steps(n_steps) - warm, 1)
+        falling = _cosine(initial, self.smallest, np.clip(part, 0.0, 1.0))
+        return np.where(k < warm, initial * _warmth(k, warm), falling)
+
+
+@dataclass(frozen=True)
+class OneCycle(EpochSchedule):
+    """One rise to η₀ and one fall, far below the start, step by step (Smith & Topin 2018).
+
+    PyTorch's ``OneCycleLR`` with two phases, η₀ its ``max_lr``: from η₀/start up to η₀ over the
+    first ``rise`` of the run's steps, then down to η₀/(start · end). The momentum stays as it is
+    (the paper, and PyTorch by default, moves it the other way).
+
+    Parameters
+    ----------
+    rise : float, default=0.3
+        In [0, 1]: the part of the steps that rises.
+    start, end : float, default=25.0, 1e4
+        ≥ 1: how many times lower the first rate is than η₀, and the last than the first.
+    shape : {"cosine", "linear"}, default="cosine"
+        How both phases run.
+    """
+
+    rise: float = 0.3
+    start: float = 25.0
+    end: float = 1e4
+    shape: str = "cosine"
+
+    def __post_init__(self) -> None:
+        check_between("rise", self.rise, 0.0, 1.0)
+        check_between("start", self.start, 1.0, inf, open_high=True)
+        check_between("end", self.end, 1.0, inf, open_high=True)
+        check_name("shape", self.shape, ("cosine", "linear"))
+
+    def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
+        """Return the rates of the epoch's steps."""
+        k = _steps_of_epoch(clock, n_steps)
+        last = clock.total_steps(n_steps) - 1
+        top = self.rise * (last + 1) - 1  # where it is highest, perhaps between two steps
+        lowest = initial / self.start
+        between = _cosine if self.shape == "cosine" else _line
+        rising = between(lowest, initial, np.clip(k / top, 0.0, 1.0) if top > 0 else k * 0.0)
+        part = (k - top) / (last - top) if last > top else k * 0.0
+        falling = between(initial, lowest / self.end, np.clip(part, 0.0, 1.0))
+        return np.where((k <= top) & (top > 0), rising, falling)
+
+
+def _steps_of_epoch(clock: Clock, n_steps: int) -> Rates:
+    return np.arange(clock.steps, clock.steps + n_steps, dtype=np.float64)
+
+
+def _warmth(k: Rates, warm: int) -> Rates:
+    return np.minimum((k + 1) / (warm + 1), 1.0)
+
+
+def _cosine(begin: float, end: float, part: Rates) -> Rates:
+    return end + (begin - end) * (1 + np.cos(np.pi * part)) / 2
+
+
+def _line(begin: float, end: float, part: Rates) -> Rates:
+    return begin + (end - begin) * part
