@@ -1,0 +1,87 @@
+"""Images a second through augmentation pipelines: ``python benchmarks/augmentation.py``.
+
+The requirement (item D4): 28×28 float32 images, affine and elastic together, at least 20 000 a
+second on two cores. Each line is the best and the median of several passes over the same images,
+in the order of the data set and shuffled (what mini-batches ask for), and the best for a second of
+processor time, which says more on a machine that is shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+
+import numpy as np
+
+from deltarule.augmentation import (
+    ColorJitter,
+    Compose,
+    Crop,
+    Elastic,
+    Flip,
+    Rotation,
+    Scaling,
+    Shear,
+    Translation,
+)
+
+AFFINE = [Rotation(15), Translation(2, 2), Scaling((0.9, 1.1)), Shear(10)]
+PIPELINES = {
+    "affine": ((28, 28), AFFINE),
+    "elastic": ((28, 28), [Elastic()]),
+    "affine + elastic": ((28, 28), [*AFFINE, Elastic()]),
+    "flip, crop, jitter": ((32, 32, 3), [Flip(), Crop(4), ColorJitter(0.4, 0.4, 0.4)]),
+}
+
+
+def measure(
+    pipeline: Compose, x: np.ndarray, rows: np.ndarray, passes: int
+) -> tuple[list[float], list[float]]:
+    """Return each pass's images a second and a processor second, after one that does not count."""
+    pipeline(x, rows, 0)
+    rates, processor_rates = [], []
+    for epoch in range(1, passes + 1):
+        start, spent = time.perf_counter(), time.process_time()
+        pipeline(x, rows, epoch)
+        rates.append(len(x) / (time.perf_counter() - start))
+        processor_rates.append(len(x) / (time.process_time() - spent))
+    return rates, processor_rates
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--passes", type=int, default=7)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--only", choices=PIPELINES, help="one pipeline instead of all")
+    options = parser.parse_args()
+    rng = np.random.default_rng(0)
+    orders = {
+        "in order": np.arange(options.images),
+        "shuffled": rng.permutation(options.images),
+    }
+    print(f"{options.images} images, float32; load average {os.getloadavg()[0]:.2f} at the start")
+    print(
+        f"{'pipeline':<20}{'shape':<14}{'rows':<10}{'threads':>7}{'best/s':>10}{'median/s':>10}"
+        f"{'best/CPU s':>12}"
+    )
+    for name, (shape, pieces) in PIPELINES.items():
+        if options.only not in (None, name):
+            continue
+        x = rng.random((options.images, *shape), dtype=np.float32)
+        for order, rows in orders.items():
+            for threads in options.threads:
+                pipeline = Compose(pieces, shape=shape, n_threads=threads)
+                rates, processor_rates = measure(pipeline, x, rows, options.passes)
+                print(
+                    f"{name:<20}{'x'.join(map(str, shape)):<14}{order:<10}{threads:>7}"
+                    f"{max(rates):>10.0f}{statistics.median(rates):>10.0f}"
+                    f"{max(processor_rates):>12.0f}"
+                )
+    print(f"load average {os.getloadavg()[0]:.2f} at the end")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Augmentation: (x, y) ↦ (T(x), y), T label-preserving and drawn afresh (item D4).
+
+Training on T(x) in place of x, with a new T for every example in every epoch, minimises
+E_T[L(f(T(x)), y)] (Ayrapetyan §4.4). A :class:`Compose` holds the pieces of T in order and is
+what training calls, ``augmenter(x, rows, epoch) -> x'``; any function of that signature may
+take its place.
+
+- images: :class:`Rotation`, :class:`Translation`, :class:`Scaling`, :class:`Shear`,
+  :class:`Flip`, :class:`Crop`, :class:`Elastic`, :class:`GaussianNoise`, :class:`ColorJitter`;
+- signals: :class:`TimeShift`, :class:`PitchShift`, :class:`GaussianNoise`;
+- tables: :class:`GaussianNoise`, with a scale for each column;
+- anything else (text too): a function ``f(rng, x) -> x'``, see :class:`RowStreams`.
+"""
+
+from deltarule.augmentation.compose import Augmenter, Compose
+from deltarule.augmentation.elastic import Elastic
+from deltarule.augmentation.geometry import (
+    Crop,
+    Flip,
+    Rotation,
+    Scaling,
+    Shear,
+    Translation,
+)
+from deltarule.augmentation.intensity import ColorJitter, GaussianNoise
+from deltarule.augmentation.signals import PitchShift, TimeShift
+from deltarule.augmentation.streams import RowStreams
+
+__all__ = [
+    "Augmenter",
+    "ColorJitter",
+    "Compose",
+    "Crop",
+    "Elastic",
+    "Flip",
+    "GaussianNoise",
+    "PitchShift",
+    "Rotation",
+    "RowStreams",
+    "Scaling",
+    "Shear",
+    "TimeShift",
+    "Translation",
+]

@@ -1,0 +1,271 @@
+"""The pipeline that training calls: pieces in order, each row with its own random stream."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import groupby
+from numbers import Integral
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.arrays import is_sparse
+from deltarule.augmentation.geometry import Geometric
+from deltarule.augmentation.pieces import Piece, Shape, check_finite
+from deltarule.augmentation.streams import RowStreams
+from deltarule.augmentation.warps import resample
+from deltarule.checks import check_positive_integer
+from deltarule.errors import DataError, ShapeError, SpecError
+
+__all__ = ["Augmenter", "Compose", "Transform"]
+
+Transform: TypeAlias = Callable[[RowStreams, Any], Any]
+"""A built-in piece, or any f(rng, x) -> x' that keeps the shape of a batch x (n, *shape)."""
+
+_CHUNK = 128 * 28 * 28
+"""Numbers that are worked on at a time: few enough for a core's cache."""
+
+
+class Augmenter(Protocol):
+    """What training asks for: new inputs of the given rows in the given epoch."""
+
+    def __call__(self, x: Any, rows: Any, epoch: int) -> Any:
+        """Return x' of the shape and type of x (n, ...); ``rows`` (n,) number them globally."""
+        ...
+
+
+@dataclass(frozen=True)
+class Compose:
+    """Label-preserving pieces in order: T = T_k ∘ … ∘ T₁, drawn afresh per row and epoch.
+
+    What becomes of a row depends on (seed, epoch, row number, pipeline) and its values alone,
+    to the bit: not on the batch it stands in, nor on threads (see :mod:`.streams`). Pieces that
+    move pixels and stand side by side are interpolated once, bilinearly.
+
+    Parameters
+    ----------
+    transforms : sequence of pieces
+        Built-in pieces, other pipelines (their pieces are taken over), or functions
+        ``f(rng, x) -> x'`` of a :class:`RowStreams` and a batch (n, *shape).
+    shape : tuple of int, optional
+        Of one example: (height, width) or, channels last, (height, width, channels) for images,
+        (length,) for signals and tables. None takes examples as they come.
+    seed : int, default=0
+        In [0, 2⁶⁴).
+    fill : float, default=0.0
+        What lies around an image.
+    n_threads : int, optional
+        By default as many as there are cores to run on.
+
+    Raises
+    ------
+    SpecError
+        When a piece does not fit the shape, or a parameter makes no sense.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deltarule.augmentation import Elastic, Rotation, Translation
+    >>> augmenter = Compose([Rotation(15), Translation(2, 2), Elastic()], shape=(28, 28), seed=1)
+    >>> x = np.zeros((100, 784), dtype=np.float32)
+    >>> augmenter(x, rows=np.arange(100), epoch=0).shape
+    (100, 784)
+    """
+
+    transforms: Sequence[Transform]
+    shape: Shape | None = None
+    seed: int = 0
+    fill: float = 0.0
+    n_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if callable(self.transforms) or not isinstance(self.transforms, Sequence):
+            raise SpecError(
+                f"transforms must be a list such as [Rotation(15)]; got {self.transforms!r}."
+            )
+        flat: list[Transform] = []
+        for i, piece in enumerate(self.transforms):
+            if isinstance(piece, Compose):
+                flat.extend(piece.transforms)
+            elif callable(piece) and not isinstance(piece, type):
+                flat.append(piece)
+            else:
+                raise SpecError(
+                    f"transforms[{i}] must be a piece such as Rotation(15), or a function "
+                    f"f(rng, x) -> x'; got {piece!r}."
+                )
+        object.__setattr__(self, "transforms", tuple(flat))
+        if self.shape is not None:
+            object.__setattr__(self, "shape", _checked_shape(self.shape))
+        _check_word("seed", self.seed)
+        check_finite("fill", self.fill)
+        if self.n_threads is not None:
+            check_positive_integer("n_threads", self.n_threads)
+        for piece in flat:
+            if isinstance(piece, Piece):
+                piece.check_shape(self.shape)
+
+    def __call__(self, x: Any, rows: Any = None, epoch: int = 0) -> Any:
+        """Return T(x), a new array of the shape and type of x.
+
+        Parameters
+        ----------
+        x : (n, size) or (n, *shape) array
+            Flat rows, or images. Integers are rounded and kept within their type.
+        rows : (n,) integers, optional
+            The number of each row in the whole data set; 0, 1, … by default.
+        epoch : int, default=0
+
+        Raises
+        ------
+        ShapeError
+            When the examples are not of the pipeline's shape, or rows do not number them.
+        DataError
+            When x is neither of numbers nor left to functions alone.
+        """
+        if is_sparse(x):
+            raise DataError("x must be a dense array; got a sparse one. Pass x.toarray().")
+        x = np.asarray(x)
+        examples = self._examples(x)
+        numbers = _checked_rows(rows, len(x))
+        _check_word("epoch", epoch)
+        result = np.empty_like(examples, order="C")
+        size = max(1, _CHUNK // max(1, math.prod(examples.shape[1:])))
+        chunks = [slice(start, start + size) for start in range(0, len(x), size)]
+
+        def work(chunk: slice) -> None:
+            result[chunk] = self._chunk(examples[chunk], numbers[chunk], epoch)
+
+        threads = min(len(chunks), self.n_threads or _cores())
+        if threads <= 1:
+            for chunk in chunks:
+                work(chunk)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                for _ in pool.map(work, chunks):
+                    pass
+        return result.reshape(x.shape)
+
+    def preview(self, x: Any, copies: int = 7, epoch: int = 0) -> Any:
+        """Return (n, 1 + copies, *shape): each example, and what ``copies`` epochs make of it."""
+        check_positive_integer("copies", copies)
+        x = self._examples(np.asarray(x))
+        return np.stack([x, *(self(x, None, epoch + i) for i in range(copies))], axis=1)
+
+    def reseeded(self, seed: int) -> Compose:
+        """Return the same pipeline with another seed."""
+        return replace(self, seed=seed)
+
+    def _examples(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a view (n, *shape)."""
+        if self.shape is None:
+            shape = x.shape[1:]
+            if x.ndim == 0:
+                raise ShapeError("x must have a first axis of examples; got a single number.")
+        else:
+            shape = self.shape
+            if x.ndim == 0 or x.shape[1:] not in (shape, (math.prod(shape),)):
+                raise ShapeError(
+                    f"x must have shape (n, {math.prod(shape)}) or (n, "
+                    f"{', '.join(map(str, shape))}) for examples of shape {shape}; got {x.shape}."
+                )
+        if x.dtype.kind in "US":
+            raise DataError(
+                f"x must hold texts as objects, which may grow; got dtype {x.dtype}. Convert it "
+                "with x.astype(object)."
+            )
+        pieces = [piece for piece in self.transforms if isinstance(piece, Piece)]
+        for piece in pieces:
+            if len(shape) not in piece.ranks:
+                raise ShapeError(
+                    f"x must have {' or '.join(str(rank + 1) for rank in piece.ranks)} axes for "
+                    f"{type(piece).__name__}, the first for the examples; got shape {x.shape}."
+                )
+        if pieces and x.dtype.kind not in "fiu":
+            raise DataError(
+                f"x must hold real numbers; got dtype {x.dtype}. Convert it, for instance with "
+                "x.astype('float32')."
+            )
+        return x.reshape(len(x), *shape)
+
+    def _chunk(
+        self, x: npt.NDArray[Any], rows: npt.NDArray[np.uint64], epoch: int
+    ) -> npt.NDArray[Any]:
+        """Return T(x) of some rows, in x's type."""
+        kind = x.dtype
+        x = x.astype(np.result_type(kind, np.float32) if kind.kind in "fiu" else kind)
+        stage = 0
+        for geometric, group in groupby(self.transforms, lambda t: isinstance(t, Geometric)):
+            if geometric:
+                x = self._move(list(group), RowStreams(self.seed, epoch, rows, stage), x)
+                stage += 1
+                continue
+            for transform in group:
+                x = _applied(transform, RowStreams(self.seed, epoch, rows, stage), x)
+                stage += 1
+        return _rounded(x, kind) if kind.kind in "iu" else x.astype(kind, copy=False)
+
+    def _move(self, pieces: list[Any], rng: RowStreams, x: Any) -> Any:
+        """Return x moved by all the pieces in one interpolation."""
+        size = (x.shape[1], x.shape[2])
+        warp = pieces[0].warp(rng, size)
+        for piece in pieces[1:]:
+            warp = warp.then(piece.warp(rng, size))
+        return resample(x, warp, self.fill)
+
+
+def _applied(transform: Transform, rng: RowStreams, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return what a piece or a function makes of x, once it is known to be of x's shape."""
+    moved = np.asarray(transform(rng, x), dtype=x.dtype)
+    if moved.shape != x.shape:
+        raise ShapeError(
+            f"{transform!r} must return a batch of the shape {x.shape} that it was given; got "
+            f"{moved.shape}."
+        )
+    return moved
+
+
+def _rounded(x: npt.NDArray[Any], kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return x as integers: the nearest that the type has (of 64 bits, those a float64 has)."""
+    limits = np.iinfo(kind)
+    most = x.dtype.type(limits.max)
+    if int(most) > limits.max:
+        most = np.nextafter(most, x.dtype.type(0))
+    return np.asarray(np.rint(x).clip(limits.min, most).astype(kind))
+
+
+def _checked_shape(shape: Any) -> Shape:
+    if not isinstance(shape, Sequence) or isinstance(shape, str) or not 1 <= len(shape) <= 3:
+        raise SpecError(
+            f"shape must be (length,), (height, width) or (height, width, channels); got {shape!r}."
+        )
+    return tuple(check_positive_integer(f"shape[{i}]", each) for i, each in enumerate(shape))
+
+
+def _checked_rows(rows: Any, n: int) -> npt.NDArray[np.uint64]:
+    if rows is None:
+        return np.arange(n, dtype=np.uint64)
+    numbers = np.asarray(rows)
+    if numbers.shape != (n,):
+        raise ShapeError(
+            f"rows must have shape ({n},), a number for each row of x; got {numbers.shape}."
+        )
+    if n > 0 and (numbers.dtype.kind not in "iu" or np.any(numbers < 0)):
+        raise DataError("rows must be integers of at least 0: the rows' numbers in the data set.")
+    return numbers.astype(np.uint64)
+
+
+def _check_word(name: str, value: Any) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= int(value) < 1 << 64:
+        raise SpecError(f"{name} must be an integer in [0, 2**64); got {value!r}.")
+
+
+def _cores() -> int:
+    """Return how many cores this process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -1,0 +1,107 @@
+"""Pieces for signals: rows (n, length) of samples at equal distances in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.augmentation.pieces import Piece, Span, check_finite, check_span
+from deltarule.augmentation.streams import Floats, RowStreams
+from deltarule.checks import check_name
+
+__all__ = ["Outside", "PitchShift", "TimeShift", "resample_series"]
+
+Outside: TypeAlias = float | Literal["edge", "wrap"]
+"""What a signal is before its start and after its end: a number, its end value, or itself."""
+
+
+def _check_outside(outside: Outside) -> None:
+    if isinstance(outside, str):
+        check_name("outside", outside, ("edge", "wrap"))
+    else:
+        check_finite("outside", outside)
+
+
+@dataclass(frozen=True)
+class TimeShift(Piece):
+    """Delay: x'(t) = x(t − s), s ~ U[−samples, samples]; positive is later.
+
+    Parameters
+    ----------
+    samples : float or (low, high), default=10
+        Parts of a sample are interpolated linearly.
+    outside : float, "edge" or "wrap", default=0.0
+    """
+
+    ranks = (1,)
+
+    samples: Span = 10.0
+    outside: Outside = 0.0
+
+    def __post_init__(self) -> None:
+        check_span("samples", self.samples)
+        _check_outside(self.outside)
+
+    def __call__(self, rng: RowStreams, x: Floats) -> Floats:
+        """Return the shifted signals."""
+        delay = rng.uniform(*check_span("samples", self.samples))
+        return resample_series(x, np.arange(x.shape[1]) - delay[:, np.newaxis], self.outside)
+
+
+@dataclass(frozen=True)
+class PitchShift(Piece):
+    """Resampling: x'(t) = x(c + r (t − c)), r = 2^(a/12), a ~ U[−semitones, semitones].
+
+    The signal is played r times as fast: every frequency is multiplied by r (an octave is 12
+    semitones), its middle c stays in place and its length too. Interpolation is linear.
+
+    Parameters
+    ----------
+    semitones : float or (low, high), default=1
+        Below 120.
+    outside : float, "edge" or "wrap", default=0.0
+    """
+
+    ranks = (1,)
+
+    semitones: Span = 1.0
+    outside: Outside = 0.0
+
+    def __post_init__(self) -> None:
+        check_span("semitones", self.semitones, 120.0)
+        _check_outside(self.outside)
+
+    def __call__(self, rng: RowStreams, x: Floats) -> Floats:
+        """Return the resampled signals."""
+        steps = rng.uniform(*check_span("semitones", self.semitones, 120.0))
+        rate = np.array([2.0 ** (step / 12) for step in steps.tolist()]).reshape(-1, 1)
+        middle = (x.shape[1] - 1) / 2
+        return resample_series(x, middle + rate * (np.arange(x.shape[1]) - middle), self.outside)
+
+
+def resample_series(x: Floats, times: npt.NDArray[np.float64], outside: Outside) -> Floats:
+    """Return x at the given times (n, m), counted in samples, by linear interpolation.
+
+    A number outside is reached within one sample of the end; whole times give the sample itself.
+    """
+    length = x.shape[1]
+    if outside == "wrap":
+        times = times % length
+        before = np.floor(times).astype(np.intp)
+        share = (times - before).astype(x.dtype)
+        before %= length  # a time just below 0 rounds up to the length itself
+        after = (before + 1) % length
+    else:
+        if outside == "edge":
+            times = times.clip(0, length - 1)
+        else:
+            x = np.pad(x, ((0, 0), (1, 2)), constant_values=outside)
+            times = (times + 1).clip(0, length + 1)
+        before = times.astype(np.intp)
+        share = (times - before).astype(x.dtype)
+        after = np.minimum(before + 1, x.shape[1] - 1)
+    start = np.take_along_axis(x, before, axis=1)
+    return start + share * (np.take_along_axis(x, after, axis=1) - start)

@@ -1,0 +1,143 @@
+"""Averages of a series, as momentum and Adam take them of gradients (item O8; Matt R §7.1).
+
+Time runs along the first axis; whatever axes follow are averaged side by side.
+"""
+
+from __future__ import annotations
+
+from math import expm1, log
+
+from deltarule.arrays import Array, array_namespace
+from deltarule.checks import check_between, check_positive_integer
+from deltarule.errors import ShapeError
+
+__all__ = ["bias_corrected", "effective_window", "exponential_average", "moving_average"]
+
+
+def moving_average(x: Array, window: int) -> Array:
+    """Return the mean of the last k values, wherever there are k.
+
+    Parameters
+    ----------
+    x : (n, …) floating array
+        The series.
+    window : int
+        k in 1 … n.
+
+    Returns
+    -------
+    averages : (n − k + 1, …) array
+        Entry t is (x_t + … + x_{t+k−1})/k.
+
+    Raises
+    ------
+    ShapeError
+        If the series is shorter than the window.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> moving_average(np.array([1.0, 2.0, 6.0, 4.0]), 2).tolist()
+    [1.5, 4.0, 5.0]
+    """
+    k = check_positive_integer("window", window)
+    n = _length(x)
+    if k > n:
+        raise ShapeError(
+            f"x must hold at least window = {k} values along its first axis; got {n}. "
+            "Take a smaller window."
+        )
+    total = x[: n - k + 1, ...]
+    for j in range(1, k):
+        total = total + x[j : n - k + 1 + j, ...]
+    return total / k
+
+
+def exponential_average(x: Array, beta: float) -> Array:
+    """Return V_t = β V_{t−1} + (1 − β) x_t for every t, from V_0 = 0.
+
+    V_t = (1 − β) Σ_{j<t} βʲ x_{t−j} (erratum E-ah): its weights sum to 1 − βᵗ only; see
+    ``bias_corrected``.
+
+    Parameters
+    ----------
+    x : (n, …) floating array
+        The series.
+    beta : float
+        β in [0, 1).
+
+    Returns
+    -------
+    averages : (n, …) array
+        V_1 … V_n.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> exponential_average(np.array([4.0, 4.0, 4.0]), 0.5).tolist()
+    [2.0, 3.0, 3.5]
+    """
+    beta = check_between("beta", beta, 0.0, 1.0, open_high=True)
+    _length(x)
+    xp = array_namespace(x)
+    averages = xp.empty_like(x)
+    v = xp.zeros_like(x[0, ...])
+    for t in range(x.shape[0]):
+        v = beta * v + (1 - beta) * x[t, ...]
+        averages[t, ...] = v
+    return averages
+
+
+def bias_corrected(averages: Array, beta: float) -> Array:
+    """Return V_t/(1 − βᵗ) = Σ_{j<t} βʲ x_{t−j} / Σ_{j<t} βʲ, as a copy.
+
+    The averages themselves go on uncorrected: storing the copy back would spoil the recursion
+    (erratum E-m).
+
+    Parameters
+    ----------
+    averages : (n, …) floating array
+        V_1 … V_n, from ``exponential_average``.
+    beta : float
+        The β they were taken with.
+
+    Returns
+    -------
+    corrected : (n, …) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bias_corrected(np.array([2.0, 3.0, 3.5]), 0.5).tolist()
+    [4.0, 4.0, 4.0]
+    """
+    beta = check_between("beta", beta, 0.0, 1.0, open_high=True)
+    n = _length(averages)
+    xp = array_namespace(averages)
+    corrected = xp.empty_like(averages)
+    for t in range(1, n + 1):
+        weight = -expm1(t * log(beta)) if beta > 0 else 1.0  # 1 − βᵗ, without cancellation
+        corrected[t - 1, ...] = averages[t - 1, ...] / weight
+    return corrected
+
+
+def effective_window(beta: float) -> float:
+    """Return 1/(1 − β), about how many values an exponential average remembers.
+
+    Parameters
+    ----------
+    beta : float
+        β in [0, 1).
+
+    Examples
+    --------
+    >>> [round(effective_window(beta)) for beta in (0.9, 0.999, 0.9995)]
+    [10, 1000, 2000]
+    """
+    return 1.0 / (1.0 - check_between("beta", beta, 0.0, 1.0, open_high=True))
+
+
+def _length(x: Array) -> int:
+    if x.ndim == 0:
+        raise ShapeError("x must be a series along its first axis; got a single number.")
+    return int(x.shape[0])

@@ -1,0 +1,259 @@
+"""Least squares, ridge, and capacity: polynomials of rising degree (item M8; Khabar §9-10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.checks import check_between, check_name
+from deltarule.errors import DataError, ShapeError, SpecError
+
+__all__ = ["CapacityTable", "capacity_table", "least_squares", "polynomial_features", "ridge"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def polynomial_features(x: npt.ArrayLike, degree: int) -> Floats:
+    """Return all monomials of x up to a degree, the constant first.
+
+    One feature: x = 2, degree 2 ↦ [1, 2, 4]. Several: scikit-learn's ``PolynomialFeatures``, in
+    its order.
+
+    Parameters
+    ----------
+    x : number, (n,) or (n, d) array-like
+        One example, n examples of one feature, or n of d.
+    degree : int
+        ≥ 0.
+
+    Returns
+    -------
+    features : (degree + 1,), (n, degree + 1) or (n, C(d + degree, d)) array
+
+    Raises
+    ------
+    SpecError
+        If the degree is no integer ≥ 0.
+    ShapeError, DataError
+        If x is no number, column or matrix of finite numbers.
+
+    Examples
+    --------
+    >>> polynomial_features(2, 2).tolist()
+    [1.0, 2.0, 4.0]
+    """
+    if not isinstance(degree, Integral) or isinstance(degree, bool) or degree < 0:
+        raise SpecError(f"degree must be an integer of at least 0; got {degree!r}.")
+    rows = _finite("x", x)
+    if rows.ndim > 2:
+        raise ShapeError(f"x must be a number, (n,) or (n, d); got shape {rows.shape}.")
+    if rows.ndim == 2 and rows.shape[1] != 1:
+        from sklearn.preprocessing import PolynomialFeatures
+
+        return np.asarray(PolynomialFeatures(int(degree)).fit_transform(rows))
+    powers = np.vander(rows.ravel(), int(degree) + 1, increasing=True)
+    return powers[0] if rows.ndim == 0 else powers
+
+
+def least_squares(X: npt.ArrayLike, y: npt.ArrayLike, *, method: str = "svd") -> Floats:
+    """Return the β of least norm that minimises ‖y − Xβ‖².
+
+    β = (XᵀX)⁻¹Xᵀy where X has full column rank (Khabar §9), computed without forming XᵀX, whose
+    condition number is the square of X's. Otherwise many β fit equally well, and the shortest is
+    taken.
+
+    Parameters
+    ----------
+    X : (n, p) array-like
+        Features; add a column of ones for an intercept.
+    y : (n,) or (n, k) array-like
+        Targets.
+    method : {"svd", "qr"}, default="svd"
+        Singular values, or QR with column pivoting: the same β up to rounding. Directions in
+        which X shrinks by more than max(n, p)·2.2e-16 against its largest count as absent.
+
+    Returns
+    -------
+    beta : (p,) or (p, k) array
+
+    Raises
+    ------
+    SpecError, ShapeError, DataError
+        If the method is unknown, or X and y do not fit or are not finite.
+
+    Examples
+    --------
+    >>> least_squares([[1, 0], [1, 1], [1, 2]], [1, 3, 5]).round(12).tolist()
+    [1.0, 2.0]
+    """
+    from scipy.linalg import lstsq
+
+    check_name("method", method, ("svd", "qr"))
+    matrix, targets = _problem(X, y)
+    driver = {"svd": "gelsd", "qr": "gelsy"}[method]
+    return np.asarray(lstsq(matrix, targets, cond=_cut(matrix), lapack_driver=driver)[0])
+
+
+def ridge(X: npt.ArrayLike, y: npt.ArrayLike, strength: float) -> Floats:
+    """Return the β that minimises ‖y − Xβ‖² + λ‖β‖², by singular values.
+
+    β = (XᵀX + λI)⁻¹Xᵀy = V diag(s/(s² + λ)) Uᵀy for X = U diag(s) Vᵀ (Khabar §10). Every column
+    is penalised, a constant one as well. No β_j becomes exactly zero (erratum E-ad): that is L1.
+
+    Parameters
+    ----------
+    X : (n, p) array-like
+        Features.
+    y : (n,) or (n, k) array-like
+        Targets.
+    strength : float
+        λ ≥ 0; 0 is :func:`least_squares`.
+
+    Returns
+    -------
+    beta : (p,) or (p, k) array
+
+    Raises
+    ------
+    SpecError, ShapeError, DataError
+        If λ is negative or not finite, or X and y do not fit or are not finite.
+
+    Examples
+    --------
+    >>> ridge([[3.0], [4.0]], [3.0, 4.0], 25.0).round(12).tolist()
+    [0.5]
+    """
+    lam = check_between("strength", strength, 0.0, open_high=True)
+    if lam == 0:
+        return least_squares(X, y)
+    matrix, targets = _problem(X, y)
+    u, s, vt = np.linalg.svd(matrix, full_matrices=False)
+    factors = np.where(s > _cut(matrix) * s[0], s / (s**2 + lam), 0.0)
+    return np.asarray((vt.T * factors) @ (u.T @ targets))
+
+
+@dataclass(frozen=True, eq=False)
+class CapacityTable:
+    """What :func:`capacity_table` measured; ``print`` it.
+
+    Attributes
+    ----------
+    degrees : (a,) array of int
+    strengths : (b,) array
+        λ.
+    train_rmse, unseen_rmse : (a, b) arrays
+        Root mean squared errors.
+    """
+
+    degrees: npt.NDArray[np.int64]
+    strengths: Floats
+    train_rmse: Floats
+    unseen_rmse: Floats
+
+    @property
+    def best(self) -> tuple[int, float]:
+        """Degree and λ of the lowest RMSE on unseen rows."""
+        i, j = np.unravel_index(np.argmin(self.unseen_rmse), self.unseen_rmse.shape)
+        return int(self.degrees[i]), float(self.strengths[j])
+
+    def __str__(self) -> str:
+        lines = [
+            "RMSE on training rows / on unseen rows",
+            "degree" + "".join(f"{f'λ = {strength:g}':>22}" for strength in self.strengths),
+        ]
+        for i, degree in enumerate(self.degrees):
+            cells = zip(self.train_rmse[i], self.unseen_rmse[i], strict=True)
+            lines.append(f"{degree:>6}" + "".join(f"{f'{a:.4g} / {b:.4g}':>22}" for a, b in cells))
+        return "\n".join(lines)
+
+
+def capacity_table(
+    training: tuple[npt.ArrayLike, npt.ArrayLike],
+    unseen: tuple[npt.ArrayLike, npt.ArrayLike],
+    degrees: Sequence[int],
+    strengths: Sequence[float] = (0.0,),
+) -> CapacityTable:
+    """Return how degree and λ move the RMSE on training and on unseen rows (item M8).
+
+    With the degree, capacity: the training error can only fall, the unseen one falls and then
+    rises. With λ, the other way round. Scale x to about [−1, 1] first: powers of large numbers
+    swamp λ.
+
+    Parameters
+    ----------
+    training, unseen : (x, y)
+        x as for :func:`polynomial_features`, (n,) or (n, d); y (n,).
+    degrees : sequence of int
+        Polynomials to fit.
+    strengths : sequence of float, default=(0.0,)
+        λ of :func:`ridge`.
+
+    Returns
+    -------
+    table : CapacityTable
+
+    Raises
+    ------
+    SpecError, ShapeError, DataError
+        If an argument cannot be used.
+
+    Examples
+    --------
+    >>> x = np.linspace(-1, 1, 9)
+    >>> table = capacity_table((x, x**2), (x / 2, x**2 / 4), degrees=[1, 2])
+    >>> table.best, bool(table.train_rmse[1, 0] < 1e-12)
+    ((2, 0.0), True)
+    """
+    from sklearn.metrics import root_mean_squared_error
+
+    if len(degrees) == 0 or len(strengths) == 0:
+        raise SpecError("degrees and strengths must not be empty; give at least one of each.")
+    shape = (len(degrees), len(strengths))
+    train_rmse, unseen_rmse = np.empty(shape), np.empty(shape)
+    parts = [_finite("y", pair[1]) for pair in (training, unseen)]
+    for i, degree in enumerate(degrees):
+        seen, new = (polynomial_features(pair[0], degree) for pair in (training, unseen))
+        for j, strength in enumerate(strengths):
+            beta = ridge(seen, parts[0], strength)
+            if new.shape != (len(parts[1]), len(beta)):
+                raise ShapeError(
+                    f"unseen must hold rows like the training ones; its features have shape "
+                    f"{new.shape}, expected {(len(parts[1]), len(beta))}."
+                )
+            train_rmse[i, j] = root_mean_squared_error(parts[0], seen @ beta)
+            unseen_rmse[i, j] = root_mean_squared_error(parts[1], new @ beta)
+    return CapacityTable(
+        np.asarray(degrees, dtype=np.int64), np.asarray(strengths, float), train_rmse, unseen_rmse
+    )
+
+
+def _cut(matrix: Floats) -> float:
+    """Return the share of the largest singular value up to which one is only rounding."""
+    return max(matrix.shape) * float(np.finfo(np.float64).eps)
+
+
+def _problem(X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
+    matrix, targets = _finite("X", X), _finite("y", y)
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise ShapeError(
+            f"X must have shape (n, p) with n, p ≥ 1; got {matrix.shape}. Write one feature as "
+            "X[:, None]."
+        )
+    if targets.ndim not in (1, 2) or len(targets) != len(matrix):
+        raise ShapeError(
+            f"y must have shape ({len(matrix)},) or ({len(matrix)}, k), a row for each of X's; "
+            f"got {targets.shape}."
+        )
+    return matrix, targets
+
+
+def _finite(name: str, values: Any) -> Floats:
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        raise DataError(f"{name} must hold finite numbers. Drop or impute what is missing.")
+    return array.astype(np.float64)

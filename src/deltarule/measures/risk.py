@@ -1,0 +1,91 @@
+"""The risk: what a fitted model is expected to lose on a row it has not seen (item E8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.checks import check_between
+from deltarule.measures._inputs import number_column
+
+__all__ = ["Risk", "estimate_risk"]
+
+
+@dataclass(frozen=True)
+class Risk:
+    """What :func:`estimate_risk` found; ``print`` it.
+
+    Attributes
+    ----------
+    mean : float
+        Mean loss on the unseen rows: the estimate of E[L(f(X), Y)].
+    standard_error : float
+        Of that mean: s/√n.
+    n : int
+        Unseen rows.
+    training_loss : float or None
+        Mean loss on the training rows.
+    """
+
+    mean: float
+    standard_error: float
+    n: int
+    training_loss: float | None = None
+
+    @property
+    def gap(self) -> float | None:
+        """Risk minus training loss: what the training loss flatters by."""
+        return None if self.training_loss is None else self.mean - self.training_loss
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return the interval that holds the risk with this confidence (Student's t)."""
+        from scipy.stats import t
+
+        chance = check_between("level", level, 0.0, 1.0, open_low=True, open_high=True)
+        reach = float(t.ppf((1 + chance) / 2, self.n - 1)) * self.standard_error
+        return self.mean - reach, self.mean + reach
+
+    def __str__(self) -> str:
+        text = f"risk {self.mean:.6g} ± {self.standard_error:.2g} on {self.n} unseen rows"
+        if self.gap is not None:
+            text += f"; training loss {self.training_loss:.6g}, gap {self.gap:+.6g}"
+        return text
+
+
+def estimate_risk(
+    losses: npt.ArrayLike,
+    training_losses: npt.ArrayLike | None = None,
+) -> Risk:
+    """Return the mean loss on unseen rows with its standard error (item E8; Mebsout §6).
+
+    R(f) = E[L(f(X), Y)], estimated by the mean of n independent losses; its standard error is
+    s/√n, s² with n − 1 in the denominator. It is honest only if the rows had no part in training
+    or choosing f: use the test set, once.
+
+    Parameters
+    ----------
+    losses : (n,) array-like
+        Of the unseen rows, n ≥ 2; :func:`row_losses` gives them for an estimator.
+    training_losses : (m,) array-like, optional
+        Of the training rows, for the gap.
+
+    Raises
+    ------
+    ShapeError, DataError
+        If they are not columns of finite numbers, or fewer than two.
+
+    Examples
+    --------
+    >>> print(estimate_risk([1.0, 3.0, 2.0, 2.0], [1.0, 1.0]))
+    risk 2 ± 0.41 on 4 unseen rows; training loss 1, gap +1
+    """
+    unseen = number_column("losses", losses, at_least=2)
+    seen = None if training_losses is None else number_column("training_losses", training_losses)
+    return Risk(
+        mean=float(unseen.mean()),
+        standard_error=float(unseen.std(ddof=1) / np.sqrt(len(unseen))),
+        n=len(unseen),
+        training_loss=None if seen is None else float(seen.mean()),
+    )

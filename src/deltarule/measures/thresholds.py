@@ -1,0 +1,161 @@
+"""Where to cut a score into two classes when the two mistakes do not cost the same (item E1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.checks import check_between
+from deltarule.errors import DataError, SpecError
+from deltarule.measures._inputs import Floats, check_weight, number_column, same_length
+
+__all__ = ["ThresholdChoice", "choose_threshold", "cost_threshold"]
+
+
+def cost_threshold(false_positive_cost: float, false_negative_cost: float) -> float:
+    """Return the probability from which "positive" is the cheaper answer.
+
+    t = c_FP/(c_FP + c_FN): at probability p the answer "positive" costs (1 − p) c_FP on average,
+    "negative" p c_FN (Khabar §8.1). For probabilities that are right; scores that may be off are
+    better cut by :func:`choose_threshold`.
+
+    Parameters
+    ----------
+    false_positive_cost, false_negative_cost : float
+        Not negative, not both zero.
+
+    Raises
+    ------
+    SpecError
+        If a cost is negative or not finite, or both are zero.
+
+    Examples
+    --------
+    >>> cost_threshold(1, 1), cost_threshold(1, 9)
+    (0.5, 0.1)
+    """
+    false_positive, false_negative = _costs(false_positive_cost, false_negative_cost)
+    total = false_positive + false_negative
+    if total == float("inf"):
+        return false_positive / 2 / (false_positive / 2 + false_negative / 2)
+    return false_positive / total
+
+
+@dataclass(frozen=True)
+class ThresholdChoice:
+    """What :func:`choose_threshold` found.
+
+    Attributes
+    ----------
+    threshold : float
+        Answer "positive" where the score ≥ it; ±inf where one answer for all is cheapest.
+    cost : float
+        Mean cost a row there.
+    cost_all_negative, cost_all_positive : float
+        Mean cost of giving everyone the same answer.
+    """
+
+    threshold: float
+    cost: float
+    cost_all_negative: float
+    cost_all_positive: float
+
+    def __str__(self) -> str:
+        return (
+            f"positive where score ≥ {self.threshold:.6g}: mean cost {self.cost:.6g} "
+            f"(all negative {self.cost_all_negative:.6g}, "
+            f"all positive {self.cost_all_positive:.6g})"
+        )
+
+
+def choose_threshold(
+    y_true: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    false_positive_cost: float = 1.0,
+    false_negative_cost: float = 1.0,
+    *,
+    sample_weight: npt.ArrayLike | None = None,
+) -> ThresholdChoice:
+    """Return the threshold with the lowest mean cost on these rows: take the dev set's.
+
+    cost(t) = (c_FP FP(t) + c_FN FN(t))/Σw, positive where the score ≥ t. Every cut between two
+    distinct scores is tried (:func:`sklearn.metrics.confusion_matrix_at_thresholds`); the answer
+    lies halfway, so that > and ≥ agree. Of equal costs the highest threshold is taken: the fewest
+    positives. For the cross-validated choice around an estimator, see scikit-learn's
+    ``TunedThresholdClassifierCV``.
+
+    Parameters
+    ----------
+    y_true : (n,) array-like
+        Two classes; the second in sorted order is the positive one.
+    scores : (n,) array-like
+        Of the positive class; any scale.
+    false_positive_cost, false_negative_cost : float, default=1.0
+        Not negative, not both zero.
+    sample_weight : (n,) array-like, optional
+        Weights of the rows.
+
+    Raises
+    ------
+    DataError
+        If ``y_true`` does not hold two classes, or a score is not finite.
+
+    Examples
+    --------
+    >>> choose_threshold([0, 0, 1, 0, 1], [0.1, 0.2, 0.3, 0.6, 0.8], 1, 9).threshold
+    0.25
+    """
+    from sklearn.metrics import confusion_matrix_at_thresholds
+
+    costs = _costs(false_positive_cost, false_negative_cost)
+    positive, given = _positive(y_true), number_column("scores", scores)
+    same_length("scores", given, "y_true", positive)
+    weight = check_weight(sample_weight, len(given))
+    if weight is not None:  # rows of weight zero are absent: they are no place to cut at
+        positive, given, weight = positive[weight > 0], given[weight > 0], weight[weight > 0]
+    tn, fp, fn, tp, cuts = confusion_matrix_at_thresholds(positive, given, sample_weight=weight)
+    total = tn[0] + fp[0] + fn[0] + tp[0]
+    share = (costs[0] * fp + costs[1] * fn) / total
+    nobody = float(costs[1] * (fn[0] + tp[0]) / total)
+    everybody = float(costs[0] * (tn[0] + fp[0]) / total)
+    mean_costs = np.concatenate([[nobody], share])
+    at = int(np.argmin(mean_costs))
+    return ThresholdChoice(_halfway(cuts, at), float(mean_costs[at]), nobody, everybody)
+
+
+def _halfway(cuts: Floats, at: int) -> float:
+    """Return a threshold that takes the ``at`` highest of the falling scores ``cuts``."""
+    if at == 0:
+        return float("inf")
+    if at == len(cuts):
+        return float("-inf")
+    low, high = float(cuts[at]), float(cuts[at - 1])
+    middle = low / 2 + high / 2
+    return middle if low < middle <= high else high
+
+
+def _positive(y_true: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    array: npt.NDArray[Any] = np.asarray(y_true)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    classes = np.unique(array)
+    if array.ndim != 1 or len(classes) != 2:
+        raise DataError(
+            f"y_true must hold two classes, one a row; got shape {array.shape} with "
+            f"{len(classes)} different values. For more classes, cut each against the rest."
+        )
+    return np.asarray(array == classes[1])
+
+
+def _costs(false_positive: Any, false_negative: Any) -> tuple[float, float]:
+    a = check_between("false_positive_cost", false_positive, 0.0, open_high=True)
+    b = check_between("false_negative_cost", false_negative, 0.0, open_high=True)
+    if a == b == 0:
+        raise SpecError(
+            "false_positive_cost and false_negative_cost must not both be 0; "
+            "give at least one mistake a cost."
+        )
+    return a, b
