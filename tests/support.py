@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deltarule import Dense, Network
+from deltarule.parts import LOSSES, RANGES, loss_name
 from deltarule.program import Block, Order, State, Steps
 from deltarule.reference import Reference
-from deltarule.spec import ACTIVATIONS, LOSSES
 from deltarule.training.batches import batch_bounds
 
 # The same examples on every run and every machine; no example is ever timed.
@@ -32,7 +32,14 @@ settings.load_profile("deltarule")
 LIBRARIES = [pytest.param(np, id="numpy"), pytest.param(array_api_strict, id="strict")]
 """The array libraries that the reference mathematics is tested on."""
 
-HEADS = [(loss, output) for loss, outputs in LOSSES.items() for output in outputs]
+ACTIVATIONS = tuple(RANGES)
+
+HEADS = [
+    (loss, output)
+    for loss, domain in LOSSES.items()
+    for output, values in RANGES.items()
+    if values in domain
+]
 """Every loss with every output activation that it allows."""
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -81,29 +88,37 @@ class Data:
 def random_data(net: Network, n: int, seed: int) -> Data:
     """Return inputs, targets in the loss's domain and uneven positive weights."""
     rng = np.random.default_rng(seed)
-    k = net.n_outputs
+    k = net.n_targets
     targets = {
-        "squared_error": lambda: rng.normal(size=(n, k)),
         "binary_cross_entropy": lambda: rng.integers(0, 2, (n, k)).astype(float),
         "categorical_cross_entropy": lambda: (
             rng.multinomial(64, np.ones(k) / k, n) / 64
         ),  # sums to 1
         "poisson": lambda: rng.poisson(1.5, (n, k)).astype(float),
-    }[net.loss]()
+    }.get(loss_name(net.loss), lambda: rng.normal(size=(n, k)))()
     x, weight = rng.normal(size=(n, net.n_inputs)), rng.uniform(0.2, 3.0, n)
     return Data(*(array.astype(net.dtype) for array in (x, targets, weight)))
 
 
 def random_state(net: Network, seed: int) -> State:
-    """Return a state with random weights and, unlike a fresh one, random non-zero biases."""
+    """Return a state with random weights, γ about 1 and, unlike a fresh one, non-zero biases."""
     rng = np.random.default_rng(seed)
     # Small weights keep exp(W exp(W exp(x))) among the numbers.
-    scale = 0.3 if any(layer.activation == "exp" for layer in net.layers[:-1]) else 1.0
-    state = State(np.empty(net.tape.n_parameters, net.dtype))
-    for view in net.parameters(state).values():
-        spread = scale / np.sqrt(view.shape[0]) if view.ndim == 2 else 0.5
-        view[...] = rng.normal(0.0, spread, view.shape)
+    small = any(layer.activation == "exp" for layer in net.dense_layers[:-1])
+    state = State(np.empty(net.tape.n_parameters, net.dtype), seed=seed)
+    for name, view in net.parameters(state).items():
+        if view.ndim == 2:
+            view[...] = rng.normal(
+                0.0, (0.3 if small else 1.0) / np.sqrt(view.shape[0]), view.shape
+            )
+        else:
+            view[...] = rng.normal(1.0 if name.startswith("gamma") else 0.0, 0.5, view.shape)
     return state
+
+
+def least_outputs(loss: str, output: str) -> int:
+    """Return how many units an output layer needs: a cross-entropy of softmax needs two."""
+    return 2 if output == "softmax" and loss.endswith("cross_entropy") else 1
 
 
 @st.composite
@@ -118,7 +133,7 @@ def networks(
     layers = draw(
         st.lists(st.builds(Dense, st.integers(1, 5), st.sampled_from(hidden)), max_size=3)
     )
-    layers.append(Dense(draw(st.integers(1, 4)), output))
+    layers.append(Dense(draw(st.integers(least_outputs(loss, output), 4)), output))
     return Network(draw(st.integers(1, 5)), layers, loss, **given)
 
 

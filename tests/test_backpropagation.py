@@ -182,7 +182,7 @@ def forward_mode(net: Network, theta: Any, xi: Any, data: Any) -> Any:
     """Return the terms of d(Σ w L) along ξ: differentials only, no pullback."""
     at = net.parameters(State(theta))
     along = net.parameters(State(xi))
-    contents = Reference(net.tape).slots(theta, data.x)
+    contents = Reference(net.tape).trace(State(theta), data.x, None).contents
     tangent = np.zeros_like(data.x)
     for line in net.tape.instructions[:-1]:
         source = contents[line.source]
@@ -196,8 +196,12 @@ def forward_mode(net: Network, theta: Any, xi: Any, data: Any) -> Any:
             tangent = softmax_differential(source, tangent)
     a, y = contents[-1], data.y
     # The likelihoods' own derivatives in a, as textbooks have them: nothing is fused.
+    r = a - y
     slope = {
-        "squared_error": lambda: a - y,
+        "squared_error": lambda: r,
+        "absolute_error": lambda: np.sign(r),
+        "huber": lambda: np.clip(r, -1.0, 1.0),
+        "quantile": lambda: 0.5 * np.sign(r),
         "binary_cross_entropy": lambda: (1 - y) / (1 - a) - y / a,
         "categorical_cross_entropy": lambda: -y / a,
         "poisson": lambda: 1 - y / a,

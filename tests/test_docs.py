@@ -67,12 +67,16 @@ def test_the_public_names_are_pinned() -> None:
 
 
 def deltarule_names() -> list[str]:
-    return sorted(
-        [
-            "Adam", "Adaptive", "Constant", "Dense", "GradientCheck", "History", "InverseScaling",
-            "L2", "LeakyReLU", "MLPClassifier", "MLPRegressor", "MomentumAverage", "Network",
-            "Normal", "SGD", "State", "Stopping", "Uniform", "check_function", "check_gradients",
-            "errors", "load", "plot_confusion_matrix", "plot_learning_curve", "plot_predictions",
-            "save", "train",
-        ]
-    )  # fmt: skip
+    return [
+        "Adadelta", "Adagrad", "Adam", "AdamW", "Adaptive", "BatchNorm", "BinaryCrossEntropy",
+        "CategoricalCrossEntropy", "ClipNorm", "ClipValue", "Constant", "Cosine", "Dense",
+        "Dropout", "ELU", "Exponential", "Fixed", "GradientCheck", "History", "Huber",
+        "InverseScaling", "InverseSquareRoot", "InverseTime", "L1", "L2", "LBFGS", "LeakyReLU",
+        "LineSearch", "MLPClassifier", "MLPRegressor", "MaxNorm", "MomentumAverage", "Nadam",
+        "Network", "Normal", "OneCycle", "Quantile", "RMSprop", "ReduceOnPlateau", "Rprop",
+        "SGD", "State", "StepDecay", "Stopping", "Table", "Uniform", "WarmUp", "check_function",
+        "check_gradients", "critical_point", "dropout_average", "dropout_exact", "errors",
+        "fold_batch_norm", "hessian_eigenvalues", "hessian_vector_product", "load",
+        "network_health", "plot_confusion_matrix", "plot_learning_curve", "plot_predictions",
+        "refresh_statistics", "save", "shrinkage_table", "train",
+    ]  # fmt: skip

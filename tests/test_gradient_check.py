@@ -9,20 +9,40 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from deltarule import L2, Dense, LeakyReLU, Network, check_function, check_gradients
+from deltarule import (
+    ELU,
+    L1,
+    L2,
+    Dense,
+    Huber,
+    LeakyReLU,
+    Network,
+    Quantile,
+    check_function,
+    check_gradients,
+)
 from deltarule.opcodes import ActivationCode
 from deltarule.program import State, Sums
 from deltarule.reference import Reference
 from deltarule.reference.activations import ELEMENTWISE
-from deltarule.spec import ACTIVATIONS
-from support import HEADS, SEEDS, networks, proves, random_data, random_state
+from support import ACTIVATIONS, HEADS, SEEDS, networks, proves, random_data, random_state
 
-HIDDEN = [*ACTIVATIONS, LeakyReLU(0.3)]
+HIDDEN = [*ACTIVATIONS, LeakyReLU(0.3), ELU(0.5)]
+CORNER = ("squared_error", "tanh")
+
+
+def combination(depth: int, hidden: Any, head: tuple[str, str]) -> Any:
+    """Return a case: in the short form every head, and every hidden activation, once a depth."""
+    short = hidden == "none" or head == CORNER or hidden == "silu"
+    marks = () if short else pytest.mark.long
+    return pytest.param(depth, hidden, *head, id=f"{depth}-{hidden}-{'-'.join(head)}", marks=marks)
+
+
 COMBINATIONS = [
-    pytest.param(depth, hidden, loss, output, id=f"{depth}-{hidden}-{loss}-{output}")
+    combination(depth, hidden, head)
     for depth in (0, 1, 3)
     for hidden in (HIDDEN if depth else ["none"])
-    for loss, output in HEADS
+    for head in HEADS
 ]
 
 
@@ -202,6 +222,64 @@ def test_kinks_are_left_out_and_counted() -> None:
     assert check_gradients(net, state, X, y).n_kinks == 0
 
 
+KINKED = {
+    "absolute_error": [0.0],
+    "quantile": [0.0],
+    Quantile(0.9): [0.0],
+    "huber": [-1.0, 1.0],
+    Huber(0.25): [-0.25, 0.25],
+}
+
+
+@pytest.mark.parametrize("loss", KINKED, ids=str)
+def test_kinks_of_losses_are_counted(loss: Any) -> None:
+    """A residual on the corner: every parameter that moves it is left out; one beside it is not."""
+    net = Network(1, [Dense(1)], loss)
+    X = np.array([[1.0], [-0.5]])
+    for kink in KINKED[loss]:
+        state = State(np.array([0.75, 0.5]))
+        a = net.predict(state, X)[:, 0]
+        y = a - np.array([kink, 3.0])  # the first row's residual is the kink, the second's is 3
+        check = check_gradients(net, state, X, y)
+        assert (check.verdict, check.n_kinks, check.n_checked) == ("cannot tell", 2, 0)
+        check = check_gradients(net, state, X, y - np.array([0.05, 0.0]))
+        assert (check.verdict, check.n_kinks) == ("right", 0)
+        assert check.error <= 1e-7
+    smooth = Network(1, [Dense(1)])
+    assert check_gradients(smooth, state, X, y).n_kinks == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kinks"),
+    [
+        ("relu", [0.0]), ("leaky_relu", [0.0]), ("elu", [0.0]), ("selu", [0.0]),
+        ("hard_tanh", [-1.0, 1.0]), ("hard_sigmoid", [-3.0, 3.0]), ("softsign", [0.0]),
+        ("tanh", []),
+    ],
+)  # fmt: skip
+def test_kinks_of_activations_are_counted(name: str, kinks: list[float]) -> None:
+    net = Network(1, [Dense(1, name), Dense(1)])
+    for z in (-3.0, -1.0, 0.0, 1.0, 3.0):
+        state = State(np.array([1.0, 0.0, 2.0, 0.5]))
+        check = check_gradients(net, state, np.array([[z]]), np.array([9.0]))
+        moved = 2 if z else 1  # W1 moves no input of zero
+        assert check.n_kinks == (moved if z in kinks else 0)
+        assert check.verdict == "right", str(check)
+
+
+def test_weights_of_zero_are_at_the_kink_of_l1() -> None:
+    """R2: s Σ|w|; biases and weights away from zero are compared."""
+    net = Network(2, [Dense(2, "tanh"), Dense(1)], penalties=[L1(0.3), L1(0.2, per="batch")])
+    state, data = random_state(net, 0), random_data(net, 5, 0)
+    views = net.parameters(state)
+    views["W1"][0, 1] = views["W2"][1, 0] = 0.0
+    check = check_gradients(net, state, data.x, data.y, sample_weight=data.weight)
+    assert (check.verdict, check.n_kinks) == ("right", 2)
+    assert check.error <= 1e-7
+    proximal = Network(2, net.layers, penalties=[L1(0.3, proximal=True)])
+    assert check_gradients(proximal, state, data.x, data.y).n_kinks == 0
+
+
 def test_only_the_step_that_crosses_counts() -> None:
     net = Network(1, [Dense(1, "relu"), Dense(1)])
     state = State(np.array([1.0, -1.0 + 5e-7, 1.0, 0.0]))  # z = 5e-7: inside ε, outside ε/10
@@ -215,6 +293,8 @@ def test_when_everything_is_at_a_kink_it_cannot_tell() -> None:
     check = check_gradients(net, State(np.zeros(2)), np.array([[1.0]]), np.array([[1.0]]))
     assert (check.verdict, check.n_checked, check.n_kinks) == ("cannot tell", 0, 2)
     assert check.worst == ""
+    assert "Every parameter is at a kink: check at random parameters." in str(check)
+    assert "Largest difference" not in str(check)
 
 
 @pytest.mark.parametrize("hidden", ["relu", "tanh"])

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from scipy import sparse
-from scipy.special import expit
+from scipy.special import expit, ndtr
 from scipy.special import softmax as scipy_softmax
 
-from deltarule import L2, SGD, Adam, Dense, LeakyReLU, MomentumAverage, Network, State
+from deltarule import L2, SGD, Adam, Dense, LeakyReLU, MaxNorm, MomentumAverage, Network, State
 from deltarule.program import Block, Order
 from deltarule.reference import Reference
 from support import (
@@ -36,6 +36,15 @@ NUMPY = {
     "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z),
     "softmax": lambda z: scipy_softmax(z, axis=1),
     "exp": np.exp,
+    "selu": lambda z: 1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(z)),
+    "elu": lambda z: np.where(z > 0, z, np.expm1(z)),
+    "gelu": lambda z: z * ndtr(z),
+    "silu": lambda z: z * expit(z),
+    "softplus": lambda z: np.logaddexp(0, z),
+    "mish": lambda z: z * np.tanh(np.logaddexp(0, z)),
+    "softsign": lambda z: z / (1 + np.abs(z)),
+    "hard_sigmoid": lambda z: np.clip(z / 6 + 0.5, 0, 1),
+    "hard_tanh": lambda z: np.clip(z, -1, 1),
 }
 
 
@@ -265,6 +274,15 @@ def test_advance_stops_before_the_step_of_a_loss_that_is_not_finite(
     advance_all(reference, before, Block(data.x, data.y), one_order(np.arange(4), 2, 0.1))
     assert_same(state, before)
     assert np.isfinite(state.theta).all()
+
+
+def test_weights_of_zero_satisfy_a_constraint_on_all_of_them() -> None:
+    net = Network(2, [Dense(1, initializer="zeros")], constraints=[MaxNorm(1.0, per="network")])
+    state = net.initialize()
+    reference = Reference(net.tape, SGD(0.1))
+    sums = reference.gradient(state, Block(np.zeros((1, 2)), np.ones((1, 1))))
+    reference.apply(state, sums, 0.1)  # the inputs are zero: the bias moves, the weights do not
+    np.testing.assert_allclose(state.theta, [0.0, 0.0, 0.1], rtol=1e-15)
 
 
 # --- the state ------------------------------------------------------------------------------------

@@ -1,93 +1,346 @@
-"""How the learning rate changes, alone and in a training run."""
+"""Learning rates: PyTorch's numbers, closed forms, and what a training run makes of them (O7).
+
+PyTorch's numbers were made by golden/make_optimizer_traces.py.
+"""
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import mpmath
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from deltarule import SGD, Adaptive, Constant, Dense, InverseScaling, Network, Stopping, train
 from deltarule.errors import SpecError
-from deltarule.schedules import Clock
+from deltarule.program import Block, Order, State, Steps
+from deltarule.schedules import (
+    Adaptive,
+    Clock,
+    Constant,
+    Cosine,
+    EpochSchedule,
+    Exponential,
+    InverseScaling,
+    InverseSquareRoot,
+    InverseTime,
+    OneCycle,
+    ReduceOnPlateau,
+    Schedule,
+    StepDecay,
+    Table,
+    WarmUp,
+)
+from deltarule.training.batches import epoch_orders
+from deltarule.training.history import History
+from deltarule.training.loop import Figures, Run, run_epochs
+from deltarule.training.stopping import Stopping
 from support import proves
 
-X, Y = np.linspace(-1, 1, 10)[:, None], np.linspace(-1, 1, 10)
+GOLDEN = json.loads(
+    (Path(__file__).parent / "golden" / "schedule_rates.json").read_text(encoding="utf-8")
+)["numbers"]
+RATES = st.floats(1e-6, 10)
 
 
-def run(schedule: Any, epochs: int = 6, **given: Any) -> Any:
-    net = Network(1, [Dense(1)])
-    return train(
-        net, net.initialize(0), X, Y, optimizer=SGD(0.1), epochs=epochs, schedule=schedule, **given
+class Script:
+    """An interpreter that takes no steps: it notes the rates, and reports the losses it was given.
+
+    Control goes back after two batches.
+    """
+
+    def __init__(self, losses: Sequence[float] = ()) -> None:
+        self.rates: list[float] = []
+        self._losses = iter(losses)
+
+    def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
+        if steps.start == 0:
+            self._loss = next(self._losses, 1.0)
+        taken = steps[:2]
+        self.rates += [float(order.learning_rates[k]) for k in taken]
+        rows = np.array([len(order.batch(k)) for k in taken])
+        loss = np.full(len(rows), self._loss)
+        return Steps(rows, rows.astype(float), loss, np.zeros(len(rows)))
+
+
+def run(
+    schedule: Schedule,
+    epochs: int,
+    n_batches: int = 1,
+    losses: Sequence[float] = (),
+    rate: float = 0.1,
+    **more: Any,
+) -> tuple[list[float], History, Run]:
+    """Return the rate of every step, the history and the run, over batches of two rows."""
+    rows = 2 * n_batches - 1
+    script = Script(losses)
+    plan = Run(
+        epochs=epochs,
+        batch_size=2,
+        learning_rate=rate,
+        orders=epoch_orders(rows, None),
+        schedule=schedule,
+        **more,
     )
+    history = run_epochs(script, State(np.zeros(1)), Block(np.zeros((rows, 1))), plan)  # type: ignore[arg-type]
+    return script.rates, history, plan
 
 
-def test_constant_is_constant() -> None:
-    assert run(Constant()).learning_rate == run(None).learning_rate == [0.1] * 6
-    assert Constant().on_plateau(0.1) is None
+# --- against PyTorch ------------------------------------------------------------------------------
+
+PER_EPOCH = {
+    "exponential": Exponential(0.95),
+    "step": StepDecay(4, 0.3),
+    "table": Table([3, 10], [0.01, 0.001]),
+}
+PER_STEP = {  # by the steps of an epoch
+    "warm-up": lambda n: WarmUp(8 / n),
+    "cosine": lambda n: Cosine(smallest=0.001),
+    "cosine-warm-up": lambda n: Cosine(warm_up=6 / n, smallest=0.002),
+    "one-cycle": lambda n: OneCycle(),
+    "one-cycle-linear": lambda n: OneCycle(0.45, 10, 100, "linear"),
+}
 
 
-@proves(
-    short=30,
-    full=1000,
-    initial=st.floats(1e-6, 10),
-    power=st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0]),
-    t=st.integers(0, 10**9),
-)
-def test_inverse_scaling(initial: float, power: float, t: int) -> None:
-    """η₀/(t + 1)^power, t the examples seen."""
-    rate = InverseScaling(power).rate(initial, 123.0, Clock(0, t))
-    with mpmath.workdps(50):
-        exact = mpmath.mpf(initial) / mpmath.mpf(t + 1) ** power
-    assert rate == pytest.approx(float(exact), rel=1e-14)
+@pytest.mark.parametrize("name", PER_EPOCH)
+def test_rates_of_epochs_are_pytorchs(name: str) -> None:
+    golden = GOLDEN[name]
+    rates, history, _ = run(PER_EPOCH[name], len(golden), n_batches=3)
+    np.testing.assert_allclose(rates, np.repeat(golden, 3), rtol=1e-12)
+    assert history.learning_rate == rates[::3]
 
 
-def test_inverse_scaling_counts_examples() -> None:
-    rates = run(InverseScaling(0.5)).learning_rate
-    np.testing.assert_allclose(rates, 0.1 / np.sqrt(10.0 * np.arange(6) + 1), rtol=1e-14)
-    assert InverseScaling().on_plateau(0.1) is None
-
-
-def test_adaptive_divides_on_a_plateau_and_stops_when_small() -> None:
-    """A tolerance that nothing meets: after two stale epochs the rate falls by 5, to the end."""
-    history = run(Adaptive(5.0, smallest=1e-3), epochs=100, stopping=Stopping(tol=1e9, patience=1))
-    # The first epoch has nothing to better; then every second stale epoch is a plateau.
-    assert history.learning_rate == pytest.approx(
-        [0.1] * 3 + [0.02] * 2 + [0.004] * 2 + [0.0008] * 2
-    )
-    assert history.stopped_by == "no improvement"
-
-
-def test_without_adaptive_a_plateau_ends_the_run() -> None:
-    history = run(Constant(), epochs=100, stopping=Stopping(tol=1e9, patience=1))
-    assert (history.n_epochs, history.stopped_by) == (3, "no improvement")
-
-
-def test_a_schedule_is_what_answers_the_two_questions() -> None:
-    class Table:
-        """The manual decay of O7: a table of epochs."""
-
-        def rate(self, initial: float, current: float, clock: Clock) -> float:
-            assert clock.examples == 10 * clock.epoch
-            return initial * [1.0, 0.5, 0.25][min(clock.epoch, 2)]
-
-        def on_plateau(self, current: float) -> None:
-            return None
-
-    assert run(Table(), epochs=4).learning_rate == pytest.approx([0.1, 0.05, 0.025, 0.025])
+@pytest.mark.parametrize("name", PER_STEP)
+@pytest.mark.parametrize("n_batches", [1, 3, 10, 30])
+def test_rates_of_steps_are_pytorchs(name: str, n_batches: int) -> None:
+    """However the run's thirty steps are cut into epochs, the law over them is one."""
+    golden = np.array(GOLDEN[name])
+    rates, history, _ = run(PER_STEP[name](n_batches), 30 // n_batches, n_batches)
+    np.testing.assert_allclose(rates, golden, rtol=1e-12, atol=1e-14)
+    assert history.learning_rate == rates[n_batches - 1 :: n_batches]
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("name", "schedule", "maximize"),
     [
-        (lambda: InverseScaling(-0.5), r"power must be in \[0, inf\]; got -0\.5"),
-        (lambda: Adaptive(1.0), r"divisor must be in \(1, inf\]; got 1\.0"),
-        (lambda: Adaptive(5.0, -1.0), "smallest must be in"),
-        (lambda: InverseScaling("half"), "power must be a number"),
+        ("min", ReduceOnPlateau(patience=2), False),
+        ("min-absolute", ReduceOnPlateau(patience=1, threshold=0.02, relative=False), False),
+        ("min-rest", ReduceOnPlateau(0.5, patience=1, rest=3, smallest=0.02), False),
+        ("max", ReduceOnPlateau(0.2, patience=2), True),
     ],
 )
-def test_constants_out_of_range_are_named(make: Any, words: str) -> None:
-    with pytest.raises(SpecError, match=words):
+def test_rates_on_plateaus_are_pytorchs(
+    name: str, schedule: ReduceOnPlateau, maximize: bool
+) -> None:
+    figures = GOLDEN["plateau"]["high" if maximize else "low"]
+    more: dict[str, Any] = {}
+    if maximize:
+        scores = iter(figures)
+        more["validation"] = lambda state: Figures(score=next(scores))
+        more["stopping"] = Stopping(patience=math.inf, maximize=True)
+    rates, _, plan = run(schedule, len(figures), 1, figures, **more)
+    golden = np.array(GOLDEN["plateau"][name])
+    # Below 1e-7 PyTorch's rates stay: it leaves out changes of less than 1e-8.
+    told = golden[:-1] > 1e-7
+    np.testing.assert_allclose(np.array(rates[1:])[told], golden[:-1][told], rtol=1e-12)
+    assert max(np.array(rates[1:])[~told], default=0.0) <= 1e-7
+    assert plan.current_rate == pytest.approx(golden[-1], rel=1e-12, abs=1e-7)
+
+
+# --- closed forms ---------------------------------------------------------------------------------
+
+
+@proves(short=40, full=1000, eta=RATES, decay=st.floats(0, 5), i=st.integers(0, 1000))
+def test_decay_laws_by_the_epoch(eta: float, decay: float, i: int) -> None:
+    def rate(schedule: EpochSchedule) -> float:
+        return schedule.rate(eta, 77.0, Clock(i, 10 * i, 2000, 5 * i))
+
+    assert rate(InverseTime(decay)) == pytest.approx(eta / (1 + decay * i), rel=1e-14)
+    assert rate(InverseSquareRoot(decay + 0.1)) == pytest.approx(
+        (decay + 0.1) * eta / math.sqrt(i + 1), rel=1e-14
+    )
+    assert rate(Exponential(1 / (1 + decay))) == pytest.approx(
+        eta * math.exp(-i * math.log1p(decay)), rel=1e-11
+    )
+    assert rate(InverseScaling(decay)) == pytest.approx(eta * (10 * i + 1) ** -decay, rel=1e-12)
+    assert rate(Constant()) == 77.0
+
+
+def test_the_first_epoch_is_finite() -> None:
+    """η/√i counts from i = 1 (erratum E-ah); the others count from 0 and begin at η₀."""
+    laws = (InverseTime(3.0), Exponential(0.5), InverseSquareRoot(), StepDecay(), Table([1], [9]))
+    for schedule in laws:
+        assert run(schedule, 1)[0] == [0.1]
+
+
+def test_mebsouts_exponential_decay() -> None:
+    assert run(Exponential(), 3, rate=1.0)[0] == pytest.approx([1, 0.95, 0.9025], rel=1e-15)
+
+
+@proves(short=40, full=1000, eta=RATES, epochs=st.integers(1, 12), n=st.integers(1, 9))
+def test_shapes_of_the_laws_by_the_step(eta: float, epochs: int, n: int) -> None:
+    cosine, _, _ = run(Cosine(warm_up=2), epochs, n, rate=eta)
+    peak = min(2 * n, len(cosine) - 1)
+    assert np.all(np.diff(cosine[: peak + 1]) > 0)
+    assert np.all(np.diff(cosine[peak:]) < 0)
+    assert max(cosine) <= eta * (1 + 1e-15)
+    one_cycle, _, _ = run(OneCycle(), epochs, n, rate=eta)
+    assert len(one_cycle) == epochs * n
+    assert one_cycle[-1] == pytest.approx(eta / 25 / 1e4, rel=1e-9)
+    assert np.max(one_cycle) <= eta * (1 + 1e-15)
+    assert np.sum(np.diff(np.sign(np.diff(one_cycle))) != 0) <= 1
+    warm, _, _ = run(WarmUp(1), epochs, n, rate=eta)
+    assert warm[n:] == [eta] * (len(warm) - n)
+
+
+@pytest.mark.parametrize("rise", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("steps", [1, 2, 10])
+def test_one_cycle_at_its_edges(rise: float, steps: int) -> None:
+    rates, _, _ = run(OneCycle(rise), steps)
+    assert np.isfinite(rates).all()
+    assert min(rates) > 0
+    assert max(rates) <= 0.1
+    if rise == 1.0:
+        assert rates[-1] == 0.1
+
+
+def test_warm_up_of_a_part_of_an_epoch_and_of_more_than_the_run() -> None:
+    np.testing.assert_allclose(run(WarmUp(0.5), 1, 4)[0], [0.1 / 3, 0.2 / 3, 0.1, 0.1])
+    np.testing.assert_allclose(run(Cosine(warm_up=9), 1, 2)[0], [0.1 / 19, 0.2 / 19])
+    assert run(WarmUp(0), 1, 2)[0] == [0.1, 0.1]
+
+
+# --- in a training run ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schedule", [Constant(), InverseScaling(), Adaptive()], ids=repr)
+def test_rates_of_an_epoch_are_the_same_bits(schedule: EpochSchedule) -> None:
+    rates, history, _ = run(schedule, 6, 5, examples_seen=11)
+    expected = [schedule.rate(0.1, 0.1, Clock(i, 11 + 9 * i)) for i in range(6)]
+    assert rates == [rate for rate in expected for _ in range(5)]
+    assert history.learning_rate == expected
+
+
+def test_adaptive_divides_on_a_plateau_then_stops() -> None:
+    rates, history, plan = run(
+        Adaptive(smallest=0.001), 100, 1, stopping=Stopping(tol=1e-9, patience=2)
+    )
+    assert history.stopped_by == "no improvement"
+    assert sorted(set(rates), reverse=True) == pytest.approx([0.1, 0.02, 0.004, 0.0008])
+    assert plan.current_rate == rates[-1]
+
+
+def test_reduce_on_plateau_hears_what_stopping_watches() -> None:
+    """The training loss falls, the validation loss does not: it is the latter that counts."""
+    falling = [1 / (i + 1) for i in range(9)]
+    more = {"validation": lambda state: Figures(loss=1.0)}
+    rates, history, plan = run(ReduceOnPlateau(0.5, patience=1), 9, 1, falling, **more)
+    assert rates == [0.1] * 3 + [0.05] * 2 + [0.025] * 2 + [0.0125] * 2
+    assert history.learning_rate == rates
+    assert len(set(run(ReduceOnPlateau(0.5, patience=1), 9, 1, falling)[0])) == 1
+    assert plan.schedule_memory.best == 1.0
+
+
+def test_reduce_on_plateau_has_a_patience_of_its_own() -> None:
+    rates, history, _ = run(
+        ReduceOnPlateau(0.5, patience=1), 50, 1, stopping=Stopping(tol=1e-9, patience=5)
+    )
+    assert history.stopped_by == "no improvement"
+    assert len(rates) == 7
+    assert rates == [0.1] * 3 + [0.05] * 2 + [0.025] * 2
+
+
+def test_a_schedule_remembers_from_run_to_run_and_stays_as_it_is() -> None:
+    schedule = ReduceOnPlateau(0.5, patience=2)
+    whole = run(schedule, 8)[0]
+    pieces: list[float] = []
+    rate, memory = None, None
+    for _ in range(8):
+        rates, _, plan = run(schedule, 1, current_rate=rate, schedule_memory=memory)
+        rate, memory = plan.current_rate, plan.schedule_memory
+        pieces += rates
+    assert pieces == whole
+    assert schedule == ReduceOnPlateau(0.5, patience=2)
+
+
+def test_a_figure_that_is_not_a_number_is_no_progress() -> None:
+    figures = iter([math.nan] * 6)
+    more = {"validation": lambda state: Figures(loss=next(figures))}
+    assert (
+        run(ReduceOnPlateau(0.5, patience=1), 6, **more)[0] == [0.1] * 2 + [0.05] * 2 + [0.025] * 2
+    )
+
+
+def test_smallest_never_raises_a_rate() -> None:
+    schedule = ReduceOnPlateau(0.5, patience=0, smallest=1.0)
+    assert run(schedule, 5)[0] == [0.1] * 5
+
+
+@dataclass(frozen=True)
+class Broken(EpochSchedule):
+    """A schedule of a user, who forgot the steps, or subtracts too much."""
+
+    shape: int
+    value: float
+
+    def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Any:
+        return np.full(self.shape, self.value)
+
+
+@pytest.mark.parametrize(("shape", "value"), [(1, 0.1), (3, -0.1), (3, math.nan)])
+def test_rates_that_cannot_be_are_refused(shape: int, value: float) -> None:
+    with pytest.raises(SpecError, match=r"schedule must give 3 rates.*Broken.rates"):
+        run(Broken(shape, value), 1, 3)
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: InverseScaling(-1), r"power must be in \[0, inf\]; got -1"),
+        (lambda: Adaptive(divisor=1), r"divisor must be in \(1, inf\]; got 1"),
+        (lambda: Adaptive(smallest=-1), r"smallest must be in \[0, inf\]; got -1"),
+        (lambda: InverseTime(-0.1), r"decay must be in \[0, inf\); got -0.1"),
+        (lambda: Exponential(0), r"decay must be in \(0, 1\]; got 0"),
+        (lambda: Exponential(1.1), r"decay must be in \(0, 1\]; got 1.1"),
+        (lambda: InverseSquareRoot(0), r"scale must be in \(0, inf\); got 0"),
+        (lambda: Table([], []), r"epochs and values must hold as many entries, one at least"),
+        (lambda: Table([1, 2], [0.1]), r"as many entries, one at least; got 2 and 1"),
+        (lambda: Table([2, 1], [0.1, 0.2]), r"epochs must rise; got \(2, 1\). Sort the table"),
+        (lambda: Table([1, 1], [0.1, 0.2]), r"epochs must rise; got \(1, 1\)"),
+        (lambda: Table([-1], [0.1]), r"epochs must be an integer of at least 0; got -1"),
+        (lambda: Table([1], [0.0]), r"values must be in \(0, inf\); got 0.0"),
+        (lambda: Table(3, [0.1]), r"epochs must be a sequence, an entry a change.*got 3"),
+        (lambda: Table([1], "0"), r"values must be a sequence, an entry a change.*got '0'"),
+        (lambda: StepDecay(0), r"every must be an integer of at least 1; got 0"),
+        (lambda: StepDecay(factor=2), r"factor must be in \(0, 1\]; got 2"),
+        (lambda: WarmUp(-1), r"epochs must be in \[0, inf\); got -1"),
+        (lambda: Cosine(warm_up=-1), r"warm_up must be in \[0, inf\); got -1"),
+        (lambda: Cosine(smallest=-1), r"smallest must be in \[0, inf\); got -1"),
+        (lambda: OneCycle(rise=2), r"rise must be in \[0, 1\]; got 2"),
+        (lambda: OneCycle(start=0.5), r"start must be in \[1, inf\); got 0.5"),
+        (lambda: OneCycle(end=0), r"end must be in \[1, inf\); got 0"),
+        (lambda: OneCycle(shape="cosin"), r"shape must be one of.*Did you mean 'cosine'"),
+        (lambda: ReduceOnPlateau(1.0), r"factor must be in \(0, 1\); got 1.0"),
+        (lambda: ReduceOnPlateau(patience=-1), r"patience must be an integer of at least 0"),
+        (lambda: ReduceOnPlateau(rest=True), r"rest must be an integer of at least 0; got True"),
+        (lambda: ReduceOnPlateau(threshold=-1), r"threshold must be in \[0, inf\); got -1"),
+        (lambda: ReduceOnPlateau(smallest=-1), r"smallest must be in \[0, inf\); got -1"),
+    ],
+)
+def test_bad_constants_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
         make()
+
+
+def test_schedules_are_frozen_and_compare_by_value() -> None:
+    assert Table([1, 2], [0.1, 0.2]) == Table((1, 2), (0.1, 0.2))
+    assert len({Table([1], [0.1]), Table([1], [0.1]), Cosine(), Cosine(0.0)}) == 2
+    with pytest.raises(AttributeError):
+        Cosine().smallest = 1.0  # type: ignore[misc]

@@ -115,6 +115,7 @@ class Counter:
 
 class Rows:
     n_rows = 5
+    weight = None
 
 
 def loop(losses: list[float], **given: Any) -> tuple[State, Any, Counter]:

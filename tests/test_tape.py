@@ -9,13 +9,24 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from deltarule import L2, Dense, LeakyReLU, Network
+from deltarule import (
+    L1,
+    L2,
+    BatchNorm,
+    Dense,
+    Dropout,
+    Huber,
+    LeakyReLU,
+    MaxNorm,
+    Network,
+    Quantile,
+)
 from deltarule.errors import TapeError
-from deltarule.opcodes import ActivationCode, LossCode, Op, PenaltyCode
-from deltarule.program import Block
+from deltarule.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
+from deltarule.program import Block, State
 from deltarule.reference.gradient_check import check_tape
 from deltarule.tape import Instruction, Parameter, Penalty, Tape, lower, verify
-from support import HEADS, SEEDS, networks, proves
+from support import ACTIVATIONS, HEADS, SEEDS, networks, proves
 
 NET = Network(3, [Dense(4, "tanh"), Dense(4, LeakyReLU(0.2)), Dense(2, "softmax")],
               "categorical_cross_entropy", penalties=[L2(0.1), L2(0.2, per="batch")])  # fmt: skip
@@ -64,12 +75,13 @@ def test_the_tape_of_a_network() -> None:
 def test_canonical_pairs_read_the_logits_and_others_the_outputs(loss: str, output: str) -> None:
     fused = {
         ("binary_cross_entropy", "sigmoid"): LossCode.SIGMOID_CROSS_ENTROPY,
+        ("binary_cross_entropy", "softmax"): LossCode.SOFTMAX_BINARY_CROSS_ENTROPY,
         ("categorical_cross_entropy", "softmax"): LossCode.SOFTMAX_CROSS_ENTROPY,
         ("poisson", "exp"): LossCode.EXP_POISSON,
     }
     tape = lower(Network(2, [Dense(3, "relu"), Dense(2, output)], loss))
     pair = (loss, output)
-    assert tape.loss.code == fused.get(pair, LossCode.SQUARED_ERROR)
+    assert tape.loss.code == (fused[pair] if pair in fused else LossCode[loss.upper()])
     assert tape.loss.source == (tape.logits if pair in fused else tape.output)
 
 
@@ -91,11 +103,18 @@ def test_the_table_holds_every_instruction(net: Network) -> None:
 
 def test_codes_are_never_reused() -> None:
     """Saved tapes and compiled kernels hold these numbers: they only grow."""
-    assert {op.name: op.value for op in Op} == {"AFFINE": 1, "ACTIVATE": 2, "LOSS": 3}
-    assert [code.value for code in ActivationCode] == list(range(1, len(ActivationCode) + 1))
-    assert ActivationCode.EXP == 7
-    assert LossCode.EXP_POISSON == 4
-    assert PenaltyCode.L2 == 1
+    assert [(op.name, op.value) for op in Op] == [
+        ("AFFINE", 1), ("ACTIVATE", 2), ("LOSS", 3), ("NORMALIZE", 4), ("DROPOUT", 5),
+    ]  # fmt: skip
+    assert [code.name.lower() for code in ActivationCode] == list(ACTIVATIONS)
+    assert [code.value for code in ActivationCode] == list(range(1, 17))
+    assert [code.name for code in LossCode] == [
+        "SQUARED_ERROR", "SIGMOID_CROSS_ENTROPY", "SOFTMAX_CROSS_ENTROPY", "EXP_POISSON",
+        "ABSOLUTE_ERROR", "HUBER", "QUANTILE", "POISSON", "SOFTMAX_BINARY_CROSS_ENTROPY",
+    ]  # fmt: skip
+    assert [code.value for code in LossCode] == list(range(1, 10))
+    assert [(p.name, p.value) for p in PenaltyCode] == [("L2", 1), ("L1", 2), ("PROXIMAL_L1", 3)]
+    assert [(c.name, c.value) for c in ConstraintCode] == [("UNIT_NORM", 1), ("TOTAL_NORM", 2)]
 
 
 # --- verification ---------------------------------------------------------------------------------
@@ -125,14 +144,14 @@ CORRUPTIONS = {
     "a loss too early": (changed(T, 1, op=Op.LOSS), "the last and the only one"),
     "two losses": (replace(T, instructions=(*T.instructions, T.loss)), "the only one"),
     "unknown operation": (changed(T, 1, op=99), "no operation has code 99"),
-    "unknown activation": (changed(T, 1, code=99), "no activation 99"),
+    "unknown activation": (changed(T, 1, code=99), "no activation has code 99"),
     "unknown loss": (changed(T, 6, code=99), "no loss has code 99"),
     "read before written": (changed(T, 0, source=5), "slot 5 is read before it is written"),
     "negative slot": (changed(T, 2, source=-1), "slot -1 is read before"),
     "written twice": (changed(T, 1, target=1), "written once and in order"),
     "written ahead": (changed(T, 1, target=3), "written once and in order"),
     "width of a source": (changed(T, 0, n_in=2), "n_in is not the width of its source"),
-    "activation widens": (changed(T, 1, n_out=5), "an activation keeps the width"),
+    "activation widens": (changed(T, 1, n_out=5), "only affine maps change widths"),
     "weights elsewhere": (changed(T, 2, weights=17), "must be offsets of parameters"),
     "bias elsewhere": (changed(T, 2, bias=0), "must be offsets of parameters"),
     "shape of weights": (changed(T, 2, n_out=3), "must be offsets of parameters"),
@@ -159,11 +178,82 @@ CORRUPTIONS = {
 }
 
 
+# A network with everything that NET has not.
+FULL = lower(
+    Network(
+        3,
+        [Dropout(0.9), Dense(4, "relu", batch_norm=BatchNorm()), Dropout(0.5),
+         Dense(4, "elu", batch_norm=BatchNorm("after", "running", momentum=0.2)), Dense(2)],
+        Huber(0.5),
+        penalties=[L1(0.1), L1(0.2, proximal=True), L1(0.0)],
+        constraints=[MaxNorm(2.0), MaxNorm(3.0, per="network")],
+    )
+)  # fmt: skip
+CORRUPTIONS |= {
+    "no such normalisation": (changed(FULL, 2, code=2), "there is no normalisation 2"),
+    "negative normalisation": (changed(FULL, 2, code=-1), "there is no normalisation -1"),
+    "normalisation of another width": (
+        replace(FULL, normalizations=tuple(n._replace(width=5) for n in FULL.normalizations)),
+        "of another width",
+    ),
+    "γ elsewhere": (changed(FULL, 2, weights=0), "γ and β must be offsets"),
+    "β is γ": (changed(FULL, 2, bias=12), "γ and β must be offsets"),
+    "ε of zero": (changed(FULL, 2, constant=0.0), "ε must be above 0"),
+    "nothing is kept": (changed(FULL, 0, constant=0.0), r"must be in \(0, 1\]"),
+    "more than all is kept": (changed(FULL, 4, constant=1.5), r"must be in \(0, 1\]"),
+    "loss without its constant": (replace(FULL, loss_constants=()), "not the constants"),
+    "constants of no loss": (replace(T, loss_constants=(1.0,)), "not the constants"),
+    "unknown constraint": (
+        replace(FULL, constraints=(FULL.constraints[0]._replace(code=9),)),
+        "no constraint 9",
+    ),
+    "constraint behind θ": (
+        replace(FULL, constraints=(FULL.constraints[0]._replace(matrices=((47, 3, 4),)),)),
+        "it leaves",
+    ),
+}
+
+
+def test_the_tape_of_a_network_with_everything() -> None:
+    """Written out by hand: dropouts are numbered, β replaces a bias, the loss has its constant."""
+    A, G, N, D = Op.AFFINE, Op.ACTIVATE, Op.NORMALIZE, Op.DROPOUT
+    assert FULL.instructions == (
+        (D, 0, 0, 1, 3, 3, -1, -1, 0.9),
+        (A, -1, 1, 2, 3, 4, 0, -1, 0.0),
+        (N, 0, 2, 3, 4, 4, 12, 16, 1e-5),
+        (G, ActivationCode.RELU, 3, 4, 4, 4, -1, -1, 0.0),
+        (D, 1, 4, 5, 4, 4, -1, -1, 0.5),
+        (A, -1, 5, 6, 4, 4, 20, 36, 0.0),
+        (G, ActivationCode.ELU, 6, 7, 4, 4, -1, -1, 1.0),
+        (N, 1, 7, 8, 4, 4, 40, 44, 1e-5),
+        (A, -1, 8, 9, 4, 2, 48, 56, 0.0),
+        (G, ActivationCode.IDENTITY, 9, 10, 2, 2, -1, -1, 0.0),
+        (Op.LOSS, LossCode.HUBER, 10, -1, 2, -1, -1, -1, 0.0),
+    )
+    assert FULL.normalizations == ((4, 0.1, False), (4, 0.2, True))
+    assert FULL.loss_constants == (0.5,)
+    assert FULL.least_rows == 2
+    assert T.least_rows == 1
+    weights = ((0, 12), (20, 36), (48, 56))
+    assert FULL.penalties == tuple(
+        (code, start, stop, strength, False)
+        for code, strength in ((PenaltyCode.L1, 0.1), (PenaltyCode.PROXIMAL_L1, 0.2))
+        for start, stop in weights
+    )
+    matrices = ((0, 3, 4), (20, 4, 4), (48, 4, 2))
+    assert FULL.constraints == (
+        (ConstraintCode.UNIT_NORM, 2.0, matrices),
+        (ConstraintCode.TOTAL_NORM, 3.0, matrices),
+    )
+    quantiles = lower(Network(2, [Dense(4)], Quantile((0.1, 0.9))))
+    assert quantiles.loss_constants == (0.1, 0.9, 0.1, 0.9)
+
+
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_corruptions_are_refused(name: str) -> None:
     tape, words = CORRUPTIONS[name]
-    verify(T)
-    verify(SQUARE)
+    for sound in (T, SQUARE, FULL):
+        verify(sound)
     with pytest.raises(TapeError, match=words):
         verify(tape)
 
@@ -222,9 +312,8 @@ def test_a_damaged_tape_is_refused_or_a_program_with_a_right_gradient(
         return
     rng = np.random.default_rng(seed)
     theta = rng.normal(scale=0.3, size=tape.n_parameters)
-    fused = tape.loss.code != LossCode.SQUARED_ERROR
-    y = np.ones((3, tape.n_outputs)) / (tape.n_outputs if fused else 1)
-    check = check_tape(tape, theta, Block(rng.normal(size=(3, tape.n_inputs)), y))
+    y = np.ones((3, tape.n_outputs)) / tape.n_outputs
+    check = check_tape(tape, State(theta), Block(rng.normal(size=(3, tape.n_inputs)), y))
     assert check.verdict != "wrong", str(check)
 
 

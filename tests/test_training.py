@@ -12,6 +12,7 @@ from sklearn.model_selection import train_test_split
 
 from deltarule import L2, SGD, Adam, Dense, History, MomentumAverage, Network, State, train
 from deltarule.errors import DataError, DivergenceError, ShapeError, SpecError
+from deltarule.schedules import EpochSchedule
 from support import random_data
 
 XOR = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array([0, 1, 1, 0])
@@ -214,7 +215,7 @@ def test_on_epoch_sees_the_history_grow_and_can_stop() -> None:
 # --- divergence -----------------------------------------------------------------------------------
 
 
-class Cliff:
+class Cliff(EpochSchedule):
     """A schedule that is gentle for three epochs, and then is not."""
 
     def rate(self, initial: float, current: float, clock: Any) -> float:
