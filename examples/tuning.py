@@ -1,0 +1,65 @@
+"""Tuning: grid (T1), random search over decades (T2, T3), and whether a choice is stale (T4).
+
+    python examples/tuning.py [folder; nothing is drawn]
+
+Layers, widths and activations are dimensions like any other. Train on train, choose on dev by the
+unpenalised loss, report once on test (Matt R §5, §8). When data have been added, the best of the
+earlier study are compared anew.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import make_moons
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, PredefinedSplit, RandomizedSearchCV
+
+from deltarule import MLPClassifier
+from deltarule.measures import retune
+from deltarule.sampling import LogMomentum, LogUniform
+from deltarule.training import split_rows
+
+MODEL = MLPClassifier(solver="sgd", learning_rate_init=0.1, max_iter=60, random_state=0)
+GRID = {"hidden_layer_sizes": [(4,), (16,), (8, 8)], "activation": ["tanh", "relu"],
+        "alpha": [1e-4, 1e-1]}  # fmt: skip
+LAWS = {**GRID, "alpha": LogUniform(1e-5, 1e0), "learning_rate_init": LogUniform(1e-2, 1e0),
+        "momentum": LogMomentum(0.5, 0.99)}  # fmt: skip
+
+
+def every_third(n: int) -> PredefinedSplit:
+    """Return the split that takes every third row for dev."""
+    return PredefinedSplit(np.where(np.arange(n) % 3 == 1, 0, -1))
+
+
+def study(kind: str, X: np.ndarray, y: np.ndarray, grid: object = GRID) -> object:
+    """Return a finished search."""
+    shared = {"scoring": "neg_log_loss", "cv": every_third(len(X)), "refit": False}
+    if kind == "grid":
+        return GridSearchCV(MODEL, grid, **shared).fit(X, y)
+    return RandomizedSearchCV(MODEL, LAWS, n_iter=8, random_state=0, **shared).fit(X, y)
+
+
+def main(output: Path = Path("examples-output")) -> None:
+    """Print both searches, the report on test rows, and the second look with more data."""
+    warnings.simplefilter("ignore", ConvergenceWarning)  # sixty epochs are the plan
+    X, y = make_moons(900, noise=0.25, random_state=0)
+    rest, _, test = split_rows(len(X), (0.7, 0.0, 0.3), labels=y, seed=0)
+    few = rest[:210]
+    for kind in ("grid", "random"):
+        search = study(kind, X[few], y[few])
+        print(f"{kind}: dev log-loss {-search.best_score_:.4f} by {search.best_params_}")
+        fitted = MLPClassifier(**{**MODEL.get_params(), **search.best_params_}).fit(X[few], y[few])
+        print(f"  on test rows, once: {log_loss(y[test], fitted.predict_proba(X[test])):.4f}")
+        if kind == "grid":
+            grid = search
+    print(f"with {len(rest)} rows in place of {len(few)}:")
+    print(retune(grid, X[rest], y[rest], cv=every_third(len(rest))))
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
