@@ -7,6 +7,8 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Workers run side by side: each keeps to one thread of the linear algebra library.
+PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 SOURCES := src tests benchmarks examples
 
 # Stamps: each names the Python that made it, so another PYTHON makes a new environment.
@@ -30,9 +32,6 @@ test: $(DEV_INSTALLED)  ## run the tests in their short forms
 
 test-long: $(DEV_INSTALLED)  ## run all tests with their full counts
 	$(PYTEST)
-
-scores: $(DEV_INSTALLED)  ## test scores beside scikit-learn's, same arguments, five seeds
-	$(BIN)/python benchmarks/scores.py
 
 scores: $(DEV_INSTALLED)  ## test scores beside scikit-learn's, same arguments, five seeds
 	$(BIN)/python benchmarks/scores.py
