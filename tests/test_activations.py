@@ -1,7 +1,8 @@
 """Activations and their derivatives against mpmath, over every finite number there is (A1-A7).
 
 A computed value may be off by 4 ε of the exact one, ε the distance from 1 to the next number,
-times how much the function magnifies the rounding of its argument: max(1, |z f'(z)/f(z)|).
+times how much the function magnifies the rounding of its argument: max(1, |z f'(z)/f(z)|). A
+derivative may be off by twice as much: those of GELU and Mish are sums of terms of either sign.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ def ulp_of(exact: mpf, dtype: Any) -> mpf:
     return max(mpf(float(info.eps)) * abs(exact), mpf(float(info.smallest_subnormal)))
 
 
-def assert_within_ulps(computed: Any, z: Any, f: Callable[[mpf], mpf], ulps: float = 4.0) -> float:
+def assert_within_ulps(computed: Any, z: Any, f: Callable[[mpf], mpf], ulps: float) -> float:
     """Assert that every computed[i] is f(z[i]), to ``ulps`` × max(1, |z f'(z)/f(z)|).
 
     Returned is the largest error in these units. f' is a difference quotient in 100 digits.
@@ -176,6 +177,9 @@ def assert_within_ulps(computed: Any, z: Any, f: Callable[[mpf], mpf], ulps: flo
             assert error <= ulps, (at, got, float(error))
             largest = max(largest, float(error))
     return largest
+
+
+ROOMS = (4.0, 8.0, 8.0)  # ulps of g, g' and g''
 
 
 def values_of(name: str, z: Any) -> tuple[Any, Any, Any]:
@@ -201,8 +205,8 @@ def test_values_and_derivatives_at_landmarks(name: str, dtype: Any) -> None:
     z = landmarks(dtype)
     z = z[in_range(name, z)]
     worst = [
-        assert_within_ulps(computed, z, f)
-        for computed, f in zip(values_of(name, z), TRUTHS[name], strict=True)
+        assert_within_ulps(computed, z, f, room)
+        for computed, f, room in zip(values_of(name, z), TRUTHS[name], ROOMS, strict=True)
     ]
     print(f"{name} {np.dtype(dtype)}: {', '.join(f'{error:.2f}' for error in worst)} ulp")
 
@@ -215,8 +219,8 @@ def test_values_and_derivatives_everywhere(name: str, dtype: Any, count: int) ->
     @given(numbers(dtype).filter(lambda number: in_range(name, np.array([number], dtype))[0]))
     def holds(number: float) -> None:
         z = np.array([number], dtype)
-        for computed, f in zip(values_of(name, z), TRUTHS[name], strict=True):
-            assert_within_ulps(computed, z, f)
+        for computed, f, room in zip(values_of(name, z), TRUTHS[name], ROOMS, strict=True):
+            assert_within_ulps(computed, z, f, room)
 
     holds()
 

@@ -169,19 +169,10 @@ def mish_derivative(z: Array, c: float) -> Array:
 
 
 def mish_second(z: Array, c: float) -> Array:
-    """2 w' + z w'', in e = e^{−|z|} over a common denominator, with few roundings.
-
-    For z < 0, with D = (1 + e)² + 1: 4e (2(1 + e) D + z (2 + 2e − 3e² − 2e³))/D³; for z ≥ 0, with
-    D = 1 + 2e + 2e²: 4e² (2(1 + e) D − z (2 + 3e − 2e² − 2e³))/D³.
-    """
-    xp = array_namespace(z)
-    cut = _bounded(z, signed=True)
-    e = xp.exp(-xp.abs(cut))
-    below = z < 0
-    d = xp.where(below, e * (e + 2) + 2, 1 + 2 * e * (1 + e))
-    bend = xp.where(below, 2 + e * (2 - e * (3 + 2 * e)), e * (e * (2 + 2 * e) - 3) - 2)
-    lead = xp.where(below, 4 * e, 4 * e * e)
-    return lead / (d * d * d) * (2 * (1 + e) * d + cut * bend)
+    """2 w' + z w'', w'' = (1 − w²) σ' − 2 w w' σ."""
+    w, complement = _tanh_softplus(z)
+    slope = complement * sigmoid(z)
+    return 2 * slope + z * (complement * sigmoid_derivative(z) - 2 * w * slope * sigmoid(z))
 
 
 def softsign(z: Array, c: float) -> Array:
