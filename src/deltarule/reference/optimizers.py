@@ -24,16 +24,18 @@ from deltarule.optimizers import (
     RMSprop,
     Rprop,
 )
+from deltarule.slots import (
+    AdadeltaSlots,
+    AdamSlots,
+    NadamSlots,
+    RpropSlots,
+    SquareSlots,
+    VelocitySlots,
+)
 
 __all__ = [
-    "AdadeltaSlots",
-    "AdamSlots",
-    "NadamSlots",
-    "RpropSlots",
     "Rule",
-    "SquareSlots",
     "Step",
-    "VelocitySlots",
     "adadelta",
     "adagrad",
     "adam",
@@ -65,50 +67,6 @@ class Rule(NamedTuple):
 
     begin: Callable[[Array], Any]
     step: Callable[[Any, Array, float, Array], Step]
-
-
-class VelocitySlots(NamedTuple):
-    """What momentum remembers."""
-
-    v: Array  # (p,) velocity, or mean gradient
-
-
-class SquareSlots(NamedTuple):
-    """What RMSprop and Adagrad remember."""
-
-    s: Array  # (p,) running mean, or sum, of g²
-
-
-class AdamSlots(NamedTuple):
-    """What Adam remembers."""
-
-    t: int  # steps taken
-    m: Array  # (p,) running mean of g
-    v: Array  # (p,) running mean of g²
-
-
-class NadamSlots(NamedTuple):
-    """What Nadam remembers."""
-
-    t: int  # steps taken
-    product: float  # Π_{i≤t} μ_i
-    m: Array  # (p,) running mean of g
-    v: Array  # (p,) running mean of g²
-
-
-class AdadeltaSlots(NamedTuple):
-    """What Adadelta remembers."""
-
-    v: Array  # (p,) running mean of g²
-    u: Array  # (p,) running mean of squared steps
-
-
-class RpropSlots(NamedTuple):
-    """What Rprop remembers."""
-
-    t: int  # steps taken
-    sign: Array  # (p,) of the last slope; 0 where it had just turned
-    size: Array  # (p,) step sizes
 
 
 def sgd(momentum: float = 0.0, nesterov: bool = False) -> Rule:

@@ -1,0 +1,83 @@
+"""The matrix product that kernels call: BLAS as SciPy brings it, and how many threads it may use."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from scipy.linalg import cython_blas
+
+__all__ = ["gemm_address", "one_thread_each", "small_product"]
+
+# OpenBLAS builds whose kernels multiply small matrices without packing, up to m n k = 100³.
+_WITHOUT_PACKING = ("SkylakeX", "Cooperlake", "SapphireRapids")
+_SMALL_PRODUCT = 1_000_000
+
+
+@cache
+def gemm_address(dtype: str) -> int:
+    """Return the address of ``sgemm`` or ``dgemm`` (Fortran's calling convention)."""
+    name = {"float32": "sgemm", "float64": "dgemm"}[dtype]
+    capsule = cython_blas.__pyx_capi__[name]
+    read_name = ctypes.pythonapi.PyCapsule_GetName
+    read_name.restype, read_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    read_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    read_pointer.restype = ctypes.c_void_p
+    read_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    return int(read_pointer(capsule, read_name(capsule)) or 0)
+
+
+@cache
+def small_product() -> int:
+    """Return the largest m n k that this BLAS multiplies without packing; 0 if it always packs."""
+    architectures = {getattr(library, "architecture", None) for library in _libraries()}
+    without = bool(architectures) and architectures <= set(_WITHOUT_PACKING)
+    return _SMALL_PRODUCT if without else 0
+
+
+@cache
+def _libraries() -> list[Any]:
+    """Return threadpoolctl's hold on SciPy's BLAS, or on every BLAS where SciPy has none apart."""
+    from threadpoolctl import ThreadpoolController
+
+    found = [
+        library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"
+    ]
+    own = [library for library in found if "scipy" in str(library.filepath)]
+    return own or found
+
+
+class _Limit:
+    """How many calls run that need BLAS on one thread, and what to go back to after the last."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.running = 0
+        self.before: list[int] = []
+
+
+_limit = _Limit()
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Keep BLAS to the calling thread while this context, or another one like it, is open."""
+    with _limit.lock:
+        _limit.running += 1
+        if _limit.running == 1:
+            libraries = _libraries()
+            _limit.before = [library.num_threads for library in libraries]
+            for library in libraries:
+                library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _limit.lock:
+            _limit.running -= 1
+            if _limit.running == 0:
+                for library, threads in zip(_libraries(), _limit.before, strict=True):
+                    library.set_num_threads(threads)

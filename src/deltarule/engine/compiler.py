@@ -1,0 +1,143 @@
+"""Kernels by name: found in this process, read from the cache, or compiled.
+
+A kernel is compiled alone, for one type of number, when a network first needs it; no architecture
+is ever compiled. The object code is kept (``cache``) and loaded by LLVM without Numba, so that a
+process whose kernels are all kept never imports Numba.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import threading
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from deltarule.engine import cache as disk
+
+__all__ = ["Runner", "checks_bounds", "is_compiled", "kernel_address", "runner"]
+
+_lock = threading.RLock()
+_addresses: dict[tuple[str, str, bool], int] = {}
+_alive: list[Any] = []  # execution engines own the code that addresses point to
+
+Runner = Callable[[int], None]
+
+
+def is_compiled() -> bool:
+    """Whether kernels are compiled; ``NUMBA_DISABLE_JIT=1`` runs them as plain Python."""
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+
+
+def checks_bounds() -> bool:
+    """Whether kernels look at every index: the debug mode ``DELTARULE_CHECK_BOUNDS=1``."""
+    return os.environ.get("DELTARULE_CHECK_BOUNDS", "0") not in ("", "0")
+
+
+def kernel_address(name: str, dtype: str) -> int:
+    """Return the address of a kernel for numbers of a type, compiling it if need be."""
+    key = (name, dtype, checks_bounds())
+    address = _addresses.get(key)
+    if address is not None:
+        return address
+    with _lock:
+        if key not in _addresses:
+            _addresses[key] = _load(name, dtype) if is_compiled() else _stand_in(name)
+        return _addresses[key]
+
+
+def runner(dtype: str) -> Runner:
+    """Return the driver as a function of a context's address; it runs without Python's lock."""
+    address = kernel_address("run", dtype)
+    if not is_compiled():
+        from deltarule.engine.kernels import KERNELS, numpy_one
+
+        return lambda context: KERNELS["run"](context, numpy_one(dtype))
+    number = {"float32": ctypes.c_float, "float64": ctypes.c_double}[dtype]
+    kind = ctypes.CFUNCTYPE(
+        ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, number
+    )
+    function = kind(address)
+
+    def run(context: int) -> None:
+        nothing, error = ctypes.c_void_p(), ctypes.c_void_p()
+        if function(ctypes.byref(nothing), ctypes.byref(error), context, 1.0) > 0:
+            raise IndexError("a kernel left its arrays: this is a defect of deltarule, report it.")
+
+    return run
+
+
+# --- compiled -------------------------------------------------------------------------------------
+
+
+def _load(name: str, dtype: str) -> int:
+    """Return the address of a kernel's machine code, from the cache or from the compiler."""
+    file = f"{name}-{dtype}-{_fingerprint(checks_bounds())}.kernel"
+    kept = disk.read(file)
+    if kept is None:
+        from deltarule.engine.kernels.build import compile_kernel
+
+        symbol, code = compile_kernel(name, dtype, check_bounds=checks_bounds())
+        disk.write(file, symbol.encode() + b"\0" + code)
+    else:
+        head, _, code = kept.partition(b"\0")
+        symbol = head.decode()
+    return _link(symbol, code)
+
+
+def _link(symbol: str, code: bytes) -> int:
+    """Load object code; return the address of a symbol in it."""
+    import llvmlite.binding as llvm
+
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _alive.append(engine)
+    return int(engine.get_function_address(symbol))
+
+
+@cache
+def _machine() -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(jit=True)
+
+
+@cache
+def _fingerprint(check_bounds: bool) -> str:
+    """Return what compiled code depends on: our sources, the compilers, the processor."""
+    import llvmlite.binding as llvm
+
+    digest = hashlib.sha256()
+    folder = Path(__file__).parent
+    for file in (*sorted((folder / "kernels").glob("*.py")), folder / "layout.py",
+                 folder.parent / "opcodes.py"):  # fmt: skip
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    chosen = [os.environ.get(n, "") for n in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT")]
+    facts = [
+        version("numba"), version("llvmlite"), platform.python_version(), llvm.get_process_triple(),
+        llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), *chosen,
+        str(check_bounds),
+    ]  # fmt: skip
+    digest.update("\0".join(facts).encode())
+    return digest.hexdigest()[:32]
+
+
+# --- plain Python ---------------------------------------------------------------------------------
+
+
+def _stand_in(name: str) -> int:
+    """Return a number by which kernels call each other where nothing is compiled."""
+    from deltarule.engine.kernels import KERNELS
+    from deltarule.engine.kernels.memory import stand_ins
+
+    number = len(stand_ins) + 1
+    stand_ins[number] = KERNELS[name]
+    return number

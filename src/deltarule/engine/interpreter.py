@@ -1,0 +1,405 @@
+"""The compiled interpreter: four verbs over a state and a block, each one call of the driver."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.clipping import ClipNorm, Clipping
+from deltarule.engine import layout as at
+from deltarule.engine.blas import gemm_address, one_thread_each, small_product
+from deltarule.engine.compiler import is_compiled, kernel_address, runner
+from deltarule.engine.plan import Mode, make_plan
+from deltarule.engine.rows import Inputs, check_batches, check_targets, inputs_of
+from deltarule.engine.threads import pass_turn_address, run_together, thread_ceiling
+from deltarule.engine.updates import Memory, update_of
+from deltarule.engine.workspace import Workspace
+from deltarule.errors import DataError
+from deltarule.opcodes import Op, PenaltyCode
+from deltarule.optimizers import SGD, Optimizer
+from deltarule.program import Block, Order, State, Steps, Sums
+from deltarule.tape import Tape, verify
+
+__all__ = ["Engine"]
+
+_CALL = 0.03  # seconds that a call of the driver aims at, well below the 0.1 that it may take
+_PIECE = 1024  # rows of a gradient's piece, and of a prediction's
+_NEVER = 2**62
+_ALONE = 200_000  # up to this m n k no BLAS starts a thread of its own
+
+
+class Engine:
+    """Interpret a tape by compiled kernels, on NumPy arrays.
+
+    Parameters
+    ----------
+    tape : Tape
+        What to run; it is verified.
+    optimizer : Optimizer, default=SGD()
+        Whose steps ``apply`` and ``advance`` take.
+    clipping : ClipNorm, ClipValue or None, default=None
+        What is done to the gradient before a step.
+    n_threads : int or None, default=None
+        The most threads; None means ``DELTARULE_NUM_THREADS``, or else every core available to
+        the process. More than those are never used, and small steps stay on one.
+
+    Notes
+    -----
+    The same state, block and order give the same bits at any number of threads. The optimiser's
+    averages in ``state.slots`` are changed in place.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        optimizer: Optimizer | None = None,
+        clipping: Clipping | None = None,
+        *,
+        n_threads: int | None = None,
+    ) -> None:
+        verify(tape)
+        self.tape = tape
+        self._update = update_of(SGD() if optimizer is None else optimizer)
+        self._clipping = clipping
+        self._n_threads = thread_ceiling(n_threads) if is_compiled() else 1
+        self._memory = Memory()
+        self._workspaces: dict[tuple[Mode, bool], Workspace] = {}
+        self._inputs: Inputs | None = None
+        self._seconds_a_step = 0.0
+        self._dtype = np.dtype(tape.dtype)
+        self._widest = max(i.n_in * i.n_out for i in tape.instructions if i.op == Op.AFFINE)
+
+    # --- the verbs ---------------------------------------------------------------------------
+
+    def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
+        """Take the steps of these batches; k steps in one call equal k calls of one.
+
+        It takes as many as fit into a few hundredths of a second, at least one, and stops before
+        the step of a batch whose loss is not finite.
+        """
+        inputs = self._enter(state, block, with_targets=True)
+        begin, end = steps.start, min(steps.stop, steps.start + self._steps_a_call(steps))
+        sizes = np.diff(order.bounds)
+        check_batches(order, begin, end, block.n_rows, self.tape.least_rows, block.weight)
+        room = self._workspace(Mode.TRAIN, int(sizes.max()), inputs)
+        weights = _batch_weights(order, block.weight, begin, end)
+        records = np.zeros((2, end))
+        rates = np.ascontiguousarray(order.learning_rates, dtype=np.float64)
+        c = room.context
+        c[at.ROWS], c[at.BOUNDS] = order.rows.ctypes.data, order.bounds.ctypes.data
+        c[at.BEGIN], c[at.END], c[at.FIRST] = begin, end, 0
+        c[at.BATCH_WEIGHT], c[at.RATES] = weights.ctypes.data, rates.ctypes.data
+        c[at.LOSS], c[at.PENALTY] = records[0].ctypes.data, records[1].ctypes.data
+        c[at.Y] = block.y.ctypes.data  # type: ignore[union-attr]
+        c[at.WEIGHT] = 0 if block.weight is None else block.weight.ctypes.data
+        room.make_room_for_inputs()
+        started = perf_counter()
+        self._train(room, state, inputs, weights[begin:end].any())
+        taken = min(int(room.counters[2 * 8]) + 1, end) - begin
+        self._seconds_a_step = (perf_counter() - started) / taken
+        seen = slice(begin, begin + taken)
+        loss, penalty = records[:, seen]
+        return Steps(sizes[seen].copy(), weights[seen].copy(), loss.copy(), penalty.copy())
+
+    def gradient(
+        self,
+        state: State,
+        block: Block,
+        rows: npt.NDArray[np.int64] | slice | None = None,
+        *,
+        first: int = 0,
+    ) -> Sums:
+        """Return Σ w_i L_i, Σ w_i and Σ w_i ∂L_i/∂θ over the rows, piece by piece.
+
+        A piece of a batch begins at the row ``first`` of it. With batch norm the rows must be the
+        whole batch: its moments tie them together.
+        """
+        piece = block if rows is None else block.take(rows)
+        inputs = self._enter(state, piece, with_targets=True)
+        n = piece.n_rows
+        least = n if self.tape.normalizations else _PIECE
+        bounds = _bounds(n, least)
+        order = Order(np.empty(0, np.int64), bounds, np.zeros(len(bounds) - 1))
+        weights = _batch_weights(order, piece.weight, 0, order.n_batches, in_order=True)
+        if self.tape.normalizations:
+            _check_moments(piece)
+        room = self._workspace(Mode.SUMS, int(np.diff(bounds).max()), inputs)
+        records = np.zeros((2, order.n_batches))
+        c = room.context
+        c[at.ROWS], c[at.BOUNDS] = 0, bounds.ctypes.data
+        c[at.BATCH_WEIGHT] = weights.ctypes.data
+        c[at.LOSS], c[at.PENALTY] = records[0].ctypes.data, records[1].ctypes.data
+        c[at.Y] = piece.y.ctypes.data  # type: ignore[union-attr]
+        c[at.WEIGHT] = 0 if piece.weight is None else piece.weight.ctypes.data
+        total = np.zeros(self.tape.n_parameters, self._dtype)
+        loss = 0.0
+        for k in range(order.n_batches):
+            c[at.BEGIN], c[at.END], c[at.FIRST] = k, k + 1, first + int(bounds[k])
+            low, high = int(bounds[k]), int(bounds[k + 1])
+            if weights[k] == 0.0:
+                # No step would be taken here; the sums are of zeros, or of infinity times zero.
+                weights[k] = 1.0
+            # Row k's place among masks counts from the batch: bounds[k] is in FIRST already.
+            self._run(room, state, inputs)
+            factor = _at(c[at.FACTOR], high - low, self._dtype)
+            loss += float(factor.astype(np.float64) @ room.row_losses[: high - low])
+            assert room.gradient is not None
+            total += room.gradient
+        weight = float(n) if piece.weight is None else float(np.sum(piece.weight))
+        return Sums(loss, weight, total, self._moments(room, piece, weight))
+
+    def apply(self, state: State, sums: Sums, learning_rate: float) -> None:
+        """Take one step along the gradient of the cost of ``sums``."""
+        self._check_state(state)
+        room = self._workspace(Mode.APPLY, 1, None)
+        assert room.gradient is not None
+        room.gradient[:] = self.cost(state, sums)[2]
+        bounds, rate = np.array([0, 1]), np.array([float(learning_rate)])
+        weights, records = np.array([float(sums.weight)]), np.zeros((2, 1))
+        c = room.context
+        c[at.BOUNDS], c[at.RATES] = bounds.ctypes.data, rate.ctypes.data
+        c[at.BATCH_WEIGHT] = weights.ctypes.data
+        c[at.LOSS], c[at.PENALTY] = records[0].ctypes.data, records[1].ctypes.data
+        c[at.BEGIN], c[at.END] = 0, 1
+        self._train(room, state, None, True, moments=sums)
+
+    def forward(self, state: State, block: Block, *, logits: bool = False) -> Any:
+        """Return the outputs A_L (n, k), or Z_L with ``logits``: no masks, fixed statistics."""
+        outputs = np.empty((block.n_rows, self.tape.n_outputs), self._dtype)
+        self._predict(state, block, Mode.LOGITS if logits else Mode.OUTPUTS, outputs)
+        return outputs
+
+    def losses(self, state: State, block: Block) -> Any:
+        """Return the loss of every row (n,) at prediction, unweighted, without penalties."""
+        losses = np.empty(block.n_rows, self._dtype)
+        self._predict(state, block, Mode.LOSSES, losses)
+        return losses
+
+    def cost(self, state: State, sums: Sums) -> tuple[float, float, Any]:
+        """Return the mean loss, the penalty, and the gradient of their sum."""
+        value, gradient = 0.0, sums.gradient / sums.weight
+        for term in self.tape.penalties:
+            w = state.theta[term.start : term.stop]
+            strength = term.strength / sums.weight if term.per_batch else term.strength
+            part = gradient[term.start : term.stop]
+            if term.code == PenaltyCode.L2:
+                value += 0.5 * strength * float(w @ w)
+                part += strength * w
+            else:
+                value += strength * float(np.sum(np.abs(w)))
+                if term.code == PenaltyCode.L1:
+                    part += strength * np.sign(w)
+        return sums.loss / sums.weight, value, gradient
+
+    # --- what the verbs share ----------------------------------------------------------------
+
+    def _check_state(self, state: State) -> None:
+        theta = state.theta
+        fits = (
+            isinstance(theta, np.ndarray)
+            and theta.shape == (self.tape.n_parameters,)
+            and theta.dtype == self._dtype
+            and theta.flags.c_contiguous
+            and theta.flags.writeable
+        )
+        if not fits:
+            given = f"{getattr(theta, 'dtype', type(theta).__name__)} {getattr(theta, 'shape', '')}"
+            raise DataError(
+                f"state.theta must be a writeable NumPy array ({self.tape.n_parameters},) of "
+                f"{self._dtype} in one piece; got {given}. Take it from net.initialize(seed), or "
+                "use engine='reference'."
+            )
+
+    def _enter(self, state: State, block: Block, *, with_targets: bool) -> Inputs:
+        """Check a state and a block; return the inputs as kernels read them."""
+        self._check_state(state)
+        if self._inputs is None or self._inputs.given is not block.x:
+            self._inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
+        if with_targets:
+            check_targets(block, self.tape.n_outputs, self._dtype)
+        return self._inputs
+
+    def _workspace(self, mode: Mode, rows: int, inputs: Inputs | None) -> Workspace:
+        """Return the buffers of a mode, for batches of exactly this size."""
+        sparse = inputs is not None and inputs.sparse
+        room = self._workspaces.get((mode, sparse))
+        if room is None or room.rows != rows:
+            clips_norm = isinstance(self._clipping, ClipNorm)
+            plan = make_plan(self.tape, mode, rows, small_product(), clips_norm=clips_norm)
+            room = Workspace(self.tape, plan, mode, rows, sparse=sparse)
+            self._prepare(room)
+            self._workspaces[mode, sparse] = room
+        return room
+
+    def _prepare(self, room: Workspace) -> None:
+        """Write what does not change from call to call."""
+        c, dtype = room.context, self.tape.dtype
+        c[at.GEMM], c[at.SMALL_PRODUCT] = gemm_address(dtype), small_product()
+        c[at.PASS_TURN] = pass_turn_address()
+        if room.mode in (Mode.TRAIN, Mode.APPLY):
+            c[at.UPDATE_KERNEL] = kernel_address(self._update.kernel, dtype)
+            room.update_constants[: len(self._update.constants)] = self._update.constants
+            room.update_constants[at.WEIGHT_DECAY] = self._update.weight_decay
+            room.update_constants[at.NADAM_DECAY] = self._update.momentum_decay
+            if any(p.code != PenaltyCode.L2 for p in self.tape.penalties):
+                c[at.PENALTY_KERNEL] = kernel_address("l1_step", dtype)
+            if self.tape.normalizations:
+                c[at.STATISTICS_KERNEL] = kernel_address("keep_statistics", dtype)
+            if self._clipping is not None:
+                by_norm = isinstance(self._clipping, ClipNorm)
+                c[at.CLIP_KERNEL] = kernel_address(
+                    "clip_norm" if by_norm else "clip_entries", dtype
+                )
+                room.numbers[at.LIMIT] = self._clipping.limit
+        self._runner = runner(dtype)
+
+    def _train(
+        self,
+        room: Workspace,
+        state: State,
+        inputs: Inputs | None,
+        takes_steps: bool,
+        moments: Sums | None = None,
+    ) -> None:
+        """Run steps that move the state; bring its slots, buffers and counters along."""
+        taken, product = self._memory.load(self._update, state.slots, state.theta)
+        c = room.context
+        c[at.SLOT_1] = self._memory.first.ctypes.data
+        c[at.SLOT_2] = self._memory.second.ctypes.data
+        room.numbers[at.NADAM_PRODUCT] = product
+        self._load_statistics(room, state, moments)
+        room.counters[3 * 8] = taken
+        self._run(room, state, inputs)
+        steps = int(room.counters[3 * 8]) - taken
+        state.step += steps
+        if steps > 0 or state.slots is not None:
+            product = float(room.numbers[at.NADAM_PRODUCT])
+            state.slots = self._memory.save(self._update, taken + steps, product)
+        if takes_steps and steps > 0:
+            self._save_statistics(room, state)
+
+    def _run(self, room: Workspace, state: State, inputs: Inputs | None) -> None:
+        """Call the driver, on as many threads as the work is worth."""
+        c = room.context
+        c[at.THETA], c[at.SEED] = state.theta.ctypes.data, state.seed
+        if inputs is not None:
+            inputs.point(c)
+        room.counters[0] = room.counters[8] = 0
+        room.counters[2 * 8] = _NEVER
+        room.counters[4 * 8] = state.step
+        plan = room.plan
+        threads = 1 if plan.is_small else min(self._n_threads, plan.most_pieces)
+        c[at.N_THREADS] = threads
+        address, run = int(c.ctypes.data), self._runner
+        largest = room.rows * self._widest
+        with one_thread_each() if largest > _ALONE else nullcontext():
+            run_together(lambda: run(address), threads)
+
+    def _predict(self, state: State, block: Block, mode: Mode, result: npt.NDArray[Any]) -> None:
+        inputs = self._enter(state, block, with_targets=mode == Mode.LOSSES)
+        n = block.n_rows
+        if n == 0:
+            return
+        bounds = _bounds(n, _PIECE)
+        weights = np.ones(len(bounds) - 1)
+        room = self._workspace(mode, int(bounds[1]), inputs)
+        c = room.context
+        c[at.ROWS], c[at.BOUNDS] = 0, bounds.ctypes.data
+        c[at.BATCH_WEIGHT] = weights.ctypes.data
+        c[at.BEGIN], c[at.END], c[at.FIRST] = 0, len(bounds) - 1, 0
+        c[at.OUTPUT] = result.ctypes.data
+        if mode == Mode.LOSSES:
+            c[at.OUTPUT_LOSSES] = result.ctypes.data
+            c[at.Y] = block.y.ctypes.data  # type: ignore[union-attr]
+        self._load_statistics(room, state, None)
+        self._run(room, state, inputs)
+
+    # --- the statistics of batch norm --------------------------------------------------------
+
+    def _load_statistics(self, room: Workspace, state: State, moments: Sums | None) -> None:
+        """Take over what the state keeps of batch norm; (0, 1) before it has seen a batch."""
+        for i, norm in enumerate(room.normalizations):
+            norm.kept[0] = state.buffers.get(f"{i}.mean", 0.0)
+            norm.kept[1] = state.buffers.get(f"{i}.variance", 1.0)
+            norm.numbers[1] = float(state.buffers.get(f"{i}.weight", 0.0))
+            norm.numbers[2] = 0.0
+            if not room.mode.trains:
+                epsilon = next(
+                    line.constant
+                    for line in self.tape.instructions
+                    if line.op == Op.NORMALIZE and line.code == i
+                )
+                norm.batch[0] = norm.kept[0]
+                norm.batch[2] = 1 / np.sqrt(norm.kept[1] + self._dtype.type(epsilon))
+            if moments is not None:  # a step along given sums brings its own
+                norm.batch[0] = moments.moments[2 * i] / moments.weight
+                norm.batch[1] = moments.moments[2 * i + 1] / moments.weight
+                norm.numbers[2] = 1.0
+
+    def _save_statistics(self, room: Workspace, state: State) -> None:
+        for i, norm in enumerate(room.normalizations):
+            state.buffers[f"{i}.mean"] = norm.kept[0].copy()
+            state.buffers[f"{i}.variance"] = norm.kept[1].copy()
+            if not self.tape.normalizations[i].running:
+                state.buffers[f"{i}.weight"] = np.asarray(norm.numbers[1])
+
+    def _moments(self, room: Workspace, piece: Block, weight: float) -> tuple[Any, ...]:
+        """Return W μ and W b/(b − 1) σ² of every normalisation."""
+        if not room.normalizations:
+            return ()
+        b = piece.n_rows if piece.weight is None else int(np.count_nonzero(piece.weight))
+        found: list[Any] = []
+        for norm in room.normalizations:
+            found += [weight * norm.batch[0], weight * b / (b - 1) * norm.batch[1]]
+        return tuple(found)
+
+    # --- how long a call may take ------------------------------------------------------------
+
+    def _steps_a_call(self, steps: range) -> int:
+        """Return how many steps fit into a call, by the time that the last ones took."""
+        if self._seconds_a_step == 0.0:
+            return 1
+        return max(1, min(len(steps), int(_CALL / self._seconds_a_step)))
+
+
+def _bounds(n: int, size: int) -> npt.NDArray[np.int64]:
+    """Return the bounds of runs of at most ``size`` rows, as even as they can be."""
+    pieces = max(1, -(-n // size))
+    return np.append(np.arange(pieces) * -(-n // pieces), n).astype(np.int64)
+
+
+def _batch_weights(
+    order: Order, weight: Any, begin: int, end: int, *, in_order: bool = False
+) -> npt.NDArray[np.float64]:
+    """Return Σw of every batch up to ``end``; those before ``begin`` are not looked at."""
+    totals = np.zeros(end)
+    if weight is None:
+        totals[begin:] = np.diff(order.bounds[begin : end + 1])
+        return totals
+    low, high = int(order.bounds[begin]), int(order.bounds[end])
+    rows = slice(low, high) if in_order else order.rows[low:high]
+    given = np.asarray(weight[rows], dtype=np.float64)
+    for k in range(begin, end):
+        totals[k] = given[order.bounds[k] - low : order.bounds[k + 1] - low].sum()
+    return totals
+
+
+def _check_moments(piece: Block) -> None:
+    b = piece.n_rows if piece.weight is None else int(np.count_nonzero(piece.weight))
+    if b < 2:
+        raise DataError(
+            f"batch norm needs at least 2 rows of non-zero weight in a batch; got {b}. Use a "
+            "larger batch_size."
+        )
+
+
+def _at(address: int, n: int, dtype: Any) -> npt.NDArray[Any]:
+    """Return the n numbers at an address of our own."""
+    import ctypes
+
+    memory = (ctypes.c_char * (n * dtype.itemsize)).from_address(int(address))
+    return np.frombuffer(memory, dtype)

@@ -1,0 +1,283 @@
+"""What kernels need of the machine: arrays at addresses, atomics, calls through addresses, BLAS.
+
+Each is an intrinsic, a few LLVM instructions without a Python body; where Numba's compiler is
+switched off (``NUMBA_DISABLE_JIT=1``) a plain Python stand-in takes its place, so that the tests
+can step through every kernel.
+
+A kernel takes addresses as integers and, last, ``one``: the number 1 of θ's type, which says of
+what type the arrays at those addresses are. One kernel so serves float64 and float32.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+from numba import config, njit, types
+from numba.extending import intrinsic
+
+__all__ = [
+    "FAST",
+    "add_atomically",
+    "call",
+    "fast",
+    "gemm",
+    "like",
+    "load_atomically",
+    "pass_turn",
+    "read",
+    "read_float",
+    "size_of",
+    "stand_ins",
+    "swap_atomically",
+    "vector",
+]
+
+FAST = {"contract", "afn", "reassoc", "arcp", "nsz"}
+"""What the optimiser may do with sums and products. NaN and infinity keep their meaning."""
+
+fast = njit(nogil=True, error_model="numpy", fastmath=FAST, _nrt=False)
+"""Compile a part of a kernel: sums may be reordered into vectors."""
+
+stand_ins: dict[int, Any] = {}
+"""Where the compiler is off: the kernels by the numbers that stand for their addresses."""
+
+
+if config.DISABLE_JIT:
+
+    def vector(address: int, length: int, one: Any) -> Any:
+        """Return the array (length,) of ``one``'s type at an address, without a copy."""
+        dtype = np.dtype(np.int64 if isinstance(one, int) else type(one))
+        if length <= 0:
+            return np.empty(0, dtype)
+        memory = (ctypes.c_char * (length * dtype.itemsize)).from_address(int(address))
+        return np.frombuffer(memory, dtype)
+
+    def read(address: int) -> int:
+        """Return the integer at an address."""
+        return int(ctypes.c_int64.from_address(int(address)).value)
+
+    def read_float(address: int) -> float:
+        """Return the float64 at an address."""
+        return float(ctypes.c_double.from_address(int(address)).value)
+
+    def like(one: Any, value: float) -> Any:
+        """Return a number as one of θ's type."""
+        return type(one)(value)
+
+    def size_of(one: Any) -> int:
+        """Return the bytes of a number of θ's type."""
+        return int(np.dtype(type(one)).itemsize)
+
+    def load_atomically(address: int) -> int:
+        """Return the integer at an address as the last writer left it."""
+        return int(vector(address, 1, 0)[0])
+
+    def add_atomically(address: int, value: int) -> int:
+        """Add to the integer at an address; return what was there."""
+        cell = vector(address, 1, 0)
+        cell[0] += value
+        return int(cell[0]) - value
+
+    def swap_atomically(address: int, expected: int, value: int) -> bool:
+        """Replace the integer at an address if it is the expected one; say whether."""
+        cell = vector(address, 1, 0)
+        if cell[0] != expected:
+            return False
+        cell[0] = value
+        return True
+
+    def pass_turn(function: int) -> None:
+        """Let another thread run."""
+
+    def call(function: int, arguments: tuple[Any, ...]) -> None:
+        """Call the kernel at an address."""
+        stand_ins[function](*arguments)
+
+    def gemm(
+        function: int, transpose_a: int, transpose_b: int, m: int, n: int, k: int,
+        a: int, lda: int, b: int, ldb: int, beta: Any, c: int, ldc: int,
+    ) -> None:  # fmt: skip
+        """Call BLAS: C (m, n) ← op(A) op(B) + β C, all column-major."""
+
+        def view(address: int, rows: int, columns: int, leading: int) -> Any:
+            flat = vector(address, (columns - 1) * leading + rows, beta)
+            step = flat.itemsize
+            return np.lib.stride_tricks.as_strided(
+                flat, (rows, columns), (step, step * leading), writeable=True
+            )
+
+        left = view(a, k, m, lda).T if transpose_a else view(a, m, k, lda)
+        right = view(b, n, k, ldb).T if transpose_b else view(b, k, n, ldb)
+        target = view(c, m, n, ldc)
+        target[...] = left @ right + (beta * target if beta != 0 else 0)
+
+else:
+    from llvmlite import ir
+    from numba.core import cgutils
+    from numba.np.arrayobj import make_array, populate_array
+
+    _I64 = types.int64
+
+    @intrinsic
+    def vector(typingctx, address, length, one):  # type: ignore[no-untyped-def]
+        """Return the array (length,) of ``one``'s type at an address, without a copy."""
+        array_type = types.Array(types.unliteral(one), 1, "C")
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            kind = context.get_data_type(array_type.dtype)
+            size = context.get_constant(types.intp, context.get_abi_sizeof(kind))
+            array = make_array(array_type)(context, builder)
+            populate_array(
+                array,
+                data=builder.inttoptr(args[0], kind.as_pointer()),
+                shape=[args[1]],
+                strides=[size],
+                itemsize=size,
+                meminfo=None,
+            )
+            return array._getvalue()
+
+        return array_type(_I64, _I64, types.unliteral(one)), codegen
+
+    @intrinsic
+    def read(typingctx, address):  # type: ignore[no-untyped-def]
+        """Return the integer at an address."""
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            return builder.load(_cell(builder, args[0]))
+
+        return _I64(_I64), codegen
+
+    @intrinsic
+    def read_float(typingctx, address):  # type: ignore[no-untyped-def]
+        """Return the float64 at an address."""
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            return builder.load(builder.inttoptr(args[0], ir.DoubleType().as_pointer()))
+
+        return types.float64(_I64), codegen
+
+    @intrinsic
+    def like(typingctx, one, value):  # type: ignore[no-untyped-def]
+        """Return a number as one of θ's type."""
+        kind = types.unliteral(one)
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            return context.cast(builder, args[1], signature.args[1], kind)
+
+        return kind(kind, types.unliteral(value)), codegen
+
+    @intrinsic
+    def size_of(typingctx, one):  # type: ignore[no-untyped-def]
+        """Return the bytes of a number of θ's type."""
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            kind = context.get_data_type(signature.args[0])
+            return context.get_constant(_I64, context.get_abi_sizeof(kind))
+
+        return _I64(types.unliteral(one)), codegen
+
+    def _cell(builder, address):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(address, ir.IntType(64).as_pointer())
+
+    @intrinsic
+    def load_atomically(typingctx, address):  # type: ignore[no-untyped-def]
+        """Return the integer at an address as the last writer left it."""
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            return builder.load_atomic(_cell(builder, args[0]), "acquire", 8)
+
+        return _I64(_I64), codegen
+
+    @intrinsic
+    def add_atomically(typingctx, address, value):  # type: ignore[no-untyped-def]
+        """Add to the integer at an address; return what was there."""
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            return builder.atomic_rmw("add", _cell(builder, args[0]), args[1], "acq_rel")
+
+        return _I64(_I64, _I64), codegen
+
+    @intrinsic
+    def swap_atomically(typingctx, address, expected, value):  # type: ignore[no-untyped-def]
+        """Replace the integer at an address if it is the expected one; say whether."""
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            cell = _cell(builder, args[0])
+            pair = builder.cmpxchg(cell, args[1], args[2], "acq_rel", "acquire")
+            return builder.extract_value(pair, 1)
+
+        return types.boolean(_I64, _I64, _I64), codegen
+
+    @intrinsic
+    def pass_turn(typingctx, function):  # type: ignore[no-untyped-def]
+        """Let another thread run."""
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            kind = ir.FunctionType(ir.IntType(32), [])
+            builder.call(builder.inttoptr(args[0], kind.as_pointer()), [])
+            return context.get_dummy_value()
+
+        return types.void(_I64), codegen
+
+    @intrinsic
+    def call(typingctx, function, arguments):  # type: ignore[no-untyped-def]
+        """Call the kernel at an address."""
+        taken = tuple(types.unliteral(kind) for kind in arguments.types)
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            convention = context.call_conv
+            kind = convention.get_function_type(types.none, taken)
+            kernel = builder.inttoptr(args[0], kind.as_pointer())
+            values = [
+                context.cast(builder, value, given, kept)
+                for value, given, kept in zip(
+                    cgutils.unpack_tuple(builder, args[1]), arguments.types, taken, strict=True
+                )
+            ]
+            status, _ = convention.call_function(builder, kernel, types.none, taken, values)
+            with cgutils.if_unlikely(builder, status.is_error):
+                convention.return_status_propagate(builder, status)
+            return context.get_dummy_value()
+
+        return types.void(_I64, arguments), codegen
+
+    @intrinsic
+    def gemm(  # type: ignore[no-untyped-def]
+        typingctx, function, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc
+    ):
+        """Call BLAS: C (m, n) ← op(A) op(B) + β C, all column-major."""
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            kind = context.get_data_type(signature.args[10])
+            function, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc = args
+
+            def stored(value):  # type: ignore[no-untyped-def]
+                cell = cgutils.alloca_once(builder, value.type)
+                builder.store(value, cell)
+                return cell
+
+            def integer(value):  # type: ignore[no-untyped-def]
+                return stored(builder.trunc(value, ir.IntType(32)))
+
+            def letter(flag):  # type: ignore[no-untyped-def]
+                yes = builder.icmp_signed("!=", flag, flag.type(0))
+                byte = ir.IntType(8)
+                return stored(builder.select(yes, byte(ord("T")), byte(ord("N"))))
+
+            def array(address):  # type: ignore[no-untyped-def]
+                return builder.inttoptr(address, kind.as_pointer())
+
+            given = [
+                letter(ta), letter(tb), integer(m), integer(n), integer(k), stored(kind(1.0)),
+                array(a), integer(lda), array(b), integer(ldb), stored(beta),
+                array(c), integer(ldc),
+            ]  # fmt: skip
+            routine = ir.FunctionType(ir.VoidType(), [value.type for value in given])
+            builder.call(builder.inttoptr(function, routine.as_pointer()), given)
+            return context.get_dummy_value()
+
+        i = _I64
+        return types.void(i, i, i, i, i, i, i, i, i, i, types.unliteral(beta), i, i), codegen

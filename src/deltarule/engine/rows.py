@@ -1,0 +1,124 @@
+"""A block as kernels read it: plain arrays in one piece, checked before every call.
+
+Kernels follow the numbers that they are given: no row, bound or column that could lead them out
+of an array gets past this file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.arrays import is_sparse
+from deltarule.engine import layout as at
+from deltarule.errors import DataError, ShapeError
+from deltarule.program import Block, Order
+
+__all__ = ["Inputs", "check_batches", "check_targets", "inputs_of"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a block: dense in rows, or CSR with the columns of every row in order."""
+
+    given: Any  # what the block holds
+    sparse: bool
+    values: npt.NDArray[Any]  # (n, d), or the stored entries
+    indptr: npt.NDArray[np.int64] | None = None
+    indices: npt.NDArray[np.int64] | None = None
+
+    def point(self, context: npt.NDArray[np.int64]) -> None:
+        """Write the arrays' addresses into a context."""
+        if self.indptr is None or self.indices is None:
+            context[at.X] = self.values.ctypes.data
+            return
+        context[at.X] = 0
+        context[at.DATA] = self.values.ctypes.data
+        context[at.INDPTR] = self.indptr.ctypes.data
+        context[at.INDICES] = self.indices.ctypes.data
+
+
+def inputs_of(x: Any, n_inputs: int, dtype: Any) -> Inputs:
+    """Return inputs as kernels read them, copied only where they are of another form."""
+    if len(x.shape) != 2 or x.shape[1] != n_inputs:
+        raise ShapeError(f"X must have shape (n, {n_inputs}); got {tuple(x.shape)}.")
+    if not is_sparse(x):
+        if not isinstance(x, np.ndarray):
+            raise DataError(
+                f"X must be a NumPy array or a SciPy CSR matrix; got {type(x).__name__}. Use "
+                "engine='reference' for arrays of other libraries."
+            )
+        return Inputs(x, False, np.ascontiguousarray(x, dtype=dtype))
+    matrix = x.tocsr()
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    indptr = np.ascontiguousarray(matrix.indptr, dtype=np.int64)
+    indices = np.ascontiguousarray(matrix.indices, dtype=np.int64)
+    stored = len(matrix.data)
+    fits = (
+        len(indptr) == x.shape[0] + 1
+        and indptr[0] == 0
+        and indptr[-1] <= min(stored, len(indices))
+        and (np.diff(indptr) >= 0).all()
+        and (stored == 0 or (indices.min() >= 0 and indices.max() < n_inputs))
+    )
+    if not fits:
+        raise DataError(
+            "X is a damaged CSR matrix: its indptr or indices lead out of its arrays. Build it "
+            "anew, for example from its COO form."
+        )
+    values = np.ascontiguousarray(matrix.data, dtype=dtype)
+    return Inputs(x, True, values, indptr, indices)
+
+
+def check_targets(block: Block, n_outputs: int, dtype: Any) -> None:
+    """Raise unless targets and weights are plain arrays of θ's type that fit the rows."""
+    expected = (block.n_rows, n_outputs)
+    for name, array, shape in (("y", block.y, expected), ("weight", block.weight, expected[:1])):
+        if array is None and name == "weight":
+            continue
+        if not isinstance(array, np.ndarray) or array.shape != shape:
+            raise ShapeError(
+                f"block.{name} must be a NumPy array of shape {shape}; got "
+                f"{getattr(array, 'shape', array)}."
+            )
+        if array.dtype != dtype or not array.flags.c_contiguous:
+            raise DataError(
+                f"block.{name} must be {dtype} in one piece (C order), as the network's numbers "
+                f"are; got {array.dtype}. Convert it with np.ascontiguousarray(…, dtype)."
+            )
+
+
+def check_batches(order: Order, begin: int, end: int, n_rows: int, least: int, weight: Any) -> None:
+    """Raise unless the batches to be taken hold rows of the block, and enough of them."""
+    bounds, rows = order.bounds, order.rows
+    plain = all(
+        isinstance(a, np.ndarray) and a.dtype == np.int64 and a.ndim == 1 and a.flags.c_contiguous
+        for a in (bounds, rows)
+    )
+    if not plain:
+        raise DataError("order.rows and order.bounds must be int64 arrays (n,) in one piece.")
+    if not 0 <= begin < end <= len(bounds) - 1 or len(order.learning_rates) < end:
+        raise ShapeError(
+            f"steps must lie in 0 … {len(bounds) - 1}, with a learning rate each; got "
+            f"{begin} … {end}."
+        )
+    cut = bounds[begin : end + 1]
+    if bounds[0] < 0 or bounds[-1] > len(rows) or (np.diff(bounds) <= 0).any():
+        raise DataError("order.bounds must grow from batch to batch, and stay within order.rows.")
+    taken = rows[cut[0] : cut[-1]]
+    if taken.min() < 0 or taken.max() >= n_rows:
+        raise DataError(f"order.rows must be row numbers from 0 to {n_rows - 1}.")
+    if least > 1:
+        for k in range(begin, end):
+            here = rows[bounds[k] : bounds[k + 1]]
+            b = len(here) if weight is None else int(np.count_nonzero(weight[here]))
+            if 0 < b < least:
+                raise DataError(
+                    f"batch norm needs at least {least} rows of non-zero weight in a batch; got "
+                    f"{b}. Use a larger batch_size."
+                )
