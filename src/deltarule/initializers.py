@@ -20,6 +20,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from deltarule.arrays import aligned
 from deltarule.errors import SpecError
 from deltarule.parts import Dense, Fixed, Initializer, Normal, Uniform
 from deltarule.spec import NetworkSpec
@@ -99,7 +100,7 @@ def draw_parameters(spec: NetworkSpec, parameters: Iterable[Parameter], seed: in
             pieces.append(draw_weights(initializer, p.shape[0], p.shape[1], rng).ravel())
         else:
             pieces.append(np.full(p.shape, 1.0 if p.name.startswith("gamma") else 0.0))
-    return np.concatenate(pieces).astype(spec.dtype)
+    return aligned(np.concatenate(pieces), spec.dtype)
 
 
 def _initializer_of(layer: Dense) -> Initializer:

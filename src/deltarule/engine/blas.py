@@ -1,8 +1,9 @@
-"""The matrix product that kernels call: BLAS as SciPy brings it, and how many threads it may use."""
+"""The matrix product that kernels call: SciPy's BLAS, and how many threads it may use."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,29 +56,60 @@ class _Limit:
     """How many calls run that need BLAS on one thread, and what to go back to after the last."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.running = 0
-        self.before: list[int] = []
+        self._lock = threading.Lock()
+        self._calls: set[object] = set()
+        self._before: list[int] = []
+
+    def take(self, call: object) -> None:
+        with self._lock:
+            if not self._calls:
+                self._before = [library.num_threads for library in _libraries()]
+            self._calls.add(call)
+            if len(self._calls) == 1:
+                for library in _libraries():
+                    library.set_num_threads(1)
+
+    def drop(self, call: object) -> None:
+        """End a call, if it began. If this is interrupted, it can be called again."""
+        with self._lock:
+            if self._calls == {call}:
+                self._restore()
+            self._calls.discard(call)
+
+    def forget(self) -> None:
+        """End every call."""
+        if self._calls:
+            self._restore()
+
+    def _restore(self) -> None:
+        for library, threads in zip(_libraries(), self._before, strict=True):
+            library.set_num_threads(threads)
 
 
 _limit = _Limit()
 
 
+def _forget_calls() -> None:
+    """A forked child has none of the calls that ran on its parent's other threads."""
+    global _limit
+    parents, _limit = _limit, _Limit()
+    parents.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_calls)
+
+
 @contextmanager
 def one_thread_each() -> Iterator[None]:
     """Keep BLAS to the calling thread while this context, or another one like it, is open."""
-    with _limit.lock:
-        _limit.running += 1
-        if _limit.running == 1:
-            libraries = _libraries()
-            _limit.before = [library.num_threads for library in libraries]
-            for library in libraries:
-                library.set_num_threads(1)
+    limit, call = _limit, object()
     try:
+        limit.take(call)
         yield
     finally:
-        with _limit.lock:
-            _limit.running -= 1
-            if _limit.running == 0:
-                for library, threads in zip(_libraries(), _limit.before, strict=True):
-                    library.set_num_threads(threads)
+        try:
+            limit.drop(call)
+        except BaseException:  # Ctrl-C
+            limit.drop(call)
+            raise

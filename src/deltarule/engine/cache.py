@@ -12,12 +12,13 @@ import os
 import stat
 import tempfile
 import warnings
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 __all__ = ["cache_folder", "read", "write"]
 
-_MAGIC = b"deltarule kernel 1\n"
+_MAGIC = b"deltarule kernel 2\n"
 _LARGEST = 64 * 2**20  # no kernel comes near
 
 
@@ -56,7 +57,9 @@ def _prepare(folder: Path) -> str | None:
     if not folder.is_absolute():
         return f"the cache folder {folder} is not an absolute path"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in reversed([folder, *folder.parents]):
+            if not path.is_dir():
+                path.mkdir(mode=0o700, exist_ok=True)  # whatever the umask
         found = os.lstat(folder)
     except OSError as error:
         return f"the cache folder {folder} cannot be made ({error.strerror})"
@@ -81,19 +84,36 @@ def read(name: str) -> bytes | None:
     if folder is None:
         return None
     try:
-        handle = os.open(folder / name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        content = _content(folder / name)
     except OSError:
         return None
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or not _is_ours(found) or found.st_size > _LARGEST:
-            return None
-        content = file.read()
     start = len(_MAGIC) + 32
     digest, payload = content[len(_MAGIC) : start], content[start:]
-    if content[: len(_MAGIC)] != _MAGIC or hashlib.sha256(payload).digest() != digest:
+    if content[: len(_MAGIC)] != _MAGIC or _digest(name, payload) != digest:
         return None
     return payload
+
+
+def _content(path: Path) -> bytes:
+    """Return what a file of ours holds; nothing if it may not be one."""
+    # What is looked at is what is read: the open file, whatever the path leads to by then. Without
+    # O_NONBLOCK a pipe of that name would be waited for.
+    handle = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    )
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or not _is_ours(found) or found.st_size > _LARGEST:
+            return b""
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
+
+
+def _digest(name: str, payload: bytes) -> bytes:
+    """Return the digest of a kernel under its name: under another one it is not valid."""
+    return hashlib.sha256(name.encode() + b"\0" + payload).digest()
 
 
 def write(name: str, payload: bytes) -> None:
@@ -103,12 +123,15 @@ def write(name: str, payload: bytes) -> None:
         return
     try:
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=".new-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_MAGIC + hashlib.sha256(payload).digest() + payload)
-            os.replace(temporary, folder / name)
-        except OSError:
-            os.unlink(temporary)
-            raise
     except OSError:
-        return  # a full disk: the kernel is in memory, and that is enough
+        return
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(_MAGIC + _digest(name, payload) + payload)
+        os.replace(temporary, folder / name)
+    except BaseException as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
+        # A full disk, say: the kernel is in memory, and that is enough.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import logging  # noqa: F401 - before our hooks at fork: see _hold_compiler
 import os
 import platform
 import threading
@@ -19,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from deltarule.engine import cache as disk
+from deltarule.engine import layout as at
 
 __all__ = ["Runner", "checks_bounds", "is_compiled", "kernel_address", "runner"]
 
 _lock = threading.RLock()
 _addresses: dict[tuple[str, str, bool], int] = {}
-_alive: list[Any] = []  # execution engines own the code that addresses point to
 
 Runner = Callable[[int], None]
 
@@ -67,9 +68,42 @@ def runner(dtype: str) -> Runner:
     def run(context: int) -> None:
         nothing, error = ctypes.c_void_p(), ctypes.c_void_p()
         if function(ctypes.byref(nothing), ctypes.byref(error), context, 1.0) > 0:
+            _end_call(context)
             raise IndexError("a kernel left its arrays: this is a defect of deltarule, report it.")
 
     return run
+
+
+def _end_call(context: int) -> None:
+    """Let the other threads of a call go, which wait for a piece that failed."""
+    fields = (ctypes.c_int64 * at.CONTEXT_FIELDS).from_address(context)
+    for counter in (at.NEXT, at.DONE):  # in this order: nothing left to take, everything done
+        ctypes.c_int64.from_address(fields[counter]).value = 2**62
+
+
+# --- at fork --------------------------------------------------------------------------------------
+
+
+def _hold_compiler() -> None:
+    # A child forked while another thread compiles would find Numba's and LLVM's locks, and half
+    # imported modules, held by nobody. Hooks run last registered first: logging's lock, which
+    # imports under ours may ask for, must have been registered before, hence the import above.
+    _lock.acquire()
+
+
+def _free_compiler() -> None:
+    _lock.release()
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_hold_compiler, after_in_parent=_free_compiler, after_in_child=_renew_lock
+    )
 
 
 # --- compiled -------------------------------------------------------------------------------------
@@ -79,14 +113,13 @@ def _load(name: str, dtype: str) -> int:
     """Return the address of a kernel's machine code, from the cache or from the compiler."""
     file = f"{name}-{dtype}-{_fingerprint(checks_bounds())}.kernel"
     kept = disk.read(file)
-    if kept is None:
-        from deltarule.engine.kernels.build import compile_kernel
-
-        symbol, code = compile_kernel(name, dtype, check_bounds=checks_bounds())
-        disk.write(file, symbol.encode() + b"\0" + code)
-    else:
+    if kept is not None:
         head, _, code = kept.partition(b"\0")
-        symbol = head.decode()
+        return _link(head.decode(), code)
+    from deltarule.engine.kernels.build import compile_kernel
+
+    symbol, code = compile_kernel(name, dtype, check_bounds=checks_bounds())
+    disk.write(file, symbol.encode() + b"\0" + code)
     return _link(symbol, code)
 
 
@@ -97,8 +130,9 @@ def _link(symbol: str, code: bytes) -> int:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    _alive.append(engine)
-    return int(engine.get_function_address(symbol))
+    address = int(engine.get_function_address(symbol))
+    engine.detach()  # never freed: at exit a thread may still be in a kernel
+    return address
 
 
 @cache
@@ -120,11 +154,11 @@ def _fingerprint(check_bounds: bool) -> str:
     for file in (*sorted((folder / "kernels").glob("*.py")), folder / "layout.py",
                  folder.parent / "opcodes.py"):  # fmt: skip
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    chosen = [os.environ.get(n, "") for n in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT")]
+    chosen = sorted(f"{n}={v}" for n, v in os.environ.items() if n.startswith("NUMBA_"))
     facts = [
-        version("numba"), version("llvmlite"), platform.python_version(), llvm.get_process_triple(),
-        llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), *chosen,
-        str(check_bounds),
+        *map(version, ("numba", "llvmlite", "numpy")), platform.python_version(),
+        llvm.get_process_triple(), llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten(), *chosen, str(check_bounds),
     ]  # fmt: skip
     digest.update("\0".join(facts).encode())
     return digest.hexdigest()[:32]

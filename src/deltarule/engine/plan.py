@@ -259,7 +259,9 @@ class _Cutter:
         if self.is_small:
             return line.n_in
         chunks = max(1, int(2 * self.rows * line.n_in * line.n_out / _PIECE))
-        return -(-line.n_in // min(chunks, 2 * _MOST_PIECES, line.n_in))
+        packs = 4 * self.rows * line.n_out > self.small_product
+        most = _MOST_PIECES if packs else 2 * _MOST_PIECES
+        return -(-line.n_in // min(chunks, most, line.n_in))
 
     def over_chunks(self, kernel: str, n_chunks: int, epilogue: str = "") -> Stage:
         """Return a stage over all chunks."""

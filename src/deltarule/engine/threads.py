@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -30,20 +30,41 @@ def available_cores() -> int:
 
 
 def _quota() -> int | None:
-    """Return the control group's processor quota in whole cores, rounded up; None for no limit."""
+    """Return the control groups' processor quota in whole cores, rounded up; None for no limit."""
+    limits = [limit for folder in _control_groups() if (limit := _limit_of(folder)) is not None]
+    return min(limits, default=None)
+
+
+def _control_groups() -> Iterator[Path]:
+    """Yield the folders of the groups that share out the processor, from our own upwards."""
+    root = Path("/sys/fs/cgroup")
+    for line in (_read(Path("/proc/self/cgroup")) or "0::/").splitlines():
+        _, controllers, place = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "cpu" if controllers else root  # version 1, or 2
+        group = top / place.lstrip("/")
+        yield group
+        while group != top:
+            group = group.parent
+            yield group
+
+
+def _limit_of(group: Path) -> int | None:
+    text = _read(group / "cpu.max")
+    if text is None:
+        text = f"{_read(group / 'cpu.cfs_quota_us')} {_read(group / 'cpu.cfs_period_us')}"
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            folder = Path("/sys/fs/cgroup/cpu")
-            quota = (folder / "cpu.cfs_quota_us").read_text()
-            period = (folder / "cpu.cfs_period_us").read_text()
-        except OSError:
-            return None
+        quota, period = map(int, text.split())
+    except ValueError:  # "max", or no such files
+        return None
+    return -(-quota // period) if quota > 0 and period > 0 else None
+
+
+def _read(file: Path) -> str | None:
     try:
-        limit = int(quota)
-        return None if limit <= 0 else -(-limit // int(period))
-    except ValueError:  # "max"
+        return file.read_text()
+    except OSError:
         return None
 
 
@@ -72,54 +93,59 @@ def thread_ceiling(n_threads: int | None) -> int:
 
 
 class _Task:
-    """One call's request for help: taken by a helper at most once, or withdrawn."""
+    """One call's request for help: taken by a helper, or withdrawn by the caller."""
 
     def __init__(self, work: Callable[[], None]) -> None:
-        self.work = work
-        self.claim = threading.Lock()  # held by the helper that took it, or by the caller
-        self.ended = threading.Event()
+        self._work = work
+        self._owner: dict[None, str] = {}  # whoever sets it first
+        self._ended = threading.Event()
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        if not self.claim.acquire(blocking=False):
-            return  # withdrawn
+        if self._owner.setdefault(None, "helper") != "helper":
+            return
         try:
-            self.work()
+            self._work()
         except BaseException as error:  # the caller raises it
             self.error = error
         finally:
-            self.ended.set()
+            self._ended.set()
 
     def withdraw(self) -> None:
-        """Wait for the helper that runs it, or make sure that none will."""
-        if not self.claim.acquire(blocking=False):
-            self.ended.wait()
+        """Make sure that no helper will run it, or wait for the one that does.
+
+        If this is interrupted, it can be called again.
+        """
+        if self._owner.setdefault(None, "caller") == "helper":
+            self._ended.wait()
 
 
 class _Crew:
     """The helpers of a process."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.tasks: SimpleQueue[_Task] = SimpleQueue()
-        self.size = 0
+        self._lock = threading.Lock()
+        self._tasks: SimpleQueue[_Task] = SimpleQueue()
+        self._size = 0
 
-    def request(self, work: Callable[[], None], helpers: int) -> list[_Task]:
-        with self.lock:
-            while self.size < helpers:
-                self.size += 1
+    def request(self, task: _Task, helpers: int) -> None:
+        """Ask for help with a task; there will be at least so many helpers, if threads start."""
+        with self._lock:
+            while self._size < helpers:
+                self._size += 1
                 thread = threading.Thread(
-                    target=self._serve, name=f"deltarule-{self.size}", daemon=True
+                    target=self._serve, name=f"deltarule-{self._size}", daemon=True
                 )
-                thread.start()
-        tasks = [_Task(work) for _ in range(helpers)]
-        for task in tasks:
-            self.tasks.put(task)
-        return tasks
+                try:
+                    thread.start()
+                except (RuntimeError, MemoryError):  # no more to be had: those there are must do
+                    self._size -= 1
+                    break
+        self._tasks.put(task)
 
     def _serve(self) -> None:
         while True:
-            self.tasks.get().run()
+            self._tasks.get().run()
 
 
 _crew = _Crew()
@@ -136,13 +162,27 @@ if hasattr(os, "register_at_fork"):
 
 
 def run_together(work: Callable[[], None], n_threads: int) -> None:
-    """Run ``work`` on this thread, and on up to n_threads − 1 helpers as long as it lasts."""
-    tasks = _crew.request(work, n_threads - 1) if n_threads > 1 else []
+    """Run ``work`` on this thread, and on up to n_threads − 1 helpers as long as it lasts.
+
+    Whatever happens, no helper is in it any more on return: its memory may be freed.
+    """
+    tasks = [_Task(work) for _ in range(n_threads - 1)]
     try:
+        for task in tasks:
+            _crew.request(task, n_threads - 1)
         work()
     finally:
-        for task in tasks:
-            task.withdraw()
+        interrupt: BaseException | None = None
+        running = bool(tasks)
+        while running:  # no function of its own: Ctrl-C could fall between its call and its try
+            try:
+                for task in tasks:
+                    task.withdraw()
+                running = False
+            except BaseException as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
     for task in tasks:
         if task.error is not None:
             raise task.error

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from deltarule.arrays import aligned
 from deltarule.errors import SpecError
 from deltarule.optimizers import (
     SGD,
@@ -79,15 +80,16 @@ class Memory:
     def load(self, update: Update, slots: Any, theta: npt.NDArray[Any]) -> tuple[int, float]:
         """Take over a state's slots, or begin; return the steps taken and Nadam's product."""
         if slots is None:
-            self.first = np.zeros_like(theta)
-            self.second = np.zeros_like(theta) if self._needs_second(update) else self.first[:0]
+            nothing = np.zeros_like(theta)
+            self.first = aligned(nothing, place=1)
+            self.second = aligned(nothing if self._needs_second(update) else nothing[:0], place=2)
             return 0, 1.0
         values = slots._asdict()
         taken, product = int(values.pop("t", 0)), float(values.pop("product", 1.0))
         arrays = list(values.values())
-        self.first = self._own(arrays[0], self.first, theta)
+        self.first = self._own(arrays[0], self.first, theta, 1)
         if len(arrays) > 1:
-            self.second = self._own(arrays[1], self.second, theta)
+            self.second = self._own(arrays[1], self.second, theta, 2)
         return taken, product
 
     def save(self, update: Update, taken: int, product: float) -> Any:
@@ -102,7 +104,7 @@ class Memory:
         return len([name for name in update.slots._fields if name not in ("t", "product")]) > 1
 
     @staticmethod
-    def _own(array: Any, mine: npt.NDArray[Any], theta: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        if array is mine:
-            return mine
-        return np.array(array, dtype=theta.dtype, order="C", copy=True)
+    def _own(
+        array: Any, mine: npt.NDArray[Any], theta: npt.NDArray[Any], place: int
+    ) -> npt.NDArray[Any]:
+        return mine if array is mine else aligned(array, theta.dtype, place=place)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deltarule.arrays import CACHE_LINE, aligned
 from deltarule.engine import layout as at
 from deltarule.engine.compiler import kernel_address
 from deltarule.engine.plan import Chunk, Mode, Plan
@@ -23,17 +24,6 @@ from deltarule.opcodes import ActivationCode, LossCode, Op, PenaltyCode
 from deltarule.tape import Instruction, Penalty, Tape
 
 __all__ = ["Workspace"]
-
-_LINE = 64  # bytes: a cache line
-
-
-def aligned(n: int, dtype: Any) -> npt.NDArray[Any]:
-    """Return n numbers, uninitialised, that begin on a cache line."""
-    size = np.dtype(dtype).itemsize
-    memory = np.empty(n * size + _LINE, dtype=np.uint8)
-    start = -memory.ctypes.data % _LINE
-    return memory[start : start + n * size].view(dtype)
-
 
 @dataclass
 class Normalization:
@@ -66,17 +56,15 @@ class Workspace:
         self._dtype = tape.dtype
         self._kept: list[npt.NDArray[Any]] = []  # what addresses in the tables point to
         self.normalizations: list[Normalization] = []
-        self.context = self._hold(aligned(at.CONTEXT_FIELDS, np.int64))
-        self.context[:] = 0
-        self.counters = self._hold(aligned(5 * _LINE // 8, np.int64))
+        self.context = self._hold(aligned(np.zeros(at.CONTEXT_FIELDS), np.int64))
+        self.counters = self._hold(aligned(np.zeros(5 * CACHE_LINE // 8), np.int64))
         self.numbers = self._hold(np.zeros(at.WEIGHT_LIMITS + len(tape.constraints)))
         self.update_constants = self._hold(np.zeros(at.N_UPDATE_CONSTANTS))
         widths = {0: tape.n_inputs} | {i.target: i.n_out for i in tape.instructions[:-1]}
         self._contents = self._make_contents(widths, sparse)
         self._adjoints = self._make_adjoints(widths)
-        self.gradient = self._numbers(tape.n_parameters) if mode.trains else None
-        if mode == Mode.APPLY:
-            self.gradient = self._numbers(tape.n_parameters)
+        has_gradient = mode.trains or mode == Mode.APPLY
+        self.gradient = aligned(np.zeros(tape.n_parameters), tape.dtype, place=3) if has_gradient else None
         self.row_losses = self._numbers(rows)
         self._fill_context(sparse)
 
@@ -87,7 +75,7 @@ class Workspace:
         return array
 
     def _numbers(self, n: int) -> npt.NDArray[Any]:
-        return self._hold(aligned(n, self._dtype))
+        return self._hold(aligned(np.zeros(n), self._dtype, place=len(self._kept)))
 
     def _address(self, array: npt.NDArray[Any] | None) -> int:
         return 0 if array is None or array.size == 0 else int(array.ctypes.data)
@@ -210,7 +198,7 @@ class Workspace:
         c[at.N_INPUT_DROPOUTS] = len(self._input_dropouts()) // 2 if self.mode.trains else 0
         c[at.TOTALS] = self.mode == Mode.SUMS
         for i, place in enumerate((at.NEXT, at.DONE, at.STOP, at.TAKEN, at.STEP)):
-            c[place] = self._address(self.counters) + i * _LINE
+            c[place] = self._address(self.counters) + i * CACHE_LINE
         loss = tape.loss
         if self.mode in (Mode.TRAIN, Mode.SUMS, Mode.LOSSES):
             name = f"{LossCode(loss.code).name.lower()}_loss"

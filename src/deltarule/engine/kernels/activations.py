@@ -116,7 +116,7 @@ def _pair(code: ActivationCode) -> tuple[Callable[..., None], Callable[..., None
     """Make the two kernels of an activation that works entry by entry."""
     value, slope = (formula(function) for function in _SCALARS[code])
 
-    def forward(z, a, rows, columns, stride, constant, one):  # type: ignore[no-untyped-def]
+    def forward(z, a, rows, columns, stride, constant, one):
         c, row = like(one, constant), stride * size_of(one)
         n = rows * columns if columns == stride else columns
         for i in range(1 if columns == stride else rows):
@@ -124,7 +124,7 @@ def _pair(code: ActivationCode) -> tuple[Callable[..., None], Callable[..., None
             for j in range(n):
                 target[j] = value(source[j], c)
 
-    def backward(z, a, da, dz, rows, columns, stride, constant, one):  # type: ignore[no-untyped-def]
+    def backward(z, a, da, dz, rows, columns, stride, constant, one):
         c, row = like(one, constant), stride * size_of(one)
         n = rows * columns if columns == stride else columns
         for i in range(1 if columns == stride else rows):
@@ -147,7 +147,7 @@ def _named(kernel: Callable[..., None], code: ActivationCode) -> Callable[..., N
 _exp, _larger = formula(exp), formula(lambda x, y: where(x > y, x, y))
 
 
-def softmax_forward(z, a, rows, columns, stride, constant, one):  # type: ignore[no-untyped-def]
+def softmax_forward(z, a, rows, columns, stride, constant, one):
     """A6. S_k = e^{z_k − m}/Σ_j e^{z_j − m}, m the row's largest: no exponential overflows."""
     row, n = columns * size_of(one), rows * columns
     for i in range(rows):
@@ -169,7 +169,7 @@ def softmax_forward(z, a, rows, columns, stride, constant, one):  # type: ignore
             target[j] *= part
 
 
-def softmax_backward(z, a, da, dz, rows, columns, stride, constant, one):  # type: ignore[no-untyped-def]
+def softmax_backward(z, a, da, dz, rows, columns, stride, constant, one):
     """Dz = S ⊙ (da − Σ_j S_j da_j) in every row."""
     row, n = columns * size_of(one), rows * columns
     if dz != da:

@@ -14,6 +14,7 @@ from deltarule.engine.layout import (
     BACKWARD,
     BATCH_WEIGHT,
     BOUNDS,
+    CHUNKS,
     CHUNK_COUNT,
     CHUNK_FIELDS,
     CHUNK_FIRST,
@@ -24,7 +25,6 @@ from deltarule.engine.layout import (
     CHUNK_PENALTY_TO,
     CHUNK_START,
     CHUNK_STOP,
-    CHUNKS,
     CLIP_KERNEL,
     CONTEXT_FIELDS,
     DATA,
@@ -34,12 +34,12 @@ from deltarule.engine.layout import (
     INDICES,
     INDPTR,
     INPUT_DROPOUTS,
-    LINE_FIELDS,
     LINES,
+    LINE_FIELDS,
+    NUMBERS,
     N_IN,
     N_INPUT_DROPOUTS,
     N_OUT,
-    NUMBERS,
     OF_BIAS,
     OF_STATISTICS,
     OF_WEIGHTS,
@@ -77,26 +77,32 @@ __all__ = ["gradient_of_chunk", "measure_chunk", "step_of_chunk", "strength_of",
 _L2, _PROXIMAL_L1 = int(PenaltyCode.L2), int(PenaltyCode.PROXIMAL_L1)
 
 
+_BLOCK = 4096  # numbers of θ that are stepped at a time: they stay in the nearest cache
+
+
 def step_of_chunk(context, stage_at, i, k, rows, one):
     """Compute the gradient, and take the step."""
     c = vector(context, CONTEXT_FIELDS, 0)
     chunk = vector(c[CHUNKS] + 8 * CHUNK_FIELDS * i, CHUNK_FIELDS, 0)
     take_gradient(c, chunk, k, rows, one)
-    take_step(c, chunk, i, k, one)
+    take_step(c, chunk, i, k, True, one)
 
 
 def gradient_of_chunk(context, stage_at, i, k, rows, one):
-    """Compute the gradient."""
+    """Compute the gradient, with the penalties' share unless sums over rows are wanted."""
     c = vector(context, CONTEXT_FIELDS, 0)
     chunk = vector(c[CHUNKS] + 8 * CHUNK_FIELDS * i, CHUNK_FIELDS, 0)
     take_gradient(c, chunk, k, rows, one)
+    if c[TOTALS] == 0:
+        start, n = chunk[CHUNK_START] * size_of(one), chunk[CHUNK_STOP] - chunk[CHUNK_START]
+        add_penalties(c, chunk, c[GRADIENT] + start, c[THETA] + start, n, k, one)
 
 
 def update_of_chunk(context, stage_at, i, k, rows, one):
     """Take the step along a gradient that is there."""
     c = vector(context, CONTEXT_FIELDS, 0)
     chunk = vector(c[CHUNKS] + 8 * CHUNK_FIELDS * i, CHUNK_FIELDS, 0)
-    take_step(c, chunk, i, k, one)
+    take_step(c, chunk, i, k, False, one)
 
 
 def measure_chunk(context, stage_at, i, k, rows, one):
@@ -107,10 +113,10 @@ def measure_chunk(context, stage_at, i, k, rows, one):
 
 @fast
 def take_gradient(c, chunk, k, rows, one):
-    """Compute a chunk's gradient from what the pass has left, with the penalties' share."""
+    """Compute a chunk's gradient from what the pass has left."""
     size = size_of(one)
     line = vector(c[LINES] + 8 * LINE_FIELDS * chunk[CHUNK_LINE], LINE_FIELDS, 0)
-    g, w = c[GRADIENT] + chunk[CHUNK_START] * size, c[THETA] + chunk[CHUNK_START] * size
+    g = c[GRADIENT] + chunk[CHUNK_START] * size
     width, delta = line[N_OUT], line[TARGET_DELTA]
     if chunk[CHUNK_KIND] == OF_WEIGHTS:
         first, count = chunk[CHUNK_FIRST], chunk[CHUNK_COUNT]
@@ -137,9 +143,11 @@ def take_gradient(c, chunk, k, rows, one):
             d = vector(delta + r * width * size, width, one)
             for j in range(width):
                 sums[j] += d[j]
-    if c[TOTALS] > 0:
-        return
-    n = chunk[CHUNK_STOP] - chunk[CHUNK_START]
+
+
+@fast
+def add_penalties(c, chunk, g, w, n, k, one):
+    """Add the gradients of the penalties that have one, over n numbers of a chunk."""
     for j in range(chunk[CHUNK_PENALTY_FROM], chunk[CHUNK_PENALTY_TO]):
         strength = strength_of(c, j, k)
         code = read(c[PENALTIES] + 8 * (PENALTY_FIELDS * j + PENALTY_CODE))
@@ -152,30 +160,40 @@ def take_gradient(c, chunk, k, rows, one):
 
 
 @fast
-def take_step(c, chunk, i, k, one):
-    """Clip, step, shrink and measure a chunk of θ."""
+def take_step(c, chunk, i, k, adds_penalties, one):
+    """Clip, step, shrink and measure a chunk of θ, a block at a time."""
     if chunk[CHUNK_KIND] == OF_STATISTICS:
-        call(c[STATISTICS_KERNEL], (c[LINES] + 8 * LINE_FIELDS * chunk[CHUNK_LINE],
-             c[BATCH_WEIGHT], c[BOUNDS], c[SHARE], k, one))  # fmt: skip
+        line_at = c[LINES] + 8 * LINE_FIELDS * chunk[CHUNK_LINE]
+        call(c[STATISTICS_KERNEL], (line_at, c[BATCH_WEIGHT], c[BOUNDS], c[SHARE], k, one))
         return
-    size, n = size_of(one), chunk[CHUNK_STOP] - chunk[CHUNK_START]
-    start = chunk[CHUNK_START] * size
-    g, w = c[GRADIENT] + start, c[THETA] + start
-    if c[CLIP_KERNEL] != 0:
-        call(c[CLIP_KERNEL], (g, n, c[NUMBERS], one))
-    decay = 0.0
+    size, decay = size_of(one), 0.0
     if chunk[CHUNK_KIND] == OF_WEIGHTS:
         decay = read_float(c[UPDATE_CONSTANTS] + 8 * WEIGHT_DECAY)
-    call(
-        c[UPDATE_KERNEL],
-        (w, g, c[SLOT_1] + start, c[SLOT_2] + start, n, read_float(c[RATES] + 8 * k),
-         read(c[TAKEN]), c[UPDATE_CONSTANTS], decay, chunk[CHUNK_IS_PROXIMAL], c[NUMBERS], one),
-    )  # fmt: skip
-    if chunk[CHUNK_IS_PROXIMAL] > 0:
-        for j in range(chunk[CHUNK_PENALTY_FROM], chunk[CHUNK_PENALTY_TO]):
-            if read(c[PENALTIES] + 8 * (PENALTY_FIELDS * j + PENALTY_CODE)) == _PROXIMAL_L1:
-                call(c[PENALTY_KERNEL], (w, g, n, strength_of(c, j, k), 1, one))
-    measure(c, chunk, i, one)
+    is_penalised = chunk[CHUNK_PENALTY_FROM] < chunk[CHUNK_PENALTY_TO]
+    squares = absolutes = 0.0
+    for low in range(chunk[CHUNK_START], chunk[CHUNK_STOP], _BLOCK):
+        n, start = min(_BLOCK, chunk[CHUNK_STOP] - low), low * size
+        g, w = c[GRADIENT] + start, c[THETA] + start
+        if adds_penalties:
+            add_penalties(c, chunk, g, w, n, k, one)
+        if c[CLIP_KERNEL] != 0:
+            call(c[CLIP_KERNEL], (g, n, c[NUMBERS], one))
+        call(
+            c[UPDATE_KERNEL],
+            (w, g, c[SLOT_1] + start, c[SLOT_2] + start, n, read_float(c[RATES] + 8 * k),
+             read(c[TAKEN]), c[UPDATE_CONSTANTS], decay, chunk[CHUNK_IS_PROXIMAL], c[NUMBERS],
+             one),
+        )  # fmt: skip
+        if chunk[CHUNK_IS_PROXIMAL] > 0:
+            for j in range(chunk[CHUNK_PENALTY_FROM], chunk[CHUNK_PENALTY_TO]):
+                if read(c[PENALTIES] + 8 * (PENALTY_FIELDS * j + PENALTY_CODE)) == _PROXIMAL_L1:
+                    call(c[PENALTY_KERNEL], (w, g, n, strength_of(c, j, k), 1, one))
+        if is_penalised:
+            a, b = sums_of(w, n, one)
+            squares += a
+            absolutes += b
+    vector(c[SQUARES], i + 1, 1.0)[i] = squares
+    vector(c[ABSOLUTES], i + 1, 1.0)[i] = absolutes
 
 
 @fast
@@ -189,21 +207,24 @@ def strength_of(c, j, k):
 
 @fast
 def measure(c, chunk, i, one):
-    """Sum a chunk's squares and absolute values, for the penalties."""
-    if chunk[CHUNK_PENALTY_FROM] == chunk[CHUNK_PENALTY_TO]:
-        return
-    n = chunk[CHUNK_STOP] - chunk[CHUNK_START]
-    size = size_of(one)
-    address = c[THETA] + chunk[CHUNK_START] * size
+    """Sum a chunk's squares and absolute values, for the penalties: as ``take_step`` does."""
     squares = absolutes = 0.0
-    for low in range(0, n, 4096):  # sums of few numbers, so that float32 keeps its digits
-        m = min(4096, n - low)
-        w = vector(address + low * size, m, one)
-        a = b = one - one
-        for j in range(m):
-            a += w[j] * w[j]
-            b += abs(w[j])
-        squares += a
-        absolutes += b
+    if chunk[CHUNK_PENALTY_FROM] < chunk[CHUNK_PENALTY_TO]:
+        for low in range(chunk[CHUNK_START], chunk[CHUNK_STOP], _BLOCK):
+            n = min(_BLOCK, chunk[CHUNK_STOP] - low)
+            a, b = sums_of(c[THETA] + low * size_of(one), n, one)
+            squares += a
+            absolutes += b
     vector(c[SQUARES], i + 1, 1.0)[i] = squares
     vector(c[ABSOLUTES], i + 1, 1.0)[i] = absolutes
+
+
+@fast
+def sums_of(address, n, one):
+    """Return Σθ² and Σ|θ| of few numbers, so that float32 keeps its digits."""
+    w = vector(address, n, one)
+    a = b = one - one
+    for j in range(n):
+        a += w[j] * w[j]
+        b += abs(w[j])
+    return a, b

@@ -120,7 +120,7 @@ def _sum_of_terms(code: LossCode) -> Callable[..., None]:
     term, slope = (formula(function) for function in _TERMS[code])
     with_constants = code in _WITH_CONSTANTS
 
-    def loss(source, y, share, losses, delta, rows, columns, constants, n_constants, one):  # type: ignore[no-untyped-def]
+    def loss(source, y, share, losses, delta, rows, columns, constants, n_constants, one):
         shares, totals = vector(share, rows, one), vector(losses, rows, one)
         levels = vector(constants, n_constants, 1.0)
         c, row = like(one, levels[0] if with_constants else 0.0), columns * size_of(one)
@@ -134,7 +134,8 @@ def _sum_of_terms(code: LossCode) -> Callable[..., None]:
                     gradient[i] = shares[i] * slope(given[i], target[i], c)
             return
         for i in range(rows):
-            given, target = vector(source + i * row, columns, one), vector(y + i * row, columns, one)
+            given = vector(source + i * row, columns, one)
+            target = vector(y + i * row, columns, one)
             total = like(one, 0.0)
             for j in range(columns):
                 if with_constants and n_constants > 1:
@@ -169,7 +170,7 @@ _is_one = formula(lambda e: where(e >= 1, 1, 0))
 _scaled = formula(lambda share, p, y: share * (p - y))
 
 
-def softmax_cross_entropy_loss(  # type: ignore[no-untyped-def]
+def softmax_cross_entropy_loss(
     source, y, share, losses, delta, rows, columns, constants, n_constants, one
 ):
     """L_i = Σ_k y_ik (m_i − z_ik) + log1p(Σ_{k≠argmax} e^{z_ik − m_i});  dL/dz = softmax(z) − y.
@@ -177,7 +178,8 @@ def softmax_cross_entropy_loss(  # type: ignore[no-untyped-def]
     The exponentials stand in delta's memory, and are taken of all rows at once: rows are short.
     The largest of a row is 1, and left out of its sum, which so keeps its digits.
     """
-    totals, shares, row = vector(losses, rows, one), vector(share, rows, one), columns * size_of(one)
+    totals, shares = vector(losses, rows, one), vector(share, rows, one)
+    row = columns * size_of(one)
     gradient = vector(delta, rows * columns if delta != 0 else 0, one)
     for i in range(rows):
         z, target = vector(source + i * row, columns, one), vector(y + i * row, columns, one)
@@ -225,7 +227,7 @@ _margin = formula(_margin_of)
 _term, _slope = formula(_sigmoid_term), formula(_sigmoid_slope)
 
 
-def softmax_binary_cross_entropy_loss(  # type: ignore[no-untyped-def]
+def softmax_binary_cross_entropy_loss(
     source, y, share, losses, delta, rows, columns, constants, n_constants, one
 ):
     """L_i = Σ_k y_k softplus(−v_k) + (1 − y_k) softplus(v_k), v_k = z_k − ℓ_k.

@@ -38,6 +38,8 @@ __all__ = [
     "where",
 ]
 
+_settings: Any = config  # its names are made while Numba starts
+
 
 class _Format:
     """A floating-point format, and the constants that depend on it."""
@@ -75,6 +77,7 @@ class Number:
 
     @property
     def format(self) -> _Format:
+        """What depends on the number's type."""
         return _DOUBLE if isinstance(self.value.type, ir.DoubleType) else _SINGLE
 
     def like(self, other: Any) -> Any:
@@ -144,9 +147,11 @@ class Number:
         return ir.Constant(ir.IntType(self.format.width), value)
 
     def bits(self) -> Any:
+        """Return the number's bits, as an integer."""
         return self.builder.bitcast(self.value, ir.IntType(self.format.width))
 
     def of_bits(self, bits: Any) -> Number:
+        """Return the number of some bits."""
         return Number(self.builder, self.builder.bitcast(bits, self.value.type))
 
     def with_sign_of(self, other: Number) -> Number:
@@ -412,8 +417,9 @@ def normal_density(z: Any) -> Any:
 
 def formula(function: Callable[..., Any]) -> Any:
     """Make a formula of one, two or three numbers of one type callable in kernels."""
-    count = len([p for p in inspect.signature(function).parameters.values() if p.default is p.empty])
-    if config.DISABLE_JIT:
+    parameters = inspect.signature(function).parameters.values()
+    count = len([p for p in parameters if p.default is p.empty])
+    if _settings.DISABLE_JIT:
         return _quiet(function)
 
     def typed(*kinds: Any) -> Any:
