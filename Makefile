@@ -19,10 +19,11 @@ DEV_INSTALLED := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long scores check format lock build clean check-python
+.PHONY: help demo test test-long scores bench bench-scaling check format lock build clean
+.PHONY: check-python
 
 help:  ## print the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(DEMO_INSTALLED)  ## install, then train, save, reload and plot a network in demo-output/
 	$(BIN)/python -m deltarule.demo
@@ -35,6 +36,13 @@ test-long: $(DEV_INSTALLED)  ## run all tests with their full counts
 
 scores: $(DEV_INSTALLED)  ## test scores beside scikit-learn's, same arguments, five seeds
 	$(BIN)/python benchmarks/scores.py
+
+# Other engines take part once they are installed: .venv/bin/python -m pip install -e '.[peers]'
+bench: $(DEV_INSTALLED)  ## time of a training step beside the peers installed (BENCH="--cases S")
+	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+bench-scaling: $(DEV_INSTALLED)  ## time and memory by batch, width, depth, threads, rows (BENCH=--quick)
+	$(BIN)/python benchmarks/scaling.py $(BENCH)
 
 check: $(DEV_INSTALLED)  ## format, lint, types and import layers: what CI runs before the tests
 	$(BIN)/ruff format --check $(SOURCES)
@@ -86,5 +94,5 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/uv pip compile --qu
 lock: check-python  ## resolve pyproject.toml into requirements/ (UPGRADE=--upgrade: newest versions)
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && \
 	  .venv-lock/bin/python -m pip --disable-pip-version-check install --quiet "uv>=0.9"; }
-	$(LOCK) $(UPGRADE) --all-extras pyproject.toml -o requirements/dev.txt
+	$(LOCK) $(UPGRADE) --extra dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --extra plots -c requirements/dev.txt pyproject.toml -o requirements/demo.txt

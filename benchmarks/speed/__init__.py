@@ -1,0 +1,1 @@
+"""What ``bench.py`` and ``scaling.py`` share: cases, workers, turns, the machine, tables."""

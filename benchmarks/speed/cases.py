@@ -1,0 +1,103 @@
+"""What is trained: networks, batches, random data, and the arguments that estimators are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+__all__ = ["CASES", "Case", "estimator_arguments", "variants"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fit: a network of ReLU layers, its batches, its rows, and for how many epochs.
+
+    One output is a sigmoid with the log-loss, more are a softmax with the cross-entropy.
+    """
+
+    name: str
+    widths: tuple[int, ...]  # inputs, hidden layers, outputs
+    batch: int
+    rows: int
+    epochs: int = 1  # of one repetition
+    dtype: str = "float32"
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # more of our estimator's
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any]) -> Case:
+        """Return the case that ``spec`` was made from."""
+        return cls(**{**spec, "widths": tuple(spec["widths"])})
+
+    def spec(self) -> dict[str, Any]:
+        """Return the case as JSON holds it."""
+        return asdict(self)
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return -(-self.rows // self.batch)
+
+    @property
+    def layers(self) -> list[tuple[int, int]]:
+        """The shape of every weight matrix."""
+        return list(pairwise(self.widths))
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights and biases."""
+        return sum(p * q + q for p, q in self.layers)
+
+    def data(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs (n, d) and class numbers (n,): every class is there."""
+        rng = np.random.default_rng(0)
+        n_classes = max(2, self.widths[-1])
+        X = rng.standard_normal((self.rows, self.widths[0]), dtype=self.dtype)
+        y = rng.integers(0, n_classes, self.rows)
+        y[:n_classes] = np.arange(n_classes)
+        return X, y
+
+    def __str__(self) -> str:
+        network = "-".join(map(str, self.widths))
+        extra = "".join(f", {name}={value}" for name, value in self.arguments.items())
+        return (
+            f"{self.name} {self.dtype}: {network}{extra}, batch {self.batch}; a fit of "
+            f"{self.epochs} epochs of {self.rows:,} rows"
+        )
+
+
+# A repetition takes a good second at most, and long enough that what a fit costs once is small.
+CASES = {
+    "S": Case("S", (30, 64, 64, 1), 32, 12_800, 15),
+    "S2": Case("S2", (30, 64, 64, 1), 200, 40_000, 15),
+    "M": Case("M", (784, 128, 10), 128, 12_800, 10),
+    "L": Case("L", (784, 1024, 1024, 10), 256, 6_400, 3),
+}
+
+
+def variants(case: Case) -> dict[str, Case]:
+    """Return the case with other hidden layers, by name; the first is the case itself."""
+    changes: dict[str, dict[str, Any]] = {
+        "relu": {},
+        "tanh": {"activation": "tanh"},
+        "sigmoid": {"activation": "logistic"},
+        "batch norm": {"batch_norm": True},
+        "dropout": {"dropout": 0.2},
+    }
+    return {name: replace(case, arguments=change) for name, change in changes.items()}
+
+
+def estimator_arguments(case: Case, epochs: int) -> dict[str, Any]:
+    """Return what scikit-learn's estimators and ours are given alike; nothing ends a fit early."""
+    return {
+        "hidden_layer_sizes": case.widths[1:-1],
+        "alpha": 0.0,
+        "batch_size": case.batch,
+        "max_iter": epochs,
+        "random_state": 0,
+        "tol": 0.0,
+        "n_iter_no_change": 10**9,
+    }

@@ -1,0 +1,220 @@
+"""The parent's side: workers, and engines that take turns."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deltarule.engine.threads import available_cores
+from speed.cases import Case
+
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "Measured",
+    "Worker",
+    "WorkerError",
+    "take_turns",
+    "worker",
+]
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PATIENCE = 600.0  # seconds until a silent worker is given up
+_SETTLE = 0.15  # seconds in which the threads of the last turn go to sleep
+_TRIALS = 2  # rounds in which every number of threads is tried
+
+
+class WorkerError(Exception):
+    """A worker that cannot do its work: not installed, not able, or gone."""
+
+
+class Worker:
+    """A process that takes turns at one piece of work."""
+
+    def __init__(self, module: str, spec: Mapping[str, Any], **environment: str) -> None:
+        path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "speed.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path, **environment},
+        )
+        try:
+            self.ask(worker=module, **spec)
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, **message: Any) -> dict[str, Any]:
+        """Let it take a turn; return its answer."""
+        self.send(**message)
+        return self.receive()
+
+    def send(self, **message: Any) -> None:
+        """Begin a turn."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise WorkerError(self._last_words()) from None
+
+    def receive(self) -> dict[str, Any]:
+        """Wait for the turn to end; return the answer."""
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], _PATIENCE)[0]:
+            raise WorkerError(f"no answer in {_PATIENCE:.0f} s")
+        line = self._process.stdout.readline()
+        if not line:
+            raise WorkerError(self._last_words())
+        answer: dict[str, Any] = json.loads(line)
+        if "failed" in answer:
+            raise WorkerError(answer["failed"])
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None and not stream.closed:
+                stream.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._errors.close()
+
+    def _last_words(self) -> str:
+        self._process.wait(5)
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
+        return lines[-1] if lines else f"ended with status {self._process.returncode}"
+
+
+@contextmanager
+def worker(module: str, spec: Mapping[str, Any], **environment: str) -> Iterator[Worker]:
+    """Yield a worker that ends with the block."""
+    made = Worker(module, spec, **environment)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Who trains: a module of ``speed.workers``, and what it is told beside the case."""
+
+    module: str
+    threads: tuple[int | None, ...] = (None,)  # numbers of threads to try; None: its own choice
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+_EITHER = tuple(sorted({1, available_cores()}))
+ENGINES = {
+    "deltarule": Engine("ours"),
+    "torch eager": Engine("pytorch", _EITHER),
+    "torch.compile": Engine("pytorch", _EITHER, {"compiled": True}),
+    "JAX scan": Engine("jax_scan"),
+    "scikit-learn": Engine("scikit", _EITHER),
+    "floor": Engine("floor", _EITHER),
+}
+
+
+@dataclass
+class Measured:
+    """What was seen of one engine: seconds a step of every repetition, by number of threads."""
+
+    seconds: dict[int | None, list[float]] = field(default_factory=dict)
+    idle: float = 0.0  # seconds in which others had their turn
+    idle_cpu: float = 0.0  # seconds of processor time that it used meanwhile
+    failed: str | None = None
+
+    def take(self, threads: int | None, answer: Mapping[str, Any]) -> None:
+        """Take down a turn."""
+        self.seconds.setdefault(threads, []).append(answer["seconds"] / answer["steps"])
+        self.idle += answer["idle"][0]
+        self.idle_cpu += answer["idle"][1]
+
+    @property
+    def best(self) -> float | None:
+        """The fewest seconds a step, or None if there are none."""
+        return min((min(s) for s in self.seconds.values()), default=None)
+
+    @property
+    def restless(self) -> float:
+        """The part of a core that it used while others had their turn."""
+        return self.idle_cpu / self.idle if self.idle else 0.0
+
+    @property
+    def threads(self) -> int | None:
+        """The number of threads of the best repetition."""
+        return min(self.seconds, key=lambda threads: min(self.seconds[threads]), default=None)
+
+
+def take_turns(
+    entries: Mapping[str, tuple[Engine, Case]],
+    rounds: int,
+    *,
+    epochs: int | None = None,
+    seconds: float | None = None,
+) -> dict[str, Measured]:
+    """Measure engines in turn, round after round, each in a process that lives through all rounds.
+
+    A turn is a repetition for every number of threads in the first rounds, and with the quickest
+    of them afterwards. What warms an engine up is not counted.
+
+    Parameters
+    ----------
+    entries : mapping
+        Who trains what, by name.
+    rounds : int
+        Turns of each.
+    epochs : int, optional
+        Of a repetition, instead of the case's own.
+    seconds : float, optional
+        How long a repetition shall take, instead: each engine gets the epochs for that.
+    """
+    measured = {name: Measured() for name in entries}
+    with ExitStack() as stack:
+        ready = {}
+        for name, (engine, case) in entries.items():
+            try:
+                process = stack.enter_context(worker(engine.module, case.spec() | engine.options))
+                _warm_up(process, engine)
+                length = epochs or case.epochs
+                if seconds is not None:
+                    once = process.ask(epochs=1, threads=engine.threads[0])["seconds"]
+                    length = max(1, min(1000, round(seconds / once)))
+                ready[name] = process, length
+            except WorkerError as error:
+                measured[name].failed = str(error)
+        for number in range(rounds):
+            for name, (process, length) in ready.items():
+                seen = measured[name]
+                choices = entries[name][0].threads if number < _TRIALS else (seen.threads,)
+                try:
+                    for threads in choices if seen.failed is None else ():
+                        time.sleep(_SETTLE)
+                        seen.take(threads, process.ask(epochs=length, threads=threads))
+                except WorkerError as error:
+                    seen.failed = str(error)
+    return measured
+
+
+def _warm_up(process: Worker, engine: Engine) -> None:
+    for threads in engine.threads:
+        process.ask(epochs=1, threads=threads)

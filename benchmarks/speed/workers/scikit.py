@@ -1,0 +1,29 @@
+"""scikit-learn: the whole ``fit`` of its classifier, with the same arguments."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sklearn.neural_network import MLPClassifier
+from threadpoolctl import ThreadpoolController
+
+from speed.cases import Case, estimator_arguments
+from speed.worker import Turn
+
+
+def prepare(spec: dict[str, Any]) -> Turn:
+    """Return what takes turns."""
+    case = Case.of(spec)
+    X, y = case.data()
+    controller = ThreadpoolController()
+
+    def turn(message: dict[str, Any]) -> dict[str, Any]:
+        model = MLPClassifier(**estimator_arguments(case, message["epochs"]), **case.arguments)
+        with controller.limit(limits=message["threads"]):
+            start = time.perf_counter()
+            model.fit(X, y)
+            seconds = time.perf_counter() - start
+        return {"seconds": seconds, "steps": message["epochs"] * case.steps}
+
+    return turn
