@@ -17,6 +17,7 @@ from deltarule.initializers import draw_parameters
 from deltarule.inputs import check_inputs, check_state, make_block
 from deltarule.likelihood import log_likelihood
 from deltarule.parts import Dropout
+from deltarule.predictor import Predictor
 from deltarule.program import Block, State
 from deltarule.reference import Reference
 from deltarule.spec import NetworkSpec
@@ -86,6 +87,26 @@ class Network(NetworkSpec):
         """Return the outputs (n, k): probabilities, rates or values, as the last layer says."""
         check_state(self.tape, state)
         return Reference(self.tape).forward(state, Block(check_inputs(self, X)))
+
+    def predictor(self, state: State, *, n_threads: int | None = None) -> Predictor:
+        """Return what predicts at this state with the least delay: ``predictor(X)`` -> outputs.
+
+        Parameters
+        ----------
+        state : State
+            Parameters and statistics, of which a copy is kept; batch norm is folded into it.
+        n_threads : int or None, default=None
+            The most threads for many rows.
+
+        Examples
+        --------
+        >>> from deltarule import Dense, Network
+        >>> net = Network(2, [Dense(3, "tanh"), Dense(1)])
+        >>> net.predictor(net.initialize(seed=0))([[0.5, -1.0]]).shape
+        (1, 1)
+        """
+        check_state(self.tape, state)
+        return Predictor(self, state, n_threads=n_threads)
 
     def loss_of(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
         """Return the weighted mean loss on these rows, without penalties."""

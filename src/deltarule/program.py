@@ -80,6 +80,13 @@ class State:
             buffers={name: _copied(array) for name, array in self.buffers.items()},
         )
 
+    def overwrite(self, other: State) -> None:
+        """Become a copy of another state, in this one's own arrays where they fit."""
+        self.theta = _moved(self.theta, other.theta)
+        self.seed, self.step = other.seed, other.step
+        self.slots = _moved(self.slots, other.slots)
+        self.buffers = {n: _moved(self.buffers.get(n), a) for n, a in other.buffers.items()}
+
     def forget_population(self) -> None:
         """Begin the epoch's mean of the batches' statistics anew; the old one stays until then."""
         for name in self.buffers:
@@ -100,6 +107,17 @@ def _copied(value: Any) -> Any:
     if hasattr(value, "shape"):
         return array_namespace(value).asarray(value, copy=True)
     return value
+
+
+def _moved(mine: Any, theirs: Any) -> Any:
+    """Return a copy of what another state holds, in what this one holds if it fits."""
+    if isinstance(theirs, tuple) and type(mine) is type(theirs):
+        return type(theirs)(*(_moved(a, b) for a, b in zip(mine, theirs, strict=True)))
+    fits = isinstance(mine, np.ndarray) and isinstance(theirs, np.ndarray) and theirs.ndim > 0
+    if not fits or mine.shape != theirs.shape or mine.dtype != theirs.dtype:
+        return _copied(theirs)
+    mine[...] = theirs
+    return mine
 
 
 class Sums(NamedTuple):

@@ -34,7 +34,7 @@ def cache_folder() -> Path | None:
 @cache
 def _usable_folder(chosen: str, home: str) -> Path | None:
     folder = Path(chosen) if chosen else _default_folder()
-    reason = _prepare(folder)
+    reason = "this user has no home folder" if folder is None else _prepare(folder)
     if reason is None:
         return folder
     warnings.warn(
@@ -46,10 +46,13 @@ def _usable_folder(chosen: str, home: str) -> Path | None:
     return None
 
 
-def _default_folder() -> Path:
+def _default_folder() -> Path | None:
     from platformdirs import user_cache_path
 
-    return user_cache_path("deltarule", appauthor=False) / "kernels"
+    try:
+        return user_cache_path("deltarule", appauthor=False) / "kernels"
+    except RuntimeError:  # no HOME, and nobody of that number in the system's list of users
+        return None
 
 
 def _prepare(folder: Path) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -13,7 +13,7 @@ from deltarule.clipping import ClipNorm, Clipping
 from deltarule.engine import layout as at
 from deltarule.engine.blas import gemm_address, one_thread_each, small_product
 from deltarule.engine.compiler import is_compiled, kernel_address, runner
-from deltarule.engine.plan import Mode, make_plan
+from deltarule.engine.plan import PREDICTED_AT_ONCE, Mode, make_plan
 from deltarule.engine.rows import Inputs, check_batches, check_targets, inputs_of
 from deltarule.engine.threads import pass_turn_address, run_together, thread_ceiling
 from deltarule.engine.updates import Memory, update_of
@@ -99,7 +99,7 @@ class Engine:
         room.make_room_for_inputs()
         started = perf_counter()
         self._train(room, state, inputs, weights[begin:end].any())
-        taken = min(int(room.counters[2 * 8]) + 1, end) - begin
+        taken = min(int(room.counters[room.STOP]) + 1, end) - begin
         self._seconds_a_step = (perf_counter() - started) / taken
         seen = slice(begin, begin + taken)
         loss, penalty = records[:, seen]
@@ -122,7 +122,7 @@ class Engine:
         inputs = self._enter(state, piece, with_targets=True)
         n = piece.n_rows
         least = n if self.tape.normalizations else _PIECE
-        bounds = _bounds(n, least)
+        bounds = _even_bounds(n, least)[0]
         order = Order(np.empty(0, np.int64), bounds, np.zeros(len(bounds) - 1))
         weights = _batch_weights(order, piece.weight, 0, order.n_batches, in_order=True)
         if self.tape.normalizations:
@@ -272,9 +272,9 @@ class Engine:
         c[at.SLOT_2] = self._memory.second.ctypes.data
         room.numbers[at.NADAM_PRODUCT] = product
         self._load_statistics(room, state, moments)
-        room.counters[3 * 8] = taken
+        room.counters[room.TAKEN] = taken
         self._run(room, state, inputs)
-        steps = int(room.counters[3 * 8]) - taken
+        steps = int(room.counters[room.TAKEN]) - taken
         state.step += steps
         if steps > 0 or state.slots is not None:
             product = float(room.numbers[at.NADAM_PRODUCT])
@@ -282,41 +282,47 @@ class Engine:
         if takes_steps and steps > 0:
             self._save_statistics(room, state)
 
-    def _run(self, room: Workspace, state: State, inputs: Inputs | None) -> None:
-        """Call the driver, on as many threads as the work is worth."""
+    def _run(
+        self, room: Workspace, state: State, inputs: Inputs | None, rows: int | None = None
+    ) -> None:
+        """Call the driver, on as many threads as the work is worth; it has ``rows`` at most."""
         c = room.context
         c[at.THETA], c[at.SEED] = state.theta.ctypes.data, state.seed
         if inputs is not None:
             inputs.point(c)
-        room.counters[0] = room.counters[8] = 0
-        room.counters[2 * 8] = _NEVER
-        room.counters[4 * 8] = state.step
-        plan = room.plan
-        threads = 1 if plan.is_small else min(self._n_threads, plan.most_pieces)
+        room.counters[room.RESET] = (0, 0, _NEVER, state.step)
+        rows = room.rows if rows is None else min(rows, room.rows)
+        threads = 1 if room.plan.is_small else min(self._n_threads, room.plan.most_pieces)
         c[at.N_THREADS] = threads
-        address, run = int(c.ctypes.data), self._runner
-        largest = room.rows * self._widest
-        with one_thread_each() if largest > _ALONE else nullcontext():
-            run_together(lambda: run(address), threads)
+        if rows * self._widest > _ALONE:
+            with one_thread_each():
+                run_together(lambda: self._runner(room.address), threads)
+        elif threads > 1:
+            run_together(lambda: self._runner(room.address), threads)
+        else:
+            self._runner(room.address)
 
     def _predict(self, state: State, block: Block, mode: Mode, result: npt.NDArray[Any]) -> None:
-        inputs = self._enter(state, block, with_targets=mode == Mode.LOSSES)
+        """Fill ``result`` with outputs or losses, a thousand rows at a time."""
+        self._check_state(state)
+        inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
+        if mode == Mode.LOSSES:
+            check_targets(block, self.tape.n_outputs, self._dtype)
         n = block.n_rows
         if n == 0:
             return
-        bounds = _bounds(n, _PIECE)
-        weights = np.ones(len(bounds) - 1)
-        room = self._workspace(mode, int(bounds[1]), inputs)
+        bounds, ones = _even_bounds(n, _PIECE)
+        rows = PREDICTED_AT_ONCE if n <= PREDICTED_AT_ONCE else _PIECE
+        room = self._workspace(mode, rows, inputs)
         c = room.context
-        c[at.ROWS], c[at.BOUNDS] = 0, bounds.ctypes.data
-        c[at.BATCH_WEIGHT] = weights.ctypes.data
-        c[at.BEGIN], c[at.END], c[at.FIRST] = 0, len(bounds) - 1, 0
-        c[at.OUTPUT] = result.ctypes.data
+        c[at.BOUNDS], c[at.BATCH_WEIGHT] = bounds.ctypes.data, ones.ctypes.data
+        c[at.END], c[at.OUTPUT] = len(bounds) - 1, result.ctypes.data
         if mode == Mode.LOSSES:
-            c[at.OUTPUT_LOSSES] = result.ctypes.data
+            c[at.OUTPUT_LOSSES] = c[at.OUTPUT]
             c[at.Y] = block.y.ctypes.data  # type: ignore[union-attr]
-        self._load_statistics(room, state, None)
-        self._run(room, state, inputs)
+        if room.normalizations:
+            self._load_statistics(room, state, None)
+        self._run(room, state, inputs, n)
 
     # --- the statistics of batch norm --------------------------------------------------------
 
@@ -366,10 +372,11 @@ class Engine:
         return max(1, min(len(steps), int(_CALL / self._seconds_a_step)))
 
 
-def _bounds(n: int, size: int) -> npt.NDArray[np.int64]:
-    """Return the bounds of runs of at most ``size`` rows, as even as they can be."""
-    pieces = max(1, -(-n // size))
-    return np.append(np.arange(pieces) * -(-n // pieces), n).astype(np.int64)
+@lru_cache(maxsize=64)
+def _even_bounds(n: int, size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the bounds of runs of ``size`` rows, the last one shorter, and a 1 for each."""
+    bounds = np.append(np.arange(0, n, size), n).astype(np.int64)
+    return bounds, np.ones(len(bounds) - 1)
 
 
 def _batch_weights(

@@ -23,13 +23,14 @@ from deltarule.engine import layout as at
 from deltarule.opcodes import ActivationCode, ConstraintCode, Op
 from deltarule.tape import Instruction, Tape
 
-__all__ = ["Chunk", "Mode", "Plan", "make_plan"]
+__all__ = ["PREDICTED_AT_ONCE", "Chunk", "Mode", "Plan", "make_plan"]
 
 _SMALL_STEP = 3e6  # operations below which a second thread does not pay
 _PIECE = 1e6  # operations that make a piece worth taking
 _MOST_PIECES = 8
 _WIDE = 2**18  # entries of W from which a layer is cut by columns
 _LARGE = 2**62
+PREDICTED_AT_ONCE = 64  # rows
 
 
 class Mode(Enum):
@@ -159,6 +160,8 @@ class _Cutter:
 
     def rows_in_piece(self) -> int:
         """Return how many rows of the batch make a piece."""
+        if not self.mode.trains:
+            return PREDICTED_AT_ONCE  # however many there are: a row's outputs are the same
         if self.is_small:
             return _LARGE
         packs = any(

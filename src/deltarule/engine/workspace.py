@@ -11,7 +11,7 @@ the batch's inputs and targets, and the gradient. It does not grow with the rows
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,10 @@ class Workspace:
         Whether inputs are CSR.
     """
 
+    # Places among the counters, a cache line apart: next piece, pieces done, stop, taken, step.
+    STOP, TAKEN = 16, 24
+    RESET: ClassVar[list[int]] = [0, 8, STOP, 32]
+
     def __init__(self, tape: Tape, plan: Plan, mode: Mode, rows: int, *, sparse: bool) -> None:
         self.tape, self.plan, self.mode, self.rows = tape, plan, mode, rows
         self._dtype = tape.dtype
@@ -67,6 +71,7 @@ class Workspace:
         self.gradient = aligned(np.zeros(tape.n_parameters), tape.dtype, place=3) if has_gradient else None
         self.row_losses = self._numbers(rows)
         self._fill_context(sparse)
+        self.address = self._address(self.context)
 
     # --- memory ------------------------------------------------------------------------------
 

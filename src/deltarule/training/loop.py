@@ -101,6 +101,7 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
     """
     history = History()
     best = before = safe = state.copy()
+    shelf = [best]
     watch = (
         Stopping(tol=0.0, maximize=_watches_score(run)) if run.stopping is None else run.stopping
     )
@@ -111,7 +112,7 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
         for epoch, rows in enumerate(islice(run.orders, run.epochs)):
             if run.on_begin is not None:
                 run.on_begin()
-            entered = state.copy()
+            entered = _copy(state, shelf, (best, before, safe))
             examples = run.examples_seen + epoch * block.n_rows
             clock = Clock(epoch, examples, run.epochs, n_steps)
             order = _order(rows, run, rate, clock, block.weight)
@@ -128,7 +129,7 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
             figure = _watched(history, state, run)
             if watch.update(figure):
                 history.best_epoch = history.n_epochs
-                best = state.copy()
+                best = _copy(state, shelf, (best, safe, entered))  # Ctrl-C may come in between
                 before, safe = entered, best
             run.schedule_memory, rate = run.schedule.observe(
                 run.schedule_memory, figure, rate, maximize=watch.maximize
@@ -151,6 +152,16 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
     elif run.restore_best or history.stopped_by == "interrupt":
         state.restore(best)
     return history
+
+
+def _copy(state: State, shelf: list[State], held: tuple[State, ...]) -> State:
+    """Return a copy of the state, in the memory of an old one that nobody holds if there is one."""
+    for old in shelf:
+        if not any(old is one for one in held):
+            old.overwrite(state)
+            return old
+    shelf.append(state.copy())
+    return shelf[-1]
 
 
 def _order(rows: Rows, run: Run, rate: float, clock: Clock, weight: Array | None) -> Order:
@@ -193,11 +204,17 @@ def _record(history: History, steps: Steps, rate: float, scale: float) -> None:
     if steps.diverged or weight == 0:
         loss, penalty = float(steps.loss[-1]), float(steps.penalty[-1])
     else:
-        loss = float(steps.loss @ steps.weight) / weight
-        penalty = float(steps.penalty @ steps.weight) / weight
+        loss = _mean(steps.loss, steps.weight, weight)
+        penalty = _mean(steps.penalty, steps.weight, weight)
     history.loss.append(scale * loss)
     history.penalty.append(penalty)
     history.learning_rate.append(rate)
+
+
+def _mean(figures: Array, weights: Array, total: float) -> float:
+    with np.errstate(over="ignore"):
+        mean = float(figures @ weights) / total
+    return mean if np.isfinite(mean) else float(figures @ (weights / total))  # of huge figures
 
 
 def _watched(history: History, state: State, run: Run) -> float:
@@ -221,5 +238,6 @@ def _watches_score(run: Run) -> bool:
 
 
 def _is_finite(state: State) -> bool:
-    theta = to_numpy(state.theta)
-    return bool(np.isfinite(theta).all())
+    """Whether θ and the statistics are: batch norm may bring inputs whose squares overflow back."""
+    kept = (state.theta, *state.buffers.values())
+    return all(bool(np.isfinite(to_numpy(array)).all()) for array in kept)

@@ -1,0 +1,59 @@
+"""A network made ready to predict: for a row at a time, or a few, as fast as they come."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from deltarule.arrays import aligned, to_numpy
+from deltarule.errors import DataError
+from deltarule.folding import fold_batch_norm
+from deltarule.inputs import check_inputs
+from deltarule.interpreters import interpreter_of
+from deltarule.parts import Dense
+from deltarule.program import Block, State
+from deltarule.spec import NetworkSpec
+from deltarule.tape import lower
+
+__all__ = ["Predictor"]
+
+
+class Predictor:
+    """Outputs of a network at a state, with everything prepared that does not depend on the rows.
+
+    Batch norm is folded into the weights, dropout left out, and θ copied: training the state
+    further does not change what is predicted. One predictor serves one thread.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        The network.
+    state : State
+        Its parameters and statistics.
+    n_threads : int or None, default=None
+        The most threads for many rows, as in ``train``; few rows stay on one.
+    """
+
+    def __init__(self, spec: NetworkSpec, state: State, *, n_threads: int | None = None) -> None:
+        dense = tuple(layer for layer in spec.layers if isinstance(layer, Dense))
+        folded, moved = fold_batch_norm(_bare(spec, dense), state)
+        self._spec = folded
+        self._dtype = np.dtype(spec.dtype)
+        self._state = State(aligned(to_numpy(moved.theta), self._dtype))
+        self._interpreter = interpreter_of(lower(folded), engine="compiled", n_threads=n_threads)
+
+    def __call__(self, X: Any) -> Any:
+        """Return the outputs (n, k) for the rows of X (n, d): an array, or a CSR matrix."""
+        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype == self._dtype
+        if not plain or X.shape[1] != self._spec.n_inputs:
+            X = check_inputs(self._spec, X)
+        elif not np.isfinite(X).all():
+            raise DataError("X contains NaN or infinity. Drop those rows, or impute them.")
+        return self._interpreter.forward(self._state, Block(X))
+
+
+def _bare(spec: NetworkSpec, layers: tuple[Dense, ...]) -> NetworkSpec:
+    """Return the network that predicts the same: without dropouts, and what training needs."""
+    return replace(spec, layers=layers, penalties=(), constraints=())
