@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_iris
@@ -249,8 +249,15 @@ EVERYTHING = {
 }
 
 
+HUGE = {"solver": "sgd", "learning_rate": "constant", "learning_rate_init": 10.0**9.96875,
+        "activation": "logistic", "momentum": 1.0, "alpha": 0.0, "early_stopping": True,
+        "hidden_layer_sizes": (4, 3, 2), "max_iter": 4, "shuffle": False}  # fmt: skip
+"""Ends with finite losses whose sum is not finite."""
+
+
 @settings(max_examples=60, derandomize=True, deadline=None)
 @given(**EVERYTHING)
+@example(task="several numbers", arguments=HUGE, scale=1.0, y_scale=0.1, single=False)
 def test_no_fit_returns_a_model_that_is_not_finite(**case: Any) -> None:
     check_finite(**case)
 
@@ -282,7 +289,8 @@ def test_control_c_between_two_steps(solver: str, monkeypatch: pytest.MonkeyPatc
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(Reference, name, interrupted)
-    model = sgd(solver=solver, learning_rate_init=1e-3, batch_size=10, max_iter=50)
+    arguments = {"solver": solver, "learning_rate_init": 1e-3, "engine": "reference"}
+    model = sgd(**arguments, max_iter=50)
     with pytest.warns(UserWarning, match="Training interrupted by user") as caught:
         assert model.fit(X, y) is model
     assert [w.filename for w in caught] == [__file__]
@@ -292,7 +300,7 @@ def test_control_c_between_two_steps(solver: str, monkeypatch: pytest.MonkeyPatc
         return
     assert model.n_iter_ == 2  # 4 steps an epoch: the 10th falls into the third
     monkeypatch.undo()
-    two = sgd(solver=solver, learning_rate_init=1e-3, batch_size=10, max_iter=2)
+    two = sgd(**arguments, max_iter=2)
     with pytest.warns(ConvergenceWarning):
         two.fit(X, y)
     assert_array_equal(parameters(model), parameters(two))

@@ -28,6 +28,10 @@ from estimator_support import (
     unconverged,
 )
 
+OWN_ARGUMENTS = [
+    ("dropout", 0.0), ("batch_norm", False), ("engine", "compiled"), ("n_threads", None)
+]  # fmt: skip
+
 
 def quick(task: str, **arguments: Any) -> Any:
     return ours(task, **{"hidden_layer_sizes": 4, "max_iter": 5, "random_state": 0, **arguments})
@@ -42,10 +46,12 @@ def fitted(task: str, **arguments: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_arguments_have_scikit_learns_names_order_and_defaults(kind: str) -> None:
+def test_arguments_are_scikit_learns_in_their_order_and_then_ours(kind: str) -> None:
     mine, peers = (inspect.signature(cls.__init__).parameters for cls in (OURS[kind], THEIRS[kind]))
-    assert [(p.name, p.kind, p.default) for p in mine.values()] == [
-        (p.name, p.kind, p.default) for p in peers.values()
+    given = [(p.name, p.kind, p.default) for p in mine.values()]
+    assert given[: len(peers)] == [(p.name, p.kind, p.default) for p in peers.values()]
+    assert given[len(peers) :] == [
+        (name, inspect.Parameter.KEYWORD_ONLY, default) for name, default in OWN_ARGUMENTS
     ]
 
 

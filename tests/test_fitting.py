@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import array_api_strict as strict
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -201,3 +202,47 @@ def test_rprop_trains_on_the_whole_set() -> None:
     peer = LogisticRegression(C=1 / (0.05 * len(X)), tol=1e-10, max_iter=10_000).fit(X, LABELS)
     assert history.cost[-1] < history.cost[0]
     np.testing.assert_allclose(state.theta, [*peer.coef_[0], *peer.intercept_], atol=1e-3)
+
+
+# --- engines -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "optimizer", [SGD(0.1, 0.9), Adam(0.01), LBFGS(), LineSearch()], ids=lambda o: type(o).__name__
+)
+def test_the_engines_train_alike(optimizer: Any) -> None:
+    ends = {}
+    for engine in ("auto", "compiled", "reference"):
+        state = LOGISTIC.initialize(0)
+        kind = {} if isinstance(optimizer, LBFGS | LineSearch) else {"validation": (X, LABELS)}
+        history = train(
+            LOGISTIC, state, X, LABELS, optimizer=optimizer, engine=engine, n_threads=1, **kind
+        )
+        ends[engine] = [*state.theta, *history.cost, *history.validation_score]
+    assert ends["auto"] == ends["compiled"]
+    np.testing.assert_allclose(ends["compiled"], ends["reference"], rtol=1e-9)
+
+
+def test_arrays_of_other_libraries_go_to_the_reference() -> None:
+    x, y = strict.asarray(X), strict.asarray(LABELS)
+    state = LOGISTIC.initialize(0, like=x)
+    train(LOGISTIC, state, x, y, validation=(x, y))
+    twin = LOGISTIC.initialize(0)
+    train(LOGISTIC, twin, X, LABELS, engine="reference")
+    np.testing.assert_array_equal(np.asarray(state.theta), twin.theta)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"engine": "numba"}, r"engine must be one of 'auto', .*'reference'; got 'numba'"),
+        ({"n_threads": 0}, "n_threads must be an integer of at least 1; got 0"),
+    ],
+)
+@pytest.mark.parametrize("optimizer", [SGD(0.1), LBFGS()], ids=["sgd", "lbfgs"])
+def test_an_engine_that_does_not_exist_is_refused(optimizer: Any, given: Any, words: str) -> None:
+    state = LOGISTIC.initialize(0)
+    before = state.theta.copy()
+    with pytest.raises(SpecError, match=words):
+        train(LOGISTIC, state, X, LABELS, optimizer=optimizer, **given)
+    np.testing.assert_array_equal(state.theta, before)

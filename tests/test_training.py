@@ -196,7 +196,8 @@ def test_validation_may_be_weighted() -> None:
     state = net.initialize(0)
     history = train(net, state, data.x, data.y, validation=(data.x, data.y, data.weight))
     assert history.validation_loss[-1] == net.loss_of(state, data.x, data.y, data.weight)
-    assert history.validation_score[-1] == net.score(state, data.x, data.y, data.weight)
+    score = net.score(state, data.x, data.y, data.weight)
+    assert history.validation_score[-1] == pytest.approx(score, rel=1e-12)
     assert history.validation_loss[-1] != net.loss_of(state, data.x, data.y)
 
 

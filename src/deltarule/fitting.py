@@ -14,6 +14,7 @@ from deltarule.checks import check_positive_integer
 from deltarule.clipping import ClipNorm, Clipping, ClipValue
 from deltarule.errors import DataError, ShapeError, SpecError
 from deltarule.inputs import check_state, make_block
+from deltarule.interpreters import interpreter_of
 from deltarule.network import Network, mean_loss, score_outputs
 from deltarule.opcodes import PenaltyCode
 from deltarule.optimizers import (
@@ -25,8 +26,7 @@ from deltarule.optimizers import (
     Rprop,
     check_optimizer,
 )
-from deltarule.program import Block, State
-from deltarule.reference import Reference
+from deltarule.program import Block, Interpreter, State
 from deltarule.schedules import Constant, Schedule
 from deltarule.training import (
     History,
@@ -67,6 +67,8 @@ def train(
     shuffle: bool = True,
     record_health: bool = False,
     on_epoch: Callable[[History], bool] | None = None,
+    engine: str = "auto",
+    n_threads: int | None = None,
 ) -> History:
     """Train a network; the state is moved in place.
 
@@ -112,6 +114,12 @@ def train(
         Record norms, dead and saturated units after every epoch (items H1-H3).
     on_epoch : callable, optional
         Called with the ``History`` so far after every epoch; returning True stops.
+    engine : {"auto", "compiled", "reference"}, default="auto"
+        What runs the network: compiled kernels on NumPy arrays, or the readable reference on
+        arrays of any library. "auto" is "compiled" if θ is a NumPy array.
+    n_threads : int, optional
+        The most threads that the compiled engine may use. By default the environment variable
+        ``DELTARULE_NUM_THREADS``, or else every core that the process may use.
 
     Returns
     -------
@@ -122,6 +130,8 @@ def train(
     ------
     DivergenceError
         At the first non-finite loss; the state is then the best finite one.
+    SpecError, ShapeError, DataError
+        For arguments that do not go together, or do not fit the network.
 
     Examples
     --------
@@ -143,6 +153,12 @@ def train(
     check_state(net.tape, state)
     block, _ = make_block(net, X, y, sample_weight, class_weight)
     epochs = check_positive_integer("epochs", epochs)
+
+    def interpret_with(chosen: Optimizer | None) -> Interpreter:
+        return interpreter_of(
+            net.tape, chosen, clipping, engine=engine, n_threads=n_threads, like=state.theta
+        )
+
     monitor = HealthMonitor(net.tape, state, block) if record_health else None
     watchers: list[Callable[[History], bool]] = [] if monitor is None else [monitor.observe]
     if on_epoch is not None:
@@ -157,7 +173,7 @@ def train(
             validation=validation, stopping=stopping, schedule=schedule, clipping=clipping,
             augment=augment,
         )  # fmt: skip
-        return _minimize(net, state, block, optimizer, epochs, after_epoch)
+        return _minimize(interpret_with(None), net, state, block, optimizer, epochs, after_epoch)
     chosen = check_optimizer(SGD() if optimizer is None else optimizer)
     watch = None if stopping is None else replace(stopping, best=None, stale=0)
     if watch is not None and watch.maximize and validation is None:
@@ -180,14 +196,17 @@ def train(
         orders=epoch_orders(block.n_rows, rng.permutation if shuffle else None),
         schedule=Constant() if schedule is None else schedule,
         stopping=watch,
-        validation=None if validation is None else _validation(net, validation),
+        validation=None
+        if validation is None
+        else _validation(interpret_with(None), net, validation),
         restore_best=stopping is not None,
         block_of=None if augment is None else _augmented(net, block, augment),
         least_rows=net.tape.least_rows,
         on_epoch=after_epoch,
     )
+    interpreter = interpret_with(chosen)
     state.slots = None
-    history = run_epochs(Reference(net.tape, chosen, clipping), state, block, run)
+    history = run_epochs(interpreter, state, block, run)
     return _checked(history, block, chosen.learning_rate)
 
 
@@ -208,6 +227,7 @@ def _check_rprop(net: Network, block: Block, batch_size: int, schedule: Schedule
 
 
 def _minimize(
+    interpreter: Interpreter,
     net: Network,
     state: State,
     block: Block,
@@ -221,7 +241,6 @@ def _minimize(
             "accumulates statistics over mini-batches: use SGD, Adam or another that takes a step "
             "a mini-batch."
         )
-    interpreter = Reference(net.tape)
     if isinstance(optimizer, LBFGS):
         ended = minimize_cost(
             interpreter,
@@ -284,13 +303,14 @@ def _augmented(net: Network, block: Block, augment: Augmenter) -> Callable[[int]
     return of_epoch
 
 
-def _validation(net: Network, given: tuple[Any, ...]) -> Callable[[State], Figures]:
+def _validation(
+    interpreter: Interpreter, net: Network, given: tuple[Any, ...]
+) -> Callable[[State], Figures]:
     if len(given) not in (2, 3):
         raise ShapeError(
             f"validation must be (X, y) or (X, y, sample_weight); got {len(given)} items."
         )
     block, targets = make_block(net, *given)
-    interpreter = Reference(net.tape)
 
     def measure(state: State) -> Figures:
         outputs = interpreter.forward(state, block)

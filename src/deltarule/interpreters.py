@@ -7,6 +7,7 @@ the engine brings compiled kernels with it.
 from __future__ import annotations
 
 from deltarule.arrays import Array
+from deltarule.checks import check_positive_integer
 from deltarule.clipping import Clipping
 from deltarule.errors import SpecError
 from deltarule.optimizers import Optimizer
@@ -53,6 +54,8 @@ def interpreter_of(
 
     if engine not in ENGINES:
         raise SpecError(f"engine must be one of {', '.join(map(repr, ENGINES))}; got {engine!r}.")
+    if n_threads is not None:
+        check_positive_integer("n_threads", n_threads)
     if engine == "reference" or (
         engine == "auto" and like is not None and not isinstance(like, np.ndarray)
     ):

@@ -81,7 +81,9 @@ class Engine:
         It takes as many as fit into a few hundredths of a second, at least one, and stops before
         the step of a batch whose loss is not finite.
         """
-        inputs = self._enter(state, block, with_targets=True)
+        self._check_state(state, changes=True)
+        check_targets(block, self.tape.n_outputs, self._dtype)
+        inputs = self._inputs_of_epoch(block, steps)
         begin, end = steps.start, min(steps.stop, steps.start + self._steps_a_call(steps))
         sizes = np.diff(order.bounds)
         check_batches(order, begin, end, block.n_rows, self.tape.least_rows, block.weight)
@@ -101,6 +103,8 @@ class Engine:
         self._train(room, state, inputs, weights[begin:end].any())
         taken = min(int(room.counters[room.STOP]) + 1, end) - begin
         self._seconds_a_step = (perf_counter() - started) / taken
+        # Nobody's rows are held on to once the epoch is over.
+        self._inputs = None if begin + taken >= order.n_batches else inputs
         seen = slice(begin, begin + taken)
         loss, penalty = records[:, seen]
         return Steps(sizes[seen].copy(), weights[seen].copy(), loss.copy(), penalty.copy())
@@ -119,7 +123,9 @@ class Engine:
         whole batch: its moments tie them together.
         """
         piece = block if rows is None else block.take(rows)
-        inputs = self._enter(state, piece, with_targets=True)
+        self._check_state(state, changes=False)
+        check_targets(piece, self.tape.n_outputs, self._dtype)
+        inputs = inputs_of(piece.x, self.tape.n_inputs, self._dtype)
         n = piece.n_rows
         least = n if self.tape.normalizations else _PIECE
         bounds = _even_bounds(n, least)[0]
@@ -154,7 +160,7 @@ class Engine:
 
     def apply(self, state: State, sums: Sums, learning_rate: float) -> None:
         """Take one step along the gradient of the cost of ``sums``."""
-        self._check_state(state)
+        self._check_state(state, changes=True)
         room = self._workspace(Mode.APPLY, 1, None)
         assert room.gradient is not None
         room.gradient[:] = self.cost(state, sums)[2]
@@ -197,31 +203,29 @@ class Engine:
 
     # --- what the verbs share ----------------------------------------------------------------
 
-    def _check_state(self, state: State) -> None:
+    def _check_state(self, state: State, *, changes: bool) -> None:
         theta = state.theta
         fits = (
             isinstance(theta, np.ndarray)
             and theta.shape == (self.tape.n_parameters,)
             and theta.dtype == self._dtype
             and theta.flags.c_contiguous
-            and theta.flags.writeable
+            and (theta.flags.writeable or not changes)
         )
         if not fits:
             given = f"{getattr(theta, 'dtype', type(theta).__name__)} {getattr(theta, 'shape', '')}"
             raise DataError(
-                f"state.theta must be a writeable NumPy array ({self.tape.n_parameters},) of "
-                f"{self._dtype} in one piece; got {given}. Take it from net.initialize(seed), or "
+                f"state.theta must be a NumPy array ({self.tape.n_parameters},) of {self._dtype} in "
+                f"one piece{', writeable' if changes else ''}; got {given}. Take it from net.initialize(seed), or "
                 "use engine='reference'."
             )
 
-    def _enter(self, state: State, block: Block, *, with_targets: bool) -> Inputs:
-        """Check a state and a block; return the inputs as kernels read them."""
-        self._check_state(state)
-        if self._inputs is None or self._inputs.given is not block.x:
-            self._inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
-        if with_targets:
-            check_targets(block, self.tape.n_outputs, self._dtype)
-        return self._inputs
+    def _inputs_of_epoch(self, block: Block, steps: range) -> Inputs:
+        """Return the inputs as kernels read them: looked through once an epoch."""
+        inputs = self._inputs
+        if inputs is None or inputs.given is not block.x or steps.start == 0:
+            inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
+        return inputs
 
     def _workspace(self, mode: Mode, rows: int, inputs: Inputs | None) -> Workspace:
         """Return the buffers of a mode, for batches of exactly this size."""
@@ -304,7 +308,7 @@ class Engine:
 
     def _predict(self, state: State, block: Block, mode: Mode, result: npt.NDArray[Any]) -> None:
         """Fill ``result`` with outputs or losses, a thousand rows at a time."""
-        self._check_state(state)
+        self._check_state(state, changes=False)
         inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
         if mode == Mode.LOSSES:
             check_targets(block, self.tape.n_outputs, self._dtype)

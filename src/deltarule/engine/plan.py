@@ -170,7 +170,7 @@ class _Cutter:
         pieces = 4 if packs else _MOST_PIECES
         while pieces > 1 and self.rows / pieces * work(self.tape, 1) * 2 / 3 < _PIECE:
             pieces //= 2
-        return 8 * -(-self.rows // (8 * pieces))
+        return -(-self.rows // pieces)
 
     def is_cut_by_columns(self, line: Instruction) -> bool:
         """Whether an affine map is so wide that its pieces are columns."""

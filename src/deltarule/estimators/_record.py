@@ -14,11 +14,16 @@ import numpy as np
 from scipy.sparse import csr_array
 from sklearn.preprocessing import LabelBinarizer
 
+from deltarule.arrays import aligned
 from deltarule.errors import DeltaruleError, ModelFileError
 from deltarule.estimators._base import BaseMLP
+from deltarule.estimators._kept import Kept
+from deltarule.estimators._layers import read_hidden
+from deltarule.estimators._sklearn import ACTIVATIONS
 from deltarule.estimators.classifier import MLPClassifier
 from deltarule.estimators.regressor import MLPRegressor
 from deltarule.program import State
+from deltarule.tape import Tape
 
 __all__ = ["from_record", "to_record"]
 
@@ -26,6 +31,11 @@ _KINDS: dict[str, type[BaseMLP]] = {"classifier": MLPClassifier, "regressor": ML
 _FITTED = ("n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_")
 _CURVES = ("loss_curve_", "validation_scores_")
 _FIELDS = {"kind", "parameters", "widths", "dtype", "target", "classes", "features", *_FITTED}
+_LATER_FIELDS = {"hidden", "masks"}
+_LATER_PARAMETERS = {"dropout", "batch_norm", "engine", "n_threads"}
+_OLD_LAYERS = {"dropout": 0.0, "batch_norm": False}
+"""What the first records did not hold, and what their layers were."""
+_BUFFER = "buffer."
 _TARGETS = ("binary", "multiclass", "multilabel-indicator", "multilabel-indicator-sparse")
 _MALFORMED = (DeltaruleError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 """What reading a record of the wrong types can end in."""
@@ -42,7 +52,7 @@ def to_record(estimator: BaseMLP) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ModelFileError(f"only deltarule's estimators can be recorded; got {estimator!r}.")
     if not estimator.__sklearn_is_fitted__():
         raise ModelFileError(f"this {type(estimator).__name__} is not fitted yet: call fit first.")
-    network = estimator._network
+    network, state = estimator._network, estimator._state
     names = getattr(estimator, "feature_names_in_", None)
     record: dict[str, Any] = {
         "kind": "classifier" if isinstance(estimator, MLPClassifier) else "regressor",
@@ -52,11 +62,16 @@ def to_record(estimator: BaseMLP) -> tuple[dict[str, Any], dict[str, Any]]:
         "target": "numbers",
         "classes": None,
         "features": None if names is None else [str(name) for name in names],
+        "hidden": {
+            "activation": estimator._hidden.activation,
+            "dropout": list(estimator._hidden.dropout),
+            "batch_norm": estimator._hidden.normalizes,
+        },
+        "masks": [int(state.seed), int(state.step)],
         **{name: _plain(getattr(estimator, name, None)) for name in _FITTED},
     }
-    tensors = {
-        p.name: np.ascontiguousarray(v) for p, v in network.tape.views(estimator._state.theta)
-    }
+    tensors = {p.name: np.ascontiguousarray(v) for p, v in network.tape.views(state.theta)}
+    tensors |= {_BUFFER + name: np.asarray(array) for name, array in state.buffers.items()}
     if isinstance(estimator, MLPClassifier):
         binarizer = estimator._label_binarizer
         record["target"] = binarizer.y_type_ + ("-sparse" if binarizer.sparse_input_ else "")
@@ -85,34 +100,31 @@ def from_record(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
 
 
 def _rebuild(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
-    if set(record) != _FIELDS:
-        odd = sorted(set(record) ^ _FIELDS)
+    odd = sorted((set(record) - _LATER_FIELDS) ^ _FIELDS)
+    if odd:
         raise ModelFileError(f"the model's record has missing or unknown entries: {odd}.")
     if record["kind"] not in _KINDS:
         raise ModelFileError(f"the model's record names no known kind: {record['kind']!r}.")
-    widths = _check_tensors(record, tensors)
     estimator = _KINDS[record["kind"]]()
     given = record["parameters"]
-    if set(given) != set(estimator.get_params(deep=False)):
+    known = set(estimator.get_params(deep=False))
+    if not known - _LATER_PARAMETERS <= set(given) <= known:
         raise ModelFileError("the model's record does not hold the estimator's parameters.")
+    widths = _check_widths(record["widths"], len(tensors))
+    layers = _check_layers(record)
+    _check_parameters(record, tensors, normalized=layers["batch_norm"])
     estimator.set_params(
         **{k: float("inf") if v == "=inf" else v for k, v in given.items()},
     )
     estimator._validate_params()
     if isinstance(estimator, MLPClassifier):
         _restore_classes(estimator, record)
+    _restore_features(estimator, record)
     estimator.n_outputs_, estimator.n_layers_ = widths[-1], len(widths)
-    estimator.n_features_in_ = widths[0]
-    names = record["features"]
-    if names is not None:
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ModelFileError("the model's record holds no valid feature names.")
-        if len(names) != widths[0]:
-            raise ModelFileError("the model's record does not name every feature.")
-        estimator.feature_names_in_ = np.array(names, dtype=object)
-    estimator._network = estimator._build(widths[1:-1], widths[0], record["dtype"])
-    theta = [np.ravel(tensors[p.name]) for p in estimator._network.tape.parameters]
-    estimator._state = State(np.concatenate(theta))
+    estimator._hidden = read_hidden(hidden_layer_sizes=widths[1:-1], **layers)
+    estimator._network = estimator._build(estimator._hidden, widths[0], record["dtype"])
+    estimator._state = _restore_state(record, tensors, estimator._network.tape)
+    estimator._kept = Kept()
     estimator._rate = estimator._watch = None
     for name in _FITTED:
         value = _figure(name, record[name])
@@ -139,32 +151,96 @@ def _figure(name: str, value: Any) -> Any:
     return value
 
 
-def _check_tensors(record: dict[str, Any], tensors: dict[str, Any]) -> list[int]:
-    """Return the widths, once every tensor has the shape and type they ask for."""
-    widths = record["widths"]
+def _check_widths(widths: Any, n_tensors: int) -> list[int]:
     if (
         not isinstance(widths, list)
         or len(widths) < 2
         or not all(type(width) is int and width > 0 for width in widths)
-        or len(widths) > 2 + len(tensors)
+        or len(widths) > 2 + n_tensors
     ):
         raise ModelFileError("the model's record holds no valid layer widths.")
+    return widths
+
+
+def _check_layers(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what the fitted hidden layers are, beside their widths."""
+    if "hidden" in record:
+        layers = record["hidden"]
+    else:
+        layers = _OLD_LAYERS | {"activation": record["parameters"]["activation"]}
+    if (
+        not isinstance(layers, dict)
+        or set(layers) != {"activation", "dropout", "batch_norm"}
+        or layers["activation"] not in ACTIVATIONS
+        or type(layers["batch_norm"]) is not bool
+    ):
+        raise ModelFileError("the model's record holds no valid hidden layers.")
+    return layers
+
+
+def _check_parameters(record: dict[str, Any], tensors: dict[str, Any], normalized: bool) -> None:
+    """Raise unless every parameter has the shape and type that the layers ask for."""
     expected: dict[str, tuple[int, ...]] = {}
-    for number, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
+    last = len(record["widths"]) - 1
+    for number, (fan_in, fan_out) in enumerate(pairwise(record["widths"]), start=1):
+        vectors = ("gamma", "beta") if normalized and number < last else ("b",)
         expected[f"W{number}"] = (fan_in, fan_out)
-        expected[f"b{number}"] = (fan_out,)
-    if set(tensors) - set(_CURVES) != set(expected):
+        expected |= {f"{name}{number}": (fan_out,) for name in vectors}
+    if {name for name in tensors if not _is_beside(name)} != set(expected):
         raise ModelFileError("the model's tensors are not those of its layers.")
     for name, shape in expected.items():
-        array = tensors[name]
-        if array.shape != shape or str(array.dtype) != record["dtype"]:
-            raise ModelFileError(
-                f"tensor {name} must be {record['dtype']} of shape {shape}; it is {array.dtype} of "
-                f"shape {array.shape}."
-            )
-        if not np.isfinite(array).all():
-            raise ModelFileError(f"tensor {name} holds NaN or infinity.")
-    return widths
+        _check_tensor(name, tensors[name], shape, record["dtype"])
+
+
+def _is_beside(name: str) -> bool:
+    """Whether a tensor is no parameter."""
+    return name in _CURVES or name.startswith(_BUFFER)
+
+
+def _check_tensor(name: str, array: Any, shape: tuple[int, ...], dtype: Any) -> None:
+    if array.shape != shape or str(array.dtype) != dtype:
+        raise ModelFileError(
+            f"tensor {name} must be {dtype} of shape {shape}; it is {array.dtype} of "
+            f"shape {array.shape}."
+        )
+    if not np.isfinite(array).all():
+        raise ModelFileError(f"tensor {name} holds NaN or infinity.")
+
+
+def _restore_state(record: dict[str, Any], tensors: dict[str, Any], tape: Tape) -> State:
+    """Return θ, the statistics of batch norm, and where the stream of dropout's masks stands."""
+    masks = record.get("masks", [0, 0])
+    if (
+        not isinstance(masks, list)
+        or len(masks) != 2
+        or not all(type(number) is int and 0 <= number < 2**63 for number in masks)
+    ):
+        raise ModelFileError("the model's record holds no valid masks.")
+    buffers = {n.removeprefix(_BUFFER): t for n, t in tensors.items() if n.startswith(_BUFFER)}
+    expected: dict[str, tuple[int, ...]] = {}
+    for i, norm in enumerate(tape.normalizations):
+        expected |= {f"{i}.mean": (norm.width,), f"{i}.variance": (norm.width,), f"{i}.weight": ()}
+    if buffers and set(buffers) != set(expected):  # none before the first step
+        raise ModelFileError("the model's statistics are not those of its layers.")
+    for name, array in buffers.items():
+        dtype = "float64" if name.endswith(".weight") else record["dtype"]
+        _check_tensor(_BUFFER + name, array, expected[name], dtype)
+        if not name.endswith(".mean") and (array < 0).any():
+            raise ModelFileError(f"tensor {_BUFFER + name} holds numbers below 0.")
+    theta = aligned(np.concatenate([np.ravel(tensors[p.name]) for p in tape.parameters]))
+    return State(theta, seed=masks[0], step=masks[1], buffers=buffers)
+
+
+def _restore_features(estimator: BaseMLP, record: dict[str, Any]) -> None:
+    names, n_features = record["features"], record["widths"][0]
+    estimator.n_features_in_ = n_features
+    if names is None:
+        return
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ModelFileError("the model's record holds no valid feature names.")
+    if len(names) != n_features:
+        raise ModelFileError("the model's record does not name every feature.")
+    estimator.feature_names_in_ = np.array(names, dtype=object)
 
 
 def _restore_classes(estimator: MLPClassifier, record: dict[str, Any]) -> None:

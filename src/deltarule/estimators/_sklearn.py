@@ -20,6 +20,7 @@ from sklearn.utils.validation import _check_sample_weight
 from deltarule.schedules import Clock, InverseScaling
 
 __all__ = [
+    "ACTIVATIONS",
     "CONSTRAINTS",
     "CallbackSupportMixin",
     "EpochCallbacks",
@@ -30,9 +31,11 @@ __all__ = [
     "with_callbacks",
 ]
 
+ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+
 CONSTRAINTS: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-    "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
+    "activation": [StrOptions(set(ACTIVATIONS))],
     "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
     "alpha": [Interval(Real, 0, None, closed="left")],
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -54,8 +57,12 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "epsilon": [Interval(Real, 0, None, closed="neither")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
     "max_fun": [Interval(Integral, 1, None, closed="left")],
+    "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+    "batch_norm": ["boolean"],
+    "engine": [StrOptions({"compiled", "reference"})],
+    "n_threads": [Interval(Integral, 1, None, closed="left"), None],
 }
-"""scikit-learn's own bounds, so that a bad value is refused in scikit-learn's words."""
+"""scikit-learn's own bounds, so that a bad value is refused in scikit-learn's words; then ours."""
 
 
 def check_sample_weight(sample_weight: Any, X: Any) -> Any:

@@ -53,8 +53,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     shuffle : bool, default=True
         Visit the rows in a new order every epoch.
     random_state : int, RandomState or None, default=None
-        Of the initial parameters, the held-out part and the shuffling: an int repeats a fit to the
-        bit.
+        Of the initial parameters, dropout's masks, the held-out part and the shuffling: an int
+        repeats a fit to the bit.
     tol : float, default=1e-4
         By how much loss or score must improve for an epoch to count; the gradient's largest entry
         at which L-BFGS is done.
@@ -80,6 +80,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Epochs in a row without improvement that are borne.
     max_fun : int, default=15000
         The most evaluations of L-BFGS.
+    dropout : float or list of float, default=0.0
+        Probability in [0, 1) that training drops a unit: a rate for all hidden layers, or a list
+        with one for each. It applies behind the activation, and predictions drop nothing (item
+        R3: keep p = 1 - dropout). Not with ``solver="lbfgs"``.
+    batch_norm : bool, default=False
+        Normalise every hidden layer over the mini-batch before its activation (items N1-N3); β
+        takes the bias's place. Predictions use the means over the last epoch's batches;
+        ``partial_fit`` is an epoch, so call it with as many rows as a mean needs. Each batch
+        needs two rows of non-zero weight. Not with ``solver="lbfgs"``.
+    engine : {"compiled", "reference"}, default="compiled"
+        What runs the network: compiled kernels, or the readable NumPy code of the mathematics,
+        many times slower. They agree up to rounding.
+    n_threads : int or None, default=None
+        The most threads that the compiled engine may use, at least 1. None means the environment
+        variable ``DELTARULE_NUM_THREADS``, or else every core that the process may use.
 
     Attributes
     ----------
@@ -88,7 +103,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     coefs_ : list of (d_{l-1}, d_l) arrays
         Weights: live, writable views into the network's parameter vector.
     intercepts_ : list of (d_l,) arrays
-        Biases, likewise.
+        Biases, likewise; β of the hidden layers with ``batch_norm``.
+    batch_norm_scale_ : list of (d_l,) arrays
+        γ of the hidden layers, likewise; only with ``batch_norm``.
     loss_ : float
         The newest entry of ``loss_curve_``; with L-BFGS the loss at the end.
     loss_curve_ : list of float
@@ -150,6 +167,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
+        dropout: Any = 0.0,
+        batch_norm: bool = False,
+        engine: str = "compiled",
+        n_threads: int | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -174,6 +195,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
+        self.dropout = dropout
+        self.batch_norm = batch_norm
+        self.engine = engine
+        self.n_threads = n_threads
 
     @with_callbacks
     def fit(
@@ -209,6 +234,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         DivergenceError
             At the first non-finite loss (a ``ValueError``); the estimator then holds the best
             finite parameters. With ``early_stopping`` it is a ``ConvergenceWarning`` instead.
+        SpecError, DataError
+            For a ``dropout`` that is no rate or not one a hidden layer, for either with
+            ``solver="lbfgs"``, or for fewer than two rows a batch under ``batch_norm`` (each a
+            ``ValueError``).
         """
         self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
         return self
@@ -261,7 +290,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         if self._is_binary():
             z = self._forward(X, logits=True)
-            return np.concatenate([sigmoid(-z), sigmoid(z)], axis=1)
+            return sigmoid(np.concatenate([-z, z], axis=1))
         return self._forward(X)
 
     def predict_log_proba(self, X: Any) -> Any:
@@ -280,11 +309,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         z = self._forward(X, logits=True)
         if self.out_activation_ == "softmax":
             return log_softmax(z)
-        return (
-            np.concatenate([-softplus(z), -softplus(-z)], axis=1)
-            if self._is_binary()
-            else -softplus(-z)
-        )
+        return -softplus(np.concatenate([z, -z], axis=1) if self._is_binary() else -z)
 
     def _is_binary(self) -> bool:
         return bool(self.__sklearn_is_fitted__() and self._label_binarizer.y_type_ == "binary")
@@ -303,7 +328,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             y = column_or_1d(y, warn=True)
         if not incremental and (reset or not hasattr(self, "classes_")):
             self._learn_classes(y)
-        else:
+        elif self.warm_start or self._codes(y) is None:
             self._check_known_classes(y)
         return X, self._encode_targets(y)
 
@@ -330,11 +355,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _encode_targets(self, y: Any) -> Any:
         if not issparse(y):
             y = np.asarray(y)
+        dtype = self._state.theta.dtype if hasattr(self, "_state") else np.float64
+        codes = self._codes(y)
+        if codes is not None:
+            columns = np.arange(len(self.classes_)) if len(self.classes_) > 2 else 1
+            return (codes[:, None] == columns).astype(dtype)
+        if not issparse(y):
             self._check_known_labels(y)
         encoded = self._label_binarizer.transform(y)
         encoded = encoded.toarray() if issparse(encoded) else encoded
-        dtype = self._state.theta.dtype if hasattr(self, "_state") else np.float64
         return np.asarray(encoded, dtype=dtype)
+
+    def _codes(self, y: Any) -> Any:
+        """Return the place of each label in ``classes_``; None if y needs a closer look."""
+        kinds = self.classes_.dtype.kind + y.dtype.kind
+        several = self._label_binarizer.y_type_.startswith("multilabel")
+        if several or y.ndim != 1 or not (kinds == "UU" or set(kinds) <= set("biuf")):
+            return None
+        codes = np.searchsorted(self.classes_, y)
+        codes[codes == len(self.classes_)] = 0
+        return codes if (self.classes_[codes] == y).all() else None
 
     def _check_known_labels(self, y: Any) -> None:
         """Refuse labels that would silently be encoded as no class at all."""
@@ -353,8 +393,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return "sigmoid", "binary_cross_entropy"
 
     def _decode(self, outputs: Any) -> Any:
-        if self.n_outputs_ == 1:
-            outputs = outputs.ravel()
+        if self._label_binarizer.y_type_ == "binary":
+            return self.classes_[(outputs[:, 0] > 0.5).astype(int)]
+        if self._label_binarizer.y_type_ == "multiclass":
+            return self.classes_[np.argmax(outputs, axis=1)]
         return self._label_binarizer.inverse_transform(outputs)
 
     def _score_targets(self, targets: Any, outputs: Any, weight: Any) -> float:

@@ -51,8 +51,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     shuffle : bool, default=True
         Visit the rows in a new order every epoch.
     random_state : int, RandomState or None, default=None
-        Of the initial parameters, the held-out part and the shuffling: an int repeats a fit to the
-        bit.
+        Of the initial parameters, dropout's masks, the held-out part and the shuffling: an int
+        repeats a fit to the bit.
     tol : float, default=1e-4
         By how much loss or score must improve for an epoch to count; the gradient's largest entry
         at which L-BFGS is done.
@@ -78,13 +78,30 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Epochs in a row without improvement that are borne.
     max_fun : int, default=15000
         The most evaluations of L-BFGS.
+    dropout : float or list of float, default=0.0
+        Probability in [0, 1) that training drops a unit: a rate for all hidden layers, or a list
+        with one for each. It applies behind the activation, and predictions drop nothing (item
+        R3: keep p = 1 - dropout). Not with ``solver="lbfgs"``.
+    batch_norm : bool, default=False
+        Normalise every hidden layer over the mini-batch before its activation (items N1-N3); β
+        takes the bias's place. Predictions use the means over the last epoch's batches;
+        ``partial_fit`` is an epoch, so call it with as many rows as a mean needs. Each batch
+        needs two rows of non-zero weight. Not with ``solver="lbfgs"``.
+    engine : {"compiled", "reference"}, default="compiled"
+        What runs the network: compiled kernels, or the readable NumPy code of the mathematics,
+        many times slower. They agree up to rounding.
+    n_threads : int or None, default=None
+        The most threads that the compiled engine may use, at least 1. None means the environment
+        variable ``DELTARULE_NUM_THREADS``, or else every core that the process may use.
 
     Attributes
     ----------
     coefs_ : list of (d_{l-1}, d_l) arrays
         Weights: live, writable views into the network's parameter vector.
     intercepts_ : list of (d_l,) arrays
-        Biases, likewise.
+        Biases, likewise; β of the hidden layers with ``batch_norm``.
+    batch_norm_scale_ : list of (d_l,) arrays
+        γ of the hidden layers, likewise; only with ``batch_norm``.
     loss_ : float
         The newest entry of ``loss_curve_``; with L-BFGS the loss at the end.
     loss_curve_ : list of float
@@ -146,6 +163,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
+        dropout: Any = 0.0,
+        batch_norm: bool = False,
+        engine: str = "compiled",
+        n_threads: int | None = None,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -171,6 +192,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
+        self.dropout = dropout
+        self.batch_norm = batch_norm
+        self.engine = engine
+        self.n_threads = n_threads
 
     @with_callbacks
     def fit(
@@ -206,6 +231,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         DivergenceError
             At the first non-finite loss (a ``ValueError``); the estimator then holds the best
             finite parameters. With ``early_stopping`` it is a ``ConvergenceWarning`` instead.
+        SpecError, DataError
+            For a ``dropout`` that is no rate or not one a hidden layer, for either with
+            ``solver="lbfgs"``, or for fewer than two rows a batch under ``batch_norm`` (each a
+            ``ValueError``).
         """
         self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
         return self
@@ -245,10 +274,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        return X, self._encode_targets(y)
+        numbers = y.dtype.kind in "biuf"  # and finite: validated
+        return X, self._columns(y) if numbers else self._encode_targets(y)
 
     def _encode_targets(self, y: Any) -> Any:
-        values = check_array(y, ensure_2d=False, dtype="numeric", input_name="y")
+        return self._columns(check_array(y, ensure_2d=False, dtype="numeric", input_name="y"))
+
+    def _columns(self, values: Any) -> Any:
+        """Return checked numbers as (n, k)."""
         if self.loss == "poisson" and (values < 0).any():
             raise DataError(
                 f"y must not be negative with loss='poisson'; got {values.min():g}. Use "

@@ -21,11 +21,13 @@ __all__ = [
     "FAST",
     "add_atomically",
     "call",
+    "copy_bytes",
     "fast",
     "gemm",
     "like",
     "load_atomically",
     "pass_turn",
+    "prefetch",
     "read",
     "read_float",
     "size_of",
@@ -90,6 +92,13 @@ if config.DISABLE_JIT:
 
     def pass_turn(function: int) -> None:
         """Let another thread run."""
+
+    def copy_bytes(source: int, target: int, n: int) -> None:
+        """Copy n bytes between places that do not overlap."""
+        ctypes.memmove(int(target), int(source), int(n))
+
+    def prefetch(address: int) -> None:
+        """Ask for the cache line at an address, which will be read soon."""
 
     def call(function: int, arguments: tuple[Any, ...]) -> None:
         """Call the kernel at an address."""
@@ -218,6 +227,32 @@ else:
         def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
             kind = ir.FunctionType(ir.IntType(32), [])
             builder.call(builder.inttoptr(args[0], kind.as_pointer()), [])
+            return context.get_dummy_value()
+
+        return types.void(_I64), codegen
+
+    @intrinsic
+    def copy_bytes(typingctx, source, target, n):  # type: ignore[no-untyped-def]
+        """Copy n bytes between places that do not overlap."""
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            byte = ir.IntType(8).as_pointer()
+            source, target = (builder.inttoptr(address, byte) for address in args[:2])
+            cgutils.raw_memcpy(builder, target, source, args[2], 1)
+            return context.get_dummy_value()
+
+        return types.void(_I64, _I64, _I64), codegen
+
+    @intrinsic
+    def prefetch(typingctx, address):  # type: ignore[no-untyped-def]
+        """Ask for the cache line at an address, which will be read soon."""
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+            given = [builder.inttoptr(args[0], byte), number(0), number(3), number(1)]
+            builder.call(function, given)
             return context.get_dummy_value()
 
         return types.void(_I64), codegen

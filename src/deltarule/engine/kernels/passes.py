@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from deltarule.engine.kernels.memory import call, fast, like, read, read_float, size_of, vector
+from deltarule.engine.kernels.memory import (
+    call,
+    copy_bytes,
+    fast,
+    like,
+    prefetch,
+    read,
+    read_float,
+    size_of,
+    vector,
+)
 from deltarule.engine.kernels.products import multiply, multiply_by_transpose
 from deltarule.engine.layout import (
     BACKWARD,
@@ -106,38 +116,42 @@ def run_pass(context, stage_at, k, rows, low, high, left, right, one):
         hand_out(c, k, low, high, one)
 
 
-@fast
-def copy(source, target, n, one):
-    """Copy n numbers."""
-    x, y = vector(source, n, one), vector(target, n, one)
-    for i in range(n):
-        y[i] = x[i]
+_CACHE_LINE = 64  # bytes
+_AHEAD = 2  # rows that are asked for before they are copied: they lie anywhere in the block
 
 
 @fast
 def gather(c, k, low, high, one):
     """Copy rows [low, high) of batch k: inputs, targets, and what each row counts."""
-    size, start = size_of(one), read(c[BOUNDS] + 8 * k)
-    n_inputs, n_outputs = c[N_INPUTS], c[N_OUTPUTS]
-    total = read_float(c[BATCH_WEIGHT] + 8 * k)
-    share = vector(c[SHARE], high, one)
-    factor = vector(c[FACTOR], high, one)
-    whole = like(one, total)
+    size, start, rows = size_of(one), read(c[BOUNDS] + 8 * k), c[ROWS]
+    if rows != 0 and c[X] != 0:
+        width = c[N_INPUTS] * size
+        target = c[BATCH_X]
+        for i in range(low, high):
+            if i + _AHEAD < high:
+                ahead = c[X] + read(rows + 8 * (start + i + _AHEAD)) * width
+                for byte in range(0, width, _CACHE_LINE):
+                    prefetch(ahead + byte)
+            copy_bytes(c[X] + read(rows + 8 * (start + i)) * width, target + i * width, width)
+    if c[Y] == 0:
+        return
+    width = c[N_OUTPUTS] * size
+    share, factor = vector(c[SHARE], high, one), vector(c[FACTOR], high, one)
+    whole = like(one, read_float(c[BATCH_WEIGHT] + 8 * k))
     for i in range(low, high):
         row = start + i
-        if c[ROWS] != 0:
-            row = read(c[ROWS] + 8 * row)
-            if c[X] != 0:
-                copy(c[X] + row * n_inputs * size, c[BATCH_X] + i * n_inputs * size,
-                     n_inputs, one)  # fmt: skip
-        if c[Y] != 0:
-            copy(c[Y] + row * n_outputs * size, c[BATCH_Y] + i * n_outputs * size,
-                 n_outputs, one)  # fmt: skip
-            weight = one
-            if c[WEIGHT] != 0:
-                weight = vector(c[WEIGHT] + row * size, 1, one)[0]
-            share[i] = weight / whole
-            factor[i] = weight if c[TOTALS] > 0 else share[i]
+        if rows != 0:
+            row = read(rows + 8 * row)
+        source, target = vector(c[Y] + row * width, width, one), c[BATCH_Y] + i * width
+        if width == size:
+            vector(target, 1, one)[0] = source[0]
+        else:
+            copy_bytes(c[Y] + row * width, target, width)
+        weight = one
+        if c[WEIGHT] != 0:
+            weight = vector(c[WEIGHT] + row * size, 1, one)[0]
+        share[i] = weight / whole
+        factor[i] = weight if c[TOTALS] > 0 else share[i]
 
 
 @fast
@@ -146,10 +160,12 @@ def hand_out(c, k, low, high, one):
     size, k_out = size_of(one), c[N_OUTPUTS]
     start = read(c[BOUNDS] + 8 * k) + low
     if c[OUTPUT_LOSSES] != 0:
-        copy(c[ROW_LOSSES] + low * size, c[OUTPUT_LOSSES] + start * size, high - low, one)
+        n = (high - low) * size
+        copy_bytes(c[ROW_LOSSES] + low * size, c[OUTPUT_LOSSES] + start * size, n)
         return
-    copy(c[OUTPUT_SLOT] + low * k_out * size, c[OUTPUT] + start * k_out * size,
-         (high - low) * k_out, one)  # fmt: skip
+    width = k_out * size
+    source = c[OUTPUT_SLOT] + low * width
+    copy_bytes(source, c[OUTPUT] + start * width, (high - low) * width)
 
 
 @fast
