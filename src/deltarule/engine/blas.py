@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 from scipy.linalg import cython_blas
@@ -48,8 +50,30 @@ def _libraries() -> list[Any]:
     found = [
         library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"
     ]
-    own = [library for library in found if "scipy" in str(library.filepath)]
+    own = [
+        library for library in found if {"scipy", "scipy.libs"} & {*Path(library.filepath).parts}
+    ]
     return own or found
+
+
+def _setter(library: Any) -> Callable[[int], object]:
+    """Return what sets a library's number of threads.
+
+    threadpoolctl (from 3.7) lets a single thread set OpenBLAS's, and ignores every other one, but
+    the last of several calls may end on any thread: OpenBLAS itself is asked.
+    """
+    if getattr(library, "threading_layer", None) == "pthreads":
+        for name in product(("scipy_", ""), ("openblas_set_num_threads",), ("", "64_", "_64")):
+            function: Callable[[int], object] | None = getattr(library.dynlib, "".join(name), None)
+            if function is not None:
+                return function
+    given: Callable[[int], object] = library.set_num_threads
+    return given
+
+
+@cache
+def _setters() -> list[Callable[[int], object]]:
+    return [_setter(library) for library in _libraries()]
 
 
 class _Limit:
@@ -66,8 +90,8 @@ class _Limit:
                 self._before = [library.num_threads for library in _libraries()]
             self._calls.add(call)
             if len(self._calls) == 1:
-                for library in _libraries():
-                    library.set_num_threads(1)
+                for set_threads in _setters():
+                    set_threads(1)
 
     def drop(self, call: object) -> None:
         """End a call, if it began. If this is interrupted, it can be called again."""
@@ -82,8 +106,8 @@ class _Limit:
             self._restore()
 
     def _restore(self) -> None:
-        for library, threads in zip(_libraries(), self._before, strict=True):
-            library.set_num_threads(threads)
+        for set_threads, threads in zip(_setters(), self._before, strict=True):
+            set_threads(threads)
 
 
 _limit = _Limit()

@@ -100,7 +100,7 @@ class Engine:
         c[at.WEIGHT] = 0 if block.weight is None else block.weight.ctypes.data
         room.make_room_for_inputs()
         started = perf_counter()
-        self._train(room, state, inputs, weights[begin:end].any())
+        self._train(room, state, inputs, bool(weights[begin:end].any()))
         taken = min(int(room.counters[room.STOP]) + 1, end) - begin
         self._seconds_a_step = (perf_counter() - started) / taken
         # Nobody's rows are held on to once the epoch is over.
@@ -214,10 +214,11 @@ class Engine:
         )
         if not fits:
             given = f"{getattr(theta, 'dtype', type(theta).__name__)} {getattr(theta, 'shape', '')}"
+            writeable = ", writeable" if changes else ""
             raise DataError(
-                f"state.theta must be a NumPy array ({self.tape.n_parameters},) of {self._dtype} in "
-                f"one piece{', writeable' if changes else ''}; got {given}. Take it from net.initialize(seed), or "
-                "use engine='reference'."
+                f"state.theta must be a NumPy array ({self.tape.n_parameters},) of {self._dtype} "
+                f"in one piece{writeable}; got {given}. Take it from net.initialize(seed), or use "
+                "engine='reference'."
             )
 
     def _inputs_of_epoch(self, block: Block, steps: range) -> Inputs:

@@ -84,7 +84,7 @@ PASS_TURN = 67  # address of sched_yield; 0: there is none
 N_THREADS = 68
 CONTEXT_FIELDS = 72
 
-# --- lines: int64; an OP of 0 does nothing ---------------------------------------------------------------------------------
+# --- lines: int64; an OP of 0 does nothing --------------------------------------------------------
 OP = 0
 CODE = 1
 SOURCE = 2  # address of the slot read; 0: the batch's inputs

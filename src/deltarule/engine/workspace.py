@@ -25,6 +25,7 @@ from deltarule.tape import Instruction, Penalty, Tape
 
 __all__ = ["Workspace"]
 
+
 @dataclass
 class Normalization:
     """What a normalisation works with beside its slots."""
@@ -68,7 +69,9 @@ class Workspace:
         self._contents = self._make_contents(widths, sparse)
         self._adjoints = self._make_adjoints(widths)
         has_gradient = mode.trains or mode == Mode.APPLY
-        self.gradient = aligned(np.zeros(tape.n_parameters), tape.dtype, place=3) if has_gradient else None
+        self.gradient = (
+            aligned(np.zeros(tape.n_parameters), tape.dtype, place=3) if has_gradient else None
+        )
         self.row_losses = self._numbers(rows)
         self._fill_context(sparse)
         self.address = self._address(self.context)

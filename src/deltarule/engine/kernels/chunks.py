@@ -6,15 +6,14 @@ batch k, which has so many rows.
 
 from __future__ import annotations
 
+from deltarule.engine.kernels.batch import inputs_of_batch
 from deltarule.engine.kernels.memory import call, fast, like, read, read_float, size_of, vector
-from deltarule.engine.kernels.passes import inputs_of_batch
 from deltarule.engine.kernels.products import transpose_and_multiply
 from deltarule.engine.layout import (
     ABSOLUTES,
     BACKWARD,
     BATCH_WEIGHT,
     BOUNDS,
-    CHUNKS,
     CHUNK_COUNT,
     CHUNK_FIELDS,
     CHUNK_FIRST,
@@ -25,21 +24,16 @@ from deltarule.engine.layout import (
     CHUNK_PENALTY_TO,
     CHUNK_START,
     CHUNK_STOP,
+    CHUNKS,
     CLIP_KERNEL,
     CONTEXT_FIELDS,
-    DATA,
-    FIRST,
     GEMM,
     GRADIENT,
-    INDICES,
-    INDPTR,
-    INPUT_DROPOUTS,
-    LINES,
     LINE_FIELDS,
-    NUMBERS,
+    LINES,
     N_IN,
-    N_INPUT_DROPOUTS,
     N_OUT,
+    NUMBERS,
     OF_BIAS,
     OF_STATISTICS,
     OF_WEIGHTS,
@@ -49,8 +43,6 @@ from deltarule.engine.layout import (
     PENALTY_KERNEL,
     PENALTY_PER_BATCH,
     RATES,
-    ROWS,
-    SEED,
     SHARE,
     SLOT_1,
     SLOT_2,
@@ -58,7 +50,6 @@ from deltarule.engine.layout import (
     SOURCE,
     SQUARES,
     STATISTICS_KERNEL,
-    STEP,
     STRENGTHS,
     TAKEN,
     TARGET_DELTA,
@@ -84,7 +75,7 @@ def step_of_chunk(context, stage_at, i, k, rows, one):
     """Compute the gradient, and take the step."""
     c = vector(context, CONTEXT_FIELDS, 0)
     chunk = vector(c[CHUNKS] + 8 * CHUNK_FIELDS * i, CHUNK_FIELDS, 0)
-    take_gradient(c, chunk, k, rows, one)
+    take_gradient(context, chunk, k, rows, one)
     take_step(c, chunk, i, k, True, one)
 
 
@@ -92,7 +83,7 @@ def gradient_of_chunk(context, stage_at, i, k, rows, one):
     """Compute the gradient, with the penalties' share unless sums over rows are wanted."""
     c = vector(context, CONTEXT_FIELDS, 0)
     chunk = vector(c[CHUNKS] + 8 * CHUNK_FIELDS * i, CHUNK_FIELDS, 0)
-    take_gradient(c, chunk, k, rows, one)
+    take_gradient(context, chunk, k, rows, one)
     if c[TOTALS] == 0:
         start, n = chunk[CHUNK_START] * size_of(one), chunk[CHUNK_STOP] - chunk[CHUNK_START]
         add_penalties(c, chunk, c[GRADIENT] + start, c[THETA] + start, n, k, one)
@@ -112,10 +103,11 @@ def measure_chunk(context, stage_at, i, k, rows, one):
 
 
 @fast
-def take_gradient(c, chunk, k, rows, one):
+def take_gradient(context, chunk, k, rows, one):
     """Compute a chunk's gradient from what the pass has left."""
-    size = size_of(one)
-    line = vector(c[LINES] + 8 * LINE_FIELDS * chunk[CHUNK_LINE], LINE_FIELDS, 0)
+    c, size = vector(context, CONTEXT_FIELDS, 0), size_of(one)
+    line_at = c[LINES] + 8 * LINE_FIELDS * chunk[CHUNK_LINE]
+    line = vector(line_at, LINE_FIELDS, 0)
     g = c[GRADIENT] + chunk[CHUNK_START] * size
     width, delta = line[N_OUT], line[TARGET_DELTA]
     if chunk[CHUNK_KIND] == OF_WEIGHTS:
@@ -123,13 +115,8 @@ def take_gradient(c, chunk, k, rows, one):
         source = line[SOURCE]
         if source == 0 and c[X] != 0:
             source = inputs_of_batch(c, k, one)
-        if source == 0:
-            call(
-                line[BACKWARD],
-                (c[INDPTR], c[INDICES], c[DATA], c[ROWS], read(c[BOUNDS] + 8 * k), rows, delta, g,
-                 line[N_IN], width, first, first + count, c[INPUT_DROPOUTS],
-                 c[N_INPUT_DROPOUTS], c[FIRST], c[SEED], read(c[STEP]), one),
-            )  # fmt: skip
+        if line[BACKWARD] != 0:
+            call(line[BACKWARD], (context, line_at, k, 0, rows, first, first + count, one))
         else:
             transpose_and_multiply(
                 c[GEMM], c[SMALL_PRODUCT], source + first * size, line[N_IN],

@@ -34,13 +34,13 @@ from deltarule.engine.layout import (
     EXTENT,
     GRAIN,
     KERNEL,
-    NEXT,
     N_PROLOGUE,
     N_STAGES,
     N_THREADS,
+    NEXT,
     PASS_TURN,
-    STAGES,
     STAGE_FIELDS,
+    STAGES,
     STOP,
 )
 

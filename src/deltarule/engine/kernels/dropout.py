@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from deltarule.engine.kernels.memory import fast, like, size_of, vector
+from deltarule.engine.kernels.batch import inputs_of_batch
+from deltarule.engine.kernels.memory import fast, like, read, read_float, size_of, vector
+from deltarule.engine.layout import (
+    CODE,
+    CONSTANTS,
+    CONTEXT_FIELDS,
+    EXTRA,
+    FIRST,
+    LINE_FIELDS,
+    LINES,
+    N_OUT,
+    SEED,
+    SOURCE,
+    SOURCE_DELTA,
+    STEP,
+    TARGET,
+    TARGET_DELTA,
+)
 
 __all__ = ["dropout_backward", "dropout_forward", "word_of"]
 
@@ -48,39 +65,46 @@ def word_of(unit, row, step, number, seed):
     return float(word)
 
 
-def dropout_forward(
-    x, y, factor, rows, columns, stride, first_row, first_column, keep, seed, step, number, one
-):
+def dropout_forward(context, line_at, k, low, high, left, right, one):
     """Y ← X ⊙ mask/p over a block whose first column is a multiple of 4; keep the factors."""
-    size = size_of(one)
-    scale, zero = like(one, 1.0 / keep), one - one
-    bound = keep * 4294967296.0
+    c, line = vector(context, CONTEXT_FIELDS, 0), vector(line_at, LINE_FIELDS, 0)
+    size, width, columns = size_of(one), line[N_OUT], right - left
+    source = line[SOURCE]
+    if source == 0:
+        source = inputs_of_batch(c, k, one)
+    keep = read_float(c[CONSTANTS] + (line_at - c[LINES]) // LINE_FIELDS)
+    scale, zero, bound = like(one, 1.0 / keep), one - one, keep * 4294967296.0
+    seed, step, number = c[SEED], read(c[STEP]), line[CODE]
     key, c2, c3 = np.uint64(seed), np.uint64(step) & _LOW, np.uint64(number)
-    for i in range(rows):
-        start = i * stride * size
-        source, target = vector(x + start, columns, one), vector(y + start, columns, one)
-        f = vector(factor + start, columns, one)
-        c1 = np.uint64(first_row + i)
+    for i in range(low, high):
+        start = (i * width + left) * size
+        x, y = vector(source + start, columns, one), vector(line[TARGET] + start, columns, one)
+        f = vector(line[EXTRA] + start, columns, one)
+        c1 = np.uint64(c[FIRST] + i)
         quads = columns // 4
         for q in range(quads):
-            w0, w1, w2, w3 = philox(np.uint64(first_column // 4 + q), c1, c2, c3, key)
+            w0, w1, w2, w3 = philox(np.uint64(left // 4 + q), c1, c2, c3, key)
             f[4 * q] = scale if float(w0) < bound else zero
             f[4 * q + 1] = scale if float(w1) < bound else zero
             f[4 * q + 2] = scale if float(w2) < bound else zero
             f[4 * q + 3] = scale if float(w3) < bound else zero
         for j in range(4 * quads, columns):
-            word = word_of(first_column + j, first_row + i, step, number, seed)
+            word = word_of(left + j, c[FIRST] + i, step, number, seed)
             f[j] = scale if word < bound else zero
         for j in range(columns):
-            target[j] = source[j] * f[j]
+            y[j] = x[j] * f[j]
 
 
-def dropout_backward(factor, dy, dx, rows, columns, stride, one):
+def dropout_backward(context, line_at, k, low, high, left, right, one):
     """DX ← dY ⊙ mask/p."""
-    size = size_of(one)
-    for i in range(rows):
-        start = i * stride * size
-        f, given = vector(factor + start, columns, one), vector(dy + start, columns, one)
-        target = vector(dx + start, columns, one)
+    line = vector(line_at, LINE_FIELDS, 0)
+    size, width, columns = size_of(one), line[N_OUT], right - left
+    for i in range(low, high):
+        start = (i * width + left) * size
+        f, dy = (
+            vector(line[EXTRA] + start, columns, one),
+            vector(line[TARGET_DELTA] + start, columns, one),
+        )
+        dx = vector(line[SOURCE_DELTA] + start, columns, one)
         for j in range(columns):
-            target[j] = given[j] * f[j]
+            dx[j] = dy[j] * f[j]

@@ -46,7 +46,9 @@ stand_ins: dict[int, Any] = {}
 """Where the compiler is off: the kernels by the numbers that stand for their addresses."""
 
 
-if config.DISABLE_JIT:
+_settings: Any = config  # its names are made while Numba starts
+
+if _settings.DISABLE_JIT:
 
     def vector(address: int, length: int, one: Any) -> Any:
         """Return the array (length,) of ``one``'s type at an address, without a copy."""
@@ -130,11 +132,11 @@ else:
     _I64 = types.int64
 
     @intrinsic
-    def vector(typingctx, address, length, one):  # type: ignore[no-untyped-def]
+    def vector(typingctx, address, length, one):
         """Return the array (length,) of ``one``'s type at an address, without a copy."""
         array_type = types.Array(types.unliteral(one), 1, "C")
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             kind = context.get_data_type(array_type.dtype)
             size = context.get_constant(types.intp, context.get_abi_sizeof(kind))
             array = make_array(array_type)(context, builder)
@@ -151,69 +153,69 @@ else:
         return array_type(_I64, _I64, types.unliteral(one)), codegen
 
     @intrinsic
-    def read(typingctx, address):  # type: ignore[no-untyped-def]
+    def read(typingctx, address):
         """Return the integer at an address."""
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             return builder.load(_cell(builder, args[0]))
 
         return _I64(_I64), codegen
 
     @intrinsic
-    def read_float(typingctx, address):  # type: ignore[no-untyped-def]
+    def read_float(typingctx, address):
         """Return the float64 at an address."""
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             return builder.load(builder.inttoptr(args[0], ir.DoubleType().as_pointer()))
 
         return types.float64(_I64), codegen
 
     @intrinsic
-    def like(typingctx, one, value):  # type: ignore[no-untyped-def]
+    def like(typingctx, one, value):
         """Return a number as one of θ's type."""
         kind = types.unliteral(one)
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             return context.cast(builder, args[1], signature.args[1], kind)
 
         return kind(kind, types.unliteral(value)), codegen
 
     @intrinsic
-    def size_of(typingctx, one):  # type: ignore[no-untyped-def]
+    def size_of(typingctx, one):
         """Return the bytes of a number of θ's type."""
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             kind = context.get_data_type(signature.args[0])
             return context.get_constant(_I64, context.get_abi_sizeof(kind))
 
         return _I64(types.unliteral(one)), codegen
 
-    def _cell(builder, address):  # type: ignore[no-untyped-def]
+    def _cell(builder, address):
         return builder.inttoptr(address, ir.IntType(64).as_pointer())
 
     @intrinsic
-    def load_atomically(typingctx, address):  # type: ignore[no-untyped-def]
+    def load_atomically(typingctx, address):
         """Return the integer at an address as the last writer left it."""
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             return builder.load_atomic(_cell(builder, args[0]), "acquire", 8)
 
         return _I64(_I64), codegen
 
     @intrinsic
-    def add_atomically(typingctx, address, value):  # type: ignore[no-untyped-def]
+    def add_atomically(typingctx, address, value):
         """Add to the integer at an address; return what was there."""
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             return builder.atomic_rmw("add", _cell(builder, args[0]), args[1], "acq_rel")
 
         return _I64(_I64, _I64), codegen
 
     @intrinsic
-    def swap_atomically(typingctx, address, expected, value):  # type: ignore[no-untyped-def]
+    def swap_atomically(typingctx, address, expected, value):
         """Replace the integer at an address if it is the expected one; say whether."""
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             cell = _cell(builder, args[0])
             pair = builder.cmpxchg(cell, args[1], args[2], "acq_rel", "acquire")
             return builder.extract_value(pair, 1)
@@ -221,10 +223,10 @@ else:
         return types.boolean(_I64, _I64, _I64), codegen
 
     @intrinsic
-    def pass_turn(typingctx, function):  # type: ignore[no-untyped-def]
+    def pass_turn(typingctx, function):
         """Let another thread run."""
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             kind = ir.FunctionType(ir.IntType(32), [])
             builder.call(builder.inttoptr(args[0], kind.as_pointer()), [])
             return context.get_dummy_value()
@@ -232,10 +234,10 @@ else:
         return types.void(_I64), codegen
 
     @intrinsic
-    def copy_bytes(typingctx, source, target, n):  # type: ignore[no-untyped-def]
+    def copy_bytes(typingctx, source, target, n):
         """Copy n bytes between places that do not overlap."""
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             byte = ir.IntType(8).as_pointer()
             source, target = (builder.inttoptr(address, byte) for address in args[:2])
             cgutils.raw_memcpy(builder, target, source, args[2], 1)
@@ -244,10 +246,10 @@ else:
         return types.void(_I64, _I64, _I64), codegen
 
     @intrinsic
-    def prefetch(typingctx, address):  # type: ignore[no-untyped-def]
+    def prefetch(typingctx, address):
         """Ask for the cache line at an address, which will be read soon."""
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
             kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
             function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
@@ -258,11 +260,11 @@ else:
         return types.void(_I64), codegen
 
     @intrinsic
-    def call(typingctx, function, arguments):  # type: ignore[no-untyped-def]
+    def call(typingctx, function, arguments):
         """Call the kernel at an address."""
         taken = tuple(types.unliteral(kind) for kind in arguments.types)
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             convention = context.call_conv
             kind = convention.get_function_type(types.none, taken)
             kernel = builder.inttoptr(args[0], kind.as_pointer())
@@ -280,29 +282,27 @@ else:
         return types.void(_I64, arguments), codegen
 
     @intrinsic
-    def gemm(  # type: ignore[no-untyped-def]
-        typingctx, function, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc
-    ):
+    def gemm(typingctx, function, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc):
         """Call BLAS: C (m, n) ← op(A) op(B) + β C, all column-major."""
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):
             kind = context.get_data_type(signature.args[10])
             function, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc = args
 
-            def stored(value):  # type: ignore[no-untyped-def]
+            def stored(value):
                 cell = cgutils.alloca_once(builder, value.type)
                 builder.store(value, cell)
                 return cell
 
-            def integer(value):  # type: ignore[no-untyped-def]
+            def integer(value):
                 return stored(builder.trunc(value, ir.IntType(32)))
 
-            def letter(flag):  # type: ignore[no-untyped-def]
+            def letter(flag):
                 yes = builder.icmp_signed("!=", flag, flag.type(0))
                 byte = ir.IntType(8)
                 return stored(builder.select(yes, byte(ord("T")), byte(ord("N"))))
 
-            def array(address):  # type: ignore[no-untyped-def]
+            def array(address):
                 return builder.inttoptr(address, kind.as_pointer())
 
             given = [

@@ -4,81 +4,110 @@ from __future__ import annotations
 
 from math import sqrt
 
-from deltarule.engine.kernels.memory import like, size_of, vector
+from deltarule.engine.kernels.memory import like, read_float, size_of, vector
+from deltarule.engine.layout import (
+    BIAS,
+    CONSTANTS,
+    CONTEXT_FIELDS,
+    EXTRA,
+    GRADIENT,
+    LINE_FIELDS,
+    LINES,
+    N_OUT,
+    SHARE,
+    SOURCE,
+    SOURCE_DELTA,
+    STATISTICS,
+    TARGET,
+    TARGET_DELTA,
+    THETA,
+    WEIGHTS,
+)
 
 __all__ = ["normalize_backward", "normalize_forward", "normalize_with_population"]
 
 
-def normalize_forward(
-    x, y, normal, statistics, gamma, beta, share, rows, columns, stride, epsilon, one
-):
-    """Y ← γ ⊙ (X − μ)/√(σ² + ε) + β, μ and σ² over the rows; keep x̂, μ, σ² and the factor.
-
-    ``statistics`` leads to μ; σ² and 1/√(σ² + ε) follow ``stride`` and 2 ``stride`` further on.
-    """
-    size, zero = size_of(one), one - one
-    mu = vector(statistics, columns, one)
-    variance = vector(statistics + stride * size, columns, one)
-    factor = vector(statistics + 2 * stride * size, columns, one)
-    g, b, p = vector(gamma, columns, one), vector(beta, columns, one), vector(share, rows, one)
+def normalize_forward(context, line_at, k, low, high, left, right, one):
+    """Y ← γ ⊙ (X − μ)/√(σ² + ε) + β, μ and σ² over the rows; keep x̂, μ, σ² and 1/√(σ² + ε)."""
+    c, line = vector(context, CONTEXT_FIELDS, 0), vector(line_at, LINE_FIELDS, 0)
+    size, width, columns, zero = size_of(one), line[N_OUT], right - left, one - one
+    corner, shift = (low * width + left) * size, left * size
+    mu = vector(line[STATISTICS] + shift, columns, one)
+    variance = vector(line[STATISTICS] + width * size + shift, columns, one)
+    factor = vector(line[STATISTICS] + 2 * width * size + shift, columns, one)
+    gamma = vector(c[THETA] + line[WEIGHTS] * size + shift, columns, one)
+    beta = vector(c[THETA] + line[BIAS] * size + shift, columns, one)
+    share = vector(c[SHARE] + low * size, high - low, one)
     for j in range(columns):
         mu[j] = zero
         variance[j] = zero
-    for i in range(rows):
-        given, q = vector(x + i * stride * size, columns, one), p[i]
+    for i in range(high - low):
+        x, p = vector(line[SOURCE] + corner + i * width * size, columns, one), share[i]
         for j in range(columns):
-            mu[j] += q * given[j]
-    for i in range(rows):
-        given, q = vector(x + i * stride * size, columns, one), p[i]
+            mu[j] += p * x[j]
+    for i in range(high - low):
+        x, p = vector(line[SOURCE] + corner + i * width * size, columns, one), share[i]
         for j in range(columns):
-            centred = given[j] - mu[j]
-            variance[j] += q * (centred * centred)
+            centred = x[j] - mu[j]
+            variance[j] += p * (centred * centred)
+    epsilon = like(one, read_float(c[CONSTANTS] + (line_at - c[LINES]) // LINE_FIELDS))
     for j in range(columns):
-        factor[j] = one / sqrt(variance[j] + like(one, epsilon))
-    for i in range(rows):
-        start = i * stride * size
-        given, hat = vector(x + start, columns, one), vector(normal + start, columns, one)
-        target = vector(y + start, columns, one)
+        factor[j] = one / sqrt(variance[j] + epsilon)
+    for i in range(high - low):
+        start = corner + i * width * size
+        x, hat = (
+            vector(line[SOURCE] + start, columns, one),
+            vector(line[EXTRA] + start, columns, one),
+        )
+        y = vector(line[TARGET] + start, columns, one)
         for j in range(columns):
-            hat[j] = (given[j] - mu[j]) * factor[j]
-            target[j] = g[j] * hat[j] + b[j]
+            hat[j] = (x[j] - mu[j]) * factor[j]
+            y[j] = gamma[j] * hat[j] + beta[j]
 
 
-def normalize_backward(
-    normal, dy, dx, statistics, gamma, dgamma, dbeta, share, rows, columns, stride, one
-):
+def normalize_backward(context, line_at, k, low, high, left, right, one):
     """DX ← γ/√(σ² + ε) ⊙ (dY − p (Σ dY + x̂ ⊙ Σ dY ⊙ x̂)); dγ ← Σ dY ⊙ x̂; dβ ← Σ dY."""
-    size, zero = size_of(one), one - one
-    factor = vector(statistics + 2 * stride * size, columns, one)
-    g, p = vector(gamma, columns, one), vector(share, rows, one)
-    along, total = vector(dgamma, columns, one), vector(dbeta, columns, one)
+    c, line = vector(context, CONTEXT_FIELDS, 0), vector(line_at, LINE_FIELDS, 0)
+    size, width, columns, zero = size_of(one), line[N_OUT], right - left, one - one
+    corner, shift = (low * width + left) * size, left * size
+    factor = vector(line[STATISTICS] + 2 * width * size + shift, columns, one)
+    gamma = vector(c[THETA] + line[WEIGHTS] * size + shift, columns, one)
+    along = vector(c[GRADIENT] + line[WEIGHTS] * size + shift, columns, one)
+    total = vector(c[GRADIENT] + line[BIAS] * size + shift, columns, one)
+    share = vector(c[SHARE] + low * size, high - low, one)
     for j in range(columns):
         along[j] = zero
         total[j] = zero
-    for i in range(rows):
-        start = i * stride * size
-        hat, d = vector(normal + start, columns, one), vector(dy + start, columns, one)
+    for i in range(high - low):
+        start = corner + i * width * size
+        hat, dy = (
+            vector(line[EXTRA] + start, columns, one),
+            vector(line[TARGET_DELTA] + start, columns, one),
+        )
         for j in range(columns):
-            along[j] += d[j] * hat[j]
-            total[j] += d[j]
-    for i in range(rows):
-        start, q = i * stride * size, p[i]
-        hat, d = vector(normal + start, columns, one), vector(dy + start, columns, one)
-        target = vector(dx + start, columns, one)
+            along[j] += dy[j] * hat[j]
+            total[j] += dy[j]
+    for i in range(high - low):
+        start, p = corner + i * width * size, share[i]
+        hat, dy = (
+            vector(line[EXTRA] + start, columns, one),
+            vector(line[TARGET_DELTA] + start, columns, one),
+        )
+        dx = vector(line[SOURCE_DELTA] + start, columns, one)
         for j in range(columns):
-            target[j] = g[j] * factor[j] * (d[j] - q * (total[j] + hat[j] * along[j]))
+            dx[j] = gamma[j] * factor[j] * (dy[j] - p * (total[j] + hat[j] * along[j]))
 
 
-def normalize_with_population(
-    x, y, normal, statistics, gamma, beta, share, rows, columns, stride, epsilon, one
-):
+def normalize_with_population(context, line_at, k, low, high, left, right, one):
     """Y ← γ ⊙ (X − μ)/√(σ² + ε) + β with the statistics that are kept: an affine map of X."""
-    size = size_of(one)
-    mu = vector(statistics, columns, one)
-    factor = vector(statistics + 2 * stride * size, columns, one)
-    g, b = vector(gamma, columns, one), vector(beta, columns, one)
-    for i in range(rows):
-        start = i * stride * size
-        given, target = vector(x + start, columns, one), vector(y + start, columns, one)
-        for j in range(columns):
-            target[j] = g[j] * ((given[j] - mu[j]) * factor[j]) + b[j]
+    c, line = vector(context, CONTEXT_FIELDS, 0), vector(line_at, LINE_FIELDS, 0)
+    size, width = size_of(one), line[N_OUT]
+    mu = vector(line[STATISTICS], width, one)
+    factor = vector(line[STATISTICS] + 2 * width * size, width, one)
+    gamma = vector(c[THETA] + line[WEIGHTS] * size, width, one)
+    beta = vector(c[THETA] + line[BIAS] * size, width, one)
+    for i in range(low, high):
+        x = vector(line[SOURCE] + i * width * size, width, one)
+        y = vector(line[TARGET] + i * width * size, width, one)
+        for j in range(width):
+            y[j] = gamma[j] * ((x[j] - mu[j]) * factor[j]) + beta[j]

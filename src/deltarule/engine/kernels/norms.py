@@ -6,11 +6,11 @@ from math import isfinite, sqrt
 
 from deltarule.engine.kernels.memory import fast, like, read, read_float, size_of, vector
 from deltarule.engine.layout import (
-    CHUNKS,
     CHUNK_FIELDS,
     CHUNK_KIND,
     CHUNK_START,
     CHUNK_STOP,
+    CHUNKS,
     CLIP_SCALE,
     COLUMN_CHUNKS,
     CONTEXT_FIELDS,
@@ -18,9 +18,9 @@ from deltarule.engine.layout import (
     LARGEST,
     LIMIT,
     LINE_FIELDS,
-    NUMBERS,
     N_CHUNKS,
     N_OUT,
+    NUMBERS,
     OF_WEIGHTS,
     POPULATION,
     SCALED,

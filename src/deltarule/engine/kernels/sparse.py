@@ -3,77 +3,91 @@
 from __future__ import annotations
 
 from deltarule.engine.kernels.dropout import word_of
-from deltarule.engine.kernels.memory import fast, like, size_of, vector
+from deltarule.engine.kernels.memory import fast, like, read, read_float, size_of, vector
+from deltarule.engine.layout import (
+    BOUNDS,
+    CONTEXT_FIELDS,
+    DATA,
+    FIRST,
+    GRADIENT,
+    INDICES,
+    INDPTR,
+    INPUT_DROPOUTS,
+    LINE_FIELDS,
+    N_INPUT_DROPOUTS,
+    N_OUT,
+    ROWS,
+    SEED,
+    STEP,
+    TARGET,
+    TARGET_DELTA,
+    THETA,
+    WEIGHTS,
+)
 
 __all__ = ["sparse_forward", "sparse_gradient"]
 
 
 @fast
-def kept_share(dropouts, n_dropouts, row, column, seed, step):
-    """Return ∏ mask/keep of an input entry under the dropouts before the first layer."""
-    factor = 1.0
-    table = vector(dropouts, 2 * n_dropouts, 1.0)
-    for i in range(n_dropouts):
-        keep, number = table[2 * i], int(table[2 * i + 1])
-        kept = word_of(column, row, step, number, seed) < keep * 4294967296.0
-        factor = factor / keep if kept else 0.0
-    return factor
+def row_of(c, k, i):
+    """Return where row i of batch k stands in the block."""
+    row = read(c[BOUNDS] + 8 * k) + i
+    return read(c[ROWS] + 8 * row) if c[ROWS] != 0 else row
 
 
-def sparse_forward(
-    indptr, indices, data, rows, start, low, high, weights, z, n_in, n_out, left, right,
-    dropouts, n_dropouts, first, seed, step, one,
-):  # fmt: skip
+@fast
+def value_of(c, e, column, i, one):
+    """Return a stored entry, ⊙ ∏ mask/keep of the dropouts before the first layer."""
+    value = vector(c[DATA] + e * size_of(one), 1, one)[0]
+    for d in range(c[N_INPUT_DROPOUTS]):
+        keep = read_float(c[INPUT_DROPOUTS] + 16 * d)
+        number = int(read_float(c[INPUT_DROPOUTS] + 16 * d + 8))
+        word = word_of(column, c[FIRST] + i, read(c[STEP]), number, c[SEED])
+        value *= like(one, 1.0 / keep if word < keep * 4294967296.0 else 0.0)
+    return value
+
+
+def sparse_forward(context, line_at, k, low, high, left, right, one):
     """Z[low:high, left:right] ← X W over the stored entries of the batch's rows."""
-    size, columns = size_of(one), right - left
+    c, line = vector(context, CONTEXT_FIELDS, 0), vector(line_at, LINE_FIELDS, 0)
+    size, width, columns = size_of(one), line[N_OUT], right - left
     for i in range(low, high):
-        row = vector(rows + 8 * (start + i), 1, 0)[0] if rows != 0 else start + i
-        target = vector(z + (i * n_out + left) * size, columns, one)
+        z = vector(line[TARGET] + (i * width + left) * size, columns, one)
         for j in range(columns):
-            target[j] = one - one
-        ends = vector(indptr + 8 * row, 2, 0)
+            z[j] = one - one
+        ends = vector(c[INDPTR] + 8 * row_of(c, k, i), 2, 0)
         for e in range(ends[0], ends[1]):
-            column = vector(indices + 8 * e, 1, 0)[0]
-            value = vector(data + e * size, 1, one)[0]
-            if n_dropouts > 0:
-                share = kept_share(dropouts, n_dropouts, first + i, column, seed, step)
-                value *= like(one, share)
-            w = vector(weights + (column * n_out + left) * size, columns, one)
+            column = read(c[INDICES] + 8 * e)
+            value = value_of(c, e, column, i, one)
+            start = line[WEIGHTS] + column * width + left
+            w = vector(c[THETA] + start * size, columns, one)
             for j in range(columns):
-                target[j] += value * w[j]
+                z[j] += value * w[j]
 
 
-def sparse_gradient(
-    indptr, indices, data, rows, start, n, delta, g, n_in, n_out, feature_from, feature_to,
-    dropouts, n_dropouts, first, seed, step, one,
-):  # fmt: skip
-    """G[feature_from:feature_to] ← (Xᵀ D) of these features; g is where the first of them stands.
-
-    The columns of every row are in ascending order.
-    """
-    size = size_of(one)
-    whole = vector(g, (feature_to - feature_from) * n_out, one)
+def sparse_gradient(context, line_at, k, low, high, left, right, one):
+    """∂W[left:right] ← (Xᵀ D) of these features; the columns of every row are in order."""
+    c, line = vector(context, CONTEXT_FIELDS, 0), vector(line_at, LINE_FIELDS, 0)
+    size, width = size_of(one), line[N_OUT]
+    g = c[GRADIENT] + line[WEIGHTS] * size
+    whole = vector(g + left * width * size, (right - left) * width, one)
     for j in range(len(whole)):
         whole[j] = one - one
-    for i in range(n):
-        row = vector(rows + 8 * (start + i), 1, 0)[0] if rows != 0 else start + i
-        d = vector(delta + i * n_out * size, n_out, one)
-        ends = vector(indptr + 8 * row, 2, 0)
-        low, high = ends[0], ends[1]
-        while low < high:  # the first entry at or after feature_from
-            middle = (low + high) // 2
-            if vector(indices + 8 * middle, 1, 0)[0] < feature_from:
-                low = middle + 1
+    for i in range(low, high):
+        d = vector(line[TARGET_DELTA] + i * width * size, width, one)
+        ends = vector(c[INDPTR] + 8 * row_of(c, k, i), 2, 0)
+        first, end = ends[0], ends[1]
+        while first < end:  # the first entry at or after ``left``
+            middle = (first + end) // 2
+            if read(c[INDICES] + 8 * middle) < left:
+                first = middle + 1
             else:
-                high = middle
-        for e in range(low, ends[1]):
-            column = vector(indices + 8 * e, 1, 0)[0]
-            if column >= feature_to:
+                end = middle
+        for e in range(first, ends[1]):
+            column = read(c[INDICES] + 8 * e)
+            if column >= right:
                 break
-            value = vector(data + e * size, 1, one)[0]
-            if n_dropouts > 0:
-                share = kept_share(dropouts, n_dropouts, first + i, column, seed, step)
-                value *= like(one, share)
-            target = vector(g + (column - feature_from) * n_out * size, n_out, one)
-            for j in range(n_out):
-                target[j] += value * d[j]
+            value = value_of(c, e, column, i, one)
+            w = vector(g + column * width * size, width, one)
+            for j in range(width):
+                w[j] += value * d[j]

@@ -1,0 +1,807 @@
+"""Threads of the compiled engine: the same bits, no hang, no abort, whatever the process does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+pytest.importorskip("llvmlite")
+
+from deltarule import (
+    L1,
+    L2,
+    Adam,
+    BatchNorm,
+    ClipNorm,
+    Dense,
+    Dropout,
+    MaxNorm,
+    Network,
+)
+from deltarule.engine import Engine, blas, interpreter, threads
+from deltarule.engine.compiler import is_compiled
+from deltarule.engine.plan import Mode
+from deltarule.errors import SpecError
+from deltarule.program import Block, State
+from support import advance_all, one_order, random_data
+
+JIT = pytest.mark.skipif(not is_compiled(), reason="without compiled code there is one thread")
+FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
+
+
+def times(short: int, full: int) -> pytest.MarkDecorator:
+    """Repeat a scenario inside one test; the full count under the mark ``long``."""
+    counts = [
+        pytest.param(short, id="short"),
+        pytest.param(full, id="full", marks=pytest.mark.long),
+    ]
+    return pytest.mark.parametrize("count", counts)
+
+
+# --- the same bits --------------------------------------------------------------------------------
+
+HEAD = Dense(10, "softmax")
+NETWORKS: dict[str, Callable[[str], Network]] = {
+    "plain": lambda dtype: Network(
+        64, [Dense(128, "relu"), HEAD], "categorical_cross_entropy", dtype=dtype
+    ),
+    "batch norm, dropout": lambda dtype: Network(
+        64,
+        [Dropout(0.9), Dense(128, "tanh", batch_norm=BatchNorm()), Dropout(0.7), HEAD],
+        "categorical_cross_entropy",
+        dtype=dtype,
+    ),
+    "constraints, penalties": lambda dtype: Network(
+        64,
+        [Dense(128, "silu"), Dense(64, "elu"), HEAD],
+        "categorical_cross_entropy",
+        penalties=(L2(1e-3), L1(1e-5)),
+        constraints=(MaxNorm(0.8), MaxNorm(5.0, per="network")),
+        dtype=dtype,
+    ),
+    "wide": lambda dtype: Network(
+        512, [Dense(512, "relu"), Dense(512, "tanh"), Dense(4)], "squared_error", dtype=dtype
+    ),
+    "wide, batch norm, dropout": lambda dtype: Network(
+        96,
+        [Dense(512, "relu", batch_norm=BatchNorm()), Dropout(0.5), Dense(512, "gelu"), HEAD],
+        "categorical_cross_entropy",
+        dtype=dtype,
+    ),
+}
+
+
+class Case:
+    """A network, data, and what comes of training it."""
+
+    def __init__(self, name: str, dtype: str, rows: int = 500, *, sparse: bool = False) -> None:
+        self.net = NETWORKS[name](dtype)
+        data = random_data(self.net, rows, seed=1)
+        x = csr_array(data.x * (data.x > 1.0)) if sparse else data.x
+        self.block = Block(x, data.y, data.weight)
+        self.order = one_order(np.random.default_rng(2).permutation(rows), 128, 0.01)
+
+    def engine(self, n_threads: int | None = None, *, clips: bool = False) -> Engine:
+        clipping = ClipNorm(0.05) if clips else None
+        return Engine(self.net.tape, Adam(0.01), clipping, n_threads=n_threads)
+
+    def run(self, *, most: int | None = None, clips: bool = False, epochs: int = 2) -> list[bytes]:
+        """Return every number that an engine makes, as bytes."""
+        engine, state = self.engine(clips=clips), self.net.initialize(seed=3)
+        made: list[Any] = []
+        for _ in range(epochs):
+            made += advance_all(engine, state, self.block, self.order, most)
+        assert not engine._workspaces[
+            Mode.TRAIN, not isinstance(self.block.x, np.ndarray)
+        ].plan.is_small
+        sums = engine.gradient(state, self.block)
+        made += [sums.loss, sums.gradient, *sums.moments]
+        engine.apply(state, sums, 0.01)
+        made += [engine.forward(state, self.block), engine.losses(state, self.block)]
+        return [np.asarray(array).tobytes() for array in (*made, *numbers_of(state))]
+
+
+def numbers_of(state: State) -> list[Any]:
+    return [
+        state.theta,
+        state.step,
+        *state.slots,
+        *(state.buffers[k] for k in sorted(state.buffers)),
+    ]
+
+
+@pytest.fixture
+def force(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Return what sets the number of threads, more of them than cores if need be."""
+    return lambda n: monkeypatch.setenv("_DELTARULE_FORCE_THREADS", str(n))
+
+
+@JIT
+@DTYPES
+@pytest.mark.parametrize("clips", [False, True], ids=["", "clipped"])
+@pytest.mark.parametrize("name", NETWORKS)
+@times(1, 10)
+def test_same_bits_at_any_number_of_threads(
+    name: str, dtype: str, clips: bool, count: int, force: Callable[[int], None]
+) -> None:
+    case = Case(name, dtype)
+    force(1)
+    alone = case.run(clips=clips)
+    for n in (2, 3, 8) * count:
+        force(n)
+        assert case.run(clips=clips) == alone
+
+
+@JIT
+@DTYPES
+def test_same_bits_on_sparse_inputs(dtype: str, force: Callable[[int], None]) -> None:
+    case = Case("batch norm, dropout", dtype, sparse=True)
+    force(1)
+    alone = case.run()
+    for n in (2, 3, 8):
+        force(n)
+        assert case.run() == alone
+
+
+@JIT
+@DTYPES
+@pytest.mark.parametrize("name", ["batch norm, dropout", "constraints, penalties", "wide"])
+def test_steps_of_one_call_are_steps_of_many(
+    name: str, dtype: str, force: Callable[[int], None]
+) -> None:
+    case = Case(name, dtype)
+    for n in (1, 3):
+        force(n)
+        expected = case.run(most=1)
+        assert case.run() == expected
+        assert case.run(most=3) == expected
+
+
+@JIT
+@times(1, 20)
+def test_many_short_calls_on_more_threads_than_cores(
+    count: int, force: Callable[[int], None]
+) -> None:
+    case = Case("plain", "float32")
+    force(1)
+    expected = case.run(most=1, epochs=20)
+    force(5)
+    for _ in range(count):
+        assert case.run(most=1, epochs=20) == expected
+
+
+@JIT
+def test_control_comes_back_soon(force: Callable[[int], None]) -> None:
+    case = Case("plain", "float32", 20_000)
+    force(2)
+    engine, state, done, seconds = case.engine(), case.net.initialize(seed=3), 0, []
+    while done < case.order.n_batches:
+        began = time.perf_counter()
+        steps = engine.advance(state, case.block, case.order, range(done, case.order.n_batches))
+        seconds.append(time.perf_counter() - began)
+        done += len(steps.loss)
+    assert float(np.median(seconds)) < 0.1
+    if os.name == "posix" and done / len(seconds) < 2:
+        pytest.fail("one step a call: calls are much shorter than they may be")
+
+
+# --- other threads, other processes ---------------------------------------------------------------
+
+
+@JIT
+@pytest.mark.parametrize("forced", [None, 3])
+@pytest.mark.parametrize("fits", [2, 4])
+@times(2, 100)
+def test_python_threads_that_fit_at_once(
+    fits: int, forced: int | None, count: int, force: Callable[[int], None]
+) -> None:
+    names = ["plain", "batch norm, dropout", "wide", "constraints, penalties"][:fits]
+    cases = [Case(name, "float32", 300) for name in names]
+    force(1)
+    expected = [case.run(epochs=1) for case in cases]
+    force(forced or threads.available_cores())
+    for _ in range(count):
+        found: list[Any] = [None] * fits
+
+        def fit(i: int, found: list[Any] = found) -> None:
+            found[i] = cases[i].run(epochs=1)
+
+        workers = [threading.Thread(target=fit, args=(i,)) for i in range(fits)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+        assert found == expected
+
+
+COMMON = """
+import os, signal, sys, threading, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python's, about forks beside threads
+import numpy as np
+from deltarule import Adam, Dense, Network, train
+
+def fit(epochs=3):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(400, 64)).astype("float32"), rng.integers(0, 10, 400)
+    layers = [Dense(128, "relu"), Dense(10, "softmax")]
+    net = Network(64, layers, "categorical_cross_entropy", dtype="float32")
+    state = net.initialize(seed=0)
+    train(net, state, x, y, optimizer=Adam(0.01), batch_size=128, epochs=epochs, engine="compiled")
+    return state.theta.tobytes() + net.predict(state, x).tobytes()
+
+def helpers():
+    return sum(t.name.startswith("deltarule-") for t in threading.enumerate())
+
+def ended(child):
+    began = time.monotonic()
+    while time.monotonic() - began < 60:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return status
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    return "hung"
+"""
+
+
+def python(script: str, *, forced: int | None = 3, timeout: float = 250, **env: Any) -> str:
+    """Run a script after ``COMMON`` in a fresh Python; return what it prints."""
+    given = {name: str(value) for name, value in env.items()}
+    if forced is not None:
+        given["_DELTARULE_FORCE_THREADS"] = str(forced)
+    done = subprocess.run(
+        [sys.executable, "-c", COMMON + script],
+        env=os.environ | given,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, (done.returncode, done.stderr[-3000:])
+    assert done.stderr == ""
+    return done.stdout
+
+
+@JIT
+@FORK
+@times(5, 100)
+def test_fork_after_a_fit(count: int) -> None:
+    python(f"""
+expected = fit()
+assert helpers() == 2
+for i in range({count}):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if fit() == expected and helpers() == 2 else 1)
+    assert ended(child) == 0, i
+assert fit() == expected
+""")
+
+
+@JIT
+@FORK
+@times(5, 100)
+def test_fork_in_the_middle_of_another_threads_fit(count: int) -> None:
+    python(f"""
+expected, stop, wrong = fit(), threading.Event(), []
+def work():
+    while not stop.is_set():
+        if fit() != expected:
+            wrong.append(1)
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for i in range({count}):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if fit() == expected else 1)
+    assert ended(child) == 0, i
+stop.set()
+for thread in threads:
+    thread.join()
+assert not wrong
+""")
+
+
+@JIT
+@FORK
+def test_a_forked_child_finds_no_lock_held() -> None:
+    """Whatever another thread was doing: compiling, asking for help, or limiting BLAS."""
+    python(
+        """
+from deltarule.engine import blas, compiler, threads
+fit()
+def numbers():
+    return [lib.num_threads for lib in blas._libraries()]
+for change in blas._setters():
+    change(2)
+holding, leave = threading.Event(), threading.Event()
+def compile():
+    with compiler._lock:
+        time.sleep(0.2)
+def hold():
+    with blas.one_thread_each(), threads._crew._lock, blas._limit._lock:
+        holding.set()
+        leave.wait()
+holder = threading.Thread(target=hold, daemon=True)
+compiling = threading.Thread(target=compile)
+holder.start(); holding.wait()
+compiling.start()
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    free = compiler._lock.acquire(timeout=5)
+    os._exit(0 if free and numbers()[0] == 2 and fit() and numbers()[0] == 2 else 1)
+assert ended(child) == 0
+assert numbers()[0] == 1
+leave.set(); holder.join(); compiling.join()
+assert numbers()[0] == 2
+"""
+    )
+
+
+@JIT
+@FORK
+@times(1, 25)
+def test_multiprocessing_by_fork(count: int) -> None:
+    python(f"""
+import multiprocessing
+expected = fit()
+for _ in range({count}):
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(fit, [3] * 4) == [expected] * 4
+""")
+
+
+@JIT
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+@times(1, 25)
+def test_joblib(backend: str, count: int) -> None:
+    python(f"""
+from joblib import Parallel, delayed
+expected = fit()
+with Parallel(n_jobs=2, backend={backend!r}) as parallel:
+    for _ in range({count}):
+        assert parallel(delayed(fit)(3) for _ in range(4)) == [expected] * 4
+""")
+
+
+@JIT
+@times(3, 100)
+def test_the_process_ends_whatever_its_threads_do(count: int) -> None:
+    for i in range(count):
+        python("fit()\nassert helpers() == 2", timeout=60)
+        python(
+            "fit()\ndef forever():\n  while True: fit()\n"
+            "threading.Thread(target=forever, daemon=True).start()\n"
+            f"time.sleep(0.05 + {i % 7} / 99)",
+            timeout=60,
+        )
+
+
+@JIT
+@times(10, 100)
+def test_interrupts_in_the_middle_of_fits(count: int) -> None:
+    python(f"""
+expected = fit()
+late = []
+for i in range({count}):
+    def strike():
+        struck.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+    struck = []
+    timer = threading.Timer(0.01 + 0.003 * (i % 37), strike)
+    try:
+        timer.start()
+        while not struck:
+            fit(50_000)  # training itself ends at Ctrl-C, and restores its best epoch
+    except KeyboardInterrupt:  # before or after training
+        pass
+    late.append(time.monotonic() - struck[0])
+    timer.join()
+    if i % 10 == 0:
+        assert fit() == expected
+assert fit() == expected
+assert helpers() == 2
+late.sort()
+assert late[len(late) // 2] < 0.5, late
+""")
+
+
+# --- helpers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crew(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a crew of this test's own."""
+    fresh = threads._Crew()
+    monkeypatch.setattr(threads, "_crew", fresh)
+    return fresh
+
+
+def is_helper() -> bool:
+    return threading.current_thread().name.startswith("deltarule-")
+
+
+def test_work_is_done_with_helpers_and_without(crew: Any) -> None:
+    for n in (1, 2, 4):
+        inside, met = [], threading.Barrier(n)
+
+        def work(inside: list[bool] = inside, met: threading.Barrier = met) -> None:
+            inside.append(is_helper())
+            met.wait(20)
+
+        threads.run_together(work, n)
+        assert sorted(inside) == [False] + [True] * (n - 1)
+        assert crew._size == n - 1
+
+
+def test_an_error_on_a_helper_reaches_the_caller(crew: Any) -> None:
+    began = threading.Event()
+
+    def work() -> None:
+        if is_helper():
+            began.set()
+            raise ArithmeticError("on a helper")
+        assert began.wait(20)
+
+    for _ in range(3):  # and the helper lives on
+        began.clear()
+        with pytest.raises(ArithmeticError, match="on a helper"):
+            threads.run_together(work, 2)
+    assert crew._size == 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nobody_is_inside_when_a_call_ends(crew: Any, fails: bool) -> None:
+    began, inside = threading.Event(), []
+
+    def work() -> None:
+        if is_helper():
+            inside.append(1)
+            began.set()
+            time.sleep(0.2)
+            inside.pop()
+        else:
+            assert began.wait(20)
+            if fails:
+                raise ArithmeticError("of the caller")
+
+    if fails:
+        with pytest.raises(ArithmeticError, match="of the caller"):
+            threads.run_together(work, 2)
+    else:
+        threads.run_together(work, 2)
+    assert inside == []
+
+
+def test_a_busy_helper_is_not_waited_for(crew: Any) -> None:
+    leave, began = threading.Event(), threading.Event()
+
+    def long() -> None:
+        if is_helper():
+            began.set()
+        assert leave.wait(60)
+
+    first = threading.Thread(target=threads.run_together, args=(long, 2))
+    first.start()
+    assert began.wait(20)
+    seen: list[bool] = []
+    for _ in range(50):
+        threads.run_together(lambda: seen.append(is_helper()), 2)
+    assert seen == [False] * 50
+    leave.set()
+    first.join()
+    time.sleep(0.05)
+    assert seen == [False] * 50  # what was withdrawn is not run later
+
+
+@pytest.mark.skipif(
+    threading.current_thread() is not threading.main_thread() or os.name != "posix",
+    reason="signals are for the main thread",
+)
+def test_an_interrupt_waits_for_the_helpers(crew: Any) -> None:
+    """Ctrl-C, twice, while the caller waits: the kernel's memory must outlive the helper."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    began, inside = threading.Event(), []
+
+    def strike() -> None:
+        for _ in range(2):
+            time.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def work() -> None:
+        if is_helper():
+            inside.append(1)
+            began.set()
+            time.sleep(0.5)
+            inside.pop()
+        else:
+            assert began.wait(20)
+
+    striker = threading.Thread(target=strike)
+    try:
+        striker.start()
+        with pytest.raises(KeyboardInterrupt):
+            threads.run_together(work, 2)
+        assert inside == []
+    finally:
+        striker.join()
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_system_without_threads_to_spare(crew: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    seen: list[bool] = []
+    threads.run_together(lambda: seen.append(is_helper()), 4)
+    assert seen == [False]
+    monkeypatch.undo()
+    monkeypatch.setattr(threads, "_crew", crew)
+    assert crew._size == 0
+    test_work_is_done_with_helpers_and_without(crew)
+
+
+@times(300, 20_000)
+def test_calls_from_many_threads(crew: Any, count: int) -> None:
+    """Nobody is ever inside a call that has ended, and no call waits for ever."""
+    wrong: list[str] = []
+
+    def call_often() -> None:
+        for _ in range(count):
+            state = {"inside": 0, "over": 0}
+            lock = threading.Lock()
+
+            def work(state: dict[str, int] = state, lock: Any = lock) -> None:
+                with lock:
+                    state["inside"] += 1
+                    if state["over"]:
+                        wrong.append("late")
+                with lock:
+                    state["inside"] -= 1
+
+            threads.run_together(work, 4)
+            state["over"] = 1
+            if state["inside"]:
+                wrong.append("inside")
+
+    callers = [threading.Thread(target=call_often) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(250)
+        assert not caller.is_alive()
+    assert wrong == []
+    assert crew._size == 3
+
+
+# --- how many -------------------------------------------------------------------------------------
+
+
+def test_the_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("_DELTARULE_FORCE_THREADS", raising=False)
+    monkeypatch.delenv("DELTARULE_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads, "available_cores", lambda: 4)
+    assert [threads.thread_ceiling(n) for n in (None, 1, 3, 4, 5, 99)] == [4, 1, 3, 4, 4, 4]
+    for given, expected in ("3", 3), (" 2 ", 2), ("64", 4), ("", 4), ("  ", 4):
+        monkeypatch.setenv("DELTARULE_NUM_THREADS", given)
+        assert threads.thread_ceiling(None) == expected
+        assert threads.thread_ceiling(1) == 1
+    for n in (0, -1, 1.5, "2", True):
+        with pytest.raises(SpecError, match="n_threads must be"):
+            threads.thread_ceiling(n)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "two", "1.5", "2x", "²", "0x2", "1 2", "None"])
+def test_a_malformed_number_of_threads_is_refused(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("_DELTARULE_FORCE_THREADS", raising=False)
+    monkeypatch.setenv("DELTARULE_NUM_THREADS", given)
+    with pytest.raises(SpecError, match="DELTARULE_NUM_THREADS must be a whole number above 0"):
+        threads.thread_ceiling(None)
+
+
+@JIT
+def test_no_more_helpers_than_cores_but_one() -> None:
+    script = """
+from deltarule.engine.threads import available_cores
+cores = {cores}
+if cores:
+    os.sched_setaffinity(0, set(list(os.sched_getaffinity(0))[:cores]))
+    assert available_cores() == cores
+threads = [threading.Thread(target=fit) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+fit()
+print(helpers(), available_cores())
+"""
+    can_bind = hasattr(os, "sched_setaffinity")
+    for cores in (None, 1) if can_bind else (None,):
+        helpers, available = map(int, python(script.format(cores=cores), forced=None).split())
+        assert helpers <= available - 1
+    said = python(script.format(cores=None), forced=None, DELTARULE_NUM_THREADS=1)
+    assert said.split()[0] == "0"
+
+
+class Files(dict[str, str]):
+    """What the system says in its files."""
+
+    def read(self, file: Path) -> str | None:
+        return self.get(str(file))
+
+
+GROUP = "/sys/fs/cgroup"
+QUOTAS = [
+    ({}, None),
+    ({f"{GROUP}/cpu.max": "max 100000\n"}, None),
+    ({f"{GROUP}/cpu.max": "150000 100000\n"}, 2),
+    ({f"{GROUP}/cpu.max": "50000 100000\n"}, 1),
+    ({f"{GROUP}/cpu.max": "300000 100000\n", "/proc/self/cgroup": "0::/\n"}, 3),
+    # a service below a slice: the tightest counts
+    ({"/proc/self/cgroup": "0::/user.slice/a.service\n",
+      f"{GROUP}/user.slice/a.service/cpu.max": "max 100000",
+      f"{GROUP}/user.slice/cpu.max": "200000 100000"}, 2),
+    ({"/proc/self/cgroup": "0::/user.slice/a.service\n",
+      f"{GROUP}/user.slice/a.service/cpu.max": "100000 100000",
+      f"{GROUP}/user.slice/cpu.max": "200000 100000"}, 1),
+    ({"/proc/self/cgroup": "0::/../outside\n", f"{GROUP}/cpu.max": "200000 100000"}, 2),
+    # version 1
+    ({f"{GROUP}/cpu/cpu.cfs_quota_us": "-1", f"{GROUP}/cpu/cpu.cfs_period_us": "100000",
+      "/proc/self/cgroup": "3:cpu,cpuacct:/\n2:memory:/x\n"}, None),
+    ({f"{GROUP}/cpu/cpu.cfs_quota_us": "250000", f"{GROUP}/cpu/cpu.cfs_period_us": "100000",
+      "/proc/self/cgroup": "4:memory:/docker/1\n3:cpu,cpuacct:/docker/1\n0::/docker/1\n"}, 3),
+    ({f"{GROUP}/cpu/docker/cpu.cfs_quota_us": "1", f"{GROUP}/cpu/docker/cpu.cfs_period_us": "0",
+      "/proc/self/cgroup": "3:cpu:/docker\n"}, None),
+    ({f"{GROUP}/cpu.max": "nonsense"}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "quota"), QUOTAS)
+def test_the_control_groups_quota(
+    files: dict[str, str], quota: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "_read", Files(files).read)
+    assert threads._quota() == quota
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    assert threads.available_cores() == (quota or 16)
+
+
+# --- BLAS -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scipys() -> Iterator[Callable[[], list[int]]]:
+    """Return what says on how many threads SciPy's BLAS may run: on 2, to begin with."""
+    found = blas._libraries()
+    before = [library.num_threads for library in found]
+    set_threads(2)
+    if not found or any(library.num_threads != 2 for library in found):
+        pytest.skip("this BLAS takes no number of threads")
+    yield lambda: [library.num_threads for library in found]
+    for change, number in zip(blas._setters(), before, strict=True):
+        change(number)
+
+
+def set_threads(number: int) -> None:
+    for change in blas._setters():
+        change(number)
+
+
+def test_limits_are_kept_until_the_last_call_ends(scipys: Callable[[], list[int]]) -> None:
+    two, one = scipys(), [1] * len(scipys())
+    first, second = blas.one_thread_each(), blas.one_thread_each()
+    with first:
+        assert scipys() == one
+        second.__enter__()
+    assert scipys() == one
+    with pytest.raises(ArithmeticError), blas.one_thread_each():
+        raise ArithmeticError
+    assert scipys() == one
+    second.__exit__(None, None, None)
+    assert scipys() == two
+    with pytest.raises(KeyboardInterrupt), blas.one_thread_each():
+        raise KeyboardInterrupt
+    assert scipys() == two
+
+
+def test_an_interrupt_while_limits_change(
+    scipys: Callable[[], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever Ctrl-C falls, the limits come back."""
+    two, change = scipys(), blas._setters()
+    for strike_at in range(2 * len(change) + 1):
+        calls = [0]
+
+        def set_and_strike(number: int, calls: list[int] = calls, at: int = strike_at) -> None:
+            calls[0] += 1
+            if calls[0] == at:
+                raise KeyboardInterrupt
+            for do in change:
+                do(number)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(blas, "_setters", lambda do=set_and_strike: [do] * len(change))
+            with suppress(KeyboardInterrupt), blas.one_thread_each():
+                pass
+        assert scipys() == two
+
+
+def test_another_thread_may_end_the_last_call(scipys: Callable[[], list[int]]) -> None:
+    """Limits are the process's, whichever thread began, and whichever thread set one before."""
+    two, one = scipys(), [1] * len(scipys())
+    for library in blas._libraries():
+        library.set_num_threads(2)  # by threadpoolctl, which may now listen to this thread alone
+    begun, end = threading.Event(), threading.Event()
+
+    def call() -> None:
+        with blas.one_thread_each():
+            begun.set()
+            end.wait(20)
+
+    worker = threading.Thread(target=call)
+    with blas.one_thread_each():
+        worker.start()
+        begun.wait(20)
+    assert scipys() == one
+    end.set()
+    worker.join()
+    assert scipys() == two
+    begun.clear()
+    end.clear()
+    worker = threading.Thread(target=call)
+    worker.start()
+    begun.wait(20)
+    assert scipys() == one
+    end.set()
+    worker.join()
+    assert scipys() == two
+
+
+@JIT
+def test_fits_leave_the_limits_as_they_were(
+    scipys: Callable[[], list[int]],
+    force: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    two, case = scipys(), Case("plain", "float32", 300)
+    force(2)
+    seen: list[list[int]] = []
+    together = threads.run_together
+
+    def watch(work: Callable[[], None], n_threads: int) -> None:
+        seen.append(scipys())
+        together(work, n_threads)
+
+    monkeypatch.setattr(interpreter, "run_together", watch)
+    workers = [threading.Thread(target=case.run) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [1] * len(two) in seen
+    assert scipys() == two
+
+    def fail(*_: Any) -> None:
+        raise ArithmeticError("in a call")
+
+    monkeypatch.setattr(interpreter, "run_together", fail)
+    with pytest.raises(ArithmeticError, match="in a call"):
+        case.run()
+    assert scipys() == two
