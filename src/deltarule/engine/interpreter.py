@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from deltarule.clipping import ClipNorm, Clipping
 from deltarule.engine import layout as at
-from deltarule.engine.blas import gemm_address, one_thread_each, small_product
 from deltarule.engine.compiler import is_compiled, kernel_address, runner
 from deltarule.engine.plan import PREDICTED_AT_ONCE, Mode, make_plan
 from deltarule.engine.rows import Inputs, check_batches, check_targets, inputs_of
@@ -29,7 +28,6 @@ __all__ = ["Engine"]
 _CALL = 0.03  # seconds that a call of the driver aims at, well below the 0.1 that it may take
 _PIECE = 1024  # rows of a gradient's piece, and of a prediction's
 _NEVER = 2**62
-_ALONE = 200_000  # up to this m n k no BLAS starts a thread of its own
 
 
 class Engine:
@@ -71,7 +69,6 @@ class Engine:
         self._inputs: Inputs | None = None
         self._seconds_a_step = 0.0
         self._dtype = np.dtype(tape.dtype)
-        self._widest = max(i.n_in * i.n_out for i in tape.instructions if i.op == Op.AFFINE)
 
     # --- the verbs ---------------------------------------------------------------------------
 
@@ -234,7 +231,7 @@ class Engine:
         room = self._workspaces.get((mode, sparse))
         if room is None or room.rows != rows:
             clips_norm = isinstance(self._clipping, ClipNorm)
-            plan = make_plan(self.tape, mode, rows, small_product(), clips_norm=clips_norm)
+            plan = make_plan(self.tape, mode, rows, clips_norm=clips_norm)
             room = Workspace(self.tape, plan, mode, rows, sparse=sparse)
             self._prepare(room)
             self._workspaces[mode, sparse] = room
@@ -243,7 +240,8 @@ class Engine:
     def _prepare(self, room: Workspace) -> None:
         """Write what does not change from call to call."""
         c, dtype = room.context, self.tape.dtype
-        c[at.GEMM], c[at.SMALL_PRODUCT] = gemm_address(dtype), small_product()
+        c[at.PRODUCT] = kernel_address("product", dtype)
+        c[at.PRODUCT_BY_TRANSPOSE] = kernel_address("product_by_transpose", dtype)
         c[at.PASS_TURN] = pass_turn_address()
         if room.mode in (Mode.TRAIN, Mode.APPLY):
             c[at.UPDATE_KERNEL] = kernel_address(self._update.kernel, dtype)
@@ -287,22 +285,16 @@ class Engine:
         if takes_steps and steps > 0:
             self._save_statistics(room, state)
 
-    def _run(
-        self, room: Workspace, state: State, inputs: Inputs | None, rows: int | None = None
-    ) -> None:
-        """Call the driver, on as many threads as the work is worth; it has ``rows`` at most."""
+    def _run(self, room: Workspace, state: State, inputs: Inputs | None) -> None:
+        """Call the driver, on as many threads as the work is worth."""
         c = room.context
         c[at.THETA], c[at.SEED] = state.theta.ctypes.data, state.seed
         if inputs is not None:
             inputs.point(c)
         room.counters[room.RESET] = (0, 0, _NEVER, state.step)
-        rows = room.rows if rows is None else min(rows, room.rows)
         threads = 1 if room.plan.is_small else min(self._n_threads, room.plan.most_pieces)
         c[at.N_THREADS] = threads
-        if rows * self._widest > _ALONE:
-            with one_thread_each():
-                run_together(lambda: self._runner(room.address), threads)
-        elif threads > 1:
+        if threads > 1:
             run_together(lambda: self._runner(room.address), threads)
         else:
             self._runner(room.address)
@@ -327,7 +319,7 @@ class Engine:
             c[at.Y] = block.y.ctypes.data  # type: ignore[union-attr]
         if room.normalizations:
             self._load_statistics(room, state, None)
-        self._run(room, state, inputs, n)
+        self._run(room, state, inputs)
 
     # --- the statistics of batch norm --------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""How a step is cut into stages and pieces: by the tape, the batch size and the BLAS alone.
+"""How a step is cut into stages and pieces: by the tape and the batch size alone.
 
 Narrow layers are cut by rows of the batch: a piece goes all the way out and back on its rows, and
 only the gradient's stage needs everybody's. Wide layers are cut by columns, a stage a layer and a
@@ -114,11 +114,9 @@ def work(tape: Tape, rows: int) -> float:
     return 6.0 * rows * sum(i.n_in * i.n_out for i in tape.instructions if i.op == Op.AFFINE)
 
 
-def make_plan(
-    tape: Tape, mode: Mode, rows: int, small_product: int, *, clips_norm: bool = False
-) -> Plan:
+def make_plan(tape: Tape, mode: Mode, rows: int, *, clips_norm: bool = False) -> Plan:
     """Cut the work of a batch of ``rows`` rows."""
-    cutter = _Cutter(tape, mode, rows, small_product)
+    cutter = _Cutter(tape, mode, rows)
     chunks = tuple(cutter.chunks())
     stages: list[Stage] = []
     prologue = 0
@@ -143,7 +141,6 @@ class _Cutter:
     tape: Tape
     mode: Mode
     rows: int
-    small_product: int
     body: tuple[Instruction, ...] = field(init=False)
     n_lines: int = field(init=False)
     is_small: bool = field(init=False)
@@ -164,10 +161,7 @@ class _Cutter:
             return PREDICTED_AT_ONCE  # however many there are: a row's outputs are the same
         if self.is_small:
             return _LARGE
-        packs = any(
-            i.op == Op.AFFINE and 4 * i.n_in * i.n_out > self.small_product for i in self.body
-        )
-        pieces = 4 if packs else _MOST_PIECES
+        pieces = _MOST_PIECES
         while pieces > 1 and self.rows / pieces * work(self.tape, 1) * 2 / 3 < _PIECE:
             pieces //= 2
         return -(-self.rows // pieces)
@@ -262,9 +256,7 @@ class _Cutter:
         if self.is_small:
             return line.n_in
         chunks = max(1, int(2 * self.rows * line.n_in * line.n_out / _PIECE))
-        packs = 4 * self.rows * line.n_out > self.small_product
-        most = _MOST_PIECES if packs else 2 * _MOST_PIECES
-        return -(-line.n_in // min(chunks, most, line.n_in))
+        return -(-line.n_in // min(chunks, 2 * _MOST_PIECES, line.n_in))
 
     def over_chunks(self, kernel: str, n_chunks: int, epilogue: str = "") -> Stage:
         """Return a stage over all chunks."""

@@ -18,6 +18,7 @@ from deltarule.engine.kernels import (
     norms,
     passes,
     penalties,
+    products,
     sparse,
     updates,
 )
@@ -35,6 +36,8 @@ KERNELS: dict[str, Callable[..., None]] = {
         kernel.__name__: kernel
         for kernel in (
             passes.run_pass,
+            products.product,
+            products.product_by_transpose,
             chunks.step_of_chunk,
             chunks.gradient_of_chunk,
             chunks.update_of_chunk,

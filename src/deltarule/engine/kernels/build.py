@@ -1,10 +1,11 @@
-"""From a kernel's Python function to its machine code, by Numba."""
+"""From a kernel's Python function to its machine code: by Numba, but for matrix products."""
 
 from __future__ import annotations
 
 from numba import njit, types
 
 from deltarule.engine.kernels import KERNELS
+from deltarule.engine.kernels.blocks import PRODUCTS, compile_product
 from deltarule.engine.kernels.memory import FAST
 
 __all__ = ["compile_kernel"]
@@ -41,6 +42,8 @@ _UPDATE = (_I, _I, _I, _I, _I, _F, _I, _I, _F, _I, _I)
 
 def compile_kernel(name: str, dtype: str, *, check_bounds: bool) -> tuple[str, bytes]:
     """Return a kernel's symbol and object code for numbers of a type."""
+    if name in PRODUCTS:
+        return compile_product(name, dtype)
     taken = _arguments_of(name)
     signature = types.none(*taken, {"float32": types.float32, "float64": types.float64}[dtype])
     dispatcher = njit(

@@ -27,7 +27,6 @@ from deltarule.engine.layout import (
     CHUNKS,
     CLIP_KERNEL,
     CONTEXT_FIELDS,
-    GEMM,
     GRADIENT,
     LINE_FIELDS,
     LINES,
@@ -46,7 +45,6 @@ from deltarule.engine.layout import (
     SHARE,
     SLOT_1,
     SLOT_2,
-    SMALL_PRODUCT,
     SOURCE,
     SQUARES,
     STATISTICS_KERNEL,
@@ -119,7 +117,7 @@ def take_gradient(context, chunk, k, rows, one):
             call(line[BACKWARD], (context, line_at, k, 0, rows, first, first + count, one))
         else:
             transpose_and_multiply(
-                c[GEMM], c[SMALL_PRODUCT], source + first * size, line[N_IN],
+                context, source + first * size, line[N_IN],
                 delta, width, g, width, count, width, rows, one,
             )  # fmt: skip
     elif chunk[CHUNK_KIND] == OF_BIAS:

@@ -1,4 +1,4 @@
-"""What kernels need of the machine: arrays at addresses, atomics, calls through addresses, BLAS.
+"""What kernels need of the machine: arrays at addresses, atomics, calls through addresses.
 
 Each is an intrinsic, a few LLVM instructions without a Python body; where Numba's compiler is
 switched off (``NUMBA_DISABLE_JIT=1``) a plain Python stand-in takes its place, so that the tests
@@ -23,7 +23,6 @@ __all__ = [
     "call",
     "copy_bytes",
     "fast",
-    "gemm",
     "like",
     "load_atomically",
     "pass_turn",
@@ -105,24 +104,6 @@ if _settings.DISABLE_JIT:
     def call(function: int, arguments: tuple[Any, ...]) -> None:
         """Call the kernel at an address."""
         stand_ins[function](*arguments)
-
-    def gemm(
-        function: int, transpose_a: int, transpose_b: int, m: int, n: int, k: int,
-        a: int, lda: int, b: int, ldb: int, beta: Any, c: int, ldc: int,
-    ) -> None:  # fmt: skip
-        """Call BLAS: C (m, n) ← op(A) op(B) + β C, all column-major."""
-
-        def view(address: int, rows: int, columns: int, leading: int) -> Any:
-            flat = vector(address, (columns - 1) * leading + rows, beta)
-            step = flat.itemsize
-            return np.lib.stride_tricks.as_strided(
-                flat, (rows, columns), (step, step * leading), writeable=True
-            )
-
-        left = view(a, k, m, lda).T if transpose_a else view(a, m, k, lda)
-        right = view(b, n, k, ldb).T if transpose_b else view(b, k, n, ldb)
-        target = view(c, m, n, ldc)
-        target[...] = left @ right + (beta * target if beta != 0 else 0)
 
 else:
     from llvmlite import ir
@@ -280,39 +261,3 @@ else:
             return context.get_dummy_value()
 
         return types.void(_I64, arguments), codegen
-
-    @intrinsic
-    def gemm(typingctx, function, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc):
-        """Call BLAS: C (m, n) ← op(A) op(B) + β C, all column-major."""
-
-        def codegen(context, builder, signature, args):
-            kind = context.get_data_type(signature.args[10])
-            function, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc = args
-
-            def stored(value):
-                cell = cgutils.alloca_once(builder, value.type)
-                builder.store(value, cell)
-                return cell
-
-            def integer(value):
-                return stored(builder.trunc(value, ir.IntType(32)))
-
-            def letter(flag):
-                yes = builder.icmp_signed("!=", flag, flag.type(0))
-                byte = ir.IntType(8)
-                return stored(builder.select(yes, byte(ord("T")), byte(ord("N"))))
-
-            def array(address):
-                return builder.inttoptr(address, kind.as_pointer())
-
-            given = [
-                letter(ta), letter(tb), integer(m), integer(n), integer(k), stored(kind(1.0)),
-                array(a), integer(lda), array(b), integer(ldb), stored(beta),
-                array(c), integer(ldc),
-            ]  # fmt: skip
-            routine = ir.FunctionType(ir.VoidType(), [value.type for value in given])
-            builder.call(builder.inttoptr(function, routine.as_pointer()), given)
-            return context.get_dummy_value()
-
-        i = _I64
-        return types.void(i, i, i, i, i, i, i, i, i, i, types.unliteral(beta), i, i), codegen

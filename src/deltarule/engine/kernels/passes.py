@@ -29,7 +29,6 @@ from deltarule.engine.layout import (
     FORWARD_FROM,
     FORWARD_TO,
     GATHER,
-    GEMM,
     LINE_FIELDS,
     LINES,
     LOSS_CONSTANTS,
@@ -43,7 +42,6 @@ from deltarule.engine.layout import (
     OP,
     OUTPUT,
     ROW_LOSSES,
-    SMALL_PRODUCT,
     SOURCE,
     SOURCE_DELTA,
     STAGE_FIELDS,
@@ -119,16 +117,12 @@ def run_forward(context, i, k, low, high, left, right, one):
         call(line[FORWARD], (context, line_at, k, low, high, left, right, one))
     else:
         n_in = line[N_IN]
+        bias = c[THETA] + (line[BIAS] + left) * size if line[BIAS] >= 0 else 0
         multiply(
-            c[GEMM], c[SMALL_PRODUCT], source + low * n_in * size, n_in,
-            c[THETA] + (line[WEIGHTS] + left) * size, width, target, width, n, columns, n_in, one,
+            context, source + low * n_in * size, n_in,
+            c[THETA] + (line[WEIGHTS] + left) * size, width, bias, target, width,
+            n, columns, n_in, one,
         )  # fmt: skip
-    if line[OP] == _AFFINE and line[BIAS] >= 0:
-        bias = vector(c[THETA] + (line[BIAS] + left) * size, columns, one)
-        for r in range(n):
-            z = vector(target + r * width * size, columns, one)
-            for j in range(columns):
-                z[j] += bias[j]
 
 
 @fast
@@ -153,7 +147,7 @@ def run_backward(context, i, k, low, high, left, right, one):
     elif line[OP] == _AFFINE:
         n_out = line[N_OUT]
         multiply_by_transpose(
-            c[GEMM], c[SMALL_PRODUCT], line[TARGET_DELTA] + low * n_out * size, n_out,
+            context, line[TARGET_DELTA] + low * n_out * size, n_out,
             c[THETA] + (line[WEIGHTS] + left * n_out) * size, n_out, target, width,
             n, columns, n_out, one,
         )  # fmt: skip

@@ -1,49 +1,79 @@
-"""Matrix products of row-major blocks, by BLAS, cut so that it need not pack where it need not.
+"""The products of an affine map: forward, to its inputs' adjoints, and its gradient.
 
-BLAS is column-major: a row-major (m, n) array is its (n, m) one, so the factors change places.
-Some BLAS have kernels that multiply small matrices where they lie, without the packing that
-costs a third of the time at these shapes; ``small`` is the largest m n k that they take.
+Two kernels do them all, ``product`` and ``product_by_transpose``. What is compiled of them is in
+``blocks``; here they stand in NumPy, for where the compiler is off.
 """
 
 from __future__ import annotations
 
-from deltarule.engine.kernels.memory import fast, gemm, size_of
+from typing import Any
 
-__all__ = ["multiply", "multiply_by_transpose", "transpose_and_multiply"]
+import numpy as np
 
+from deltarule.engine.kernels.memory import call, fast, vector
+from deltarule.engine.layout import PRODUCT, PRODUCT_BY_TRANSPOSE
 
-@fast
-def rows_at_once(m, n, k, small):
-    """Return how many of m rows to hand over at a time."""
-    fitting = small // (n * k)
-    if fitting >= m or fitting < 4:
-        return m
-    return fitting - fitting % 4
-
-
-@fast
-def multiply(gemm_at, small, x, ldx, w, ldw, z, ldz, m, n, k, one):
-    """Z (m, n) ← X (m, k) W (k, n)."""
-    step = rows_at_once(m, n, k, small)
-    size = size_of(one)
-    for low in range(0, m, step):
-        rows = min(step, m - low)
-        gemm(gemm_at, 0, 0, n, rows, k, w, ldw, x + low * ldx * size, ldx, one - one,
-             z + low * ldz * size, ldz)  # fmt: skip
+__all__ = [
+    "multiply",
+    "multiply_by_transpose",
+    "product",
+    "product_by_transpose",
+    "transpose_and_multiply",
+]
 
 
 @fast
-def multiply_by_transpose(gemm_at, small, d, ldd, w, ldw, x, ldx, m, n, k, one):
+def multiply(context, x, ldx, w, ldw, bias, z, ldz, m, n, k, one):
+    """Z (m, n) ← X (m, k) W (k, n), plus the bias (n,) in every row unless its address is 0."""
+    c = vector(context, PRODUCT_BY_TRANSPOSE + 1, 0)
+    if n == 1 and ldw == 1 and ldz == 1:  # zᵀ = wᵀ Xᵀ: a column alone would fill no vector
+        call(c[PRODUCT_BY_TRANSPOSE], (w, k, x, ldx, z, m, 1, m, k, one))
+        if bias != 0:
+            b, sums = vector(bias, 1, one), vector(z, m, one)
+            for i in range(m):
+                sums[i] += b[0]
+    else:
+        call(c[PRODUCT], (x, ldx, 1, w, ldw, bias, z, ldz, m, n, k, one))
+
+
+@fast
+def transpose_and_multiply(context, x, ldx, d, ldd, g, ldg, m, n, k, one):
+    """G (m, n) ← Xᵀ D, X (k, m), D (k, n)."""
+    c = vector(context, PRODUCT_BY_TRANSPOSE + 1, 0)
+    if n == 1 and ldg == 1:  # gᵀ = dᵀ X
+        call(c[PRODUCT], (d, 1, ldd, x, ldx, 0, g, m, 1, m, k, one))
+    else:
+        call(c[PRODUCT], (x, 1, ldx, d, ldd, 0, g, ldg, m, n, k, one))
+
+
+@fast
+def multiply_by_transpose(context, d, ldd, w, ldw, x, ldx, m, n, k, one):
     """X (m, n) ← D (m, k) Wᵀ, W (n, k)."""
-    gemm(gemm_at, 1, 0, n, m, k, w, ldw, d, ldd, one - one, x, ldx)
+    c = vector(context, PRODUCT_BY_TRANSPOSE + 1, 0)
+    if k == 1 and ldw == 1:  # its transpose is the same numbers
+        call(c[PRODUCT], (d, ldd, 1, w, n, 0, x, ldx, m, n, k, one))
+    else:
+        call(c[PRODUCT_BY_TRANSPOSE], (d, ldd, w, ldw, x, ldx, m, n, k, one))
 
 
-@fast
-def transpose_and_multiply(gemm_at, small, x, ldx, d, ldd, w, ldw, m, n, k, one):
-    """W (m, n) ← Xᵀ D, X (k, m), D (k, n)."""
-    step = rows_at_once(m, n, k, small)
-    size = size_of(one)
-    for low in range(0, m, step):
-        rows = min(step, m - low)
-        gemm(gemm_at, 0, 1, n, rows, k, d, ldd, x + low * size, ldx, one - one,
-             w + low * ldw * size, ldw)  # fmt: skip
+def product(a, down, along, b, ldb, bias, c, ldc, m, n, k, one):
+    """C (m, n) ← A (m, k) B (k, n), plus the bias (n,) in every row unless its address is 0.
+
+    A's entries are ``down`` apart in a column and ``along`` in a row: it may be a transpose.
+    """
+    target = _view(c, m, n, ldc, 1, one)
+    target[...] = _view(a, m, k, down, along, one) @ _view(b, k, n, ldb, 1, one)
+    if bias != 0:
+        target += vector(bias, n, one)
+
+
+def product_by_transpose(a, lda, b, ldb, c, ldc, m, n, k, one):
+    """C (m, n) ← A (m, k) Bᵀ, B (n, k)."""
+    right = _view(b, n, k, ldb, 1, one)
+    _view(c, m, n, ldc, 1, one)[...] = _view(a, m, k, lda, 1, one) @ right.T
+
+
+def _view(address: int, rows: int, columns: int, down: int, along: int, one: Any) -> Any:
+    flat = vector(address, (rows - 1) * down + (columns - 1) * along + 1, one)
+    steps = (flat.itemsize * down, flat.itemsize * along)
+    return np.lib.stride_tricks.as_strided(flat, (rows, columns), steps, writeable=True)

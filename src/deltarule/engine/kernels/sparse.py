@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from deltarule.engine.kernels.dropout import word_of
-from deltarule.engine.kernels.memory import fast, like, read, read_float, size_of, vector
+from deltarule.engine.kernels.memory import (
+    copy_bytes,
+    fast,
+    like,
+    read,
+    read_float,
+    size_of,
+    vector,
+)
 from deltarule.engine.layout import (
+    BIAS,
     BOUNDS,
     CONTEXT_FIELDS,
     DATA,
@@ -48,13 +57,19 @@ def value_of(c, e, column, i, one):
 
 
 def sparse_forward(context, line_at, k, low, high, left, right, one):
-    """Z[low:high, left:right] ← X W over the stored entries of the batch's rows."""
+    """Z[low:high, left:right] ← X W + b over the stored entries of the batch's rows."""
     c, line = vector(context, CONTEXT_FIELDS, 0), vector(line_at, LINE_FIELDS, 0)
     size, width, columns = size_of(one), line[N_OUT], right - left
     for i in range(low, high):
         z = vector(line[TARGET] + (i * width + left) * size, columns, one)
-        for j in range(columns):
-            z[j] = one - one
+        if line[BIAS] >= 0:
+            start = line[BIAS] + left
+            copy_bytes(
+                c[THETA] + start * size, line[TARGET] + (i * width + left) * size, columns * size
+            )
+        else:
+            for j in range(columns):
+                z[j] = one - one
         ends = vector(c[INDPTR] + 8 * row_of(c, k, i), 2, 0)
         for e in range(ends[0], ends[1]):
             column = read(c[INDICES] + 8 * e)
