@@ -8,14 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_info, threadpool_limits
 
 pytest.importorskip("llvmlite")
 
@@ -30,7 +30,7 @@ from deltarule import (
     MaxNorm,
     Network,
 )
-from deltarule.engine import Engine, blas, interpreter, threads
+from deltarule.engine import Engine, interpreter, threads
 from deltarule.engine.compiler import is_compiled
 from deltarule.engine.plan import Mode
 from deltarule.errors import SpecError
@@ -318,21 +318,17 @@ assert not wrong
 @JIT
 @FORK
 def test_a_forked_child_finds_no_lock_held() -> None:
-    """Whatever another thread was doing: compiling, asking for help, or limiting BLAS."""
+    """Whatever another thread was doing: compiling, or asking for help."""
     python(
         """
-from deltarule.engine import blas, compiler, threads
+from deltarule.engine import compiler, threads
 fit()
-def numbers():
-    return [lib.num_threads for lib in blas._libraries()]
-for change in blas._setters():
-    change(2)
 holding, leave = threading.Event(), threading.Event()
 def compile():
     with compiler._lock:
         time.sleep(0.2)
 def hold():
-    with blas.one_thread_each(), threads._crew._lock, blas._limit._lock:
+    with threads._crew._lock:
         holding.set()
         leave.wait()
 holder = threading.Thread(target=hold, daemon=True)
@@ -343,11 +339,9 @@ child = os.fork()
 if child == 0:
     signal.alarm(30)
     free = compiler._lock.acquire(timeout=5)
-    os._exit(0 if free and numbers()[0] == 2 and fit() and numbers()[0] == 2 else 1)
+    os._exit(0 if free and fit() else 1)
 assert ended(child) == 0
-assert numbers()[0] == 1
 leave.set(); holder.join(); compiling.join()
-assert numbers()[0] == 2
 """
     )
 
@@ -686,122 +680,28 @@ def test_the_control_groups_quota(
 # --- BLAS -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def scipys() -> Iterator[Callable[[], list[int]]]:
-    """Return what says on how many threads SciPy's BLAS may run: on 2, to begin with."""
-    found = blas._libraries()
-    before = [library.num_threads for library in found]
-    set_threads(2)
-    if not found or any(library.num_threads != 2 for library in found):
-        pytest.skip("this BLAS takes no number of threads")
-    yield lambda: [library.num_threads for library in found]
-    for change, number in zip(blas._setters(), before, strict=True):
-        change(number)
-
-
-def set_threads(number: int) -> None:
-    for change in blas._setters():
-        change(number)
-
-
-def test_limits_are_kept_until_the_last_call_ends(scipys: Callable[[], list[int]]) -> None:
-    two, one = scipys(), [1] * len(scipys())
-    first, second = blas.one_thread_each(), blas.one_thread_each()
-    with first:
-        assert scipys() == one
-        second.__enter__()
-    assert scipys() == one
-    with pytest.raises(ArithmeticError), blas.one_thread_each():
-        raise ArithmeticError
-    assert scipys() == one
-    second.__exit__(None, None, None)
-    assert scipys() == two
-    with pytest.raises(KeyboardInterrupt), blas.one_thread_each():
-        raise KeyboardInterrupt
-    assert scipys() == two
-
-
-def test_an_interrupt_while_limits_change(
-    scipys: Callable[[], list[int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Wherever Ctrl-C falls, the limits come back."""
-    two, change = scipys(), blas._setters()
-    for strike_at in range(2 * len(change) + 1):
-        calls = [0]
-
-        def set_and_strike(number: int, calls: list[int] = calls, at: int = strike_at) -> None:
-            calls[0] += 1
-            if calls[0] == at:
-                raise KeyboardInterrupt
-            for do in change:
-                do(number)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(blas, "_setters", lambda do=set_and_strike: [do] * len(change))
-            with suppress(KeyboardInterrupt), blas.one_thread_each():
-                pass
-        assert scipys() == two
-
-
-def test_another_thread_may_end_the_last_call(scipys: Callable[[], list[int]]) -> None:
-    """Limits are the process's, whichever thread began, and whichever thread set one before."""
-    two, one = scipys(), [1] * len(scipys())
-    for library in blas._libraries():
-        library.set_num_threads(2)  # by threadpoolctl, which may now listen to this thread alone
-    begun, end = threading.Event(), threading.Event()
-
-    def call() -> None:
-        with blas.one_thread_each():
-            begun.set()
-            end.wait(20)
-
-    worker = threading.Thread(target=call)
-    with blas.one_thread_each():
-        worker.start()
-        begun.wait(20)
-    assert scipys() == one
-    end.set()
-    worker.join()
-    assert scipys() == two
-    begun.clear()
-    end.clear()
-    worker = threading.Thread(target=call)
-    worker.start()
-    begun.wait(20)
-    assert scipys() == one
-    end.set()
-    worker.join()
-    assert scipys() == two
-
-
 @JIT
-def test_fits_leave_the_limits_as_they_were(
-    scipys: Callable[[], list[int]],
-    force: Callable[[int], None],
-    monkeypatch: pytest.MonkeyPatch,
+def test_fits_leave_the_limits_of_blas_alone(
+    force: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two, case = scipys(), Case("plain", "float32", 300)
+    """The engine multiplies by its own kernels: whoever else uses BLAS keeps every thread."""
+    case = Case("plain", "float32", 300)
     force(2)
     seen: list[list[int]] = []
     together = threads.run_together
 
     def watch(work: Callable[[], None], n_threads: int) -> None:
-        seen.append(scipys())
+        seen.append(blas_threads())
         together(work, n_threads)
+        seen.append(blas_threads())
 
     monkeypatch.setattr(interpreter, "run_together", watch)
-    workers = [threading.Thread(target=case.run) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [1] * len(two) in seen
-    assert scipys() == two
-
-    def fail(*_: Any) -> None:
-        raise ArithmeticError("in a call")
-
-    monkeypatch.setattr(interpreter, "run_together", fail)
-    with pytest.raises(ArithmeticError, match="in a call"):
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
         case.run()
-    assert scipys() == two
+        assert seen
+        assert all(threads == before for threads in seen)
+
+
+def blas_threads() -> list[int]:
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]

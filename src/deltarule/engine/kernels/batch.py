@@ -5,6 +5,7 @@ from __future__ import annotations
 from deltarule.engine.kernels.memory import (
     copy_bytes,
     fast,
+    inlined,
     like,
     prefetch,
     read,
@@ -38,7 +39,7 @@ _CACHE_LINE = 64  # bytes
 _AHEAD = 2  # rows that are asked for before they are copied: they lie anywhere in the block
 
 
-@fast
+@inlined
 def gather(c, k, low, high, one):
     """Copy rows [low, high) of batch k: inputs, targets, and what each row counts."""
     size, start, rows = size_of(one), read(c[BOUNDS] + 8 * k), c[ROWS]
@@ -72,7 +73,7 @@ def gather(c, k, low, high, one):
         factor[i] = weight if c[TOTALS] > 0 else share[i]
 
 
-@fast
+@inlined
 def hand_out(c, k, low, high, one):
     """Copy the outputs, or the losses, of rows [low, high) of batch k to where they are wanted."""
     size, k_out = size_of(one), c[N_OUTPUTS]

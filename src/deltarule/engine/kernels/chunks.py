@@ -7,7 +7,16 @@ batch k, which has so many rows.
 from __future__ import annotations
 
 from deltarule.engine.kernels.batch import inputs_of_batch
-from deltarule.engine.kernels.memory import call, fast, like, read, read_float, size_of, vector
+from deltarule.engine.kernels.memory import (
+    call,
+    fast,
+    inlined,
+    like,
+    read,
+    read_float,
+    size_of,
+    vector,
+)
 from deltarule.engine.kernels.products import transpose_and_multiply
 from deltarule.engine.layout import (
     ABSOLUTES,
@@ -100,7 +109,7 @@ def measure_chunk(context, stage_at, i, k, rows, one):
     measure(c, vector(c[CHUNKS] + 8 * CHUNK_FIELDS * i, CHUNK_FIELDS, 0), i, one)
 
 
-@fast
+@inlined
 def take_gradient(context, chunk, k, rows, one):
     """Compute a chunk's gradient from what the pass has left."""
     c, size = vector(context, CONTEXT_FIELDS, 0), size_of(one)
@@ -130,7 +139,7 @@ def take_gradient(context, chunk, k, rows, one):
                 sums[j] += d[j]
 
 
-@fast
+@inlined
 def add_penalties(c, chunk, g, w, n, k, one):
     """Add the gradients of the penalties that have one, over n numbers of a chunk."""
     for j in range(chunk[CHUNK_PENALTY_FROM], chunk[CHUNK_PENALTY_TO]):
@@ -144,7 +153,7 @@ def add_penalties(c, chunk, g, w, n, k, one):
             call(c[PENALTY_KERNEL], (w, g, n, strength, 0, one))
 
 
-@fast
+@inlined
 def take_step(c, chunk, i, k, adds_penalties, one):
     """Clip, step, shrink and measure a chunk of θ, a block at a time."""
     if chunk[CHUNK_KIND] == OF_STATISTICS:
@@ -181,7 +190,7 @@ def take_step(c, chunk, i, k, adds_penalties, one):
     vector(c[ABSOLUTES], i + 1, 1.0)[i] = absolutes
 
 
-@fast
+@inlined
 def strength_of(c, j, k):
     """Return a penalty's strength on the mean loss of batch k."""
     strength = read_float(c[STRENGTHS] + 8 * j)
@@ -190,7 +199,7 @@ def strength_of(c, j, k):
     return strength
 
 
-@fast
+@inlined
 def measure(c, chunk, i, one):
     """Sum a chunk's squares and absolute values, for the penalties: as ``take_step`` does."""
     squares = absolutes = 0.0

@@ -12,7 +12,7 @@ from __future__ import annotations
 from deltarule.engine.kernels.memory import (
     add_atomically,
     call,
-    fast,
+    inlined,
     load_atomically,
     pass_turn,
     read,
@@ -71,7 +71,7 @@ def run(context, one):
             k += 1
 
 
-@fast
+@inlined
 def run_stage(context, s, k, rows, base, base_done, one):
     """Take part in stage s of step k; return where the counters stand after it."""
     c = vector(context, CONTEXT_FIELDS, 0)
@@ -103,7 +103,7 @@ def run_stage(context, s, k, rows, base, base_done, one):
     return limit, complete + 1
 
 
-@fast
+@inlined
 def run_piece(context, stage_at, k, rows, extent, piece, one):
     """Do one piece of a stage."""
     stage = vector(stage_at, STAGE_FIELDS, 0)

@@ -23,6 +23,7 @@ __all__ = [
     "call",
     "copy_bytes",
     "fast",
+    "inlined",
     "like",
     "load_atomically",
     "pass_turn",
@@ -40,6 +41,9 @@ FAST = {"contract", "afn", "reassoc", "arcp", "nsz"}
 
 fast = njit(nogil=True, error_model="numpy", fastmath=FAST, _nrt=False)
 """Compile a part of a kernel: sums may be reordered into vectors."""
+
+inlined = njit(nogil=True, error_model="numpy", fastmath=FAST, _nrt=False, inline="always")
+"""The same, for a part that stands in one place: it is compiled there, and not once more alone."""
 
 stand_ins: dict[int, Any] = {}
 """Where the compiler is off: the kernels by the numbers that stand for their addresses."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isfinite, sqrt
 
-from deltarule.engine.kernels.memory import fast, like, read, read_float, size_of, vector
+from deltarule.engine.kernels.memory import fast, inlined, like, read, read_float, size_of, vector
 from deltarule.engine.layout import (
     CHUNK_FIELDS,
     CHUNK_KIND,
@@ -171,7 +171,7 @@ def multiply_by(address, n, scale, one):
         x[i] *= s
 
 
-@fast
+@inlined
 def measure_entries(c, array, chunk, i, one):
     """Keep the largest entry's size, and the sum of squares in its units: nothing overflows."""
     n = chunk[CHUNK_STOP] - chunk[CHUNK_START]

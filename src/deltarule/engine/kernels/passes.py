@@ -10,7 +10,7 @@ from __future__ import annotations
 from deltarule.engine.kernels.batch import gather, hand_out, inputs_of_batch
 from deltarule.engine.kernels.memory import (
     call,
-    fast,
+    inlined,
     read_float,
     size_of,
     vector,
@@ -93,7 +93,7 @@ def run_pass(context, stage_at, k, rows, low, high, left, right, one):
         hand_out(c, k, low, high, one)
 
 
-@fast
+@inlined
 def run_forward(context, i, k, low, high, left, right, one):
     """Run line i over a block."""
     c = vector(context, CONTEXT_FIELDS, 0)
@@ -125,7 +125,7 @@ def run_forward(context, i, k, low, high, left, right, one):
         )  # fmt: skip
 
 
-@fast
+@inlined
 def run_backward(context, i, k, low, high, left, right, one):
     """Run line i backward over a block; the columns are those of its source."""
     c = vector(context, CONTEXT_FIELDS, 0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.engine.kernels.memory import call, fast, vector
+from deltarule.engine.kernels.memory import call, inlined, vector
 from deltarule.engine.layout import PRODUCT, PRODUCT_BY_TRANSPOSE
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-@fast
+@inlined
 def multiply(context, x, ldx, w, ldw, bias, z, ldz, m, n, k, one):
     """Z (m, n) ← X (m, k) W (k, n), plus the bias (n,) in every row unless its address is 0."""
     c = vector(context, PRODUCT_BY_TRANSPOSE + 1, 0)
@@ -36,7 +36,7 @@ def multiply(context, x, ldx, w, ldw, bias, z, ldz, m, n, k, one):
         call(c[PRODUCT], (x, ldx, 1, w, ldw, bias, z, ldz, m, n, k, one))
 
 
-@fast
+@inlined
 def transpose_and_multiply(context, x, ldx, d, ldd, g, ldg, m, n, k, one):
     """G (m, n) ← Xᵀ D, X (k, m), D (k, n)."""
     c = vector(context, PRODUCT_BY_TRANSPOSE + 1, 0)
@@ -46,7 +46,7 @@ def transpose_and_multiply(context, x, ldx, d, ldd, g, ldg, m, n, k, one):
         call(c[PRODUCT], (x, 1, ldx, d, ldd, 0, g, ldg, m, n, k, one))
 
 
-@fast
+@inlined
 def multiply_by_transpose(context, d, ldd, w, ldw, x, ldx, m, n, k, one):
     """X (m, n) ← D (m, k) Wᵀ, W (n, k)."""
     c = vector(context, PRODUCT_BY_TRANSPOSE + 1, 0)
