@@ -498,7 +498,7 @@ def test_a_warm_start_imports_no_compiler(first: tuple[Path, list[str]]) -> None
 
 @JIT
 @pytest.mark.parametrize(
-    "count", [pytest.param(3, id="short"), pytest.param(8, id="full", marks=pytest.mark.long)]
+    "count", [pytest.param(2, id="short"), pytest.param(8, id="full", marks=pytest.mark.long)]
 )
 def test_processes_that_begin_on_a_cold_cache_at_once(
     first: tuple[Path, list[str]], tmp_path: Path, count: int

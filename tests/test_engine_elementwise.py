@@ -99,7 +99,7 @@ def backward(code: int, z: Any, da: Any, gap: int, constant: float, in_place: bo
 @CODES
 @DTYPES
 @proves(
-    short=12,
+    short=8,
     full=300,
     seed=SEEDS,
     rows=st.integers(1, 9),
@@ -232,7 +232,7 @@ def loss_of(code: int, given: Any, y: Any, share: Any, c: tuple[float, ...]) -> 
 
 @LOSS_CODES
 @DTYPES
-@proves(short=15, full=400, seed=SEEDS, rows=st.integers(1, 40), columns=st.integers(1, 20))
+@proves(short=8, full=400, seed=SEEDS, rows=st.integers(1, 40), columns=st.integers(1, 20))
 def test_losses_are_the_references(
     code: LossCode, dtype: Any, seed: int, rows: int, columns: int
 ) -> None:

@@ -173,7 +173,7 @@ def worst_of(case: Case) -> tuple[float, str]:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @proves(
-    short=60,
+    short=30,
     full=500,
     net=whole_networks(),
     optimizer=st.sampled_from(OPTIMIZERS),
