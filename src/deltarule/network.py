@@ -15,11 +15,11 @@ import numpy as np
 from deltarule.arrays import Array, to_numpy
 from deltarule.initializers import draw_parameters
 from deltarule.inputs import check_inputs, check_state, make_block
+from deltarule.interpreters import interpreter_of
 from deltarule.likelihood import log_likelihood
 from deltarule.parts import Dropout
 from deltarule.predictor import Predictor
-from deltarule.program import Block, State
-from deltarule.reference import Reference
+from deltarule.program import Block, Interpreter, State
 from deltarule.spec import NetworkSpec
 from deltarule.tape import Tape, lower
 from deltarule.targets import Targets
@@ -86,7 +86,7 @@ class Network(NetworkSpec):
     def predict(self, state: State, X: Array) -> Array:
         """Return the outputs (n, k): probabilities, rates or values, as the last layer says."""
         check_state(self.tape, state)
-        return Reference(self.tape).forward(state, Block(check_inputs(self, X)))
+        return _interpreter(self, state).forward(state, Block(check_inputs(self, X)))
 
     def predictor(self, state: State, *, n_threads: int | None = None) -> Predictor:
         """Return what predicts at this state with the least delay: ``predictor(X)`` -> outputs.
@@ -115,7 +115,7 @@ class Network(NetworkSpec):
     def losses(self, state: State, X: Array, y: Any) -> Array:
         """Return the loss of every row (n,), without penalties."""
         check_state(self.tape, state)
-        return Reference(self.tape).losses(state, make_block(self, X, y)[0])
+        return _interpreter(self, state).losses(state, make_block(self, X, y)[0])
 
     def log_likelihood(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
         """Return the log-likelihood of the rows under the network (item L5).
@@ -129,14 +129,15 @@ class Network(NetworkSpec):
             For a loss that is no log-likelihood.
         """
         block, targets = make_block(self, X, y, sample_weight)
-        outputs = to_numpy(Reference(self.tape).forward(state, block))
+        outputs = to_numpy(_interpreter(self, state).forward(state, block))
         return log_likelihood(self, mean_loss(self, state, block), outputs, targets, block)
 
     def score(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy for classes and labels (all of a row right), R² for numbers."""
         check_state(self.tape, state)
         block, targets = make_block(self, X, y, sample_weight)
-        return score_outputs(Reference(self.tape).forward(state, block), targets, block.weight)
+        outputs = _interpreter(self, state).forward(state, block)
+        return score_outputs(outputs, targets, block.weight)
 
     def summary(self) -> str:
         """Return a table of the layers with their shapes and parameter counts."""
@@ -162,10 +163,15 @@ class Network(NetworkSpec):
         )  # fmt: skip
 
 
+def _interpreter(net: Network, state: State) -> Interpreter:
+    """Return what runs the network on arrays of the library that θ belongs to."""
+    return interpreter_of(net.tape, like=state.theta)
+
+
 def mean_loss(net: Network, state: State, block: Block) -> float:
     """Return the weighted mean loss of a block."""
     check_state(net.tape, state)
-    losses = to_numpy(Reference(net.tape).losses(state, block))
+    losses = to_numpy(_interpreter(net, state).losses(state, block))
     weight = None if block.weight is None else to_numpy(block.weight)
     return float(np.average(losses, weights=weight))
 

@@ -192,6 +192,10 @@ class Interpreter(Protocol):
         """Return the outputs (n, k), or Z_L with ``logits``; no dropout, no batch statistics."""
         ...
 
+    def losses(self, state: State, block: Block) -> Array:
+        """Return the loss of every row (n,) at prediction, unweighted, without penalties."""
+        ...
+
     def cost(self, state: State, sums: Sums) -> tuple[float, float, Array]:
         """Return (mean loss, penalty, gradient of their sum), which ``apply`` descends."""
         ...
