@@ -1,4 +1,4 @@
-"""What training and interpreters say to each other: five nouns and four verbs.
+"""What training and interpreters say to each other: five nouns and a few verbs.
 
 Training hands *blocks* of rows and an *order* of batches to an interpreter, which moves a
 *state*; what comes back are *steps* (one line a mini-batch) or *sums* (additive over pieces).
@@ -190,6 +190,10 @@ class Interpreter(Protocol):
 
     def forward(self, state: State, block: Block, *, logits: bool = False) -> Array:
         """Return the outputs (n, k), or Z_L with ``logits``; no dropout, no batch statistics."""
+        ...
+
+    def losses(self, state: State, block: Block) -> Array:
+        """Return the loss of every row (n,) at prediction, unweighted, without penalties."""
         ...
 
     def cost(self, state: State, sums: Sums) -> tuple[float, float, Array]:
