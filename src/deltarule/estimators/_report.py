@@ -26,18 +26,23 @@ class Report:
     def __init__(self, estimator: BaseMLP, rows: Rows, epochs: int) -> None:
         self._estimator, self._n_rows = estimator, rows.block.n_rows
         self.before = 0  # epochs of earlier runs of this fit
+        self._repeats = False  # whether the next epoch is one that callbacks know already
         shown = rows.shown
         self._callbacks = EpochCallbacks(estimator, epochs, shown.x, shown.y, shown.weight)
         tape, state = estimator._network.tape, estimator._state
         self._health = HealthMonitor(tape, state, rows.block) if estimator.record else None
 
-    def go_on(self) -> None:
-        """Count the epochs of a further run behind those so far."""
-        self.before = self._estimator.n_iter_
+    def go_on(self, *, repeats: bool) -> None:
+        """Count the epochs of a further run behind those so far, or repeat the last one."""
+        self._repeats = repeats
+        if not repeats:
+            self.before = self._estimator.n_iter_
 
     def begin(self) -> None:
         """Tell the callbacks that an epoch begins."""
-        self._callbacks.begin_epoch()
+        if not self._repeats:
+            self._callbacks.begin_epoch()
+        self._repeats = False
 
     def epoch(self, history: History) -> bool:
         """Take an epoch of steps over; return whether a callback says stop."""

@@ -26,7 +26,7 @@ from deltarule.estimators._report import Report, take_over
 from deltarule.estimators._rows import Rows
 from deltarule.estimators._weights import Repeating
 from deltarule.optimizers import LBFGS, Rprop
-from deltarule.program import Block, Interpreter
+from deltarule.program import Block, Interpreter, State
 from deltarule.training import (
     History,
     Run,
@@ -56,6 +56,7 @@ class Course(NamedTuple):
     epochs: int = 0
     steps: int = 0
     factor: float = 1.0  # of every learning rate, below 1 after a recovery
+    best: tuple[float, State] | None = None  # lowest cost of a call, where it may be needed
 
 
 # --- a step a mini-batch -----------------------------------------------------------------------
@@ -82,12 +83,16 @@ def fit_by_steps(estimator: BaseMLP, rows: Rows, incremental: bool) -> None:
         warnings.warn(_recovery(estimator, history, block), ConvergenceWarning, stacklevel=5)
         run.epochs = 1 if incremental else epochs - history.n_epochs
         course = _slow_down(run, course)
-        report.go_on()
+        if course.best is not None:
+            state.restore(course.best[1])
+        report.go_on(repeats=incremental)
         if run.epochs > 0:
             history = run_epochs(interpreter, state, block, run)
-            course = _course(estimator, run)._replace(factor=_SLOWER)
+            course = _course(estimator, run)._replace(factor=_SLOWER, best=None)
         else:
             history.stopped_by = "epochs"
+    if incremental and may_recover:
+        course = _remember(course, history, state)
     estimator._course = course
     _conclude(estimator, history, block, report, None if incremental else epochs)
     report.end()
@@ -128,7 +133,17 @@ def _course(estimator: BaseMLP, run: Run) -> Course:
         run.epochs_before,
         run.steps_before,
         estimator._course.factor,
+        estimator._course.best,
     )
+
+
+def _remember(course: Course, history: History, state: State) -> Course:
+    """Keep the state behind the best call of ``partial_fit``: the last may be far astray."""
+    if course.factor < 1.0 or history.stopped_by == "divergence":
+        return course
+    cost = history.cost[-1]
+    better = course.best is None or cost < course.best[0]
+    return course._replace(best=(cost, state.copy())) if better else course
 
 
 def _slow_down(run: Run, course: Course) -> Course:
