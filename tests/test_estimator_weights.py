@@ -177,6 +177,18 @@ def test_balanced_counts_by_sample_weight_in_the_training_part() -> None:
     assert_allclose(mine.validation_scores_, peer.validation_scores_, rtol=1e-12)
 
 
+@pytest.mark.parametrize("labels", [["3", "5"], [2.0, 3.0], [False, True], [-1, 1]], ids=str)
+def test_classes_are_named_as_in_y(labels: Any) -> None:
+    X, y = data("binary")
+    y = np.array(labels)[(y == "yes").astype(int)]
+    weight = np.where(y == labels[1], 3.0, 1.0)
+    with unconverged():
+        mine = new("binary", class_weight={labels[1]: 3.0}).fit(X, y)
+        peer = new("binary").fit(X, y, sample_weight=weight)
+        new("binary", class_weight={labels[0]: 1.0, labels[1]: 1.0, "other": 2.0}).fit(X, y)
+    assert_allclose(parameters(mine), parameters(peer), rtol=1e-12)
+
+
 def test_labels_may_come_sparse() -> None:
     X, y = data("multilabel")
     with unconverged():
@@ -190,7 +202,11 @@ def test_labels_may_come_sparse() -> None:
     ("task", "given", "message"),
     [
         ("binary", "heavy", "'class_weight' parameter of MLPClassifier"),
-        ("binary", {"maybe": 1.0}, r"The classes, \['no', 'yes'\], are not in class_weight"),
+        (
+            "binary",
+            {"maybe": 1.0},
+            r"class_weight names \['maybe'\], but the classes are \['no', 'yes'\]",
+        ),
         ("binary", {"yes": -1.0}, "finite numbers of at least 0; got {'yes': -1.0}"),
         ("binary", {"yes": np.inf}, "finite numbers of at least 0"),
         ("binary", [{0: 1.0, 1: 2.0}], "a list of dicts is for several labels"),

@@ -59,12 +59,27 @@ def _column(class_weight: Any, classes: Any, codes: Any, weight: Any) -> Any:
             class_weight, classes=seen, y=present, sample_weight=counted
         )
     else:
-        of_class[:] = compute_class_weight(class_weight, classes=classes, y=classes[codes])
+        of_class[:] = _looked_up(class_weight, classes.tolist())
     if not (np.isfinite(of_class).all() and (of_class >= 0).all()):
         raise SpecError(
             f"class_weight must hold finite numbers of at least 0; got {class_weight!r}."
         )
     return of_class[codes]
+
+
+def _looked_up(class_weight: dict[Any, float], labels: list[Any]) -> list[float]:
+    """Return the weight of every label, 1 for those that are not named.
+
+    As by scikit-learn, names that are no labels are borne if every label is named: a fold of a
+    search may lack a class.
+    """
+    named = [label for label in labels if label in class_weight]
+    if len(named) < min(len(labels), len(class_weight)):
+        raise SpecError(
+            f"class_weight names {list(class_weight)}, but the classes are {labels}. Name them as "
+            "in y; those left out have weight 1."
+        )
+    return [float(class_weight.get(label, 1.0)) for label in labels]
 
 
 class Repeating:
