@@ -155,7 +155,6 @@ class BaseMLP(Inspection, CallbackSupportMixin, BaseEstimator, ABC):
         kept: Any = None
         if by_steps and self.early_stopping and held_out is None:
             kept, block, held_out = split(self, block, given, validation.groups)
-        check_rows(self, hidden, block)
         shown = Block(
             rows_of(given.X, kept) if is_frame(given.X) else block.x,
             self._shown_targets(given.y, block.y, kept),
@@ -164,6 +163,7 @@ class BaseMLP(Inspection, CallbackSupportMixin, BaseEstimator, ABC):
         if first and self.standardize:
             self.scales_ = learn_scales(block, targets=self._standardizes_targets())
         ready = self._weigh_classes(self._to_network(block))
+        check_rows(self, hidden, ready)
         if held_out is not None:
             held_out = held_out._replace(block=self._to_network(held_out.block))
         fresh = None

@@ -12,6 +12,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import validate_data
 
+from deltarule.errors import SpecError
 from deltarule.estimators._base import BaseMLP
 from deltarule.estimators._rows import rows_of
 from deltarule.estimators._weights import class_factors
@@ -121,6 +122,11 @@ class LabelMLP(BaseMLP):
         codes = codes[:, 0] if kind == "binary" else codes
         factors = class_factors(self.class_weight, self.classes_, codes, block.weight)
         weight = factors if block.weight is None else factors * block.weight
+        if not weight.any():
+            raise SpecError(
+                f"class_weight={self.class_weight!r} leaves no row with a weight above 0. Give a "
+                "class that y has some weight."
+            )
         return block._replace(weight=weight.astype(block.y.dtype))
 
     def _decode(self, outputs: Any) -> Any:

@@ -73,8 +73,8 @@ def fit_by_steps(estimator: BaseMLP, rows: Rows, incremental: bool) -> None:
     interpreter: Interpreter = estimator._interpreter(
         optimizer_of(estimator), clipping_of(estimator.gradient_clip)
     )
-    if estimator._network.tape.normalizations:
-        interpreter = Repeating(interpreter)
+    if estimator._network.tape.normalizations and rows.shown.weight is not None:
+        interpreter = Repeating(interpreter, rows.shown.weight)
     history = run_epochs(interpreter, state, block, run)
     course = _course(estimator, run)
     may_recover = estimator.on_divergence == "recover" and course.factor == 1.0

@@ -86,26 +86,35 @@ class Repeating:
     """An interpreter under which, in full batch, weights are repetitions for batch norm as well.
 
     Statistics for prediction hold b/(b − 1) σ² with b the rows of the batch. Rows that stand for
-    more than themselves, Σw > b, raise b to Σw; weights that are merely shares do not lower it.
+    more than themselves, Σw > b, raise b to Σw; weights that are merely shares do not lower it,
+    and those of classes do not count.
+
+    Parameters
+    ----------
+    interpreter : Interpreter
+        What takes the steps.
+    sample_weight : array of shape (n,)
+        Weights of the rows, without those of their classes.
     """
 
-    def __init__(self, interpreter: Interpreter) -> None:
-        self._interpreter = interpreter
+    def __init__(self, interpreter: Interpreter, sample_weight: Array) -> None:
+        self._interpreter, self._sample_weight = interpreter, sample_weight
 
     def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
         """Take the steps; correct what the epoch's only batch left behind."""
         seen = self._interpreter.advance(state, block, order, steps)
-        if order.n_batches > 1 or block.weight is None or seen.diverged:
+        if order.n_batches > 1 or seen.diverged:
             return seen
-        total = float(np.sum(block.weight, dtype=np.float64))
-        rows = int(np.count_nonzero(block.weight))
-        if total > rows:
-            factor = (total / (total - 1)) / (rows / (rows - 1))
+        present = np.asarray(block.weight) > 0
+        rows = int(np.count_nonzero(present))
+        meant = float(np.sum(self._sample_weight[present], dtype=np.float64))
+        if meant > rows:
+            factor = (meant / (meant - 1)) / (rows / (rows - 1))
             for name in state.buffers:
                 if name.endswith(".variance"):
                     old = state.buffers[name]
                     state.buffers[name] = (factor * old).astype(old.dtype)
         return seen
 
-    def __getattr__(self, name: str) -> Array:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._interpreter, name)
