@@ -183,6 +183,14 @@ def test_calls_of_partial_fit_are_epochs_of_one_schedule() -> None:
     assert_allclose(parameters(parts), parameters(whole), rtol=1e-12)
 
 
+def test_after_a_fit_a_schedule_begins_anew_for_partial_fit() -> None:
+    X, y = data("numbers")
+    model = fitted(learning_rate="cosine", max_iter=5)
+    before = parameters(model).copy()
+    model.partial_fit(X, y)
+    assert np.abs(parameters(model) - before).max() > 1e-4
+
+
 def test_a_table_of_rates_holds() -> None:
     """Rates of nearly zero from the third epoch on: nothing moves any more."""
     early = fitted(learning_rate=Table([2], [STILL]), max_iter=8)

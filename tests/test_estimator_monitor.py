@@ -259,6 +259,16 @@ def refused(message: str, *, fit: Any = None, error: type[Exception] = ValueErro
         new(**{"early_stopping": True, **arguments}).fit(X, y, **(fit or {}))
 
 
+def test_a_scorer_that_is_refused_leaves_the_earlier_fit() -> None:
+    X, y = data("numbers")
+    model = fitted()
+    before = model.predict(X)
+    model.set_params(early_stopping=True, monitor="neg_max_error")
+    with pytest.raises(SpecError, match="takes no sample_weight"):
+        model.fit(X, y, sample_weight=np.ones(40))
+    assert_array_equal(model.predict(X), before)
+
+
 def test_what_cannot_be_watched_is_refused() -> None:
     groups, weight = np.arange(20) % 3, np.ones(20)
     refused("'monitor' parameter of MLPRegressor", monitor="lowest")

@@ -22,6 +22,7 @@ from deltarule.estimators._held_out import Validation, own_validation_set, split
 from deltarule.estimators._inspection import Inspection
 from deltarule.estimators._kept import Kept
 from deltarule.estimators._layers import Hidden, Restraint, build_network, read_hidden
+from deltarule.estimators._monitor import check_monitor
 from deltarule.estimators._rows import Given, Rows, in_one_piece, is_frame, rows_of
 from deltarule.estimators._scales import Scales, learn_scales
 from deltarule.estimators._sklearn import CallbackSupportMixin, check_sample_weight
@@ -165,6 +166,7 @@ class BaseMLP(Inspection, CallbackSupportMixin, BaseEstimator, ABC):
         ready = self._weigh_classes(self._to_network(block))
         check_rows(self, hidden, ready)
         if held_out is not None:
+            check_monitor(self, held_out.given)
             held_out = held_out._replace(block=self._to_network(held_out.block))
         fresh = None
         if self.augment is not None:

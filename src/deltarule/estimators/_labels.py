@@ -102,10 +102,10 @@ class LabelMLP(BaseMLP):
             )
 
     def _output(self) -> tuple[str, Loss]:
-        smoothing = float(self.label_smoothing)
+        s = float(self.label_smoothing)
         if self._label_binarizer.y_type_ == "multiclass":
-            return "softmax", CategoricalCrossEntropy(smoothing)
-        return "sigmoid", BinaryCrossEntropy(smoothing)
+            return "softmax", CategoricalCrossEntropy(s) if s else "categorical_cross_entropy"
+        return "sigmoid", BinaryCrossEntropy(s) if s else "binary_cross_entropy"
 
     def _shown_targets(self, y: Any, targets: Any, kept: Any) -> Any:
         return rows_of(y, kept)

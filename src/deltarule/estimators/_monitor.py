@@ -16,12 +16,17 @@ from deltarule.training.loop import Figures
 if TYPE_CHECKING:
     from deltarule.estimators._base import BaseMLP
 
-__all__ = ["maximizes", "monitor_of"]
+__all__ = ["check_monitor", "maximizes", "monitor_of"]
 
 
 def maximizes(estimator: BaseMLP) -> bool:
     """Whether what is watched is better when it is high: a score, not a loss."""
     return bool(estimator.early_stopping) and estimator.monitor != "loss"
+
+
+def check_monitor(estimator: BaseMLP, given: Given) -> None:
+    """Refuse a scorer that cannot take the weights of the rows held out."""
+    _scorer(estimator, given)
 
 
 def monitor_of(estimator: BaseMLP, held_out: HeldOut) -> Callable[[State], Figures]:

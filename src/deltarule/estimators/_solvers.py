@@ -93,7 +93,8 @@ def fit_by_steps(estimator: BaseMLP, rows: Rows, incremental: bool) -> None:
             history.stopped_by = "epochs"
     if incremental and may_recover:
         course = _remember(course, history, state)
-    estimator._course = course
+    # a schedule counts the calls of partial_fit that follow from 0, at the rate come to
+    estimator._course = course if incremental else course._replace(epochs=0, steps=0)
     _conclude(estimator, history, block, report, None if incremental else epochs)
     report.end()
 
@@ -229,12 +230,12 @@ def fit_whole(estimator: BaseMLP, rows: Rows) -> None:
     interpreter = estimator._interpreter()
     report = Report(estimator, rows, max_iter)
     ended = _minimize(estimator, interpreter, block, report.iteration)
-    scale = estimator._loss_scale()
     estimator.n_iter_ = min(ended.n_iterations, max_iter)
     estimator.t_ += estimator.n_iter_ * block.n_rows
     estimator.best_loss_ = min(estimator.loss_curve_, default=None)
-    loss, penalty, _ = interpreter.cost(state, interpreter.gradient(state, block))
-    estimator.loss_ = scale * loss + penalty
+    if ended.history.stopped_by != "interrupt" or not estimator.loss_curve_:  # else no one waits
+        loss, penalty, _ = interpreter.cost(state, interpreter.gradient(state, block))
+        estimator.loss_ = estimator._loss_scale() * loss + penalty
     if ended.history.stopped_by == "divergence":
         error = divergence_error(block.x, block.y, epochs=estimator.n_iter_)
         if estimator.on_divergence == "raise" or not np.isfinite(estimator.loss_):

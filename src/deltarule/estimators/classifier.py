@@ -47,7 +47,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         η₀ / (t + 1)^power_t, t the examples seen; "adaptive", divided by 5 whenever progress
         ends. "cosine", "one_cycle", "warm_up", "exponential", "step_decay", "inverse_time",
         "inverse_square_root", "reduce_on_plateau" and instances such as ``Cosine(warm_up=2)``
-        serve every solver that takes steps (item O7). Calls of ``partial_fit`` count as epochs.
+        serve every solver that takes steps (item O7). Calls of ``partial_fit`` are its epochs.
     learning_rate_init : float, default=1e-3
         η₀ of a solver given by name.
     power_t : float, default=0.5
@@ -183,6 +183,15 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
     >>> model = MLPClassifier(solver="lbfgs", alpha=1.0, tol=0.01, random_state=0).fit(X, y)
     >>> model.score(X, y) > 0.95
     True
+
+    Beyond scikit-learn's arguments, with the loss of a part held out to stop by:
+
+    >>> model = MLPClassifier(
+    ...     (16, 8), activation=["gelu", "tanh"], solver="adamw", learning_rate_init=0.01,
+    ...     standardize=True, early_stopping=True, monitor="loss", random_state=0,
+    ... ).fit(X, y)
+    >>> model.input_gradients(X[:2]).shape  # of three probabilities in four features
+    (2, 3, 4)
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = CLASSIFIER
