@@ -39,6 +39,15 @@ def test_python_blocks_run(document: str, tmp_path: Path, monkeypatch: pytest.Mo
         exec(compile(block, document, "exec"), {"__name__": "__main__"})
 
 
+def test_the_guide_to_the_estimators_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    failed, tried = doctest.testfile(
+        str(ROOT / "docs/estimators.md"), module_relative=False, optionflags=doctest.ELLIPSIS
+    )
+    assert tried > 20
+    assert failed == 0
+
+
 def test_the_functions_that_the_mathematics_names_exist() -> None:
     text = (ROOT / "docs/maths.md").read_text()
     named = set(re.findall(r"`((?:[a-z_]+\.)?[a-z_0-9]+)(?:\([^`]*\))?`", text))

@@ -18,6 +18,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import deltarule
 from deltarule.errors import ModelFileError
@@ -72,8 +73,9 @@ def test_a_record_from_before_these_arguments_still_loads(task: str) -> None:
     X, _ = data(task)
     model = fitted(task, activation="logistic")
     record, tensors = to_record(model)
-    del record["hidden"], record["masks"]
-    for name in ("dropout", "batch_norm", "engine", "n_threads"):
+    del record["hidden"], record["masks"], record["output"]
+    peers = {"classifier": MLPClassifier, "regressor": MLPRegressor}[TASKS[task]]().get_params()
+    for name in set(record["parameters"]) - set(peers):
         del record["parameters"][name]
     twin = from_record(record, tensors)
     assert_array_equal(outputs(twin, X), outputs(model, X))
@@ -94,7 +96,13 @@ def test_a_model_that_took_no_step_can_be_recorded() -> None:
     [
         ("hidden", None, "no valid hidden layers"),
         ("hidden", {"activation": "relu"}, "no valid hidden layers"),
-        ("hidden", {"activation": "gelu"}, "no valid hidden layers"),
+        ("hidden", {"activation": "swish"}, "no valid hidden layers"),
+        ("hidden", {"activation": ["relu"]}, "no valid hidden layers"),
+        ("hidden", {"input_dropout": 1.0}, "no valid hidden layers"),
+        ("output", None, "no valid output layer"),
+        ("output", {"activation": "tanh", "loss": "huber"}, "no valid output layer"),
+        ("output", {"activation": "identity", "loss": {"=": "Adam"}}, "no valid Adam"),
+        ("output", {"activation": "identity", "loss": "poisson"}, "needs outputs"),
         ("hidden", {"batch_norm": 1}, "no valid hidden layers"),
         ("hidden", {"batch_norm": False}, "not those of its layers"),
         ("hidden", {"dropout": [0.3]}, "dropout"),
@@ -110,7 +118,7 @@ def test_a_model_that_took_no_step_can_be_recorded() -> None:
 )
 def test_an_entry_that_is_wrong_is_named(entry: str, value: Any, message: str) -> None:
     record, tensors = to_record(fitted(**BOTH))
-    if isinstance(value, dict) and value != {"activation": "relu"}:
+    if entry == "hidden" and isinstance(value, dict) and value != {"activation": "relu"}:
         value = record["hidden"] | value
     record[entry] = value
     with pytest.raises(ModelFileError, match=message):

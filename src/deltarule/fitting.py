@@ -12,7 +12,7 @@ from deltarule.analysis.health import HealthMonitor
 from deltarule.arrays import Array, is_sparse, to_numpy
 from deltarule.checks import check_positive_integer
 from deltarule.clipping import ClipNorm, Clipping, ClipValue
-from deltarule.errors import DataError, ShapeError, SpecError
+from deltarule.errors import ShapeError, SpecError
 from deltarule.inputs import check_state, make_block
 from deltarule.interpreters import interpreter_of
 from deltarule.network import Network, mean_loss, score_outputs
@@ -29,9 +29,11 @@ from deltarule.optimizers import (
 from deltarule.program import Block, Interpreter, State
 from deltarule.schedules import Constant, Schedule
 from deltarule.training import (
+    Augmenter,
     History,
     Run,
     Stopping,
+    augmented_blocks,
     descend,
     epoch_orders,
     minimize_cost,
@@ -43,8 +45,6 @@ from deltarule.training.loop import Figures
 __all__ = ["train"]
 
 _ROUNDING = 1e-15  # a relative fall of the cost that is no more than rounding
-
-Augmenter = Callable[[Any, Any, int], Any]
 
 
 def train(
@@ -200,7 +200,7 @@ def train(
         if validation is None
         else _validation(interpret_with(None), net, validation),
         restore_best=stopping is not None,
-        block_of=None if augment is None else _augmented(net, block, augment),
+        block_of=None if augment is None else augmented_blocks(block, augment),
         least_rows=net.tape.least_rows,
         on_epoch=after_epoch,
     )
@@ -283,24 +283,6 @@ def _checked(history: History, block: Block, learning_rate: float | None) -> His
             x, to_numpy(block.y), epochs=history.n_epochs, learning_rate=learning_rate
         )
     return history
-
-
-def _augmented(net: Network, block: Block, augment: Augmenter) -> Callable[[int], Block]:
-    """Return the maker of every epoch's block: T(x) drawn afresh, the same targets."""
-    rows = np.arange(block.n_rows)
-
-    def of_epoch(epoch: int) -> Block:
-        x = np.asarray(augment(block.x, rows, epoch), dtype=net.dtype)
-        if x.shape != tuple(block.x.shape):
-            raise ShapeError(
-                f"augment must return rows of the shape it was given, {tuple(block.x.shape)}; got "
-                f"{x.shape}."
-            )
-        if not np.isfinite(x).all():
-            raise DataError("augment returned NaN or infinity: look at its parameters.")
-        return block._replace(x=x)
-
-    return of_epoch
 
 
 def _validation(

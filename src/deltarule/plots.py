@@ -139,9 +139,10 @@ def _curves(model: Any) -> dict[str, list[float]]:
         }
     elif hasattr(model, "loss_curve_"):
         scores = getattr(model, "validation_scores_", None)
+        losses = getattr(model, "validation_loss_curve_", None)
         curves = {
             "loss": list(model.loss_curve_),
-            "validation_loss": [],
+            "validation_loss": [] if losses is None else list(losses),
             "validation_score": [] if scores is None else list(scores),
         }
     else:

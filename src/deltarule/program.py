@@ -1,4 +1,4 @@
-"""What training and interpreters say to each other: five nouns and four verbs.
+"""What training and interpreters say to each other: five nouns and a few verbs.
 
 Training hands *blocks* of rows and an *order* of batches to an interpreter, which moves a
 *state*; what comes back are *steps* (one line a mini-batch) or *sums* (additive over pieces).

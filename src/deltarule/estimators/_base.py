@@ -11,41 +11,44 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from deltarule.arrays import is_sparse
+from deltarule.analysis.health import Health
+from deltarule.clipping import Clipping
 from deltarule.errors import SpecError
+from deltarule.estimators._beginning import begin_state, draw_seed
+from deltarule.estimators._choices import minimizes, optimizer_of
+from deltarule.estimators._conflicts import check_arguments, check_rows
+from deltarule.estimators._constraints import COMMON
 from deltarule.estimators._held_out import Validation, own_validation_set, split
+from deltarule.estimators._inspection import Inspection
 from deltarule.estimators._kept import Kept
-from deltarule.estimators._layers import (
-    Hidden,
-    begin_state,
-    build_network,
-    check_rows,
-    check_solver,
-    draw_seed,
-    kind_of,
-    read_hidden,
-)
-from deltarule.estimators._parameters import ParameterList
-from deltarule.estimators._sklearn import CONSTRAINTS, CallbackSupportMixin, check_sample_weight
-from deltarule.estimators._solvers import fit_lbfgs, fit_stochastic
+from deltarule.estimators._layers import Hidden, Restraint, build_network, read_hidden
+from deltarule.estimators._monitor import check_monitor
+from deltarule.estimators._rows import Given, Rows, in_one_piece, is_frame, rows_of
+from deltarule.estimators._scales import Scales, learn_scales
+from deltarule.estimators._sklearn import CallbackSupportMixin, check_sample_weight
+from deltarule.estimators._solvers import Course, fit_by_steps, fit_whole
 from deltarule.network import Network
-from deltarule.optimizers import Optimizer
-from deltarule.program import Block, Interpreter, State
-from deltarule.reference.gradient_check import GradientCheck, check_tape
-from deltarule.training import Stopping
+from deltarule.optimizers import Optimizer, Rprop
+from deltarule.parts import Loss
+from deltarule.program import Block, Interpreter
+from deltarule.targets import Targets, smooth
+from deltarule.training import Stopping, augmented_blocks
 
 __all__ = ["BaseMLP"]
 
 
-class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
+_NONE = Validation()
+
+
+class BaseMLP(Inspection, CallbackSupportMixin, BaseEstimator, ABC):
     """A network behind scikit-learn's interface; not to be used directly.
 
     The random numbers are drawn in scikit-learn's order, so that the same ``random_state`` gives
     the same initial parameters and the same mini-batches as scikit-learn's own estimators.
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
-    loss: str
+    _parameter_constraints: ClassVar[dict[str, Any]] = COMMON
+    scales_: Scales | None
 
     # --- what a subclass says ------------------------------------------------------------------
 
@@ -58,7 +61,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         """Return validation targets (n, k), by what the fit has learned of them."""
 
     @abstractmethod
-    def _output(self) -> tuple[str, str]:
+    def _output(self) -> tuple[str, Loss]:
         """Return the output layer's activation and the network's loss, in our names."""
 
     @abstractmethod
@@ -73,6 +76,22 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _strata(self, targets: Any) -> Any:
         """Return what a held-out part is stratified by, or None."""
 
+    @abstractmethod
+    def _shown_targets(self, y: Any, targets: Any, kept: Any) -> Any:
+        """Return what callbacks are to see of the user's y, or of its rows kept as targets."""
+
+    def _standardizes_targets(self) -> bool:
+        """Whether ``standardize`` means the targets, too."""
+        return False
+
+    def _weigh_classes(self, block: Block) -> Block:
+        """Return the block with its rows weighted by their classes, if that is asked for."""
+        return block
+
+    def _types(self) -> Any:
+        """Return the types that X may have; the first one is what others become."""
+        return (np.float64, np.float32) if self.dtype == "auto" else np.dtype(self.dtype)
+
     def _loss_scale(self) -> float:
         """Return what the network's loss is multiplied by to be scikit-learn's number."""
         return 1.0
@@ -84,31 +103,33 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         X: Any,
         y: Any,
         sample_weight: Any,
-        validation: Validation = (None, None, None),
+        validation: Validation = _NONE,
         *,
         incremental: bool = False,
     ) -> None:
         kept = self.__dict__.setdefault("_kept", Kept())
         kept.check(self)
         with _unchanged_on_error(self):
-            block, held_out = self._prepare(X, y, sample_weight, validation, incremental)
-        if self.solver == "lbfgs":
-            fit_lbfgs(self, block)
+            rows = self._prepare(X, y, sample_weight, validation, incremental)
+        if minimizes(self.solver):
+            fit_whole(self, rows)
         else:
-            fit_stochastic(self, block, held_out, incremental)
+            fit_by_steps(self, rows, incremental)
 
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, validation: Validation, incremental: bool
-    ) -> tuple[Block, Block | None]:
+    ) -> Rows:
         """Check everything, begin the network if it is new, and hold the validation set out."""
         hidden = read_hidden(
-            self.activation, self.hidden_layer_sizes, self.dropout, self.batch_norm
+            self.activation,
+            self.hidden_layer_sizes,
+            self.dropout,
+            self.batch_norm,
+            self.input_dropout,
         )
-        check_solver(hidden, str(self.solver))
-        stochastic = self.solver != "lbfgs"
-        if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
+        check_arguments(self, hidden, incremental)
         first = not hasattr(self, "_state") or not (self.warm_start or incremental)
+        given_X = X
         X, targets = self._check_targets(X, y, incremental=incremental, reset=first)
         weight = check_sample_weight(sample_weight, X)
         self._random_state = self._kept.stream(self.random_state)
@@ -119,15 +140,46 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         dtype = self._state.theta.dtype
         with np.errstate(over="ignore"):  # the loss will be infinite, and the message says why
             block = Block(
-                _in_one_piece(X, dtype),
-                _in_one_piece(targets, dtype),
-                None if weight is None else _in_one_piece(weight, dtype),
+                in_one_piece(X, dtype),
+                in_one_piece(targets, dtype),
+                None if weight is None else in_one_piece(weight, dtype),
             )
-        held_out = own_validation_set(self, validation) if stochastic else None
-        if stochastic and self.early_stopping and held_out is None:
-            block, held_out = split(self, block)
-        check_rows(hidden, block, self.batch_size)
-        return block, held_out
+        given = Given(given_X if is_frame(given_X) else X, y, block.weight)
+        return self._hold_out(block, given, validation, hidden, first)
+
+    def _hold_out(
+        self, block: Block, given: Given, validation: Validation, hidden: Hidden, first: bool
+    ) -> Rows:
+        """Return the rows to train on and those to watch, as the network takes them."""
+        by_steps = not minimizes(self.solver)
+        held_out = own_validation_set(self, validation) if by_steps else None
+        kept: Any = None
+        if by_steps and self.early_stopping and held_out is None:
+            kept, block, held_out = split(self, block, given, validation.groups)
+        shown = Block(
+            rows_of(given.X, kept) if is_frame(given.X) else block.x,
+            self._shown_targets(given.y, block.y, kept),
+            block.weight,
+        )
+        if first and self.standardize:
+            self.scales_ = learn_scales(block, targets=self._standardizes_targets())
+        ready = self._weigh_classes(self._to_network(block))
+        check_rows(self, hidden, ready)
+        if held_out is not None:
+            check_monitor(self, held_out.given)
+            held_out = held_out._replace(block=self._to_network(held_out.block))
+        fresh = None
+        if self.augment is not None:
+            then = None if self.scales_ is None else self.scales_.inputs
+            fresh = augmented_blocks(ready._replace(x=block.x), self.augment, then)
+        return Rows(ready, shown, held_out, fresh)
+
+    def _to_network(self, block: Block) -> Block:
+        """Return a block as the network takes it: standardised, its labels smoothed."""
+        if self.scales_ is not None:
+            block = self.scales_.block(block)
+        kind: Any = "classes" if self.out_activation_ == "softmax" else "labels"
+        return block._replace(y=smooth(self._network, Targets(block.y, kind)))
 
     def _begin(self, hidden: Hidden, n_features: int, n_outputs: int, dtype: Any) -> None:
         """Forget everything, and draw a new network."""
@@ -135,29 +187,53 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         self.n_outputs_ = n_outputs
         self.n_layers_ = len(hidden.sizes) + 2
         self._network = self._build(hidden, n_features, str(np.dtype(dtype)))
-        self._state = begin_state(self._network, hidden, self._random_state)
-        self._rate: float | None = None
+        self._state = begin_state(self._network, hidden, self.weight_init, self._random_state)
+        self._course, self.scales_ = Course(), None
         self._watch: Stopping | None = None
         self.n_iter_, self.t_ = 0, 0
         self.loss_curve_: list[float] = []
-        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-        self.best_loss_: float | None = None if self.early_stopping else np.inf
-        self.best_validation_score_: float | None = -np.inf if self.early_stopping else None
+        stops = bool(self.early_stopping)
+        self.validation_scores_: list[float] | None = [] if stops else None
+        self.validation_loss_curve_: list[float] | None = [] if stops else None
+        self.best_loss_: float | None = None if stops else np.inf
+        self.best_validation_score_: float | None = -np.inf if stops else None
+        self.health_: list[Health] = []
 
-    def _build(self, hidden: Hidden, n_features: int, dtype: str) -> Network:
-        output = self._output()
+    def _build(
+        self,
+        hidden: Hidden,
+        n_features: int,
+        dtype: str,
+        output: tuple[str, Loss] | None = None,
+    ) -> Network:
+        output = self._output() if output is None else output
         self.out_activation_ = {"sigmoid": "logistic"}.get(output[0], output[0])
+        proximal = minimizes(self.solver) or not isinstance(optimizer_of(self), Rprop)
+        limit = None if self.max_norm is None else float(self.max_norm)
         return build_network(
             hidden,
             output,
+            Restraint(float(self.alpha), float(self.l1), proximal, limit),
             n_inputs=n_features,
             n_outputs=self.n_outputs_,
-            alpha=float(self.alpha),
             dtype=dtype,
         )
 
     def _go_on(self, hidden: Hidden, n_features: int, n_outputs: int) -> None:
         """Refuse to go on with other parameters; take up a changed ``alpha`` or ``dropout``."""
+        self._check_unchanged(hidden, n_outputs)
+        if hidden.drops and not self._hidden.drops:
+            self._state.seed = draw_seed(self._random_state)
+        self._hidden = hidden
+        for name in ("validation_scores_", "validation_loss_curve_"):
+            if self.early_stopping and getattr(self, name) is None:
+                setattr(self, name, [])
+        wanted = self._build(hidden, n_features, self._network.dtype)
+        if wanted != self._network:  # else its tape is lowered already, and interpreters are kept
+            self._network = wanted
+
+    def _check_unchanged(self, hidden: Hidden, n_outputs: int) -> None:
+        remedy = "Set it back, set warm_start=False, or fit a new estimator."
         widths = [layer.units for layer in self._network.dense_layers]
         if widths != [*hidden.sizes, n_outputs]:
             raise ValueError(
@@ -168,28 +244,36 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         if hidden.normalizes != self._hidden.normalizes:
             raise SpecError(
                 f"the fitted network has batch_norm={not hidden.batch_norm}, but batch_norm is now "
-                f"{hidden.batch_norm}. Set it back, set warm_start=False, or fit a new estimator."
+                f"{hidden.batch_norm}. {remedy}"
             )
-        if hidden.drops and not self._hidden.drops:
-            self._state.seed = draw_seed(self._random_state)
-        self._hidden = hidden
-        wanted = self._build(hidden, n_features, self._network.dtype)
-        if wanted != self._network:  # else its tape is lowered already, and interpreters are kept
-            self._network = wanted
+        if bool(self.standardize) != (self.scales_ is not None):
+            raise SpecError(
+                f"the fitted network has standardize={not self.standardize}, but standardize is "
+                f"now {self.standardize}. {remedy}"
+            )
+        if self.dtype not in ("auto", self._network.dtype):
+            raise SpecError(
+                f"the fitted network has dtype={self._network.dtype!r}, but dtype is now "
+                f"{self.dtype!r}. {remedy}"
+            )
 
     # --- after fitting -------------------------------------------------------------------------
 
-    def _interpreter(self, optimizer: Optimizer | None = None) -> Interpreter:
+    def _interpreter(
+        self, optimizer: Optimizer | None = None, clipping: Clipping | None = None
+    ) -> Interpreter:
         """Return an interpreter of the network, kept from the last call if it still fits."""
         return self._kept.interpreter(
-            self._network.tape, optimizer, engine=self.engine, n_threads=self.n_threads
+            self._network.tape, optimizer, clipping, engine=self.engine, n_threads=self.n_threads
         )
 
     def _forward(self, X: Any, *, logits: bool = False) -> Any:
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        block = Block(_in_one_piece(X, self._state.theta.dtype))
-        return self._interpreter().forward(self._state, block, logits=logits)
+        x = in_one_piece(X, self._state.theta.dtype)
+        if self.scales_ is not None:
+            x = self.scales_.inputs(x)
+        return self._interpreter().forward(self._state, Block(x), logits=logits)
 
     def predict(self, X: Any) -> Any:
         """Predict for the rows of X.
@@ -206,101 +290,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         """
         return self._decode(self._forward(X))
 
-    def check_gradients(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        epsilon: float = 1e-6,
-        tolerance: float = 1e-7,
-        max_parameters: int = 2000,
-        seed: int = 0,
-    ) -> GradientCheck:
-        """Check the fitted network's gradients against central differences on your own data.
-
-        Always in float64, with the penalty, at the fitted parameters (item B4).
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to check on; a few dozen are enough.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Their targets, as in ``fit``.
-        sample_weight : array-like of shape (n_samples,), optional
-            Their weights.
-        epsilon : float, default=1e-6
-            Half the width of the difference quotients, times max(1, abs(θ_i)).
-        tolerance : float, default=1e-7
-            The error up to which the verdict is "right".
-        max_parameters : int, default=2000
-            Above this many, a sample from every named array is compared.
-        seed : int, default=0
-            Of that sample.
-
-        Returns
-        -------
-        check : GradientCheck
-            Its ``verdict`` is "right", "wrong" or "cannot tell"; ``str(check)`` explains.
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=np.float64, reset=False)
-        X = X.tocsr() if is_sparse(X) else X
-        targets = np.asarray(self._encode_targets(y), dtype=np.float64)
-        if targets.shape[0] != X.shape[0]:
-            raise ValueError(
-                f"X and y must have the same number of rows; got {X.shape[0]} and "
-                f"{targets.shape[0]}."
-            )
-        return check_tape(
-            self._network.tape,
-            State(self._state.theta.astype(np.float64), self._state.seed, self._state.step),
-            Block(X, targets, check_sample_weight(sample_weight, X)),
-            epsilon=epsilon,
-            tolerance=tolerance,
-            max_parameters=max_parameters,
-            seed=seed,
-        )
-
-    @property
-    def coefs_(self) -> ParameterList:
-        """Weight matrices (d_{l-1}, d_l), a list of live views into θ."""
-        return self._parameter_list("coefs_", "W")
-
-    @coefs_.setter
-    def coefs_(self, values: Any) -> None:
-        self.coefs_.assign(values)
-
-    @property
-    def intercepts_(self) -> ParameterList:
-        """Bias vectors (d_l,), or β of a normalised layer: a list of live views into θ."""
-        return self._parameter_list("intercepts_", "b", "beta")
-
-    @intercepts_.setter
-    def intercepts_(self, values: Any) -> None:
-        self.intercepts_.assign(values)
-
-    @property
-    def batch_norm_scale_(self) -> ParameterList:
-        """γ (d_l,) of every hidden layer under batch norm: a list of live views into θ."""
-        return self._parameter_list("batch_norm_scale_", "gamma")
-
-    @batch_norm_scale_.setter
-    def batch_norm_scale_(self, values: Any) -> None:
-        self.batch_norm_scale_.assign(values)
-
-    def _parameter_list(self, name: str, *kinds: str) -> ParameterList:
-        fitted = "_state" in vars(self)
-        views = self._network.tape.views(self._state.theta) if fitted else ()
-        found = ParameterList(view for p, view in views if kind_of(p) in kinds)
-        if not found:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return found
-
     def _check_solver(self) -> bool:
-        if self.solver == "lbfgs":
+        if minimizes(self.solver):
             raise AttributeError(
-                "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic."
+                f"partial_fit is only available for stochastic optimizers. {self.solver} is not "
+                "stochastic."
             )
         return True
 
@@ -324,10 +318,3 @@ def _unchanged_on_error(estimator: BaseMLP) -> Iterator[None]:
     except Exception:
         estimator.__dict__ = before
         raise
-
-
-def _in_one_piece(array: Any, dtype: Any) -> Any:
-    """Return an array as interpreters read it: of θ's type, CSR or C-contiguous."""
-    if is_sparse(array):
-        return array.tocsr().astype(dtype, copy=False)
-    return np.ascontiguousarray(array, dtype=dtype)

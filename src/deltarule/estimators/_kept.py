@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
+from deltarule.clipping import Clipping
 from deltarule.interpreters import interpreter_of
 from deltarule.optimizers import Optimizer
 from deltarule.program import Interpreter
@@ -20,7 +21,7 @@ __all__ = ["Kept"]
 
 class _Made(NamedTuple):
     tape: Tape
-    choices: tuple[Optimizer | None, str, int | None]
+    choices: tuple[Optimizer | None, Clipping | None, str, int | None]
     interpreter: Interpreter
 
 
@@ -37,16 +38,22 @@ class Kept(threading.local):
         self._valid: list[Any] = []
 
     def interpreter(
-        self, tape: Tape, optimizer: Optimizer | None, *, engine: str, n_threads: int | None
+        self,
+        tape: Tape,
+        optimizer: Optimizer | None,
+        clipping: Clipping | None = None,
+        *,
+        engine: str,
+        n_threads: int | None,
     ) -> Interpreter:
         """Return an interpreter of this very tape: the last one, if it still fits.
 
         One that takes steps and one that takes none (no optimizer) are kept side by side.
         """
-        choices = (optimizer, engine, n_threads)
+        choices = (optimizer, clipping, engine, n_threads)
         made = self._made.get(optimizer is None)
         if made is None or made.tape is not tape or made.choices != choices:
-            fresh = interpreter_of(tape, optimizer, engine=engine, n_threads=n_threads)
+            fresh = interpreter_of(tape, optimizer, clipping, engine=engine, n_threads=n_threads)
             made = self._made[optimizer is None] = _Made(tape, choices, fresh)
         return made.interpreter
 

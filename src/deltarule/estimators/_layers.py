@@ -1,29 +1,31 @@
-"""From an estimator's arguments to its network, and the state that the network begins with."""
+"""From an estimator's arguments to its network."""
 
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from deltarule.arrays import aligned
-from deltarule.errors import DataError, SpecError
+from deltarule.checks import check_name
+from deltarule.errors import SpecError
 from deltarule.network import Network
-from deltarule.parts import L2, BatchNorm, Dense, Dropout
-from deltarule.program import Block, State
-from deltarule.tape import Parameter
+from deltarule.parts import (
+    ELU,
+    L1,
+    L2,
+    RANGES,
+    BatchNorm,
+    Dense,
+    Dropout,
+    LeakyReLU,
+    Loss,
+    MaxNorm,
+)
 
-__all__ = [
-    "Hidden",
-    "begin_state",
-    "build_network",
-    "check_rows",
-    "check_solver",
-    "draw_seed",
-    "kind_of",
-    "read_hidden",
-]
+__all__ = ["Activation", "Hidden", "Restraint", "build_network", "read_hidden"]
+
+Activation: TypeAlias = str | LeakyReLU | ELU
 
 _OURS = {"logistic": "sigmoid"}
 """scikit-learn's names of activations, where they differ from the field's."""
@@ -32,15 +34,17 @@ _OURS = {"logistic": "sigmoid"}
 class Hidden(NamedTuple):
     """The hidden layers that an estimator's arguments ask for."""
 
-    activation: str  # scikit-learn's name
+    activations: tuple[Activation, ...]  # of every layer
     sizes: tuple[int, ...]
     dropout: tuple[float, ...]  # the rate behind each layer
     batch_norm: bool
+    input_dropout: float = 0.0
+    last: Activation = "relu"  # what scikit-learn draws the output layer for
 
     @property
     def drops(self) -> bool:
         """Whether training draws masks."""
-        return any(rate > 0 for rate in self.dropout)
+        return self.input_dropout > 0 or any(rate > 0 for rate in self.dropout)
 
     @property
     def normalizes(self) -> bool:
@@ -48,10 +52,34 @@ class Hidden(NamedTuple):
         return self.batch_norm and bool(self.sizes)
 
 
-def read_hidden(activation: Any, hidden_layer_sizes: Any, dropout: Any, batch_norm: Any) -> Hidden:
+class Restraint(NamedTuple):
+    """What keeps weights small."""
+
+    alpha: float
+    l1: float = 0.0
+    proximal: bool = True  # whether the steps of ``l1`` end at exactly zero
+    max_norm: float | None = None
+
+
+def read_hidden(
+    activation: Any,
+    hidden_layer_sizes: Any,
+    dropout: Any,
+    batch_norm: Any,
+    input_dropout: Any = 0.0,
+) -> Hidden:
     """Return the hidden layers, checked; the arguments are the estimators'."""
     sizes = _read_sizes(hidden_layer_sizes)
-    return Hidden(str(activation), sizes, _read_rates(dropout, len(sizes)), bool(batch_norm))
+    activations = _read_activations(activation, len(sizes))
+    one = isinstance(activation, Activation)
+    return Hidden(
+        activations,
+        sizes,
+        _read_rates(dropout, len(sizes)),
+        bool(batch_norm),
+        _read_rates([input_dropout], 1)[0],
+        activation if one else (activations[-1] if activations else "relu"),
+    )
 
 
 def _read_sizes(given: Any) -> tuple[int, ...]:
@@ -61,6 +89,22 @@ def _read_sizes(given: Any) -> tuple[int, ...]:
     if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return tuple(int(size) for size in sizes)
+
+
+def _read_activations(given: Any, n_hidden: int) -> tuple[Activation, ...]:
+    if isinstance(given, Activation):
+        found = [given] * n_hidden
+    else:
+        found = given.tolist() if isinstance(given, np.ndarray) else list(given)
+    if len(found) != n_hidden:
+        raise SpecError(
+            "activation must be one for all hidden layers, or a list with one for each of the "
+            f"{n_hidden}; got {found}."
+        )
+    for name in found:
+        if not isinstance(name, LeakyReLU | ELU):
+            check_name("activation", name, {*RANGES, *_OURS})
+    return tuple(found)
 
 
 def _read_rates(given: Any, n_hidden: int) -> tuple[float, ...]:
@@ -79,89 +123,34 @@ def _read_rates(given: Any, n_hidden: int) -> tuple[float, ...]:
     return tuple(float(rate) for rate in rates)
 
 
-def check_solver(hidden: Hidden, solver: str) -> None:
-    """Refuse layers that L-BFGS cannot train."""
-    if solver != "lbfgs":
-        return
-    if hidden.drops:
-        raise SpecError(
-            f"dropout={list(hidden.dropout)} does not go with solver='lbfgs', whose line searches "
-            "need a cost that random masks do not change. Set solver='adam' or 'sgd', or dropout=0."
-        )
-    if hidden.normalizes:
-        raise SpecError(
-            "batch_norm=True does not go with solver='lbfgs', which has no mini-batches to gather "
-            "statistics over. Set solver='adam' or 'sgd', or batch_norm=False."
-        )
-
-
-def check_rows(hidden: Hidden, block: Block, batch_size: int | str) -> None:
-    """Refuse what batch norm finds no variance in."""
-    if not hidden.normalizes:
-        return
-    rows = block.n_rows if block.weight is None else int(np.count_nonzero(block.weight))
-    if rows < 2:
-        raise DataError(
-            "batch_norm=True needs at least 2 samples of non-zero weight, since one sample has no "
-            f"variance; got n_samples={rows}. Give more rows, or set batch_norm=False."
-        )
-    if batch_size == 1:
-        raise SpecError(
-            "batch_size must be at least 2 with batch_norm=True; got 1: one row has no variance."
-        )
-
-
 def build_network(
     hidden: Hidden,
-    output: tuple[str, str],
+    output: tuple[str, Loss],
+    restraint: Restraint,
     *,
     n_inputs: int,
     n_outputs: int,
-    alpha: float,
     dtype: str,
 ) -> Network:
-    """Return the network; ``output`` names the output layer's activation and the loss."""
-    activation = _OURS.get(hidden.activation, hidden.activation)
+    """Return the network; ``output`` is the output layer's activation and the loss."""
     norm = BatchNorm() if hidden.batch_norm else None
     layers: list[Dense | Dropout] = []
-    for size, rate in zip(hidden.sizes, hidden.dropout, strict=True):
+    if hidden.input_dropout > 0:
+        layers.append(Dropout(keep=1 - hidden.input_dropout))
+    for size, given, rate in zip(hidden.sizes, hidden.activations, hidden.dropout, strict=True):
+        activation = _OURS.get(given, given) if isinstance(given, str) else given
         layers.append(Dense(size, activation, batch_norm=norm))
         if rate > 0:
             layers.append(Dropout(keep=1 - rate))
+    penalties: list[L1 | L2] = [L2(restraint.alpha, per="batch")]
+    if restraint.l1 > 0:
+        penalties.append(L1(restraint.l1, per="batch", proximal=restraint.proximal))
+    limit = restraint.max_norm
     return Network(
         n_inputs,
         [*layers, Dense(n_outputs, output[0])],
         loss=output[1],
-        penalties=[L2(alpha, per="batch")],
+        penalties=penalties,
+        constraints=[] if limit is None else [MaxNorm(limit, per="unit")],
         dtype=dtype,
     )
-
-
-def begin_state(network: Network, hidden: Hidden, random_state: np.random.RandomState) -> State:
-    """Draw θ as scikit-learn does: layer by layer, from Glorot's bounds, biases included.
-
-    γ = 1 and β = 0 take no draw. The seed of dropout's masks is drawn last, and only if there are
-    any, so that the parameters are those of the same network without dropout.
-    """
-    factor = 2.0 if hidden.activation == "logistic" else 6.0
-    pieces, bound = [], 0.0
-    for p in network.tape.parameters:
-        kind = kind_of(p)
-        if kind == "W":
-            bound = np.sqrt(factor / sum(p.shape))  # of the layer's bias, too
-        if kind in ("W", "b"):
-            pieces.append(random_state.uniform(-bound, bound, p.shape).ravel())
-        else:
-            pieces.append(np.full(p.shape, 1.0 if kind == "gamma" else 0.0))
-    theta = aligned(np.concatenate(pieces), network.dtype)
-    return State(theta, seed=draw_seed(random_state) if hidden.drops else 0)
-
-
-def draw_seed(random_state: np.random.RandomState) -> int:
-    """Return the key of dropout's masks."""
-    return int(random_state.randint(2**31))
-
-
-def kind_of(parameter: Parameter) -> str:
-    """Return "W", "b", "gamma" or "beta": a parameter's name without its layer's number."""
-    return parameter.name.rstrip("0123456789")

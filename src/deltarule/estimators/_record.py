@@ -6,7 +6,6 @@ from them runs no code of the file's choosing.
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Any
 
@@ -18,10 +17,13 @@ from deltarule.arrays import aligned
 from deltarule.errors import DeltaruleError, ModelFileError
 from deltarule.estimators._base import BaseMLP
 from deltarule.estimators._kept import Kept
-from deltarule.estimators._layers import read_hidden
-from deltarule.estimators._sklearn import ACTIVATIONS
+from deltarule.estimators._layers import Hidden, read_hidden
+from deltarule.estimators._record_values import from_plain, to_plain
+from deltarule.estimators._scales import Scales
+from deltarule.estimators._solvers import Course
 from deltarule.estimators.classifier import MLPClassifier
 from deltarule.estimators.regressor import MLPRegressor
+from deltarule.parts import Loss
 from deltarule.program import State
 from deltarule.tape import Tape
 
@@ -29,17 +31,22 @@ __all__ = ["from_record", "to_record"]
 
 _KINDS: dict[str, type[BaseMLP]] = {"classifier": MLPClassifier, "regressor": MLPRegressor}
 _FITTED = ("n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_")
-_CURVES = ("loss_curve_", "validation_scores_")
+_CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_")
 _FIELDS = {"kind", "parameters", "widths", "dtype", "target", "classes", "features", *_FITTED}
-_LATER_FIELDS = {"hidden", "masks"}
-_LATER_PARAMETERS = {"dropout", "batch_norm", "engine", "n_threads"}
+_LATER_FIELDS = {"hidden", "masks", "output"}
+_LATER_PARAMETERS = {
+    *("dropout", "batch_norm", "engine", "n_threads", "input_dropout", "l1", "max_norm"),
+    *("gradient_clip", "weight_init", "augment", "dtype", "standardize", "monitor"),
+    *("on_divergence", "record", "label_smoothing", "class_weight", "huber_delta", "quantile"),
+}
 _OLD_LAYERS = {"dropout": 0.0, "batch_norm": False}
 """What the first records did not hold, and what their layers were."""
 _BUFFER = "buffer."
+_SCALE = "scale."
+_OUTPUTS = ("identity", "exp", "sigmoid", "softmax")
 _TARGETS = ("binary", "multiclass", "multilabel-indicator", "multilabel-indicator-sparse")
 _MALFORMED = (DeltaruleError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 """What reading a record of the wrong types can end in."""
-_INFINITIES = ("=inf", "=-inf", "=nan")
 _NUMBER_KINDS = {"i": int, "u": int, "f": float, "b": bool}
 
 
@@ -56,22 +63,30 @@ def to_record(estimator: BaseMLP) -> tuple[dict[str, Any], dict[str, Any]]:
     names = getattr(estimator, "feature_names_in_", None)
     record: dict[str, Any] = {
         "kind": "classifier" if isinstance(estimator, MLPClassifier) else "regressor",
-        "parameters": {k: _plain(v) for k, v in estimator.get_params(deep=False).items()},
+        "parameters": {k: to_plain(k, v) for k, v in estimator.get_params(deep=False).items()},
         "widths": [network.n_inputs, *(layer.units for layer in network.dense_layers)],
         "dtype": network.dtype,
         "target": "numbers",
         "classes": None,
         "features": None if names is None else [str(name) for name in names],
         "hidden": {
-            "activation": estimator._hidden.activation,
+            "activation": to_plain("activation", estimator._hidden.activations),
             "dropout": list(estimator._hidden.dropout),
             "batch_norm": estimator._hidden.normalizes,
+            "input_dropout": estimator._hidden.input_dropout,
+        },
+        "output": {
+            "activation": network.output.activation,
+            "loss": to_plain("loss", network.loss),
         },
         "masks": [int(state.seed), int(state.step)],
-        **{name: _plain(getattr(estimator, name, None)) for name in _FITTED},
+        **{name: to_plain(name, getattr(estimator, name, None)) for name in _FITTED},
     }
     tensors = {p.name: np.ascontiguousarray(v) for p, v in network.tape.views(state.theta)}
     tensors |= {_BUFFER + name: np.asarray(array) for name, array in state.buffers.items()}
+    if estimator.scales_ is not None:
+        held = estimator.scales_._asdict()
+        tensors |= {_SCALE + name: array for name, array in held.items() if array is not None}
     if isinstance(estimator, MLPClassifier):
         binarizer = estimator._label_binarizer
         record["target"] = binarizer.y_type_ + ("-sparse" if binarizer.sparse_input_ else "")
@@ -111,21 +126,22 @@ def _rebuild(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
     if not known - _LATER_PARAMETERS <= set(given) <= known:
         raise ModelFileError("the model's record does not hold the estimator's parameters.")
     widths = _check_widths(record["widths"], len(tensors))
-    layers = _check_layers(record)
-    _check_parameters(record, tensors, normalized=layers["batch_norm"])
-    estimator.set_params(
-        **{k: float("inf") if v == "=inf" else v for k, v in given.items()},
-    )
+    described = _check_layers(record)
+    _check_parameters(record, tensors, normalized=described["batch_norm"])
+    layers = _read_layers(described, widths[1:-1])
+    estimator.set_params(**{k: from_plain(v) for k, v in given.items()})
     estimator._validate_params()
     if isinstance(estimator, MLPClassifier):
         _restore_classes(estimator, record)
     _restore_features(estimator, record)
     estimator.n_outputs_, estimator.n_layers_ = widths[-1], len(widths)
-    estimator._hidden = read_hidden(hidden_layer_sizes=widths[1:-1], **layers)
-    estimator._network = estimator._build(estimator._hidden, widths[0], record["dtype"])
+    estimator._hidden = layers
+    output = _check_output(record["output"]) if "output" in record else None
+    estimator._network = estimator._build(layers, widths[0], record["dtype"], output)
     estimator._state = _restore_state(record, tensors, estimator._network.tape)
-    estimator._kept = Kept()
-    estimator._rate = estimator._watch = None
+    estimator.scales_ = _restore_scales(tensors, widths)
+    estimator._kept, estimator._watch, estimator._course = Kept(), None, Course()
+    estimator.health_ = []
     for name in _FITTED:
         value = _figure(name, record[name])
         if value is not None or name != "loss_":
@@ -144,8 +160,7 @@ def _figure(name: str, value: Any) -> Any:
         if type(value) is not int or value < 0:
             raise ModelFileError(f"the model's record holds no valid {name}.")
         return value
-    if value in _INFINITIES:
-        return float(value[1:])
+    value = from_plain(value)
     if value is not None and type(value) not in (int, float):
         raise ModelFileError(f"the model's record holds no valid {name}.")
     return value
@@ -168,14 +183,32 @@ def _check_layers(record: dict[str, Any]) -> dict[str, Any]:
         layers = record["hidden"]
     else:
         layers = _OLD_LAYERS | {"activation": record["parameters"]["activation"]}
+    known = {"activation", "dropout", "batch_norm"}
     if (
         not isinstance(layers, dict)
-        or set(layers) != {"activation", "dropout", "batch_norm"}
-        or layers["activation"] not in ACTIVATIONS
+        or set(layers) - {"input_dropout"} != known
         or type(layers["batch_norm"]) is not bool
     ):
         raise ModelFileError("the model's record holds no valid hidden layers.")
     return layers
+
+
+def _read_layers(layers: dict[str, Any], sizes: list[int]) -> Hidden:
+    try:
+        activation = from_plain(layers["activation"])
+        return read_hidden(hidden_layer_sizes=sizes, **layers | {"activation": activation})
+    except _MALFORMED as error:
+        raise ModelFileError(f"the model's record holds no valid hidden layers: {error}") from error
+
+
+def _check_output(output: Any) -> tuple[str, Loss]:
+    """Return the output layer's activation and the loss; the network checks that they fit."""
+    if not isinstance(output, dict) or set(output) != {"activation", "loss"}:
+        raise ModelFileError("the model's record holds no valid output layer.")
+    activation, loss = output["activation"], from_plain(output["loss"])
+    if activation not in _OUTPUTS or not isinstance(loss, Loss):
+        raise ModelFileError("the model's record holds no valid output layer.")
+    return activation, loss
 
 
 def _check_parameters(record: dict[str, Any], tensors: dict[str, Any], normalized: bool) -> None:
@@ -194,7 +227,7 @@ def _check_parameters(record: dict[str, Any], tensors: dict[str, Any], normalize
 
 def _is_beside(name: str) -> bool:
     """Whether a tensor is no parameter."""
-    return name in _CURVES or name.startswith(_BUFFER)
+    return name in _CURVES or name.startswith((_BUFFER, _SCALE))
 
 
 def _check_tensor(name: str, array: Any, shape: tuple[int, ...], dtype: Any) -> None:
@@ -231,6 +264,21 @@ def _restore_state(record: dict[str, Any], tensors: dict[str, Any], tape: Tape) 
     return State(theta, seed=masks[0], step=masks[1], buffers=buffers)
 
 
+def _restore_scales(tensors: dict[str, Any], widths: list[int]) -> Scales | None:
+    """Return what inputs and targets were standardised with."""
+    held = {n.removeprefix(_SCALE): t for n, t in tensors.items() if n.startswith(_SCALE)}
+    if not held:
+        return None
+    if set(held) not in ({"X_mean", "X_scale"}, set(Scales._fields)):
+        raise ModelFileError("the model's scales are not those of its inputs and targets.")
+    for name, array in held.items():
+        width = widths[0] if name.startswith("X") else widths[-1]
+        _check_tensor(_SCALE + name, array, (width,), "float64")
+        if name.endswith("scale") and (array <= 0).any():
+            raise ModelFileError(f"tensor {_SCALE + name} holds numbers that are not above 0.")
+    return Scales(**held)
+
+
 def _restore_features(estimator: BaseMLP, record: dict[str, Any]) -> None:
     names, n_features = record["features"], record["widths"][0]
     estimator.n_features_in_ = n_features
@@ -261,21 +309,6 @@ def _restore_classes(estimator: MLPClassifier, record: dict[str, Any]) -> None:
     if binarizer.y_type_ != kind or not np.array_equal(binarizer.classes_, classes):
         raise ModelFileError("the model's classes are not in order, or not distinct.")
     estimator._label_binarizer, estimator.classes_ = binarizer, binarizer.classes_
-
-
-def _plain(value: Any) -> Any:
-    """Return a parameter as a strict JSON value; infinities become "=inf", "=-inf"."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"={value}"
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return None  # a RandomState: its stream cannot be continued from a file
 
 
 def _label(value: Any) -> Any:

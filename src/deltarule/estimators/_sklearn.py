@@ -1,68 +1,31 @@
 """What the estimators take from scikit-learn beyond its documented interface, in one place.
 
-The callback interface (1.9) is young and the parameter constraints are internal: should either
-move, this file is where to follow.
+The callback interface (1.9) is young: should it move, this file is where to follow. The parameter
+validation, which is internal too, is used in ``_constraints.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from numbers import Integral, Real
+from inspect import signature
 from typing import Any
 
-import numpy as np
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.metrics import get_scorer
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import _check_sample_weight
 
-from deltarule.schedules import Clock, InverseScaling
-
 __all__ = [
-    "ACTIVATIONS",
-    "CONSTRAINTS",
     "CallbackSupportMixin",
     "EpochCallbacks",
-    "RestartedInverseScaling",
-    "StrOptions",
     "check_sample_weight",
     "is_first_partial_fit",
+    "resolve_scorer",
+    "safe_indexing",
+    "takes_weights",
     "with_callbacks",
 ]
-
-ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
-
-CONSTRAINTS: dict[str, list[Any]] = {
-    "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-    "activation": [StrOptions(set(ACTIVATIONS))],
-    "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
-    "alpha": [Interval(Real, 0, None, closed="left")],
-    "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-    "power_t": [Interval(Real, 0, None, closed="left")],
-    "max_iter": [Interval(Integral, 1, None, closed="left")],
-    "shuffle": ["boolean"],
-    "random_state": ["random_state"],
-    "tol": [Interval(Real, 0, None, closed="left")],
-    "verbose": ["verbose"],
-    "warm_start": ["boolean"],
-    "momentum": [Interval(Real, 0, 1, closed="both")],
-    "nesterovs_momentum": ["boolean"],
-    "early_stopping": ["boolean"],
-    "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-    "beta_1": [Interval(Real, 0, 1, closed="left")],
-    "beta_2": [Interval(Real, 0, 1, closed="left")],
-    "epsilon": [Interval(Real, 0, None, closed="neither")],
-    "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-    "max_fun": [Interval(Integral, 1, None, closed="left")],
-    "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
-    "batch_norm": ["boolean"],
-    "engine": [StrOptions({"compiled", "reference"})],
-    "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-}
-"""scikit-learn's own bounds, so that a bad value is refused in scikit-learn's words; then ours."""
 
 
 def check_sample_weight(sample_weight: Any, X: Any) -> Any:
@@ -77,13 +40,16 @@ def is_first_partial_fit(estimator: Any, classes: Any) -> bool:
     return bool(_check_partial_fit_first_call(estimator, classes))
 
 
-@dataclass(frozen=True)
-class RestartedInverseScaling(InverseScaling):
-    """``invscaling`` as ``fit`` has it: also a warm one takes its first epoch at η₀."""
+def resolve_scorer(scoring: Any) -> Callable[..., float]:
+    """Return the scorer of a name; a callable is one already."""
+    scorer: Callable[..., float] = get_scorer(scoring)
+    return scorer
 
-    def rate(self, initial: float, current: float, clock: Clock) -> float:
-        """Return η₀ in a run's first epoch, η₀ / (t + 1)^power from then on."""
-        return initial if clock.epoch == 0 else super().rate(initial, current, clock)
+
+def takes_weights(scorer: Callable[..., float]) -> bool:
+    """Whether a scorer, or the metric that it is made of, takes sample weights."""
+    metric = getattr(scorer, "_score_func", scorer)
+    return "sample_weight" in signature(metric).parameters
 
 
 class EpochCallbacks:

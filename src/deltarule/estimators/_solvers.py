@@ -1,4 +1,4 @@
-"""The solvers: an estimator's arguments handed to the training loop or to L-BFGS.
+"""The solvers: an estimator's arguments handed to the training loop or to a minimiser.
 
 Each function moves the estimator's state and its fitted attributes. Warnings point at the user's
 call of ``fit``, which is a fixed number of frames away.
@@ -8,94 +8,179 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from deltarule.estimators._kept import Kept
-from deltarule.estimators._sklearn import EpochCallbacks, RestartedInverseScaling
-from deltarule.optimizers import SGD, Adam, Optimizer
-from deltarule.program import Block, State
-from deltarule.schedules import Adaptive, Constant, InverseScaling, Schedule
-from deltarule.training import History, Run, Stopping, epoch_orders, minimize_cost, run_epochs
+from deltarule.estimators._choices import (
+    Slowed,
+    clipping_of,
+    minimizer_of,
+    optimizer_of,
+    rate_of,
+    schedule_of,
+)
+from deltarule.estimators._monitor import maximizes, monitor_of
+from deltarule.estimators._report import Report, take_over
+from deltarule.estimators._rows import Rows
+from deltarule.estimators._weights import Repeating
+from deltarule.optimizers import LBFGS, Rprop
+from deltarule.program import Block, Interpreter, State
+from deltarule.training import (
+    History,
+    Run,
+    Stopping,
+    descend,
+    epoch_orders,
+    minimize_cost,
+    run_epochs,
+)
 from deltarule.training.divergence import divergence_error
-from deltarule.training.loop import Figures
+from deltarule.training.lbfgs import Minimum
 
 if TYPE_CHECKING:
     from deltarule.estimators._base import BaseMLP
 
-__all__ = ["fit_lbfgs", "fit_stochastic"]
+__all__ = ["Course", "fit_by_steps", "fit_whole"]
+
+_SLOWER = 0.1
+"""What ``on_divergence="recover"`` multiplies every learning rate by, once."""
 
 
-# --- gradient descent and Adam -----------------------------------------------------------------
+class Course(NamedTuple):
+    """How far the calls of ``partial_fit`` have come; ``fit`` begins a new one."""
+
+    rate: float | None = None  # the newest learning rate
+    memory: Any = None  # what the schedule remembers
+    epochs: int = 0
+    steps: int = 0
+    factor: float = 1.0  # of every learning rate, below 1 after a recovery
+    best: tuple[float, State] | None = None  # lowest cost of a call, where it may be needed
 
 
-def fit_stochastic(
-    estimator: BaseMLP, block: Block, held_out: Block | None, incremental: bool
-) -> None:
+# --- a step a mini-batch -----------------------------------------------------------------------
+
+
+def fit_by_steps(estimator: BaseMLP, rows: Rows, incremental: bool) -> None:
     """Train by mini-batches: one epoch for ``partial_fit``, else up to ``max_iter``."""
-    state, network = estimator._state, estimator._network
-    watch = _watch(estimator)
+    state, block = estimator._state, rows.block
     if not incremental:
-        state.slots, estimator._rate = None, None
+        state.slots, estimator._course = None, Course()
     epochs = 1 if incremental else int(estimator.max_iter)
-    report = _Report(estimator, block, epochs)
-    run = Run(
-        epochs=epochs,
-        batch_size=_batch_size(estimator, block.n_rows),
-        learning_rate=float(estimator.learning_rate_init),
-        orders=epoch_orders(block.n_rows, _shuffling(estimator)),
-        schedule=_schedule(estimator, incremental),
-        stopping=watch,
-        validation=None if held_out is None else _validation(estimator, held_out),
+    report = Report(estimator, rows, epochs)
+    run = _run(estimator, rows, report, incremental)
+    interpreter: Interpreter = estimator._interpreter(
+        optimizer_of(estimator), clipping_of(estimator.gradient_clip)
+    )
+    if estimator._network.tape.normalizations and rows.shown.weight is not None:
+        interpreter = Repeating(interpreter, rows.shown.weight)
+    history = run_epochs(interpreter, state, block, run)
+    course = _course(estimator, run)
+    may_recover = estimator.on_divergence == "recover" and course.factor == 1.0
+    if history.stopped_by == "divergence" and may_recover:
+        take_over(estimator, history, block.n_rows)
+        warnings.warn(_recovery(estimator, history, block), ConvergenceWarning, stacklevel=5)
+        run.epochs = 1 if incremental else epochs - history.n_epochs
+        course = _slow_down(run, course)
+        if course.best is not None:
+            state.restore(course.best[1])
+        report.go_on(repeats=incremental)
+        if run.epochs > 0:
+            history = run_epochs(interpreter, state, block, run)
+            course = _course(estimator, run)._replace(factor=_SLOWER, best=None)
+        else:
+            history.stopped_by = "epochs"
+    if incremental and may_recover:
+        course = _remember(course, history, state)
+    # a schedule counts the calls of partial_fit that follow from 0, at the rate come to
+    estimator._course = course if incremental else course._replace(epochs=0, steps=0)
+    _conclude(estimator, history, block, report, None if incremental else epochs)
+    report.end()
+
+
+def _run(estimator: BaseMLP, rows: Rows, report: Report, incremental: bool) -> Run:
+    """Return how to train, by the estimator's arguments."""
+    n_rows, course = rows.block.n_rows, estimator._course
+    schedule = schedule_of(estimator, incremental)
+    return Run(
+        epochs=1 if incremental else int(estimator.max_iter),
+        batch_size=_batch_size(estimator, n_rows),
+        learning_rate=rate_of(estimator),
+        orders=epoch_orders(n_rows, _shuffling(estimator)),
+        schedule=schedule if course.factor == 1.0 else Slowed(schedule, course.factor),
+        stopping=_watch(estimator),
+        validation=None if rows.held_out is None else monitor_of(estimator, rows.held_out),
         restore_best=bool(estimator.early_stopping),
-        least_rows=network.tape.least_rows,
+        block_of=rows.block_of,
+        least_rows=estimator._network.tape.least_rows,
         on_begin=report.begin,
         on_epoch=report.epoch,
-        current_rate=estimator._rate,
+        current_rate=course.rate,
+        schedule_memory=course.memory,
         examples_seen=estimator.t_,
+        epochs_before=course.epochs,
+        steps_before=course.steps,
+        planned_epochs=int(estimator.max_iter),
         loss_scale=estimator._loss_scale(),
     )
-    interpreter = estimator._interpreter(_optimizer(estimator))
-    history = run_epochs(interpreter, state, block, run)
-    estimator._rate = run.current_rate
-    _conclude(estimator, history, block, epochs=None if incremental else epochs)
-    report.end()
+
+
+def _course(estimator: BaseMLP, run: Run) -> Course:
+    """Return where a run has come to."""
+    return Course(
+        run.current_rate,
+        run.schedule_memory,
+        run.epochs_before,
+        run.steps_before,
+        estimator._course.factor,
+        estimator._course.best,
+    )
+
+
+def _remember(course: Course, history: History, state: State) -> Course:
+    """Keep the state behind the best call of ``partial_fit``: the last may be far astray."""
+    if course.factor < 1.0 or history.stopped_by == "divergence":
+        return course
+    cost = history.cost[-1]
+    better = course.best is None or cost < course.best[0]
+    return course._replace(best=(cost, state.copy())) if better else course
+
+
+def _slow_down(run: Run, course: Course) -> Course:
+    """Lower every rate of the epochs to come, and forget the patience that was used up."""
+    run.schedule = Slowed(run.schedule, _SLOWER)
+    rate = run.learning_rate if run.current_rate is None else run.current_rate
+    run.current_rate = _SLOWER * rate
+    if run.stopping is not None:
+        run.stopping.stale = 0
+    return course._replace(rate=run.current_rate, factor=_SLOWER)
+
+
+def _recovery(estimator: BaseMLP, history: History, block: Block) -> str:
+    cause = divergence_error(
+        block.x, block.y, epochs=history.n_epochs, learning_rate=rate_of(estimator)
+    )
+    return f"{cause} Going on from there with every learning rate times {_SLOWER:g}."
 
 
 def _watch(estimator: BaseMLP) -> Stopping:
     """Return the estimator's stopping rule, which outlives a fit, with its present arguments."""
-    watch = estimator._watch
-    if watch is None or watch.maximize != bool(estimator.early_stopping):
-        watch = estimator._watch = Stopping(maximize=bool(estimator.early_stopping))
+    watch, maximize = estimator._watch, maximizes(estimator)
+    if watch is None or watch.maximize != maximize:
+        watch = estimator._watch = Stopping(maximize=maximize)
     watch.tol, watch.patience = float(estimator.tol), float(estimator.n_iter_no_change)
     return watch
 
 
-def _optimizer(estimator: BaseMLP) -> Optimizer:
-    rate = float(estimator.learning_rate_init)
-    if estimator.solver == "sgd":
-        return SGD(rate, float(estimator.momentum), bool(estimator.nesterovs_momentum))
-    return Adam(rate, float(estimator.beta_1), float(estimator.beta_2), float(estimator.epsilon))
-
-
-def _schedule(estimator: BaseMLP, incremental: bool) -> Schedule:
-    if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
-        power = float(estimator.power_t)
-        return InverseScaling(power) if incremental else RestartedInverseScaling(power)
-    if estimator.solver == "sgd" and estimator.learning_rate == "adaptive":
-        return Adaptive()
-    return Constant()
-
-
 def _batch_size(estimator: BaseMLP, n_rows: int) -> int:
     if estimator.batch_size == "auto":
-        return min(200, n_rows)
+        whole = isinstance(optimizer_of(estimator), Rprop)
+        return n_rows if whole else min(200, n_rows)
     if estimator.batch_size > n_rows:
         warnings.warn(
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-            stacklevel=6,
+            stacklevel=7,
         )
     return min(int(estimator.batch_size), n_rows)
 
@@ -113,34 +198,17 @@ def _shuffling(estimator: BaseMLP) -> Callable[[Any], Any] | None:
     return shuffled
 
 
-def _validation(estimator: BaseMLP, held_out: Block) -> Callable[[State], Figures]:
-    interpreter = estimator._interpreter()
-
-    def measure(state: State) -> Figures:
-        outputs = interpreter.forward(state, held_out)
-        if not np.isfinite(outputs).all():
-            return Figures(score=float("nan"))
-        with np.errstate(over="ignore"):  # R² of numbers whose squares are infinite: -inf
-            score = estimator._score_targets(held_out.y, outputs, held_out.weight)
-        return Figures(score=score)
-
-    return measure
-
-
-def _conclude(estimator: BaseMLP, history: History, block: Block, epochs: int | None) -> None:
+def _conclude(
+    estimator: BaseMLP, history: History, block: Block, report: Report, epochs: int | None
+) -> None:
     """Say how the training ended, in scikit-learn's words where it has them."""
     if history.stopped_by == "divergence":
-        _take_over(estimator, history, block.n_rows)
+        take_over(estimator, history, block.n_rows, report.before)
         error = divergence_error(
-            block.x,
-            block.y,
-            epochs=history.n_epochs,
-            learning_rate=float(estimator.learning_rate_init),
+            block.x, block.y, epochs=estimator.n_iter_, learning_rate=rate_of(estimator)
         )
         if not estimator.early_stopping:
             raise error
-        assert estimator.validation_scores_ is not None
-        estimator.validation_scores_.append(float("nan"))
         warnings.warn(str(error), ConvergenceWarning, stacklevel=6)
     elif history.stopped_by == "interrupt":
         warnings.warn("Training interrupted by user.", stacklevel=6)
@@ -153,58 +221,32 @@ def _conclude(estimator: BaseMLP, history: History, block: Block, epochs: int | 
         )
 
 
-def _take_over(estimator: BaseMLP, history: History, n_rows: int) -> None:
-    """Add the history's newest epoch to the fitted attributes."""
-    estimator.n_iter_ = history.n_epochs
-    estimator.t_ += n_rows
-    estimator.loss_ = history.cost[-1]
-    estimator.loss_curve_.append(estimator.loss_)
-    if estimator.best_loss_ is not None and estimator.loss_ < estimator.best_loss_:
-        estimator.best_loss_ = estimator.loss_
-    if history.validation_score and estimator.validation_scores_ is not None:
-        if len(history.validation_score) == history.n_epochs:
-            estimator.validation_scores_.append(history.validation_score[-1])
-        best = estimator._watch.best if estimator._watch is not None else None
-        estimator.best_validation_score_ = -np.inf if best is None else best
+# --- the whole set at once ---------------------------------------------------------------------
 
 
-# --- L-BFGS ------------------------------------------------------------------------------------
-
-
-def fit_lbfgs(estimator: BaseMLP, block: Block) -> None:
+def fit_whole(estimator: BaseMLP, rows: Rows) -> None:
     """Minimise the cost over the whole block."""
-    state, max_iter = estimator._state, int(estimator.max_iter)
+    state, block, max_iter = estimator._state, rows.block, int(estimator.max_iter)
     interpreter = estimator._interpreter()
-    report = _Report(estimator, block, max_iter)
-    scale = estimator._loss_scale()
-
-    def on_iteration(history: History) -> bool:
-        estimator.loss_ = scale * history.loss[-1] + history.penalty[-1]
-        estimator.loss_curve_.append(estimator.loss_)
-        report.begin()
-        return report.iteration(history)
-
-    ended = minimize_cost(
-        interpreter,
-        state,
-        block,
-        max_iterations=max_iter,
-        max_evaluations=int(estimator.max_fun),
-        tol=float(estimator.tol),
-        on_iteration=on_iteration,
-    )
+    report = Report(estimator, rows, max_iter)
+    ended = _minimize(estimator, interpreter, block, report.iteration)
     estimator.n_iter_ = min(ended.n_iterations, max_iter)
     estimator.t_ += estimator.n_iter_ * block.n_rows
     estimator.best_loss_ = min(estimator.loss_curve_, default=None)
-    loss, penalty, _ = interpreter.cost(state, interpreter.gradient(state, block))
-    estimator.loss_ = scale * loss + penalty
+    if ended.history.stopped_by != "interrupt" or not estimator.loss_curve_:  # else no one waits
+        loss, penalty, _ = interpreter.cost(state, interpreter.gradient(state, block))
+        estimator.loss_ = estimator._loss_scale() * loss + penalty
     if ended.history.stopped_by == "divergence":
-        raise divergence_error(block.x, block.y, epochs=estimator.n_iter_)
-    if ended.history.stopped_by == "interrupt":
+        error = divergence_error(block.x, block.y, epochs=estimator.n_iter_)
+        if estimator.on_divergence == "raise" or not np.isfinite(estimator.loss_):
+            raise error
+        warnings.warn(str(error), ConvergenceWarning, stacklevel=5)
+    elif ended.history.stopped_by == "interrupt":
         warnings.warn("Training interrupted by user.", stacklevel=5)
     elif not ended.converged and ended.history.stopped_by != "callback":
+        name = estimator.solver if isinstance(estimator.solver, str) else "the solver"
         warnings.warn(
-            f"lbfgs failed to converge after {estimator.n_iter_} iteration(s): {ended.message}. "
+            f"{name} failed to converge after {estimator.n_iter_} iteration(s): {ended.message}. "
             "Increase max_iter or max_fun, raise tol, or scale the data.",
             ConvergenceWarning,
             stacklevel=5,
@@ -212,44 +254,20 @@ def fit_lbfgs(estimator: BaseMLP, block: Block) -> None:
     report.end()
 
 
-# --- what is said on the way -------------------------------------------------------------------
-
-
-class _Report:
-    """After every epoch: fitted attributes, verbose lines, the user's callbacks."""
-
-    def __init__(self, estimator: BaseMLP, block: Block, epochs: int) -> None:
-        self._estimator, self._n_rows = estimator, block.n_rows
-        self._callbacks = EpochCallbacks(estimator, epochs, block.x, block.y, block.weight)
-
-    def begin(self) -> None:
-        """Tell the callbacks that an epoch begins."""
-        self._callbacks.begin_epoch()
-
-    def epoch(self, history: History) -> bool:
-        """Take a stochastic solver's epoch over; return whether a callback says stop."""
-        _take_over(self._estimator, history, self._n_rows)
-        return self.iteration(history)
-
-    def iteration(self, history: History) -> bool:
-        """Print, and tell the callbacks; return whether one says stop."""
-        estimator = self._estimator
-        if estimator.verbose:
-            print(f"Iteration {history.n_epochs}, loss = {estimator.loss_:.8f}")  # noqa: T201
-            if history.validation_score:
-                print(f"Validation score: {history.validation_score[-1]:f}")  # noqa: T201
-        return self._callbacks.end_epoch(self._fitted)
-
-    def end(self) -> None:
-        """Tell the callbacks that the fit is over."""
-        self._callbacks.end_fit(self._fitted)
-
-    def _fitted(self) -> dict[str, Any]:
-        """Return the attributes from which a ready estimator of this moment is made."""
-        attributes = {
-            name: value
-            for name, value in vars(self._estimator).items()
-            if name.endswith("_") or name in ("_hidden", "_network", "_label_binarizer")
-        }
-        own = {"_state": self._estimator._state.copy(), "_kept": Kept()}
-        return attributes | own
+def _minimize(
+    estimator: BaseMLP,
+    interpreter: Interpreter,
+    block: Block,
+    on_iteration: Callable[[History], bool],
+) -> Minimum:
+    state, max_iter = estimator._state, int(estimator.max_iter)
+    chosen = minimizer_of(estimator)
+    common: dict[str, Any] = {
+        "max_iterations": max_iter,
+        "max_evaluations": chosen.max_evaluations,
+        "tol": chosen.tol,
+        "on_iteration": on_iteration,
+    }
+    if isinstance(chosen, LBFGS):
+        return minimize_cost(interpreter, state, block, memory=chosen.memory, **common)
+    return descend(interpreter, state, block, max_step=chosen.max_step, **common)

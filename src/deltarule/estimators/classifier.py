@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target, unique_labels
-from sklearn.utils.validation import validate_data
+from sklearn.utils.multiclass import type_of_target
 
-from deltarule.estimators._base import BaseMLP
+from deltarule.estimators._constraints import CLASSIFIER
+from deltarule.estimators._held_out import Validation
+from deltarule.estimators._labels import LabelMLP, one_class_error
 from deltarule.estimators._sklearn import is_first_partial_fit, with_callbacks
 from deltarule.reference.activations import log_softmax
 from deltarule.reference.scalar_functions import sigmoid, softplus
@@ -22,7 +20,7 @@ from deltarule.reference.scalar_functions import sigmoid, softplus
 __all__ = ["MLPClassifier"]
 
 
-class MLPClassifier(ClassifierMixin, BaseMLP):
+class MLPClassifier(ClassifierMixin, LabelMLP):
     """Multilayer perceptron for classes, in scikit-learn's place.
 
     The log-loss of a sigmoid output (two classes, or one output for each of several labels) or of
@@ -32,20 +30,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ----------
     hidden_layer_sizes : array-like of int, default=(100,)
         Widths of the hidden layers; () is a network without any.
-    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
-        Of every hidden layer.
-    solver : {"lbfgs", "sgd", "adam"}, default="adam"
-        L-BFGS over the whole set, (Nesterov) gradient descent, or Adam over mini-batches.
+    activation : str, LeakyReLU, ELU or a list of them, default="relu"
+        Of every hidden layer, or a list with one for each: scikit-learn's names, or any of
+        ``deltarule.parts.RANGES`` ("gelu", "silu", "mish", "selu", …).
+    solver : str or an optimiser, default="adam"
+        "lbfgs" and "line_search" minimise over the whole set; "sgd", "adam", "adamw", "nadam",
+        "rmsprop", "adagrad", "adadelta", "momentum_average" and "rprop" (full batch) take steps.
+        An instance such as ``AdamW(0.01)`` brings its own constants and learning rate.
     alpha : float, default=1e-4
         L2 penalty ½ alpha Σ‖W‖² on the sum of losses of a batch: the strength on the mean loss is
         alpha / b (item R1, erratum E-l).
     batch_size : int or "auto", default="auto"
         Rows in a mini-batch; "auto" is min(200, n_samples).
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        How the rate changes, with ``solver="sgd"``: stays; η₀ / (t + 1)^power_t, t the examples
-        seen; or divided by 5 whenever progress ends.
+    learning_rate : str or a schedule, default="constant"
+        scikit-learn's three names speak of gradient descent alone: "constant"; "invscaling",
+        η₀ / (t + 1)^power_t, t the examples seen; "adaptive", divided by 5 whenever progress
+        ends. "cosine", "one_cycle", "warm_up", "exponential", "step_decay", "inverse_time",
+        "inverse_square_root", "reduce_on_plateau" and instances such as ``Cosine(warm_up=2)``
+        serve every solver that takes steps (item O7). Calls of ``partial_fit`` are its epochs.
     learning_rate_init : float, default=1e-3
-        η₀.
+        η₀ of a solver given by name.
     power_t : float, default=0.5
         The exponent of "invscaling".
     max_iter : int, default=200
@@ -63,16 +67,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     warm_start : bool, default=False
         ``fit`` goes on from the last fit's parameters.
     momentum : float, default=0.9
-        Of ``solver="sgd"``, in [0, 1].
+        Of ``solver="sgd"`` and "momentum_average", in [0, 1].
     nesterovs_momentum : bool, default=True
         Whether that momentum looks ahead.
     early_stopping : bool, default=False
-        Watch the score of a held-out part, stop when it no longer improves, and end with the best
-        parameters. The part is stratified by class (not for several labels).
-    validation_fraction : float, default=0.1
-        Size of that part, unless ``fit`` is given ``X_val`` and ``y_val``.
+        Watch a held-out part (see ``monitor``), stop when it no longer improves, and end with the
+        best parameters. The part is stratified by class (not for several labels).
+    validation_fraction : float or a cross-validation splitter, default=0.1
+        Size of that part, unless ``fit`` is given ``X_val`` and ``y_val``; or what splits, such as
+        ``GroupKFold()`` or ``TimeSeriesSplit()``, of which the first fold is taken.
     beta_1, beta_2 : float, default=0.9, 0.999
-        Adam's decay rates, in [0, 1).
+        Decay rates of Adam and its kin, in [0, 1).
     epsilon : float, default=1e-8
         Adam's ε. It is added after the bias correction, as in Kingma & Ba's Algorithm 1 and in
         PyTorch; scikit-learn adds it before.
@@ -95,6 +100,39 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     n_threads : int or None, default=None
         The most threads that the compiled engine may use, at least 1. None means the environment
         variable ``DELTARULE_NUM_THREADS``, or else every core that the process may use.
+    input_dropout : float, default=0.0
+        Probability in [0, 1) that training drops an input.
+    l1 : float, default=0.0
+        L1 penalty l1 Σ|W|, scaled as ``alpha`` (item R2). Steps end at exactly zero (proximal),
+        except with "rprop".
+    max_norm : float or None, default=None
+        The largest norm of the weights into a unit, kept by projection (item R5).
+    gradient_clip : float, ("value", float) or None, default=None
+        The largest norm of a gradient, scaled back if longer; or where entries are cut off (H4).
+    weight_init : str, Normal, Uniform, Fixed or callable, default="auto"
+        How weights begin: as scikit-learn's ("auto"), by a name such as "he_normal" or
+        "orthogonal", a law, or ``f(rng, fan_in, fan_out)``. Biases then begin at zero (I1-I5).
+    augment : callable or None, default=None
+        ``augment(x, rows, epoch) -> x'``, drawn afresh every epoch from X in its own units, such
+        as ``deltarule.augmentation.Compose`` (item D4). Dense X only.
+    dtype : {"auto", "float32", "float64"}, default="auto"
+        The type of every number; "auto" keeps float32 data's, and takes float64 otherwise.
+    standardize : bool, default=False
+        Scale every feature to mean 0 and deviation 1, by the weighted training rows; sparse X is
+        not centred. ``coefs_`` are those of the network, on standardised inputs.
+    monitor : str or callable, default="auto"
+        What early stopping watches: "auto" is the accuracy, "loss" the loss without penalties, else
+        the name of a scorer or ``f(estimator, X, y)``, which is better when higher.
+    on_divergence : {"raise", "recover"}, default="raise"
+        At a loss that is not finite: raise; or go back to the best finite parameters, multiply
+        every learning rate by 0.1, warn and go on, once a fit (minimisers end there).
+    record : bool, default=False
+        Keep norms, dead and saturated units of every epoch in ``health_`` (items H1-H3).
+    label_smoothing : float, default=0.0
+        s in [0, 1): a target y becomes (1 - s) y + s/K over K classes, s/2 for labels.
+    class_weight : dict, "balanced", list of dict or None, default=None
+        Weights of the classes, times the sample weights; "balanced" is inverse to how often they
+        come, by sample weight. For several labels a list, with a dict of 0 and 1 for each.
 
     Attributes
     ----------
@@ -115,7 +153,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     validation_scores_ : list of float or None
         Accuracy on the held-out part, epoch by epoch, with ``early_stopping``.
     best_validation_score_ : float or None
-        The highest of them.
+        The highest of them; with ``monitor="loss"`` that of the lowest loss.
+    validation_loss_curve_ : list of float or None
+        Loss on the held-out part, without penalties, epoch by epoch, with ``early_stopping``.
+    health_ : list of Health
+        What ``record=True`` keeps; not part of a file.
+    scales_ : Scales or None
+        ``X_mean``, ``X_scale``, ``y_mean`` and ``y_scale`` of ``standardize``.
+    network_, state_ : Network, State
+        The network beneath, and its parameters: what ``deltarule.analysis`` takes.
     n_iter_, t_ : int
         Epochs of the last fit; examples seen in all.
     n_layers_, n_outputs_ : int
@@ -137,19 +183,28 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     >>> model = MLPClassifier(solver="lbfgs", alpha=1.0, tol=0.01, random_state=0).fit(X, y)
     >>> model.score(X, y) > 0.95
     True
+
+    Beyond scikit-learn's arguments, with the loss of a part held out to stop by:
+
+    >>> model = MLPClassifier(
+    ...     (16, 8), activation=["gelu", "tanh"], solver="adamw", learning_rate_init=0.01,
+    ...     standardize=True, early_stopping=True, monitor="loss", random_state=0,
+    ... ).fit(X, y)
+    >>> model.input_gradients(X[:2]).shape  # of three probabilities in four features
+    (2, 3, 4)
     """
 
-    classes_: Any
+    _parameter_constraints: ClassVar[dict[str, Any]] = CLASSIFIER
 
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: Any = "relu",
         *,
-        solver: str = "adam",
+        solver: Any = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        learning_rate: Any = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -161,7 +216,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,
-        validation_fraction: float = 0.1,
+        validation_fraction: Any = 0.1,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
@@ -171,6 +226,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         batch_norm: bool = False,
         engine: str = "compiled",
         n_threads: int | None = None,
+        input_dropout: float = 0.0,
+        l1: float = 0.0,
+        max_norm: float | None = None,
+        gradient_clip: Any = None,
+        weight_init: Any = "auto",
+        augment: Any = None,
+        dtype: str = "auto",
+        standardize: bool = False,
+        monitor: Any = "auto",
+        on_divergence: str = "raise",
+        record: bool = False,
+        label_smoothing: float = 0.0,
+        class_weight: Any = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -199,6 +267,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.batch_norm = batch_norm
         self.engine = engine
         self.n_threads = n_threads
+        self.input_dropout = input_dropout
+        self.l1 = l1
+        self.max_norm = max_norm
+        self.gradient_clip = gradient_clip
+        self.weight_init = weight_init
+        self.augment = augment
+        self.dtype = dtype
+        self.standardize = standardize
+        self.monitor = monitor
+        self.on_divergence = on_divergence
+        self.record = record
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
 
     @with_callbacks
     def fit(
@@ -210,6 +291,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
+        groups: Any = None,
     ) -> MLPClassifier:
         """Fit the network to X and the class labels y.
 
@@ -223,6 +305,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Weights of the rows in the loss.
         X_val, y_val, sample_weight_val : optional
             Your own validation set for ``early_stopping=True``, instead of a part of X.
+        groups : array-like of shape (n_samples,), optional
+            What a splitter given as ``validation_fraction`` must keep together.
 
         Returns
         -------
@@ -235,11 +319,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             At the first non-finite loss (a ``ValueError``); the estimator then holds the best
             finite parameters. With ``early_stopping`` it is a ``ConvergenceWarning`` instead.
         SpecError, DataError
-            For a ``dropout`` that is no rate or not one a hidden layer, for either with
-            ``solver="lbfgs"``, or for fewer than two rows a batch under ``batch_norm`` (each a
-            ``ValueError``).
+            For arguments that do not go together, or not with the data; the message names them
+            and the remedy (each a ``ValueError``).
         """
-        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+        self._fit(X, y, sample_weight, Validation(X_val, y_val, sample_weight_val, groups))
         return self
 
     @available_if(lambda est: est._check_solver())
@@ -271,7 +354,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             if not labels and len(self.classes_) < 2:
                 classes = self.classes_
                 del self.classes_  # an error leaves nothing half-fitted
-                raise _one_class_error(classes, "Name all in classes.")
+                raise one_class_error(classes, "Name all in classes.")
         self._fit(X, y, sample_weight, incremental=True)
         return self
 
@@ -314,115 +397,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _is_binary(self) -> bool:
         return bool(self.__sklearn_is_fitted__() and self._label_binarizer.y_type_ == "binary")
 
-    def _check_targets(self, X: Any, y: Any, *, incremental: bool, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        if not incremental and (reset or not hasattr(self, "classes_")):
-            self._learn_classes(y)
-        elif self.warm_start or self._codes(y) is None:
-            self._check_known_classes(y)
-        return X, self._encode_targets(y)
-
-    def _learn_classes(self, y: Any) -> None:
-        binarizer = LabelBinarizer().fit(y)
-        if len(binarizer.classes_) < 2 and not binarizer.y_type_.startswith("multilabel"):
-            raise _one_class_error(binarizer.classes_, "Add rows of another class.")
-        self._label_binarizer = binarizer
-        self.classes_ = binarizer.classes_
-
-    def _check_known_classes(self, y: Any) -> None:
-        classes = unique_labels(y)
-        if self.warm_start and set(classes) != set(self.classes_):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous "
-                f"call to fit. Previously got {self.classes_}, `y` has {classes}"
-            )
-        if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
-            raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
-                f"'y' has {classes}."
-            )
-
-    def _encode_targets(self, y: Any) -> Any:
-        if not issparse(y):
-            y = np.asarray(y)
-        dtype = self._state.theta.dtype if hasattr(self, "_state") else np.float64
-        codes = self._codes(y)
-        if codes is not None:
-            columns = np.arange(len(self.classes_)) if len(self.classes_) > 2 else 1
-            return (codes[:, None] == columns).astype(dtype)
-        if not issparse(y):
-            self._check_known_labels(y)
-        encoded = self._label_binarizer.transform(y)
-        encoded = encoded.toarray() if issparse(encoded) else encoded
-        return np.asarray(encoded, dtype=dtype)
-
-    def _codes(self, y: Any) -> Any:
-        """Return the place of each label in ``classes_``; None if y needs a closer look."""
-        kinds = self.classes_.dtype.kind + y.dtype.kind
-        several = self._label_binarizer.y_type_.startswith("multilabel")
-        if several or y.ndim != 1 or not (kinds == "UU" or set(kinds) <= set("biuf")):
-            return None
-        codes = np.searchsorted(self.classes_, y)
-        codes[codes == len(self.classes_)] = 0
-        return codes if (self.classes_[codes] == y).all() else None
-
-    def _check_known_labels(self, y: Any) -> None:
-        """Refuse labels that would silently be encoded as no class at all."""
-        if y.ndim != 1 or self._label_binarizer.y_type_.startswith("multilabel"):
-            return
-        unknown = np.setdiff1d(np.unique(y), self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y contains classes that fit has not seen: {unknown[:5]}; known are "
-                f"{self.classes_}."
-            )
-
-    def _output(self) -> tuple[str, str]:
-        if self._label_binarizer.y_type_ == "multiclass":
-            return "softmax", "categorical_cross_entropy"
-        return "sigmoid", "binary_cross_entropy"
-
-    def _decode(self, outputs: Any) -> Any:
-        if self._label_binarizer.y_type_ == "binary":
-            return self.classes_[(outputs[:, 0] > 0.5).astype(int)]
-        if self._label_binarizer.y_type_ == "multiclass":
-            return self.classes_[np.argmax(outputs, axis=1)]
-        return self._label_binarizer.inverse_transform(outputs)
-
-    def _score_targets(self, targets: Any, outputs: Any, weight: Any) -> float:
-        if self.out_activation_ == "softmax":
-            pair = np.argmax(targets, axis=1), np.argmax(outputs, axis=1)
-        else:
-            pair = targets > 0.5, outputs > 0.5
-        return float(accuracy_score(*pair, sample_weight=weight))
-
-    def _strata(self, targets: Any) -> Any:
-        kind = self._label_binarizer.y_type_
-        if kind.startswith("multilabel"):
-            return None
-        number = np.argmax(targets, axis=1) if kind == "multiclass" else targets[:, 0].astype(int)
-        return self.classes_[number]
-
     def __sklearn_tags__(self) -> Any:
         """Say that several labels are taken."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _one_class_error(classes: Any, remedy: str) -> ValueError:
-    """Return the error of a single class, which it names; the first words are scikit-learn's."""
-    return ValueError(
-        "This solver needs samples of at least 2 classes in the data, but the data contains only "
-        f"one class: {classes.tolist()[0]!r}. {remedy}"
-    )

@@ -1,49 +1,54 @@
-"""Regression: one target or several, squared error or Poisson."""
+"""Regression: one target or several, means, medians, quantiles and rates."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
-from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
-from deltarule.errors import DataError
-from deltarule.estimators._base import BaseMLP
-from deltarule.estimators._sklearn import CONSTRAINTS, StrOptions, with_callbacks
+from deltarule.estimators._constraints import REGRESSOR
+from deltarule.estimators._held_out import Validation
+from deltarule.estimators._numbers import NumberMLP, mean_d2
+from deltarule.estimators._sklearn import with_callbacks
 
 __all__ = ["MLPRegressor"]
 
 
-class MLPRegressor(RegressorMixin, BaseMLP):
+class MLPRegressor(RegressorMixin, NumberMLP):
     """Multilayer perceptron for numbers, in scikit-learn's place.
 
-    Half the squared error of a linear output, or half the Poisson deviance of an exponential one,
-    summed over targets, is minimised (item M7).
+    A loss of a linear output, or half the Poisson deviance of an exponential one, summed over
+    targets, is minimised (item M7).
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}, default="squared_error"
-        Half the squared error; or half the Poisson deviance with a log link, for counts y ≥ 0.
+    loss : str, default="squared_error"
+        Half the squared error; "absolute_error", of the median; "huber" (see ``huber_delta``);
+        "quantile" (see ``quantile``); or "poisson", half the Poisson deviance with a log link, for
+        counts y ≥ 0.
     hidden_layer_sizes : array-like of int, default=(100,)
         Widths of the hidden layers; () is a network without any.
-    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
-        Of every hidden layer.
-    solver : {"lbfgs", "sgd", "adam"}, default="adam"
-        L-BFGS over the whole set, (Nesterov) gradient descent, or Adam over mini-batches.
+    activation : str, LeakyReLU, ELU or a list of them, default="relu"
+        Of every hidden layer, or a list with one for each: scikit-learn's names, or any of
+        ``deltarule.parts.RANGES`` ("gelu", "silu", "mish", "selu", …).
+    solver : str or an optimiser, default="adam"
+        "lbfgs" and "line_search" minimise over the whole set; "sgd", "adam", "adamw", "nadam",
+        "rmsprop", "adagrad", "adadelta", "momentum_average" and "rprop" (full batch) take steps.
+        An instance such as ``AdamW(0.01)`` brings its own constants and learning rate.
     alpha : float, default=1e-4
         L2 penalty ½ alpha Σ‖W‖² on the sum of losses of a batch: the strength on the mean loss is
         alpha / b (item R1, erratum E-l).
     batch_size : int or "auto", default="auto"
         Rows in a mini-batch; "auto" is min(200, n_samples).
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        How the rate changes, with ``solver="sgd"``: stays; η₀ / (t + 1)^power_t, t the examples
-        seen; or divided by 5 whenever progress ends.
+    learning_rate : str or a schedule, default="constant"
+        scikit-learn's three names speak of gradient descent alone: "constant"; "invscaling",
+        η₀ / (t + 1)^power_t, t the examples seen; "adaptive", divided by 5 whenever progress
+        ends. "cosine", "one_cycle", "warm_up", "exponential", "step_decay", "inverse_time",
+        "inverse_square_root", "reduce_on_plateau" and instances such as ``Cosine(warm_up=2)``
+        serve every solver that takes steps (item O7). Calls of ``partial_fit`` are its epochs.
     learning_rate_init : float, default=1e-3
-        η₀.
+        η₀ of a solver given by name.
     power_t : float, default=0.5
         The exponent of "invscaling".
     max_iter : int, default=200
@@ -61,16 +66,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     warm_start : bool, default=False
         ``fit`` goes on from the last fit's parameters.
     momentum : float, default=0.9
-        Of ``solver="sgd"``, in [0, 1].
+        Of ``solver="sgd"`` and "momentum_average", in [0, 1].
     nesterovs_momentum : bool, default=True
         Whether that momentum looks ahead.
     early_stopping : bool, default=False
-        Watch the score of a held-out part, stop when it no longer improves, and end with the best
-        parameters. The part is stratified by class (not for several labels).
-    validation_fraction : float, default=0.1
-        Size of that part, unless ``fit`` is given ``X_val`` and ``y_val``.
+        Watch a held-out part (see ``monitor``), stop when it no longer improves, and end with the
+        best parameters. The part is stratified by class (not for several labels).
+    validation_fraction : float or a cross-validation splitter, default=0.1
+        Size of that part, unless ``fit`` is given ``X_val`` and ``y_val``; or what splits, such as
+        ``GroupKFold()`` or ``TimeSeriesSplit()``, of which the first fold is taken.
     beta_1, beta_2 : float, default=0.9, 0.999
-        Adam's decay rates, in [0, 1).
+        Decay rates of Adam and its kin, in [0, 1).
     epsilon : float, default=1e-8
         Adam's ε. It is added after the bias correction, as in Kingma & Ba's Algorithm 1 and in
         PyTorch; scikit-learn adds it before.
@@ -93,6 +99,40 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     n_threads : int or None, default=None
         The most threads that the compiled engine may use, at least 1. None means the environment
         variable ``DELTARULE_NUM_THREADS``, or else every core that the process may use.
+    input_dropout : float, default=0.0
+        Probability in [0, 1) that training drops an input.
+    l1 : float, default=0.0
+        L1 penalty l1 Σ|W|, scaled as ``alpha`` (item R2). Steps end at exactly zero (proximal),
+        except with "rprop".
+    max_norm : float or None, default=None
+        The largest norm of the weights into a unit, kept by projection (item R5).
+    gradient_clip : float, ("value", float) or None, default=None
+        The largest norm of a gradient, scaled back if longer; or where entries are cut off (H4).
+    weight_init : str, Normal, Uniform, Fixed or callable, default="auto"
+        How weights begin: as scikit-learn's ("auto"), by a name such as "he_normal" or
+        "orthogonal", a law, or ``f(rng, fan_in, fan_out)``. Biases then begin at zero (I1-I5).
+    augment : callable or None, default=None
+        ``augment(x, rows, epoch) -> x'``, drawn afresh every epoch from X in its own units, such
+        as ``deltarule.augmentation.Compose`` (item D4). Dense X only.
+    dtype : {"auto", "float32", "float64"}, default="auto"
+        The type of every number; "auto" keeps float32 data's, and takes float64 otherwise.
+    standardize : bool, default=False
+        Scale every feature, and every target unless the loss is Poisson's, to mean 0 and
+        deviation 1, by the weighted training rows; sparse X is not centred. Predictions come back
+        in y's units; ``coefs_``, losses and ``huber_delta`` are of the standardised data.
+    monitor : str or callable, default="auto"
+        What early stopping watches: "auto" is R², "loss" the loss without penalties, else
+        the name of a scorer or ``f(estimator, X, y)``, which is better when higher.
+    on_divergence : {"raise", "recover"}, default="raise"
+        At a loss that is not finite: raise; or go back to the best finite parameters, multiply
+        every learning rate by 0.1, warn and go on, once a fit (minimisers end there).
+    record : bool, default=False
+        Keep norms, dead and saturated units of every epoch in ``health_`` (items H1-H3).
+    huber_delta : float, default=1.0
+        Where ``loss="huber"`` turns from squared to linear.
+    quantile : float or list of float, default=0.5
+        In (0, 1), of ``loss="quantile"``. A list predicts a column for each, (n, q), which never
+        cross; for a single target.
 
     Attributes
     ----------
@@ -112,7 +152,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     validation_scores_ : list of float or None
         R² on the held-out part, epoch by epoch, with ``early_stopping``.
     best_validation_score_ : float or None
-        The highest of them.
+        The highest of them; with ``monitor="loss"`` that of the lowest loss.
+    validation_loss_curve_ : list of float or None
+        Loss on the held-out part, without penalties, epoch by epoch, with ``early_stopping``.
+    health_ : list of Health
+        What ``record=True`` keeps; not part of a file.
+    scales_ : Scales or None
+        ``X_mean``, ``X_scale``, ``y_mean`` and ``y_scale`` of ``standardize``.
+    network_, state_ : Network, State
+        The network beneath, and its parameters: what ``deltarule.analysis`` takes.
     n_iter_, t_ : int
         Epochs of the last fit; examples seen in all.
     n_layers_, n_outputs_ : int
@@ -129,23 +177,30 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     >>> X, y = make_regression(n_samples=200, n_features=20, random_state=1)
     >>> MLPRegressor(solver="lbfgs", random_state=1, tol=0.1).fit(X, y).score(X, y) > 0.99
     True
+
+    Beyond scikit-learn's arguments: an interval that holds four fifths of the rows.
+
+    >>> model = MLPRegressor(
+    ...     "quantile", (16,), quantile=[0.1, 0.9], standardize=True, solver="adamw",
+    ...     learning_rate_init=0.01, max_iter=500, random_state=0,
+    ... ).fit(X, y)
+    >>> low, high = model.predict(X).T
+    >>> bool((low <= high).all())
+    True
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CONSTRAINTS,
-        "loss": [StrOptions({"squared_error", "poisson"})],
-    }
+    _parameter_constraints: ClassVar[dict[str, Any]] = REGRESSOR
 
     def __init__(
         self,
         loss: str = "squared_error",
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: Any = "relu",
         *,
-        solver: str = "adam",
+        solver: Any = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        learning_rate: Any = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -157,7 +212,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,
-        validation_fraction: float = 0.1,
+        validation_fraction: Any = 0.1,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
@@ -167,6 +222,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         batch_norm: bool = False,
         engine: str = "compiled",
         n_threads: int | None = None,
+        input_dropout: float = 0.0,
+        l1: float = 0.0,
+        max_norm: float | None = None,
+        gradient_clip: Any = None,
+        weight_init: Any = "auto",
+        augment: Any = None,
+        dtype: str = "auto",
+        standardize: bool = False,
+        monitor: Any = "auto",
+        on_divergence: str = "raise",
+        record: bool = False,
+        huber_delta: float = 1.0,
+        quantile: Any = 0.5,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -196,6 +264,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.batch_norm = batch_norm
         self.engine = engine
         self.n_threads = n_threads
+        self.input_dropout = input_dropout
+        self.l1 = l1
+        self.max_norm = max_norm
+        self.gradient_clip = gradient_clip
+        self.weight_init = weight_init
+        self.augment = augment
+        self.dtype = dtype
+        self.standardize = standardize
+        self.monitor = monitor
+        self.on_divergence = on_divergence
+        self.record = record
+        self.huber_delta = huber_delta
+        self.quantile = quantile
 
     @with_callbacks
     def fit(
@@ -207,6 +288,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
+        groups: Any = None,
     ) -> MLPRegressor:
         """Fit the network to X and the numbers y.
 
@@ -220,6 +302,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             Weights of the rows in the loss.
         X_val, y_val, sample_weight_val : optional
             Your own validation set for ``early_stopping=True``, instead of a part of X.
+        groups : array-like of shape (n_samples,), optional
+            What a splitter given as ``validation_fraction`` must keep together.
 
         Returns
         -------
@@ -232,11 +316,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             At the first non-finite loss (a ``ValueError``); the estimator then holds the best
             finite parameters. With ``early_stopping`` it is a ``ConvergenceWarning`` instead.
         SpecError, DataError
-            For a ``dropout`` that is no rate or not one a hidden layer, for either with
-            ``solver="lbfgs"``, or for fewer than two rows a batch under ``batch_norm`` (each a
-            ``ValueError``).
+            For arguments that do not go together, or not with the data; the message names them
+            and the remedy (each a ``ValueError``).
         """
-        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+        self._fit(X, y, sample_weight, Validation(X_val, y_val, sample_weight_val, groups))
         return self
 
     @available_if(lambda est: est._check_solver())
@@ -261,50 +344,26 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self._fit(X, y, sample_weight, incremental=True)
         return self
 
-    def _check_targets(self, X: Any, y: Any, *, incremental: bool, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        numbers = y.dtype.kind in "biuf"  # and finite: validated
-        return X, self._columns(y) if numbers else self._encode_targets(y)
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R² of the predictions; for a list of quantiles the mean D² of pinball losses.
 
-    def _encode_targets(self, y: Any) -> Any:
-        return self._columns(check_array(y, ensure_2d=False, dtype="numeric", input_name="y"))
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows.
 
-    def _columns(self, values: Any) -> Any:
-        """Return checked numbers as (n, k)."""
-        if self.loss == "poisson" and (values < 0).any():
-            raise DataError(
-                f"y must not be negative with loss='poisson'; got {values.min():g}. Use "
-                "loss='squared_error' for targets below zero."
-            )
-        return values[:, None] if values.ndim == 1 else values
-
-    def _output(self) -> tuple[str, str]:
-        if self.loss == "poisson":
-            return "exp", "poisson"
-        return "identity", "squared_error"
-
-    def _loss_scale(self) -> float:
-        return 1.0 / self.n_outputs_ if self.loss == "squared_error" else 1.0
-
-    def _decode(self, outputs: Any) -> Any:
-        return outputs.ravel() if self.n_outputs_ == 1 else outputs
-
-    def _score_targets(self, targets: Any, outputs: Any, weight: Any) -> float:
-        return float(r2_score(targets, outputs, sample_weight=weight))
-
-    def _strata(self, targets: Any) -> Any:
-        return None
+        Returns
+        -------
+        score : float
+            At most 1; 0 is what the best constant reaches.
+        """
+        if self._levels() is None:
+            return float(super().score(X, y, sample_weight))
+        return mean_d2(y, self.predict(X), self._levels(), sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         """Say that several targets are taken."""

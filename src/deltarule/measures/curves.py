@@ -63,8 +63,8 @@ def epoch_curve(model: Any) -> LearningCurve:
     Parameters
     ----------
     model : History, or fitted estimator with ``loss_curve_``
-        From ``train``, or an MLP of ours or of scikit-learn; an estimator keeps no validation
-        loss.
+        From ``train``, or an MLP of ours or of scikit-learn; ours keeps a validation loss with
+        ``early_stopping``.
 
     Raises
     ------
@@ -258,7 +258,8 @@ def plot_learning_curves(
 def _losses(model: Any) -> tuple[Floats, Floats]:
     """Return training and validation loss, epoch by epoch; the second may be empty."""
     if hasattr(model, "loss_curve_"):
-        training, validation = model.loss_curve_, []
+        training, validation = model.loss_curve_, getattr(model, "validation_loss_curve_", None)
+        validation = [] if validation is None else validation
     elif hasattr(model, "validation_loss") and hasattr(model, "loss"):
         training, validation = model.loss, model.validation_loss
     else:

@@ -1,5 +1,6 @@
 """Epochs, batches, learning rates, stopping and history; knows no interpreter."""
 
+from deltarule.training.augmenting import Augmenter, augmented_blocks
 from deltarule.training.batches import epoch_orders
 from deltarule.training.history import History
 from deltarule.training.lbfgs import minimize_cost
@@ -9,9 +10,11 @@ from deltarule.training.splits import split_rows
 from deltarule.training.stopping import Stopping
 
 __all__ = [
+    "Augmenter",
     "History",
     "Run",
     "Stopping",
+    "augmented_blocks",
     "descend",
     "epoch_orders",
     "minimize_cost",

@@ -69,6 +69,10 @@ class Run:
         What the schedule remembers of an earlier run.
     examples_seen : int
         Examples of earlier runs.
+    epochs_before, steps_before : int
+        Epochs and steps of earlier runs that this one goes on with: the schedule counts them.
+    planned_epochs : int or None
+        The epochs of all those runs together, as the schedule sees it; None: when this one ends.
     loss_scale : float
         What the recorded training loss is multiplied by: 1/k reports the mean over k targets.
     """
@@ -88,6 +92,9 @@ class Run:
     current_rate: float | None = None
     schedule_memory: Any = None
     examples_seen: int = 0
+    epochs_before: int = 0
+    steps_before: int = 0
+    planned_epochs: int | None = None
     loss_scale: float = 1.0
 
 
@@ -106,7 +113,8 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
         Stopping(tol=0.0, maximize=_watches_score(run)) if run.stopping is None else run.stopping
     )
     rate = run.learning_rate if run.current_rate is None else run.current_rate
-    n_steps = 0
+    first, n_steps = run.epochs_before, run.steps_before
+    planned = first + run.epochs if run.planned_epochs is None else run.planned_epochs
     history.stopped_by = "epochs"
     try:
         for epoch, rows in enumerate(islice(run.orders, run.epochs)):
@@ -114,10 +122,10 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
                 run.on_begin()
             entered = _copy(state, shelf, (best, before, safe))
             examples = run.examples_seen + epoch * block.n_rows
-            clock = Clock(epoch, examples, run.epochs, n_steps)
+            clock = Clock(first + epoch, examples, planned, n_steps)
             order = _order(rows, run, rate, clock, block.weight)
             rate, n_steps = float(order.learning_rates[-1]), n_steps + order.n_batches
-            rows_now = block if run.block_of is None else run.block_of(epoch)
+            rows_now = block if run.block_of is None else run.block_of(first + epoch)
             steps = _epoch(interpreter, state, rows_now, order)
             _record(history, steps, rate, run.loss_scale)
             follows_best = history.best_epoch == history.n_epochs - 1
@@ -147,6 +155,7 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
         history.stopped_by = "interrupt"
     run.current_rate = rate
     run.examples_seen += history.n_epochs * block.n_rows
+    run.epochs_before, run.steps_before = first + history.n_epochs, n_steps
     if history.stopped_by == "divergence":
         state.restore(safe)
     elif run.restore_best or history.stopped_by == "interrupt":

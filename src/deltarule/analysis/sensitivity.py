@@ -1,0 +1,97 @@
+"""What a network makes of its inputs: activations of every layer, Jacobians of its outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from deltarule.arrays import Array, array_namespace, to_numpy
+from deltarule.inputs import check_inputs, check_state
+from deltarule.opcodes import Op
+from deltarule.program import State
+from deltarule.reference import Reference
+from deltarule.reference.interpret import quiet
+from deltarule.spec import NetworkSpec
+from deltarule.tape import lower
+
+__all__ = ["input_gradients", "layer_activations"]
+
+
+def layer_activations(net: NetworkSpec, state: State, X: Array) -> list[Any]:
+    """Return A_1 … A_L (n, d_l) at prediction: no masks, fixed statistics; A_L are the outputs.
+
+    Parameters
+    ----------
+    net : NetworkSpec
+        The network.
+    state : State
+        Its parameters and statistics.
+    X : (n, d) array or CSR matrix
+        Inputs.
+
+    Examples
+    --------
+    >>> from deltarule import Dense, Network
+    >>> net = Network(2, [Dense(3, "relu"), Dense(1)])
+    >>> [a.shape for a in layer_activations(net, net.initialize(0), [[1.0, 2.0]])]
+    [(1, 3), (1, 1)]
+    """
+    tape = lower(net)
+    check_state(tape, state)
+    with quiet():
+        contents = Reference(tape).trace(state, check_inputs(net, X), None).contents
+    lines = (line for line in tape.instructions if line.op == Op.ACTIVATE)
+    return [to_numpy(contents[line.target]) for line in lines]
+
+
+def input_gradients(net: NetworkSpec, state: State, X: Array) -> Any:
+    """Return ∂a_k/∂x_j at every row: the Jacobian of the outputs in the inputs, (n, k, d).
+
+    One reverse pass an output through the maps of prediction (item B2): every row's row of the
+    Jacobian is Jᵀ e_k. At a kink, such as a rectifier's at 0, the derivative is the one that
+    training follows.
+
+    Parameters
+    ----------
+    net : NetworkSpec
+        The network.
+    state : State
+        Its parameters and statistics.
+    X : (n, d) array or CSR matrix
+        Inputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deltarule import Dense, Network
+    >>> net = Network(2, [Dense(1)])
+    >>> state = net.initialize(0)
+    >>> J = input_gradients(net, state, np.zeros((5, 2)))
+    >>> bool((J[:, 0] == net.parameters(state)["W1"][:, 0]).all())
+    True
+    """
+    tape = lower(net)
+    check_state(tape, state)
+    reference = Reference(tape)
+    x = check_inputs(net, X)
+    xp = array_namespace(state.theta)
+    n, k = int(x.shape[0]), tape.n_outputs
+    jacobian = np.empty((n, k, tape.n_inputs), dtype=net.dtype)
+    with quiet():
+        trace = reference.trace(state, x, None)
+        for unit in range(k):
+            adjoint = xp.zeros((n, k), dtype=state.theta.dtype)
+            adjoint[:, unit] = 1
+            backwards = zip(
+                reversed(tape.instructions[:-1]), reversed(trace.pullbacks), strict=True
+            )
+            for line, pullback in backwards:
+                if line.op == Op.AFFINE:
+                    adjoint = adjoint @ reference.parameters(line, state.theta)[0].T
+                elif line.op == Op.NORMALIZE:
+                    adjoint = pullback(adjoint)[0]
+                else:
+                    adjoint = pullback(adjoint)
+            jacobian[:, unit] = to_numpy(adjoint)
+    return jacobian
