@@ -23,7 +23,7 @@ from deltarule.estimators._inspection import Inspection
 from deltarule.estimators._kept import Kept
 from deltarule.estimators._layers import Hidden, Restraint, build_network, read_hidden
 from deltarule.estimators._monitor import check_monitor
-from deltarule.estimators._rows import Given, Rows, in_one_piece, is_frame, rows_of
+from deltarule.estimators._rows import Given, Rows, in_one_piece, is_frame, is_plain, rows_of
 from deltarule.estimators._scales import Scales, learn_scales
 from deltarule.estimators._sklearn import CallbackSupportMixin, check_sample_weight
 from deltarule.estimators._solvers import Course, fit_by_steps, fit_whole
@@ -268,8 +268,9 @@ class BaseMLP(Inspection, CallbackSupportMixin, BaseEstimator, ABC):
         )
 
     def _forward(self, X: Any, *, logits: bool = False) -> Any:
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        if not is_plain(self, X):
+            check_is_fitted(self)
+            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         x = in_one_piece(X, self._state.theta.dtype)
         if self.scales_ is not None:
             x = self.scales_.inputs(x)

@@ -11,7 +11,10 @@ from deltarule.arrays import is_sparse
 from deltarule.estimators._sklearn import safe_indexing
 from deltarule.program import Block
 
-__all__ = ["Given", "HeldOut", "Rows", "in_one_piece", "is_frame", "rows_of"]
+__all__ = ["Given", "HeldOut", "Rows", "in_one_piece", "is_frame", "is_plain", "rows_of"]
+
+_FEW = 4096
+"""Numbers up to which looking through X costs next to nothing."""
 
 
 class Given(NamedTuple):
@@ -46,6 +49,26 @@ class Rows(NamedTuple):
 def is_frame(X: Any) -> bool:
     """Whether X is a table with names, which a scorer must not lose."""
     return hasattr(X, "columns")
+
+
+def is_plain(estimator: Any, X: Any) -> bool:
+    """Whether X is a few rows of numbers that scikit-learn's validation would not touch.
+
+    It takes several times as long as a network needs for a row. It is asked wherever there is
+    anything to say: about names, types, shapes, missing values, an estimator that is not fitted.
+    """
+    known = vars(estimator)
+    return (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and 0 < X.size <= _FEW
+        and X.dtype.kind == "f"
+        and X.dtype.itemsize in (4, 8)
+        and "_state" in known
+        and "feature_names_in_" not in known
+        and X.shape[1] == estimator.n_features_in_
+        and bool(np.isfinite(X).all())
+    )
 
 
 def rows_of(array: Any, rows: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.special import expit
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.metaestimators import available_if
@@ -15,7 +16,7 @@ from deltarule.estimators._held_out import Validation
 from deltarule.estimators._labels import LabelMLP, one_class_error
 from deltarule.estimators._sklearn import is_first_partial_fit, with_callbacks
 from deltarule.reference.activations import log_softmax
-from deltarule.reference.scalar_functions import sigmoid, softplus
+from deltarule.reference.scalar_functions import softplus
 
 __all__ = ["MLPClassifier"]
 
@@ -373,7 +374,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         """
         if self._is_binary():
             z = self._forward(X, logits=True)
-            return sigmoid(np.concatenate([-z, z], axis=1))
+            return expit(np.concatenate([-z, z], axis=1))
         return self._forward(X)
 
     def predict_log_proba(self, X: Any) -> Any:
