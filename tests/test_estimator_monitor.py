@@ -283,4 +283,6 @@ def test_what_cannot_be_watched_is_refused() -> None:
     refused(r"groups must have shape \(20,\)", error=ShapeError, fit={"groups": groups[:5]},
             validation_fraction=GroupKFold(2))  # fmt: skip
     refused("validation set is too small", validation_fraction=KFold(20))
+    refused("solver='lbfgs' minimises over the whole set and does not stop early", error=SpecError,
+            solver="lbfgs", fit={"X_val": np.ones((3, 4)), "y_val": [0, 1, 2]})  # fmt: skip
     refused("sample_weight_val goes with X_val", fit={"sample_weight_val": weight})

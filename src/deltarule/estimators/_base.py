@@ -152,7 +152,7 @@ class BaseMLP(Inspection, CallbackSupportMixin, BaseEstimator, ABC):
     ) -> Rows:
         """Return the rows to train on and those to watch, as the network takes them."""
         by_steps = not minimizes(self.solver)
-        held_out = own_validation_set(self, validation) if by_steps else None
+        held_out = own_validation_set(self, validation)
         kept: Any = None
         if by_steps and self.early_stopping and held_out is None:
             kept, block, held_out = split(self, block, given, validation.groups)

@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import validate_data
 
-from deltarule.errors import DataError, ShapeError
+from deltarule.errors import DataError, ShapeError, SpecError
+from deltarule.estimators._choices import minimizes
 from deltarule.estimators._rows import Given, HeldOut, in_one_piece
 from deltarule.estimators._sklearn import check_sample_weight
 from deltarule.program import Block
@@ -31,6 +32,11 @@ class Validation(NamedTuple):
 def own_validation_set(estimator: BaseMLP, validation: Validation) -> HeldOut | None:
     """Return the user's own validation set, checked like the training set."""
     X_val, y_val, weight, groups = validation
+    if minimizes(estimator.solver) and any(part is not None for part in validation):
+        raise SpecError(
+            f"solver={estimator.solver!r} minimises over the whole set and does not stop early: "
+            "leave X_val, y_val, sample_weight_val and groups out, or set solver='adam' or 'sgd'."
+        )
     _check_groups(estimator, groups)
     if X_val is None and y_val is None:
         if weight is not None:
