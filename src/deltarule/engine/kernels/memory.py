@@ -36,7 +36,7 @@ __all__ = [
     "vector",
 ]
 
-FAST = {"contract", "afn", "reassoc", "arcp", "nsz"}
+FAST = {"contract", "afn", "reassoc", "nsz"}
 """What the optimiser may do with sums and products. NaN and infinity keep their meaning."""
 
 fast = njit(nogil=True, error_model="numpy", fastmath=FAST, _nrt=False)
