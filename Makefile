@@ -19,7 +19,7 @@ DEV_INSTALLED := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long scores bench bench-scaling check format lock build clean
+.PHONY: help demo test test-long scores dropin bench bench-scaling check format lock build clean
 .PHONY: check-python
 
 help:  ## print the targets
@@ -36,6 +36,9 @@ test-long: $(DEV_INSTALLED)  ## run all tests with their full counts
 
 scores: $(DEV_INSTALLED)  ## test scores beside scikit-learn's, same arguments, five seeds
 	$(BIN)/python benchmarks/scores.py
+
+dropin: $(DEV_INSTALLED)  ## scikit-learn's own tests on our estimators: passed, run, left out
+	SCIPY_ARRAY_API=1 $(BIN)/python benchmarks/dropin.py
 
 # Other engines take part once they are installed: .venv/bin/python -m pip install -e '.[peers]'
 bench: $(DEV_INSTALLED)  ## time of a training step beside the peers installed (BENCH="--cases S")
