@@ -124,3 +124,12 @@ def test_through_other_meta_estimators(table: str, wrap: Any) -> None:
     assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     with_ones = wrap(requesting(pair(table, **FULL)[0])).fit(X, y, sample_weight=np.ones(len(y)))
     assert not np.allclose(getattr(with_ones, method)(X), found, atol=1e-3)
+
+
+def test_groups_are_the_networks_own_only_if_it_asks_for_them() -> None:
+    X, y = real("wine")
+    X, groups = StandardScaler().fit_transform(X), np.arange(len(y)) % 7
+    net, _ = pair("wine", early_stopping=True)
+    net.set_params(validation_fraction=GroupKFold(3)).set_fit_request(groups=True)
+    fitted = scaled(net).fit(X, y, groups=groups)["net"]
+    assert len(fitted.validation_scores_) == fitted.n_iter_
