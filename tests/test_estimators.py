@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import is_classifier, is_regressor
 from sklearn.exceptions import ConvergenceWarning
@@ -161,11 +164,11 @@ def test_partial_fit_is_there_for_the_stochastic_solvers_only(kind: str) -> None
 def test_logarithms_of_probabilities_keep_their_digits(logit: float) -> None:
     """log p = −log(1 + e^−z) and log(1 − p) = −z + log p, also where 1 − p rounds to 0."""
     large, small = -np.log1p(np.exp(-logit)), -logit - np.log1p(np.exp(-logit))
-    expected = {"binary": [small, large], "multilabel": [large] * 3}
+    expected = {"binary": [small, large], "multilabel": [small] * 3}
     for task, values in expected.items():
         model = fitted(task, hidden_layer_sizes=())
         model.coefs_[0][:] = 0
-        model.intercepts_[0][:] = logit
+        model.intercepts_[0][:] = logit if task == "binary" else -logit
         assert_allclose(model.predict_log_proba(np.ones((1, 4)))[0], values, rtol=1e-14)
     model = fitted("multiclass", hidden_layer_sizes=())
     model.coefs_[0][:] = 0
@@ -173,6 +176,43 @@ def test_logarithms_of_probabilities_keep_their_digits(logit: float) -> None:
     found = model.predict_log_proba(np.ones((1, 4)))[0][:2]
     assert_allclose(found, [small, large], rtol=1e-14, atol=1e-16)
     assert_array_equal(model.predict(np.ones((1, 4))), model.classes_[[1 if logit else 0]])
+
+
+@given(logits=arrays(float, 3, elements=st.floats(-800, 800)), tied=st.booleans())
+def test_labels_rank_by_logarithm_as_by_probability(logits: Any, tied: bool) -> None:
+    if tied:
+        logits = np.abs(logits) + 40  # every probability rounds to 1
+    model = fitted("multilabel", hidden_layer_sizes=())
+    model.coefs_[0][:] = 0
+    model.intercepts_[0][:] = logits
+    probability = model.predict_proba(np.ones((1, 4)))[0]
+    logarithm = model.predict_log_proba(np.ones((1, 4)))[0]
+    assert_allclose(np.exp(logarithm), probability, rtol=1e-12, atol=1e-300)
+    if probability.max() > 0.5:
+        assert np.argmax(logarithm) == np.argmax(probability)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("label", [7, "cat"])
+def test_a_single_class_is_always_predicted(solver: str, label: Any) -> None:
+    X, y = data("binary")[0], [label] * 40
+    with unconverged():
+        model = quick("binary", solver=solver).fit(X, y)
+    assert model.classes_.tolist() == [label]
+    assert model.predict(X).tolist() == y
+    assert_array_equal(model.predict_proba(X), np.ones((40, 1)))
+    assert_array_equal(model.predict_log_proba(X), np.zeros((40, 1)))
+    assert model.score(X, y) == 1
+    model.intercepts_[-1][:] = 9.0  # even where the one output is sure of a second class
+    assert model.predict(X).tolist() == y
+
+
+def test_a_single_class_by_partial_fit() -> None:
+    X = data("binary")[0]
+    model = quick("binary").partial_fit(X, [1] * 40, classes=[1])
+    assert model.predict(X).tolist() == [1] * 40
+    with pytest.raises(ValueError, match=r"`y` has classes not in `self.classes_`"):
+        model.partial_fit(X, [2] * 40)
 
 
 # --- adam, whose ε is not scikit-learn's -------------------------------------------------------

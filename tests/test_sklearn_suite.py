@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import inspect
 import sys
+import textwrap
 import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.datasets import load_iris, make_multilabel_classification
+from numpy.testing import assert_allclose
 from sklearn.utils.estimator_checks import (
     check_sample_weight_equivalence_on_dense_data,
     estimator_checks_generator,
     parametrize_with_checks,
 )
 
-from estimator_support import KINDS, OURS, THEIRS, data, unconverged
+from estimator_support import KINDS, OURS, THEIRS, data
 
 # --- the checks of an estimator ----------------------------------------------------------------
 
@@ -69,31 +71,15 @@ def test_weights_are_repetitions(estimator: Any) -> None:
 
 # --- the suite of its multilayer perceptron ----------------------------------------------------
 
-SKIPPED = {
+PRIVATE = {
     "test_fit": "sets attributes of an estimator that is not fitted; see test_one_step_by_hand",
     "test_gradient": "calls private methods; see test_estimator_gradients",
     "test_learning_rate_warmstart": "reads _optimizer; see test_estimator_parity",
     "test_adaptive_learning_rate": "reads _optimizer; see test_adaptive_ends_below_a_millionth",
     "test_n_iter_no_change": "reads _no_improvement_count; see test_patience",
     "test_n_iter_no_change_inf": "reads _no_improvement_count; see test_endless_patience",
-    "test_predict_proba_multilabel": "compares ties of probabilities that round to 1; see"
-    " test_several_labels",
-    "test_early_stopping_stratified": "expects the class False or True instead of the user's; see"
-    " test_too_few_of_a_class",
-    "test_preserve_feature_names[MLPClassifier]": "fits one class, which we refuse; see"
-    " test_names_survive_early_stopping",
 }
-SLOW = {
-    "test_early_stopping",
-    "test_lbfgs_classification",
-    "test_lbfgs_classification_maxfun",
-    "test_lbfgs_regression",
-    "test_multilabel_classification",
-    "test_multioutput_regression",
-    "test_partial_fit_classification",
-    "test_warm_start",
-}
-"""Left to the long form: the parity with scikit-learn says most of what they say."""
+"""The tests that reach into private attributes, and where ours stand that say the same."""
 
 
 def borrowed() -> dict[str, Any]:
@@ -121,10 +107,8 @@ def global_random_seed() -> int:
 
 def adopt(name: str, function: Any) -> Any:
     function = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")(function)
-    if name in SKIPPED:
-        function = pytest.mark.skip(reason=SKIPPED[name])(function)
-    if name in SLOW:
-        function = pytest.mark.long(function)
+    if name in PRIVATE:
+        function = pytest.mark.skip(reason=PRIVATE[name])(function)
     return function
 
 
@@ -132,18 +116,21 @@ BORROWED = borrowed()
 globals().update({name: adopt(name, function) for name, function in BORROWED.items()})
 
 
-@pytest.fixture(autouse=True)
-def _skip_by_id(request: pytest.FixtureRequest) -> None:
-    if request.node.name in SKIPPED:
-        pytest.skip(SKIPPED[request.node.name])
+def private_attributes(function: Any) -> set[str]:
+    """Return the attributes with a leading underscore that a function's source names."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return {name for name in names if name.startswith("_")}
 
 
-def test_the_lists_name_tests_that_exist() -> None:
-    assert {name.split("[")[0] for name in [*SKIPPED, *SLOW]} <= set(BORROWED)
+def test_only_tests_that_reach_into_private_attributes_are_left_out() -> None:
+    assert {name for name, function in BORROWED.items() if private_attributes(function)} == set(
+        PRIVATE
+    )
     assert len(BORROWED) >= 43
 
 
-# --- what the skipped ones mean ----------------------------------------------------------------
+# --- what those mean ---------------------------------------------------------------------------
 
 
 def test_one_step_by_hand() -> None:
@@ -193,33 +180,3 @@ def test_endless_patience() -> None:
     with pytest.warns(match="Maximum iterations .70. reached"):
         model.fit(X, y)
     assert model.n_iter_ == 70
-
-
-def test_several_labels() -> None:
-    X, Y = make_multilabel_classification(50, random_state=0)
-    model = OURS["classifier"](solver="lbfgs", hidden_layer_sizes=30, random_state=0)
-    with unconverged():
-        model.fit(X, Y)
-    probability, logarithm = model.predict_proba(X), model.predict_log_proba(X)
-    assert probability.shape == logarithm.shape == Y.shape
-    assert_array_equal(probability > 0.5, Y)
-    assert_allclose(logarithm, np.log(probability), atol=1e-15)
-    assert np.abs(probability.sum(axis=1) - 1).max() > 1e-5
-
-
-def test_too_few_of_a_class() -> None:
-    X, y = [[1, 2], [2, 3], [3, 4], [4, 5]], ["cat", "cat", "cat", "dog"]
-    message = r"The least populated classes in y have only 1 member.*too few members are: \['dog'\]"
-    with pytest.raises(ValueError, match=message):
-        OURS["classifier"](early_stopping=True).fit(X, y)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_names_survive_early_stopping(kind: str) -> None:
-    pd = pytest.importorskip("pandas")
-    X, y = load_iris(return_X_y=True, as_frame=True)
-    model = OURS[kind](early_stopping=True, max_iter=3, random_state=0)
-    with unconverged():  # and no warning that names are missing
-        model.fit(X, pd.Series(y))
-        model.score(X, y)
-    assert_array_equal(model.feature_names_in_, X.columns)

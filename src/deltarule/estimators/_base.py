@@ -48,6 +48,9 @@ class BaseMLP(Inspection, CallbackSupportMixin, BaseEstimator, ABC):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = COMMON
+    # Groups are often meant for the splitter around the fit alone, as they must be with
+    # scikit-learn's own: ``set_fit_request(groups=True)`` asks for them.
+    __metadata_request__fit: ClassVar[dict[str, Any]] = {"groups": False}
     scales_: Scales | None
 
     # --- what a subclass says ------------------------------------------------------------------

@@ -95,7 +95,9 @@ def _by_chance(estimator: BaseMLP, block: Block) -> tuple[Any, Any]:
     if strata is not None:
         names, counts = np.unique(strata, return_counts=True)
         if counts.min() < 2:
-            few = [str(name) for name in names[counts < 2]]
+            few = str([str(name) for name in names[counts < 2]])
+            if len(names) == 2:  # scikit-learn names the indicator of the second class
+                few = f"{[str(name == names[1]) for name in names[counts < 2]]}, that is {few}"
             raise ValueError(
                 "The least populated classes in y have only 1 member, which is too few. The "
                 "minimum number of groups for any class cannot be less than 2. Classes with "

@@ -19,7 +19,7 @@ from deltarule.estimators._weights import class_factors
 from deltarule.parts import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from deltarule.program import Block
 
-__all__ = ["LabelMLP", "one_class_error"]
+__all__ = ["LabelMLP"]
 
 
 class LabelMLP(BaseMLP):
@@ -47,11 +47,8 @@ class LabelMLP(BaseMLP):
         return X, self._encode_targets(y)
 
     def _learn_classes(self, y: Any) -> None:
-        binarizer = LabelBinarizer().fit(y)
-        if len(binarizer.classes_) < 2 and not binarizer.y_type_.startswith("multilabel"):
-            raise one_class_error(binarizer.classes_, "Add rows of another class.")
-        self._label_binarizer = binarizer
-        self.classes_ = binarizer.classes_
+        self._label_binarizer = LabelBinarizer().fit(y)
+        self.classes_ = self._label_binarizer.classes_
 
     def _check_known_classes(self, y: Any) -> None:
         classes = unique_labels(y)
@@ -131,7 +128,8 @@ class LabelMLP(BaseMLP):
 
     def _decode(self, outputs: Any) -> Any:
         if self._label_binarizer.y_type_ == "binary":
-            return self.classes_[(outputs[:, 0] > 0.5).astype(int)]
+            second = (outputs[:, 0] > 0.5) & (len(self.classes_) > 1)
+            return self.classes_[second.astype(int)]
         if self._label_binarizer.y_type_ == "multiclass":
             return self.classes_[np.argmax(outputs, axis=1)]
         return self._label_binarizer.inverse_transform(outputs)
@@ -149,11 +147,3 @@ class LabelMLP(BaseMLP):
             return None
         number = np.argmax(targets, axis=1) if kind == "multiclass" else targets[:, 0].astype(int)
         return self.classes_[number]
-
-
-def one_class_error(classes: Any, remedy: str) -> ValueError:
-    """Return the error of a single class, which it names; the first words are scikit-learn's."""
-    return ValueError(
-        "This solver needs samples of at least 2 classes in the data, but the data contains only "
-        f"one class: {classes.tolist()[0]!r}. {remedy}"
-    )

@@ -56,7 +56,8 @@ class NumberMLP(BaseMLP):
         return np.repeat(columns, len(self.quantile), axis=1)
 
     def _shown_targets(self, y: Any, targets: Any, kept: Any) -> Any:
-        return targets if self._levels() is None else targets[:, :1]
+        one = targets.shape[1] == 1 or self._levels() is not None
+        return targets[:, 0] if one else targets
 
     def _standardizes_targets(self) -> bool:
         return bool(self.loss != "poisson")

@@ -297,7 +297,7 @@ def _restore_classes(estimator: MLPClassifier, record: dict[str, Any]) -> None:
         raise ModelFileError("the model's record holds no valid classes.")
     classes = np.array(labels)
     outputs = 1 if target == "binary" else len(labels)
-    if outputs != record["widths"][-1] or (target == "binary" and len(labels) != 2):
+    if outputs != record["widths"][-1] or (target == "binary" and len(labels) not in (1, 2)):
         raise ModelFileError("the model's record has another number of classes than outputs.")
     binarizer = LabelBinarizer()
     kind = target.removesuffix("-sparse")

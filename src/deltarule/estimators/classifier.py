@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from deltarule.estimators._constraints import CLASSIFIER
 from deltarule.estimators._held_out import Validation
-from deltarule.estimators._labels import LabelMLP, one_class_error
+from deltarule.estimators._labels import LabelMLP
 from deltarule.estimators._sklearn import is_first_partial_fit, with_callbacks
 from deltarule.reference.activations import log_softmax
 from deltarule.reference.scalar_functions import softplus
@@ -352,10 +352,6 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         if is_first_partial_fit(self, classes):
             labels = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if labels else self.classes_)
-            if not labels and len(self.classes_) < 2:
-                classes = self.classes_
-                del self.classes_  # an error leaves nothing half-fitted
-                raise one_class_error(classes, "Name all in classes.")
         self._fit(X, y, sample_weight, incremental=True)
         return self
 
@@ -372,13 +368,13 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         probability : ndarray of shape (n_samples, n_classes)
             Rows sum to 1, except with several labels.
         """
-        if self._is_binary():
-            z = self._forward(X, logits=True)
-            return expit(np.concatenate([-z, z], axis=1))
-        return self._forward(X)
+        return expit(self._both_logits(X)) if self._is_binary() else self._forward(X)
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of ``predict_proba``, from the logits: tiny ones keep their digits.
+
+        Of several labels, one that is likelier than not has the logarithm of its rounded
+        probability: labels tie here where they tie in ``predict_proba``.
 
         Parameters
         ----------
@@ -390,10 +386,21 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         log_probability : ndarray of shape (n_samples, n_classes)
             Natural logarithms.
         """
+        if self._is_binary():
+            return 0.0 - softplus(-self._both_logits(X))
         z = self._forward(X, logits=True)
         if self.out_activation_ == "softmax":
             return log_softmax(z)
-        return -softplus(np.concatenate([z, -z], axis=1) if self._is_binary() else -z)
+        probability = sigmoid(z)
+        likely = probability > 0.5
+        return np.where(likely, np.log(np.where(likely, probability, 1.0)), -softplus(-z))
+
+    def _both_logits(self, X: Any) -> Any:
+        """Return the logits (n, 2) of two classes; if there is one alone, (n, 1) without doubt."""
+        z = self._forward(X, logits=True)
+        if len(self.classes_) == 1:
+            return np.full_like(z, np.inf)
+        return np.concatenate([-z, z], axis=1)
 
     def _is_binary(self) -> bool:
         return bool(self.__sklearn_is_fitted__() and self._label_binarizer.y_type_ == "binary")

@@ -1,0 +1,125 @@
+"""Fits over folds and seeds, the contenders in turn; what has been measured is kept in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.preprocessing import StandardScaler
+
+from tabular.catalogue import Table
+from tabular.contenders import build, describe, preprocessing
+
+__all__ = ["Results", "folds_of", "measure"]
+
+LARGE = 3000
+"""From so many rows on there are three folds instead of five."""
+
+
+def folds_of(n_rows: int) -> int:
+    """Return how many folds a table is split into."""
+    return 3 if n_rows >= LARGE else 5
+
+
+class Results:
+    """Score and seconds of every fit, by table, contender, seed and fold, in a JSON file.
+
+    What was measured with other arguments of a contender, or on a table of another size, is
+    forgotten.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        self.sizes: dict[str, list[int]] = kept.get("sizes", {})
+        self.arguments: dict[str, str] = kept.get("arguments", {})
+        self.fits: dict[str, dict[str, dict[str, list[float]]]] = kept.get("fits", {})
+
+    def of(self, table: str, contender: str) -> dict[str, list[float]]:
+        """Return {"seed/fold": [score, seconds]}, to be read and added to."""
+        if self.arguments.get(contender) != describe(contender):
+            for others in self.fits.values():
+                others.pop(contender, None)
+            self.arguments[contender] = describe(contender)
+        return self.fits.setdefault(table, {}).setdefault(contender, {})
+
+    def begin(self, table: str, size: list[int]) -> None:
+        """Note the table's rows and columns; fits to others do not count."""
+        if self.sizes.get(table) != size:
+            self.fits.pop(table, None)
+        self.sizes[table] = size
+
+    def save(self) -> None:
+        """Write the file, whole or not at all."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        beside = self._file.with_suffix(".part")
+        kept = {"arguments": self.arguments, "sizes": self.sizes, "fits": self.fits}
+        beside.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        os.replace(beside, self._file)
+
+
+def measure(table: Table, contenders: Sequence[str], seeds: Sequence[int], kept: Results) -> None:
+    """Fit what is not in ``kept`` yet; it is written after every seed."""
+    X, y = table.load()
+    begun: set[str] = set()
+    kept.begin(table.name, [len(X), X.shape[1]])
+    for seed in seeds:
+        for number, (train, test) in enumerate(_folds(table, X, y, seed)):
+            key = f"{seed}/{number}"
+            turns = contenders if number % 2 == 0 else contenders[::-1]
+            todo = [name for name in turns if key not in kept.of(table.name, name)]
+            if not todo:
+                continue
+            X_train, y_train, X_test, y_test = _prepare(table, X, y, train, test)
+            for name in todo:
+                own = {"regression": table.regression, "several": y.ndim == 2, "seed": seed}
+                if name not in begun:
+                    _begin(build(name, **own), X_train, y_train)
+                    begun.add(name)
+                model = build(name, **own)
+                seconds = _fit(model, X_train, y_train)
+                kept.of(table.name, name)[key] = [float(model.score(X_test, y_test)), seconds]
+        kept.save()
+
+
+def _prepare(table: Table, X: Any, y: Any, train: Any, test: Any) -> tuple[Any, ...]:
+    """Return both parts of a fold, prepared by what the training part says."""
+    inputs = preprocessing()
+    X_train = inputs.fit_transform(X.iloc[train])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of categories that the training part does not have
+        X_test = inputs.transform(X.iloc[test])
+    if not table.regression:
+        return X_train, y[train], X_test, y[test]
+    scale = StandardScaler().fit(y[train].reshape(len(train), -1))
+    y_train, y_test = (
+        scale.transform(y[part].reshape(len(part), -1)).reshape(len(part), *y.shape[1:])
+        for part in (train, test)
+    )
+    return X_train, y_train, X_test, y_test
+
+
+def _begin(model: Any, X: Any, y: Any) -> None:
+    """Let what is compiled or loaded at a first fit be there before times are taken."""
+    if "max_iter" in model.get_params():
+        _fit(model.set_params(max_iter=1), X, y)
+
+
+def _folds(table: Table, X: Any, y: Any, seed: int) -> Iterator[tuple[Any, Any]]:
+    kind = KFold if table.regression else StratifiedKFold
+    return iter(kind(folds_of(len(X)), shuffle=True, random_state=seed).split(X, y))
+
+
+def _fit(model: Any, X: Any, y: Any) -> float:
+    """Fit, and return the seconds it took."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        begin = perf_counter()
+        model.fit(X, y)
+        return perf_counter() - begin

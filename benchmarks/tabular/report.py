@@ -1,0 +1,126 @@
+"""Both figures from the results: beside scikit-learn's MLP with the same arguments; mean ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+from speed.report import Table as Page
+from speed.report import mark
+
+from tabular.catalogue import CATALOGUE
+from tabular.contenders import OURS, PEER, RECIPE, TREES
+from tabular.measuring import Results
+
+__all__ = ["beside", "ranks", "verdict"]
+
+RANKED = (RECIPE, PEER, TREES)
+
+
+def _column(
+    results: Results, table: str, contender: str, keys: Iterable[str], place: int
+) -> np.ndarray:
+    """Return the scores (place 0) or the seconds (place 1) of a contender's fits."""
+    return np.array([results.fits[table][contender][key][place] for key in keys])
+
+
+def _complete(results: Results, contenders: Sequence[str]) -> dict[str, list[str]]:
+    """Return {table: keys of fits} where every contender has been measured, in the same folds."""
+    found = {}
+    for table in CATALOGUE:
+        fits = [results.fits.get(table, {}).get(name, {}) for name in contenders]
+        keys = sorted(set(fits[0]).intersection(*fits[1:]))
+        if keys:
+            found[table] = keys
+    return found
+
+
+def _size(results: Results, table: str) -> str:
+    rows, columns = results.sizes[table]
+    return f"{rows:,} × {columns}"
+
+
+def verdict(difference: float, error: float) -> bool:
+    """Whether a mean paired difference is at least −2 of its standard errors."""
+    return bool(difference >= -2 * error)
+
+
+def beside(results: Results) -> Page:
+    """Return deltarule beside scikit-learn's MLP: scores, their difference, fit times."""
+    rows, ratios, means, met = [], [], [], 0
+    for table, keys in _complete(results, (OURS, PEER)).items():
+        ours, peers = (_column(results, table, name, keys, 0) for name in (OURS, PEER))
+        mine, theirs = (_column(results, table, name, keys, 1) for name in (OURS, PEER))
+        difference = ours - peers
+        error = difference.std(ddof=1) / np.sqrt(len(keys)) if len(keys) > 1 else float("nan")
+        good = verdict(difference.mean(), error)
+        ratios.append(float(np.median(theirs) / np.median(mine)))
+        means.append(difference.mean())
+        met += good
+        rows.append(
+            (
+                table,
+                _size(results, table),
+                "R²" if CATALOGUE[table].regression else "accuracy",
+                f"{ours.mean():.4f}",
+                f"{peers.mean():.4f}",
+                f"{difference.mean():+.5f} ± {error:.5f}{mark(good)}",
+                f"{ratios[-1]:.2f}×",
+            )
+        )
+    note = "No table has been measured."
+    if rows:
+        note = (
+            f"Mean paired difference ≥ −2 standard errors on {met} of {len(rows)} tables; over "
+            f"tables {np.mean(means):+.5f} ± {np.std(means, ddof=1) / np.sqrt(len(means)):.5f}. "
+            f"scikit-learn's fits take {np.exp(np.mean(np.log(ratios))):.2f}× the time "
+            "(medians over fits, geometric mean over tables)."
+        )
+    columns = ("table", "rows × columns", "score", OURS, PEER, "difference ± its standard error",
+               "fit time ÷ ours")  # fmt: skip
+    return Page("The same arguments as scikit-learn's MLP: its defaults", columns, rows, note)
+
+
+def ranks(results: Results) -> Page:
+    """Return the recipe beside scikit-learn's MLP and its boosted trees: scores and mean ranks."""
+    rows, places, development = [], [], []
+    ratios: dict[str, list[float]] = {name: [] for name in RANKED}
+    for table, keys in _complete(results, RANKED).items():
+        scores = [_column(results, table, name, keys, 0).mean() for name in RANKED]
+        places.append(rankdata([-score for score in scores]))
+        seconds = {n: np.median(_column(results, table, n, keys, 1)) for n in RANKED}
+        for name in RANKED:
+            ratios[name].append(float(seconds[name] / seconds[PEER]))
+        development.append(CATALOGUE[table].development)
+        rows.append(
+            (
+                table,
+                "development" if development[-1] else "",
+                *(f"{score:.4f}" for score in scores),
+                " ".join(f"{place:g}" for place in places[-1]),
+            )
+        )
+    columns = ("table", "", *RANKED, "ranks")
+    note = "No table has been measured."
+    if rows:
+        where = np.array(development)
+        note = "Mean ranks. " + "; ".join(
+            _means(label, np.array(places)[chosen])
+            for label, chosen in [
+                ("all tables", np.full(len(rows), True)),
+                ("development tables", where),
+                ("the other tables", ~where),
+            ]
+            if chosen.any()
+        )
+        times = ", ".join(f"{n} {np.exp(np.mean(np.log(ratios[n]))):.2f}×" for n in RANKED)
+        note += f". Fit times ÷ scikit-learn's MLP, as above: {times}."
+    return Page("The tabular recipe beside scikit-learn", columns, rows, note)
+
+
+def _means(label: str, places: np.ndarray) -> str:
+    means = ", ".join(
+        f"{name} {mean:.2f}" for name, mean in zip(RANKED, places.mean(axis=0), strict=True)
+    )
+    return f"{label} ({len(places)}): {means}"

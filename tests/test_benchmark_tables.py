@@ -1,0 +1,173 @@
+"""The benchmark over real tables: it reads them, goes on where it was, and counts as it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _benchmarks_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def filled(tmp_path: Path, scores: dict[str, dict[str, list[float]]]) -> Any:
+    """Return results of every table with the given scores, a second a fit."""
+    from tabular.contenders import describe
+    from tabular.measuring import Results
+
+    kept = {
+        "sizes": {table: [100, 4] for table in scores},
+        "arguments": {name: describe(name) for fits in scores.values() for name in fits},
+        "fits": {
+            table: {
+                name: {f"0/{k}": [score, 1.0] for k, score in enumerate(several)}
+                for name, several in fits.items()
+            }
+            for table, fits in scores.items()
+        },
+    }
+    (tmp_path / "kept.json").write_text(json.dumps(kept))
+    return Results(tmp_path / "kept.json")
+
+
+def test_every_table_that_is_installed_can_be_read() -> None:
+    from tabular.catalogue import CATALOGUE, is_installed
+    from tabular.contenders import preprocessing
+
+    tables = [table for table in CATALOGUE.values() if is_installed(table)]
+    assert len(tables) >= 7  # scikit-learn's and ours
+    for table in tables:
+        X, y = table.load()
+        assert isinstance(X, pd.DataFrame)
+        assert len(X) == len(y) >= 20
+        assert type(y) is np.ndarray
+        assert np.isfinite(preprocessing().fit_transform(X)).all()
+        assert pd.notna(y).all()
+        assert (y.dtype.kind in "if") or not table.regression
+
+
+def test_there_are_tables_enough_for_both_figures() -> None:
+    from tabular.catalogue import CATALOGUE
+
+    assert len(CATALOGUE) >= 12
+    assert 0 < sum(table.development for table in CATALOGUE.values()) < len(CATALOGUE) / 2
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    from tabular.catalogue import CATALOGUE
+    from tabular.contenders import OURS
+    from tabular.measuring import Results, measure
+
+    file, table = tmp_path / "kept.json", CATALOGUE["linnerud"]
+    measure(table, [OURS], [0], Results(file))
+    first = json.loads(file.read_text())
+    assert len(first["fits"]["linnerud"][OURS]) == 5
+    measure(table, [OURS], [0, 1], Results(file))
+    second = json.loads(file.read_text())
+    assert len(second["fits"]["linnerud"][OURS]) == 10
+    kept = first["fits"]["linnerud"][OURS]
+    assert second["fits"]["linnerud"][OURS].items() >= kept.items()  # seconds too: not fitted again
+
+
+def test_results_of_other_arguments_or_another_table_are_forgotten(tmp_path: Path) -> None:
+    from tabular.contenders import OURS, RECIPE
+    from tabular.measuring import Results
+
+    results = filled(tmp_path, {"iris": {OURS: [0.9], RECIPE: [0.9]}})
+    results.arguments[RECIPE] = "other"
+    results.save()
+    again = Results(tmp_path / "kept.json")
+    assert len(again.of("iris", OURS)) == 1
+    assert again.of("iris", RECIPE) == {}
+    again.begin("iris", [100, 4])
+    assert len(again.of("iris", OURS)) == 1
+    again.begin("iris", [100, 3])
+    assert again.of("iris", OURS) == {}
+
+
+def test_differences_and_their_errors(tmp_path: Path) -> None:
+    from tabular.contenders import OURS, PEER
+    from tabular.report import beside
+
+    page = beside(
+        filled(
+            tmp_path,
+            {
+                "iris": {OURS: [0.9, 0.8], PEER: [0.9, 0.8]},
+                "wine": {OURS: [0.7, 0.8], PEER: [0.9, 0.9]},
+            },
+        )
+    )
+    assert [row[5] for row in page.rows] == ["+0.00000 ± 0.00000 ✓", "-0.15000 ± 0.05000 ✗"]
+    assert "on 1 of 2 tables" in page.note
+    assert "1.00× the time" in page.note
+
+
+@pytest.mark.parametrize(
+    ("difference", "error", "good"),
+    [(0.0, 0.0, True), (0.01, 0.0, True), (-0.02, 0.01, True), (-0.021, 0.01, False)],
+)
+def test_a_difference_is_borne_down_to_two_errors(
+    difference: float, error: float, good: bool
+) -> None:
+    from tabular.report import verdict
+
+    assert verdict(difference, error) is good
+
+
+def test_ranks_share_a_tie(tmp_path: Path) -> None:
+    from tabular.contenders import PEER, RECIPE, TREES
+    from tabular.report import ranks
+
+    page = ranks(
+        filled(
+            tmp_path,
+            {
+                "iris": {RECIPE: [0.9], PEER: [0.9], TREES: [0.8]},
+                "wine": {RECIPE: [0.9], PEER: [0.7], TREES: [0.8]},
+            },
+        )
+    )
+    assert [row[-1] for row in page.rows] == ["1.5 1.5 3", "1 3 2"]
+    assert "all tables (2): recipe 1.25, scikit-learn 2.25, HistGradientBoosting 2.50" in page.note
+
+
+def test_the_command_runs(tmp_path: Path) -> None:
+    file = tmp_path / "kept.json"
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "tables.py", "--tables=linnerud", "--seeds=1",
+         f"--json={file}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Mean paired difference" in done.stdout
+    assert "Mean ranks" in done.stdout
+    wrong = subprocess.run(
+        [sys.executable, BENCHMARKS / "tables.py", "--tables=irises"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "irises: choose from iris, wine" in wrong.stderr
+
+
+def test_the_document_shows_the_recipe_that_is_measured() -> None:
+    from tabular.contenders import RECIPE, build
+
+    text = (BENCHMARKS.parent / "docs" / "tables.md").read_text(encoding="utf-8")
+    shown: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "docs/tables.md", "exec"), shown)
+    for regression, name in [(False, "classifier"), (True, "regressor")]:
+        measured = build(RECIPE, regression=regression, several=False, seed=0)
+        own = {"n_threads": 1, "random_state": 0}
+        assert measured.get_params() == shown[name].get_params() | own
