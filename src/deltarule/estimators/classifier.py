@@ -391,7 +391,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         z = self._forward(X, logits=True)
         if self.out_activation_ == "softmax":
             return log_softmax(z)
-        probability = sigmoid(z)
+        probability = expit(z)
         likely = probability > 0.5
         return np.where(likely, np.log(np.where(likely, probability, 1.0)), -softplus(-z))
 
