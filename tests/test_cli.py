@@ -230,7 +230,7 @@ def test_help_teaches() -> None:
     whole = runner.invoke(app, ["--help"])
     assert whole.exit_code == 0
     assert "deltarule train penguins.csv --target species" in whole.output
-    for command in ("train", "evaluate", "predict", "check"):
+    for command in ("train", "evaluate", "predict", "export", "check"):
         shown = runner.invoke(app, [command, "--help"])
         assert f"deltarule {command} " in shown.output
         assert command in whole.output

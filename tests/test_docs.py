@@ -39,12 +39,15 @@ def test_python_blocks_run(document: str, tmp_path: Path, monkeypatch: pytest.Mo
         exec(compile(block, document, "exec"), {"__name__": "__main__"})
 
 
-def test_the_guide_to_the_estimators_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("document", "least"), [("docs/estimators.md", 20), ("docs/onnx.md", 15)])
+def test_guides_run(
+    document: str, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     failed, tried = doctest.testfile(
-        str(ROOT / "docs/estimators.md"), module_relative=False, optionflags=doctest.ELLIPSIS
+        str(ROOT / document), module_relative=False, optionflags=doctest.ELLIPSIS
     )
-    assert tried > 20
+    assert tried > least
     assert failed == 0
 
 

@@ -21,10 +21,11 @@ PACKAGE = "deltarule"
 SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 
 # From low to high. A module may import from its own row and from the rows above it in this list.
+# A dotted name is one file of a room that stands elsewhere than the room.
 # ROOT is deltarule/__init__.py, the public face: only the commands may import through it.
 ROOT = "deltarule/__init__.py"
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "arrays", "checks"),
+    ("errors", "arrays", "checks", "files.atomic"),
     (
         "parts",
         "spec",
@@ -45,6 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("network",),
     ("analysis",),
     ("fitting",),
+    ("onnx",),
     ("plots", "estimators"),
     ("measures",),
     ("files",),
@@ -63,7 +65,7 @@ LEAVES = {"datasets"}
 ROOT_NAMES = {"__version__"}
 
 # Heavy or optional: `import deltarule` does without them.
-LAZY = ("matplotlib", "numba", "pandas", "pyarrow", "pydantic", "torch", "typer")
+LAZY = ("matplotlib", "numba", "onnx", "pandas", "pyarrow", "pydantic", "torch", "typer")
 
 
 class Import(NamedTuple):
@@ -86,7 +88,8 @@ def dotted(path: Path, source: Path) -> str:
 def top_level(module: str) -> str:
     """Return the name that LAYERS knows a dotted module of ours by."""
     parts = module.split(".")
-    return parts[1] if len(parts) > 1 else ROOT
+    file = ".".join(parts[1:3])
+    return file if file in LAYER else parts[1] if len(parts) > 1 else ROOT
 
 
 def is_type_checking(test: ast.expr) -> bool:

@@ -1,4 +1,4 @@
-"""The command line: ``deltarule train``, ``evaluate``, ``predict`` and ``check``.
+"""The command line: ``deltarule train``, ``evaluate``, ``predict``, ``export`` and ``check``.
 
 It has no logic of its own: it parses, calls `deltarule.tables` and `deltarule.files`, and prints.
 """

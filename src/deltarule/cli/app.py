@@ -10,6 +10,7 @@ import typer
 from deltarule import __version__
 from deltarule.cli.options import (
     Activation,
+    Dtype,
     ForceOption,
     ModelArgument,
     QuietOption,
@@ -198,6 +199,29 @@ def predict(
 
     outputs = commands.Outputs(output, None, force, quiet)
     commands.predict(model, table, outputs, unseen.value, keep=keep, escape=escape_formulas)
+
+
+@app.command()
+def export(
+    model: ModelArgument,
+    output: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The ONNX file to write.")],
+    dtype: Annotated[
+        Dtype, typer.Option(help="The type of every number in the graph.")
+    ] = Dtype.float32,
+    unseen: UnseenOption = Unseen.other,
+    force: ForceOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a model, with its preprocessing, as an ONNX file.
+
+        deltarule export penguins.safetensors penguins.onnx
+
+    Each column is an input of its name; `label` and `probabilities`, or `variable`, come out.
+    """
+    from deltarule.cli import commands
+
+    outputs = commands.Outputs(output, None, force, quiet)
+    commands.export(model, outputs, dtype.value, unseen.value)
 
 
 @app.command()

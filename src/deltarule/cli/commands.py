@@ -12,7 +12,8 @@ from typing import Any
 
 from deltarule.cli.progress import EpochBar
 from deltarule.cli.show import Screen
-from deltarule.errors import MissingDependencyError, OutputError
+from deltarule.errors import MissingDependencyError, ModelFileError, OutputError
+from deltarule.files import load, read_contents
 from deltarule.files.atomic import check_writable, write_atomically
 from deltarule.tables import (
     Evaluation,
@@ -26,8 +27,9 @@ from deltarule.tables import (
     read_table,
 )
 from deltarule.tables.preprocessing import Unseen
+from deltarule.tables.table import listing
 
-__all__ = ["Outputs", "check", "evaluate", "predict", "train"]
+__all__ = ["Outputs", "check", "evaluate", "export", "predict", "train"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,28 @@ def predict(
     write_atomically(outputs.file, data, overwrite=outputs.force)
     screen.notes(predictions.notes)
     screen.say(f"wrote {len(predictions.values)} predictions: {outputs.file}")
+
+
+def export(model_path: Path, outputs: Outputs, dtype: str, unseen: Unseen) -> None:
+    """Write a model of a table, or an estimator that was saved, as an ONNX file."""
+    check_writable(outputs.file, overwrite=outputs.force)
+    if outputs.file.exists() and model_path.exists() and outputs.file.samefile(model_path):
+        raise OutputError(f"{outputs.file} is the model itself; choose another name")
+    given: dict[str, Any] = {"overwrite": outputs.force, "dtype": dtype}
+    if read_contents(model_path).kind == "table":
+        written = TableModel.load(model_path).to_onnx(outputs.file, unseen=unseen, **given)
+    else:
+        model = load(model_path)
+        if not hasattr(model, "to_onnx"):
+            raise ModelFileError(
+                f"{model_path} holds a {type(model).__name__}, which cannot be exported; save and "
+                "export its MLPClassifier or MLPRegressor alone"
+            )
+        written = model.to_onnx(outputs.file, **given)
+    screen = Screen(quiet=outputs.quiet)
+    screen.say(f"wrote {outputs.file}: {dtype}, opset {written.opset_import[0].version}")
+    screen.say(f"inputs: {listing(value.name for value in written.graph.input)}")
+    screen.say(f"outputs: {listing(value.name for value in written.graph.output)}")
 
 
 def check(model_path: Path, path: Path) -> int:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Activation",
+    "Dtype",
     "TaskName",
     "Unseen",
     "parse_shares",
@@ -35,6 +36,13 @@ class TaskName(StrEnum):
 
     classification = "classification"
     regression = "regression"
+
+
+class Dtype(StrEnum):
+    """The types of an exported graph."""
+
+    float32 = "float32"
+    float64 = "float64"
 
 
 class Unseen(StrEnum):

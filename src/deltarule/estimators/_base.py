@@ -18,6 +18,7 @@ from deltarule.estimators._beginning import begin_state, draw_seed
 from deltarule.estimators._choices import minimizes, optimizer_of
 from deltarule.estimators._conflicts import check_arguments, check_rows
 from deltarule.estimators._constraints import COMMON
+from deltarule.estimators._exporting import Exporting
 from deltarule.estimators._held_out import Validation, own_validation_set, split
 from deltarule.estimators._inspection import Inspection
 from deltarule.estimators._kept import Kept
@@ -40,7 +41,7 @@ __all__ = ["BaseMLP"]
 _NONE = Validation()
 
 
-class BaseMLP(Inspection, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMLP(Inspection, Exporting, CallbackSupportMixin, BaseEstimator, ABC):
     """A network behind scikit-learn's interface; not to be used directly.
 
     The random numbers are drawn in scikit-learn's order, so that the same ``random_state`` gives

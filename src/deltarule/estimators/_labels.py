@@ -16,6 +16,7 @@ from deltarule.errors import SpecError
 from deltarule.estimators._base import BaseMLP
 from deltarule.estimators._rows import rows_of
 from deltarule.estimators._weights import class_factors
+from deltarule.onnx.heads import Labels
 from deltarule.parts import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from deltarule.program import Block
 
@@ -133,6 +134,10 @@ class LabelMLP(BaseMLP):
         if self._label_binarizer.y_type_ == "multiclass":
             return self.classes_[np.argmax(outputs, axis=1)]
         return self._label_binarizer.inverse_transform(outputs)
+
+    def _head(self) -> Labels:
+        kind = self._label_binarizer.y_type_
+        return Labels(self.classes_, "multilabel" if kind.startswith("multilabel") else kind)
 
     def _score_targets(self, targets: Any, outputs: Any, weight: Any) -> float:
         if self.out_activation_ == "softmax":

@@ -11,6 +11,7 @@ from sklearn.utils.validation import validate_data
 
 from deltarule.errors import DataError, SpecError
 from deltarule.estimators._base import BaseMLP
+from deltarule.onnx import Numbers, Scaling
 from deltarule.parts import Huber, Loss, Quantile
 
 __all__ = ["NumberMLP", "mean_d2"]
@@ -81,9 +82,7 @@ class NumberMLP(BaseMLP):
 
     def _order(self, outputs: Any) -> Any:
         """Return which output is the prediction of each quantile, so that none cross."""
-        levels = np.asarray(self._levels())
-        rank = np.argsort(np.argsort(levels, kind="stable"))
-        return np.argsort(outputs, axis=1, kind="stable")[:, rank]
+        return np.argsort(outputs, axis=1, kind="stable")[:, _ranks(self._levels())]
 
     def _decode(self, outputs: Any) -> Any:
         if self.scales_ is not None:
@@ -91,6 +90,14 @@ class NumberMLP(BaseMLP):
         if self._levels() is not None:
             return np.take_along_axis(outputs, self._order(outputs), axis=1)
         return outputs.ravel() if self.n_outputs_ == 1 else outputs
+
+    def _head(self) -> Numbers:
+        scales, levels = self.scales_, self._levels()
+        scaled = scales is not None and scales.y_mean is not None
+        return Numbers(
+            (Scaling(scales.y_mean, scales.y_scale),) if scales is not None and scaled else (),
+            None if levels is None else tuple(_ranks(levels)),
+        )
 
     def _in_order_of_prediction(self, jacobian: Any, X: Any) -> Any:
         if self._levels() is None:
@@ -107,6 +114,12 @@ class NumberMLP(BaseMLP):
 
     def _strata(self, targets: Any) -> Any:
         return None
+
+
+def _ranks(levels: Any) -> list[int]:
+    """Return the place of each quantile among all of them in ascending order."""
+    ranks: list[int] = np.argsort(np.argsort(levels, kind="stable")).tolist()
+    return ranks
 
 
 def mean_d2(y: Any, predicted: Any, levels: Any, weight: Any) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,10 @@ from deltarule import estimators
 from deltarule.errors import ModelFileError, TableError
 from deltarule.files.atomic import StrPath
 from deltarule.files.model_file import Contents, build, read_contents, save
+from deltarule.onnx import columns_model, export
 from deltarule.tables.cells import Kind
 from deltarule.tables.evaluation import Evaluation, evaluate_classes, evaluate_quantity
+from deltarule.tables.exporting import columns_of, exportable_of
 from deltarule.tables.preprocessing import Features, Surprises, Unseen, parse_features, transform
 from deltarule.tables.record import (
     Classes,
@@ -28,6 +30,9 @@ from deltarule.tables.record import (
 )
 from deltarule.tables.table import Table
 from deltarule.tables.targets import encode
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 __all__ = ["Predictions", "TableModel", "one_thread"]
 
@@ -148,6 +153,41 @@ class TableModel:
     def save(self, path: StrPath, *, overwrite: bool = False) -> Path:
         """Save the model with its preprocessing in one file; see `deltarule.save`."""
         return save(self, path, overwrite=overwrite)
+
+    def to_onnx(
+        self,
+        path: StrPath | None = None,
+        *,
+        overwrite: bool = False,
+        dtype: str = "float32",
+        unseen: Unseen = "other",
+    ) -> ModelProto:
+        """Return the model in ONNX with its preprocessing, and write it to a file if asked.
+
+        Each column is an input (batch, 1) of its name: numbers and truth values with NaN where
+        missing, categories as texts. The outputs are those of the estimators' ``to_onnx``, in the
+        labels or the unit of the table.
+
+        Parameters
+        ----------
+        path : str or path-like, optional
+            The file to write.
+        overwrite : bool, default=False
+            Whether an existing file may be replaced.
+        dtype : {"float32", "float64"}, default="float32"
+            The type of every number.
+        unseen : {"other", "error"}, default="other"
+            What the graph does with a category that was not in training: the same as ``predict``,
+            or an error of the runtime.
+
+        Raises
+        ------
+        MissingDependencyError, OutputError, SpecError
+            As the estimators' ``to_onnx``.
+        """
+        columns = columns_of(self.preprocessing, unseen)
+        inner = exportable_of(self.preprocessing, self.estimator)
+        return export(lambda: columns_model(inner, columns, dtype), path, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: StrPath) -> TableModel:

@@ -1,0 +1,137 @@
+"""What a model's outputs are: labels with probabilities, numbers, or the network's own outputs.
+
+Names and shapes are those that scikit-learn's users know from skl2onnx: ``label`` and
+``probabilities``, or ``variable`` with a column for each number.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deltarule.errors import SpecError
+from deltarule.onnx.graph import BATCH, Graph
+from deltarule.onnx.network import Scaling, unstandardize
+from deltarule.onnx.operators import activate, logistic
+from deltarule.opcodes import ActivationCode
+from deltarule.tape import Instruction
+
+__all__ = ["Head", "Labels", "Numbers", "Outputs", "append_head"]
+
+
+class Labels(NamedTuple):
+    """Outputs ``label`` and ``probabilities``."""
+
+    values: Any  # (k,) the classes in the order of the probabilities
+    kind: Literal["binary", "multiclass", "multilabel"]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the outputs."""
+        return ("label", "probabilities")
+
+
+class Numbers(NamedTuple):
+    """The output ``variable``: predicted numbers in the unit of the targets."""
+
+    scalings: tuple[Scaling, ...] = ()  # undone one after the other
+    ranks: tuple[int, ...] | None = None  # of quantiles: which of the sorted outputs each is
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the outputs."""
+        return ("variable",)
+
+
+class Outputs(NamedTuple):
+    """The output ``outputs``: what the network itself says."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the outputs."""
+        return ("outputs",)
+
+
+Head: TypeAlias = Labels | Numbers | Outputs
+
+
+def append_head(g: Graph, z: str, output: Instruction, head: Head) -> None:
+    """Append what turns the logits (batch, k) into the model's outputs."""
+    match head:
+        case Labels():
+            with g.part("classes"):
+                _labels(g, z, output, head)
+        case Numbers():
+            with g.part("numbers"):
+                _numbers(g, z, output, head)
+        case Outputs():
+            with g.part("outputs"):
+                value = _output_activation(g, z, output)
+                shape = (BATCH, output.n_out)
+                g.output("outputs", value, shape, "The network's outputs.", g.dtype)
+
+
+def _output_activation(g: Graph, z: str, output: Instruction) -> str:
+    if output.code == ActivationCode.SIGMOID:
+        return logistic(g, z)
+    return activate(g, output.code, z, output.constant)
+
+
+def _labels(g: Graph, z: str, output: Instruction, head: Labels) -> None:
+    classes = label_values(head.values)
+    if head.kind == "multilabel":
+        p = logistic(g, z)
+        label = g.cast(g.node("Greater", p, g.number(0.5)), np.int64)
+        shown = "1 for every label that holds, else 0."
+        g.output("label", label, (BATCH, len(classes)), shown, np.int64)
+        shown = "The probability of every label."
+    else:
+        if head.kind == "binary":
+            # softmax of (−z/2, z/2) is (σ(−z), σ(z)), with all digits of both.
+            z = g.node("Mul", z, g.numbers("halves", [[-0.5, 0.5]]))
+        p = g.node("Softmax", z, axis=1)
+        label = g.node("ArgMax", p, axis=1, keepdims=0)
+        if classes.dtype != np.int64 or not np.array_equal(classes, np.arange(len(classes))):
+            label = g.node("Gather", g.table("classes", classes), label, axis=0)
+        g.output("label", label, (BATCH,), "The most probable class.", classes.dtype)
+        shown = "The probability of every class, in the order of the property 'classes'."
+    g.output("probabilities", p, (BATCH, len(classes)), shown, g.dtype)
+
+
+def _numbers(g: Graph, z: str, output: Instruction, head: Numbers) -> None:
+    value = _output_activation(g, z, output)
+    width = output.n_out
+    for scaling in head.scalings:
+        value = unstandardize(g, value, scaling)
+    if head.ranks is not None:
+        value = g.node(
+            "TopK", value, g.integers("width", [width]), axis=1, largest=0, sorted=1, results=2
+        )
+        if head.ranks != tuple(range(width)):
+            value = g.node("Gather", value, g.integers("ranks", head.ranks), axis=1)
+    shown = "The predicted numbers" + (", one a quantile." if head.ranks is not None else ".")
+    g.output("variable", value, (BATCH, width), shown, g.dtype)
+
+
+def label_values(classes: Any) -> NDArray[Any]:
+    """Return classes as ONNX can hold them: texts, int64, booleans or floats.
+
+    Raises
+    ------
+    SpecError
+        For classes of any other type.
+    """
+    given = np.asarray(classes)
+    kind = given.dtype.kind
+    if kind in "UT" or (kind == "O" and all(isinstance(label, str) for label in given)):
+        return given.astype(object)
+    if kind in "iu" and (kind == "i" or int(given.max()) < 2**63):
+        return given.astype(np.int64)
+    if kind == "b" or given.dtype in (np.dtype(np.float32), np.dtype(np.float64)):
+        return given
+    raise SpecError(
+        f"classes must be texts, whole numbers below 2⁶³, floats or booleans to be exported; got "
+        f"{given.dtype} {given.tolist()[:5]!r}. Fit on y.astype(str)."
+    )

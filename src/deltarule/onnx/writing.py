@@ -1,0 +1,36 @@
+"""ONNX files: written whole or not at all, and never over another file unasked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from deltarule.errors import OutputError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["export"]
+
+
+def export(
+    make: Callable[[], ModelProto], path: str | os.PathLike[str] | None, *, overwrite: bool
+) -> ModelProto:
+    """Return the model that ``make`` makes, written to a file if a path is given.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or exists and ``overwrite`` is false. Nothing is made then.
+    """
+    from deltarule.files.atomic import check_writable, write_atomically
+
+    if path is None:
+        return make()
+    if str(path).endswith(("/", os.sep)):
+        raise OutputError(f"{str(path)!r} names a folder; give the name of the file to write")
+    check_writable(path, overwrite=overwrite)
+    model = make()
+    write_atomically(path, model.SerializeToString(deterministic=True), overwrite=overwrite)
+    return model
