@@ -23,10 +23,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save
 from sklearn.datasets import load_iris
 
-from deltarule import MLPClassifier, MLPRegressor
+from deltarule import MLPClassifier, MLPRegressor, load
+from deltarule import save as save_model
 from deltarule.errors import ModelFileError, OutputError
-from deltarule.files import load, read_contents
-from deltarule.files import save as save_model
+from deltarule.files import read_contents
 from deltarule.files.container import ContainerError, pack, unpack
 
 

@@ -45,11 +45,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("network",),
     ("analysis",),
     ("fitting",),
+    ("files",),
     ("plots", "estimators"),
     ("measures",),
-    ("files",),
     ("datasets",),
     ("tables",),
+    ("persistence",),
     (ROOT,),
     ("cli", "demo", "__main__"),
 )

@@ -1,7 +1,14 @@
 """scikit-learn's multilayer perceptrons, argument for argument."""
 
-from deltarule.estimators._record import from_record, to_record
+from deltarule.estimators._record import from_blueprint, from_record, to_blueprint, to_record
 from deltarule.estimators.classifier import MLPClassifier
 from deltarule.estimators.regressor import MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor", "from_record", "to_record"]
+__all__ = [
+    "MLPClassifier",
+    "MLPRegressor",
+    "from_blueprint",
+    "from_record",
+    "to_blueprint",
+    "to_record",
+]
