@@ -19,7 +19,7 @@ DEV_INSTALLED := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long scores bench bench-scaling check format lock build clean
+.PHONY: help demo test test-long scores bench bench-scaling faults check format lock build clean
 .PHONY: check-python
 
 help:  ## print the targets
@@ -43,6 +43,10 @@ bench: $(DEV_INSTALLED)  ## time of a training step beside the peers installed (
 
 bench-scaling: $(DEV_INSTALLED)  ## time and memory by batch, width, depth, threads, rows (BENCH=--quick)
 	$(BIN)/python benchmarks/scaling.py $(BENCH)
+
+# The long form needs strace, and the right to trace and to mount in a namespace; it says what it left out.
+faults: $(DEV_INSTALLED)  ## break saving and loading in every known way; docs/reliability.md (FAULTS=short)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python benchmarks/faults.py $(FAULTS)
 
 check: $(DEV_INSTALLED)  ## format, lint, types and import layers: what CI runs before the tests
 	$(BIN)/ruff format --check $(SOURCES)

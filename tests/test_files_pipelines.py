@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import sys
 import zipfile
@@ -23,8 +21,10 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 
 from deltarule import MLPClassifier, MLPRegressor, load, save
 from deltarule.errors import MissingDependencyError, ModelFileError
-from deltarule.files import Contents, read_contents, write_contents
+from deltarule.files import read_contents, write_contents
 from estimator_support import unconverged
+from faults_support import report
+from files_support import Archive
 
 rng = np.random.default_rng(0)
 ROWS = rng.normal(size=(60, 4))
@@ -242,22 +242,9 @@ def test_without_skops_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.M
 # --- what is refused at load ---------------------------------------------------------------------
 
 
-def tree_and_arrays(contents: Contents) -> tuple[dict[str, Any], dict[str, bytes]]:
-    with zipfile.ZipFile(io.BytesIO(contents.tensors["skops"].tobytes())) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    return json.loads(members.pop("schema.json")), members
-
-
-def forge(
-    path: Path, contents: Contents, tree: Any, arrays: dict[str, bytes], kind: int = 0
-) -> Path:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", kind) as archive:
-        archive.writestr("schema.json", json.dumps(tree))
-        for name, content in arrays.items():
-            archive.writestr(name, content)
-    tensors = contents.tensors | {"skops": np.frombuffer(buffer.getvalue(), np.uint8)}
-    return write_contents(contents._replace(tensors=tensors), path, overwrite=True)
+def load_bytes(folder: Path, data: bytes) -> Any:
+    (folder / "forged").write_bytes(data)
+    return load(folder / "forged")
 
 
 def nodes(tree: Any) -> list[dict[str, Any]]:
@@ -321,18 +308,17 @@ def test_nothing_off_the_list_is_imported_or_built(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     marker_module(tmp_path)
-    contents = read_contents(file)
-    tree, arrays = tree_and_arrays(contents)
-    steps = next(node for node in nodes(tree) if node["__loader__"] == "ListNode")
+    archive = Archive.of(file.read_bytes())
+    tree, arrays = archive.tree, archive.arrays
     state = next(node for node in nodes(tree) if node["__class__"] == "StandardScaler")
     values = state["content"]["content"]
     values[sorted(values)[0]] = ATTACKS[name]
-    assert steps
     with pytest.raises(ModelFileError, match="not a usable model file") as caught:
-        load(forge(tmp_path / "forged", contents, tree, arrays))
+        load_bytes(tmp_path, archive.file(tree, arrays))
     assert "\n" not in str(caught.value)
     assert "evil" not in sys.modules
     assert not (tmp_path / "marker").exists()
+    report("attacks", attacks=1, ran=0)
 
 
 def npy(shape: str, data: bytes = b"", dtype: str = "<f8") -> bytes:
@@ -349,23 +335,24 @@ def npy(shape: str, data: bytes = b"", dtype: str = "<f8") -> bytes:
     ],
 )  # fmt: skip
 def test_forged_arrays_are_refused(tmp_path: Path, file: Path, array: bytes) -> None:
-    contents = read_contents(file)
-    tree, arrays = tree_and_arrays(contents)
+    archive = Archive.of(file.read_bytes())
+    tree, arrays = archive.tree, archive.arrays
     name = sorted(arrays)[0]
     with pytest.raises(ModelFileError):
-        load(forge(tmp_path / "forged", contents, tree, arrays | {name: array}))
+        load_bytes(tmp_path, archive.file(tree, arrays | {name: array}))
 
 
 def test_archives_with_anything_else_in_them_are_refused(tmp_path: Path, file: Path) -> None:
-    contents = read_contents(file)
-    tree, arrays = tree_and_arrays(contents)
-    assert load(forge(tmp_path / "good", contents, tree, arrays))
+    archive = Archive.of(file.read_bytes())
+    tree, arrays = archive.tree, archive.arrays
+    assert load_bytes(tmp_path, archive.file(tree, arrays))
     for odd in ({"evil.py": b"import os"}, {"../9.npy": b""}):
         with pytest.raises(ModelFileError, match="not those that its tree names"):
-            load(forge(tmp_path / "forged", contents, tree, arrays | odd))
+            load_bytes(tmp_path, archive.file(tree, arrays | odd))
     bomb = {"0.npy": bytes(10**6)}
     with pytest.raises(ModelFileError, match="compressed"):
-        load(forge(tmp_path / "forged", contents, tree, arrays | bomb, zipfile.ZIP_DEFLATED))
+        load_bytes(tmp_path, archive.file(tree, arrays | bomb, zipfile.ZIP_DEFLATED))
+    contents = read_contents(file)
     for tensors in (
         {"skops": np.zeros(3, np.uint8)}, {"skops": np.zeros((2, 2), np.uint8)},
         {"skops": np.zeros(3)}, {"7.W1": np.zeros(3)}, {"W1": np.zeros(3)},
@@ -379,9 +366,9 @@ def test_arguments_out_of_their_domain_are_refused(tmp_path: Path) -> None:
     model = make_pipeline(text.HashingVectorizer(n_features=16), classifier())
     with unconverged():
         path = save(model.fit(TEXTS, LABELS), tmp_path / "m")
-    contents = read_contents(path)
-    tree, arrays = tree_and_arrays(contents)
+    archive = Archive.of(path.read_bytes())
+    tree, arrays = archive.tree, archive.arrays
     node = next(node for node in nodes(tree) if node.get("content") == "16")
     node["content"] = "0"
     with pytest.raises(ModelFileError, match="n_features"):
-        load(forge(tmp_path / "forged", contents, tree, arrays))
+        load_bytes(tmp_path, archive.file(tree, arrays))
