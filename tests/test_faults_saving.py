@@ -190,7 +190,7 @@ def strace(log: Path, *words: object, inject: str = "") -> subprocess.CompletedP
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [str(tool), *options, sys.executable, "-c", CHILD, *map(str, words)],
-        capture_output=True, text=True, check=False, env=environment, timeout=120,
+        capture_output=True, text=True, check=False, env=environment, timeout=1200,
     )  # fmt: skip
 
 
@@ -307,7 +307,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         pytest.skip("needs unshare")
     done = subprocess.run(
         [tool, "-rm", "sh", "-c", script, sys.executable],
-        capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120,
+        capture_output=True, text=True, check=False, cwd=tmp_path, timeout=1200,
     )  # fmt: skip
     if done.returncode in (1, 99) and not (tmp_path / "names").exists():
         pytest.skip("mounting in a namespace is not allowed here")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from deltarule.files.atomic import StrPath, check_writable, write_atomically
-from deltarule.files.model_file import Contents, blaming, read_contents, write_contents
+from deltarule.files.model_file import Contents, blaming, encode, read_contents, write_contents
 
 __all__ = [
     "Contents",
     "StrPath",
     "blaming",
     "check_writable",
+    "encode",
     "read_contents",
     "write_atomically",
     "write_contents",

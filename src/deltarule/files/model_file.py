@@ -32,7 +32,15 @@ from deltarule.files.atomic import StrPath, write_atomically
 from deltarule.files.container import ContainerError, Tensors, check_head, pack, unpack
 from deltarule.files.foreign import describe
 
-__all__ = ["Contents", "Kind", "blaming", "first_fault", "read_contents", "write_contents"]
+__all__ = [
+    "Contents",
+    "Kind",
+    "blaming",
+    "encode",
+    "first_fault",
+    "read_contents",
+    "write_contents",
+]
 
 FORMAT = "deltarule"
 VERSION = "1"
@@ -67,11 +75,16 @@ def blaming(path: StrPath) -> Iterator[None]:
 
 
 def write_contents(contents: Contents, path: StrPath, *, overwrite: bool = False) -> Path:
-    """Write a model file; equal contents give equal bytes."""
+    """Write a model file, durably, whole or not at all."""
+    return write_atomically(path, encode(contents), overwrite=overwrite)
+
+
+def encode(contents: Contents) -> bytes:
+    """Return the bytes of a model file; equal contents give equal bytes."""
     envelope = {"kind": contents.kind, "model": contents.record}
     record = strict_json.dumps(envelope)
     metadata = {"format": FORMAT, "version": VERSION, "record": record}
-    return write_atomically(path, pack(contents.tensors, metadata), overwrite=overwrite)
+    return pack(contents.tensors, metadata)
 
 
 def read_contents(path: StrPath) -> Contents:

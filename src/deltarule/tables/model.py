@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,15 @@ class Predictions:
     labels: list[str]
     probabilities: NDArray[np.float64] | None
     notes: list[str]
+
+
+class Summary(NamedTuple):
+    """The shape of a network and how its training ended; epochs count from 1."""
+
+    widths: list[int]
+    parameters: int
+    epochs: int
+    best_epoch: int
 
 
 @dataclass(frozen=True)
@@ -142,6 +151,18 @@ class TableModel:
         X, _ = self._inputs(table, rows[chosen], "other")
         with one_thread():
             return self.estimator.check_gradients(X, self.target.to_network(y[chosen]))
+
+    def training_summary(self) -> Summary:
+        """Return the shape of the network and how its training ended."""
+        weights, biases = self.estimator.coefs_, self.estimator.intercepts_
+        scores = self.estimator.validation_scores_
+        best = max(range(len(scores)), key=lambda i: (scores[i] == scores[i], scores[i]))
+        return Summary(
+            widths=[len(weights[0]), *(len(bias) for bias in biases)],
+            parameters=sum(array.size for array in [*weights, *biases]),
+            epochs=len(scores),
+            best_epoch=best + 1,
+        )
 
     def save(self, path: StrPath, *, overwrite: bool = False) -> Path:
         """Save the model with its preprocessing in one file; see `deltarule.save`."""
