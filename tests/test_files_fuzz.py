@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 from pathlib import Path
@@ -17,7 +18,9 @@ from deltarule.errors import ModelFileError
 from faults_support import report
 from files_support import Mutator, model_files, parts_of, signed
 
-LONG = [pytest.param(seed, 10_000, marks=pytest.mark.long) for seed in range(1, 101)]
+BATCHES = int(os.environ.get("DELTARULE_FUZZ_BATCHES", "100"))
+LONG = [pytest.param(seed, 10_000, marks=pytest.mark.long) for seed in range(1, BATCHES + 1)]
+"""A million inputs, or as many batches of 10 000 as were asked for."""
 
 
 def loaded(path: Path, data: bytes) -> bool:
