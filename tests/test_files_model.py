@@ -23,11 +23,12 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save
 from sklearn.datasets import load_iris
 
-from deltarule import MLPClassifier, MLPRegressor
+from deltarule import MLPClassifier, MLPRegressor, load
+from deltarule import save as save_model
 from deltarule.errors import ModelFileError, OutputError
-from deltarule.files import load, read_contents
-from deltarule.files import save as save_model
+from deltarule.files import read_contents
 from deltarule.files.container import ContainerError, pack, unpack
+from faults_support import report
 
 
 @pytest.fixture(scope="module")
@@ -354,6 +355,7 @@ def test_files_that_could_run_code_are_recognised_and_not_opened(tmp_path: Path,
     with pytest.raises(ModelFileError, match=f"no deltarule model but .*{kind}.*not opened"):
         load(path)
     assert not marker.exists()
+    report("foreign", files=1, ran=0)
 
 
 def test_missing_files_folders_and_pipes(tmp_path: Path) -> None:

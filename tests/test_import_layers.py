@@ -21,11 +21,11 @@ PACKAGE = "deltarule"
 SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 
 # From low to high. A module may import from its own row and from the rows above it in this list.
-# A dotted name is one file of a room that stands elsewhere than the room.
 # ROOT is deltarule/__init__.py, the public face: only the commands may import through it.
 ROOT = "deltarule/__init__.py"
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "arrays", "checks", "files.atomic"),
+    ("errors", "arrays", "checks"),
+    ("files",),
     (
         "parts",
         "spec",
@@ -49,9 +49,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("onnx",),
     ("plots", "estimators"),
     ("measures",),
-    ("files",),
     ("datasets",),
     ("tables",),
+    ("persistence",),
     (ROOT,),
     ("cli", "demo", "__main__"),
 )
@@ -65,7 +65,7 @@ LEAVES = {"datasets"}
 ROOT_NAMES = {"__version__"}
 
 # Heavy or optional: `import deltarule` does without them.
-LAZY = ("matplotlib", "numba", "onnx", "pandas", "pyarrow", "pydantic", "torch", "typer")
+LAZY = ("matplotlib", "numba", "onnx", "pandas", "pyarrow", "pydantic", "skops", "torch", "typer")
 
 
 class Import(NamedTuple):
@@ -88,8 +88,7 @@ def dotted(path: Path, source: Path) -> str:
 def top_level(module: str) -> str:
     """Return the name that LAYERS knows a dotted module of ours by."""
     parts = module.split(".")
-    file = ".".join(parts[1:3])
-    return file if file in LAYER else parts[1] if len(parts) > 1 else ROOT
+    return parts[1] if len(parts) > 1 else ROOT
 
 
 def is_type_checking(test: ast.expr) -> bool:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     )
     from deltarule.clipping import ClipNorm, ClipValue
     from deltarule.estimators import MLPClassifier, MLPRegressor
-    from deltarule.files import load, save
     from deltarule.fitting import train
     from deltarule.network import Network
     from deltarule.optimizers import (
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
         Quantile,
         Uniform,
     )
+    from deltarule.persistence import load, save
     from deltarule.plots import plot_confusion_matrix, plot_learning_curve, plot_predictions
     from deltarule.program import State
     from deltarule.reference.gradient_check import GradientCheck, check_function
@@ -98,7 +98,6 @@ _HOMES = {
     ),
     "deltarule.clipping": ("ClipNorm", "ClipValue"),
     "deltarule.estimators": ("MLPClassifier", "MLPRegressor"),
-    "deltarule.files": ("load", "save"),
     "deltarule.fitting": ("train",),
     "deltarule.network": ("Network",),
     "deltarule.optimizers": (
@@ -131,6 +130,7 @@ _HOMES = {
         "Quantile",
         "Uniform",
     ),
+    "deltarule.persistence": ("load", "save"),
     "deltarule.plots": ("plot_confusion_matrix", "plot_learning_curve", "plot_predictions"),
     "deltarule.program": ("State",),
     "deltarule.reference.gradient_check": ("GradientCheck", "check_function"),

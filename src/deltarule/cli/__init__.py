@@ -11,7 +11,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 for success, 1 for a wrong gradient, 2 for an error.
+    """Run the command line and exit; docs/cli.md has the codes.
 
     Parameters
     ----------

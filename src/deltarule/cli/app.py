@@ -12,12 +12,14 @@ from deltarule.cli.options import (
     Activation,
     Dtype,
     ForceOption,
+    JsonOption,
     ModelArgument,
     QuietOption,
     TableArgument,
     TaskName,
     Unseen,
     UnseenOption,
+    check_streams,
     parse_shares,
     parse_test,
     parse_widths,
@@ -26,7 +28,6 @@ from deltarule.cli.options import (
 __all__ = ["app"]
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -69,7 +70,9 @@ def train(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="The model file to write; by default TABLE's name.safetensors."
+            "--output",
+            "-o",
+            help="The model file to write, or -; by default TABLE's name.safetensors.",
         ),
     ] = None,
     hidden: Annotated[
@@ -119,6 +122,7 @@ def train(
     ] = None,
     force: ForceOption = False,
     quiet: QuietOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Train a network on a table and save it.
 
@@ -138,6 +142,7 @@ def train(
 
         deltarule train houses.csv --target price --ignore address --ignore sold
     """
+    check_streams(table, output, json=json, default=True)
     fraction, test_file = parse_test(test)
     shares = parse_shares(split, dev, fraction)
     widths = parse_widths(hidden)
@@ -151,8 +156,9 @@ def train(
         table,
         Plan(target, task.value if task else None, tuple(ignore or ()), shares, seed),
         Settings(widths, activation.value, epochs, learning_rate, batch_size, alpha, patience),
-        commands.Outputs(output or Path(f"{table.stem}.safetensors"), plots, force, quiet),
+        commands.Outputs(output or Path(f"{table.stem}.safetensors"), plots, force),
         test_file,
+        commands.Manner(quiet, json),
     )
 
 
@@ -161,6 +167,8 @@ def evaluate(
     model: ModelArgument,
     table: TableArgument,
     unseen: UnseenOption = Unseen.other,
+    quiet: QuietOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Compare a model's predictions with the target column of a table.
 
@@ -168,14 +176,14 @@ def evaluate(
     """
     from deltarule.cli import commands
 
-    commands.evaluate(model, table, unseen.value)
+    commands.evaluate(model, table, unseen.value, commands.Manner(quiet, json))
 
 
 @app.command()
 def predict(
     model: ModelArgument,
     table: TableArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The CSV file to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The CSV file to write, or -.")],
     keep: Annotated[bool, typer.Option("--keep", help="Write the table's columns too.")] = False,
     escape_formulas: Annotated[
         bool,
@@ -187,6 +195,7 @@ def predict(
     unseen: UnseenOption = Unseen.other,
     force: ForceOption = False,
     quiet: QuietOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Predict every row of a table.
 
@@ -194,11 +203,22 @@ def predict(
 
     The file has a column `prediction` and, for classes, `probability_<class>` for each of them.
     Columns are found by name; columns that the model does not know, the target too, are ignored.
+    In a pipe, `-` is the standard input or output:
+
+        cat new.csv | deltarule predict penguins.safetensors - -o - | head
     """
+    check_streams(table, output, json=json)
     from deltarule.cli import commands
 
-    outputs = commands.Outputs(output, None, force, quiet)
-    commands.predict(model, table, outputs, unseen.value, keep=keep, escape=escape_formulas)
+    commands.predict(
+        model,
+        table,
+        commands.Outputs(output, force=force),
+        unseen.value,
+        commands.Manner(quiet, json),
+        keep=keep,
+        escape=escape_formulas,
+    )
 
 
 @app.command()
@@ -211,6 +231,7 @@ def export(
     unseen: UnseenOption = Unseen.other,
     force: ForceOption = False,
     quiet: QuietOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Write a model, with its preprocessing, as an ONNX file.
 
@@ -220,12 +241,17 @@ def export(
     """
     from deltarule.cli import commands
 
-    outputs = commands.Outputs(output, None, force, quiet)
-    commands.export(model, outputs, dtype.value, unseen.value)
+    outputs, manner = commands.Outputs(output, None, force), commands.Manner(quiet, json)
+    commands.export(model, outputs, dtype.value, unseen.value, manner)
 
 
 @app.command()
-def check(model: ModelArgument, table: TableArgument) -> Any:
+def check(
+    model: ModelArgument,
+    table: TableArgument,
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> Any:
     """Check a model's gradient against difference quotients, on rows of a table.
 
         deltarule check penguins.safetensors penguins.csv
@@ -234,4 +260,4 @@ def check(model: ModelArgument, table: TableArgument) -> Any:
     """
     from deltarule.cli import commands
 
-    raise typer.Exit(commands.check(model, table))
+    raise typer.Exit(commands.check(model, table, commands.Manner(quiet, json)))

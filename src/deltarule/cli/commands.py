@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deltarule.cli.progress import EpochBar
+from deltarule.cli.results import Results
 from deltarule.cli.show import Screen
+from deltarule.cli.streams import check_stdout, is_stream, opened_table, write_stdout
 from deltarule.errors import MissingDependencyError, ModelFileError, OutputError
-from deltarule.files import load, read_contents
-from deltarule.files.atomic import check_writable, write_atomically
+from deltarule.files import check_writable, encode, read_contents, write_atomically
+from deltarule.persistence import load
 from deltarule.tables import (
     Evaluation,
     Plan,
@@ -24,73 +27,116 @@ from deltarule.tables import (
     fit,
     predictions_csv,
     prepare,
-    read_table,
 )
 from deltarule.tables.preprocessing import Unseen
-from deltarule.tables.table import listing
 
-__all__ = ["Outputs", "check", "evaluate", "export", "predict", "train"]
+__all__ = ["Manner", "Outputs", "check", "evaluate", "export", "predict", "train"]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a command speaks: to programs, not at all, or to people."""
+
+    quiet: bool = False
+    json: bool = False
+
+    def voice(self, command: str, file: Path | None = None) -> Screen | Results:
+        """Return what prints; on the standard error stream if the other carries a file."""
+        if self.json:
+            return Results(command)
+        return Screen(quiet=self.quiet, stderr=is_stream(file))
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a command writes: a file, a folder of pictures, whether over old files, how loudly."""
+    """Where a command writes: a file, a folder of pictures, and whether over old files."""
 
     file: Path
-    plots: Path | None
-    force: bool
-    quiet: bool
+    plots: Path | None = None
+    force: bool = False
+
+    def check(self, what: str) -> None:
+        """Refuse early what could not be written at the end."""
+        if is_stream(self.file):
+            if what == "a model":
+                check_stdout(what)
+        else:
+            check_writable(self.file, overwrite=self.force)
+        if self.plots is not None:
+            _check_pictures(self.plots, overwrite=self.force)
+
+    def write(self, data: bytes) -> None:
+        """Write the file, whole or not at all."""
+        if is_stream(self.file):
+            write_stdout(data)
+        else:
+            write_atomically(self.file, data, overwrite=self.force)
 
 
 def train(
-    path: Path, plan: Plan, settings: Settings, outputs: Outputs, test_file: Path | None
-) -> TableModel:
+    path: Path,
+    plan: Plan,
+    settings: Settings,
+    outputs: Outputs,
+    test_file: Path | None,
+    manner: Manner,
+) -> None:
     """Train on a table, report, save, and draw. What cannot be written is refused at the start."""
-    check_writable(outputs.file, overwrite=outputs.force)
-    if outputs.plots is not None:
-        _check_pictures(outputs.plots, overwrite=outputs.force)
-    screen = Screen(quiet=outputs.quiet)
-    table = read_table(path)
-    test_table = None if test_file is None else read_table(test_file)
-    prepared = prepare(table, plan)
-    screen.plan(table, prepared)
-    with _warnings_as_notes(screen):
-        bar = () if outputs.quiet else (EpochBar(settings.epochs),)
-        model = fit(prepared, settings, bar)
-    screen.network(model)
-    parts = _evaluations(model, prepared)
-    if test_table is not None:
-        parts["test"] = model.evaluate(test_table)
-    screen.scores(parts)
-    model.save(outputs.file, overwrite=outputs.force)
-    screen.say(f"saved the model: {outputs.file}")
+    outputs.check("a model")
+    voice = manner.voice("train", outputs.file)
+    with ExitStack() as stack:
+        table = stack.enter_context(opened_table(path))
+        test_table = None if test_file is None else stack.enter_context(opened_table(test_file))
+        prepared = prepare(table, plan)
+        voice.plan(table, prepared)
+        with _warnings_as_notes(voice):
+            model = fit(prepared, settings, _bars(settings, manner))
+        voice.network(model)
+        parts = _evaluations(model, prepared)
+        if test_table is not None:
+            parts["test"] = model.evaluate(test_table)
+        voice.scores(parts)
+    outputs.write(encode(model.to_contents()))
+    voice.wrote("model", outputs.file)
     if outputs.plots is not None:
         for picture in _draw(model, list(parts.values())[-1], outputs):
-            screen.say(f"drew {picture}")
-    return model
+            voice.wrote("picture", picture)
+    voice.end()
 
 
-def evaluate(model_path: Path, path: Path, unseen: Unseen) -> None:
+def evaluate(model_path: Path, path: Path, unseen: Unseen, manner: Manner) -> None:
     """Print how a model does on a table."""
+    voice = manner.voice("evaluate")
     model = TableModel.load(model_path)
-    Screen().scores({path.name: model.evaluate(read_table(path), unseen)})
+    with opened_table(path) as table:
+        voice.scores({table.path.name: model.evaluate(table, unseen)})
+    voice.end()
 
 
 def predict(
-    model_path: Path, path: Path, outputs: Outputs, unseen: Unseen, *, keep: bool, escape: bool
+    model_path: Path,
+    path: Path,
+    outputs: Outputs,
+    unseen: Unseen,
+    manner: Manner,
+    *,
+    keep: bool,
+    escape: bool,
 ) -> None:
     """Write a model's predictions for a table."""
-    check_writable(outputs.file, overwrite=outputs.force)
-    screen = Screen(quiet=outputs.quiet)
-    model, table = TableModel.load(model_path), read_table(path)
-    predictions = model.predict(table, unseen)
-    data = predictions_csv(predictions, table if keep else None, escape=escape)
-    write_atomically(outputs.file, data, overwrite=outputs.force)
-    screen.notes(predictions.notes)
-    screen.say(f"wrote {len(predictions.values)} predictions: {outputs.file}")
+    outputs.check("a table")
+    voice = manner.voice("predict", outputs.file)
+    model = TableModel.load(model_path)
+    with opened_table(path) as table:
+        predictions = model.predict(table, unseen)
+        data = predictions_csv(predictions, table if keep else None, escape=escape)
+    outputs.write(data)
+    voice.notes(predictions.notes)
+    voice.wrote("predictions", outputs.file, len(predictions.values))
+    voice.end()
 
 
-def export(model_path: Path, outputs: Outputs, dtype: str, unseen: Unseen) -> None:
+def export(model_path: Path, outputs: Outputs, dtype: str, unseen: Unseen, manner: Manner) -> None:
     """Write a model of a table, or an estimator that was saved, as an ONNX file."""
     check_writable(outputs.file, overwrite=outputs.force)
     if outputs.file.exists() and model_path.exists() and outputs.file.samefile(model_path):
@@ -106,17 +152,32 @@ def export(model_path: Path, outputs: Outputs, dtype: str, unseen: Unseen) -> No
                 "export its MLPClassifier or MLPRegressor alone"
             )
         written = model.to_onnx(outputs.file, **given)
-    screen = Screen(quiet=outputs.quiet)
-    screen.say(f"wrote {outputs.file}: {dtype}, opset {written.opset_import[0].version}")
-    screen.say(f"inputs: {listing(value.name for value in written.graph.input)}")
-    screen.say(f"outputs: {listing(value.name for value in written.graph.output)}")
+    voice = manner.voice("export")
+    voice.exported(
+        outputs.file,
+        dtype=dtype,
+        opset=written.opset_import[0].version,
+        inputs=[value.name for value in written.graph.input],
+        outputs=[value.name for value in written.graph.output],
+    )
+    voice.end()
 
 
-def check(model_path: Path, path: Path) -> int:
+def check(model_path: Path, path: Path, manner: Manner) -> int:
     """Print a gradient check; return 1 if the gradient is wrong, else 0."""
-    report = TableModel.load(model_path).check(read_table(path))
-    Screen().say(str(report))
+    voice = manner.voice("check")
+    model = TableModel.load(model_path)
+    with opened_table(path) as table:
+        report = model.check(table)
+    voice.check(report)
+    voice.end()
     return 1 if report.verdict == "wrong" else 0
+
+
+def _bars(settings: Settings, manner: Manner) -> tuple[Any, ...]:
+    """Return a bar of the epochs, where somebody can see it move."""
+    seen = sys.stderr.isatty() and not manner.quiet
+    return (EpochBar(settings.epochs),) if seen else ()
 
 
 def _evaluations(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:
@@ -127,11 +188,11 @@ def _evaluations(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]
 
 
 @contextmanager
-def _warnings_as_notes(screen: Screen) -> Iterator[None]:
+def _warnings_as_notes(voice: Screen | Results) -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    screen.notes(list(dict.fromkeys(str(warning.message) for warning in caught)))
+    voice.notes(list(dict.fromkeys(str(warning.message) for warning in caught)))
 
 
 def _check_pictures(folder: Path, *, overwrite: bool) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "Dtype",
     "TaskName",
     "Unseen",
+    "check_streams",
     "parse_shares",
     "parse_test",
     "parse_widths",
@@ -109,11 +110,29 @@ def parse_test(text: str | None) -> tuple[float | None, Path | None]:
     return fraction, None
 
 
-TableArgument = Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV or Parquet file.")]
+def check_streams(table: Path, output: Path | None, *, json: bool, default: bool = False) -> None:
+    """Refuse what the standard streams cannot carry together, or cannot name."""
+    dash = Path("-")
+    if output == dash and json:
+        raise typer.BadParameter(
+            "the standard output carries the file or the JSON object, not both; name a file",
+            param_hint="--output",
+        )
+    if default and table == dash and output is None:
+        raise typer.BadParameter(
+            "a table from the standard input has no name; say where the model goes",
+            param_hint="--output",
+        )
+
+
+TableArgument = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="A CSV or Parquet file; - for standard input.")
+]
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A model written by deltarule train.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the results as one JSON object.")]
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
 UnseenOption = Annotated[
     Unseen,

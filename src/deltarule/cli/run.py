@@ -8,14 +8,13 @@ from collections.abc import Sequence
 
 import typer
 
+from deltarule.cli.signals import INTERRUPTED, TERMINATED, Terminated, watched
 from deltarule.errors import DeltaruleError
 
 __all__ = ["run", "say_error"]
 
 # Typer re-exports one of its usage errors; the base class tells every misuse of an option.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-
-_INTERRUPTED = 130  # what shells expect after Ctrl-C, and what Typer makes of it
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -30,25 +29,30 @@ def run(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0 for success, 1 if a gradient is wrong, 2 for an error that the user can mend, 130 after
-        Ctrl-C. With ``--debug`` errors leave as exceptions instead.
+        Ctrl-C, 143 after SIGTERM. With ``--debug`` errors leave as exceptions instead.
     """
     from deltarule.cli.app import app
 
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
-        code = typer.main.get_command(app).main(
-            [word for word in words if word != "--debug"] or ["--help"],
-            prog_name="deltarule",
-            standalone_mode=False,
-        )
-        sys.stdout.flush()
-        if code == _INTERRUPTED:
-            raise KeyboardInterrupt
+        with watched() as signals:
+            code = typer.main.get_command(app).main(
+                [word for word in words if word != "--debug"] or ["--help"],
+                prog_name="deltarule",
+                standalone_mode=False,
+            )
+            sys.stdout.flush()
+        if code == INTERRUPTED or signals.interrupted:
+            say_error("interrupted; what was printed above is what there is")
+            return INTERRUPTED
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         say_error("interrupted before the end")
-        return _INTERRUPTED
+        return INTERRUPTED
+    except Terminated:
+        say_error("terminated before the end")
+        return TERMINATED
     except BrokenPipeError:  # The reader of our output has gone, as in `deltarule … | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

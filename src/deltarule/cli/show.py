@@ -17,10 +17,20 @@ __all__ = ["Screen"]
 
 
 class Screen:
-    """What a command prints on the standard output stream; nothing, if quiet."""
+    """What a command prints for people; nothing, if quiet.
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._console = Console(quiet=quiet, highlight=False, markup=False, emoji=False)
+    Parameters
+    ----------
+    quiet : bool
+        Whether to print nothing at all.
+    stderr : bool
+        Whether to print on the standard error stream, since the other one carries a file.
+    """
+
+    def __init__(self, *, quiet: bool = False, stderr: bool = False) -> None:
+        self._console = Console(
+            quiet=quiet, stderr=stderr, highlight=False, markup=False, emoji=False
+        )
 
     def say(self, text: str = "") -> None:
         """Print a line."""
@@ -53,18 +63,35 @@ class Screen:
 
     def network(self, model: TableModel) -> None:
         """Print the shape of the trained network and how its training ended."""
-        estimator = model.estimator
-        widths = [len(estimator.coefs_[0]), *(len(bias) for bias in estimator.intercepts_)]
-        parameters = sum(w.size for w in estimator.coefs_) + sum(
-            b.size for b in estimator.intercepts_
-        )
-        self.say(f"network: {' → '.join(map(str, widths))}, {parameters} parameters")
-        scores = estimator.validation_scores_
-        best = max(range(len(scores)), key=lambda i: (scores[i] == scores[i], scores[i]))
+        summary = model.training_summary()
+        widths = " → ".join(map(str, summary.widths))
+        self.say(f"network: {widths}, {summary.parameters} parameters")
         self.say(
-            f"trained for {len(scores)} epochs; kept the parameters of epoch {best + 1}, "
-            "the best on the dev rows"
+            f"trained for {summary.epochs} epochs; kept the parameters of epoch "
+            f"{summary.best_epoch}, the best on the dev rows"
         )
+
+    def check(self, report: Any) -> None:
+        """Print a gradient check."""
+        self.say(str(report))
+
+    def wrote(self, what: str, path: object, count: int | None = None) -> None:
+        """Print the name of a file that was written."""
+        if what == "predictions":
+            self.say(f"wrote {count} predictions: {path}")
+        else:
+            self.say(f"saved the model: {path}" if what == "model" else f"drew {path}")
+
+    def exported(
+        self, path: object, *, dtype: str, opset: int, inputs: list[str], outputs: list[str]
+    ) -> None:
+        """Print what an ONNX file takes and gives."""
+        self.say(f"wrote {path}: {dtype}, opset {opset}")
+        self.say(f"inputs: {listing(inputs)}")
+        self.say(f"outputs: {listing(outputs)}")
+
+    def end(self) -> None:
+        """Nothing is left to print."""
 
     def scores(self, parts: dict[str, Evaluation]) -> None:
         """Print scores, a column for each part, and those of each class of the last part."""

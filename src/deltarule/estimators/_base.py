@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -294,6 +296,38 @@ class BaseMLP(Inspection, Exporting, CallbackSupportMixin, BaseEstimator, ABC):
             Class labels, label indicators or numbers.
         """
         return self._decode(self._forward(X))
+
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
+        """Save the fitted estimator in one file that holds no code; see ``deltarule.save``.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to write; ``.safetensors`` is the usual ending.
+        overwrite : bool, default=False
+            Whether an existing file may be replaced.
+
+        Returns
+        -------
+        pathlib.Path
+            The path written.
+
+        Raises
+        ------
+        ModelFileError
+            If the estimator is not fitted, or an argument of it is code.
+        OutputError
+            If the file cannot be written, or exists and ``overwrite`` is false.
+
+        See Also
+        --------
+        deltarule.load : Read the file back.
+        """
+        from deltarule.estimators._record import to_record
+        from deltarule.files import Contents, write_contents
+
+        contents = Contents("estimator", *to_record(self))
+        return write_contents(contents, path, overwrite=overwrite)
 
     def _check_solver(self) -> bool:
         if minimizes(self.solver):

@@ -6,6 +6,8 @@ from them runs no code of the file's choosing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -27,7 +29,7 @@ from deltarule.parts import Loss
 from deltarule.program import State
 from deltarule.tape import Tape
 
-__all__ = ["from_record", "to_record"]
+__all__ = ["from_blueprint", "from_record", "to_blueprint", "to_record"]
 
 _KINDS: dict[str, type[BaseMLP]] = {"classifier": MLPClassifier, "regressor": MLPRegressor}
 _FITTED = ("n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_")
@@ -45,7 +47,10 @@ _BUFFER = "buffer."
 _SCALE = "scale."
 _OUTPUTS = ("identity", "exp", "sigmoid", "softmax")
 _TARGETS = ("binary", "multiclass", "multilabel-indicator", "multilabel-indicator-sparse")
-_MALFORMED = (DeltaruleError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+_MALFORMED = (
+    *(DeltaruleError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
+    *(RecursionError, MemoryError),
+)
 """What reading a record of the wrong types can end in."""
 _NUMBER_KINDS = {"i": int, "u": int, "f": float, "b": bool}
 
@@ -62,8 +67,7 @@ def to_record(estimator: BaseMLP) -> tuple[dict[str, Any], dict[str, Any]]:
     network, state = estimator._network, estimator._state
     names = getattr(estimator, "feature_names_in_", None)
     record: dict[str, Any] = {
-        "kind": "classifier" if isinstance(estimator, MLPClassifier) else "regressor",
-        "parameters": {k: to_plain(k, v) for k, v in estimator.get_params(deep=False).items()},
+        **to_blueprint(estimator),
         "widths": [network.n_inputs, *(layer.units for layer in network.dense_layers)],
         "dtype": network.dtype,
         "target": "numbers",
@@ -98,6 +102,14 @@ def to_record(estimator: BaseMLP) -> tuple[dict[str, Any], dict[str, Any]]:
     return record, tensors
 
 
+def to_blueprint(estimator: BaseMLP) -> dict[str, Any]:
+    """Return the record of an estimator's kind and arguments alone, as before a fit."""
+    return {
+        "kind": "classifier" if isinstance(estimator, MLPClassifier) else "regressor",
+        "parameters": {k: to_plain(k, v) for k, v in estimator.get_params(deep=False).items()},
+    }
+
+
 def from_record(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
     """Return the estimator that :func:`to_record` recorded.
 
@@ -106,18 +118,35 @@ def from_record(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
     ModelFileError
         If the record does not fit the tensors, or is not one of ours.
     """
-    try:
+    with _refusing_malformed():
         return _rebuild(record, tensors)
+
+
+def from_blueprint(record: dict[str, Any]) -> BaseMLP:
+    """Return the estimator, not yet fitted, that :func:`to_blueprint` recorded.
+
+    Raises
+    ------
+    ModelFileError
+        If the record is not one of ours.
+    """
+    with _refusing_malformed():
+        if set(record) != {"kind", "parameters"}:
+            raise ModelFileError("the model's record has missing or unknown entries.")
+        return _begin(record)
+
+
+@contextmanager
+def _refusing_malformed() -> Iterator[None]:
+    try:
+        yield
     except ModelFileError:
         raise
     except _MALFORMED as error:
         raise ModelFileError(f"the model's record is not valid: {error}") from error
 
 
-def _rebuild(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
-    odd = sorted((set(record) - _LATER_FIELDS) ^ _FIELDS)
-    if odd:
-        raise ModelFileError(f"the model's record has missing or unknown entries: {odd}.")
+def _begin(record: dict[str, Any]) -> BaseMLP:
     if record["kind"] not in _KINDS:
         raise ModelFileError(f"the model's record names no known kind: {record['kind']!r}.")
     estimator = _KINDS[record["kind"]]()
@@ -125,12 +154,20 @@ def _rebuild(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
     known = set(estimator.get_params(deep=False))
     if not known - _LATER_PARAMETERS <= set(given) <= known:
         raise ModelFileError("the model's record does not hold the estimator's parameters.")
+    estimator.set_params(**{k: from_plain(v) for k, v in given.items()})
+    estimator._validate_params()
+    return estimator
+
+
+def _rebuild(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
+    odd = sorted((set(record) - _LATER_FIELDS) ^ _FIELDS)
+    if odd:
+        raise ModelFileError(f"the model's record has missing or unknown entries: {odd}.")
+    estimator = _begin(record)
     widths = _check_widths(record["widths"], len(tensors))
     described = _check_layers(record)
     _check_parameters(record, tensors, normalized=described["batch_norm"])
     layers = _read_layers(described, widths[1:-1])
-    estimator.set_params(**{k: from_plain(v) for k, v in given.items()})
-    estimator._validate_params()
     if isinstance(estimator, MLPClassifier):
         _restore_classes(estimator, record)
     _restore_features(estimator, record)

@@ -1,16 +1,17 @@
-"""Files: models on disk, and writes that never leave half a file behind."""
+"""Files: records and arrays on disk, and writes that never leave half a file behind."""
 
 from __future__ import annotations
 
-from deltarule.files.atomic import check_writable, write_atomically
-from deltarule.files.model_file import Contents, load, read_contents, save, write_contents
+from deltarule.files.atomic import StrPath, check_writable, write_atomically
+from deltarule.files.model_file import Contents, blaming, encode, read_contents, write_contents
 
 __all__ = [
     "Contents",
+    "StrPath",
+    "blaming",
     "check_writable",
-    "load",
+    "encode",
     "read_contents",
-    "save",
     "write_atomically",
     "write_contents",
 ]

@@ -14,7 +14,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -54,13 +54,18 @@ def check_writable(path: StrPath, *, overwrite: bool = False) -> Path:
     """
     target = Path(path)
     folder = target.parent
+    if os.fspath(path).endswith(("/", os.sep)):
+        raise OutputError(f"{os.fspath(path)!r} names a folder; give the name of the file to write")
     if not target.name or target.name == "..":
         raise OutputError(f"{str(path)!r} names no file; give the name of the file to write")
-    if not folder.is_dir():
-        raise OutputError(f"cannot write {target}: there is no folder {folder}; create it first")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write {target}: the folder {folder} is read-only")
-    _check_target(target, overwrite=overwrite)
+    with _blaming(target):
+        if not folder.is_dir():
+            raise OutputError(
+                f"cannot write {target}: there is no folder {folder}; create it first"
+            )
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OutputError(f"cannot write {target}: the folder {folder} is read-only")
+        _check_target(target, overwrite=overwrite)
     return target
 
 
@@ -88,22 +93,32 @@ def write_atomically(path: StrPath, data: bytes, *, overwrite: bool = False) -> 
         there was one, is untouched and no temporary is left.
     """
     target = check_writable(path, overwrite=overwrite)
-    try:
+    with _blaming(target):
         _remove_orphans(target)
         with _temporary(target) as (descriptor, temporary):
             _write_all(descriptor, data)
             _keep_permissions(descriptor, target)
             os.fsync(descriptor)
-            _publish(temporary, target, overwrite=overwrite)
-            _sync_folder(target.parent)
-    except FileExistsError as error:
-        raise OutputError(_taken(target)) from error
+            with _folder(
+                target.parent
+            ) as sync:  # opened early: what can fail fails before the name
+                _publish(temporary, target, overwrite=overwrite)
+                sync()
+    return target
+
+
+@contextmanager
+def _blaming(target: Path) -> Iterator[None]:
+    """Turn what the system says into one line about the target."""
+    try:
+        yield
     except OutputError:
         raise
+    except FileExistsError as error:
+        raise OutputError(_taken(target)) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise OutputError(f"cannot write {target}: {reason}") from error
-    return target
 
 
 def _taken(target: Path) -> str:
@@ -115,9 +130,6 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
         mode = os.lstat(target).st_mode
     except FileNotFoundError:
         return
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise OutputError(f"cannot write {target}: {reason}") from error
     if stat.S_ISLNK(mode):
         raise OutputError(f"{target} is a symbolic link; name the file it points to instead")
     if not stat.S_ISREG(mode):
@@ -134,27 +146,27 @@ def _prefix(target: Path) -> str:
 @contextmanager
 def _temporary(target: Path) -> Iterator[tuple[int, Path]]:
     """Open a locked temporary beside the target; on leaving it is gone, whatever happened."""
-    descriptor, temporary = _create(target)
-    try:
-        yield descriptor, temporary
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        os.close(descriptor)
-
-
-def _create(target: Path) -> tuple[int, Path]:
     while True:
         temporary = target.parent / f"{_prefix(target)}{secrets.token_hex(8)}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         descriptor = os.open(temporary, flags, 0o666)
-        if fcntl is None:  # pragma: no cover
-            return descriptor, temporary
-        with suppress(OSError):  # A file system without locks still gets its file.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink > 0:
-            return descriptor, temporary
-        os.close(descriptor)  # Another run took it for an orphan before the lock was ours.
+        try:
+            if _is_ours(descriptor):
+                yield descriptor, temporary
+                return
+        finally:
+            with suppress(OSError):  # gone by a rename, or left for the next writer to remove
+                os.unlink(temporary)
+            _close(descriptor)
+
+
+def _is_ours(descriptor: int) -> bool:
+    """Lock a new temporary; False if another run took it for an orphan before the lock was ours."""
+    if fcntl is None:  # pragma: no cover
+        return True
+    with suppress(OSError):  # A file system without locks still gets its file.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return os.fstat(descriptor).st_nlink > 0
 
 
 def _remove_orphans(target: Path) -> None:
@@ -202,11 +214,20 @@ def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
     os.replace(temporary, target)
 
 
-def _sync_folder(folder: Path) -> None:
+@contextmanager
+def _folder(folder: Path) -> Iterator[Callable[[], None]]:
+    """Give a function that flushes a folder, so that a new name in it survives a power cut."""
     if os.name != "posix":  # pragma: no cover
+        yield lambda: None
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        yield lambda: os.fsync(descriptor)
     finally:
+        _close(descriptor)
+
+
+def _close(descriptor: int) -> None:
+    """Close what was flushed, or is given up: there is nothing left that could be lost."""
+    with suppress(OSError):
         os.close(descriptor)

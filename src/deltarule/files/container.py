@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from deltarule.files import strict_json
 
-__all__ = ["ContainerError", "Tensors", "pack", "unpack"]
+__all__ = ["ContainerError", "Tensors", "check_head", "pack", "unpack"]
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -83,7 +83,7 @@ def unpack(data: bytes) -> tuple[dict[str, str], Tensors]:
     ContainerError
         If anything at all is wrong with the bytes.
     """
-    end = _header_end(data)
+    end = check_head(data[: _COUNT_BYTES + 1], len(data))
     place = _find_digest(data, end)
     if _digest(data, place).encode() != data[place : place + 64]:
         raise ContainerError("its SHA-256 does not match its content: the file is damaged")
@@ -100,14 +100,23 @@ def unpack(data: bytes) -> tuple[dict[str, str], Tensors]:
     return metadata, _arrays(header, memoryview(data)[end:])
 
 
-def _header_end(data: bytes) -> int:
-    if len(data) < _COUNT_BYTES:
-        raise ContainerError(f"it is {len(data)} bytes long: the file is cut short")
-    length = int.from_bytes(data[:_COUNT_BYTES], "little")
+def check_head(head: bytes, size: int) -> int:
+    """Return where the header ends, if the first nine bytes of a file of some size make sense.
+
+    Raises
+    ------
+    ContainerError
+        Before more than those bytes need be read.
+    """
+    if size < _COUNT_BYTES:
+        raise ContainerError(f"it is {size} bytes long: the file is cut short")
+    length = int.from_bytes(head[:_COUNT_BYTES], "little")
     if length > MAX_HEADER_BYTES:
         raise ContainerError(f"it announces a header of {length} bytes: damaged or no model file")
-    if length > len(data) - _COUNT_BYTES:
+    if length > size - _COUNT_BYTES:
         raise ContainerError("it ends inside its header: the file is cut short")
+    if head[_COUNT_BYTES : _COUNT_BYTES + 1] != b"{":
+        raise ContainerError("its header is not a JSON object")
     return _COUNT_BYTES + length
 
 

@@ -1,4 +1,4 @@
-"""Models on disk: one file per model, no code in it, every changed bit noticed.
+"""Models on disk: one file per model, no code in it, every changed bit noticed (docs/format.md).
 
 The file is a safetensors file (see `deltarule.files.container`). Its metadata holds
 
@@ -11,34 +11,43 @@ The file is a safetensors file (see `deltarule.files.container`). Its metadata h
 ``sha256``
     The digest of the whole file.
 
-Loading builds nothing but what the closed schemas of the records allow; it never unpickles and
-never imports by name.
+Here a file becomes a record and arrays, and back. What they mean is known to those who make them:
+`deltarule.estimators`, `deltarule.tables` and `deltarule.persistence`.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deltarule import estimators
 from deltarule.errors import ModelFileError
 from deltarule.files import strict_json
 from deltarule.files.atomic import StrPath, write_atomically
-from deltarule.files.container import ContainerError, Tensors, pack, unpack
+from deltarule.files.container import ContainerError, Tensors, check_head, pack, unpack
 from deltarule.files.foreign import describe
 
-__all__ = ["Contents", "Kind", "first_fault", "load", "read_contents", "save", "write_contents"]
+__all__ = [
+    "Contents",
+    "Kind",
+    "blaming",
+    "encode",
+    "first_fault",
+    "read_contents",
+    "write_contents",
+]
 
 FORMAT = "deltarule"
 VERSION = "1"
 MAX_FILE_BYTES = 8 * 2**30
 _REMEDY = "take an undamaged copy, or train and save the model again"
 
-Kind = Literal["estimator", "table"]
+Kind = Literal["estimator", "table", "pipeline"]
 
 
 class Contents(NamedTuple):
@@ -56,82 +65,26 @@ class _Envelope(BaseModel):
     model: dict[str, Any]
 
 
-def save(model: Any, path: StrPath, *, overwrite: bool = False) -> Path:
-    """Save a fitted model in one file that holds no code.
-
-    Parameters
-    ----------
-    model : MLPClassifier, MLPRegressor or TableModel
-        A fitted model.
-    path : str or path-like
-        The file to write; ``.safetensors`` is the usual ending.
-    overwrite : bool, default=False
-        Whether an existing file may be replaced.
-
-    Returns
-    -------
-    pathlib.Path
-        The path written.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written, or exists and ``overwrite`` is false.
-
-    See Also
-    --------
-    load : Read the file back.
-    """
-    if hasattr(model, "to_contents"):
-        contents: Contents = model.to_contents()
-    else:
-        contents = Contents("estimator", *estimators.to_record(model))
-    return write_contents(contents, path, overwrite=overwrite)
-
-
-def load(path: StrPath) -> Any:
-    """Load an estimator saved by `save`.
-
-    Loading never executes code from the file, and a damaged file is always noticed.
-
-    Parameters
-    ----------
-    path : str or path-like
-        A file written by `save`.
-
-    Returns
-    -------
-    MLPClassifier or MLPRegressor
-        The fitted estimator; its predictions equal the saved one's to the bit.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is missing, damaged, or was not written by deltarule.
-    """
-    contents = read_contents(path)
-    if contents.kind != "estimator":
-        raise ModelFileError(
-            f"{path} holds a model of a table, with its preprocessing; "
-            "load it with deltarule.tables.TableModel.load"
-        )
-    return build(path, contents.record, contents.tensors)
-
-
-def build(path: StrPath, record: dict[str, Any], tensors: Tensors) -> Any:
-    """Build an estimator from the record and arrays read from a file, or blame that file."""
+@contextmanager
+def blaming(path: StrPath) -> Iterator[None]:
+    """Put the file's name before what is wrong with the record read from it."""
     try:
-        return estimators.from_record(record, tensors)
+        yield
     except ModelFileError as error:
         raise ModelFileError(f"{path} is not a usable model file: {error}") from error
 
 
 def write_contents(contents: Contents, path: StrPath, *, overwrite: bool = False) -> Path:
-    """Write a model file; equal contents give equal bytes."""
+    """Write a model file, durably, whole or not at all."""
+    return write_atomically(path, encode(contents), overwrite=overwrite)
+
+
+def encode(contents: Contents) -> bytes:
+    """Return the bytes of a model file; equal contents give equal bytes."""
     envelope = {"kind": contents.kind, "model": contents.record}
     record = strict_json.dumps(envelope)
     metadata = {"format": FORMAT, "version": VERSION, "record": record}
-    return write_atomically(path, pack(contents.tensors, metadata), overwrite=overwrite)
+    return pack(contents.tensors, metadata)
 
 
 def read_contents(path: StrPath) -> Contents:
@@ -147,17 +100,15 @@ def read_contents(path: StrPath) -> Contents:
         envelope = _envelope(metadata)
     except ContainerError as error:
         raise ModelFileError(f"{path} is not a usable model file: {error}; {_REMEDY}") from None
+    except MemoryError:
+        raise ModelFileError(f"{path} does not fit into memory") from None
     return Contents(envelope.kind, envelope.model, tensors)
 
 
 def _read(path: StrPath) -> bytes:
     """Return a file's bytes, after its size and its first bytes have been found plausible."""
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelFileError(f"{path} is not a regular file; name a model file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise ModelFileError(f"{path} is larger than any model file: {status.st_size} bytes")
+        size = _size(path)
         with open(path, "rb") as file:
             head = file.read(9)
             foreign = describe(head)
@@ -166,14 +117,25 @@ def _read(path: StrPath) -> bytes:
                     f"{path} is no deltarule model but {foreign}; it was not opened: "
                     "name a file written by deltarule.save or `deltarule train`"
                 )
+            check_head(head, size)
             return head + file.read()
     except FileNotFoundError:
         raise ModelFileError(f"there is no model file {path}; check the path") from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ModelFileError(f"cannot read the model file {path}: {reason}") from error
-    except MemoryError:
-        raise ModelFileError(f"{path} does not fit into memory") from None
+
+
+def _size(path: StrPath) -> int:
+    try:
+        status = os.stat(path)
+    except ValueError as error:  # a NUL in the name
+        raise ModelFileError(f"{str(path)!r} names no file: {error}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelFileError(f"{path} is not a regular file; name a model file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise ModelFileError(f"{path} is larger than any model file: {status.st_size} bytes")
+    return status.st_size
 
 
 def _envelope(metadata: dict[str, str]) -> _Envelope:

@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from deltarule.errors import OutputError
-
 if TYPE_CHECKING:
     from onnx import ModelProto
 
@@ -24,12 +22,10 @@ def export(
     OutputError
         If the file cannot be written, or exists and ``overwrite`` is false. Nothing is made then.
     """
-    from deltarule.files.atomic import check_writable, write_atomically
+    from deltarule.files import check_writable, write_atomically
 
     if path is None:
         return make()
-    if str(path).endswith(("/", os.sep)):
-        raise OutputError(f"{str(path)!r} names a folder; give the name of the file to write")
     check_writable(path, overwrite=overwrite)
     model = make()
     write_atomically(path, model.SerializeToString(deterministic=True), overwrite=overwrite)

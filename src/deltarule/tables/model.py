@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped,un
 
 from deltarule import estimators
 from deltarule.errors import ModelFileError, TableError
-from deltarule.files.atomic import StrPath
-from deltarule.files.model_file import Contents, build, read_contents, save
+from deltarule.files import Contents, StrPath, blaming, read_contents, write_contents
 from deltarule.onnx import columns_model, export
 from deltarule.tables.cells import Kind
 from deltarule.tables.evaluation import Evaluation, evaluate_classes, evaluate_quantity
@@ -60,6 +58,15 @@ class Predictions:
     labels: list[str]
     probabilities: NDArray[np.float64] | None
     notes: list[str]
+
+
+class Summary(NamedTuple):
+    """The shape of a network and how its training ended; epochs count from 1."""
+
+    widths: list[int]
+    parameters: int
+    epochs: int
+    best_epoch: int
 
 
 @dataclass(frozen=True)
@@ -150,9 +157,21 @@ class TableModel:
         with one_thread():
             return self.estimator.check_gradients(X, self.target.to_network(y[chosen]))
 
+    def training_summary(self) -> Summary:
+        """Return the shape of the network and how its training ended."""
+        weights, biases = self.estimator.coefs_, self.estimator.intercepts_
+        scores = self.estimator.validation_scores_
+        best = max(range(len(scores)), key=lambda i: (scores[i] == scores[i], scores[i]))
+        return Summary(
+            widths=[len(weights[0]), *(len(bias) for bias in biases)],
+            parameters=sum(array.size for array in [*weights, *biases]),
+            epochs=len(scores),
+            best_epoch=best + 1,
+        )
+
     def save(self, path: StrPath, *, overwrite: bool = False) -> Path:
         """Save the model with its preprocessing in one file; see `deltarule.save`."""
-        return save(self, path, overwrite=overwrite)
+        return write_contents(self.to_contents(), path, overwrite=overwrite)
 
     def to_onnx(
         self,
@@ -200,15 +219,9 @@ class TableModel:
         """
         contents = read_contents(path)
         if contents.kind != "table":
-            raise ModelFileError(
-                f"{path} holds an estimator without preprocessing; load it with deltarule.load"
-            )
-        try:
-            return cls.from_contents(contents, lambda *parts: build(path, *parts))
-        except ModelFileError as error:
-            if str(error).startswith(str(path)):
-                raise
-            raise ModelFileError(f"{path} is not a usable model file: {error}") from error
+            raise ModelFileError(f"{path} holds no model of a table; load it with deltarule.load")
+        with blaming(path):
+            return cls.from_contents(contents)
 
     def to_contents(self) -> Contents:
         """Return what a file of this model holds."""
@@ -221,16 +234,14 @@ class TableModel:
         return Contents("table", whole, tensors)
 
     @classmethod
-    def from_contents(
-        cls, contents: Contents, build: Callable[..., Any] = estimators.from_record
-    ) -> TableModel:
+    def from_contents(cls, contents: Contents) -> TableModel:
         """Build a model from what a file of it holds."""
         record = contents.record
         if set(record) != {"facts", "network", "preprocessing"}:
             raise ModelFileError("its record lacks entries, or has unknown ones")
         preprocessing = validated(PreprocessingRecord, record["preprocessing"])
         facts = validated(TrainingFacts, record["facts"])
-        estimator = build(record["network"], contents.tensors)
+        estimator = estimators.from_record(record["network"], contents.tensors)
         model = cls(preprocessing, estimator, facts)
         model._check_widths()
         return model

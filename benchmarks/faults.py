@@ -1,0 +1,167 @@
+"""What goes wrong and what happens then: docs/reliability.md, from tests that just ran.
+
+    make faults                 every row, at full counts, strace included
+    make faults FAULTS=short    the short forms, in minutes; the document stays as it is
+
+DELTARULE_FUZZ_BATCHES=5 fuzzes with 5 × 10 000 inputs instead of a million, which take an hour.
+
+The tests leave their figures in a file; here they are added up, row by row, beside what was asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENT = ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+TESTS = (
+    "test_faults_saving.py",
+    "test_faults_reading.py",
+    "test_files_fuzz.py",
+    "test_files_model.py",
+    "test_files_pipelines.py",
+    "test_cli_manners.py",
+)
+
+Figures = list[dict[str, Any]]
+
+
+class Row(NamedTuple):
+    """A row of the table: the faults' numbers, what was asked, and how the figures read."""
+
+    number: str
+    fault: str
+    behaviour: str
+    asked: str
+    sources: tuple[str, ...]
+    words: Callable[[Figures], str]
+
+
+def total(figures: Figures, name: str) -> int:
+    return sum(figure.get(name, 0) for figure in figures)
+
+
+def most(figures: Figures, name: str) -> float:
+    return max((figure.get(name, 0) for figure in figures), default=0)
+
+
+ROWS = (
+    Row(
+        "1", "kill -9 at every system call of a save, by strace",
+        "the old file or the new one; the next save leaves no temporary", "0 torn",
+        ("killed, by strace",),
+        lambda f: f"{total(f, 'torn')} torn in {total(f, 'kills')} kills",
+    ),
+    Row(
+        "1", "kill -9 before every call, injected in Python", "the same", "0 torn",
+        ("killed, in Python",),
+        lambda f: f"{total(f, 'torn')} torn in {total(f, 'kills')} kills",
+    ),
+    Row(
+        "2", "ENOSPC, EIO, EDQUOT or EROFS at every call of a save",
+        "one line; the old file, unless only the folder's fsync failed", "100 %",
+        ("failing calls",),
+        lambda f: f"{total(f, 'torn')} torn in {total(f, 'tried')} failures",
+    ),
+    Row(
+        "2", "a file system of 1 MB, full", "one line, the old file, no temporary", "0 lost",
+        ("full disk",), lambda f: f"{total(f, 'lost')} lost in {total(f, 'disks')}",
+    ),
+    Row(
+        "3", "order of durability", "fsync of the file, rename, fsync of the folder",
+        "every save", ("order",),
+        lambda f: f"{total(f, 'in_order')} of {total(f, 'saves')} saves",
+    ),
+    Row(
+        "10", "single flipped bits", "`ModelFileError`, one line", "10 000: 0 silent, 0 crashes",
+        ("flips",),
+        lambda f: f"{total(f, 'flips')}: {total(f, 'silent')} silent, "
+        f"{total(f, 'crashes')} crashes",
+    ),
+    Row(
+        "11", "truncation at every byte", "refused", "100 %, < 10 ms each", ("truncation",),
+        lambda f: f"{total(f, 'cut')} cut: {total(f, 'accepted')} accepted, "
+        f"slowest {most(f, 'slowest_ms')} ms",
+    ),
+    Row(
+        "11", "forged lengths of the header: 0, 1, 2³¹, 2⁶³, 2⁶⁴−1, 100 MiB + 1",
+        "refused before memory is taken", "100 %, < 10 ms each", ("lengths",),
+        lambda f: f"{total(f, 'forged')}: {total(f, 'accepted')} accepted, "
+        f"at most {most(f, 'most_mb')} MB taken",
+    ),
+    Row(
+        "12", "10⁹ units, 10⁶ layers, shapes that overflow, in networks and in pipelines",
+        "refused by the arrays' shapes", "50 MB at most", ("giants",),
+        lambda f: f"{total(f, 'forged')}: {total(f, 'accepted')} accepted, "
+        f"at most {most(f, 'most_mb')} MB taken",
+    ),
+    Row(
+        "13", "pickle, joblib, .npy, .npz, Keras and HDF5 files, some with a payload",
+        "named, never opened", "payload never runs", ("foreign",),
+        lambda f: f"{total(f, 'ran')} ran of {total(f, 'files')}",
+    ),
+    Row(
+        "13", "a pipeline that names `os.system`, `eval`, own modules, constructors, methods",
+        "refused before anything is imported", "payload never runs", ("attacks",),
+        lambda f: f"{total(f, 'ran')} ran of {total(f, 'attacks')}",
+    ),
+    Row(
+        "fuzz", "mutations of files of every kind, with a digest that is right",
+        "a model or `ModelFileError`", "1 000 000: 0 crashes", ("fuzz",),
+        lambda f: f"{total(f, 'inputs')}: {total(f, 'crashes')} crashes",
+    ),
+    Row(
+        "29", "output to an existing file, a symbolic link, a missing folder",
+        "exit 2, nothing written, without `--force`", "100 %", ("outputs",),
+        lambda f: f"{total(f, 'kept')} of {total(f, 'tried')} kept",
+    ),
+    Row(
+        "30", "`csv.py`, `numpy.py` and others in the working directory", "not imported",
+        "marker never runs", ("shadows",),
+        lambda f: f"{total(f, 'ran')} ran in {total(f, 'runs')} runs",
+    ),
+    Row(
+        "31", "cells of predictions that begin with = + - @", "quoted with `--escape-formulas`",
+        "all", ("formulas",), lambda f: f"{total(f, 'quoted')} of {total(f, 'cells')}",
+    ),
+)  # fmt: skip
+
+
+def table(figures: Figures) -> Iterator[str]:
+    yield "| # | fault | what happens | asked | reached |"
+    yield "|---|---|---|---|---|"
+    for row in ROWS:
+        own = [figure for figure in figures if figure["fault"] in row.sources]
+        reached = row.words(own) if own else "not run on this machine"
+        yield f"| {row.number} | {row.fault} | {row.behaviour} | {row.asked} | {reached} |"
+
+
+def main() -> int:
+    short = "short" in sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "figures"
+        file.touch()
+        tests = [str(ROOT / "tests" / name) for name in TESTS if (ROOT / "tests" / name).exists()]
+        command = [sys.executable, "-m", "pytest", "-q", *(["-m", "not long"] if short else [])]
+        environment = {**os.environ, "DELTARULE_FIGURES": str(file)}
+        done = subprocess.run([*command, *tests], cwd=ROOT, env=environment, check=False)
+        figures = [json.loads(line) for line in file.read_text().splitlines()]
+    lines = "\n".join(table(figures))
+    print(lines)
+    if done.returncode == 0 and not short:
+        text = DOCUMENT.read_text(encoding="utf-8")
+        head, tail = text.split(BEGIN)[0], text.split(END)[1]
+        DOCUMENT.write_text(f"{head}{BEGIN}\n{lines}\n{END}{tail}", encoding="utf-8")
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

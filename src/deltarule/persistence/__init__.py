@@ -1,0 +1,7 @@
+"""Persistence: any fitted model in one file, and back, without running code."""
+
+from __future__ import annotations
+
+from deltarule.persistence.saving import load, save
+
+__all__ = ["load", "save"]
