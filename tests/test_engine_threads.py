@@ -300,7 +300,7 @@ def work():
     while not stop.is_set():
         if fit() != expected:
             wrong.append(1)
-threads = [threading.Thread(target=work) for _ in range(2)]
+threads = [threading.Thread(target=work, daemon=True) for _ in range(2)]
 for thread in threads:
     thread.start()
 for i in range({count}):
@@ -313,6 +313,32 @@ for thread in threads:
     thread.join()
 assert not wrong
 """)
+
+
+@FORK
+def test_a_child_forked_while_a_network_is_lowered() -> None:
+    python(
+        """
+from deltarule import network
+lowering, leave, lower = threading.Event(), threading.Event(), network.lower
+def slowly(net):
+    lowering.set()
+    leave.wait(60)
+    return lower(net)
+network.lower = slowly
+slow = Network(2, [Dense(1)], "squared_error")
+thread = threading.Thread(target=lambda: slow.tape)
+thread.start()
+lowering.wait()
+child = os.fork()
+if child == 0:
+    network.lower = lower
+    os._exit(0 if Network(3, [Dense(1)], "squared_error").tape else 1)
+assert ended(child) == 0
+leave.set()
+thread.join()
+"""
+    )
 
 
 @JIT

@@ -7,7 +7,6 @@ Training stands in ``deltarule.fitting``, what can be learned about a trained ne
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -59,10 +58,14 @@ class Network(NetworkSpec):
     total                                    38
     """
 
-    @cached_property
+    @property
     def tape(self) -> Tape:
-        """The network lowered to a verified tape."""
-        return lower(self)
+        """The network lowered to a verified tape, once."""
+        # No cached_property: in Python 3.11 it has a lock, which a forked child may find held.
+        kept: Tape | None = self.__dict__.get("_tape")
+        if kept is None:
+            kept = self.__dict__.setdefault("_tape", lower(self))
+        return kept
 
     def initialize(self, seed: int = 0, *, like: Array | None = None) -> State:
         """Return a fresh state: θ drawn with ``seed``, nothing trained.
