@@ -29,6 +29,9 @@ TESTS = (
     "test_files_model.py",
     "test_files_pipelines.py",
     "test_cli_manners.py",
+    "test_onnx_estimators.py",
+    "test_engine_threads.py",
+    "test_engine_cache.py",
 )
 
 Figures = list[dict[str, Any]]
@@ -114,6 +117,50 @@ ROWS = (
         lambda f: f"{total(f, 'ran')} ran of {total(f, 'attacks')}",
     ),
     Row(
+        "14", "ONNX to an existing file, a link, a folder, `..`", "refused without being told",
+        "100 %", ("onnx outputs",), lambda f: f"{total(f, 'kept')} of {total(f, 'tried')} kept",
+    ),
+    Row(
+        "14", "ONNX Runtime beside our predictions, float32",
+        "the checker passes; differences, relative above 1", "1e-5", ("onnx numbers",),
+        lambda f: f"at most {most(f, 'worst'):.1e} in {total(f, 'models')} models",
+    ),
+    Row(
+        "23", "forks after a fit, and in the middle of other threads' fits", "the same bits",
+        "100/100 each", ("forks",),
+        lambda f: f"{total(f, 'times') - total(f, 'wrong')} of {total(f, 'times')}",
+    ),
+    Row(
+        "23", "two and four threads that fit at once", "the same bits", "100/100",
+        ("threads at once",),
+        lambda f: f"{total(f, 'times') - total(f, 'wrong')} of {total(f, 'times')}",
+    ),
+    Row(
+        "23", "fits in multiprocessing, and in joblib with loky and with threads",
+        "the same bits", "100/100 each", ("pools",),
+        lambda f: f"{total(f, 'times') - total(f, 'wrong')} of {total(f, 'times')}",
+    ),
+    Row(
+        "24", "up to 8 processes that begin on a cold cache of kernels at once",
+        "the same bits, one cache", "0 crashes", ("cold cache",),
+        lambda f: f"{total(f, 'crashes')} crashes in {total(f, 'processes')} processes",
+    ),
+    Row(
+        "24", "cut, flipped and foreign files among the kernels", "compiled anew",
+        "200 runs, 0 crashes", ("damaged cache",),
+        lambda f: f"{total(f, 'runs')} runs, {total(f, 'crashes')} crashes",
+    ),
+    Row(
+        "25", "no home folder; a user without name, read-only install",
+        "compiles in memory, warns once", "import and fit work", ("no home",),
+        lambda f: f"{total(f, 'runs')} fits, {total(f, 'warnings')} warnings",
+    ),
+    Row(
+        "26", "a cache that others own or can write to, with poison in it", "not used",
+        "poison never runs", ("poison",),
+        lambda f: f"{total(f, 'ran')} ran in {total(f, 'folders')} folders",
+    ),
+    Row(
         "fuzz", "mutations of files of every kind, with a digest that is right",
         "a model or `ModelFileError`", "1 000 000: 0 crashes", ("fuzz",),
         lambda f: f"{total(f, 'inputs')}: {total(f, 'crashes')} crashes",
@@ -138,7 +185,7 @@ ROWS = (
 def table(figures: Figures) -> Iterator[str]:
     yield "| # | fault | what happens | asked | reached |"
     yield "|---|---|---|---|---|"
-    for row in ROWS:
+    for row in sorted(ROWS, key=lambda row: int(row.number) if row.number.isdigit() else 99):
         own = [figure for figure in figures if figure["fault"] in row.sources]
         reached = row.words(own) if own else "not run on this machine"
         yield f"| {row.number} | {row.fault} | {row.behaviour} | {row.asked} | {reached} |"

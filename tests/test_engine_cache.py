@@ -23,6 +23,7 @@ import pytest
 pytest.importorskip("llvmlite")
 
 from deltarule.engine import cache, compiler
+from faults_support import report
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX's")
 JIT = pytest.mark.skipif(not compiler.is_compiled(), reason="nothing is compiled")
@@ -510,6 +511,7 @@ def test_processes_that_begin_on_a_cold_cache_at_once(
     assert [run["warnings"] for run in runs] == [[]] * count
     assert {file.name for file in folder.iterdir()} == {file.name for file in first[0].iterdir()}
     assert not fit(folder)["numba"]
+    report("cold cache", processes=count, crashes=0)
 
 
 @JIT
@@ -522,7 +524,8 @@ def test_damaged_kernels_are_compiled_anew(
     """Ten runs each; the short form is one run with every kernel damaged."""
     rng = np.random.default_rng(seed)
     files = sorted(kept.iterdir())
-    for hurt in [files] if seed == 0 else [[files[i]] for i in rng.integers(len(files), size=10)]:
+    damages = [files] if seed == 0 else [[files[i]] for i in rng.integers(len(files), size=10)]
+    for hurt in damages:
         for file in hurt:
             damage(file, rng)
         blocked = {file for file in hurt if file.is_dir()}
@@ -533,6 +536,7 @@ def test_damaged_kernels_are_compiled_anew(
         if blocked:
             fit(kept)
         assert not fit(kept)["numba"]
+    report("damaged cache", runs=len(damages), crashes=0)
 
 
 @JIT
@@ -552,6 +556,7 @@ def test_poison_is_never_loaded(
     assert len(run["warnings"]) == 1
     assert "others can write to it" in run["warnings"][0]
     assert {file.name: file.read_bytes() for file in kept.iterdir()} == poison
+    report("poison", ran=0, folders=1)
 
 
 @JIT
@@ -569,6 +574,7 @@ def test_a_poisoned_file_is_replaced(
     assert fit(kept) == {"theta": first[1], "numba": True, "warnings": []}
     assert file.stat().st_uid == os.geteuid()
     assert fit(kept) == {"theta": first[1], "numba": False, "warnings": []}
+    report("poison", ran=0, folders=1)
 
 
 @JIT
@@ -587,6 +593,7 @@ def test_without_a_home_kernels_are_compiled_in_memory(
     assert len(run["warnings"]) == 1
     assert "Set DELTARULE_CACHE_DIR" in run["warnings"][0]
     assert list((tmp_path / "here").iterdir()) == []
+    report("no home", runs=1, warnings=1)
 
 
 @pytest.fixture
@@ -628,6 +635,8 @@ def test_a_user_that_the_system_does_not_know(
     assert run["numba"]
     assert len(run["warnings"]) == 1
     assert "belongs to another user" in run["warnings"][0]
+    report("no home", runs=1, warnings=1)
+    report("poison", ran=0, folders=1)
 
 
 @JIT

@@ -35,6 +35,7 @@ from deltarule.engine.compiler import is_compiled
 from deltarule.engine.plan import Mode
 from deltarule.errors import SpecError
 from deltarule.program import Block, State
+from faults_support import report
 from support import advance_all, one_order, random_data
 
 JIT = pytest.mark.skipif(not is_compiled(), reason="without compiled code there is one thread")
@@ -225,6 +226,7 @@ def test_python_threads_that_fit_at_once(
         for worker in workers:
             worker.join(60)
         assert found == expected
+    report("threads at once", times=count, wrong=0)
 
 
 COMMON = """
@@ -288,6 +290,7 @@ for i in range({count}):
     assert ended(child) == 0, i
 assert fit() == expected
 """)
+    report("forks", times=count, wrong=0)
 
 
 @JIT
@@ -313,6 +316,7 @@ for thread in threads:
     thread.join()
 assert not wrong
 """)
+    report("forks", times=count, wrong=0)
 
 
 @FORK
@@ -383,6 +387,7 @@ for _ in range({count}):
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map(fit, [3] * 4) == [expected] * 4
 """)
+    report("pools", times=4 * count, wrong=0)
 
 
 @JIT
@@ -396,6 +401,7 @@ with Parallel(n_jobs=2, backend={backend!r}) as parallel:
     for _ in range({count}):
         assert parallel(delayed(fit)(3) for _ in range(4)) == [expected] * 4
 """)
+    report("pools", times=4 * count, wrong=0)
 
 
 @JIT

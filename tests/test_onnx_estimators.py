@@ -18,6 +18,7 @@ from sklearn.exceptions import NotFittedError
 from deltarule import MLPClassifier, MLPRegressor
 from deltarule.errors import MissingDependencyError, OutputError, SpecError
 from estimator_support import TASKS, data, ours, unconverged
+from faults_support import report
 from onnx_support import DTYPES, TOLERANCE, assert_close, operators, run
 from support import proves
 
@@ -46,6 +47,10 @@ def assert_same_predictions(estimator: Any, X: Any, dtype: str) -> None:
         expected = estimator.predict(given).reshape(len(X), -1)
         assert found["variable"].dtype == dtype
         assert_close(found["variable"], expected, TOLERANCE[dtype])
+    numbers = found.get("probabilities", found.get("variable"))
+    if dtype == "float32":
+        worst = np.max(np.abs(numbers - expected) / np.maximum(1.0, np.abs(expected)))
+        report("onnx numbers", models=1, worst=float(worst))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -239,6 +244,7 @@ def test_a_file_is_written_whole_and_never_over_another_unasked(tmp_path: Path) 
     onnx.checker.check_model(str(path), full_check=True)
     assert os.listdir(tmp_path) == ["model.onnx"]
     assert_close(run(onnx.load(path), X)["variable"][:, 0], estimator.predict(X), 1e-12)
+    report("onnx outputs", tried=1, kept=1)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -249,7 +255,7 @@ def test_links_folders_and_parents_are_refused(tmp_path: Path, overwrite: bool) 
     link.symlink_to(target)
     dangling = tmp_path / "dangling.onnx"
     dangling.symlink_to(tmp_path / "nowhere")
-    for path, reason in [
+    cases = [
         (link, "symbolic link"),
         (dangling, "symbolic link"),
         (tmp_path, "not a regular file"),
@@ -257,11 +263,13 @@ def test_links_folders_and_parents_are_refused(tmp_path: Path, overwrite: bool) 
         (f"{tmp_path}/..", "names no file"),
         (f"{tmp_path}/../", "names a folder"),
         (tmp_path / "absent" / "model.onnx", "there is no folder"),
-    ]:
+    ]
+    for path, reason in cases:
         with pytest.raises(OutputError, match=reason):
             estimator.to_onnx(path, overwrite=overwrite)
     assert target.read_bytes() == b"mine"
     assert sorted(os.listdir(tmp_path)) == ["dangling.onnx", "link.onnx", "target"]
+    report("onnx outputs", tried=len(cases), kept=len(cases))
 
 
 def test_nothing_is_written_if_the_model_cannot_be_made(tmp_path: Path) -> None:
