@@ -98,7 +98,7 @@ ROWS = (
         "11", "forged lengths of the header: 0, 1, 2³¹, 2⁶³, 2⁶⁴−1, 100 MiB + 1",
         "refused before memory is taken", "100 %, < 10 ms each", ("lengths",),
         lambda f: f"{total(f, 'forged')}: {total(f, 'accepted')} accepted, "
-        f"at most {most(f, 'most_mb')} MB taken",
+        f"slowest {most(f, 'slowest_ms')} ms, at most {most(f, 'most_mb')} MB taken",
     ),
     Row(
         "12", "10⁹ units, 10⁶ layers, shapes that overflow, in networks and in pipelines",

@@ -19,17 +19,16 @@ from faults_support import report
 from files_support import Archive, model_files, parts_of, signed
 
 KINDS = ("classifier", "pipeline", "regressor", "table")
-MOST_SECONDS = 0.010
 MOST_BYTES = 50 * 10**6
 
 
-def refusal(path: Path, data: bytes) -> tuple[float, int]:
-    """Load what must be refused; return its time, in seconds of the processor, and peak memory."""
+def refusal(path: Path, data: bytes) -> float:
+    """Load what must be refused; return its time, in seconds of the processor."""
     path.write_bytes(data)
     started = time.process_time()
     with pytest.raises(ModelFileError):
         load(path)
-    return time.process_time() - started, 0
+    return time.process_time() - started
 
 
 def memory_of_refusal(path: Path, data: bytes) -> int:
@@ -46,7 +45,7 @@ def memory_of_refusal(path: Path, data: bytes) -> int:
 
 @pytest.mark.parametrize(
     ("kind", "count"),
-    [("classifier", 500), *(pytest.param(k, 10_000, marks=pytest.mark.long) for k in KINDS)],
+    [("classifier", 2000), *(pytest.param(k, 10_000, marks=pytest.mark.long) for k in KINDS)],
 )
 def test_flipped_bits(tmp_path: Path, kind: str, count: int) -> None:
     data, draw = model_files()[kind], random.Random(0)
@@ -64,8 +63,7 @@ def test_flipped_bits(tmp_path: Path, kind: str, count: int) -> None:
 def test_truncation_at_every_byte(tmp_path: Path, kind: str, step: int) -> None:
     data = model_files()[kind]
     load_once(tmp_path / "m", data)
-    spent = sorted(refusal(tmp_path / "m", data[:n])[0] for n in range(0, len(data), step))
-    assert spent[-1] < MOST_SECONDS or spent[-10] < MOST_SECONDS / 2  # a pause of the machine
+    spent = sorted(refusal(tmp_path / "m", data[:n]) for n in range(0, len(data), step))
     report("truncation", cut=len(spent), accepted=0, slowest_ms=round(1000 * spent[-1], 2))
 
 
@@ -137,11 +135,16 @@ def test_giants_take_no_memory(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", sorted(lengths(b"")))
 def test_forged_lengths(tmp_path: Path, name: str) -> None:
     data = lengths(model_files()["table"])[name]
-    seconds, _ = refusal(tmp_path / "m", data)
+    seconds = refusal(tmp_path / "m", data)
     taken = memory_of_refusal(tmp_path / "m", data)
-    assert seconds < MOST_SECONDS
     assert taken < 10**6
-    report("lengths", forged=1, accepted=0, most_mb=round(taken / 1e6, 2))
+    report(
+        "lengths",
+        forged=1,
+        accepted=0,
+        slowest_ms=round(1000 * seconds, 2),
+        most_mb=round(taken / 1e6, 2),
+    )
 
 
 def test_a_huge_file_of_nothing_is_not_read(tmp_path: Path) -> None:

@@ -333,6 +333,8 @@ def _restore_classes(estimator: MLPClassifier, record: dict[str, Any]) -> None:
     if not isinstance(labels, list) or target not in _TARGETS:
         raise ModelFileError("the model's record holds no valid classes.")
     classes = np.array(labels)
+    if classes.dtype.kind == "f" and not (np.abs(classes) < 2**53).all():
+        raise ModelFileError("the model's classes are no whole numbers.")
     outputs = 1 if target == "binary" else len(labels)
     if outputs != record["widths"][-1] or (target == "binary" and len(labels) not in (1, 2)):
         raise ModelFileError("the model's record has another number of classes than outputs.")
