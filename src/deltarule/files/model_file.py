@@ -71,7 +71,8 @@ def blaming(path: StrPath) -> Iterator[None]:
     try:
         yield
     except ModelFileError as error:
-        raise ModelFileError(f"{path} is not a usable model file: {error}") from error
+        reason = " ".join(str(error).split())  # texts of the file may have brought line breaks
+        raise ModelFileError(f"{path} is not a usable model file: {reason}") from error
 
 
 def write_contents(contents: Contents, path: StrPath, *, overwrite: bool = False) -> Path:

@@ -94,6 +94,9 @@ def from_contents(contents: Contents) -> Any:
         for _, part in objects(model, _OURS):
             if hasattr(part, "_parameter_constraints"):
                 part._validate_params()
+        if not holds(model) or not getattr(model, "steps", True):
+            raise ModelFileError("its pipeline has no steps")
+        check_is_fitted(model)
         return model
     except ModelFileError:
         raise
