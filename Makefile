@@ -55,7 +55,7 @@ tables: $(DEV_INSTALLED)  ## real tables beside scikit-learn's MLP and trees (BE
 
 # The long form needs strace, and the right to trace and to mount in a namespace; it says what it left out.
 faults: $(DEV_INSTALLED)  ## break saving and loading in every known way; docs/reliability.md (FAULTS=short)
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python benchmarks/faults.py $(FAULTS)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 WORKERS=$(WORKERS) $(BIN)/python benchmarks/faults.py $(FAULTS)
 
 check: $(DEV_INSTALLED)  ## format, lint, types and import layers: what CI runs before the tests
 	$(BIN)/ruff format --check $(SOURCES)

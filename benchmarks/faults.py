@@ -197,7 +197,9 @@ def main() -> int:
         file = Path(folder) / "figures"
         file.touch()
         tests = [str(ROOT / "tests" / name) for name in TESTS if (ROOT / "tests" / name).exists()]
-        command = [sys.executable, "-m", "pytest", "-q", *(["-m", "not long"] if short else [])]
+        workers = os.environ.get("WORKERS", "2")
+        command = [sys.executable, "-m", "pytest", "-q", "-n", workers]
+        command += ["-m", "not long"] if short else []
         environment = {**os.environ, "DELTARULE_FIGURES": str(file)}
         done = subprocess.run([*command, *tests], cwd=ROOT, env=environment, check=False)
         figures = [json.loads(line) for line in file.read_text().splitlines()]
