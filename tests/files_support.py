@@ -171,7 +171,8 @@ class Mutator:
             value = json.loads(holder[key])
         except (TypeError, ValueError, KeyError):
             return
-        self._in_value(value)
+        if isinstance(value, dict | list):  # else it was spoilt already
+            self._in_value(value)
         holder[key] = json.dumps(value)
 
     def _in_value(self, value: Any) -> None:
