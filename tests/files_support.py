@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -191,9 +192,9 @@ class Mutator:
         if how < 0.15:
             holder.pop(key, None)
         elif how < 0.25:
-            holder[str(self.draw.choice(ATTRACTIVE))[:20]] = self.draw.choice(ATTRACTIVE)
+            holder[str(self.draw.choice(ATTRACTIVE))[:20]] = self._attractive()
         elif how < 0.35:
-            holder[self.draw.choice(sorted(holder) or [""])] = holder.get(key)
+            holder[self.draw.choice(sorted(holder) or [""])] = copy.deepcopy(holder.get(key))
         else:
             holder[key] = self._other(holder.get(key))
 
@@ -203,7 +204,7 @@ class Mutator:
         if how < 0.2:
             del items[place]
         elif how < 0.4:
-            items.insert(place, self.draw.choice([*items, *ATTRACTIVE]))
+            items.insert(place, copy.deepcopy(self.draw.choice([*items, *ATTRACTIVE])))
         elif how < 0.5:
             items.reverse()
         else:
@@ -215,7 +216,10 @@ class Mutator:
             return self.draw.choice((value + 1, -value, value * 2, value * 10**6, str(value)[:300]))
         if isinstance(value, str) and self.draw.random() < 0.3:
             return self.draw.choice((value[:-1], value + "x", value.upper(), value[::-1], [value]))
-        return self.draw.choice(ATTRACTIVE)
+        return self._attractive()
+
+    def _attractive(self) -> Any:
+        return copy.deepcopy(self.draw.choice(ATTRACTIVE))  # never one container inside itself
 
     def _in_bytes(self, header: dict[str, Any], body: bytearray) -> None:
         """Spoil bytes of an array; of a pipeline's archive mostly."""

@@ -45,7 +45,7 @@ def half_the_sum_of_squares(y: Any, predicted: Any, weight: Any = None) -> Any:
     return np.average((y - predicted) ** 2, weights=weight, axis=0).sum() / 2
 
 
-class Clipped(Exception):
+class ClippedError(Exception):
     """scikit-learn's cost is not what it descends: it clips probabilities of nearly 0."""
 
 
@@ -58,7 +58,7 @@ def unclipped(name: str) -> Any:
         if name == "binary_log_loss" or y_prob.shape[1] == 1:
             likelihood = np.append(likelihood, 1 - y_prob[y_true < 1])
         if likelihood.min() < np.finfo(y_prob.dtype).eps:
-            raise Clipped
+            raise ClippedError
         return loss(y_true, y_prob, sample_weight)
 
     return cost
@@ -166,7 +166,7 @@ def check_case(case: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
     except ValueError as error:  # what diverges is test_estimator_divergence's
         assume("Solver produced non-finite parameter weights" not in str(error))
         raise
-    except Clipped:
+    except ClippedError:
         reject()
     assume(np.isfinite(peers.loss_) and np.abs(parameters(peers)).max() < 1e3)
     # scikit-learn sums in another order, and L-BFGS magnifies rounding: 2e-7 was seen
