@@ -30,7 +30,7 @@ from deltarule.tables.targets import (
 )
 from deltarule.training.splits import default_fractions
 
-__all__ = ["Part", "Plan", "Prepared", "Settings", "fit", "prepare"]
+__all__ = ["Part", "Plan", "Prepared", "Settings", "estimator_for", "fit", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ())
         If the loss becomes infinite.
     """
     training, dev = prepared.training, prepared.dev
-    estimator = _estimator(prepared, settings)
+    estimator = estimator_for(prepared.preprocessing.target, prepared.facts, settings)
     if callbacks:
         estimator.set_callbacks(*callbacks)
     learn = prepared.preprocessing.target.to_network
@@ -246,13 +246,13 @@ def _notes(table: Table, target: Target, names: list[str]) -> list[str]:
     return notes
 
 
-def _estimator(prepared: Prepared, settings: Settings) -> Any:
-    rows = len(prepared.training.y)
+def estimator_for(target: Classes | Quantity, facts: TrainingFacts, settings: Settings) -> Any:
+    """Return the estimator, not yet fitted, that the settings ask for."""
+    rows = facts.training_rows
     batch = settings.batch_size or default_batch(rows)
     if not settings.hidden or min(settings.hidden) < 1:
         raise SpecError("hidden must be widths of at least 1, such as 64,32 (--hidden)")
-    classes = isinstance(prepared.preprocessing.target, Classes)
-    kind: type[Any] = _LikelihoodBreaksTies if classes else MLPRegressor
+    kind: type[Any] = _LikelihoodBreaksTies if isinstance(target, Classes) else MLPRegressor
     return kind(
         hidden_layer_sizes=settings.hidden,
         activation=settings.activation,
@@ -261,7 +261,7 @@ def _estimator(prepared: Prepared, settings: Settings) -> Any:
         batch_size=min(batch, rows),
         learning_rate_init=settings.learning_rate,
         max_iter=settings.epochs,
-        random_state=prepared.facts.network_seed,
+        random_state=facts.network_seed,
         early_stopping=True,
         n_iter_no_change=settings.patience,
     )

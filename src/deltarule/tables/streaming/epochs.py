@@ -1,0 +1,127 @@
+"""The training rows of a table in a new order every epoch, through a buffer of bounded size.
+
+An epoch visits the chunks of the table (about a megabyte of a CSV file, a row group of a Parquet
+file) in a random order, reads from several of them in turn, and fills a buffer with their training
+rows; the buffer is shuffled and becomes a block. All of it follows from the seed and the number of
+the epoch: a run that is resumed sees the same blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deltarule.tables.cells import Kind
+from deltarule.tables.preprocessing import parse_features, transform
+from deltarule.tables.record import PreprocessingRecord
+from deltarule.tables.splits import Shares
+from deltarule.tables.streaming.draws import draws, parts
+from deltarule.tables.streaming.source import Piece, Source
+from deltarule.tables.streaming.survey import DEV_SAMPLE, PART
+from deltarule.tables.targets import encode
+
+__all__ = ["Examples", "Reading", "buffer_rows"]
+
+BUFFER_CELLS = 2**21
+"""Numbers in the shuffle buffer, 16 MiB of them."""
+LANES = 8
+"""Chunks that are read from in turn."""
+
+
+class Examples(NamedTuple):
+    """Rows as the network takes them: inputs, and class numbers or quantities in their unit."""
+
+    X: NDArray[np.float64]
+    y: NDArray[Any]
+
+
+def buffer_rows(width: int, batch_size: int) -> int:
+    """Return how many rows of so many inputs the shuffle buffer holds: whole batches."""
+    return max(BUFFER_CELLS // max(width, 1) // batch_size, 1) * batch_size
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How rows become examples.
+
+    Attributes
+    ----------
+    source : Source
+        The table, scanned.
+    preprocessing : PreprocessingRecord
+        What its survey learned.
+    shares : Shares
+        Of the parts.
+    seed : int
+        Of the draws, and of the order of every epoch.
+    """
+
+    source: Source
+    preprocessing: PreprocessingRecord
+    shares: Shares
+    seed: int
+
+    def part(self, number: int) -> Iterator[Examples]:
+        """Yield the examples of a part (0 training, 1 dev, 2 test) in the table's order."""
+        for piece in self.source.scan():
+            examples = self._examples(piece, number)
+            if len(examples.y):
+                yield examples
+
+    def dev_sample(self, limit: float) -> Examples:
+        """Return the dev rows whose draw is below a limit."""
+        held = [self._examples(piece, 1, limit) for piece in self.source.scan()]
+        return _joined(held)
+
+    def epoch(self, number: int, rows: int) -> Iterator[Examples]:
+        """Yield the training examples in the order of an epoch, at most so many at a time."""
+        rng = np.random.default_rng([self.seed, number])
+        held: list[Examples] = []
+        count = 0
+        for piece in self._pieces(rng):
+            held.append(self._examples(piece, 0))
+            count += len(held[-1].y)
+            while count >= rows:
+                whole = _joined(held)
+                yield _shuffled(Examples(whole.X[:rows], whole.y[:rows]), rng)
+                held, count = [Examples(whole.X[rows:], whole.y[rows:])], count - rows
+        if count:
+            yield _shuffled(_joined(held), rng)
+
+    def _pieces(self, rng: np.random.Generator) -> Iterator[Piece]:
+        """Read the chunks in a random order, several of them in turn."""
+        places = self.source.places
+        waiting = (self.source.read(places[k]) for k in rng.permutation(len(places)))
+        lanes = list(islice(waiting, LANES))
+        while lanes:
+            for lane in tuple(lanes):
+                piece = next(lane, None)
+                if piece is not None:
+                    yield piece
+                    continue
+                where = lanes.index(lane)
+                lanes[where : where + 1] = islice(waiting, 1)
+
+    def _examples(self, piece: Piece, part: int, limit: float = 1.0) -> Examples:
+        table, columns = piece.table, self.preprocessing.columns
+        kinds: dict[str, Kind] = {column.name: column.kind for column in columns}
+        y, rows = encode(self.preprocessing.target, table, some=True)
+        belongs = parts(draws(self.seed, PART, piece.first, table.rows), self.shares)[rows] == part
+        if limit < 1:
+            belongs &= draws(self.seed, DEV_SAMPLE, piece.first, table.rows)[rows] < limit
+        X, _ = transform(columns, parse_features(table, kinds), rows[belongs])
+        return Examples(X, y[belongs])
+
+
+def _joined(examples: list[Examples]) -> Examples:
+    return Examples(*(np.concatenate(arrays) for arrays in zip(*examples, strict=True)))
+
+
+def _shuffled(examples: Examples, rng: np.random.Generator) -> Examples:
+    order = rng.permutation(len(examples.y))
+    return Examples(examples.X[order], examples.y[order])
