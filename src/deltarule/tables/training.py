@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deltarule import __version__
 from deltarule.errors import SpecError, TableError
 from deltarule.estimators import MLPClassifier, MLPRegressor, from_record, to_record
+from deltarule.tables.evaluation import Evaluation
 from deltarule.tables.model import TableModel, one_thread
 from deltarule.tables.preprocessing import fit_columns, parse_features, rare_below, transform
 from deltarule.tables.record import Classes, PreprocessingRecord, Quantity, Task, TrainingFacts
@@ -30,7 +31,7 @@ from deltarule.tables.targets import (
 )
 from deltarule.training.splits import default_fractions
 
-__all__ = ["Part", "Plan", "Prepared", "Settings", "estimator_for", "fit", "prepare"]
+__all__ = ["Part", "Plan", "Prepared", "Settings", "estimator_for", "fit", "prepare", "score_parts"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,11 @@ class Prepared:
     test: Part
     facts: TrainingFacts
     notes: list[str]
+
+    @property
+    def reason(self) -> str:
+        """Why it is this task."""
+        return self.target.reason
 
 
 def prepare(table: Table, plan: Plan) -> Prepared:
@@ -216,6 +222,14 @@ def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ())
     # What is kept is what a file would hold, so that a model behaves the same before and after.
     plain = from_record(*to_record(estimator))
     return TableModel(prepared.preprocessing, plain, prepared.facts)
+
+
+def score_parts(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:
+    """Score the rows held out: the dev part, and the test part if there is one."""
+    parts = {"dev": model.compare(prepared.dev.X, prepared.dev.y)}
+    if len(prepared.test.y):
+        parts["test"] = model.compare(prepared.test.X, prepared.test.y)
+    return parts
 
 
 def derived_seeds(seed: int) -> tuple[int, int]:

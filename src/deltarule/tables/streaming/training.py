@@ -34,6 +34,7 @@ __all__ = ["PreparedStream", "evaluate_parts", "fit_stream", "prepare_stream"]
 
 DEV_ROWS = 20_000
 """The most dev rows that training watches; all of them are scored in the end."""
+READ_ANEW = "the table stays in its files and is read anew in every epoch (docs/streaming.md)"
 LARGE = Shares(0.01, 0.01)
 """The shares of ``shares=None``: those of tables with more than 10⁴ rows (maths.md, D1)."""
 
@@ -95,7 +96,7 @@ def prepare_stream(source: Source, plan: Plan) -> PreparedStream:
     survey = survey_table(source, question, DEV_ROWS)
     reading = Reading(source, survey.preprocessing, shares, split_seed)
     watched = reading.dev_sample(survey.dev_limit)
-    notes = list(survey.notes)
+    notes = [READ_ANEW, *survey.notes]
     if len(watched.y) < survey.parts[1]:
         notes.append(
             f"training watches {len(watched.y)} of the {survey.parts[1]} dev rows, drawn at random"
