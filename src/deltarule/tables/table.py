@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deltarule.errors import TableError
 
 __all__ = ["Column", "Table", "check_names", "listing", "show", "suggestion"]
@@ -48,6 +51,11 @@ class Table:
                 f"{suggestion(name, self.columns)}; its columns are {listing(self.columns)}"
             )
         return self.columns[name]
+
+    def take(self, names: Iterable[str], rows: NDArray[np.intp]) -> Table:
+        """Return some rows of some columns; they know where they stood."""
+        columns = {name: self.columns[name].take(rows) for name in names}
+        return Table(self.path, columns, len(rows), lambda row: self.place(int(rows[row])))
 
     def fault(self, name: str, row: int, problem: str) -> TableError:
         """Return the error for one cell: file, line, column and what is wrong."""

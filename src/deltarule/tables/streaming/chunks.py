@@ -18,6 +18,7 @@ class Chunk(NamedTuple):
     end: int
     row: int  # the first row's number in the file
     rows: int
+    size: int  # bytes that reading it takes, about
 
 
 class Chunked(Protocol):

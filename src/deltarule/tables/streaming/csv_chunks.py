@@ -43,7 +43,7 @@ class CsvChunks:
         for start, data in self._records():
             table = self._parsed(data, row)
             if table.rows:
-                yield Chunk(start, start + len(data), row, table.rows), iter((table,))
+                yield Chunk(start, start + len(data), row, table.rows, len(data)), iter((table,))
                 row += table.rows
 
     def read(self, chunk: Chunk) -> Iterator[Table]:

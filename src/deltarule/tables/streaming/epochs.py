@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deltarule.tables.cells import Kind
+from deltarule.tables.cells import Kind, present
 from deltarule.tables.preprocessing import parse_features, transform
 from deltarule.tables.record import PreprocessingRecord
 from deltarule.tables.splits import Shares
@@ -27,10 +27,12 @@ from deltarule.tables.targets import encode
 
 __all__ = ["Examples", "Reading", "buffer_rows"]
 
-BUFFER_CELLS = 2**21
-"""Numbers in the shuffle buffer, 16 MiB of them."""
+BUFFER_CELLS = 2**20
+"""Numbers in the shuffle buffer, 8 MiB of them."""
 LANES = 8
-"""Chunks that are read from in turn."""
+"""Chunks that are read from in turn, ..."""
+LANE_BYTES = 2**25
+"""... or fewer, but at least two, if they are longer than this together."""
 
 
 class Examples(NamedTuple):
@@ -97,7 +99,8 @@ class Reading:
         """Read the chunks in a random order, several of them in turn."""
         places = self.source.places
         waiting = (self.source.read(places[k]) for k in rng.permutation(len(places)))
-        lanes = list(islice(waiting, LANES))
+        largest = max(place.chunk.size for place in places)
+        lanes = list(islice(waiting, max(2, min(LANES, LANE_BYTES // max(largest, 1)))))
         while lanes:
             for lane in tuple(lanes):
                 piece = next(lane, None)
@@ -108,14 +111,18 @@ class Reading:
                 lanes[where : where + 1] = islice(waiting, 1)
 
     def _examples(self, piece: Piece, part: int, limit: float = 1.0) -> Examples:
-        table, columns = piece.table, self.preprocessing.columns
-        kinds: dict[str, Kind] = {column.name: column.kind for column in columns}
-        y, rows = encode(self.preprocessing.target, table, some=True)
-        belongs = parts(draws(self.seed, PART, piece.first, table.rows), self.shares)[rows] == part
+        """Return the examples of a part in a piece; only their cells are looked at."""
+        table, target = piece.table, self.preprocessing.target
+        drawn = draws(self.seed, PART, piece.first, table.rows)
+        belongs = present(table.columns[target.name]) & (parts(drawn, self.shares) == part)
         if limit < 1:
-            belongs &= draws(self.seed, DEV_SAMPLE, piece.first, table.rows)[rows] < limit
-        X, _ = transform(columns, parse_features(table, kinds), rows[belongs])
-        return Examples(X, y[belongs])
+            belongs &= draws(self.seed, DEV_SAMPLE, piece.first, table.rows) < limit
+        columns = self.preprocessing.columns
+        kinds: dict[str, Kind] = {column.name: column.kind for column in columns}
+        some = table.take([*kinds, target.name], np.flatnonzero(belongs))
+        y, rows = encode(target, some, some=True)
+        X, _ = transform(columns, parse_features(some, kinds), rows)
+        return Examples(X, y)
 
 
 def _joined(examples: list[Examples]) -> Examples:

@@ -40,11 +40,11 @@ class ParquetChunks:
         """Read the row groups in their order."""
         row = 0
         for group in range(self._metadata.num_row_groups):
-            rows = self._metadata.row_group(group).num_rows
-            if rows:
-                chunk = Chunk(group, group + 1, row, rows)
+            found = self._metadata.row_group(group)
+            if found.num_rows:
+                chunk = Chunk(group, group + 1, row, found.num_rows, found.total_byte_size)
                 yield chunk, self.read(chunk)
-            row += rows
+            row += found.num_rows
 
     def read(self, chunk: Chunk) -> Iterator[Table]:
         """Read one row group."""
