@@ -7,6 +7,9 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deltarule.errors import TableError
 from deltarule.tables.csv_file import (
     BLOCK_BYTES,
@@ -89,13 +92,34 @@ class CsvChunks:
 
 
 def _end_of_records(data: bytes, separator: str) -> int:
-    """Return where the last record ends that ends in some bytes, or 0.
+    """Return where the last record ends that ends in some bytes, or 0; they begin with a record.
 
-    Without quotes that is the last line end. A line end in quotes ends no record: then Python's
-    reader looks at every one.
+    A line end ends a record unless it is in quotes: an odd number of them is before it. This holds
+    if every quote that would open a cell stands where a cell begins, or doubles another; quotes in
+    the middle of a cell are for Python's reader to judge.
     """
     if b'"' not in data:
         return data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, len(data) - 1) + 1
+    letters = np.frombuffer(data, dtype=np.uint8)
+    quotes = np.flatnonzero(letters == ord('"'))
+    opening = quotes[0::2]
+    before = letters[opening[opening > 0] - 1]
+    if np.isin(before, np.frombuffer(f'{separator}\n\r"'.encode(), dtype=np.uint8)).all():
+        return _even_end(data, quotes)
+    return _judged_end(data, separator, quotes)
+
+
+def _even_end(data: bytes, quotes: NDArray[np.intp]) -> int:
+    """Return the end of the last line with an even number of quotes before its end."""
+    end = len(data)
+    while (end := data.rfind(b"\n", 0, end)) >= 0:
+        if np.searchsorted(quotes, end) % 2 == 0:
+            return end + 1
+    return 0
+
+
+def _judged_end(data: bytes, separator: str, quotes: NDArray[np.intp]) -> int:
+    """Return the end of the last record by Python's reader."""
     text = io.TextIOWrapper(io.BytesIO(data), encoding="latin-1", newline="")  # a byte a character
     read = 0
 
@@ -111,17 +135,8 @@ def _end_of_records(data: bytes, separator: str) -> int:
         for record in csv.reader(lines(), delimiter=separator):
             ends.append(read)
             last = record
-    except csv.Error:  # a cell too long for Python's reader: the number of quotes has to do
-        return _even_end(data)
+    except csv.Error:  # a cell too long for it
+        return _even_end(data, quotes)
     if last != [_END]:  # the last record is open
         return ends[-2]
     return ends[-2] if data.endswith(b"\n") else ends[-3]
-
-
-def _even_end(data: bytes) -> int:
-    """Return the last line end with an even number of quotes before it."""
-    end = len(data)
-    while (end := data.rfind(b"\n", 0, end)) >= 0:
-        if data.count(b'"', 0, end) % 2 == 0:
-            return end + 1
-    return 0
