@@ -32,7 +32,7 @@ BUFFER_CELLS = 2**20
 LANES = 8
 """Chunks that are read from in turn, ..."""
 LANE_BYTES = 2**25
-"""... or fewer, but at least two, if they are longer than this together."""
+"""... or fewer, but at least two, if reading them all takes more than this."""
 
 
 class Examples(NamedTuple):
@@ -89,11 +89,15 @@ class Reading:
             held.append(self._examples(piece, 0))
             count += len(held[-1].y)
             while count >= rows:
-                whole = _joined(held)
-                yield _shuffled(Examples(whole.X[:rows], whole.y[:rows]), rng)
-                held, count = [Examples(whole.X[rows:], whole.y[rows:])], count - rows
+                last = held.pop()
+                cut = len(last.y) - (count - rows)
+                held.append(Examples(last.X[:cut], last.y[:cut]))
+                block = _shuffled(held, rng)
+                held, count = [Examples(last.X[cut:], last.y[cut:])], count - rows
+                yield block
+                del block
         if count:
-            yield _shuffled(_joined(held), rng)
+            yield _shuffled(held, rng)
 
     def _pieces(self, rng: np.random.Generator) -> Iterator[Piece]:
         """Read the chunks in a random order, several of them in turn."""
@@ -129,6 +133,15 @@ def _joined(examples: list[Examples]) -> Examples:
     return Examples(*(np.concatenate(arrays) for arrays in zip(*examples, strict=True)))
 
 
-def _shuffled(examples: Examples, rng: np.random.Generator) -> Examples:
-    order = rng.permutation(len(examples.y))
-    return Examples(examples.X[order], examples.y[order])
+def _shuffled(examples: list[Examples], rng: np.random.Generator) -> Examples:
+    """Return examples as one block in a random order, each copied once."""
+    count = sum(len(piece.y) for piece in examples)
+    places = rng.permutation(count)  # where each goes
+    X = np.empty((count, examples[0].X.shape[1]))
+    y = np.empty(count, dtype=examples[0].y.dtype)
+    done = 0
+    for piece in examples:
+        to = places[done : done + len(piece.y)]
+        X[to], y[to] = piece
+        done += len(to)
+    return Examples(X, y)

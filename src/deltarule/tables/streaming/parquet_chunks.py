@@ -19,6 +19,8 @@ BATCH_CELLS = 2**18
 """Cells that are read at a time."""
 MAX_BATCH_BYTES = 2**28
 READ_BYTES = 2**16
+SWELLING = 3
+"""A row group takes about so many times its bytes while it is read."""
 
 
 class ParquetChunks:
@@ -42,7 +44,8 @@ class ParquetChunks:
         for group in range(self._metadata.num_row_groups):
             found = self._metadata.row_group(group)
             if found.num_rows:
-                chunk = Chunk(group, group + 1, row, found.num_rows, found.total_byte_size)
+                size = SWELLING * found.total_byte_size
+                chunk = Chunk(group, group + 1, row, found.num_rows, size)
                 yield chunk, self.read(chunk)
             row += found.num_rows
 
