@@ -117,6 +117,14 @@ def train(
     ignore: Annotated[
         list[str] | None, typer.Option(metavar="COL", help="A column to leave out; repeatable.")
     ] = None,
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            "--stream/--no-stream",
+            help="Leave the table in its files and read it anew in every epoch; by default if it "
+            "would take more than half of the free memory, or is a folder.",
+        ),
+    ] = None,
     plots: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write pictures of the training there.")
     ] = None,
@@ -153,11 +161,10 @@ def train(
     from deltarule.tables import Plan, Settings
 
     commands.train(
-        table,
+        commands.Tables(table, test_file, stream),
         Plan(target, task.value if task else None, tuple(ignore or ()), shares, seed),
         Settings(widths, activation.value, epochs, learning_rate, batch_size, alpha, patience),
         commands.Outputs(output or Path(f"{table.stem}.safetensors"), plots, force),
-        test_file,
         commands.Manner(quiet, json),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,23 +14,37 @@ from typing import Any
 from deltarule.cli.progress import EpochBar
 from deltarule.cli.results import Results
 from deltarule.cli.show import Screen
-from deltarule.cli.streams import check_stdout, is_stream, opened_table, write_stdout
+from deltarule.cli.streams import (
+    check_stdout,
+    is_stream,
+    opened,
+    opened_source,
+    opened_table,
+    write_stdout,
+)
 from deltarule.errors import MissingDependencyError, ModelFileError, OutputError
 from deltarule.files import check_writable, encode, read_contents, write_atomically
 from deltarule.persistence import load
 from deltarule.tables import (
     Evaluation,
     Plan,
-    Prepared,
     Settings,
+    Source,
+    StreamedPredictions,
+    Table,
     TableModel,
+    evaluate_parts,
+    evaluate_stream,
     fit,
-    predictions_csv,
+    fit_stream,
     prepare,
+    prepare_stream,
+    score_parts,
+    write_pieces,
 )
 from deltarule.tables.preprocessing import Unseen
 
-__all__ = ["Manner", "Outputs", "check", "evaluate", "export", "predict", "train"]
+__all__ = ["Manner", "Outputs", "Tables", "check", "evaluate", "export", "predict", "train"]
 
 
 @dataclass(frozen=True)
@@ -68,33 +82,37 @@ class Outputs:
     def write(self, data: bytes) -> None:
         """Write the file, whole or not at all."""
         if is_stream(self.file):
-            write_stdout(data)
+            write_stdout([data])
         else:
             write_atomically(self.file, data, overwrite=self.force)
 
+    def write_pieces(self, pieces: Iterable[bytes]) -> None:
+        """Write a file of any size; to the standard output while it is made."""
+        if is_stream(self.file):
+            write_stdout(pieces)
+        else:
+            write_pieces(self.file, pieces, overwrite=self.force)
 
-def train(
-    path: Path,
-    plan: Plan,
-    settings: Settings,
-    outputs: Outputs,
-    test_file: Path | None,
-    manner: Manner,
-) -> None:
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of a training: to learn from, to test on, and whether to leave it in its files."""
+
+    training: Path
+    test: Path | None = None
+    stream: bool | None = None
+
+
+def train(tables: Tables, plan: Plan, settings: Settings, outputs: Outputs, manner: Manner) -> None:
     """Train on a table, report, save, and draw. What cannot be written is refused at the start."""
     outputs.check("a model")
     voice = manner.voice("train", outputs.file)
     with ExitStack() as stack:
-        table = stack.enter_context(opened_table(path))
-        test_table = None if test_file is None else stack.enter_context(opened_table(test_file))
-        prepared = prepare(table, plan)
-        voice.plan(table, prepared)
-        with _warnings_as_notes(voice):
-            model = fit(prepared, settings, _bars(settings, manner))
-        voice.network(model)
-        parts = _evaluations(model, prepared)
-        if test_table is not None:
-            parts["test"] = model.evaluate(test_table)
+        table = stack.enter_context(opened(tables.training, tables.stream))
+        test = None if tables.test is None else stack.enter_context(opened(tables.test))
+        model, parts = _trained(table, plan, settings, manner, voice)
+        if test is not None:
+            parts["test"] = _evaluated(model, test)
         voice.scores(parts)
     outputs.write(encode(model.to_contents()))
     voice.wrote("model", outputs.file)
@@ -104,13 +122,39 @@ def train(
     voice.end()
 
 
+def _trained(
+    table: Table | Source, plan: Plan, settings: Settings, manner: Manner, voice: Screen | Results
+) -> tuple[TableModel, dict[str, Evaluation]]:
+    """Train in memory or from the files, and score the parts held out."""
+    bars = _bars(settings, manner)
+    if isinstance(table, Source):
+        streamed = prepare_stream(table, plan)
+        voice.plan(table, streamed)
+        with _warnings_as_notes(voice):
+            model = fit_stream(streamed, settings, bars)
+        voice.network(model)
+        return model, evaluate_parts(model, streamed)
+    prepared = prepare(table, plan)
+    voice.plan(table, prepared)
+    with _warnings_as_notes(voice):
+        model = fit(prepared, settings, bars)
+    voice.network(model)
+    return model, score_parts(model, prepared)
+
+
 def evaluate(model_path: Path, path: Path, unseen: Unseen, manner: Manner) -> None:
     """Print how a model does on a table."""
     voice = manner.voice("evaluate")
     model = TableModel.load(model_path)
-    with opened_table(path) as table:
-        voice.scores({table.path.name: model.evaluate(table, unseen)})
+    with opened(path) as table:
+        voice.scores({table.path.name: _evaluated(model, table, unseen)})
     voice.end()
+
+
+def _evaluated(model: TableModel, table: Table | Source, unseen: Unseen = "other") -> Evaluation:
+    if isinstance(table, Source):
+        return evaluate_stream(model, table, unseen)
+    return model.evaluate(table, unseen)
 
 
 def predict(
@@ -123,16 +167,15 @@ def predict(
     keep: bool,
     escape: bool,
 ) -> None:
-    """Write a model's predictions for a table."""
+    """Write a model's predictions for a table, piece by piece."""
     outputs.check("a table")
     voice = manner.voice("predict", outputs.file)
     model = TableModel.load(model_path)
-    with opened_table(path) as table:
-        predictions = model.predict(table, unseen)
-        data = predictions_csv(predictions, table if keep else None, escape=escape)
-    outputs.write(data)
-    voice.notes(predictions.notes)
-    voice.wrote("predictions", outputs.file, len(predictions.values))
+    with opened_source(path) as source:
+        predictions = StreamedPredictions(model, source, unseen, keep=keep, escape=escape)
+        outputs.write_pieces(predictions)
+    voice.notes(predictions.surprises.sentences())
+    voice.wrote("predictions", outputs.file, predictions.rows)
     voice.end()
 
 
@@ -178,13 +221,6 @@ def _bars(settings: Settings, manner: Manner) -> tuple[Any, ...]:
     """Return a bar of the epochs, where somebody can see it move."""
     seen = sys.stderr.isatty() and not manner.quiet
     return (EpochBar(settings.epochs),) if seen else ()
-
-
-def _evaluations(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:
-    parts = {"dev": model.compare(prepared.dev.X, prepared.dev.y)}
-    if len(prepared.test.y):
-        parts["test"] = model.compare(prepared.test.X, prepared.test.y)
-    return parts
 
 
 @contextmanager

@@ -126,7 +126,10 @@ def check_streams(table: Path, output: Path | None, *, json: bool, default: bool
 
 
 TableArgument = Annotated[
-    Path, typer.Argument(metavar="TABLE", help="A CSV or Parquet file; - for standard input.")
+    Path,
+    typer.Argument(
+        metavar="TABLE", help="A CSV or Parquet file, or a folder of them; - for standard input."
+    ),
 ]
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A model written by deltarule train.")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from deltarule.tables import Evaluation, Prepared, Table, TableModel
+from deltarule.tables import Evaluation, Prepared, PreparedStream, Source, Table, TableModel
 from deltarule.tables.record import Classes
 
 __all__ = ["Results"]
@@ -24,7 +24,7 @@ class Results:
         """Keep what the user should know."""
         self._found["notes"] += [" ".join(note.split()) for note in notes]
 
-    def plan(self, table: Table, prepared: Prepared) -> None:
+    def plan(self, table: Table | Source, prepared: Prepared | PreparedStream) -> None:
         """Keep what will be learned from which rows, and every seed."""
         record, facts = prepared.preprocessing, prepared.facts
         self._found |= {

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from deltarule.tables import Evaluation, Prepared, Table, TableModel
+from deltarule.tables import Evaluation, Prepared, PreparedStream, Source, Table, TableModel
 from deltarule.tables.record import Classes
 from deltarule.tables.table import listing, show
 
@@ -41,14 +41,14 @@ class Screen:
         for note in notes:
             self.say(f"note: {' '.join(note.split())}")
 
-    def plan(self, table: Table, prepared: Prepared) -> None:
+    def plan(self, table: Table | Source, prepared: Prepared | PreparedStream) -> None:
         """Print what will be learned from which rows, and every seed."""
         record, facts = prepared.preprocessing, prepared.facts
         features = sum(column.width for column in record.columns)
         self.say(
             f"{table.path}: {table.rows} rows; {len(record.columns)} columns give {features} inputs"
         )
-        self.say(f"{record.target.task} of {show(record.target.name)}: {prepared.target.reason}")
+        self.say(f"{record.target.task} of {show(record.target.name)}: {prepared.reason}")
         if isinstance(record.target, Classes):
             labels = record.target.labels
             self.say(f"{len(labels)} classes: {listing(labels)}")

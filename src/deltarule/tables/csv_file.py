@@ -13,7 +13,7 @@ import mmap
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,7 +22,7 @@ from pyarrow import csv as arrow_csv
 from deltarule.errors import TableError
 from deltarule.tables.table import Table, check_names, show
 
-__all__ = ["read_csv"]
+__all__ = ["Header", "parse_records", "read_csv", "read_header"]
 
 SEPARATORS = ",;\t|"
 BLOCK_BYTES = 8 * 2**20
@@ -44,45 +44,95 @@ def read_csv(path: Path) -> Table:
     """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         _check_bytes(path, data)
-        separator, names = _header(path)
-        check_names(path, names)
-        _check_quotes(path, data, separator)
-        parsed = _parse(path, data, separator, len(names))
+        head = read_header(path)
+        _check_quotes(path, data, head.separator)
+        return parse_records(path, head, data, 0, skip=1)
+
+
+class Header(NamedTuple):
+    """The first line of a file that is not blank."""
+
+    separator: str
+    names: list[str]
+    length: int  # bytes from the beginning of the file to the end of the line
+
+
+def read_header(path: Path) -> Header:
+    """Return what the header says; columns that cannot be told apart are refused."""
+    header = _header(path)
+    check_names(path, header.names)
+    return header
+
+
+def parse_records(path: Path, head: Header, data: Any, first: int, skip: int = 0) -> Table:
+    """Parse whole records of a file, and leave some at the beginning out.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    head : Header
+        Its header.
+    data : bytes or mmap.mmap
+        The records.
+    first : int
+        The number of the first record in the file; the header is record 0.
+    skip : int, default=0
+        Records to leave out.
+    """
+    parsed = _parse(path, data, head, first)
     columns = {
-        name: pc.utf8_trim_whitespace(column.combine_chunks()).slice(1)
-        for name, column in zip(names, parsed.columns, strict=True)
+        name: pc.utf8_trim_whitespace(_whole(column)).slice(skip)
+        for name, column in zip(head.names, parsed.columns, strict=True)
     }
+    before = first + skip
     return Table(
         path,
-        {name: _whole(column) for name, column in columns.items()},
-        max(parsed.num_rows - 1, 0),
-        lambda row: f"line {_line(path, separator, row + 1)}",
+        columns,
+        max(parsed.num_rows - skip, 0),
+        lambda row: f"line {_line(path, head.separator, before + row)}",
     )
 
 
 def _whole(column: Any) -> Any:
-    return pa.array([], pa.string()) if len(column) == 0 else column
+    """Return a column in one piece."""
+    return column.combine_chunks() if column.num_chunks else pa.array([], pa.string())
 
 
 def _check_bytes(path: Path, data: mmap.mmap) -> None:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    check_encoding(path, data[:2])
+    nul = data.find(b"\0")
+    if nul >= 0:
+        raise nul_error(path, data[:nul].count(b"\n") + 1)
+
+
+def check_encoding(path: Path, start: bytes) -> None:
+    """Refuse a file that begins as UTF-16 does."""
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise TableError(
             f"{path} is encoded in UTF-16; convert it: iconv -f UTF-16 -t UTF-8 {path.name}"
         )
-    nul = data.find(b"\0")
-    if nul >= 0:
-        line = data[:nul].count(b"\n") + 1
-        raise TableError(
-            f"{path}, line {line} holds a NUL byte; this is no text file, or a damaged one"
-        )
 
 
-def _header(path: Path) -> tuple[str, list[str]]:
+def nul_error(path: Path, line: int) -> TableError:
+    """Return the error for a NUL byte on a line."""
+    return TableError(
+        f"{path}, line {line} holds a NUL byte; this is no text file, or a damaged one"
+    )
+
+
+def _header(path: Path) -> Header:
     """Return the separator and the names in the first line that is not blank."""
+    with open(path, "rb") as binary:
+        length = 3 * (binary.read(3) == b"\xef\xbb\xbf")
+    header = ""
     with open(path, encoding="utf-8-sig", newline="") as file:
         try:
-            lines = islice(iter(lambda: file.readline(BLOCK_BYTES), ""), 1000)
-            header = next((line for line in lines if line.strip("\r\n")), "")
+            for line in islice(iter(lambda: file.readline(BLOCK_BYTES), ""), 1000):
+                length += len(line.encode())
+                if line.strip("\r\n"):
+                    header = line
+                    break
         except UnicodeDecodeError:
             raise _encoding_error(path) from None
     if not header.strip():
@@ -94,14 +144,18 @@ def _header(path: Path) -> tuple[str, list[str]]:
         names = next(csv.reader([header], delimiter=separator, strict=True))
     except csv.Error as error:
         raise TableError(f"{path}: the header cannot be read ({error}); rewrite it") from None
-    return separator, [name.strip() for name in names]
+    return Header(separator, [name.strip() for name in names], length)
 
 
 def _check_quotes(path: Path, data: mmap.mmap, separator: str) -> None:
-    """Refuse a quote that is never closed: it would swallow the rest of the file in silence."""
+    """Look at the quotes one by one if their number is odd."""
     quotes = sum(block.count(b'"') for block in iter(lambda: data.read(BLOCK_BYTES), b""))
-    if quotes % 2 == 0:
-        return
+    if quotes % 2:
+        check_closed(path, separator)
+
+
+def check_closed(path: Path, separator: str) -> None:
+    """Refuse a quote that is never closed: it would swallow the rest of the file in silence."""
     last = 0
     try:
         for line, _ in _records(path, separator):
@@ -112,21 +166,21 @@ def _check_quotes(path: Path, data: mmap.mmap, separator: str) -> None:
         ) from None
 
 
-def _parse(path: Path, data: mmap.mmap, separator: str, count: int) -> Any:
-    """Parse header and rows into a pyarrow table of texts."""
+def _parse(path: Path, data: Any, head: Header, first: int) -> Any:
+    """Parse records into a pyarrow table of texts."""
     ragged: list[Any] = []
 
     def refuse(row: Any) -> str:
         ragged.append(row)
         return "error"
 
-    names = [str(number) for number in range(count)]
+    names = [str(number) for number in range(len(head.names))]
     try:
         return arrow_csv.read_csv(
             pa.py_buffer(data),
             arrow_csv.ReadOptions(use_threads=False, column_names=names, block_size=BLOCK_BYTES),
             arrow_csv.ParseOptions(
-                delimiter=separator, newlines_in_values=True, invalid_row_handler=refuse
+                delimiter=head.separator, newlines_in_values=True, invalid_row_handler=refuse
             ),
             arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
@@ -134,10 +188,10 @@ def _parse(path: Path, data: mmap.mmap, separator: str, count: int) -> Any:
         )
     except pa.ArrowInvalid as error:
         if ragged:
-            line = _line(path, separator, ragged[0].number - 1)
+            line = _line(path, head.separator, first + ragged[0].number - 1)
             raise TableError(
                 f"{path}, line {line}: {ragged[0].actual_columns} cells, but the header names "
-                f"{count} columns; add or remove cells, or quote cells that hold a separator"
+                f"{len(names)} columns; add or remove cells, or quote cells that hold a separator"
             ) from None
         if "UTF8" in str(error):
             raise _encoding_error(path) from None

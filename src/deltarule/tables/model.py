@@ -115,8 +115,8 @@ class TableModel:
         TableError
             If a column is missing, or a cell is not what its column held in training.
         """
-        X, surprises = self._inputs(table, np.arange(table.rows), unseen)
-        return self._predict(X, surprises.sentences())
+        X, surprises = self.inputs(table, np.arange(table.rows), unseen)
+        return self.respond(X, surprises.sentences())
 
     def evaluate(self, table: Table, unseen: Unseen = "other") -> Evaluation:
         """Predict the rows of a table that have a target, and compare.
@@ -127,7 +127,7 @@ class TableModel:
             If a column is missing, or a cell is not what its column held in training.
         """
         y, rows = encode(self.target, table)
-        X, surprises = self._inputs(table, rows, unseen)
+        X, surprises = self.inputs(table, rows, unseen)
         notes = surprises.sentences()
         if len(rows) < table.rows:
             notes.insert(0, f"{table.rows - len(rows)} rows without a target were left out")
@@ -137,10 +137,43 @@ class TableModel:
         self, X: NDArray[np.float64], y: NDArray[Any], notes: list[str] | None = None
     ) -> Evaluation:
         """Compare predictions for transformed inputs with class numbers or quantities."""
-        predictions = self._predict(X, [])
+        predictions = self.respond(X)
         if predictions.probabilities is not None:
             return evaluate_classes(y, predictions.probabilities, predictions.labels, notes or [])
         return evaluate_quantity(y, predictions.values, notes or [])
+
+    def inputs(
+        self, table: Table, rows: NDArray[np.intp], unseen: Unseen = "other"
+    ) -> tuple[NDArray[np.float64], Surprises]:
+        """Return the network's inputs for some rows, and what was surprising about them.
+
+        Raises
+        ------
+        TableError
+            If a column is missing, or a cell is not what its column held in training.
+        """
+        columns = self.preprocessing.columns
+        kinds: dict[str, Kind] = {column.name: column.kind for column in columns}
+        features: Features = parse_features(table, kinds)
+        return transform(columns, features, rows, unseen)
+
+    def respond(self, X: NDArray[np.float64], notes: list[str] | None = None) -> Predictions:
+        """Predict from the network's inputs.
+
+        Raises
+        ------
+        TableError
+            If the inputs are so far outside of training that the network overflows.
+        """
+        told = notes or []
+        if isinstance(self.target, Quantity):
+            values = self.target.from_network(self.estimator.predict(X))
+            _check_finite(values)
+            return Predictions(values, [], None, told)
+        P = np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
+        _check_finite(P)
+        labels = self.target.labels
+        return Predictions(np.array(labels)[P.argmax(axis=1)], labels, P, told)
 
     def check(self, table: Table) -> Any:
         """Check the network's gradient on rows of a table (at most 32, evenly spaced).
@@ -153,7 +186,7 @@ class TableModel:
         """
         y, rows = encode(self.target, table)
         chosen = np.unique(np.linspace(0, len(rows) - 1, CHECKED_ROWS).astype(np.intp))
-        X, _ = self._inputs(table, rows[chosen], "other")
+        X, _ = self.inputs(table, rows[chosen], "other")
         with one_thread():
             return self.estimator.check_gradients(X, self.target.to_network(y[chosen]))
 
@@ -259,24 +292,6 @@ class TableModel:
             fits = classes is None and self.estimator.n_outputs_ == 1
         if not fits:
             raise ModelFileError("its network and its preprocessing differ in their target")
-
-    def _inputs(
-        self, table: Table, rows: NDArray[np.intp], unseen: Unseen
-    ) -> tuple[NDArray[np.float64], Surprises]:
-        columns = self.preprocessing.columns
-        kinds: dict[str, Kind] = {column.name: column.kind for column in columns}
-        features: Features = parse_features(table, kinds)
-        return transform(columns, features, rows, unseen)
-
-    def _predict(self, X: NDArray[np.float64], notes: list[str]) -> Predictions:
-        if isinstance(self.target, Quantity):
-            values = self.target.from_network(self.estimator.predict(X))
-            _check_finite(values)
-            return Predictions(values, [], None, notes)
-        P = np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
-        _check_finite(P)
-        labels = self.target.labels
-        return Predictions(np.array(labels)[P.argmax(axis=1)], labels, P, notes)
 
 
 def one_thread() -> AbstractContextManager[Any]:

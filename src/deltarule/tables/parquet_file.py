@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,15 @@ import pyarrow.parquet as pq
 from deltarule.errors import TableError
 from deltarule.tables.table import Column, Table, check_names, show
 
-__all__ = ["read_parquet"]
+__all__ = ["blaming", "read_column", "read_parquet"]
 
 MAX_BYTES = 2 * 2**30
 MAX_ROWS = 2**31
 BATCH_CELLS = 2**22
+SWELLING = 1000
+"""A file that takes more than so many times its size in memory is taken for a bomb, ..."""
+HARMLESS_BYTES = 2**28
+"""... unless it is less than this."""
 
 
 def read_parquet(path: Path) -> Table:
@@ -33,31 +40,55 @@ def read_parquet(path: Path) -> Table:
         Columns of float64 or of texts. Booleans become ``true`` and ``false``; dates become
         texts, by which they are recognised as dates later.
     """
-    try:
+    with blaming(path):
         with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
             schema = file.schema_arrow
             check_names(path, [name.strip() for name in schema.names])
             _check_announced(path, file.metadata)
             whole = pa.Table.from_batches(_batches(path, file), schema)
         columns = {
-            field.name.strip(): _column(path, field, whole.column(index).combine_chunks())
+            field.name.strip(): read_column(path, field, whole.column(index).combine_chunks())
             for index, field in enumerate(schema)
         }
+    return Table(path, columns, whole.num_rows, lambda row: f"row {row + 1}")
+
+
+@contextmanager
+def blaming(path: Path) -> Iterator[None]:
+    """Turn what pyarrow says of a file into one line about the file."""
+    try:
+        yield
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, TableError | FileNotFoundError | pa.ArrowMemoryError):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise TableError(f"{path} is a damaged Parquet file ({reason}); write it anew") from None
-    return Table(path, columns, whole.num_rows, lambda row: f"row {row + 1}")
 
 
 def _check_announced(path: Path, metadata: Any) -> None:
+    """Refuse what would not fit into memory before taking any."""
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     size = sum(max(group.total_byte_size, 0) for group in groups)
     if size > MAX_BYTES or not 0 <= metadata.num_rows <= MAX_ROWS:
         raise TableError(
             f"{path} announces {metadata.num_rows} rows in {size} bytes, more than is read; "
             "use a sample of its rows, or write the file anew if it is damaged"
+        )
+    _check_size(path, max(size, 8 * metadata.num_rows * metadata.num_columns))
+
+
+def _check_size(path: Path, size: int) -> None:
+    """Refuse a table that is too large, or out of all proportion to its file."""
+    if size > MAX_BYTES:
+        raise TableError(
+            f"{path} takes more than {MAX_BYTES} bytes of memory; use a sample of its rows, or "
+            "deltarule train --stream, which reads it piece by piece"
+        )
+    held = os.stat(path).st_size
+    if size > max(HARMLESS_BYTES, SWELLING * held):
+        raise TableError(
+            f"{path} would swell from {held} to more than {size} bytes; it is damaged or made to "
+            "fill the memory. If it is sound, deltarule train --stream reads it piece by piece"
         )
 
 
@@ -66,13 +97,12 @@ def _batches(path: Path, file: Any) -> list[Any]:
     batches, size = [], 0
     for batch in file.iter_batches(rows, use_threads=False):
         size += batch.nbytes
-        if size > MAX_BYTES:
-            raise TableError(f"{path} holds more than {MAX_BYTES} bytes; use a sample of its rows")
+        _check_size(path, size)
         batches.append(batch)
     return batches
 
 
-def _column(path: Path, field: Any, values: Any) -> Column:
+def read_column(path: Path, field: Any, values: Any) -> Column:
     """Return a column as float64 or as text."""
     kind = field.type
     if pa.types.is_dictionary(kind):

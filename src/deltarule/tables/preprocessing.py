@@ -22,11 +22,21 @@ from deltarule.tables.cells import Kind, fault_at, parse_numbers, parse_texts
 from deltarule.tables.record import CategoryColumn, NumberColumn
 from deltarule.tables.table import Column, Table, listing, show
 
-__all__ = ["Features", "Unseen", "fit_columns", "parse_features", "rare_below", "transform"]
+__all__ = [
+    "Features",
+    "Surprises",
+    "Unseen",
+    "fit_columns",
+    "parse_features",
+    "rare_below",
+    "transform",
+]
 
 Matrix: TypeAlias = NDArray[np.float64]
 Fill = Literal["median", "mean"]
 Unseen = Literal["other", "error"]
+MAX_EXAMPLES = 1000
+"""The most categories that were not in training that are remembered, for a message."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,15 @@ class Surprises:
     unseen: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
+
+    def merge(self, other: Surprises) -> None:
+        """Add what further rows held."""
+        for mine, theirs in ((self.unseen, other.unseen), (self.missing, other.missing)):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count
+        for name, texts in other.examples.items():
+            known = self.examples.setdefault(name, [])
+            known += [text for text in texts if text not in known][: MAX_EXAMPLES - len(known)]
 
     def sentences(self) -> list[str]:
         """Return what to tell the user, one line each."""

@@ -13,7 +13,7 @@ from deltarule.tables.csv_file import read_csv
 from deltarule.tables.parquet_file import read_parquet
 from deltarule.tables.table import Table
 
-__all__ = ["read_table"]
+__all__ = ["check_file", "first_bytes", "read_table"]
 
 MAX_FILE_BYTES = 2 * 2**30
 _FOREIGN = (
@@ -50,7 +50,8 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     """
     place = Path(path)
     try:
-        head = _head(place)
+        head = check_file(place)
+        _check_size(place)
         table = read_parquet(place) if head.startswith(b"PAR1") else read_csv(place)
     except FileNotFoundError:
         raise TableError(f"there is no file {place}; check the path") from None
@@ -58,27 +59,40 @@ def read_table(path: str | os.PathLike[str]) -> Table:
         reason = error.strerror or type(error).__name__
         raise TableError(f"cannot read {place}: {reason}") from error
     except (MemoryError, pa.ArrowMemoryError):
-        raise TableError(f"{place} does not fit into memory; use fewer rows or columns") from None
+        raise TableError(
+            f"{place} does not fit into memory; use fewer rows or columns, or "
+            "deltarule train --stream, which reads it piece by piece"
+        ) from None
     if table.rows == 0:
         raise TableError(f"{place} has a header but no rows; add data below the header")
     return table
 
 
-def _head(path: Path) -> bytes:
-    """Return the first bytes of a file that may be a table."""
+def first_bytes(path: Path) -> bytes:
+    """Return what a file begins with: enough to tell its format."""
+    with open(path, "rb") as file:
+        return file.read(16)
+
+
+def check_file(path: Path) -> bytes:
+    """Return the first bytes of a file that may be a table, and refuse what cannot be one."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise TableError(f"{path} is not a regular file; name a CSV or Parquet file")
     if status.st_size == 0:
         raise TableError(f"{path} is empty; a table needs a header line and rows")
-    if status.st_size > MAX_FILE_BYTES:
-        raise TableError(
-            f"{path} is {status.st_size / 2**30:.0f} GiB long, more than the "
-            f"{MAX_FILE_BYTES // 2**30} GiB that are read; use a sample of its rows"
-        )
-    with open(path, "rb") as file:
-        head = file.read(16)
+    head = first_bytes(path)
     for magic, advice in _FOREIGN:
         if head.startswith(magic):
             raise TableError(f"{path} {advice}")
     return head
+
+
+def _check_size(path: Path) -> None:
+    size = os.stat(path).st_size
+    if size > MAX_FILE_BYTES:
+        raise TableError(
+            f"{path} is {size / 2**30:.0f} GiB long, more than the {MAX_FILE_BYTES // 2**30} GiB "
+            "that are read at once; use a sample of its rows, or deltarule train --stream, which "
+            "reads it piece by piece"
+        )

@@ -12,6 +12,7 @@ The rules, in order, for the cells that are not missing:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
@@ -29,7 +30,7 @@ from deltarule.tables.cells import (
 )
 from deltarule.tables.table import Column, Table, listing, show
 
-__all__ = ["infer_kinds", "row_counters"]
+__all__ = ["infer_kinds", "mistake", "refusal", "row_counters", "unusable_texts"]
 
 FEW = 20
 """A text column with at most this many different texts is always a category."""
@@ -70,14 +71,19 @@ def infer_kinds(table: Table, names: Iterable[str]) -> dict[str, Kind]:
         else:
             kinds[name] = "category"
     if refused:
-        reasons = "; ".join(f"{show(name)} {why}" for name, why in list(refused.items())[:8])
-        more = f"; and {len(refused) - 8} more" if len(refused) > 8 else ""
-        options = " ".join(f"--ignore {_shell(name)}" for name in refused)
-        raise TableError(
-            f"{table.path}: {_columns(refused)} cannot be used: {reasons}{more}. "
-            f"Convert to numbers or categories, or leave out: {options}"
-        )
+        raise refusal(table.path, refused)
     return kinds
+
+
+def refusal(path: Path, refused: dict[str, str]) -> TableError:
+    """Return the error for columns that cannot be used, with the reason for each."""
+    reasons = "; ".join(f"{show(name)} {why}" for name, why in list(refused.items())[:8])
+    more = f"; and {len(refused) - 8} more" if len(refused) > 8 else ""
+    options = " ".join(f"--ignore {_shell(name)}" for name in refused)
+    return TableError(
+        f"{path}: {_columns(refused)} cannot be used: {reasons}{more}. "
+        f"Convert to numbers or categories, or leave out: {options}"
+    )
 
 
 def row_counters(table: Table, names: Iterable[str]) -> list[str]:
@@ -124,13 +130,15 @@ def _check_mistake(table: Table, name: str, column: Column) -> None:
     count = int(there.sum())
     if 2 * numbers > count:
         row = first_row(there & ~is_number(column))
-        raise table.fault(
-            name,
-            row,
-            f"{show(column[row].as_py())} is not a number, but {numbers} of the column's {count} "
-            f"cells are; correct it, leave it empty, or leave the column out: "
-            f"--ignore {_shell(name)}",
-        )
+        raise table.fault(name, row, mistake(name, column[row].as_py(), numbers, count))
+
+
+def mistake(name: str, text: str, numbers: int, count: int) -> str:
+    """Say that a cell is odd in a column of numbers."""
+    return (
+        f"{show(text)} is not a number, but {numbers} of the column's {count} cells are; correct "
+        f"it, leave it empty, or leave the column out: --ignore {_shell(name)}"
+    )
 
 
 def _unusable(column: Column) -> str:
@@ -142,11 +150,23 @@ def _unusable(column: Column) -> str:
     if is_date(column)[there].all():
         return "holds dates or times"
     texts = parse_texts(column).drop_null()
-    distinct = len(texts.unique())
+    blanks = pc.mean(pc.count_substring(texts, " ")).as_py()
+    return unusable_texts(count, len(texts.unique()), blanks)
+
+
+def unusable_texts(count: int, distinct: int, blanks: float) -> str:
+    """Return why texts are no categories, or nothing.
+
+    Parameters
+    ----------
+    count, distinct : int
+        The number of texts, and of different ones.
+    blanks : float
+        Blanks in a text, on average.
+    """
     if distinct <= FEW:
         return ""
     if 2 * distinct > count:
-        blanks = pc.mean(pc.count_substring(texts, " ")).as_py()
         return "holds free text" if blanks >= 3 else "is different in nearly every row, like an id"
     return f"has {distinct} categories" if distinct > MAX_CATEGORIES else ""
 

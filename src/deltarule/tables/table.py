@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deltarule.errors import TableError
 
-__all__ = ["Column", "Table", "check_names", "listing", "show"]
+__all__ = ["Column", "Table", "check_names", "listing", "show", "suggestion"]
 
 MAX_COLUMNS = 10_000
 
@@ -45,18 +48,26 @@ class Table:
         if name not in self.columns:
             raise TableError(
                 f"{self.path} has no column {show(name)} (given with {option})"
-                f"{self._suggest(name)}; its columns are {listing(self.columns)}"
+                f"{suggestion(name, self.columns)}; its columns are {listing(self.columns)}"
             )
         return self.columns[name]
+
+    def take(self, names: Iterable[str], rows: NDArray[np.intp]) -> Table:
+        """Return some rows of some columns; they know where they stood."""
+        columns = {name: self.columns[name].take(rows) for name in names}
+        return Table(self.path, columns, len(rows), lambda row: self.place(int(rows[row])))
 
     def fault(self, name: str, row: int, problem: str) -> TableError:
         """Return the error for one cell: file, line, column and what is wrong."""
         return TableError(f"{self.path}, {self.place(row)}, column {show(name)}: {problem}")
 
-    def _suggest(self, name: str) -> str:
-        near = difflib.get_close_matches(name.lower(), [c.lower() for c in self.columns], 1)
-        meant = [column for column in self.columns if column.lower() in near]
-        return f"; did you mean {show(meant[0])}?" if meant else ""
+
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """Return a question after the name that might have been meant, or nothing."""
+    known = list(names)
+    near = difflib.get_close_matches(name.lower(), [c.lower() for c in known], 1)
+    meant = [column for column in known if column.lower() in near]
+    return f"; did you mean {show(meant[0])}?" if meant else ""
 
 
 def check_names(path: Path, names: list[str]) -> None:

@@ -8,6 +8,7 @@ a quantity is standardised, and predictions are returned in its own unit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,19 @@ from deltarule.tables.record import Classes, Quantity, Task
 from deltarule.tables.schema import kind_of_target
 from deltarule.tables.table import Table, listing, show
 
-__all__ = ["Target", "class_codes", "encode", "fit_quantity", "learn_classes", "read_target"]
+__all__ = [
+    "Target",
+    "check_classes",
+    "check_spread",
+    "choose_task",
+    "class_codes",
+    "encode",
+    "fit_quantity",
+    "learn_classes",
+    "read_target",
+]
 
+_NONE = np.empty(0, dtype=np.intp)
 FEW = 20
 """Whole numbers with at most this many different values are classes."""
 MAX_CLASSES = 1000
@@ -70,23 +82,49 @@ def read_target(table: Table, name: str, task: Task | None = None) -> Target:
     table.column(name)
     numeric = kind_of_target(table, name) == "number"
     values, rows = _values(table, name, numeric=numeric)
-    chosen, reason = _task(values, numeric=numeric)
-    if task is not None and task != chosen:
-        chosen, reason = task, f"as asked, although {reason}"
-    if chosen == "regression" and not numeric:
-        raise TableError(
-            f"{table.path}: the target {show(name)} holds texts, which regression cannot learn; "
-            "leave --task out, or convert the column to numbers"
-        )
+    chosen, reason = choose_task(table.path, name, values, task, numeric=numeric)
     if chosen == "classification":
         values = _labels(values, numeric=numeric)
-        _check_classes(table, name, values)
-    elif len(values) < 4 or np.ptp(values) == 0:
-        what = (
-            f"is {number_text(values[0])} in every row" if np.ptp(values) == 0 else "has few rows"
-        )
-        raise TableError(f"{table.path}: the target {show(name)} {what}; there is nothing to learn")
+        check_classes(table.path, name, *np.unique(values, return_counts=True))
+    else:
+        check_spread(table.path, name, len(values), values.min(), values.max())
     return Target(name, chosen, reason, numeric, values, rows, table.rows - len(rows))
+
+
+def choose_task(
+    path: Path, name: str, values: NDArray[Any], asked: Task | None, *, numeric: bool
+) -> tuple[Task, str]:
+    """Return the task for the values of a target, and the reason.
+
+    Parameters
+    ----------
+    path : Path
+        The table, for messages.
+    name : str
+        The target.
+    values : array
+        Every value that it has, once or more often.
+    asked : {"classification", "regression"}, optional
+        What the user wants.
+    numeric : bool
+        Whether the values are numbers.
+    """
+    chosen, reason = _task(values, numeric=numeric)
+    if asked is not None and asked != chosen:
+        chosen, reason = asked, f"as asked, although {reason}"
+    if chosen == "regression" and not numeric:
+        raise TableError(
+            f"{path}: the target {show(name)} holds texts, which regression cannot learn; "
+            "leave --task out, or convert the column to numbers"
+        )
+    return chosen, reason
+
+
+def check_spread(path: Path, name: str, count: int, least: float, most: float) -> None:
+    """Refuse a target of numbers that are all the same, or too few."""
+    if count < 4 or least == most:
+        what = f"is {number_text(least)} in every row" if least == most else "has few rows"
+        raise TableError(f"{path}: the target {show(name)} {what}; there is nothing to learn")
 
 
 def learn_classes(target: Target) -> Classes:
@@ -105,8 +143,19 @@ def fit_quantity(name: str, values: NDArray[np.float64]) -> Quantity:
     return Quantity(task="regression", name=name, mean=mean, scale=scale or 1.0)
 
 
-def encode(record: Classes | Quantity, table: Table) -> tuple[NDArray[Any], NDArray[np.intp]]:
+def encode(
+    record: Classes | Quantity, table: Table, *, some: bool = False
+) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Read the target of a known model from a table.
+
+    Parameters
+    ----------
+    record : Classes or Quantity
+        The model's target.
+    table : Table
+        The rows.
+    some : bool, default=False
+        Whether the table is a piece of a larger one: then every row may lack the target.
 
     Returns
     -------
@@ -121,6 +170,8 @@ def encode(record: Classes | Quantity, table: Table) -> tuple[NDArray[Any], NDAr
         If the column is missing, or a cell is no known class or no number.
     """
     table.column(record.name, "the model's target")
+    if some and not present(table.columns[record.name]).any():
+        return np.empty(0, np.float64 if isinstance(record, Quantity) else np.int64), _NONE
     if isinstance(record, Quantity):
         return _values(table, record.name, numeric=True)
     values, rows = _values(table, record.name, numeric=record.numeric)
@@ -172,10 +223,9 @@ def _task(values: NDArray[Any], *, numeric: bool) -> tuple[Task, str]:
     return "classification", f"the target holds whole numbers with {distinct} different values"
 
 
-def _check_classes(table: Table, name: str, labels: NDArray[Any]) -> None:
+def check_classes(path: Path, name: str, classes: NDArray[Any], counts: NDArray[np.intp]) -> None:
     """Refuse targets that no classifier can learn, naming the class and the way out."""
-    classes, counts = np.unique(labels, return_counts=True)
-    where = f"{table.path}: the target {show(name)}"
+    where = f"{path}: the target {show(name)}"
     if len(classes) == 1:
         raise TableError(
             f"{where} is {show(classes[0])} in every row; add rows of at least one other class"

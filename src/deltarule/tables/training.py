@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deltarule import __version__
 from deltarule.errors import SpecError, TableError
 from deltarule.estimators import MLPClassifier, MLPRegressor, from_record, to_record
+from deltarule.tables.evaluation import Evaluation
 from deltarule.tables.model import TableModel, one_thread
 from deltarule.tables.preprocessing import fit_columns, parse_features, rare_below, transform
 from deltarule.tables.record import Classes, PreprocessingRecord, Quantity, Task, TrainingFacts
@@ -30,7 +31,7 @@ from deltarule.tables.targets import (
 )
 from deltarule.training.splits import default_fractions
 
-__all__ = ["Part", "Plan", "Prepared", "Settings", "fit", "prepare"]
+__all__ = ["Part", "Plan", "Prepared", "Settings", "estimator_for", "fit", "prepare", "score_parts"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,11 @@ class Prepared:
     test: Part
     facts: TrainingFacts
     notes: list[str]
+
+    @property
+    def reason(self) -> str:
+        """Why it is this task."""
+        return self.target.reason
 
 
 def prepare(table: Table, plan: Plan) -> Prepared:
@@ -207,7 +213,7 @@ def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ())
         If the loss becomes infinite.
     """
     training, dev = prepared.training, prepared.dev
-    estimator = _estimator(prepared, settings)
+    estimator = estimator_for(prepared.preprocessing.target, prepared.facts, settings)
     if callbacks:
         estimator.set_callbacks(*callbacks)
     learn = prepared.preprocessing.target.to_network
@@ -216,6 +222,14 @@ def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ())
     # What is kept is what a file would hold, so that a model behaves the same before and after.
     plain = from_record(*to_record(estimator))
     return TableModel(prepared.preprocessing, plain, prepared.facts)
+
+
+def score_parts(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:
+    """Score the rows held out: the dev part, and the test part if there is one."""
+    parts = {"dev": model.compare(prepared.dev.X, prepared.dev.y)}
+    if len(prepared.test.y):
+        parts["test"] = model.compare(prepared.test.X, prepared.test.y)
+    return parts
 
 
 def derived_seeds(seed: int) -> tuple[int, int]:
@@ -246,13 +260,13 @@ def _notes(table: Table, target: Target, names: list[str]) -> list[str]:
     return notes
 
 
-def _estimator(prepared: Prepared, settings: Settings) -> Any:
-    rows = len(prepared.training.y)
+def estimator_for(target: Classes | Quantity, facts: TrainingFacts, settings: Settings) -> Any:
+    """Return the estimator, not yet fitted, that the settings ask for."""
+    rows = facts.training_rows
     batch = settings.batch_size or default_batch(rows)
     if not settings.hidden or min(settings.hidden) < 1:
         raise SpecError("hidden must be widths of at least 1, such as 64,32 (--hidden)")
-    classes = isinstance(prepared.preprocessing.target, Classes)
-    kind: type[Any] = _LikelihoodBreaksTies if classes else MLPRegressor
+    kind: type[Any] = _LikelihoodBreaksTies if isinstance(target, Classes) else MLPRegressor
     return kind(
         hidden_layer_sizes=settings.hidden,
         activation=settings.activation,
@@ -261,7 +275,7 @@ def _estimator(prepared: Prepared, settings: Settings) -> Any:
         batch_size=min(batch, rows),
         learning_rate_init=settings.learning_rate,
         max_iter=settings.epochs,
-        random_state=prepared.facts.network_seed,
+        random_state=facts.network_seed,
         early_stopping=True,
         n_iter_no_change=settings.patience,
     )

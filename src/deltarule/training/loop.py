@@ -16,6 +16,7 @@ from deltarule.schedules import Clock, Constant, Schedule
 from deltarule.training.batches import Rows, batch_bounds
 from deltarule.training.history import History
 from deltarule.training.stopping import Stopping
+from deltarule.training.streams import Stream, StreamedEpoch, advance
 
 __all__ = ["Figures", "Run", "Validation", "run_epochs"]
 
@@ -56,7 +57,8 @@ class Run:
     restore_best : bool
         End with the parameters of the best epoch (by validation if there is one, else by cost).
     block_of : callable, optional
-        epoch -> the block of that epoch, where it is not the same one (augmentation).
+        epoch -> the block of that epoch, where it is not the same one (augmentation), or its
+        blocks, one after the other (``Stream.of_epoch``).
     least_rows : int
         Rows of non-zero weight that every mini-batch needs; one that has fewer joins another.
     on_begin : callable, optional
@@ -85,7 +87,7 @@ class Run:
     stopping: Stopping | None = None
     validation: Validation | None = None
     restore_best: bool = False
-    block_of: Callable[[int], Block] | None = None
+    block_of: Callable[[int], Block | StreamedEpoch] | None = None
     least_rows: int = 1
     on_begin: Callable[[], None] | None = None
     on_epoch: Callable[[History], bool] | None = None
@@ -98,7 +100,7 @@ class Run:
     loss_scale: float = 1.0
 
 
-def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -> History:
+def run_epochs(interpreter: Interpreter, state: State, block: Block | Stream, run: Run) -> History:
     """Train; return what was seen. The state is moved in place, and ends finite.
 
     At the first non-finite loss the run stops and the best finite state is restored: that of the
@@ -125,7 +127,7 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
             clock = Clock(first + epoch, examples, planned, n_steps)
             order = _order(rows, run, rate, clock, block.weight)
             rate, n_steps = float(order.learning_rates[-1]), n_steps + order.n_batches
-            rows_now = block if run.block_of is None else run.block_of(first + epoch)
+            rows_now = _block_of(first + epoch, block, run)
             steps = _epoch(interpreter, state, rows_now, order)
             _record(history, steps, rate, run.loss_scale)
             follows_best = history.best_epoch == history.n_epochs - 1
@@ -163,6 +165,13 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
     return history
 
 
+def _block_of(epoch: int, block: Block | Stream, run: Run) -> Block | StreamedEpoch:
+    """Return what an epoch is trained on: the block, a fresh one, or blocks that go by."""
+    if run.block_of is not None:
+        return run.block_of(epoch)
+    return block.of_epoch(epoch) if isinstance(block, Stream) else block
+
+
 def _copy(state: State, shelf: list[State], held: tuple[State, ...]) -> State:
     """Return a copy of the state, in the memory of an old one that nobody holds if there is one."""
     for old in shelf:
@@ -195,12 +204,15 @@ def _is_astray(steps: Steps, history: History) -> bool:
     return not first <= _ASTRAY * history.cost[history.best_epoch - 1]
 
 
-def _epoch(interpreter: Interpreter, state: State, block: Block, order: Order) -> Steps:
+def _epoch(
+    interpreter: Interpreter, state: State, block: Block | StreamedEpoch, order: Order
+) -> Steps:
     """Take every step of an order; the interpreter may give control back in between."""
     pieces: list[Steps] = []
     done = 0
     while done < order.n_batches:
-        pieces.append(interpreter.advance(state, block, order, range(done, order.n_batches)))
+        steps = range(done, order.n_batches)
+        pieces.append(advance(interpreter, state, block, order, steps))
         done += len(pieces[-1].loss)
         if pieces[-1].diverged:
             break

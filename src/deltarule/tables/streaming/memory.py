@@ -1,0 +1,93 @@
+"""Whether a table fits into memory, or is better left in its files."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from deltarule.tables.reader import MAX_FILE_BYTES, first_bytes
+
+__all__ = ["free_memory", "is_large", "needed_memory"]
+
+CSV_SWELLING = 8
+"""Training on a CSV file in memory takes up to so many times its size."""
+PARQUET_SWELLING = 5
+"""... and on a Parquet file, so many times its numbers' size."""
+SHARE = 0.5
+"""A table may take this share of the memory that is free."""
+
+
+def is_large(path: Path) -> bool:
+    """Say whether training on a table in memory would take more than half of what is free.
+
+    Folders, and files of more than 2 GiB, are large whatever the memory. What cannot be read is
+    not: reading it will say why.
+    """
+    if path.is_dir():
+        return True
+    try:
+        if os.stat(path).st_size > MAX_FILE_BYTES:
+            return True
+        return needed_memory(path) > SHARE * free_memory()
+    except Exception:  # damaged: the reader finds the words
+        return False
+
+
+def needed_memory(path: Path) -> int:
+    """Estimate how many bytes training on a table in memory takes."""
+    if not first_bytes(path).startswith(b"PAR1"):
+        return CSV_SWELLING * os.stat(path).st_size
+    metadata = pq.read_metadata(path)
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    encoded = sum(max(group.total_byte_size, 0) for group in groups)
+    return PARQUET_SWELLING * max(encoded, 8 * metadata.num_rows * metadata.num_columns)
+
+
+def free_memory() -> int:
+    """Return how many bytes this process may still take: by the machine, its group and its limits.
+
+    What the system does not tell counts as no limit.
+    """
+    return min([2**62, *_machine(), *_group(), *_limits()])
+
+
+def _machine() -> list[int]:
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return [1024 * int(line.split()[1])]
+    return []
+
+
+def _group() -> list[int]:
+    """Return what is left of the memory of a control group, such as a container's."""
+    folder = Path("/sys/fs/cgroup")
+    for most, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        with suppress(OSError, ValueError):
+            left = int((folder / most).read_text()) - int((folder / used).read_text())
+            return [max(left, 0)]
+    return []
+
+
+def _limits() -> list[int]:
+    """Return what is left of the process's own limits (ulimit -v, ulimit -d)."""
+    left = []
+    with suppress(ImportError, OSError, ValueError, IndexError):
+        import resource
+
+        held = [int(pages) * resource.getpagesize() for pages in _statm()]
+        for limit, used in ((resource.RLIMIT_AS, held[0]), (resource.RLIMIT_DATA, held[5])):
+            soft = resource.getrlimit(limit)[0]
+            if soft != resource.RLIM_INFINITY:
+                left.append(max(soft - used, 0))
+    return left
+
+
+def _statm() -> list[str]:
+    return Path("/proc/self/statm").read_text(encoding="ascii").split()

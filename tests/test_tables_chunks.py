@@ -1,0 +1,283 @@
+"""Tables read piece by piece are the tables read whole; what is kept of a pass is right."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import strategies as st
+
+import support
+from deltarule.errors import TableError
+from deltarule.tables import Shares, Source, Table, open_source, read_table
+from deltarule.tables.streaming import csv_chunks, memory, parquet_chunks
+from deltarule.tables.streaming.draws import draws, parts
+from deltarule.tables.streaming.sketches import Moments, Sample, Tally
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("chunks")
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_chunks, "CHUNK_BYTES", 16)
+    monkeypatch.setattr(parquet_chunks, "BATCH_CELLS", 6)
+
+
+def rows_of(tables: list[Table]) -> list[tuple[Any, ...]]:
+    return [
+        row
+        for table in tables
+        for row in zip(*(column.to_pylist() for column in table.columns.values()), strict=True)
+    ]
+
+
+def check_same(path: Path, source: Source) -> None:
+    """The pieces are the whole, in any order of reading, and know their lines; or both fail."""
+    try:
+        whole = read_table(path)
+    except TableError:
+        with pytest.raises(TableError):
+            list(source.scan())
+        return
+    pieces = list(source.scan())
+    assert rows_of([piece.table for piece in pieces]) == rows_of([whole])
+    assert source.rows == whole.rows
+    assert source.names == list(whole.columns)
+    again = [piece for place in reversed(source.places) for piece in source.read(place)]
+    for piece in [*pieces, *again]:
+        for row in (0, piece.table.rows - 1):
+            assert piece.table.place(row) == whole.place(piece.first + row)
+    again.sort(key=lambda piece: piece.first)
+    assert rows_of([piece.table for piece in again]) == rows_of([whole])
+
+
+CELLS = st.text(st.sampled_from('a,;"\n\r é'), max_size=6) | st.sampled_from(["", "1", '5"', '""'])
+
+
+@support.proves(
+    short=150,
+    full=2_000,
+    rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=30),
+    style=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+    end=st.sampled_from(["\n", "\r\n"]),
+    mark=st.booleans(),
+    closed=st.booleans(),
+)
+def test_chunks_of_csv_are_the_file(
+    place: Path, rows: list[tuple[str, str]], style: Any, end: str, mark: bool, closed: bool
+) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=style, lineterminator=end).writerows([("a", "b"), *rows])
+    data = text.getvalue().removesuffix("" if closed else end).encode()
+    path = place / "t.csv"
+    path.write_bytes(b"\xef\xbb\xbf" * mark + data)
+    check_same(path, open_source(path))
+
+
+@support.proves(
+    short=200,
+    full=2_000,
+    lines=st.lists(
+        st.text(st.sampled_from('ab,"'), max_size=8).map(lambda t: t.replace('"', '5"')),
+        min_size=1,
+        max_size=20,
+    ),
+)
+def test_quotes_in_the_middle_of_cells(place: Path, lines: list[str]) -> None:
+    """Whatever the whole file gives, rows or an error, its chunks give too."""
+    path = place / "q.csv"
+    path.write_text("\n".join(["a,b", *lines]) + "\n")
+    check_same(path, open_source(path))
+
+
+@pytest.mark.parametrize("group", [1, 4, 100])
+def test_row_groups_are_the_file(place: Path, group: int) -> None:
+    path = place / "t.parquet"
+    table = pa.table({"n": [*range(9), None], "s": [*"abcdefgh ", None], "b": [True, None] * 5})
+    pq.write_table(table, path, row_group_size=group)
+    check_same(path, open_source(path))
+
+
+BROKEN = {
+    "too many cells": (b"a,b\n" + b"1,2\n" * 20 + b"1,2,3\n", "line 22: 3 cells"),
+    "ragged after a quoted line end": (
+        b'a,b\n1,"x\ny"\n' + b"1,2\n" * 20 + b"1\n", "line 24: 1 cells",
+    ),
+    "open quote": (b"a,b\n" + b"1,2\n" * 20 + b'3,"4\n5,6\n', "never closed"),
+    "NUL": (b"a,b\n" + b"1,2\n" * 20 + b"3,\x004\n", "line 22 holds a NUL byte"),
+    "latin-1": (b"a,b\n" + b"1,2\n" * 20 + b"caf\xe9,2\n", "line 22 is not UTF-8"),
+    "utf-16": ("a,b\n1,2\n".encode("utf-16"), "UTF-16"),
+    "header only": (b"a,b\n", "no rows"),
+    "repeated name": (b"a,a\n1,2\n", "more than one column"),
+    "gzip": (b"\x1f\x8b\x08rest", "gunzip"),
+    "damaged parquet": (b"PAR1 and no more", "damaged Parquet"),
+    "empty": (b"", "is empty"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_are_refused_with_their_line(place: Path, name: str) -> None:
+    data, message = BROKEN[name]
+    path = place / "broken.csv"
+    path.write_bytes(data)
+    with pytest.raises(TableError, match=message) as caught:
+        list(open_source(path).scan())
+    assert str(caught.value).startswith(str(path))
+
+
+def test_an_endless_row_is_not_read_to_its_end(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_chunks, "BLOCK_BYTES", 100)
+    path = place / "long.csv"
+    path.write_bytes(b"a,b\n1,2\n1," + b"x" * 10_000)
+    with pytest.raises(TableError, match="a row of more than 100 bytes"):
+        list(open_source(path).scan())
+
+
+def test_folders(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n3,4\n")
+    (tmp_path / "inner" / "b.csv").write_text("y;x\n6;5\n")
+    (tmp_path / "inner" / "empty.csv").write_text("x,y\n")
+    (tmp_path / "_SUCCESS").write_text("")
+    (tmp_path / ".hidden").write_text("z")
+    source = open_source(tmp_path)
+    assert rows_of([piece.table for piece in source.scan()]) == [("1", "2"), ("3", "4"), ("5", "6")]
+    last = next(source.read(source.places[-1]))
+    assert (last.first, last.table.place(0), last.table.path.name) == (2, "line 2", "b.csv")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"a.csv": "x,y\n1,2\n", "b.csv": "x,z\n1,2\n"}, "b.csv lacks 'y' and has also 'z'"),
+        ({"a.csv": "x,y\n1,2\n", "b.csv": "x\n1\n"}, "b.csv lacks 'y', unlike"),
+        ({"a.csv": "x,y\n", "b.csv": "x,y\n"}, "no rows"),
+        ({"a.csv": "x\n1\n", "b.csv": ""}, "b.csv is empty"),
+        ({"a.csv": "x\n1\n", "b.csv": "PAR1"}, "Parquet files beside others"),
+        ({"day=1/a.csv": "x\n1\n"}, "in the name of a folder"),
+        ({".a": ""}, "holds no files"),
+    ],
+)
+def test_folders_that_are_no_table(tmp_path: Path, names: dict[str, str], message: str) -> None:
+    for name, text in names.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(TableError, match=message):
+        list(open_source(tmp_path).scan())
+
+
+def test_files_that_change_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a\n1\n2\n")
+    source = open_source(path)
+    list(source.scan())
+    path.write_text("a\n1\n2\n3\n")
+    with pytest.raises(TableError, match="was changed while it was in use"):
+        list(source.read(source.places[0]))
+    path.unlink()
+    with pytest.raises(TableError, match="was changed"):
+        list(source.scan())
+
+
+def test_missing_columns_are_suggested(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Name,y\n1,2\n")
+    with pytest.raises(TableError, match=r"no column 'name'.*did you mean 'Name'"):
+        open_source(tmp_path / "t.csv").check_column("name", "--target")
+    with pytest.raises(TableError, match="no file"):
+        open_source(tmp_path / "none.csv")
+
+
+# --- draws and sketches --------------------------------------------------------------------------
+
+
+def test_draws_follow_from_the_row_alone() -> None:
+    whole = draws(7, 0, 0, 1000)
+    pieces = [draws(7, 0, first, 100) for first in range(0, 1000, 100)]
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+    assert (whole != draws(7, 1, 0, 1000)).all()
+    assert (whole != draws(8, 0, 0, 1000)).all()
+
+
+def test_draws_are_uniform_and_independent() -> None:
+    n = 100_000
+    a, b = draws(0, 0, 0, n), draws(0, 1, 0, n)
+    for values in (a, b):
+        counts = np.histogram(values, 50, (0, 1))[0]
+        assert ((counts - n / 50) ** 2 / (n / 50)).sum() < 49 + 6 * np.sqrt(2 * 49)  # χ²
+    for first, second in ((a, b), (a[1:], a[:-1])):
+        assert abs(np.corrcoef(first, second)[0, 1]) < 5 / np.sqrt(n)
+    share = np.bincount(parts(a, Shares(0.1, 0.2)), minlength=3) / n
+    np.testing.assert_allclose(share, [0.7, 0.1, 0.2], atol=5 * np.sqrt(0.25 / n))
+
+
+NUMBERS = st.lists(st.lists(st.floats(-1e6, 1e6), max_size=8), min_size=1, max_size=8)
+
+
+@support.proves(short=100, full=2_000, pieces=NUMBERS)
+def test_moments_are_those_of_all(pieces: list[list[float]]) -> None:
+    moments, whole = Moments(), np.concatenate([np.array(piece) for piece in pieces])
+    for piece in pieces:
+        moments.add(np.array(piece))
+    assert moments.count == len(whole)
+    if len(whole):
+        scale = float(np.abs(whole).max()) or 1.0
+        assert moments.mean == pytest.approx(whole.mean(), abs=1e-12 * scale)
+        assert moments.variance == pytest.approx(whole.var(), rel=1e-9, abs=1e-12 * scale**2)
+
+
+@support.proves(short=100, full=2_000, pieces=NUMBERS, seed=support.SEEDS)
+def test_small_medians_are_exact(pieces: list[list[float]], seed: int) -> None:
+    sample, whole = Sample(64), [value for piece in pieces for value in piece]
+    for number, piece in enumerate(pieces):
+        sample.add(np.array(piece), draws(seed, 0, 8 * number, len(piece)))
+    assert sample.median() == (float(np.median(whole)) if whole else 0.0)
+
+
+def test_large_medians_keep_their_bound() -> None:
+    """DKW: with 1 - 2 exp(-2 · 1024 · 0.08²) = 0.999996 the rank is within 8 per cent."""
+    values = np.random.default_rng(0).permutation(100_000).astype(float)
+    for seed in range(20):
+        sample = Sample(1024)
+        for first in range(0, 100_000, 7000):
+            some = values[first : first + 7000]
+            sample.add(some, draws(seed, 0, first, len(some)))
+        assert abs(sample.median() / 100_000 - 0.5) < 0.08
+
+
+def test_tallies_stop_at_their_limit() -> None:
+    tally = Tally(2)
+    tally.add([("a", 1), ("b", 2)])
+    tally.add([("a", 3)])
+    assert tally.counts == {"a": 4, "b": 2}
+    tally.add([("c", 1)])
+    assert tally.full
+    assert tally.counts == {}
+
+
+# --- what is large -------------------------------------------------------------------------------
+
+
+def test_what_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n" + "1,2\n" * 1000)
+    assert memory.is_large(tmp_path)
+    assert not memory.is_large(path)
+    assert memory.free_memory() > 2**20
+    monkeypatch.setattr(memory, "free_memory", lambda: 10_000)
+    assert memory.is_large(path)
+    assert not memory.is_large(tmp_path / "none.csv")  # whoever reads it says why
+    pq.write_table(pa.table({"a": [0.0] * 10_000}), tmp_path / "t.parquet")
+    assert os.path.getsize(tmp_path / "t.parquet") < 5000
+    assert memory.needed_memory(tmp_path / "t.parquet") >= 80_000
