@@ -202,6 +202,7 @@ def train(
         restore_best=stopping is not None,
         block_of=None if augment is None else augmented_blocks(block, augment),
         least_rows=net.tape.least_rows,
+        on_begin=None if monitor is None else monitor.begin,
         on_epoch=after_epoch,
     )
     interpreter = interpret_with(chosen)

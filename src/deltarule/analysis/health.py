@@ -123,18 +123,22 @@ class HealthMonitor:
         else:
             rows = np.flatnonzero(to_numpy(block.weight))  # a row of weight zero is absent
         self._block = block.take(rows[:_MOST_ROWS])
-        self._before = self._weights()
+        self._before = self._weights(self._state)
+
+    def begin(self, entered: State) -> None:
+        """Take the weights with which an epoch begins, where they are not those of now."""
+        if entered is not self._state:
+            self._before = self._weights(entered)
 
     def observe(self, history: History) -> bool:
         """Add the health to the history; never says stop."""
         history.health.append(measure_health(self._tape, self._state, self._block, self._before))
-        self._before = self._weights()
+        self._before = self._weights(self._state)
         return False
 
-    def _weights(self) -> dict[str, Any]:
+    def _weights(self, state: State) -> dict[str, Any]:
         return {
-            p.name: np.array(to_numpy(view), copy=True)
-            for p, view in self._tape.views(self._state.theta)
+            p.name: np.array(to_numpy(view), copy=True) for p, view in self._tape.views(state.theta)
         }
 
 
