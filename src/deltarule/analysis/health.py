@@ -16,7 +16,7 @@ from deltarule.reference.activations import ELEMENTWISE
 from deltarule.tape import Tape
 from deltarule.training.history import History
 
-__all__ = ["Health", "HealthMonitor", "LayerHealth", "network_health"]
+__all__ = ["HEALTH_KINDS", "Health", "HealthMonitor", "LayerHealth", "network_health"]
 
 _RECTIFIERS = (ActivationCode.RELU, ActivationCode.LEAKY_RELU)
 _SATURABLE = (
@@ -58,6 +58,10 @@ class Health(NamedTuple):
             for x in self.layers
         ]
         return "\n".join([head, *lines])
+
+
+HEALTH_KINDS: tuple[type[Any], ...] = (Health, LayerHealth)
+"""What a history with health is made of, for checkpoints."""
 
 
 def network_health(

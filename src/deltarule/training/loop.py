@@ -173,7 +173,6 @@ class _Training:
     def to_the_end(self) -> None:
         """Train epoch after epoch, until something says stop; leave a checkpoint behind."""
         try:
-            self._look()
             while not self.at.history.stopped_by:
                 self._epoch()
                 self._look()
@@ -233,13 +232,13 @@ class _Training:
         """Take the steps that are left; the interpreter may give control back in between."""
         order = epoch.order
         while epoch.done < order.n_batches:
+            self._look()
             self._at_rest = False
             left = range(epoch.done, order.n_batches)
             epoch.add(self.interpreter.advance(self.state, block, order, left))
             if epoch.pieces[-1].diverged:
                 break
             self._at_rest = True
-            self._look()
         return epoch.seen()
 
     def _leave(self, steps: Steps, figures: Figures | None, *, fine: bool) -> None:
