@@ -14,6 +14,7 @@ from typing import Any
 from deltarule.cli.progress import EpochBar
 from deltarule.cli.results import Results
 from deltarule.cli.show import Screen
+from deltarule.cli.signals import Terminated
 from deltarule.cli.streams import check_stdout, is_stream, opened_table, write_stdout
 from deltarule.errors import MissingDependencyError, ModelFileError, OutputError
 from deltarule.files import check_writable, encode, read_contents, write_atomically
@@ -89,7 +90,7 @@ def train(
         test_table = None if test_file is None else stack.enter_context(opened_table(test_file))
         prepared = prepare(table, plan)
         voice.plan(table, prepared)
-        with _warnings_as_notes(voice):
+        with _warnings_as_notes(voice), _saying_how_to_go_on(settings):
             model = fit(prepared, settings, _bars(settings, manner))
         voice.network(model)
         parts = _evaluations(model, prepared)
@@ -193,6 +194,19 @@ def _warnings_as_notes(voice: Screen | Results) -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     voice.notes(list(dict.fromkeys(str(warning.message) for warning in caught)))
+
+
+@contextmanager
+def _saying_how_to_go_on(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except Terminated:
+        if settings.checkpoint is None:
+            raise
+        raise Terminated(
+            f"terminated before the end; a checkpoint is in {settings.checkpoint.folder}: the same "
+            "command with --resume goes on"
+        ) from None
 
 
 def _check_pictures(folder: Path, *, overwrite: bool) -> None:

@@ -28,6 +28,7 @@ from deltarule.tables.targets import (
     learn_classes,
     read_target,
 )
+from deltarule.training import Checkpoint
 from deltarule.training.splits import default_fractions
 
 __all__ = ["Part", "Plan", "Prepared", "Settings", "fit", "prepare"]
@@ -72,6 +73,7 @@ class Settings:
     batch_size: int | None = None
     alpha: float = 0.3
     patience: int = 50
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,8 @@ def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ())
     ------
     SpecError
         If a setting makes no sense.
+    CheckpointError, OutputError
+        If the folder of checkpoints is of another training, or cannot be written to.
     DivergenceError
         If the loss becomes infinite.
     """
@@ -264,6 +268,7 @@ def _estimator(prepared: Prepared, settings: Settings) -> Any:
         random_state=prepared.facts.network_seed,
         early_stopping=True,
         n_iter_no_change=settings.patience,
+        checkpoint=settings.checkpoint,
     )
 
 
