@@ -81,7 +81,8 @@ def test_the_public_names_are_pinned() -> None:
 def deltarule_names() -> list[str]:
     return [
         "Adadelta", "Adagrad", "Adam", "AdamW", "Adaptive", "BatchNorm", "BinaryCrossEntropy",
-        "CategoricalCrossEntropy", "Checkpoint", "ClipNorm", "ClipValue", "Constant", "Cosine", "Dense",
+        "CategoricalCrossEntropy", "Checkpoint", "ClipNorm", "ClipValue", "Constant", "Cosine",
+        "Dense",
         "Dropout", "ELU", "Exponential", "Fixed", "GradientCheck", "History", "Huber",
         "InverseScaling", "InverseSquareRoot", "InverseTime", "L1", "L2", "LBFGS", "LeakyReLU",
         "LineSearch", "MLPClassifier", "MLPRegressor", "MaxNorm", "MomentumAverage", "Nadam",

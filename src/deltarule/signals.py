@@ -45,6 +45,7 @@ class Held:
         if self.waiting and self.came is None:
             self.came = number
         else:
+            self.came = None
             self.handlers[number](number, frame)
 
     def deliver(self) -> None:

@@ -118,12 +118,11 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
     history = at.history
     if history.stopped_by not in _FINAL:
         history.stopped_by = "epochs" if history.n_epochs >= run.epochs else ""
-    with held_signals() as signals:
-        training = _Training(interpreter, state, block, run, at, signals)
-        try:
-            training.to_the_end()
-        except KeyboardInterrupt:
-            history.stopped_by = "interrupt"
+    try:
+        with held_signals() as signals:
+            _Training(interpreter, state, block, run, at, signals).to_the_end()
+    except KeyboardInterrupt:
+        history.stopped_by = "interrupt"
     run.current_rate, run.schedule_memory = at.rate, at.memory
     run.examples_seen = at.examples + history.n_epochs * block.n_rows
     run.epochs_before, run.steps_before = at.first + history.n_epochs, at.n_steps

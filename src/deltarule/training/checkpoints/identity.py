@@ -118,10 +118,12 @@ def _plain_repr(value: Any) -> str:
 def differences(was: Identity, now: Identity) -> list[str]:
     """Return a phrase for every argument and every part of the data that differs."""
     found = []
-    for name in sorted({*was.arguments, *now.arguments}):
-        before, after = was.arguments.get(name), now.arguments.get(name)
+    for name in sorted(set(was.arguments) & set(now.arguments)):
+        before, after = was.arguments[name], now.arguments[name]
         if before != after:
             found.append(_argument(name, before, after))
+    if not found:  # what counts in one of them alone follows from another argument
+        found = [f"{name} counts" for name in sorted({*was.arguments} ^ {*now.arguments})]
     for name in [*now.data, *sorted(set(was.data) - set(now.data))]:
         before, after = was.data.get(name, "none"), now.data.get(name, "none")
         if before != after:
@@ -139,7 +141,7 @@ def _argument(name: str, before: Any, after: Any) -> str:
 def _short(described: Any) -> str:
     """Return a described value as a reader would write it."""
     if isinstance(described, list) and described[:1] == ["function"]:
-        return str(described[1])
+        return str(described[1]).rsplit("<locals>.", 1)[-1]
     if isinstance(described, dict) and len(described) == 1:
         (name, held), = described.items()  # fmt: skip
         if isinstance(held, dict):
