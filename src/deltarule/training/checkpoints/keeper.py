@@ -188,6 +188,7 @@ class FolderKeeper:
             streams={name: _position(stream) for name, stream in self._streams.items()},
             owner=None if self.capture is None else self.capture(),
             best=best,
+            version=__version__,
         )
         contents = write_snapshot(snapshot, state, progress, self._kinds)
         self._folder.write(contents, progress.place, None if best is None else best[0])

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deltarule import __version__
 from deltarule.errors import CheckpointError
 from deltarule.files.model_file import Contents, first_fault
 from deltarule.program import Order, State, Steps
@@ -52,7 +51,7 @@ class Snapshot:
     owner: Any = None  # what the one who trains keeps beside the run
     best: tuple[str, float] | None = None  # the file with the best figure so far, and that figure
     place: tuple[int, int] = (0, 0)  # epochs finished, steps taken
-    version: str = __version__
+    version: str = ""  # of deltarule
     progress: dict[str, Any] = field(default_factory=dict)  # as read
 
 
