@@ -39,7 +39,10 @@ def test_python_blocks_run(document: str, tmp_path: Path, monkeypatch: pytest.Mo
         exec(compile(block, document, "exec"), {"__name__": "__main__"})
 
 
-@pytest.mark.parametrize(("document", "least"), [("docs/estimators.md", 20), ("docs/onnx.md", 15)])
+@pytest.mark.parametrize(
+    ("document", "least"),
+    [("docs/checkpoints.md", 15), ("docs/estimators.md", 20), ("docs/onnx.md", 15)],
+)
 def test_guides_run(
     document: str, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
