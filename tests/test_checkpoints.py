@@ -393,6 +393,12 @@ def test_descriptions_tell_functions_and_objects_apart() -> None:
     assert len(set(described)) == len(different)
     assert describe(scaled(1.0)) == describe(scaled(1.0))
 
+    class Loop:
+        def __init__(self, value: int) -> None:
+            self.me, self.value = [self, self], value
+
+    assert describe(Loop(1)) == describe(Loop(1)) != describe(Loop(2))
+
 
 def test_a_fingerprint_sees_every_value_and_the_type() -> None:
     base = np.arange(6.0)

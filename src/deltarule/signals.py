@@ -66,24 +66,25 @@ class Held:
 
 
 @contextmanager
-def held_signals() -> Iterator[Held]:
-    """Hold signals back; those that nobody asked for in the end are handed on at the end."""
+def held_signals(*, wanted: bool = True) -> Iterator[Held]:
+    """Hold signals back, if that is wanted; one that nobody asked for is handed on at the end."""
     held = Held()
-    notes: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
+    before: dict[int, Any] = {}
+    if wanted and threading.current_thread() is threading.main_thread():
         for number in _NUMBERS:
-            handler = signal.getsignal(number)
+            found = handler = signal.getsignal(number)
             inner = getattr(handler, "__self__", None)
             if isinstance(inner, Held):  # of a training in whose course this one runs
                 handler = inner.handlers[number]
             if handler is signal.default_int_handler or isinstance(handler, Patient):
                 held.handlers[number] = handler
-                notes[number] = (signal.getsignal(number), held.note)
+                before[number] = found
                 signal.signal(number, held.note)
     try:
         yield held
     finally:
-        for number, (before, note) in notes.items():
-            if signal.getsignal(number) == note:  # else the handler has set another
-                signal.signal(number, before)
+        for number, handler in before.items():
+            found = signal.signal(number, handler)
+            if found != held.note:  # the handler has set another
+                signal.signal(number, found)
         held.deliver()

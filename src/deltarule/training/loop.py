@@ -112,17 +112,16 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block, run: Run) -
     epoch's state is restored too. Signals wait until a call of the interpreter has ended.
     """
     at = _beginning(state, run)
-    if run.keeper is not None:
-        run.keeper.begin(state, at)
-        run.orders.go_on(at.rows)
-    history = at.history
-    if history.stopped_by not in _FINAL:
-        history.stopped_by = "epochs" if history.n_epochs >= run.epochs else ""
     try:
-        with held_signals() as signals:
+        # A single epoch, as of ``partial_fit``, is not worth the time that handlers take.
+        with held_signals(wanted=run.epochs > 1 or run.keeper is not None) as signals:
+            if run.keeper is not None:
+                run.keeper.begin(state, at)
+                run.orders.go_on(at.rows)
             _Training(interpreter, state, block, run, at, signals).to_the_end()
     except KeyboardInterrupt:
-        history.stopped_by = "interrupt"
+        at.history.stopped_by = "interrupt"
+    history = at.history
     run.current_rate, run.schedule_memory = at.rate, at.memory
     run.examples_seen = at.examples + history.n_epochs * block.n_rows
     run.epochs_before, run.steps_before = at.first + history.n_epochs, at.n_steps
@@ -171,8 +170,11 @@ class _Training:
 
     def to_the_end(self) -> None:
         """Train epoch after epoch, until something says stop; leave a checkpoint behind."""
+        history = self.at.history
+        if history.stopped_by not in _FINAL:  # of the run that this one goes on with
+            history.stopped_by = "epochs" if history.n_epochs >= self.run.epochs else ""
         try:
-            while not self.at.history.stopped_by:
+            while not history.stopped_by:
                 self._epoch()
                 self._look()
         except Exception:

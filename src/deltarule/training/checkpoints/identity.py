@@ -22,7 +22,6 @@ from deltarule.files import strict_json
 
 __all__ = ["Identity", "describe", "differences", "fingerprint"]
 
-_DEEP = 12
 _SHOWN = 60  # letters of a value in a message
 
 
@@ -53,52 +52,58 @@ def fingerprint(array: Any) -> str:
     return f"{kind} {tuple(int(n) for n in array.shape)} {sha.hexdigest()}"
 
 
-def describe(value: Any, depth: int = 0) -> Any:
+def describe(value: Any) -> Any:
     """Return strict JSON that is equal for equal arguments."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return repr(value)
-    if depth > _DEEP:
-        return _plain_repr(value)
-
-    def inner(item: Any) -> Any:
-        return describe(item, depth + 1)
-
-    if isinstance(value, np.ndarray) or is_sparse(value):
-        return fingerprint(value)
-    if isinstance(value, np.random.RandomState):
-        return ["RandomState", inner(value.get_state(legacy=False))]
-    if isinstance(value, np.random.Generator):
-        return ["Generator", inner(value.bit_generator.state)]
-    if isinstance(value, dict):
-        return {"dict": [[inner(key), inner(item)] for key, item in value.items()]}
-    if is_dataclass(value) and not isinstance(value, type):
-        held = {f.name: inner(getattr(value, f.name)) for f in fields(value)}
-        return {type(value).__qualname__: held}
-    if isinstance(value, tuple | list):
-        return [inner(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return sorted((inner(item) for item in value), key=strict_json.dumps)
-    return _described_object(value, inner)
+    return _Describer().describe(value)
 
 
-def _described_object(value: Any, inner: Any) -> Any:
-    if isinstance(value, functools.partial):
-        return ["partial", inner(value.func), inner(value.args), inner(value.keywords)]
-    if isinstance(value, types.MethodType):
-        return ["method", inner(value.__self__), inner(value.__func__)]
-    if isinstance(value, types.FunctionType):
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        held = [value.__defaults__, value.__kwdefaults__, cells]
-        name = f"{value.__module__}.{value.__qualname__}"
-        return ["function", name, _digest_of_code(value.__code__), inner(held)]
-    name = f"{type(value).__module__}.{type(value).__qualname__}"
-    if isinstance(value, type) or not hasattr(value, "__dict__") or isinstance(value, Iterable):
-        return [name, _plain_repr(value)]
-    return {name: {key: inner(item) for key, item in sorted(vars(value).items())}}
+class _Describer:
+    """Goes through an argument; an object that is met again is described by its number."""
+
+    def __init__(self) -> None:
+        self._met: dict[int, Any] = {}
+
+    def describe(self, value: Any) -> Any:
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None or isinstance(value, bool | int | str):
+            return value
+        if isinstance(value, float):
+            return repr(value)
+        if isinstance(value, np.ndarray) or is_sparse(value):
+            return fingerprint(value)
+        if isinstance(value, np.random.RandomState):
+            return ["RandomState", self.describe(value.get_state(legacy=False))]
+        if isinstance(value, np.random.Generator):
+            return ["Generator", self.describe(value.bit_generator.state)]
+        if isinstance(value, tuple | list):
+            return [self.describe(item) for item in value]
+        if isinstance(value, dict):
+            return {"dict": [[self.describe(k), self.describe(v)] for k, v in value.items()]}
+        if isinstance(value, set | frozenset):
+            return sorted((describe(item) for item in value), key=strict_json.dumps)
+        if id(value) in self._met:
+            return ["as before", list(self._met).index(id(value))]
+        self._met[id(value)] = value  # held, so that no other object takes its place in memory
+        return self._object(value)
+
+    def _object(self, value: Any) -> Any:
+        if is_dataclass(value) and not isinstance(value, type):
+            held = {f.name: self.describe(getattr(value, f.name)) for f in fields(value)}
+            return {type(value).__qualname__: held}
+        if isinstance(value, functools.partial):
+            return ["partial", *map(self.describe, (value.func, value.args, value.keywords))]
+        if isinstance(value, types.MethodType):
+            return ["method", self.describe(value.__self__), self.describe(value.__func__)]
+        if isinstance(value, types.FunctionType):
+            cells = [cell.cell_contents for cell in value.__closure__ or ()]
+            held = self.describe([value.__defaults__, value.__kwdefaults__, cells])
+            name = f"{value.__module__}.{value.__qualname__}"
+            return ["function", name, _digest_of_code(value.__code__), held]
+        name = f"{type(value).__module__}.{type(value).__qualname__}"
+        if isinstance(value, type) or not hasattr(value, "__dict__") or isinstance(value, Iterable):
+            return [name, _plain_repr(value)]
+        return {name: {key: self.describe(item) for key, item in sorted(vars(value).items())}}
 
 
 def _digest_of_code(code: types.CodeType) -> str:

@@ -178,7 +178,7 @@ def _check_state(name: str, given: Any, like: State) -> None:
         raise CheckpointError(f"its {name} is not one of this network")
     for slot in given.slots or ():
         number = isinstance(slot, int | float) and not isinstance(slot, bool)
-        array = isinstance(slot, np.ndarray) and slot.shape == shape and slot.dtype == dtype
+        array = isinstance(slot, np.ndarray) and slot.shape == shape and slot.dtype.kind == "f"
         if not (number or array):
             raise CheckpointError(f"its {name} has averages that are not those of this network")
 
