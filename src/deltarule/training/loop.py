@@ -240,6 +240,7 @@ class _Training:
             if epoch.pieces[-1].diverged:
                 break
             self._at_rest = True
+        self.signals.deliver()
         return epoch.seen()
 
     def _leave(self, steps: Steps, figures: Figures | None, *, fine: bool) -> None:
