@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.model_selection import KFold
 
-from checkpoint_support import CLASSES, NUMBERS, Cut, X, cases, digest, outcome, policy, run
+from checkpoint_support import CLASSES, NUMBERS, Cut, X, digest, outcome, policy, run
 from deltarule import (
     LBFGS,
     SGD,
@@ -419,7 +419,3 @@ def test_train_refuses_another_start(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="validation X is given, and was not"):
         train(net, net.initialize(0), X, NUMBERS, epochs=2, checkpoint=tmp_path,
               validation=(X, NUMBERS))  # fmt: skip
-
-
-def test_every_case_can_be_trained() -> None:
-    assert len(cases()) == 16
