@@ -32,6 +32,7 @@ TESTS = (
     "test_onnx_estimators.py",
     "test_engine_threads.py",
     "test_engine_cache.py",
+    "test_faults_training.py",
 )
 
 Figures = list[dict[str, Any]]
@@ -82,6 +83,38 @@ ROWS = (
         "3", "order of durability", "fsync of the file, rename, fsync of the folder",
         "every save", ("order",),
         lambda f: f"{total(f, 'in_order')} of {total(f, 'saves')} saves",
+    ),
+    Row(
+        "4", "a folder of checkpoints that is missing, read-only, no folder, or full at the start",
+        "one line before the first epoch", "all", ("checkpoint folders",),
+        lambda f: f"{total(f, 'refused')} of {total(f, 'tried')}",
+    ),
+    Row(
+        "5", "kill -9 at ends of epochs and in mid-epoch, then resumed: optimisers, schedules, "
+        "dropout, batch norm, augmentation, early stopping, recovery, 1 and 2 threads",
+        "weights, optimiser, random numbers, curves and file as undisturbed", "20/20 equal",
+        ("killed and resumed",), lambda f: f"{total(f, 'equal')} of {total(f, 'kills')} equal",
+    ),
+    Row(
+        "6", "the newest checkpoint flipped, cut, emptied or foreign",
+        "the one before, with a warning", "20/20", ("damaged checkpoints",),
+        lambda f: f"{total(f, 'recovered')} of {total(f, 'tried')}",
+    ),
+    Row(
+        "7", "resumed with other data or arguments", "refused, the difference named", "10/10",
+        ("other trainings",), lambda f: f"{total(f, 'named')} of {total(f, 'tried')}",
+    ),
+    Row(
+        "8", "Ctrl-C in `fit`, at random moments", "warns, returns the best finite model",
+        "≤ 0.5 s, 50/50", ("ctrl-c",),
+        lambda f: f"{total(f, 'in_time')} of {total(f, 'tried')} within 0.5 s, "
+        f"slowest {most(f, 'slowest'):.2f} s",
+    ),
+    Row(
+        "9", "SIGTERM to `deltarule train`", "a checkpoint, exit 143; resumed to the same file",
+        "≤ 2 s, resumable", ("sigterm",),
+        lambda f: f"{total(f, 'resumable')} of {total(f, 'tried')} resumable, "
+        f"slowest {most(f, 'seconds'):.1f} s",
     ),
     Row(
         "10", "single flipped bits", "`ModelFileError`, one line", "10 000: 0 silent, 0 crashes",
@@ -166,6 +199,13 @@ ROWS = (
         lambda f: f"{total(f, 'inputs')}: {total(f, 'crashes')} crashes",
     ),
     Row(
+        "22", "learning rate 10⁶, X × 10³⁰⁰, float32 overflow",
+        "stops; restores or raises, and says what to change", "0 non-finite models",
+        ("not finite",),
+        lambda f: f"{total(f, 'returned')} returned in {total(f, 'fits')} fits, "
+        f"{total(f, 'stopped')} of them stopped",
+    ),
+    Row(
         "29", "output to an existing file, a symbolic link, a missing folder",
         "exit 2, nothing written, without `--force`", "100 %", ("outputs",),
         lambda f: f"{total(f, 'kept')} of {total(f, 'tried')} kept",
@@ -178,6 +218,17 @@ ROWS = (
     Row(
         "31", "cells of predictions that begin with = + - @", "quoted with `--escape-formulas`",
         "all", ("formulas",), lambda f: f"{total(f, 'quoted')} of {total(f, 'cells')}",
+    ),
+    Row(
+        "32", "too little memory in training with checkpoints",
+        "one line or a note; the old one stays",
+        "old checkpoint intact", ("memory",),
+        lambda f: f"{total(f, 'intact')} of {total(f, 'tried')} intact",
+    ),
+    Row(
+        "32", "a full disk in training", "a warning each time, the same result", "old one intact",
+        ("full disk in training",),
+        lambda f: f"{total(f, 'failed')} failed writes, {total(f, 'trained')} of 1 trained",
     ),
 )  # fmt: skip
 

@@ -39,7 +39,10 @@ def test_python_blocks_run(document: str, tmp_path: Path, monkeypatch: pytest.Mo
         exec(compile(block, document, "exec"), {"__name__": "__main__"})
 
 
-@pytest.mark.parametrize(("document", "least"), [("docs/estimators.md", 20), ("docs/onnx.md", 15)])
+@pytest.mark.parametrize(
+    ("document", "least"),
+    [("docs/checkpoints.md", 15), ("docs/estimators.md", 20), ("docs/onnx.md", 15)],
+)
 def test_guides_run(
     document: str, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +84,8 @@ def test_the_public_names_are_pinned() -> None:
 def deltarule_names() -> list[str]:
     return [
         "Adadelta", "Adagrad", "Adam", "AdamW", "Adaptive", "BatchNorm", "BinaryCrossEntropy",
-        "CategoricalCrossEntropy", "ClipNorm", "ClipValue", "Constant", "Cosine", "Dense",
+        "CategoricalCrossEntropy", "Checkpoint", "ClipNorm", "ClipValue", "Constant", "Cosine",
+        "Dense",
         "Dropout", "ELU", "Exponential", "Fixed", "GradientCheck", "History", "Huber",
         "InverseScaling", "InverseSquareRoot", "InverseTime", "L1", "L2", "LBFGS", "LeakyReLU",
         "LineSearch", "MLPClassifier", "MLPRegressor", "MaxNorm", "MomentumAverage", "Nadam",

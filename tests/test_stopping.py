@@ -217,7 +217,7 @@ def test_hooks_rates_and_counts() -> None:
     begun = []
     run = Run(
         epochs=3, batch_size=2, learning_rate=0.5, orders=epoch_orders(5, None),
-        schedule=Constant(), on_begin=lambda: begun.append(1), current_rate=0.125,
+        schedule=Constant(), on_begin=lambda state: begun.append(1), current_rate=0.125,
         examples_seen=10, loss_scale=0.5,
     )  # fmt: skip
     history = run_epochs(Counter([4.0, 2.0, 1.0]), State(np.zeros(1)), Rows(), run)

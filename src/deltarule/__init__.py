@@ -80,7 +80,7 @@ if TYPE_CHECKING:
         Table,
         WarmUp,
     )
-    from deltarule.training import History, Stopping
+    from deltarule.training import Checkpoint, History, Stopping
 
 _HOMES = {
     "deltarule.errors": ("errors",),
@@ -148,7 +148,7 @@ _HOMES = {
         "Table",
         "WarmUp",
     ),
-    "deltarule.training": ("History", "Stopping"),
+    "deltarule.training": ("Checkpoint", "History", "Stopping"),
 }
 """Where each public name lives."""
 
@@ -166,6 +166,7 @@ __all__ = [
     "BatchNorm",
     "BinaryCrossEntropy",
     "CategoricalCrossEntropy",
+    "Checkpoint",
     "ClipNorm",
     "ClipValue",
     "Constant",

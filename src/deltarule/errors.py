@@ -10,6 +10,7 @@
     ├── DivergenceError (ValueError)      training met a non-finite loss
     ├── TableError (ValueError)           a table that cannot be read as it stands
     ├── ModelFileError (ValueError)       a model file that is damaged or foreign
+    ├── CheckpointError (ValueError)      checkpoints that a training cannot go on from
     ├── OutputError (OSError)             a file that cannot or must not be written
     └── MissingDependencyError (ImportError)   an optional package is not installed
 
@@ -20,6 +21,7 @@ The built-in bases keep ``except ValueError`` working in code written for scikit
 from __future__ import annotations
 
 __all__ = [
+    "CheckpointError",
     "DataError",
     "DeltaruleError",
     "DivergenceError",
@@ -63,6 +65,10 @@ class TableError(DeltaruleError, ValueError):
 
 class ModelFileError(DeltaruleError, ValueError):
     """A model file that is damaged, truncated or was not written by deltarule."""
+
+
+class CheckpointError(DeltaruleError, ValueError):
+    """Checkpoints that a training cannot go on from: damaged, or of another training."""
 
 
 class OutputError(DeltaruleError, OSError):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from deltarule.analysis.health import HealthMonitor
+from deltarule.analysis.health import HEALTH_KINDS, HealthMonitor
 from deltarule.arrays import Array, is_sparse, to_numpy
 from deltarule.checks import check_positive_integer
 from deltarule.clipping import ClipNorm, Clipping, ClipValue
@@ -39,6 +39,7 @@ from deltarule.training import (
     minimize_cost,
     run_epochs,
 )
+from deltarule.training.checkpoints import as_checkpoint
 from deltarule.training.divergence import divergence_error
 from deltarule.training.loop import Figures
 
@@ -69,6 +70,7 @@ def train(
     on_epoch: Callable[[History], bool] | None = None,
     engine: str = "auto",
     n_threads: int | None = None,
+    checkpoint: Any = None,
 ) -> History:
     """Train a network; the state is moved in place.
 
@@ -120,6 +122,9 @@ def train(
     n_threads : int, optional
         The most threads that the compiled engine may use. By default the environment variable
         ``DELTARULE_NUM_THREADS``, or else every core that the process may use.
+    checkpoint : str, path-like or Checkpoint, optional
+        A folder where checkpoints of this training are kept; the same call goes on from the newest
+        one, to the same bits. Not for LBFGS and LineSearch.
 
     Returns
     -------
@@ -130,6 +135,10 @@ def train(
     ------
     DivergenceError
         At the first non-finite loss; the state is then the best finite one.
+    CheckpointError
+        If the folder holds checkpoints of another training, or none that can be used.
+    OutputError
+        If no checkpoint can be written there.
     SpecError, ShapeError, DataError
         For arguments that do not go together, or do not fit the network.
 
@@ -171,7 +180,7 @@ def train(
     if isinstance(optimizer, LBFGS | LineSearch):
         _refuse_for_minimizers(
             validation=validation, stopping=stopping, schedule=schedule, clipping=clipping,
-            augment=augment,
+            augment=augment, checkpoint=checkpoint,
         )  # fmt: skip
         return _minimize(interpret_with(None), net, state, block, optimizer, epochs, after_epoch)
     chosen = check_optimizer(SGD() if optimizer is None else optimizer)
@@ -189,6 +198,7 @@ def train(
     if isinstance(chosen, Rprop):
         _check_rprop(net, block, batch_size, schedule)
     rng = np.random.default_rng(seed)
+    measured = None if validation is None else _validation_block(net, validation)
     run = Run(
         epochs=epochs,
         batch_size=batch_size,
@@ -196,18 +206,60 @@ def train(
         orders=epoch_orders(block.n_rows, rng.permutation if shuffle else None),
         schedule=Constant() if schedule is None else schedule,
         stopping=watch,
-        validation=None
-        if validation is None
-        else _validation(interpret_with(None), net, validation),
+        validation=None if measured is None else _validation(interpret_with(None), net, measured),
         restore_best=stopping is not None,
         block_of=None if augment is None else augmented_blocks(block, augment),
         least_rows=net.tape.least_rows,
+        on_begin=None if monitor is None else monitor.begin,
         on_epoch=after_epoch,
     )
     interpreter = interpret_with(chosen)
     state.slots = None
-    history = run_epochs(interpreter, state, block, run)
+    if checkpoint is None:
+        history = run_epochs(interpreter, state, block, run)
+    else:
+        arguments = {
+            "net": net, "optimizer": chosen, "batch_size": batch_size, "seed": seed,
+            "class_weight": class_weight, "stopping": watch, "schedule": schedule,
+            "clipping": clipping, "augment": augment, "shuffle": shuffle,
+            "record_health": record_health, "engine": engine,
+        }  # fmt: skip
+        blocks = {"": block} | ({} if measured is None else {"validation ": measured[0]})
+        history = _run_with_checkpoints(
+            interpreter, state, run, blocks, _Kept(checkpoint, arguments, rng)
+        )
     return _checked(history, block, chosen.learning_rate)
+
+
+class _Kept(NamedTuple):
+    """What keeping checkpoints takes beside the run."""
+
+    checkpoint: Any
+    arguments: dict[str, Any]
+    rng: np.random.Generator
+
+
+def _run_with_checkpoints(
+    interpreter: Interpreter, state: State, run: Run, blocks: dict[str, Block], kept: _Kept
+) -> History:
+    """Run with a keeper of checkpoints; ``blocks`` are the data, by what their names begin with."""
+    from deltarule.training.checkpoints.identity import fingerprint
+    from deltarule.training.checkpoints.keeper import keeping
+    from deltarule.training.checkpoints.schedules import check_end
+
+    where, arguments = as_checkpoint(kept.checkpoint), kept.arguments
+    arguments |= check_end("epochs", run.epochs, run.schedule)
+    data = {
+        f"{begin}{name}": fingerprint(part)
+        for begin, block in blocks.items()
+        for name, part in (("X", block.x), ("y", block.y), ("sample_weight", block.weight))
+    }
+    data["state"] = fingerprint(state.theta)
+    with keeping(where, arguments | {"masks": [state.seed, state.step]}, HEALTH_KINDS) as keeper:
+        keeper.stream("shuffling", kept.rng)
+        keeper.compare(data, ("epochs", run.epochs))
+        run.keeper = keeper
+        return run_epochs(interpreter, state, blocks[""], run)
 
 
 def _check_rprop(net: Network, block: Block, batch_size: int, schedule: Schedule | None) -> None:
@@ -285,14 +337,18 @@ def _checked(history: History, block: Block, learning_rate: float | None) -> His
     return history
 
 
-def _validation(
-    interpreter: Interpreter, net: Network, given: tuple[Any, ...]
-) -> Callable[[State], Figures]:
+def _validation_block(net: Network, given: tuple[Any, ...]) -> tuple[Block, Any]:
     if len(given) not in (2, 3):
         raise ShapeError(
             f"validation must be (X, y) or (X, y, sample_weight); got {len(given)} items."
         )
-    block, targets = make_block(net, *given)
+    return make_block(net, *given)
+
+
+def _validation(
+    interpreter: Interpreter, net: Network, measured: tuple[Block, Any]
+) -> Callable[[State], Figures]:
+    block, targets = measured
 
     def measure(state: State) -> Figures:
         outputs = interpreter.forward(state, block)

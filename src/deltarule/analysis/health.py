@@ -16,7 +16,7 @@ from deltarule.reference.activations import ELEMENTWISE
 from deltarule.tape import Tape
 from deltarule.training.history import History
 
-__all__ = ["Health", "HealthMonitor", "LayerHealth", "network_health"]
+__all__ = ["HEALTH_KINDS", "Health", "HealthMonitor", "LayerHealth", "network_health"]
 
 _RECTIFIERS = (ActivationCode.RELU, ActivationCode.LEAKY_RELU)
 _SATURABLE = (
@@ -58,6 +58,10 @@ class Health(NamedTuple):
             for x in self.layers
         ]
         return "\n".join([head, *lines])
+
+
+HEALTH_KINDS: tuple[type[Any], ...] = (Health, LayerHealth)
+"""What a history with health is made of, for checkpoints."""
 
 
 def network_health(
@@ -123,18 +127,22 @@ class HealthMonitor:
         else:
             rows = np.flatnonzero(to_numpy(block.weight))  # a row of weight zero is absent
         self._block = block.take(rows[:_MOST_ROWS])
-        self._before = self._weights()
+        self._before = self._weights(self._state)
+
+    def begin(self, entered: State) -> None:
+        """Take the weights with which an epoch begins, where they are not those of now."""
+        if entered is not self._state:
+            self._before = self._weights(entered)
 
     def observe(self, history: History) -> bool:
         """Add the health to the history; never says stop."""
         history.health.append(measure_health(self._tape, self._state, self._block, self._before))
-        self._before = self._weights()
+        self._before = self._weights(self._state)
         return False
 
-    def _weights(self) -> dict[str, Any]:
+    def _weights(self, state: State) -> dict[str, Any]:
         return {
-            p.name: np.array(to_numpy(view), copy=True)
-            for p, view in self._tape.views(self._state.theta)
+            p.name: np.array(to_numpy(view), copy=True) for p, view in self._tape.views(state.theta)
         }
 
 

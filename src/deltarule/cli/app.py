@@ -20,6 +20,7 @@ from deltarule.cli.options import (
     Unseen,
     UnseenOption,
     check_streams,
+    parse_checkpoint,
     parse_shares,
     parse_test,
     parse_widths,
@@ -128,6 +129,24 @@ def train(
     plots: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write pictures of the training there.")
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep checkpoints there, to go on from if cut off."),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from the newest checkpoint, if there is one."),
+    ] = False,
+    every_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs between checkpoints.")
+    ] = None,
+    every_seconds: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds between checkpoints; 60, unless epochs are given."),
+    ] = None,
+    keep_last: Annotated[
+        int | None, typer.Option(min=1, help="How many checkpoints stay, beside the best: 3.")
+    ] = None,
     force: ForceOption = False,
     quiet: QuietOption = False,
     json: JsonOption = False,
@@ -149,6 +168,10 @@ def train(
     A column of names or dates cannot be learned from; leave it out:
 
         deltarule train houses.csv --target price --ignore address --ignore sold
+
+    Begin, or go on where a training with the same options was cut off:
+
+        deltarule train houses.csv --target price --checkpoint run --resume
     """
     check_streams(table, output, json=json, default=True)
     fraction, test_file = parse_test(test)
@@ -157,13 +180,17 @@ def train(
     if not 0 < learning_rate < float("inf"):
         raise typer.BadParameter(f"{learning_rate} must be above 0", param_hint="--learning-rate")
 
+    points = parse_checkpoint(checkpoint, (every_epochs, every_seconds, keep_last), resume=resume)
+
     from deltarule.cli import commands
     from deltarule.tables import Plan, Settings
 
     commands.train(
         commands.Tables(table, test_file, stream),
         Plan(target, task.value if task else None, tuple(ignore or ()), shares, seed),
-        Settings(widths, activation.value, epochs, learning_rate, batch_size, alpha, patience),
+        Settings(
+            widths, activation.value, epochs, learning_rate, batch_size, alpha, patience, points
+        ),
         commands.Outputs(output or Path(f"{table.stem}.safetensors"), plots, force),
         commands.Manner(quiet, json),
     )

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from deltarule.tables import Shares
+    from deltarule.training import Checkpoint
 
 __all__ = [
     "Activation",
@@ -17,6 +18,7 @@ __all__ = [
     "TaskName",
     "Unseen",
     "check_streams",
+    "parse_checkpoint",
     "parse_shares",
     "parse_test",
     "parse_widths",
@@ -123,6 +125,24 @@ def check_streams(table: Path, output: Path | None, *, json: bool, default: bool
             "a table from the standard input has no name; say where the model goes",
             param_hint="--output",
         )
+
+
+def parse_checkpoint(
+    folder: Path | None, keep: tuple[int | None, float | None, int | None], *, resume: bool
+) -> Checkpoint | None:
+    """Return where checkpoints go; ``keep`` has the epochs and seconds between, and how many."""
+    epochs, seconds, last = keep
+    if folder is None:
+        if resume or any(given is not None for given in keep):
+            raise typer.BadParameter(
+                "--resume, --every-epochs, --every-seconds and --keep-last go with --checkpoint "
+                "FOLDER",
+                param_hint="--checkpoint",
+            )
+        return None
+    from deltarule.training import Checkpoint
+
+    return Checkpoint(folder, epochs, seconds, 3 if last is None else last, resume=resume)
 
 
 TableArgument = Annotated[

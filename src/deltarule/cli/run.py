@@ -50,8 +50,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         say_error("interrupted before the end")
         return INTERRUPTED
-    except Terminated:
-        say_error("terminated before the end")
+    except Terminated as how:
+        say_error(str(how) or "terminated before the end")
         return TERMINATED
     except BrokenPipeError:  # The reader of our output has gone, as in `deltarule … | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

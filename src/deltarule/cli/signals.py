@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from deltarule.signals import Patient
+
 __all__ = ["INTERRUPTED", "TERMINATED", "Signals", "Terminated", "watched"]
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -44,14 +46,17 @@ class Signals:
 
 @contextmanager
 def watched() -> Iterator[Signals]:
-    """Handle both signals while a command runs; signals reach the main thread alone."""
+    """Handle both signals while a command runs; signals reach the main thread alone.
+
+    Training may let them wait until what it does can be left as it is (``deltarule.signals``).
+    """
     signals = Signals()
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return
     before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signals.interrupt),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, signals.terminate),
+        signal.SIGINT: signal.signal(signal.SIGINT, Patient(signals.interrupt)),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, Patient(signals.terminate)),
     }
     try:
         yield signals

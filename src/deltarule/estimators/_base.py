@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -17,6 +17,7 @@ from deltarule.analysis.health import Health
 from deltarule.clipping import Clipping
 from deltarule.errors import SpecError
 from deltarule.estimators._beginning import begin_state, draw_seed
+from deltarule.estimators._checkpoints import begin_stream, checkpoints_of, compare_data
 from deltarule.estimators._choices import minimizes, optimizer_of
 from deltarule.estimators._conflicts import check_arguments, check_rows
 from deltarule.estimators._constraints import COMMON
@@ -36,6 +37,10 @@ from deltarule.parts import Loss
 from deltarule.program import Block, Interpreter
 from deltarule.targets import Targets, smooth
 from deltarule.training import Stopping, augmented_blocks
+
+if TYPE_CHECKING:
+    from deltarule.estimators._streaming import Pieces
+    from deltarule.training.checkpoints.keeper import FolderKeeper
 
 __all__ = ["BaseMLP"]
 
@@ -112,20 +117,11 @@ class BaseMLP(Inspection, Exporting, CallbackSupportMixin, BaseEstimator, ABC):
         validation: Validation = _NONE,
         *,
         incremental: bool = False,
+        pieces: Pieces | None = None,
     ) -> None:
+        """Train on X and y; or on ``pieces``, of which X and y are a few rows."""
         kept = self.__dict__.setdefault("_kept", Kept())
         kept.check(self)
-        with _unchanged_on_error(self):
-            rows = self._prepare(X, y, sample_weight, validation, incremental)
-        if minimizes(self.solver):
-            fit_whole(self, rows)
-        else:
-            fit_by_steps(self, rows, incremental)
-
-    def _prepare(
-        self, X: Any, y: Any, sample_weight: Any, validation: Validation, incremental: bool
-    ) -> Rows:
-        """Check everything, begin the network if it is new, and hold the validation set out."""
         hidden = read_hidden(
             self.activation,
             self.hidden_layer_sizes,
@@ -134,11 +130,37 @@ class BaseMLP(Inspection, Exporting, CallbackSupportMixin, BaseEstimator, ABC):
             self.input_dropout,
         )
         check_arguments(self, hidden, incremental)
+        with nullcontext() if self.checkpoint is None else checkpoints_of(self, pieces) as keeper:
+            with _unchanged_on_error(self):
+                rows = self._prepare(
+                    X, y, sample_weight, validation, hidden, incremental=incremental, keeper=keeper
+                )
+            if pieces is not None:
+                rows = rows._replace(block=pieces.stream(self, rows.block))
+            if minimizes(self.solver):
+                fit_whole(self, rows)
+            else:
+                fit_by_steps(self, rows, incremental, keeper)
+
+    def _prepare(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: Validation,
+        hidden: Hidden,
+        *,
+        incremental: bool = False,
+        keeper: FolderKeeper | None = None,
+    ) -> Rows:
+        """Check everything, begin the network if it is new, and hold the validation set out."""
         first = not hasattr(self, "_state") or not (self.warm_start or incremental)
         given_X = X
         X, targets = self._check_targets(X, y, incremental=incremental, reset=first)
         weight = check_sample_weight(sample_weight, X)
         self._random_state = self._kept.stream(self.random_state)
+        if keeper is not None:
+            begin_stream(self, keeper)
         if first:
             self._begin(hidden, X.shape[1], targets.shape[1], X.dtype)
         else:
@@ -151,7 +173,10 @@ class BaseMLP(Inspection, Exporting, CallbackSupportMixin, BaseEstimator, ABC):
                 None if weight is None else in_one_piece(weight, dtype),
             )
         given = Given(given_X if is_frame(given_X) else X, y, block.weight)
-        return self._hold_out(block, given, validation, hidden, first)
+        rows = self._hold_out(block, given, validation, hidden, first)
+        if keeper is not None:
+            compare_data(self, keeper, block, validation, rows)
+        return rows
 
     def _hold_out(
         self, block: Block, given: Given, validation: Validation, hidden: Hidden, first: bool

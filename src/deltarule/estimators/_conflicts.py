@@ -23,12 +23,34 @@ __all__ = ["check_arguments", "check_rows"]
 def check_arguments(estimator: BaseMLP, hidden: Hidden, incremental: bool) -> None:
     """Refuse arguments that contradict each other."""
     clipping_of(estimator.gradient_clip)
+    if estimator.checkpoint is not None:
+        _check_checkpoint(estimator, incremental)
     if incremental:
         _check_incremental(estimator)
     if minimizes(estimator.solver):
         _check_minimizer(estimator, hidden)
     elif isinstance(optimizer_of(estimator), Rprop):
         _check_rprop(estimator)
+
+
+def _check_checkpoint(estimator: BaseMLP, incremental: bool) -> None:
+    """Refuse checkpoints where a run that begins again could not know which one it goes on with."""
+    if minimizes(estimator.solver):
+        raise SpecError(
+            f"checkpoint={estimator.checkpoint!r} does not go with solver={estimator.solver!r}: "
+            "what its line searches remember cannot be taken up again. Set solver='adam' or "
+            "'sgd', or checkpoint=None."
+        )
+    if incremental:
+        raise SpecError(
+            "partial_fit keeps no checkpoints, since its caller decides what comes next: set "
+            "checkpoint=None, and save the estimator between calls."
+        )
+    if estimator.warm_start:
+        raise SpecError(
+            "checkpoint does not go with warm_start=True, whose fits begin where the last one "
+            "ended: set warm_start=False, or checkpoint=None."
+        )
 
 
 def _check_incremental(estimator: BaseMLP) -> None:

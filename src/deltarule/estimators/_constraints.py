@@ -7,6 +7,7 @@ together with what is not said here but in ``_conflicts.py``.
 from __future__ import annotations
 
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 from deltarule.estimators._choices import SCHEDULES, SOLVERS
 from deltarule.optimizers import LBFGS, LineSearch, Optimizer
 from deltarule.parts import ELU, INITIALIZERS, RANGES, Fixed, LeakyReLU, Normal, Uniform
+from deltarule.training import Checkpoint
 
 __all__ = ["CLASSIFIER", "COMMON", "REGRESSOR"]
 
@@ -71,6 +73,7 @@ COMMON: dict[str, list[Any]] = {
     "monitor": [StrOptions({"auto", "loss", *get_scorer_names()}), callable],
     "on_divergence": [StrOptions({"raise", "recover"})],
     "record": ["boolean"],
+    "checkpoint": [str, PathLike, Checkpoint, None],
 }
 """Of both estimators."""
 

@@ -39,7 +39,15 @@ _LATER_FIELDS = {"hidden", "masks", "output"}
 _LATER_PARAMETERS = {
     *("dropout", "batch_norm", "engine", "n_threads", "input_dropout", "l1", "max_norm"),
     *("gradient_clip", "weight_init", "augment", "dtype", "standardize", "monitor"),
-    *("on_divergence", "record", "label_smoothing", "class_weight", "huber_delta", "quantile"),
+    *(
+        "on_divergence",
+        "record",
+        "checkpoint",
+        "label_smoothing",
+        "class_weight",
+        "huber_delta",
+        "quantile",
+    ),
 }
 _OLD_LAYERS = {"dropout": 0.0, "batch_norm": False}
 """What the first records did not hold, and what their layers were."""
@@ -103,10 +111,14 @@ def to_record(estimator: BaseMLP) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def to_blueprint(estimator: BaseMLP) -> dict[str, Any]:
-    """Return the record of an estimator's kind and arguments alone, as before a fit."""
+    """Return the record of an estimator's kind and arguments alone, as before a fit.
+
+    Where checkpoints were kept is left out: it is a folder of this machine.
+    """
+    given = estimator.get_params(deep=False).items()
     return {
         "kind": "classifier" if isinstance(estimator, MLPClassifier) else "regressor",
-        "parameters": {k: to_plain(k, v) for k, v in estimator.get_params(deep=False).items()},
+        "parameters": {k: to_plain(k, v) for k, v in given if k != "checkpoint"},
     }
 
 

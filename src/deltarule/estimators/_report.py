@@ -10,6 +10,7 @@ from deltarule.analysis.health import HealthMonitor
 from deltarule.estimators._kept import Kept
 from deltarule.estimators._rows import Rows
 from deltarule.estimators._sklearn import EpochCallbacks
+from deltarule.program import State
 from deltarule.training import History
 
 if TYPE_CHECKING:
@@ -38,8 +39,10 @@ class Report:
         if not repeats:
             self.before = self._estimator.n_iter_
 
-    def begin(self) -> None:
-        """Tell the callbacks that an epoch begins."""
+    def begin(self, entered: State | None = None) -> None:
+        """Tell the callbacks that an epoch begins, and with which state."""
+        if self._health is not None and entered is not None:
+            self._health.begin(entered)
         if not self._repeats:
             self._callbacks.begin_epoch()
         self._repeats = False

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from deltarule.estimators._checkpoints import capture, restore
 from deltarule.estimators._choices import (
     Slowed,
     clipping_of,
@@ -41,6 +42,7 @@ from deltarule.training.lbfgs import Minimum
 
 if TYPE_CHECKING:
     from deltarule.estimators._base import BaseMLP
+    from deltarule.training.checkpoints.keeper import FolderKeeper
 
 __all__ = ["Course", "fit_by_steps", "fit_whole"]
 
@@ -62,14 +64,22 @@ class Course(NamedTuple):
 # --- a step a mini-batch -----------------------------------------------------------------------
 
 
-def fit_by_steps(estimator: BaseMLP, rows: Rows, incremental: bool) -> None:
-    """Train by mini-batches: one epoch for ``partial_fit``, else up to ``max_iter``."""
+def fit_by_steps(
+    estimator: BaseMLP, rows: Rows, incremental: bool, keeper: FolderKeeper | None = None
+) -> None:
+    """Train by mini-batches: one epoch for ``partial_fit``, else up to ``max_iter``.
+
+    A ``keeper`` keeps checkpoints, and may have found one to go on from.
+    """
     state, block = estimator._state, rows.block
     if not incremental:
         state.slots, estimator._course = None, Course()
     epochs = 1 if incremental else int(estimator.max_iter)
     report = Report(estimator, rows, epochs)
+    if keeper is not None:
+        _go_on(estimator, report, keeper)
     run = _run(estimator, rows, report, incremental)
+    run.epochs, run.keeper = epochs - report.before, keeper
     interpreter: Interpreter = estimator._interpreter(
         optimizer_of(estimator), clipping_of(estimator.gradient_clip)
     )
@@ -82,7 +92,7 @@ def fit_by_steps(estimator: BaseMLP, rows: Rows, incremental: bool) -> None:
         take_over(estimator, history, block.n_rows)
         warnings.warn(_recovery(estimator, history, block), ConvergenceWarning, stacklevel=5)
         run.epochs = 1 if incremental else epochs - history.n_epochs
-        course = _slow_down(run, course)
+        course = estimator._course = _slow_down(run, course)
         if course.best is not None:
             state.restore(course.best[1])
         report.go_on(repeats=incremental)
@@ -97,6 +107,15 @@ def fit_by_steps(estimator: BaseMLP, rows: Rows, incremental: bool) -> None:
     estimator._course = course if incremental else course._replace(epochs=0, steps=0)
     _conclude(estimator, history, block, report, None if incremental else epochs)
     report.end()
+
+
+def _go_on(estimator: BaseMLP, report: Report, keeper: FolderKeeper) -> None:
+    """Bring the estimator to where a checkpoint was kept, and tell what later ones must hold."""
+    if keeper.found is not None:
+        before, factor = restore(estimator, keeper.found.owner)
+        report.before = before
+        estimator._course = Course(factor=factor)
+    keeper.capture = lambda: capture(estimator, report.before, estimator._course.factor)
 
 
 def _run(estimator: BaseMLP, rows: Rows, report: Report, incremental: bool) -> Run:

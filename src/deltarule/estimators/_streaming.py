@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from deltarule.estimators._base import BaseMLP
 from deltarule.estimators._held_out import Validation
-from deltarule.estimators._kept import Kept
 from deltarule.estimators._rows import in_one_piece
 from deltarule.estimators._sklearn import with_callbacks
-from deltarule.estimators._solvers import fit_by_steps
 from deltarule.program import Block
 from deltarule.training.streams import Stream
 
@@ -31,14 +29,28 @@ class Pieces(NamedTuple):
     of_epoch : callable
         epoch -> the pieces (X, y) of that epoch in an order that the number alone decides; all of
         them together are the rows, each once.
+    identity : callable
+        () -> digests of what decides the rows, by name, for checkpoints to be compared with.
     X, y : arrays
         A few rows; y has every class, or numbers.
     """
 
     n_rows: int
     of_epoch: Callable[[int], Iterator[tuple[Any, Any]]]
+    identity: Callable[[], dict[str, str]]
     X: Any
     y: Any
+
+    def stream(self, estimator: BaseMLP, head: Block) -> Any:
+        """Return the rows as an estimator's network takes them; ``head`` is a few of them."""
+
+        def blocks(epoch: int) -> Iterator[Block]:
+            dtype = estimator._state.theta.dtype
+            for X, y in self.of_epoch(epoch):
+                targets = in_one_piece(np.asarray(estimator._encode_targets(y)), dtype)
+                yield estimator._to_network(Block(in_one_piece(X, dtype), targets))
+
+        return Stream(self.n_rows, blocks, head)
 
 
 @with_callbacks
@@ -52,15 +64,5 @@ def fit_stream(estimator: Estimator, pieces: Pieces, X_val: Any, y_val: Any) -> 
     ------
     As ``fit``, and whatever the pieces raise.
     """
-    estimator.__dict__.setdefault("_kept", Kept()).check(estimator)
-    rows = estimator._prepare(pieces.X, pieces.y, None, Validation(X_val, y_val), False)
-
-    def blocks(epoch: int) -> Iterator[Block]:
-        dtype = estimator._state.theta.dtype
-        for X, y in pieces.of_epoch(epoch):
-            targets = in_one_piece(np.asarray(estimator._encode_targets(y)), dtype)
-            yield estimator._to_network(Block(in_one_piece(X, dtype), targets))
-
-    stream = Stream(pieces.n_rows, blocks, rows.block)
-    fit_by_steps(estimator, rows._replace(block=cast(Any, stream)), False)
+    estimator._fit(pieces.X, pieces.y, None, Validation(X_val, y_val), pieces=pieces)
     return estimator

@@ -129,6 +129,10 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         every learning rate by 0.1, warn and go on, once a fit (minimisers end there).
     record : bool, default=False
         Keep norms, dead and saturated units of every epoch in ``health_`` (items H1-H3).
+    checkpoint : str, path-like, Checkpoint or None, default=None
+        A folder where checkpoints of the fit are kept; the same fit goes on from the newest one, to
+        the same bits, and one with other data or arguments is refused. Not for minimisers,
+        ``warm_start`` and ``partial_fit``; not part of a file. See ``docs/checkpoints.md``.
     label_smoothing : float, default=0.0
         s in [0, 1): a target y becomes (1 - s) y + s/K over K classes, s/2 for labels.
     class_weight : dict, "balanced", list of dict or None, default=None
@@ -238,6 +242,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         monitor: Any = "auto",
         on_divergence: str = "raise",
         record: bool = False,
+        checkpoint: Any = None,
         label_smoothing: float = 0.0,
         class_weight: Any = None,
     ) -> None:
@@ -279,6 +284,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         self.monitor = monitor
         self.on_divergence = on_divergence
         self.record = record
+        self.checkpoint = checkpoint
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
 
@@ -322,6 +328,8 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         SpecError, DataError
             For arguments that do not go together, or not with the data; the message names them
             and the remedy (each a ``ValueError``).
+        CheckpointError, OutputError
+            If the folder of ``checkpoint`` is of another fit, or cannot be written to.
         """
         self._fit(X, y, sample_weight, Validation(X_val, y_val, sample_weight_val, groups))
         return self

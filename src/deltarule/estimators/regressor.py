@@ -128,6 +128,10 @@ class MLPRegressor(RegressorMixin, NumberMLP):
         every learning rate by 0.1, warn and go on, once a fit (minimisers end there).
     record : bool, default=False
         Keep norms, dead and saturated units of every epoch in ``health_`` (items H1-H3).
+    checkpoint : str, path-like, Checkpoint or None, default=None
+        A folder where checkpoints of the fit are kept; the same fit goes on from the newest one, to
+        the same bits, and one with other data or arguments is refused. Not for minimisers,
+        ``warm_start`` and ``partial_fit``; not part of a file. See ``docs/checkpoints.md``.
     huber_delta : float, default=1.0
         Where ``loss="huber"`` turns from squared to linear.
     quantile : float or list of float, default=0.5
@@ -233,6 +237,7 @@ class MLPRegressor(RegressorMixin, NumberMLP):
         monitor: Any = "auto",
         on_divergence: str = "raise",
         record: bool = False,
+        checkpoint: Any = None,
         huber_delta: float = 1.0,
         quantile: Any = 0.5,
     ) -> None:
@@ -275,6 +280,7 @@ class MLPRegressor(RegressorMixin, NumberMLP):
         self.monitor = monitor
         self.on_divergence = on_divergence
         self.record = record
+        self.checkpoint = checkpoint
         self.huber_delta = huber_delta
         self.quantile = quantile
 
@@ -318,6 +324,8 @@ class MLPRegressor(RegressorMixin, NumberMLP):
         SpecError, DataError
             For arguments that do not go together, or not with the data; the message names them
             and the remedy (each a ``ValueError``).
+        CheckpointError, OutputError
+            If the folder of ``checkpoint`` is of another fit, or cannot be written to.
         """
         self._fit(X, y, sample_weight, Validation(X_val, y_val, sample_weight_val, groups))
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deltarule.files.atomic import StrPath, check_writable, write_atomically
+from deltarule.files.atomic import StrPath, check_writable, remove_orphans, write_atomically
 from deltarule.files.model_file import Contents, blaming, encode, read_contents, write_contents
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "check_writable",
     "encode",
     "read_contents",
+    "remove_orphans",
     "write_atomically",
     "write_contents",
 ]

@@ -25,9 +25,11 @@ try:  # A POSIX module; without it temporaries of killed writers are left for th
 except ImportError:  # pragma: no cover
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["check_writable", "write_atomically"]
+__all__ = ["check_writable", "remove_orphans", "write_atomically"]
 
 StrPath = str | os.PathLike[str]
+
+_ALL = ".deltarule-"  # how the names of all temporaries begin
 
 
 def check_writable(path: StrPath, *, overwrite: bool = False) -> Path:
@@ -94,7 +96,7 @@ def write_atomically(path: StrPath, data: bytes, *, overwrite: bool = False) -> 
     """
     target = check_writable(path, overwrite=overwrite)
     with _blaming(target):
-        _remove_orphans(target)
+        remove_orphans(target.parent, _prefix(target))
         with _temporary(target) as (descriptor, temporary):
             _write_all(descriptor, data)
             _keep_permissions(descriptor, target)
@@ -140,7 +142,7 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
 
 def _prefix(target: Path) -> str:
     """Return how the names of this target's temporaries begin."""
-    return f".deltarule-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
+    return f"{_ALL}{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
 
 
 @contextmanager
@@ -169,11 +171,19 @@ def _is_ours(descriptor: int) -> bool:
     return os.fstat(descriptor).st_nlink > 0
 
 
-def _remove_orphans(target: Path) -> None:
-    """Remove temporaries of writers to this target that were killed: nobody holds their lock."""
+def remove_orphans(folder: Path, prefix: str = _ALL) -> None:
+    """Remove temporaries of writers that were killed: nobody holds their lock.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where to look.
+    prefix : str, optional
+        How their names begin; by default those of writers to any target.
+    """
     if fcntl is None:  # pragma: no cover
         return
-    for orphan in target.parent.glob(f"{_prefix(target)}*.tmp"):
+    for orphan in folder.glob(f"{prefix}*.tmp"):
         with suppress(OSError):
             descriptor = os.open(orphan, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
             try:

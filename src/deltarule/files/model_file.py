@@ -47,11 +47,11 @@ VERSION = "1"
 MAX_FILE_BYTES = 8 * 2**30
 _REMEDY = "take an undamaged copy, or train and save the model again"
 
-Kind = Literal["estimator", "table", "pipeline"]
+Kind = Literal["estimator", "table", "pipeline", "checkpoint"]
 
 
 class Contents(NamedTuple):
-    """What a model file holds: the kind of model, its record and its arrays."""
+    """What a file holds: the kind of model, or a checkpoint; its record and its arrays."""
 
     kind: Kind
     record: dict[str, Any]

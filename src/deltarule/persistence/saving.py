@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from deltarule import estimators
+from deltarule.errors import ModelFileError
 from deltarule.files import Contents, StrPath, blaming, read_contents, write_contents
 from deltarule.persistence import pipelines
 
 __all__ = ["load", "save"]
+
+_CHECKPOINT = (
+    "it is a checkpoint of a training; go on with that training (checkpoint= of the estimator, "
+    "--resume of `deltarule train`), and save the model that comes out"
+)
 
 
 def save(model: Any, path: StrPath, *, overwrite: bool = False) -> Path:
@@ -78,6 +84,8 @@ def load(path: StrPath) -> Any:
             return TableModel.from_contents(contents)
         if contents.kind == "pipeline":
             return pipelines.from_contents(contents)
+        if contents.kind == "checkpoint":
+            raise ModelFileError(_CHECKPOINT)
         return estimators.from_record(contents.record, contents.tensors)
 
 

@@ -29,6 +29,7 @@ from deltarule.tables.targets import (
     learn_classes,
     read_target,
 )
+from deltarule.training import Checkpoint
 from deltarule.training.splits import default_fractions
 
 __all__ = ["Part", "Plan", "Prepared", "Settings", "estimator_for", "fit", "prepare", "score_parts"]
@@ -73,6 +74,7 @@ class Settings:
     batch_size: int | None = None
     alpha: float = 0.3
     patience: int = 50
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,8 @@ def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ())
     ------
     SpecError
         If a setting makes no sense.
+    CheckpointError, OutputError
+        If the folder of checkpoints is of another training, or cannot be written to.
     DivergenceError
         If the loss becomes infinite.
     """
@@ -278,6 +282,7 @@ def estimator_for(target: Classes | Quantity, facts: TrainingFacts, settings: Se
         random_state=facts.network_seed,
         early_stopping=True,
         n_iter_no_change=settings.patience,
+        checkpoint=settings.checkpoint,
     )
 
 

@@ -2,6 +2,7 @@
 
 from deltarule.training.augmenting import Augmenter, augmented_blocks
 from deltarule.training.batches import epoch_orders
+from deltarule.training.checkpoints import Checkpoint
 from deltarule.training.history import History
 from deltarule.training.lbfgs import minimize_cost
 from deltarule.training.line_search import descend
@@ -11,6 +12,7 @@ from deltarule.training.stopping import Stopping
 
 __all__ = [
     "Augmenter",
+    "Checkpoint",
     "History",
     "Run",
     "Stopping",

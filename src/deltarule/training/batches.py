@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Rows", "batch_bounds", "epoch_orders"]
+__all__ = ["Orders", "Rows", "batch_bounds", "epoch_orders"]
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 
@@ -41,13 +41,38 @@ def batch_bounds(
     return np.array([*kept, n_rows], dtype=np.int64)
 
 
-def epoch_orders(n_rows: int, shuffled: Callable[[Rows], Rows] | None) -> Iterator[Rows]:
-    """Yield the row order of one epoch after the other.
+class Orders(Iterator[Rows]):
+    """The row order of one epoch after the other.
 
-    ``shuffled`` takes the order of the last epoch and returns the next one (None: as they stand).
+    Parameters
+    ----------
+    n_rows : int
+        How many rows there are.
+    shuffled : callable or None
+        Takes the order of the last epoch and returns the next one (None: as they stand).
     """
-    rows = np.arange(n_rows, dtype=np.int64)
-    while True:
-        if shuffled is not None:
-            rows = shuffled(rows)
-        yield rows
+
+    def __init__(self, n_rows: int, shuffled: Callable[[Rows], Rows] | None) -> None:
+        self._rows = np.arange(n_rows, dtype=np.int64)
+        self._shuffled = shuffled
+
+    def __next__(self) -> Rows:
+        """Return the next epoch's order."""
+        if self._shuffled is not None:
+            self._rows = self._shuffled(self._rows)
+        return self._rows
+
+    @property
+    def memory(self) -> Rows | None:
+        """What the next order follows from, beside random numbers."""
+        return None if self._shuffled is None else self._rows
+
+    def go_on(self, memory: Rows | None) -> None:
+        """Go on behind an order that was remembered."""
+        if memory is not None:
+            self._rows = memory
+
+
+def epoch_orders(n_rows: int, shuffled: Callable[[Rows], Rows] | None) -> Orders:
+    """Return the row orders of epochs; ``shuffled`` makes the next one from the last."""
+    return Orders(n_rows, shuffled)

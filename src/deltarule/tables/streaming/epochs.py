@@ -8,6 +8,7 @@ the epoch: a run that is resumed sees the same blocks.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -67,6 +68,14 @@ class Reading:
     preprocessing: PreprocessingRecord
     shares: Shares
     seed: int
+
+    def identity(self) -> dict[str, str]:
+        """Return digests of all that the examples of every epoch follow from, by name."""
+        rules = [self.preprocessing.model_dump(), self.shares, self.seed]
+        return {
+            "the table": self.source.digest(),
+            "the preprocessing": hashlib.sha256(repr(rules).encode()).hexdigest(),
+        }
 
     def part(self, number: int) -> Iterator[Examples]:
         """Yield the examples of a part (0 training, 1 dev, 2 test) in the table's order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -103,6 +104,14 @@ class Source:
             for table in file.read(own):
                 yield Piece(self._ordered(table), first)
                 first += table.rows
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the files' contents, in their order."""
+        sha = hashlib.sha256()
+        for file in self._files:
+            with _blaming(file.path), open(file.path, "rb") as data:
+                sha.update(hashlib.file_digest(data, "sha256").digest())
+        return sha.hexdigest()
 
     def check_column(self, name: str, option: str) -> None:
         """Refuse a column that there is not, and say which one might have been meant."""

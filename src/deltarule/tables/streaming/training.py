@@ -148,7 +148,8 @@ def fit_stream(
             yield X, target.to_network(y)
 
     y: NDArray[Any] = np.arange(len(target.labels)) if isinstance(target, Classes) else np.zeros(2)
-    pieces = Pieces(prepared.facts.training_rows, of_epoch, np.zeros((len(y), width)), y)
+    rows, head = prepared.facts.training_rows, np.zeros((len(y), width))
+    pieces = Pieces(rows, of_epoch, prepared.reading.identity, head, y)
     with one_thread():
         watched = prepared.watched
         fit_estimator(estimator, pieces, watched.X, target.to_network(watched.y))

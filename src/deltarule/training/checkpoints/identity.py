@@ -1,0 +1,167 @@
+"""What a training is: its arguments described, its data fingerprinted, and two of them compared.
+
+Fingerprints and descriptions are the same in every process. A function is described by its name
+and a digest of its byte code, constants and closure; an object of others by its class and what it
+holds.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import types
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deltarule.arrays import is_sparse, to_numpy
+from deltarule.files import strict_json
+
+__all__ = ["Identity", "describe", "differences", "fingerprint"]
+
+_SHOWN = 60  # letters of a value in a message
+
+
+class Identity(NamedTuple):
+    """What two runs must have in common for one to go on with the other."""
+
+    arguments: dict[str, Any]  # described
+    data: dict[str, str]  # fingerprints
+
+
+def fingerprint(array: Any) -> str:
+    """Return type, shape and SHA-256 of an array or CSR matrix; "none" for None."""
+    if array is None:
+        return "none"
+    sha = hashlib.sha256()
+    if is_sparse(array):
+        array = array.tocsr()
+        parts = [array.data, array.indices.astype("<i8"), array.indptr.astype("<i8")]
+        kind = f"sparse {array.dtype}"
+    else:
+        array = to_numpy(array)
+        if array.dtype.kind == "O":
+            array = np.array([repr(item) for item in array.ravel()]).reshape(array.shape)
+        parts, kind = [array], str(array.dtype)
+    for part in parts:
+        whole = np.ascontiguousarray(part)
+        sha.update(whole.reshape(-1).view(np.uint8).data)
+    return f"{kind} {tuple(int(n) for n in array.shape)} {sha.hexdigest()}"
+
+
+def describe(value: Any) -> Any:
+    """Return strict JSON that is equal for equal arguments."""
+    return _Describer().describe(value)
+
+
+class _Describer:
+    """Goes through an argument; an object that is met again is described by its number."""
+
+    def __init__(self) -> None:
+        self._met: dict[int, Any] = {}
+
+    def describe(self, value: Any) -> Any:
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None or isinstance(value, bool | int | str):
+            return value
+        if isinstance(value, float):
+            return repr(value)
+        if isinstance(value, np.ndarray) or is_sparse(value):
+            return fingerprint(value)
+        if isinstance(value, np.random.RandomState):
+            return ["RandomState", self.describe(value.get_state(legacy=False))]
+        if isinstance(value, np.random.Generator):
+            return ["Generator", self.describe(value.bit_generator.state)]
+        if isinstance(value, tuple | list):
+            return [self.describe(item) for item in value]
+        if isinstance(value, dict):
+            return {"dict": [[self.describe(k), self.describe(v)] for k, v in value.items()]}
+        if isinstance(value, set | frozenset):
+            return sorted((describe(item) for item in value), key=strict_json.dumps)
+        if id(value) in self._met:
+            return ["as before", list(self._met).index(id(value))]
+        self._met[id(value)] = value  # held, so that no other object takes its place in memory
+        return self._object(value)
+
+    def _object(self, value: Any) -> Any:
+        if is_dataclass(value) and not isinstance(value, type):
+            held = {f.name: self.describe(getattr(value, f.name)) for f in fields(value)}
+            return {type(value).__qualname__: held}
+        if isinstance(value, functools.partial):
+            return ["partial", *map(self.describe, (value.func, value.args, value.keywords))]
+        if isinstance(value, types.MethodType):
+            return ["method", self.describe(value.__self__), self.describe(value.__func__)]
+        if isinstance(value, types.FunctionType):
+            cells = [cell.cell_contents for cell in value.__closure__ or ()]
+            held = self.describe([value.__defaults__, value.__kwdefaults__, cells])
+            name = f"{value.__module__}.{value.__qualname__}"
+            return ["function", name, _digest_of_code(value.__code__), held]
+        name = f"{type(value).__module__}.{type(value).__qualname__}"
+        if isinstance(value, type) or not hasattr(value, "__dict__") or isinstance(value, Iterable):
+            return [name, _plain_repr(value)]
+        return {name: {key: self.describe(item) for key, item in sorted(vars(value).items())}}
+
+
+def _digest_of_code(code: types.CodeType) -> str:
+    sha = hashlib.sha256(code.co_code)
+    sha.update(repr((code.co_names, code.co_varnames)).encode())
+    for constant in code.co_consts:
+        inner = isinstance(constant, types.CodeType)
+        sha.update((_digest_of_code(constant) if inner else repr(constant)).encode())
+    return sha.hexdigest()[:16]
+
+
+def _plain_repr(value: Any) -> str:
+    """Return an object's repr without addresses, which differ from process to process."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def differences(was: Identity, now: Identity) -> list[str]:
+    """Return a phrase for every argument and every part of the data that differs."""
+    found = []
+    for name in sorted(set(was.arguments) & set(now.arguments)):
+        before, after = was.arguments[name], now.arguments[name]
+        if before != after:
+            found.append(_argument(name, before, after))
+    if not found:  # what counts in one of them alone follows from another argument
+        found = [f"{name} counts" for name in sorted({*was.arguments} ^ {*now.arguments})]
+    for name in [*now.data, *sorted(set(was.data) - set(now.data))]:
+        before, after = was.data.get(name, "none"), now.data.get(name, "none")
+        if before != after:
+            found.append(_part(name, before, after))
+    return found
+
+
+def _argument(name: str, before: Any, after: Any) -> str:
+    old, new = _short(before), _short(after)
+    if old == new or len(old) > _SHOWN or len(new) > _SHOWN:
+        return f"{name} is another ({new[:_SHOWN]})"
+    return f"{name} was {old} and is {new}"
+
+
+def _short(described: Any) -> str:
+    """Return a described value as a reader would write it."""
+    if isinstance(described, list) and described[:1] == ["function"]:
+        return str(described[1]).rsplit("<locals>.", 1)[-1]
+    if isinstance(described, dict) and len(described) == 1:
+        (name, held), = described.items()  # fmt: skip
+        if isinstance(held, dict):
+            return f"{name}({', '.join(f'{k}={_short(v)}' for k, v in held.items())})"
+    if isinstance(described, list):
+        return f"[{', '.join(_short(item) for item in described)}]"
+    return str(described)
+
+
+def _part(name: str, before: str, after: str) -> str:
+    if before == "none":
+        return f"{name} is given, and was not"
+    if after == "none":
+        return f"{name} is missing, and was given"
+    old, new = before.rsplit(" ", 1)[0], after.rsplit(" ", 1)[0]
+    if old != new:
+        return f"{name} was {old} and is {new}"
+    return f"{name} has other values ({new}, as before)"

@@ -1,0 +1,28 @@
+"""Which trainings may end later than was planned when their checkpoints were kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deltarule import schedules
+from deltarule.schedules import Schedule
+
+__all__ = ["check_end"]
+
+_BLIND = tuple(
+    getattr(schedules, name)
+    for name in (
+        *("Adaptive", "Constant", "Exponential", "InverseScaling", "InverseSquareRoot"),
+        *("InverseTime", "ReduceOnPlateau", "StepDecay", "Table", "WarmUp"),
+    )
+)
+"""Schedules whose rates do not depend on how many epochs are planned."""
+
+
+def check_end(name: str, epochs: int, schedule: Schedule) -> dict[str, Any]:
+    """Return what a training's number of epochs adds to its arguments.
+
+    Nothing, if it does not matter until the end: it may then be raised to go on. A schedule that
+    looks ahead (``Cosine``, ``OneCycle``, one of the user's own) makes it an argument as any other.
+    """
+    return {} if isinstance(schedule, _BLIND) else {name: epochs}
