@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -51,6 +50,7 @@ from deltarule.tables.streaming.draws import draws, parts
 from deltarule.tables.streaming.epochs import Reading
 from deltarule.training.streams import Stream, StreamedEpoch, advance
 from faults_support import report
+from limits_support import limited
 
 QUICK = Settings(hidden=(8,), epochs=15, learning_rate=0.02)
 
@@ -404,34 +404,6 @@ def test_an_error_on_the_way_writes_nothing(
 
 
 # --- more than memory ----------------------------------------------------------------------------
-
-LIMITED = """
-import resource, sys
-from deltarule.cli.run import run
-from deltarule.tables.streaming import epochs
-most, warm, words = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-if warm:  # import and compile all, and count the limit from there; a smaller buffer
-    epochs.BUFFER_CELLS, epochs.LANES = 2**17, 2
-    first = ["train", warm, "--target", "y", "--stream", "--epochs", "1", "-q", "-o", warm + ".m"]
-    assert run(first) == 0
-    held = int(open("/proc/self/statm").read().split()[5]) * resource.getpagesize()
-else:
-    held = 0
-resource.setrlimit(resource.RLIMIT_DATA, (held + most, held + most))
-sys.exit(run(words))
-"""
-
-
-def limited(most: int, warm: Path | str, *words: object) -> subprocess.CompletedProcess[bytes]:
-    environment = {
-        **os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
-        "PYTHONWARNINGS": "ignore", "ARROW_DEFAULT_MEMORY_POOL": "system",
-        "DELTARULE_NUM_THREADS": "1",
-    }  # fmt: skip
-    return subprocess.run(
-        [sys.executable, "-c", LIMITED, str(most), str(warm), *map(str, words)],
-        capture_output=True, check=False, env=environment, timeout=1500,
-    )  # fmt: skip
 
 
 def numbers(path: Path, rows: int, columns: int) -> Path:

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
@@ -175,6 +176,7 @@ def _parse(path: Path, data: Any, head: Header, first: int) -> Any:
         return "error"
 
     names = [str(number) for number in range(len(head.names))]
+    _reserve(len(data))
     try:
         return arrow_csv.read_csv(
             pa.py_buffer(data),
@@ -196,6 +198,14 @@ def _parse(path: Path, data: Any, head: Header, first: int) -> Any:
         if "UTF8" in str(error):
             raise _encoding_error(path) from None
         raise TableError(f"{path} cannot be read as CSV: {_first_line(error)}") from None
+
+
+def _reserve(size: int) -> None:
+    """Raise MemoryError now if parsing so many bytes would lack memory: pyarrow would abort then.
+
+    Asked for is what the cells may take, and what the parser takes for a block.
+    """
+    np.empty(3 * size + 4 * min(size, BLOCK_BYTES), dtype=np.uint8)
 
 
 def _encoding_error(path: Path) -> TableError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -119,7 +119,7 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block | Stream, ru
     planned = first + run.epochs if run.planned_epochs is None else run.planned_epochs
     history.stopped_by = "epochs"
     try:
-        for epoch, rows in enumerate(islice(run.orders, run.epochs)):
+        for epoch, rows in enumerate(islice(_orders(block, run), run.epochs)):
             if run.on_begin is not None:
                 run.on_begin()
             entered = _copy(state, shelf, (best, before, safe))
@@ -163,6 +163,11 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block | Stream, ru
     elif run.restore_best or history.stopped_by == "interrupt":
         state.restore(best)
     return history
+
+
+def _orders(block: Block | Stream, run: Run) -> Iterator[Rows]:
+    """Return the order of every epoch; a stream has its own."""
+    return repeat(block.rows) if isinstance(block, Stream) else run.orders
 
 
 def _block_of(epoch: int, block: Block | Stream, run: Run) -> Block | StreamedEpoch:

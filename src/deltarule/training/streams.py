@@ -9,6 +9,7 @@ import numpy as np
 
 from deltarule.errors import DataError
 from deltarule.program import Block, Interpreter, Order, State, Steps
+from deltarule.training.batches import Rows
 
 __all__ = ["Stream", "StreamedEpoch", "advance"]
 
@@ -31,6 +32,11 @@ class Stream:
     n_rows: int
     blocks: Callable[[int], Iterator[Block]]
     head: Block
+
+    @property
+    def rows(self) -> Rows:
+        """What stands for row numbers in an order: as many, in no memory; nobody looks at them."""
+        return np.broadcast_to(np.int64(0), self.n_rows)
 
     @property
     def x(self) -> object:
