@@ -33,6 +33,10 @@ TESTS = (
     "test_engine_threads.py",
     "test_engine_cache.py",
     "test_faults_training.py",
+    "test_estimator_checks.py",
+    "test_faults_tables.py",
+    "test_tables_streaming.py",
+    "test_tables_fuzz.py",
 )
 
 Figures = list[dict[str, Any]]
@@ -204,6 +208,70 @@ ROWS = (
         ("not finite",),
         lambda f: f"{total(f, 'returned')} returned in {total(f, 'fits')} fits, "
         f"{total(f, 'stopped')} of them stopped",
+    ),
+    Row(
+        "15", "scikit-learn's `check_estimator`", "passes", "all checks",
+        ("scikit-learn's checks",), lambda f: f"{total(f, 'passed')} of {total(f, 'checks')}",
+    ),
+    Row(
+        "15", "NaN, infinity, object, complex, 1-D, empty and other bad input",
+        "scikit-learn's messages, word for word", "the same", ("scikit-learn's messages",),
+        lambda f: f"{total(f, 'same')} of {total(f, 'cases')}",
+    ),
+    Row(
+        "16", "one class; a class with one row under early stopping; float y for a classifier",
+        "names the class and the fix", "all", ("classes",),
+        lambda f: f"{total(f, 'named')} of {total(f, 'cases')}",
+    ),
+    Row(
+        "17", "columns missing, renamed, reordered; a wrong number of them",
+        "refused by name; in tables found by name", "100 % caught", ("columns",),
+        lambda f: f"{total(f, 'caught')} of {total(f, 'cases')}",
+    ),
+    Row(
+        "18", "categories that training did not see", "counted, or refused with `--unseen error`",
+        "0 silent", ("unseen categories",),
+        lambda f: f"{total(f, 'silent')} silent of {total(f, 'tables')} tables",
+    ),
+    Row(
+        "19", "repeated and missing names, ragged rows, open quotes", "error with file and line",
+        "20 files, 0 silent", ("headers and rows",),
+        lambda f: f"{total(f, 'silent')} silent of {total(f, 'files')} files",
+    ),
+    Row(
+        "20", "\"oops\", \"1,5\", NUL, 1e999, \"None\" and others in a column of numbers",
+        "error with row and column, in training, evaluation and prediction",
+        "0 silent type changes", ("odd cells",),
+        lambda f: f"{total(f, 'silent')} silent of {total(f, 'cells')}",
+    ),
+    Row(
+        "21", "header only, byte order mark, Latin-1, UTF-16, 0 rows, 100 000 columns",
+        "works, or exit 2 and one line", "exit 2, ≤ 5 s", ("no tables",),
+        lambda f: f"{total(f, 'refused')} of {total(f, 'files')}, "
+        f"slowest {most(f, 'slowest_s')} s",
+    ),
+    Row(
+        "28", "forged Parquet counts, Parquet and compressed CSV that swell",
+        "refused, or read in pieces, by a process of 1 GiB", "< 1 GB", ("bombs",),
+        lambda f: f"{total(f, 'files')} files: {total(f, 'over')} over",
+    ),
+    Row(
+        "32", "little memory beyond what imports take", "the result, or exit 2 and one line",
+        "0 tracebacks", ("little memory",),
+        lambda f: f"{total(f, 'tracebacks')} tracebacks at {total(f, 'limits')} limits, "
+        f"{total(f, 'told')} of them too low",
+    ),
+    Row(
+        "large", "training on a table of four times the limit on memory", "trains",
+        "4 × the limit", ("larger than memory",),
+        lambda f: "; ".join(
+            f"{one['megabytes']} MB in a limit of {one['limit']} MB" for one in f
+        ),
+    ),
+    Row(
+        "fuzz", "mutations of CSV and Parquet files, read whole and in pieces",
+        "rows or `TableError`", "1 000 000: 0 crashes", ("fuzz tables",),
+        lambda f: f"{total(f, 'inputs')}: {total(f, 'crashes')} crashes",
     ),
     Row(
         "29", "output to an existing file, a symbolic link, a missing folder",

@@ -32,7 +32,7 @@ from deltarule import (
     train,
 )
 from deltarule.errors import CheckpointError, ModelFileError, SpecError
-from deltarule.files import read_contents
+from deltarule.files import read_contents, write_contents
 from deltarule.schedules import EpochSchedule
 from deltarule.tables import TableModel
 from deltarule.training.checkpoints.folder import opened_folder
@@ -334,6 +334,27 @@ def test_records_that_are_not_ours_are_refused(tmp_path: Path, change: Any) -> N
     assert read_snapshot(contents, ()).place == (1, 11)
     with pytest.raises(CheckpointError):
         read_snapshot(forged(change, contents), ())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.update({"inside.order.rows": t["inside.order.rows"] + 10**6}),
+        lambda t: t.update({"inside.order.rows": np.zeros_like(t["inside.order.rows"])}),
+        lambda t: t.update({"inside.order.rows": t["inside.order.rows"][:0]}),
+        lambda t: t.update({"rows": t["rows"] + 1}),
+        lambda t: t.update({"rows": t["rows"][:-1]}),
+    ],
+)
+def test_an_order_of_other_rows_is_refused(tmp_path: Path, change: Any) -> None:
+    """The engine would read beyond the data."""
+    cut_off({"kind": "regressor"}, policy(tmp_path, True), 12)
+    for path in tmp_path.glob("*.safetensors"):
+        contents = read_contents(path)
+        if "inside.order.rows" in contents.tensors:
+            write_contents(forged(lambda _, t: change(t), contents), path, overwrite=True)
+    with pytest.raises(CheckpointError, match="order of rows"):
+        run({"kind": "regressor"}, policy(tmp_path, True))
 
 
 VALUES = st.recursive(

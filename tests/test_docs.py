@@ -32,7 +32,7 @@ def test_docstring_examples_run(name: str) -> None:
     assert failed == 0
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/maths.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/maths.md", "docs/streaming.md"])
 def test_python_blocks_run(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for block in re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL):

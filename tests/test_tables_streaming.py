@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -19,11 +18,13 @@ import pytest
 from hypothesis import strategies as st
 
 import support
-from deltarule import Adam, Dense, Network
+from checkpoint_support import Cut, in_a_fork, kill, policy
+from deltarule import Adam, Checkpoint, Dense, Network
 from deltarule.cli.run import run
 from deltarule.datasets import penguins_path
 from deltarule.engine import Engine
-from deltarule.errors import DataError, OutputError, TableError
+from deltarule.errors import CheckpointError, DataError, OutputError, TableError
+from deltarule.files import encode
 from deltarule.program import Block
 from deltarule.tables import (
     Plan,
@@ -51,6 +52,7 @@ from deltarule.tables.streaming.draws import draws, parts
 from deltarule.tables.streaming.epochs import Reading
 from deltarule.training.streams import Stream, StreamedEpoch, advance
 from faults_support import report
+from limits_support import limited
 
 QUICK = Settings(hidden=(8,), epochs=15, learning_rate=0.02)
 
@@ -403,35 +405,44 @@ def test_an_error_on_the_way_writes_nothing(
     assert set(tmp_path.iterdir()) == before
 
 
+# --- checkpoints ---------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_training_killed_in_mid_epoch_goes_on_to_the_same_file(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    rng = np.random.default_rng(0)
+    with table.open("w") as file:
+        file.write("a,b,y\n")
+        file.writelines(f"{a},{b},{a * b}\n" for a, b in rng.normal(size=(3000, 2)))
+
+    def trained(points: Checkpoint | None, alpha: float = 0.3) -> bytes:
+        prepared = prepare_stream(open_source(table), Plan("y", seed=4))
+        settings = Settings(hidden=(8,), epochs=4, batch_size=64, alpha=alpha, checkpoint=points)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the epochs were over
+            return encode(fit_stream(prepared, settings).to_contents())
+
+    with Cut(0, None) as cut:
+        expected = trained(None)
+    for share in (0.3, 0.8):
+        points = policy(tmp_path / f"run {share}", True)
+
+        def killed(points: Checkpoint = points, at: int = int(share * cut.looks)) -> None:
+            with Cut(at, kill):
+                trained(points)
+
+        status, _ = in_a_fork(killed)
+        assert os.WIFSIGNALED(status)
+        with pytest.raises(CheckpointError, match=r"alpha was 0\.3 and is 0\.1"):
+            trained(points, alpha=0.1)
+        assert trained(points) == expected
+    table.write_text(table.read_text() + "1,2,2\n")
+    with pytest.raises(CheckpointError, match="the table"):
+        trained(points)
+
+
 # --- more than memory ----------------------------------------------------------------------------
-
-LIMITED = """
-import resource, sys
-from deltarule.cli.run import run
-from deltarule.tables.streaming import epochs
-most, warm, words = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-if warm:  # import and compile all, and count the limit from there; a smaller buffer
-    epochs.BUFFER_CELLS, epochs.LANES = 2**17, 2
-    first = ["train", warm, "--target", "y", "--stream", "--epochs", "1", "-q", "-o", warm + ".m"]
-    assert run(first) == 0
-    held = int(open("/proc/self/statm").read().split()[5]) * resource.getpagesize()
-else:
-    held = 0
-resource.setrlimit(resource.RLIMIT_DATA, (held + most, held + most))
-sys.exit(run(words))
-"""
-
-
-def limited(most: int, warm: Path | str, *words: object) -> subprocess.CompletedProcess[bytes]:
-    environment = {
-        **os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
-        "PYTHONWARNINGS": "ignore", "ARROW_DEFAULT_MEMORY_POOL": "system",
-        "DELTARULE_NUM_THREADS": "1",
-    }  # fmt: skip
-    return subprocess.run(
-        [sys.executable, "-c", LIMITED, str(most), str(warm), *map(str, words)],
-        capture_output=True, check=False, env=environment, timeout=1500,
-    )  # fmt: skip
 
 
 def numbers(path: Path, rows: int, columns: int) -> Path:

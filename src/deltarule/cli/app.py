@@ -165,6 +165,10 @@ def train(
 
         deltarule train houses.parquet --target price --hidden 256,128
 
+    A folder of files is one table, read piece by piece:
+
+        deltarule train flights/ --target delay
+
     A column of names or dates cannot be learned from; leave it out:
 
         deltarule train houses.csv --target price --ignore address --ignore sold

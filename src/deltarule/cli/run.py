@@ -63,17 +63,46 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+_REMEDY = (
+    "give the process more, or take fewer columns or a smaller network; of large tables, "
+    "deltarule train --stream and predict hold a few rows at a time"
+)
+_SIGNS = (
+    "failed to map segment",  # the dynamic linker's
+    "Cannot allocate memory",
+    "Failed to launch worker thread",
+    "shared object file 'libllvmlite",
+    "can't start new thread",
+)
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, is one of memory: imports have words of their own."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS):
+            return not isinstance(error, DeltaruleError)
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def say_error(message: str) -> None:
     """Print one line on the standard error stream."""
     print("error:", " ".join(message.split()), file=sys.stderr)
+
+
+def _short(error: BaseException, limit: int = 120) -> str:
+    text = " ".join(str(error).split()) or "none is left"
+    return text if len(text) <= limit else f"… {text[-limit:]}"
 
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, _UsageError):
         message = str(getattr(error, "format_message", error.__str__)())
         return f"{message.replace('Value error, ', '').rstrip('. ')}; see deltarule --help"
-    if isinstance(error, DeltaruleError | ValueError | MemoryError):
-        return str(error) or "there is not enough memory; use fewer rows or a smaller network"
+    if _lacks_memory(error):
+        return f"there is not enough memory ({_short(error)}); {_REMEDY}"
+    if isinstance(error, DeltaruleError | ValueError):
+        return str(error)
     return (
         f"{type(error).__name__}: {error}. This is a fault in deltarule; "
         "run again with --debug and report what it prints"

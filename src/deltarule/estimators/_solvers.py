@@ -39,6 +39,7 @@ from deltarule.training import (
 )
 from deltarule.training.divergence import divergence_error
 from deltarule.training.lbfgs import Minimum
+from deltarule.training.streams import Stream
 
 if TYPE_CHECKING:
     from deltarule.estimators._base import BaseMLP
@@ -122,11 +123,14 @@ def _run(estimator: BaseMLP, rows: Rows, report: Report, incremental: bool) -> R
     """Return how to train, by the estimator's arguments."""
     n_rows, course = rows.block.n_rows, estimator._course
     schedule = schedule_of(estimator, incremental)
+    block: Block | Stream = rows.block
+    shuffling = _shuffling(estimator)
+    orders = block.orders if isinstance(block, Stream) else epoch_orders(n_rows, shuffling)
     return Run(
         epochs=1 if incremental else int(estimator.max_iter),
         batch_size=_batch_size(estimator, n_rows),
         learning_rate=rate_of(estimator),
-        orders=epoch_orders(n_rows, _shuffling(estimator)),
+        orders=orders,
         schedule=schedule if course.factor == 1.0 else Slowed(schedule, course.factor),
         stopping=_watch(estimator),
         validation=None if rows.held_out is None else monitor_of(estimator, rows.held_out),

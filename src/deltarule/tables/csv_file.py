@@ -10,11 +10,13 @@ from __future__ import annotations
 import csv
 import io
 import mmap
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
@@ -27,6 +29,7 @@ __all__ = ["Header", "parse_records", "read_csv", "read_header"]
 SEPARATORS = ",;\t|"
 BLOCK_BYTES = 8 * 2**20
 """What pyarrow parses at a time; no row may be longer."""
+_RAGGED = re.compile(r"Row #(\d+): Expected \d+ columns, got (\d+)")
 
 
 def read_csv(path: Path) -> Table:
@@ -168,34 +171,36 @@ def check_closed(path: Path, separator: str) -> None:
 
 def _parse(path: Path, data: Any, head: Header, first: int) -> Any:
     """Parse records into a pyarrow table of texts."""
-    ragged: list[Any] = []
-
-    def refuse(row: Any) -> str:
-        ragged.append(row)
-        return "error"
-
     names = [str(number) for number in range(len(head.names))]
+    _reserve(len(data))
     try:
         return arrow_csv.read_csv(
             pa.py_buffer(data),
             arrow_csv.ReadOptions(use_threads=False, column_names=names, block_size=BLOCK_BYTES),
-            arrow_csv.ParseOptions(
-                delimiter=head.separator, newlines_in_values=True, invalid_row_handler=refuse
-            ),
+            arrow_csv.ParseOptions(delimiter=head.separator, newlines_in_values=True),
             arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
             ),
         )
     except pa.ArrowInvalid as error:
+        ragged = _RAGGED.search(str(error))  # a handler of such rows would fail on some bytes
         if ragged:
-            line = _line(path, head.separator, first + ragged[0].number - 1)
+            line = _line(path, head.separator, first + int(ragged[1]) - 1)
             raise TableError(
-                f"{path}, line {line}: {ragged[0].actual_columns} cells, but the header names "
+                f"{path}, line {line}: {ragged[2]} cells, but the header names "
                 f"{len(names)} columns; add or remove cells, or quote cells that hold a separator"
             ) from None
         if "UTF8" in str(error):
             raise _encoding_error(path) from None
         raise TableError(f"{path} cannot be read as CSV: {_first_line(error)}") from None
+
+
+def _reserve(size: int) -> None:
+    """Raise MemoryError now if parsing so many bytes would lack memory: pyarrow would abort then.
+
+    Asked for is what the cells may take, and what the parser takes for a block.
+    """
+    np.empty(3 * size + 4 * min(size, BLOCK_BYTES), dtype=np.uint8)
 
 
 def _encoding_error(path: Path) -> TableError:

@@ -46,14 +46,14 @@ class Orders(Iterator[Rows]):
 
     Parameters
     ----------
-    n_rows : int
-        How many rows there are.
+    rows : row numbers
+        The rows as they stand; none if nobody looks at an order (``Stream``).
     shuffled : callable or None
         Takes the order of the last epoch and returns the next one (None: as they stand).
     """
 
-    def __init__(self, n_rows: int, shuffled: Callable[[Rows], Rows] | None) -> None:
-        self._rows = np.arange(n_rows, dtype=np.int64)
+    def __init__(self, rows: Rows, shuffled: Callable[[Rows], Rows] | None) -> None:
+        self._rows = rows
         self._shuffled = shuffled
 
     def __next__(self) -> Rows:
@@ -72,7 +72,11 @@ class Orders(Iterator[Rows]):
         if memory is not None:
             self._rows = memory
 
+    def has(self, rows: Rows) -> bool:
+        """Whether row numbers can be an order of these rows."""
+        return rows.shape == self._rows.shape and np.array_equal(np.sort(rows), np.sort(self._rows))
+
 
 def epoch_orders(n_rows: int, shuffled: Callable[[Rows], Rows] | None) -> Orders:
     """Return the row orders of epochs; ``shuffled`` makes the next one from the last."""
-    return Orders(n_rows, shuffled)
+    return Orders(np.arange(n_rows, dtype=np.int64), shuffled)

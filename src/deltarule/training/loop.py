@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from deltarule.arrays import Array, to_numpy
-from deltarule.errors import SpecError
+from deltarule.errors import CheckpointError, SpecError
 from deltarule.program import Block, Interpreter, Order, State, Steps
 from deltarule.schedules import Clock, Constant, Schedule
 from deltarule.signals import Held, held_signals
@@ -118,7 +118,7 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block | Stream, ru
         with held_signals(wanted=run.epochs > 1 or run.keeper is not None) as signals:
             if run.keeper is not None:
                 run.keeper.begin(state, at)
-                run.orders.go_on(at.rows)
+                _go_on(run, at, block.n_rows)
             _Training(interpreter, state, block, run, at, signals).to_the_end()
     except KeyboardInterrupt:
         at.history.stopped_by = "interrupt"
@@ -149,6 +149,15 @@ def _beginning(state: State, run: Run) -> Progress:
         before=now,
         safe=now,
     )
+
+
+def _go_on(run: Run, at: Progress, n_rows: int) -> None:
+    """Let orders follow those before a checkpoint, after a look whether they are of these rows."""
+    inside = None if at.inside is None else at.inside.order
+    orders = [rows for rows in (at.rows, inside and inside.rows) if rows is not None]
+    if (inside and inside.bounds[-1] != n_rows) or not all(map(run.orders.has, orders)):
+        raise CheckpointError("the checkpoint's order of rows is none of these rows.")
+    run.orders.go_on(at.rows)
 
 
 class _Training:
@@ -222,7 +231,7 @@ class _Training:
         planned = at.first + run.epochs if run.planned_epochs is None else run.planned_epochs
         examples = at.examples + done * self.block.n_rows
         clock = Clock(at.first + done, examples, planned, at.n_steps)
-        order = _order(rows, run, at.rate, clock, self.block.weight)
+        order = _order(rows, run, at.rate, clock, self.block)
         at.rows = run.orders.memory
         at.rate, at.n_steps = float(order.learning_rates[-1]), at.n_steps + order.n_batches
         at.inside = Epoch(order, _copy(self.state, self._shelf, (at.best, at.before, at.safe)))
@@ -292,10 +301,10 @@ def _copy(state: State, shelf: list[State], held: tuple[State, ...]) -> State:
     return shelf[-1]
 
 
-def _order(rows: Rows, run: Run, rate: float, clock: Clock, weight: Array | None) -> Order:
+def _order(rows: Rows, run: Run, rate: float, clock: Clock, block: Block | Stream) -> Order:
     """Cut an epoch's rows into batches, and ask the schedule for the rate of each."""
-    present = None if weight is None else to_numpy(weight)[rows] > 0
-    bounds = batch_bounds(len(rows), run.batch_size, present, run.least_rows)
+    present = None if block.weight is None else to_numpy(block.weight)[rows] > 0
+    bounds = batch_bounds(block.n_rows, run.batch_size, present, run.least_rows)
     n_steps = len(bounds) - 1
     rates = np.asarray(run.schedule.rates(run.learning_rate, rate, clock, n_steps), dtype=float)
     if rates.shape != (n_steps,) or not (rates >= 0).all():

@@ -9,6 +9,7 @@ import numpy as np
 
 from deltarule.errors import DataError
 from deltarule.program import Block, Interpreter, Order, State, Steps
+from deltarule.training.batches import Orders
 
 __all__ = ["Stream", "StreamedEpoch", "advance"]
 
@@ -31,6 +32,11 @@ class Stream:
     n_rows: int
     blocks: Callable[[int], Iterator[Block]]
     head: Block
+
+    @property
+    def orders(self) -> Orders:
+        """The order of every epoch: no row numbers, since whoever makes the blocks shuffles."""
+        return Orders(np.empty(0, dtype=np.int64), None)
 
     @property
     def x(self) -> object:

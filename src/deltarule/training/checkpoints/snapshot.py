@@ -209,7 +209,7 @@ def _check_epoch(given: Any, like: State) -> None:
         and _is_vector(rates, np.float64)
         and len(bounds) == len(rates) + 1 > 1
         and bounds[0] == 0
-        and bounds[-1] == len(rows)
+        and len(rows) in (0, bounds[-1])  # none, of a stream
         and bool((np.diff(bounds) > 0).all())
         and bool((rows >= 0).all())
         and given.done <= len(rates)
