@@ -57,8 +57,7 @@ class Run:
     restore_best : bool
         End with the parameters of the best epoch (by validation if there is one, else by cost).
     block_of : callable, optional
-        epoch -> the block of that epoch, where it is not the same one (augmentation), or its
-        blocks, one after the other (``Stream.of_epoch``).
+        epoch -> the block of that epoch, where it is not the same one (augmentation).
     least_rows : int
         Rows of non-zero weight that every mini-batch needs; one that has fewer joins another.
     on_begin : callable, optional
@@ -87,7 +86,7 @@ class Run:
     stopping: Stopping | None = None
     validation: Validation | None = None
     restore_best: bool = False
-    block_of: Callable[[int], Block | StreamedEpoch] | None = None
+    block_of: Callable[[int], Block] | None = None
     least_rows: int = 1
     on_begin: Callable[[], None] | None = None
     on_epoch: Callable[[History], bool] | None = None
