@@ -90,7 +90,7 @@ class Run:
     stopping: Stopping | None = None
     validation: Validation | None = None
     restore_best: bool = False
-    block_of: Callable[[int], Block | StreamedEpoch] | None = None
+    block_of: Callable[[int], Block] | None = None
     least_rows: int = 1
     on_begin: Callable[[State], None] | None = None
     on_epoch: Callable[[History], bool] | None = None

@@ -12,10 +12,12 @@ from deltarule.tables.reader import MAX_FILE_BYTES, first_bytes
 
 __all__ = ["free_memory", "is_large", "needed_memory"]
 
-CSV_SWELLING = 8
-"""Training on a CSV file in memory takes up to so many times its size."""
-PARQUET_SWELLING = 5
-"""... and on a Parquet file, so many times its numbers' size."""
+CELL_BYTES = 64
+"""Training in memory takes about so many bytes a cell at its peak (texts, numbers, copies), ..."""
+TEXT_COPIES = 4
+"""... and so many times the bytes of a CSV file."""
+LOOK_BYTES = 2**16
+"""A CSV file's cells are counted in its first bytes."""
 SHARE = 0.5
 """A table may take this share of the memory that is free."""
 
@@ -39,11 +41,15 @@ def is_large(path: Path) -> bool:
 def needed_memory(path: Path) -> int:
     """Estimate how many bytes training on a table in memory takes."""
     if not first_bytes(path).startswith(b"PAR1"):
-        return CSV_SWELLING * os.stat(path).st_size
+        size = os.stat(path).st_size
+        with open(path, "rb") as file:
+            head = file.read(LOOK_BYTES)
+        ends = sum(head.count(end) for end in (b",", b";", b"\t", b"|", b"\n"))
+        return TEXT_COPIES * size + CELL_BYTES * ends * size // max(len(head), 1)
     metadata = pq.read_metadata(path)
     groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
     encoded = sum(max(group.total_byte_size, 0) for group in groups)
-    return PARQUET_SWELLING * max(encoded, 8 * metadata.num_rows * metadata.num_columns)
+    return encoded + CELL_BYTES * metadata.num_rows * metadata.num_columns
 
 
 def free_memory() -> int:
