@@ -1,11 +1,14 @@
 """What goes wrong and what happens then: docs/reliability.md, from tests that just ran.
 
-    make faults                 every row, at full counts, strace included
+    make faults                 every row, at full counts, strace included; an hour or two
     make faults FAULTS=short    the short forms, in minutes; the document stays as it is
+    make faults FAULTS=again    goes on behind the last file of tests that a run had ended
+    make faults FAULTS=write    writes the document from what the last run has left so far
 
-DELTARULE_FUZZ_BATCHES=5 fuzzes with 5 × 10 000 inputs instead of a million, which take an hour.
+DELTARULE_FUZZ_BATCHES=5 fuzzes with 5 × 10 000 inputs of each kind instead of half a million.
 
-The tests leave their figures in a file; here they are added up, row by row, beside what was asked.
+The tests leave their figures in build/faults; here they are added up, row by row, beside what was
+asked. The fuzzing comes last.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +27,6 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 TESTS = (
     "test_faults_saving.py",
     "test_faults_reading.py",
-    "test_files_fuzz.py",
     "test_files_model.py",
     "test_files_pipelines.py",
     "test_cli_manners.py",
@@ -36,8 +37,10 @@ TESTS = (
     "test_estimator_checks.py",
     "test_faults_tables.py",
     "test_tables_streaming.py",
+    "test_files_fuzz.py",
     "test_tables_fuzz.py",
 )
+KEPT = ROOT / "build" / "faults"
 
 Figures = list[dict[str, Any]]
 
@@ -310,25 +313,37 @@ def table(figures: Figures) -> Iterator[str]:
         yield f"| {row.number} | {row.fault} | {row.behaviour} | {row.asked} | {reached} |"
 
 
+def run_tests(name: str, *, short: bool) -> bool:
+    """Run a file of tests; their figures go to a file of its name. Whether all passed."""
+    figures, ended = KEPT / f"{name}.jsonl", KEPT / f"{name}.ended"
+    ended.unlink(missing_ok=True)
+    figures.write_text("")
+    command = [sys.executable, "-m", "pytest", "-q", "-n", os.environ.get("WORKERS", "2")]
+    command += ["-m", "not long"] if short else []
+    environment = {**os.environ, "DELTARULE_FIGURES": str(figures)}
+    path = str(ROOT / "tests" / name)
+    passed = subprocess.run([*command, path], cwd=ROOT, env=environment, check=False).returncode
+    if passed == 0:
+        ended.touch()
+    return passed == 0
+
+
 def main() -> int:
-    short = "short" in sys.argv[1:]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "figures"
-        file.touch()
-        tests = [str(ROOT / "tests" / name) for name in TESTS if (ROOT / "tests" / name).exists()]
-        workers = os.environ.get("WORKERS", "2")
-        command = [sys.executable, "-m", "pytest", "-q", "-n", workers]
-        command += ["-m", "not long"] if short else []
-        environment = {**os.environ, "DELTARULE_FIGURES": str(file)}
-        done = subprocess.run([*command, *tests], cwd=ROOT, env=environment, check=False)
-        figures = [json.loads(line) for line in file.read_text().splitlines()]
+    words = sys.argv[1:]
+    short, again, write = ("short" in words), ("again" in words), ("write" in words)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    due = [name for name in TESTS if not (again and (KEPT / f"{name}.ended").exists())]
+    failed = [] if write else [name for name in due if not run_tests(name, short=short)]
+    kept = [path for name in TESTS if (path := KEPT / f"{name}.jsonl").exists()]
+    figures = [json.loads(line) for path in kept for line in path.read_text().splitlines()]
     lines = "\n".join(table(figures))
     print(lines)
-    if done.returncode == 0 and not short:
+    print(f"failed: {', '.join(failed)}" if failed else "all passed")
+    if not failed and not short:
         text = DOCUMENT.read_text(encoding="utf-8")
         head, tail = text.split(BEGIN)[0], text.split(END)[1]
         DOCUMENT.write_text(f"{head}{BEGIN}\n{lines}\n{END}{tail}", encoding="utf-8")
-    return done.returncode
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

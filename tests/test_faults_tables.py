@@ -462,3 +462,17 @@ def test_little_memory_is_one_line(tmp_path: Path, most: int) -> None:
     assert len(lines) == failed
     assert all(line.startswith("error: ") and "memory" in line for line in lines)
     report("little memory", limits=1, tracebacks=0, told=int(failed))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
+@pytest.mark.parametrize(("option", "most"), [("-d", 60), ("-d", 120), ("-v", 250)])
+def test_too_little_memory_for_the_libraries_is_one_line(option: str, most: int) -> None:
+    """They would loop, crash or end the process."""
+    command = f'ulimit {option} {1024 * most} && exec "$0" -m deltarule.cli evaluate m t.csv'
+    done = subprocess.run(
+        ["bash", "-c", command, sys.executable], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is not enough memory (the process may take")
+    assert done.stderr.count("\n") == 1
+    report("little memory", limits=1, tracebacks=0, told=1)

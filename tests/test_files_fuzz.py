@@ -19,9 +19,9 @@ from faults_support import report
 from files_support import Mutator, model_files, parts_of, signed
 
 SHORT = [(seed, 2500) for seed in range(1001, 1005)]
-BATCHES = int(os.environ.get("DELTARULE_FUZZ_BATCHES", "100"))
+BATCHES = int(os.environ.get("DELTARULE_FUZZ_BATCHES", "50"))
 LONG = [pytest.param(seed, 10_000, marks=pytest.mark.long) for seed in range(1, BATCHES + 1)]
-"""A million inputs, or as many batches of 10 000 as were asked for."""
+"""Half a million inputs, or as many batches of 10 000 as were asked for."""
 
 
 def loaded(path: Path, data: bytes) -> bool:

@@ -21,7 +21,7 @@ from deltarule.tables.schema import infer_kinds
 from deltarule.tables.streaming import csv_chunks
 from faults_support import report
 
-BATCHES = int(os.environ.get("DELTARULE_FUZZ_BATCHES", "100"))
+BATCHES = int(os.environ.get("DELTARULE_FUZZ_BATCHES", "50"))
 LONG = [pytest.param(seed, 10_000, marks=pytest.mark.long) for seed in range(1, BATCHES + 1)]
 
 SCRAPS = (

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
+from deltarule.cli.memory import check_limits, lacks_memory, what_to_do
 from deltarule.cli.signals import INTERRUPTED, TERMINATED, Terminated, watched
 from deltarule.errors import DeltaruleError
 
@@ -31,11 +32,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         0 for success, 1 if a gradient is wrong, 2 for an error that the user can mend, 130 after
         Ctrl-C, 143 after SIGTERM. With ``--debug`` errors leave as exceptions instead.
     """
-    from deltarule.cli.app import app
-
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
+        check_limits()
+        from deltarule.cli.app import app
+
         with watched() as signals:
             code = typer.main.get_command(app).main(
                 [word for word in words if word != "--debug"] or ["--help"],
@@ -63,44 +65,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-_REMEDY = (
-    "give the process more, or take fewer columns or a smaller network; of large tables, "
-    "deltarule train --stream and predict hold a few rows at a time"
-)
-_SIGNS = (
-    "failed to map segment",  # the dynamic linker's
-    "Cannot allocate memory",
-    "Failed to launch worker thread",
-    "shared object file 'libllvmlite",
-    "can't start new thread",
-)
-
-
-def _lacks_memory(error: BaseException | None) -> bool:
-    """Whether an error, or what it came from, is one of memory: imports have words of their own."""
-    while error is not None:
-        if isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS):
-            return not isinstance(error, DeltaruleError)
-        error = error.__cause__ or error.__context__
-    return False
-
-
 def say_error(message: str) -> None:
     """Print one line on the standard error stream."""
     print("error:", " ".join(message.split()), file=sys.stderr)
-
-
-def _short(error: BaseException, limit: int = 120) -> str:
-    text = " ".join(str(error).split()) or "none is left"
-    return text if len(text) <= limit else f"… {text[-limit:]}"
 
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, _UsageError):
         message = str(getattr(error, "format_message", error.__str__)())
         return f"{message.replace('Value error, ', '').rstrip('. ')}; see deltarule --help"
-    if _lacks_memory(error):
-        return f"there is not enough memory ({_short(error)}); {_REMEDY}"
+    if lacks_memory(error):
+        return what_to_do(error)
     if isinstance(error, DeltaruleError | ValueError):
         return str(error)
     return (
