@@ -9,6 +9,7 @@
     ├── DataError (ValueError)            values that a network cannot learn from
     ├── DivergenceError (ValueError)      training met a non-finite loss
     ├── TableError (ValueError)           a table that cannot be read as it stands
+    ├── DatasetError (ValueError)         a data set that is not there, or is damaged
     ├── ModelFileError (ValueError)       a model file that is damaged or foreign
     ├── OutputError (OSError)             a file that cannot or must not be written
     └── MissingDependencyError (ImportError)   an optional package is not installed
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 __all__ = [
     "DataError",
+    "DatasetError",
     "DeltaruleError",
     "DivergenceError",
     "MissingDependencyError",
@@ -59,6 +61,10 @@ class DivergenceError(DeltaruleError, ValueError):
 
 class TableError(DeltaruleError, ValueError):
     """A table on disk that cannot be read, or does not fit the model."""
+
+
+class DatasetError(DeltaruleError, ValueError):
+    """A published data set whose files are absent, damaged or of another."""
 
 
 class ModelFileError(DeltaruleError, ValueError):

@@ -1,0 +1,1 @@
+"""Published results of multilayer perceptrons, one file an anchor; `benchmarks/published.py` runs them."""
