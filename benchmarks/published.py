@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("DELTARULE_DATA", str(ROOT / "build" / "data"))
 
-from reproduce.runs import FOLDER, anchors, kept, run_all, todo  # noqa: E402
+from reproduce.runs import anchors, run_all, todo  # noqa: E402
 
 
 def main() -> int:

@@ -1,1 +1,1 @@
-"""Published results of multilayer perceptrons, one file an anchor; `benchmarks/published.py` runs them."""
+"""The parts of `benchmarks/published.py`: one file an anchor, and what runs and reports them."""

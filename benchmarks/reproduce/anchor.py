@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -123,7 +123,7 @@ class Anchor:
     goals: Sequence[Goal]
     data: str = "mnist"
     long_goals: Sequence[Goal] = ()
-    differences: Sequence[str] = field(default_factory=tuple)
+    differences: str = ""
 
     @property
     def arms(self) -> tuple[str, ...]:

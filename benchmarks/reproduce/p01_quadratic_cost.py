@@ -33,11 +33,10 @@ ANCHOR = Anchor(
         Goal.error_at_most("Glorot's start", 4.80),
         Goal.lowest_error_at_most("weights from N(0, 1)", 4.80),
     ],
-    differences=[
-        "His figure is the best of 30 epochs on the test set, of one run that begins at N(0, 1). "
-        "With that start ours is compared by the same statistic, the lowest of 30 errors; the "
-        "error after the last epoch, which is the one in the table, is higher, and a start that "
-        "does not saturate the units (Glorot's) makes up for it.",
-        "Biases begin at 0 instead of N(0, 1).",
-    ],
+    differences=(
+        "His figure is the lowest error of 30 epochs on the test set, of one run. From his start, "
+        "ours is held to his figure by the same statistic; the table has the error after the last "
+        "epoch, which is higher. Glorot's start does not saturate the units, and reaches the "
+        "figure at the last epoch. Biases begin at 0 instead of N(0, 1)."
+    ),
 )

@@ -29,9 +29,8 @@ ANCHOR = Anchor(
     fit=fit,
     plans={"smoke": Plan(2, rows=5_000), "full": Plan(60, seeds=(0, 1, 2))},
     goals=[Goal.error_at_most("cross-entropy", 2.15)],
-    differences=[
-        "His figure is an accuracy on his validation images; ours is on the test set, at the last "
-        "epoch.",
-        "Biases begin at 0 instead of N(0, 1).",
-    ],
+    differences=(
+        "His figure is an accuracy on his validation images; ours is on the test set, after the "
+        "last epoch. Biases begin at 0 instead of N(0, 1)."
+    ),
 )

@@ -136,8 +136,8 @@ def load_fashion_mnist(
 ) -> Any:
     """Return Fashion-MNIST: 70 000 pictures of clothes, in the form of MNIST.
 
-    The files are looked for in the data folder's ``fashion-mnist`` folder, in the data folder itself,
-    and where the Debian package installs them. Arguments, result and errors are those of
+    The files are looked for in the data folder's ``fashion-mnist`` folder, in the data folder
+    itself, and where the Debian package installs them. Arguments, result and errors are those of
     :func:`load_mnist`.
 
     References
