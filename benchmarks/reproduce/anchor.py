@@ -90,6 +90,16 @@ class Goal:
         return cls(f"{arm}: test accuracy {accuracy} ± {within}", measure)
 
     @classmethod
+    def error_close(cls, arm: str, other: str, within: float) -> Goal:
+        """Two arms' mean test errors, as close as given, in points."""
+
+        def measure(results: Results) -> tuple[str, bool]:
+            a, b = (float(np.mean([r["test_error"] for r in results[key]])) for key in (arm, other))
+            return f"{a:.2f} % and {b:.2f} %", abs(a - b) <= within
+
+        return cls(f"{arm}: test error within {within} points of {other}", measure)
+
+    @classmethod
     def in_order(cls, lower: str, higher: str, what: str = "test_error") -> Goal:
         """One arm's mean, at the end, below another's."""
         name = "test error" if what == "test_error" else "training loss"
@@ -110,14 +120,15 @@ class Goal:
 class Anchor:
     """A published result, and its reproduction.
 
-    ``plans`` says how it runs at the scales "smoke", "full" and perhaps "long"; ``published`` has
-    the source's figure for every arm, in its own words.
+    ``published`` has the source's figure for every arm: the error on the test set in percent (100
+    minus an accuracy), or what a curve of it says. ``plans`` says how it runs at the scales
+    "smoke", "full" and perhaps "long"; ``differences`` names what is not as in the source.
     """
 
     name: str
     title: str
     source: str
-    published: Mapping[str, str]
+    published: Mapping[str, float | str]
     fit: Callable[[Task], Outcome]
     plans: Mapping[str, Plan]
     goals: Sequence[Goal]

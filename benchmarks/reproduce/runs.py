@@ -134,7 +134,7 @@ def run_all(runs: list[Run], jobs: int, n_threads: int) -> int:
     def one(run: Run) -> int:
         command = [
             sys.executable, "-m", "reproduce.worker", run.anchor, run.arm, str(run.seed), run.scale,
-            str(n_threads), str(run.file),
+            str(n_threads), str(run.file.parent.parent),
         ]  # fmt: skip
         paths = [str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")]
         limits = {name: str(n_threads) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")}

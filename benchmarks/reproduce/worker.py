@@ -1,17 +1,24 @@
-"""One run in its own process: ``python -m reproduce.worker ANCHOR ARM SEED SCALE THREADS FILE``."""
+"""One run in its own process: ``-m reproduce.worker ANCHOR ARM SEED SCALE THREADS FOLDER``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from reproduce.runs import Run, anchors, keep, perform
+from reproduce.runs import anchors, keep, perform, runs_of
 
 
 def main() -> None:
-    name, arm, seed, scale, n_threads, file = sys.argv[1:]
-    run = Run(name, arm, int(seed), scale, Path(file))
-    record = perform(anchors()[name], run, int(n_threads))
+    name, arm, seed, scale, n_threads, folder = sys.argv[1:]
+    if folder.endswith(".json"):
+        folder = str(Path(folder).parent.parent)
+    anchor = anchors()[name]
+    run = next(
+        run
+        for run in runs_of(anchor, scale, Path(folder))
+        if (run.arm, run.seed) == (arm, int(seed))
+    )
+    record = perform(anchor, run, int(n_threads))
     keep(run.file, record)
     print(
         f"{run}: test error {record['test_error']:.2f} %, {record['epochs']} epochs, "
