@@ -56,6 +56,9 @@ def fingerprint(anchor: Anchor, scale: str) -> str:
     but for the seeds.
     """
     tree = ast.parse(Path(inspect.getfile(anchor.fit)).read_text(encoding="utf-8"))
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef) and _is_description(function.body[0]):
+            del function.body[0]
     body = [node for node in tree.body if not _is_description(node)]
     plan = anchor.plans[scale]
     settings = [*map(ast.dump, body), anchor.data, plan.epochs, plan.rows]
