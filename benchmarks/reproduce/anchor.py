@@ -100,6 +100,20 @@ class Goal:
         return cls(f"{arm}: test error within {within} points of {other}", measure)
 
     @classmethod
+    def sooner_below(cls, arm: str, other: str, percent: float) -> Goal:
+        """One arm's test error first below a level in fewer epochs than another's, on average."""
+
+        def epoch(run: Mapping[str, Any]) -> int:
+            errors = run["test_errors"]
+            return next((i for i, e in enumerate(errors, 1) if e < percent), len(errors) + 1)
+
+        def measure(results: Results) -> tuple[str, bool]:
+            a, b = (float(np.mean([epoch(run) for run in results[k]])) for k in (arm, other))
+            return f"epoch {a:.1f} and {b:.1f}", a < b
+
+        return cls(f"test error of {arm} below {percent:g} % sooner than of {other}", measure)
+
+    @classmethod
     def in_order(cls, lower: str, higher: str, what: str = "test_error") -> Goal:
         """One arm's mean, at the end, below another's."""
         name = "test error" if what == "test_error" else "training loss"

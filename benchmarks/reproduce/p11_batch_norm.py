@@ -1,7 +1,7 @@
 """P11: three layers of 100 sigmoids, with and without batch normalisation."""
 
 from deltarule import SGD, BatchNorm, Dense, Network, Normal, train
-from reproduce.anchor import Anchor, Goal, Outcome, Plan, Results, Task
+from reproduce.anchor import Anchor, Goal, Outcome, Plan, Task
 
 
 def fit(task: Task) -> Outcome:
@@ -21,18 +21,6 @@ def fit(task: Task) -> Outcome:
     return Outcome.of(history)
 
 
-def faster(results: Results) -> tuple[str, bool]:
-    """The last epoch, over seeds, in which batch norm first is below the plain network's end."""
-    plain, normed = (results[arm] for arm in ("plain", "batch norm"))
-    level = sum(run["test_error"] for run in plain) / len(plain)
-    never = plain[0]["epochs"] + 1
-    epoch = max(
-        next((i for i, error in enumerate(run["test_errors"], start=1) if error < level), never)
-        for run in normed
-    )
-    return f"epoch {epoch} of {never - 1}", 5 * epoch < never
-
-
 ANCHOR = Anchor(
     name="P11",
     title="Ioffe & Szegedy: batch normalisation",
@@ -42,7 +30,7 @@ ANCHOR = Anchor(
     plans={"smoke": Plan(3, rows=6_000), "full": Plan(50, seeds=(0, 1, 2))},
     goals=[
         Goal.in_order("batch norm", "plain"),
-        Goal("batch norm below the other's last error in the first fifth of the steps", faster),
+        Goal.sooner_below("batch norm", "plain", 5.0),
         Goal.error_at_most("batch norm", 3.00),
     ],
     differences=(

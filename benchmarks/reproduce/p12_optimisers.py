@@ -4,10 +4,10 @@ from deltarule import SGD, Adagrad, Adam, Dense, Dropout, Network, RMSprop, trai
 from reproduce.anchor import Anchor, Goal, Outcome, Plan, Task
 
 OPTIMIZERS = {
-    "Adam": Adam(0.0003),
+    "Adam": Adam(0.001),
     "AdaGrad": Adagrad(0.01),
     "RMSprop": RMSprop(0.0003),
-    "Nesterov SGD": SGD(0.01, momentum=0.9, nesterov=True),
+    "Nesterov SGD": SGD(0.03, momentum=0.9, nesterov=True),
 }
 
 
@@ -44,7 +44,8 @@ ANCHOR = Anchor(
     ],
     differences=(
         "The published figure is a curve of the training cost, dropout's noise included: what is "
-        "tested is the order at the end. 20 epochs instead of 200. Every optimiser has the rate "
-        "that ends lowest in training cost, of a grid, as in the paper; no test image takes part."
+        "tested is the order at the end. 20 epochs instead of 200. As in the paper every optimiser "
+        "has the best rate of a grid; ours is coarse, and was judged by the training cost of the "
+        "first 50 000 images after three epochs. No test image takes part."
     ),
 )
