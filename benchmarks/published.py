@@ -19,7 +19,7 @@ os.environ.setdefault("DELTARULE_DATA", str(ROOT / "build" / "data"))
 
 from reproduce.anchor import Anchor  # noqa: E402
 from reproduce.curves import draw  # noqa: E402
-from reproduce.images import load_images  # noqa: E402
+from reproduce.images import load_images, stands_in  # noqa: E402
 from reproduce.peers import PEERS, measure_peers  # noqa: E402
 from reproduce.report import goals_table, page, peers_table, results_table  # noqa: E402
 from reproduce.runs import FOLDER, anchors, keep, kept, run_all, todo  # noqa: E402
@@ -58,12 +58,13 @@ def arguments() -> argparse.Namespace:
 def check_images(chosen: list[Anchor], scale: str) -> str:
     """Return why a run cannot be, if so; say what smoke takes instead."""
     for name in sorted({anchor.data for anchor in chosen}):
-        try:
-            load_images(name, 1)
-        except DatasetError as error:
-            advice = "python benchmarks/fetch_images.py gets both data sets."
-            if scale != "smoke":
+        advice = "`make images` gets both data sets."
+        if scale != "smoke":
+            try:
+                load_images(name, 1)
+            except DatasetError as error:
                 return f"{error}\n{advice}"
+        elif stands_in(name):
             print(f"{name} is not there: scikit-learn's digits take its place. {advice}")
     return ""
 

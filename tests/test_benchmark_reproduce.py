@@ -162,7 +162,7 @@ def test_only_the_short_form_takes_a_stand_in(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "published.py"), "--anchors", "P1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
     assert done.returncode == 2
-    assert "fetch_images.py gets both" in done.stderr
+    assert "make images` gets both" in done.stderr
 
 
 def test_an_unknown_anchor_is_refused() -> None:

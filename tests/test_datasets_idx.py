@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from deltarule.datasets import read_idx
 from deltarule.datasets.idx import parse_idx
 from deltarule.errors import DatasetError
+from support import proves
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 ARRAYS = st.sampled_from(sorted(CODES)).flatmap(
@@ -32,8 +32,7 @@ def idx(array: np.ndarray) -> bytes:
     return bytes([0, 0, CODES[kind], array.ndim]) + sizes + big.tobytes()
 
 
-@given(array=ARRAYS, packed=st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@proves(short=50, full=1_000, array=ARRAYS, packed=st.booleans())
 def test_what_was_written_is_read(tmp_path: Path, array: np.ndarray, packed: bool) -> None:
     file = tmp_path / "some-idx"
     content = idx(array)
@@ -44,7 +43,7 @@ def test_what_was_written_is_read(tmp_path: Path, array: np.ndarray, packed: boo
     np.testing.assert_array_equal(found, array)
 
 
-@given(array=ARRAYS, data=st.data())
+@proves(short=50, full=1_000, array=ARRAYS, data=st.data())
 def test_a_truncated_file_is_refused(array: np.ndarray, data: st.DataObject) -> None:
     content = idx(array)
     length = data.draw(st.integers(0, len(content) - 1))
@@ -52,13 +51,13 @@ def test_a_truncated_file_is_refused(array: np.ndarray, data: st.DataObject) -> 
         parse_idx(content[:length], "some file")
 
 
-@given(array=ARRAYS, more=st.binary(min_size=1, max_size=9))
+@proves(short=50, full=1_000, array=ARRAYS, more=st.binary(min_size=1, max_size=9))
 def test_trailing_bytes_are_refused(array: np.ndarray, more: bytes) -> None:
     with pytest.raises(DatasetError, match="longer than its header says"):
         parse_idx(idx(array) + more, "some file")
 
 
-@given(content=st.binary(max_size=40))
+@proves(short=200, full=5_000, content=st.binary(max_size=40))
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     try:
         array = parse_idx(content, "some file")
@@ -67,7 +66,9 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     assert idx(array) == content  # whatever is taken is exactly what the format says
 
 
-@given(
+@proves(
+    short=50,
+    full=1_000,
     n_axes=st.integers(1, 255),
     size=st.integers(2**16, 2**32 - 1),
     code=st.sampled_from(sorted(CODES.values())),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +12,7 @@ from sklearn.datasets import load_digits
 from deltarule.datasets import load_fashion_mnist, load_mnist
 from deltarule.errors import DatasetError
 
-__all__ = ["Images", "load_images"]
+__all__ = ["Images", "load_images", "stands_in"]
 
 
 class Images(NamedTuple):
@@ -39,6 +41,20 @@ def load_images(name: str, rows: int | None = None, *, stand_in: bool = False) -
         found.X_train[:rows] / 255, found.y_train[:rows], found.X_test / 255, found.y_test, name
     )
     return images
+
+
+def stands_in(name: str) -> bool:
+    """Whether a stand-in takes the place of a data set, because its files are absent."""
+    return _is_absent(name, os.environ.get("DELTARULE_DATA", ""))
+
+
+@cache
+def _is_absent(name: str, folder: str) -> bool:
+    try:
+        load_images(name, 1)
+    except DatasetError:
+        return True
+    return False
 
 
 def _digits() -> Images:

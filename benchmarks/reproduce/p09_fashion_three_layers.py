@@ -30,5 +30,8 @@ ANCHOR = Anchor(
     plans={"smoke": Plan(3, rows=5_000), "full": Plan(40, seeds=(0, 1, 2))},
     goals=[Goal.error_at_most("256-128-64", 10.00)],
     data="fashion-mnist",
-    differences=("The README gives the widths alone: optimiser, dropout and epochs are ours."),
+    differences=(
+        "The README gives the widths alone: optimiser, dropout and epochs are ours. Its edition of "
+        "May 2020, in the Debian package, lists 256-128-100 with 0.8833 and not this network."
+    ),
 )

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import reproduce
 from reproduce.anchor import Anchor
+from reproduce.images import stands_in
 
 __all__ = ["FOLDER", "Run", "anchors", "kept", "perform", "run_all", "todo"]
 
@@ -53,7 +54,7 @@ def fingerprint(anchor: Anchor, scale: str) -> str:
     """Return what changes when the settings do.
 
     The anchor's file without comments, docstrings and the description of the source, and its plan
-    but for the seeds.
+    but for the seeds; in the short form also whether a stand-in takes the images' place.
     """
     tree = ast.parse(Path(inspect.getfile(anchor.fit)).read_text(encoding="utf-8"))
     for function in ast.walk(tree):
@@ -62,6 +63,8 @@ def fingerprint(anchor: Anchor, scale: str) -> str:
     body = [node for node in tree.body if not _is_description(node)]
     plan = anchor.plans[scale]
     settings = [*map(ast.dump, body), anchor.data, plan.epochs, plan.rows]
+    if scale == "smoke" and stands_in(anchor.data):
+        settings.append("digits")
     return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
 
 
@@ -94,7 +97,10 @@ def kept(anchor: Anchor, scale: str, folder: Path = FOLDER) -> dict[str, list[di
 
 
 def perform(anchor: Anchor, run: Run, n_threads: int) -> dict[str, Any]:
-    """Train, and return the record: what came of it, how long it took, how busy the machine was."""
+    """Train, and return the record: what came of it, how long it took, how busy the machine was.
+
+    A run begins at its beginning; a checkpoint of a long one would have its place beside its file.
+    """
     task = anchor.task(run.arm, run.seed, run.scale, n_threads)
     load, begin, spent = os.getloadavg()[0], time.perf_counter(), time.process_time()
     outcome = anchor.fit(task)
