@@ -29,7 +29,7 @@ def record(**changes: Any) -> dict[str, Any]:
     """Return what a run keeps."""
     values = {
         "arm": "a", "seed": 0, "data": "mnist", "test_error": 2.0, "loss": [0.5, 0.25],
-        "test_errors": [3.0, 2.0], "epochs": 2, "seconds": 1.0, "threads": 1,
+        "test_errors": [3.0, 2.0], "epochs": 2, "seconds": 1.0, "processor_seconds": 2.0, "threads": 1,
         "load_average": [0.0, 1.0],
     }  # fmt: skip
     return values | changes
@@ -181,7 +181,7 @@ def test_the_page_says_what_is_kept_and_what_is_open(tmp_path: Path) -> None:
     for run, error in zip(runs_of(known["P3"], "full", tmp_path), (1.5, 1.6), strict=False):
         keep(run.file, record(test_error=error))
     assert results_table(chosen, "full", tmp_path).rows == [
-        ("P3", "plain", "1.60", "1.55 ± 0.07", "2", "2", "1 s", "1", "0.0–1.0")
+        ("P3", "plain", "1.60", "1.55 ± 0.07", "2", "2", "1 s", "2 s", "1", "0.0–1.0")
     ]
     seconds = {"deltarule": 1.0, "scikit-learn": 2.5}
     keep(tmp_path / "peers" / "P10.json", {"seconds": seconds, "load_average": [0.0, 1.0]})
