@@ -29,8 +29,8 @@ def record(**changes: Any) -> dict[str, Any]:
     """Return what a run keeps."""
     values = {
         "arm": "a", "seed": 0, "data": "mnist", "test_error": 2.0, "loss": [0.5, 0.25],
-        "test_errors": [3.0, 2.0], "epochs": 2, "seconds": 1.0, "processor_seconds": 2.0, "threads": 1,
-        "load_average": [0.0, 1.0],
+        "test_errors": [3.0, 2.0], "epochs": 2, "seconds": 1.0, "processor_seconds": 2.0,
+        "threads": 1, "load_average": [0.0, 1.0],
     }  # fmt: skip
     return values | changes
 
