@@ -38,7 +38,7 @@ def draw(anchor: Anchor, results: Results, path: Path) -> None:
             ax.axhline(published, color=color, linestyle="--", linewidth=1.0, label=label)
     ax.set_yscale("log")
     low, high = ax.get_ylim()
-    wide = high > 12 * low
+    wide = high > 6 * low
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(6))
     ax.yaxis.set_major_formatter(ScalarFormatter())
     ax.yaxis.set_minor_formatter("")

@@ -50,7 +50,6 @@ ANCHOR = Anchor(
     long_goals=[Goal.error_at_most("tanh, normalised", 1.80)],
     differences=(
         "One seed and 15 epochs: the test is the order, and the sigmoid may still be on its "
-        "plateau. The paper chose rates and depths on validation errors; here one rate, falling "
-        "along half a cosine, serves all three."
+        "plateau. One rate, falling along half a cosine, serves all three."
     ),
 )
