@@ -73,7 +73,8 @@ def test_goals_count_as_they_say() -> None:
     }
     assert Goal.error_at_most("a", 1.5).measure(runs) == ("1.50 %", True)
     assert Goal.error_at_most("a", 1.49).measure(runs)[1] is False
-    assert Goal.lowest_error_at_most("b", 1.2).measure(runs) == ("1.20 %", True)
+    assert Goal.range_holds("b", 1.2).measure(runs) == ("1.20 to 1.20 %", True)
+    assert Goal.range_holds("b", 1.1).measure(runs)[1] is False
     assert Goal.accuracy_near("a", 0.98, 0.005).measure(runs) == ("0.9850", True)
     assert Goal.accuracy_near("a", 0.98, 0.004).measure(runs)[1] is False
     assert Goal.in_order("a", "b").measure(runs) == ("1.5 and 1.6", True)

@@ -31,12 +31,13 @@ ANCHOR = Anchor(
     plans={"smoke": Plan(4, rows=2_000), "full": Plan(30, seeds=(0, 1, 2, 3, 4))},
     goals=[
         Goal.error_at_most("Glorot's start", 4.80),
-        Goal.lowest_error_at_most("weights from N(0, 1)", 4.80),
+        Goal.range_holds("weights from N(0, 1)", 4.58),
     ],
     differences=(
-        "His figure is the lowest error of 30 epochs on the test set, of one run. From his start, "
-        "ours is held to his figure by the same statistic; the table has the error after the last "
-        "epoch, which is higher. Glorot's start does not saturate the units, and reaches the "
-        "figure at the last epoch. Biases begin at 0 instead of N(0, 1)."
+        "His figure is the lowest error of 30 epochs on the test set, of one run; he notes that "
+        "runs vary and that some are worse. From his start, ours is held to his figure by the same "
+        "statistic; the table has the error after the last epoch, which is higher. Glorot's start "
+        "does not saturate the units, and reaches the figure at the last epoch. Biases begin at 0 "
+        "instead of N(0, 1)."
     ),
 )
