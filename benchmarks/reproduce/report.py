@@ -119,10 +119,12 @@ ENGINES = ("deltarule", "scikit-learn", "PyTorch")
 
 def page(anchors: Sequence[Anchor], scale: str, pictures: Path, folder: Path = FOLDER) -> str:
     """Return the measured part of the document; ``pictures`` is where the curves lie."""
-    parts = [table.markdown() for table in (
-        results_table(anchors, scale, folder), goals_table(anchors, scale, folder),
+    tables = (
+        results_table(anchors, scale, folder),
+        goals_table(anchors, scale, folder),
         peers_table(folder),
-    )]  # fmt: skip
+    )
+    parts = [table.markdown() for table in tables if table.rows]
     for anchor in anchors:
         results = kept(anchor, scale, folder)
         if results:
