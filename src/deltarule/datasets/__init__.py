@@ -1,6 +1,8 @@
-"""The table that ships with deltarule, for the demo, the examples and the tests.
+"""Data sets: the table that ships with deltarule, and MNIST and Fashion-MNIST from their files.
 
-The columns, their units, the licence and the sources are in the ``README.md`` of this folder.
+The table's columns, units, licence and sources are in the ``README.md`` of this folder. The images
+do not ship with deltarule: :func:`load_mnist` and :func:`load_fashion_mnist` read them from a data
+folder, and say how to get them.
 """
 
 from __future__ import annotations
@@ -8,7 +10,10 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 from pathlib import Path
 
-__all__ = ["penguins_path"]
+from deltarule.datasets.idx import read_idx
+from deltarule.datasets.images import load_fashion_mnist, load_mnist
+
+__all__ = ["load_fashion_mnist", "load_mnist", "penguins_path", "read_idx"]
 
 
 def penguins_path() -> Path:

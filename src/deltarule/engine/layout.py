@@ -82,6 +82,7 @@ PRODUCT = 65  # addresses of the kernels that multiply matrices
 PRODUCT_BY_TRANSPOSE = 66
 PASS_TURN = 67  # address of sched_yield; 0: there is none
 N_THREADS = 68
+COLUMN_NORMS = 69  # address, θ's type: for every piece of columns, 64 largest entries and 64 norms
 CONTEXT_FIELDS = 72
 
 # --- lines: int64; an OP of 0 does nothing --------------------------------------------------------

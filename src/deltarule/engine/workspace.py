@@ -183,6 +183,7 @@ class Workspace:
             (at.STAGES, np.array(stages, dtype=np.int64)),
             (at.CHUNKS, self._chunks(order)),
             (at.COLUMN_CHUNKS, plan.column_chunks),
+            (at.COLUMN_NORMS, self._numbers(128 * len(plan.column_chunks))),
             (at.PENALTIES, self._penalties(order)),
             (at.STRENGTHS, np.array([p.strength for p in order])),
             (at.LOSS_CONSTANTS, np.array(tape.loss_constants, dtype=np.float64)),

@@ -13,6 +13,7 @@ from deltarule.engine.layout import (
     CHUNKS,
     CLIP_SCALE,
     COLUMN_CHUNKS,
+    COLUMN_NORMS,
     CONTEXT_FIELDS,
     GRADIENT,
     LARGEST,
@@ -108,27 +109,44 @@ def rescale_chunk(context, stage_at, i, k, rows, one):
 
 
 def clip_columns(context, stage_at, i, k, rows, one):
-    """Scale every column of W (p, q) that is longer than c back onto it: 64 columns at most."""
+    """Scale every column of W (p, q) that is longer than c back onto it: 64 columns at most.
+
+    They are read row by row, all columns of the piece beside each other.
+    """
     c = vector(context, CONTEXT_FIELDS, 0)
     limit = read_float(c[NUMBERS] + 8 * vector(stage_at, STAGE_FIELDS, 0)[STAGE_LIMIT])
     block = vector(c[COLUMN_CHUNKS] + 32 * i, 4, 0)
     p, q, left = block[1], block[2], block[3]
-    zero = one - one
-    w = vector(c[THETA] + block[0] * size_of(one), p * q, one)
-    for j in range(left, min(q, left + 64)):
-        largest = total = zero
+    size, zero, columns = size_of(one), one - one, min(q - left, 64)
+    corner, stride = c[THETA] + (block[0] + left) * size, q * size
+    largest = vector(c[COLUMN_NORMS] + 128 * i * size, columns, one)
+    total = vector(c[COLUMN_NORMS] + (128 * i + 64) * size, columns, one)
+    for j in range(columns):
+        largest[j] = zero
+        total[j] = zero
+    for r in range(p):
+        w = vector(corner + r * stride, columns, one)
+        for j in range(columns):
+            entry = abs(w[j])
+            largest[j] = entry if entry > largest[j] else largest[j]
+    for j in range(columns):
+        largest[j] = largest[j] if largest[j] > zero else one
+    for r in range(p):
+        w = vector(corner + r * stride, columns, one)
+        for j in range(columns):
+            ratio = w[j] / largest[j]  # so that no square overflows
+            total[j] += ratio * ratio
+    n_long = 0
+    for j in range(columns):
+        norm = largest[j] * sqrt(total[j])
+        too_long = norm > limit
+        total[j] = like(one, limit) / norm if too_long else one
+        n_long += too_long
+    if n_long > 0:
         for r in range(p):
-            largest = max(largest, abs(w[r * q + j]))
-        if not largest > zero:
-            continue
-        for r in range(p):
-            ratio = w[r * q + j] / largest  # so that no square overflows
-            total += ratio * ratio
-        norm = largest * sqrt(total)
-        if norm > limit:
-            scale = like(one, limit) / norm
-            for r in range(p):
-                w[r * q + j] *= scale
+            w = vector(corner + r * stride, columns, one)
+            for j in range(columns):
+                w[j] *= total[j]
 
 
 # --- batch norm -----------------------------------------------------------------------------------

@@ -1,0 +1,105 @@
+"""Published results of multilayer perceptrons, reproduced: one file an anchor in `reproduce/`.
+
+    python benchmarks/published.py [--anchors P1,P5] [--scale smoke|full|long] [--document]
+
+Every anchor, arm and seed is a run of its own, in its own process, kept in a file as it ends: an
+interrupted suite goes on where it stopped, and changed settings run anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("DELTARULE_DATA", str(ROOT / "build" / "data"))
+
+from reproduce.anchor import Anchor  # noqa: E402
+from reproduce.curves import draw  # noqa: E402
+from reproduce.images import load_images, stands_in  # noqa: E402
+from reproduce.peers import PEERS, measure_peers  # noqa: E402
+from reproduce.report import goals_table, page, peers_table, results_table  # noqa: E402
+from reproduce.runs import FOLDER, anchors, keep, kept, run_all, todo  # noqa: E402
+from speed.machine import describe  # noqa: E402
+from speed.report import Table, console, put  # noqa: E402
+
+from deltarule.errors import DatasetError  # noqa: E402
+
+DOCUMENT = ROOT / "docs" / "reproduction.md"
+PICTURES = ROOT / "docs" / "images" / "reproduction"
+
+
+def arguments() -> argparse.Namespace:
+    """Return the options."""
+    known = anchors()
+
+    def several(text: str) -> list[Anchor]:
+        names = [name.strip() for name in text.split(",")] if text.strip() else list(known)
+        if unknown := set(names) - set(known):
+            raise argparse.ArgumentTypeError(
+                f"{', '.join(sorted(unknown))}: choose from {', '.join(known)}"
+            )
+        return [known[name] for name in names]
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--anchors", type=several, default=list(known.values()))
+    parser.add_argument("--scale", choices=("smoke", "full", "long"), default="full")
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each run")
+    parser.add_argument("--seeds", type=int, help="only the first so many seeds")
+    parser.add_argument("--peers", action="store_true", help="the time beside the peers, alone")
+    parser.add_argument("--document", action="store_true", help=f"write {DOCUMENT.name} too")
+    return parser.parse_args()
+
+
+def check_images(chosen: list[Anchor], scale: str) -> str:
+    """Return why a run cannot be, if so; say what smoke takes instead."""
+    for name in sorted({anchor.data for anchor in chosen}):
+        advice = "`make images` gets both data sets."
+        if scale != "smoke":
+            try:
+                load_images(name, 1)
+            except DatasetError as error:
+                return f"{error}\n{advice}"
+        elif stands_in(name):
+            print(f"{name} is not there: scikit-learn's digits take its place. {advice}")
+    return ""
+
+
+def main() -> int:
+    """Run what is missing, print what there is, and write what is asked for."""
+    chosen = arguments()
+    if fault := check_images(chosen.anchors, chosen.scale):
+        print(fault, file=sys.stderr)
+        return 2
+    begin, failed = time.perf_counter(), 0
+    if chosen.peers:
+        for anchor in chosen.anchors:
+            if anchor.name in PEERS:
+                keep(FOLDER / "peers" / f"{anchor.name}.json", measure_peers(anchor.name))
+    else:
+        runs = [r for r in todo(chosen.anchors, chosen.scale)
+                if chosen.seeds is None or r.seed < chosen.seeds]  # fmt: skip
+        failed = run_all(runs, chosen.jobs, chosen.threads)
+        print(f"{len(runs)} runs in {time.perf_counter() - begin:.0f} s, {failed} failed")
+    screen = console()
+    tables = [results_table(chosen.anchors, chosen.scale)]
+    if chosen.scale != "smoke":
+        tables += [goals_table(chosen.anchors, chosen.scale), peers_table()]
+    for table in tables:
+        table.show(screen)
+    if chosen.document:
+        for anchor in chosen.anchors:
+            if results := kept(anchor, chosen.scale):
+                draw(anchor, results, PICTURES / f"{anchor.name}.png")
+        machine = Table("Measured on", ("machine", ""), list(describe().items()))
+        text = page(chosen.anchors, chosen.scale, Path("images") / PICTURES.name)
+        put(DOCUMENT, "reproduction", f"{text}\n\n{machine.markdown()}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

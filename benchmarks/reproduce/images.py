@@ -1,0 +1,65 @@
+"""The images that anchors train on, as numbers in [0, 1]; a stand-in for machines without them."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from deltarule.datasets import load_fashion_mnist, load_mnist
+from deltarule.errors import DatasetError
+
+__all__ = ["Images", "load_images", "stands_in"]
+
+
+class Images(NamedTuple):
+    """float32 pixels / 255, and labels."""
+
+    X_train: np.ndarray  # (n, 784)
+    y_train: np.ndarray  # (n,)
+    X_test: np.ndarray
+    y_test: np.ndarray
+    name: str
+
+
+def load_images(name: str, rows: int | None = None, *, stand_in: bool = False) -> Images:
+    """Return "mnist" or "fashion-mnist", the first ``rows`` training images of it.
+
+    Where the files are absent and a stand-in is allowed, scikit-learn's digits take their place.
+    """
+    load = {"mnist": load_mnist, "fashion-mnist": load_fashion_mnist}[name]
+    try:
+        found = load(dtype="float32")
+    except DatasetError:
+        if not stand_in:
+            raise
+        return _digits()
+    images = Images(
+        found.X_train[:rows] / 255, found.y_train[:rows], found.X_test / 255, found.y_test, name
+    )
+    return images
+
+
+def stands_in(name: str) -> bool:
+    """Whether a stand-in takes the place of a data set, because its files are absent."""
+    return _is_absent(name, os.environ.get("DELTARULE_DATA", ""))
+
+
+@cache
+def _is_absent(name: str, folder: str) -> bool:
+    try:
+        load_images(name, 1)
+    except DatasetError:
+        return True
+    return False
+
+
+def _digits() -> Images:
+    """Return the 1 797 digits of 8 × 8 pixels that scikit-learn ships, drawn on 28 × 28."""
+    digits = load_digits()
+    large = np.kron(digits.images / 16, np.ones((3, 3)))
+    X = np.pad(large, ((0, 0), (2, 2), (2, 2))).reshape(-1, 784).astype(np.float32)
+    return Images(X[:1400], digits.target[:1400], X[1400:], digits.target[1400:], "digits")

@@ -1,0 +1,34 @@
+"""P10: the two networks of scikit-learn's benchmark on MNIST, two hidden layers of 100."""
+
+import warnings
+
+from deltarule import MLPClassifier
+from reproduce.anchor import Anchor, Goal, Outcome, Plan, Task
+
+SOLVERS = {
+    "Adam": {"solver": "adam", "learning_rate_init": 0.001},
+    "SGD": {"solver": "sgd", "learning_rate_init": 0.2, "momentum": 0.9},
+}
+
+
+def fit(task: Task) -> Outcome:
+    X, y, X_test, y_test, _ = task.images
+    model = MLPClassifier(
+        (100, 100), alpha=1e-4, tol=1e-4, max_iter=task.epochs, random_state=task.seed,
+        n_threads=task.n_threads, **SOLVERS[task.arm],
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that max_iter was reached
+        model.fit(X, y)
+    return Outcome(100 * (1 - model.score(X_test, y_test)), model.loss_curve_)
+
+
+ANCHOR = Anchor(
+    name="P10",
+    title="scikit-learn's benchmark on MNIST",
+    source="scikit-learn, benchmarks/bench_mnist.py, the example of its output",
+    published={"Adam": 2.24, "SGD": 2.87},
+    fit=fit,
+    plans={"smoke": Plan(3, rows=5_000), "full": Plan(400, seeds=(0, 1, 2))},
+    goals=[Goal.error_at_most("Adam", 2.40)],
+)

@@ -1,0 +1,152 @@
+"""The page: published beside ours, goal by goal, a picture each, and the time beside the peers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from speed.report import Table, mark
+
+from reproduce.anchor import Anchor, Results
+from reproduce.peers import PEERS
+from reproduce.runs import FOLDER, kept
+
+__all__ = ["goals_table", "page", "peers_table", "results_table"]
+
+Record = Mapping[str, Any]
+
+
+def results_table(anchors: Iterable[Anchor], scale: str, folder: Path = FOLDER) -> Table:
+    """Return published and ours, an arm a row."""
+    rows, spent = [], 0.0
+    for anchor in anchors:
+        for arm, runs in kept(anchor, scale, folder).items():
+            rows.append((anchor.name, arm, _published(anchor, arm), *_ours(runs)))
+            spent += sum(run["processor_seconds"] for run in runs)
+    columns = ("", "run", "published", "ours", "seeds", "epochs", "wall time a run",
+               "processor time a run", "threads", "load average")  # fmt: skip
+    note = (
+        "Errors on the test set, in percent: mean ± standard deviation over seeds. All these runs "
+        f"together took {spent / 60:.0f} minutes of processor time."
+    )
+    return Table("Published and ours", columns, rows, note)
+
+
+def _published(anchor: Anchor, arm: str) -> str:
+    given = anchor.published[arm]
+    return given if isinstance(given, str) else f"{given:.2f}"
+
+
+def _ours(runs: Sequence[Record]) -> tuple[str, ...]:
+    errors = [run["test_error"] for run in runs]
+    spread = f" ± {np.std(errors, ddof=1):.2f}" if len(errors) > 1 else ""
+    stand_in = "" if runs[0]["data"] != "digits" else " (digits, not the images)"
+    loads = [load for run in runs for load in run["load_average"]]
+    return (
+        f"{np.mean(errors):.2f}{spread}{stand_in}",
+        f"{len(runs)}",
+        _range([run["epochs"] for run in runs]),
+        f"{np.mean([run['seconds'] for run in runs]):.0f} s",
+        f"{np.mean([run['processor_seconds'] for run in runs]):.0f} s",
+        _range([run["threads"] for run in runs]),
+        f"{min(loads):.1f}–{max(loads):.1f}",
+    )
+
+
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low}–{high}"
+
+
+def goals_table(anchors: Iterable[Anchor], scale: str, folder: Path = FOLDER) -> Table:
+    """Return every goal with what was measured; a goal whose arms are not all there is open."""
+    rows = []
+    for anchor in anchors:
+        results: Results = kept(anchor, scale, folder)
+        for goal in anchor.long_goals if scale == "long" else anchor.goals:
+            try:
+                measured, met = goal.measure(results)
+            except KeyError:
+                rows.append((anchor.name, goal.text, "not run yet"))
+                continue
+            rows.append((anchor.name, goal.text, f"{measured}{mark(met)}"))
+        goal_of_time = PEERS[anchor.name].goal if anchor.name in PEERS else 0.0
+        if goal_of_time and scale == "full":
+            text = f"an epoch {goal_of_time:g}× faster than scikit-learn's, in the same run"
+            rows.append((anchor.name, text, _speed(anchor.name, goal_of_time, folder)))
+    return Table("Goals", ("", "goal", "measured"), rows)
+
+
+def _speed(name: str, goal: float, folder: Path) -> str:
+    record = _peers(name, folder)
+    if record is None:
+        return "not run yet"
+    ratio = record["seconds"]["scikit-learn"] / record["seconds"]["deltarule"]
+    return f"{ratio:.2f}×{mark(ratio >= goal)}"
+
+
+def _peers(name: str, folder: Path) -> Record | None:
+    file = folder / "peers" / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def peers_table(folder: Path = FOLDER) -> Table:
+    """Return the time of an epoch beside the peers, where it has been measured."""
+    rows = []
+    for name in PEERS:
+        record = _peers(name, folder)
+        if record is None:
+            continue
+        seconds = record["seconds"]
+        cells = [f"{seconds[e]:.2f} s" if e in seconds else "–" for e in ENGINES]
+        ratios = [f"{seconds[e] / seconds[ENGINES[0]]:.2f}×" if e in seconds else "–"
+                  for e in ENGINES[1:]]  # fmt: skip
+        load = " to ".join(f"{x:.1f}" for x in record["load_average"])
+        rows.append((name, *cells, *ratios, load))
+    columns = ("", *ENGINES, *(f"{engine} ÷ ours" for engine in ENGINES[1:]), "load average")
+    note = (
+        "Seconds for 60 000 rows, the median of three turns over a part of them, all cores for "
+        "each engine, in turn. scikit-learn has no dropout and no batch norm: –."
+    )
+    return Table("An epoch beside the peers", columns, rows, note)
+
+
+ENGINES = ("deltarule", "scikit-learn", "PyTorch")
+
+
+def page(anchors: Sequence[Anchor], scale: str, pictures: Path, folder: Path = FOLDER) -> str:
+    """Return the measured part of the document; ``pictures`` is where the curves lie."""
+    tables = (
+        results_table(anchors, scale, folder),
+        goals_table(anchors, scale, folder),
+        peers_table(folder),
+    )
+    parts = [table.markdown() for table in tables if table.rows]
+    for anchor in anchors:
+        results = kept(anchor, scale, folder)
+        if results:
+            parts.append(_section(anchor, results, pictures))
+    return "\n\n".join(parts)
+
+
+def _section(anchor: Anchor, results: Results, pictures: Path) -> str:
+    module = anchor.fit.__module__.rsplit(".", 1)[-1]
+    text = [
+        f"### {anchor.name}. {anchor.title}",
+        f"{anchor.source}. Ours: [{module}.py](../benchmarks/reproduce/{module}.py).",
+        anchor.differences,
+        f"![{anchor.name}: {_caption(results)}]({pictures}/{anchor.name}.png)",
+    ]
+    return "\n\n".join(part for part in text if part)
+
+
+def _caption(results: Results) -> str:
+    what = "test error" if _has_errors(results) else "training loss"
+    return f"{what} by epoch, {', '.join(results)}"
+
+
+def _has_errors(results: Results) -> bool:
+    return all(run["test_errors"] for runs in results.values() for run in runs)

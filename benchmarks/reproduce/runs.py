@@ -1,0 +1,154 @@
+"""Runs of anchors, each in its own process, each kept in its own file as it ends."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import reproduce
+from reproduce.anchor import Anchor
+from reproduce.images import stands_in
+
+__all__ = ["FOLDER", "Run", "anchors", "kept", "perform", "run_all", "todo"]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FOLDER = ROOT / "build" / "reproduce"
+
+
+class Run(NamedTuple):
+    """Which run it is; ``file`` keeps what came of it."""
+
+    anchor: str
+    arm: str
+    seed: int
+    scale: str
+    file: Path
+
+    def __str__(self) -> str:
+        return f"{self.anchor} {self.arm}, seed {self.seed}"
+
+
+def anchors() -> dict[str, Anchor]:
+    """Return every anchor by its name, in order."""
+    found = {}
+    for module in sorted(each.name for each in pkgutil.iter_modules(reproduce.__path__)):
+        if module[0] == "p" and module[1:3].isdigit():
+            anchor = importlib.import_module(f"reproduce.{module}").ANCHOR
+            found[anchor.name] = anchor
+    return found
+
+
+def fingerprint(anchor: Anchor, scale: str) -> str:
+    """Return what changes when the settings do.
+
+    The anchor's file without comments, docstrings and the description of the source, and its plan
+    but for the seeds; in the short form also whether a stand-in takes the images' place.
+    """
+    tree = ast.parse(Path(inspect.getfile(anchor.fit)).read_text(encoding="utf-8"))
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef) and _is_description(function.body[0]):
+            del function.body[0]
+    body = [node for node in tree.body if not _is_description(node)]
+    plan = anchor.plans[scale]
+    settings = [*map(ast.dump, body), anchor.data, plan.epochs, plan.rows]
+    if scale == "smoke" and stands_in(anchor.data):
+        settings.append("digits")
+    return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
+
+
+def _is_description(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return True
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ANCHOR"
+
+
+def runs_of(anchor: Anchor, scale: str, folder: Path = FOLDER) -> Iterator[Run]:
+    """Return all runs of an anchor at a scale, seed after seed."""
+    if scale not in anchor.plans:
+        return
+    key = fingerprint(anchor, scale)
+    for seed in anchor.plans[scale].seeds:
+        for arm in anchor.arms:
+            slug = "".join(c if c.isalnum() else "-" for c in arm).strip("-")
+            file = folder / scale / f"{anchor.name}-{slug}-{seed}-{key}.json"
+            yield Run(anchor.name, arm, seed, scale, file)
+
+
+def kept(anchor: Anchor, scale: str, folder: Path = FOLDER) -> dict[str, list[dict[str, Any]]]:
+    """Return what is kept of an anchor's runs, by arm; arms without any are left out."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for run in runs_of(anchor, scale, folder):
+        if run.file.exists():
+            record = json.loads(run.file.read_text(encoding="utf-8"))
+            found.setdefault(run.arm, []).append(record)
+    return found
+
+
+def perform(anchor: Anchor, run: Run, n_threads: int) -> dict[str, Any]:
+    """Train, and return the record: what came of it, how long it took, how busy the machine was.
+
+    A run begins at its beginning; a checkpoint of a long one would have its place beside its file.
+    """
+    task = anchor.task(run.arm, run.seed, run.scale, n_threads)
+    load, begin, spent = os.getloadavg()[0], time.perf_counter(), time.process_time()
+    outcome = anchor.fit(task)
+    return {
+        "anchor": run.anchor,
+        "arm": run.arm,
+        "seed": run.seed,
+        "scale": run.scale,
+        "data": task.images.name,
+        "rows": len(task.images.X_train),
+        "test_error": outcome.test_error,
+        "loss": list(outcome.loss),
+        "test_errors": list(outcome.test_errors),
+        "epochs": len(outcome.loss),
+        "seconds": time.perf_counter() - begin,
+        "processor_seconds": time.process_time() - spent,
+        "threads": n_threads,
+        "load_average": [load, os.getloadavg()[0]],
+        "ended": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+    }
+
+
+def keep(file: Path, record: dict[str, Any]) -> None:
+    """Write a record, whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(f".{os.getpid()}.part")
+    part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, file)
+
+
+def todo(chosen: Iterable[Anchor], scale: str, folder: Path = FOLDER) -> list[Run]:
+    """Return the runs that are not kept yet: the first seed of every anchor, then the second, …"""
+    runs = [run for anchor in chosen for run in runs_of(anchor, scale, folder)]
+    return sorted((r for r in runs if not r.file.exists()), key=lambda run: run.seed)
+
+
+def run_all(runs: list[Run], jobs: int, n_threads: int) -> int:
+    """Run each in its own process, ``jobs`` side by side; return how many failed."""
+
+    def one(run: Run) -> int:
+        command = [
+            sys.executable, "-m", "reproduce.worker", run.anchor, run.arm, str(run.seed), run.scale,
+            str(n_threads), str(run.file.parent.parent),
+        ]  # fmt: skip
+        paths = [str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")]
+        limits = {name: str(n_threads) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")}
+        environment = os.environ | limits | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        return subprocess.run(command, env=environment, check=False).returncode
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return sum(code != 0 for code in pool.map(one, runs))

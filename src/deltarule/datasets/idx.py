@@ -1,0 +1,124 @@
+"""The idx format of MNIST: arrays behind a header that says their type and sizes.
+
+Two zero bytes, a byte for the type, a byte for the number of axes; then the length of every axis as
+four bytes, and the numbers in C order, all big-endian. The file may be compressed with gzip.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.errors import DatasetError
+
+__all__ = ["parse_idx", "read_content", "read_idx"]
+
+_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MOST = 2**30
+_STEP = 2**20
+_GZIP = b"\x1f\x8b"
+
+
+def read_idx(path: str | Path, *, most_bytes: int = _MOST) -> npt.NDArray[Any]:
+    """Return the array of an idx file, plain or compressed with gzip.
+
+    Parameters
+    ----------
+    path : path
+        The file. Whether it is compressed is seen from its first bytes, not from its name.
+    most_bytes : int, default=2**30
+        A file whose content is longer, unpacked, is refused before more of it is read.
+
+    Returns
+    -------
+    array : ndarray
+        Of the type and sizes in the header, in the machine's own byte order.
+
+    Raises
+    ------
+    DatasetError
+        When there is no such file, or it is not idx from its first byte to its last.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "labels-idx1-ubyte"
+    >>> _ = file.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 5, 0, 4]))
+    >>> read_idx(file)
+    array([5, 0, 4], dtype=uint8)
+    """
+    path = Path(path)
+    return parse_idx(read_content(path, most_bytes), str(path))
+
+
+def read_content(path: Path, most_bytes: int = _MOST) -> bytes:
+    """Return the bytes of a file, unpacked; at most ``most_bytes`` of them.
+
+    Raises
+    ------
+    DatasetError
+        When the file cannot be read, its compression is damaged, or there is more.
+    """
+    found = bytearray()
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == _GZIP
+            raw.seek(0)
+            source = gzip.GzipFile(fileobj=raw) if packed else raw
+            while len(found) <= most_bytes:
+                piece = source.read(min(_STEP, most_bytes + 1 - len(found)))
+                if not piece:
+                    return bytes(found)
+                found += piece
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DatasetError(
+            f"{path} is compressed with gzip and damaged ({error}). Get the file again."
+        ) from error
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror or error}.") from error
+    raise DatasetError(
+        f"{path} holds more than the {most_bytes:,} bytes that were expected. Get the file again, "
+        "or name the right one."
+    )
+
+
+def parse_idx(content: bytes, name: str) -> npt.NDArray[Any]:
+    """Return the array that the bytes of an idx file describe; ``name`` is for the errors.
+
+    The header is compared with the bytes that are there before anything is made of it.
+    """
+    if len(content) < 4 or content[:2] != b"\0\0":
+        raise DatasetError(
+            f"{name} is not an idx file: it must begin with two zero bytes, a type and the number "
+            f"of axes; got {content[:4].hex(' ') or 'nothing'}."
+        )
+    code, n_axes = content[2], content[3]
+    if code not in _TYPES:
+        known = ", ".join(f"0x{each:02x}" for each in _TYPES)
+        raise DatasetError(f"{name} has the idx type 0x{code:02x}; expected one of {known}.")
+    kind = np.dtype(_TYPES[code])
+    begin = 4 + 4 * n_axes
+    if n_axes == 0 or len(content) < begin:
+        raise DatasetError(
+            f"{name} must have at least one axis and the length of each; got {n_axes} axes and "
+            f"{len(content) - 4} bytes behind them."
+        )
+    sizes = tuple(int.from_bytes(content[i : i + 4], "big") for i in range(4, begin, 4))
+    expected = math.prod(sizes) * kind.itemsize
+    if len(content) - begin != expected:
+        fault = "truncated" if len(content) - begin < expected else "longer than its header says"
+        raise DatasetError(
+            f"{name} is {fault}: sizes {' × '.join(map(str, sizes))} need {expected:,} bytes of "
+            f"numbers; got {len(content) - begin:,}. Get the file again."
+        )
+    try:
+        array = np.frombuffer(content, dtype=kind, offset=begin).reshape(sizes)
+    except ValueError as error:  # more axes, or longer ones, than an array can have
+        raise DatasetError(f"{name} has sizes that no array can have: {error}.") from error
+    return array.astype(kind.newbyteorder("="))

