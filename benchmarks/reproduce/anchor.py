@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Task:
-    """One run: what an anchor's ``fit`` is given."""
+    """One run: what an anchor's ``fit`` is given; long ones go on from ``checkpoint``."""
 
     arm: str
     seed: int
     epochs: int
     images: Images
     n_threads: int
+    checkpoint: Path
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,8 @@ class Anchor:
         """The variants that are compared."""
         return tuple(self.published)
 
-    def task(self, arm: str, seed: int, scale: str, n_threads: int) -> Task:
+    def task(self, arm: str, seed: int, scale: str, n_threads: int, checkpoint: Path) -> Task:
         """Return what one run is given."""
         plan = self.plans[scale]
         images = load_images(self.data, plan.rows, stand_in=scale == "smoke")
-        return Task(arm, seed, plan.epochs, images, n_threads)
+        return Task(arm, seed, plan.epochs, images, n_threads, checkpoint)

@@ -21,6 +21,7 @@ def fit(task: Task) -> Outcome:
         net, net.initialize(task.seed), X, y, optimizer=SGD(0.1, momentum=0.9), schedule=Cosine(),
         augment=elastic, batch_size=100, epochs=task.epochs, seed=task.seed,
         validation=(X_test, y_test), n_threads=task.n_threads,
+        checkpoint=task.checkpoint,
     )  # fmt: skip
     return Outcome.of(history)
 

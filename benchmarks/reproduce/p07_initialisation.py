@@ -31,6 +31,7 @@ def fit(task: Task) -> Outcome:
         net, net.initialize(task.seed), X[:50_000], y[:50_000], optimizer=SGD(0.02),
         schedule=Cosine(), batch_size=10, epochs=task.epochs, seed=task.seed,
         validation=(X_test, y_test), n_threads=task.n_threads,
+        checkpoint=task.checkpoint,
     )  # fmt: skip
     return Outcome.of(history)
 

@@ -23,6 +23,7 @@ def fit(task: Task) -> Outcome:
     history = train(
         net, net.initialize(task.seed), X, y, optimizer=OPTIMIZERS[task.arm], batch_size=128,
         epochs=task.epochs, seed=task.seed, validation=(X_test, y_test), n_threads=task.n_threads,
+        checkpoint=task.checkpoint,
     )  # fmt: skip
     return Outcome.of(history)
 

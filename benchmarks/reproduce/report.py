@@ -25,12 +25,12 @@ def results_table(anchors: Iterable[Anchor], scale: str, folder: Path = FOLDER) 
     for anchor in anchors:
         for arm, runs in kept(anchor, scale, folder).items():
             rows.append((anchor.name, arm, _published(anchor, arm), *_ours(runs)))
-            spent += sum(run["processor_seconds"] for run in runs)
+            spent += sum(run["processor_seconds"] or 0.0 for run in runs)
     columns = ("", "run", "published", "ours", "seeds", "epochs", "wall time a run",
                "processor time a run", "threads", "load average")  # fmt: skip
     note = (
-        "Errors on the test set, in percent: mean ± standard deviation over seeds. All these runs "
-        f"together took {spent / 60:.0f} minutes of processor time."
+        "Errors on the test set, in percent: mean ± standard deviation over seeds. The runs took "
+        f"{spent / 60:.0f} minutes of processor time, without those that were cut off and resumed."
     )
     return Table("Published and ours", columns, rows, note)
 
@@ -49,11 +49,17 @@ def _ours(runs: Sequence[Record]) -> tuple[str, ...]:
         f"{np.mean(errors):.2f}{spread}{stand_in}",
         f"{len(runs)}",
         _range([run["epochs"] for run in runs]),
-        f"{np.mean([run['seconds'] for run in runs]):.0f} s",
-        f"{np.mean([run['processor_seconds'] for run in runs]):.0f} s",
+        _seconds([run["seconds"] for run in runs]),
+        _seconds([run["processor_seconds"] for run in runs]),
         _range([run["threads"] for run in runs]),
         f"{min(loads):.1f}–{max(loads):.1f}",
     )
+
+
+def _seconds(spent: Sequence[float | None]) -> str:
+    """Return the mean of the runs that were not cut off and resumed."""
+    known = [seconds for seconds in spent if seconds is not None]
+    return f"{np.mean(known):.0f} s" if known else "–"
 
 
 def _range(numbers: Sequence[int]) -> str:

@@ -9,6 +9,7 @@ import inspect
 import json
 import os
 import pkgutil
+import shutil
 import subprocess
 import sys
 import time
@@ -53,13 +54,16 @@ def anchors() -> dict[str, Anchor]:
 def fingerprint(anchor: Anchor, scale: str) -> str:
     """Return what changes when the settings do.
 
-    The anchor's file without comments, docstrings and the description of the source, and its plan
-    but for the seeds; in the short form also whether a stand-in takes the images' place.
+    The anchor's file without comments, docstrings, checkpoints and the description of the source,
+    and its plan but for the seeds; in the short form also whether a stand-in takes the images'
+    place.
     """
     tree = ast.parse(Path(inspect.getfile(anchor.fit)).read_text(encoding="utf-8"))
-    for function in ast.walk(tree):
-        if isinstance(function, ast.FunctionDef) and _is_description(function.body[0]):
-            del function.body[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and _is_description(node.body[0]):
+            del node.body[0]
+        if isinstance(node, ast.Call):
+            node.keywords = [word for word in node.keywords if word.arg != "checkpoint"]
     body = [node for node in tree.body if not _is_description(node)]
     plan = anchor.plans[scale]
     settings = [*map(ast.dump, body), anchor.data, plan.epochs, plan.rows]
@@ -99,11 +103,16 @@ def kept(anchor: Anchor, scale: str, folder: Path = FOLDER) -> dict[str, list[di
 def perform(anchor: Anchor, run: Run, n_threads: int) -> dict[str, Any]:
     """Train, and return the record: what came of it, how long it took, how busy the machine was.
 
-    A run begins at its beginning; a checkpoint of a long one would have its place beside its file.
+    The checkpoints of a long run are beside its file until it ends: a run that was cut off goes on
+    from there, and its times are not known.
     """
-    task = anchor.task(run.arm, run.seed, run.scale, n_threads)
+    checkpoint = run.file.with_suffix("")
+    resumed = checkpoint.exists()
+    task = anchor.task(run.arm, run.seed, run.scale, n_threads, checkpoint)
     load, begin, spent = os.getloadavg()[0], time.perf_counter(), time.process_time()
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     outcome = anchor.fit(task)
+    shutil.rmtree(checkpoint, ignore_errors=True)
     return {
         "anchor": run.anchor,
         "arm": run.arm,
@@ -115,8 +124,8 @@ def perform(anchor: Anchor, run: Run, n_threads: int) -> dict[str, Any]:
         "loss": list(outcome.loss),
         "test_errors": list(outcome.test_errors),
         "epochs": len(outcome.loss),
-        "seconds": time.perf_counter() - begin,
-        "processor_seconds": time.process_time() - spent,
+        "seconds": None if resumed else time.perf_counter() - begin,
+        "processor_seconds": None if resumed else time.process_time() - spent,
         "threads": n_threads,
         "load_average": [load, os.getloadavg()[0]],
         "ended": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),

@@ -20,9 +20,9 @@ def main() -> None:
     )
     record = perform(anchor, run, int(n_threads))
     keep(run.file, record)
+    seconds = "resumed" if record["seconds"] is None else f"{record['seconds']:.1f} s"
     print(
-        f"{run}: test error {record['test_error']:.2f} %, {record['epochs']} epochs, "
-        f"{record['seconds']:.1f} s",
+        f"{run}: test error {record['test_error']:.2f} %, {record['epochs']} epochs, {seconds}",
         flush=True,
     )
 
