@@ -202,7 +202,7 @@ ROWS = (
     ),
     Row(
         "fuzz", "mutations of files of every kind, with a digest that is right",
-        "a model or `ModelFileError`", "1 000 000: 0 crashes", ("fuzz",),
+        "a model or `ModelFileError`", "1 000 000 of both: 0 crashes", ("fuzz",),
         lambda f: f"{total(f, 'inputs')}: {total(f, 'crashes')} crashes",
     ),
     Row(
@@ -273,7 +273,7 @@ ROWS = (
     ),
     Row(
         "fuzz", "mutations of CSV and Parquet files, read whole and in pieces",
-        "rows or `TableError`", "1 000 000: 0 crashes", ("fuzz tables",),
+        "rows or `TableError`", "1 000 000 of both: 0 crashes", ("fuzz tables",),
         lambda f: f"{total(f, 'inputs')}: {total(f, 'crashes')} crashes",
     ),
     Row(
