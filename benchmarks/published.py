@@ -96,7 +96,8 @@ def main() -> int:
             if results := kept(anchor, chosen.scale):
                 draw(anchor, results, PICTURES / f"{anchor.name}.png")
         machine = Table("Measured on", ("machine", ""), list(describe().items()))
-        text = page(chosen.anchors, chosen.scale, Path("images") / PICTURES.name)
+        whole = list(anchors().values())  # one anchor anew is no reason to forget the others
+        text = page(whole, chosen.scale, Path("images") / PICTURES.name)
         put(DOCUMENT, "reproduction", f"{text}\n\n{machine.markdown()}")
     return 1 if failed else 0
 

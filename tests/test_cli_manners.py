@@ -287,7 +287,7 @@ def test_modules_in_the_working_directory_are_not_imported(here: Path, tmp_path:
         )
         assert done.returncode == 0, done.stderr
     assert not (tmp_path / "marker").exists()
-    report("shadows", runs=len(starts), ran=0)
+    report("shadows", runs=len(starts))
 
 
 def test_formulas_are_quoted_on_request(here: Path) -> None:

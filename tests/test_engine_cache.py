@@ -511,7 +511,7 @@ def test_processes_that_begin_on_a_cold_cache_at_once(
     assert [run["warnings"] for run in runs] == [[]] * count
     assert {file.name for file in folder.iterdir()} == {file.name for file in first[0].iterdir()}
     assert not fit(folder)["numba"]
-    report("cold cache", processes=count, crashes=0)
+    report("cold cache", processes=count)
 
 
 @JIT
@@ -536,7 +536,7 @@ def test_damaged_kernels_are_compiled_anew(
         if blocked:
             fit(kept)
         assert not fit(kept)["numba"]
-    report("damaged cache", runs=len(damages), crashes=0)
+    report("damaged cache", runs=len(damages))
 
 
 @JIT
@@ -556,7 +556,7 @@ def test_poison_is_never_loaded(
     assert len(run["warnings"]) == 1
     assert "others can write to it" in run["warnings"][0]
     assert {file.name: file.read_bytes() for file in kept.iterdir()} == poison
-    report("poison", ran=0, folders=1)
+    report("poison", folders=1)
 
 
 @JIT
@@ -574,7 +574,7 @@ def test_a_poisoned_file_is_replaced(
     assert fit(kept) == {"theta": first[1], "numba": True, "warnings": []}
     assert file.stat().st_uid == os.geteuid()
     assert fit(kept) == {"theta": first[1], "numba": False, "warnings": []}
-    report("poison", ran=0, folders=1)
+    report("poison", folders=1)
 
 
 @JIT
@@ -636,7 +636,7 @@ def test_a_user_that_the_system_does_not_know(
     assert len(run["warnings"]) == 1
     assert "belongs to another user" in run["warnings"][0]
     report("no home", runs=1, warnings=1)
-    report("poison", ran=0, folders=1)
+    report("poison", folders=1)
 
 
 @JIT

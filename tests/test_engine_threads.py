@@ -226,7 +226,7 @@ def test_python_threads_that_fit_at_once(
         for worker in workers:
             worker.join(60)
         assert found == expected
-    report("threads at once", times=count, wrong=0)
+    report("threads at once", times=count)
 
 
 COMMON = """
@@ -290,7 +290,7 @@ for i in range({count}):
     assert ended(child) == 0, i
 assert fit() == expected
 """)
-    report("forks", times=count, wrong=0)
+    report("forks", times=count)
 
 
 @JIT
@@ -316,7 +316,7 @@ for thread in threads:
     thread.join()
 assert not wrong
 """)
-    report("forks", times=count, wrong=0)
+    report("forks", times=count)
 
 
 @FORK
@@ -387,7 +387,7 @@ for _ in range({count}):
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map(fit, [3] * 4) == [expected] * 4
 """)
-    report("pools", times=4 * count, wrong=0)
+    report("pools", times=4 * count)
 
 
 @JIT
@@ -401,7 +401,7 @@ with Parallel(n_jobs=2, backend={backend!r}) as parallel:
     for _ in range({count}):
         assert parallel(delayed(fit)(3) for _ in range(4)) == [expected] * 4
 """)
-    report("pools", times=4 * count, wrong=0)
+    report("pools", times=4 * count)
 
 
 @JIT

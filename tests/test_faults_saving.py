@@ -121,7 +121,7 @@ def test_every_failing_call(files: tuple[bytes, bytes, Path], number: int, overw
         save(path, new, new)  # the next run leaves nothing else behind
         assert [found.name for found in path.parent.iterdir()] == ["model"]
     assert refused > len(calls) / 3
-    report("failing calls", tried=len(calls), torn=0)
+    report("failing calls", tried=len(calls))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -143,7 +143,7 @@ def test_killed_before_every_call(files: tuple[bytes, bytes, Path], overwrite: b
         check_whole(path, new, old)
         save(path, new, new)
         assert [found.name for found in path.parent.iterdir()] == ["model"]
-    report("killed, in Python", kills=len(calls), torn=0)
+    report("killed, in Python", kills=len(calls))
 
 
 def test_file_then_name_then_folder(
@@ -163,7 +163,7 @@ def test_file_then_name_then_folder(
         put(path, old)
         save(path, new, old)
     assert flushed == ["file ", "folder named"] * 2
-    report("order", saves=2, in_order=2)
+    report("order", saves=2)
 
 
 # --- the real system: strace, and a full disk ----------------------------------------------------
@@ -250,7 +250,7 @@ def test_killed_at_every_system_call(tmp_path: Path, overwrite: bool) -> None:
         save(path, new, new)
         assert [found.name for found in folder.iterdir()] == ["model"]
     assert killed == len(during)
-    report("killed, by strace", kills=killed, torn=0)
+    report("killed, by strace", kills=killed)
 
 
 @pytest.mark.long
@@ -287,7 +287,7 @@ def test_every_system_call_fails(tmp_path: Path, overwrite: bool, number: str) -
             assert path.read_bytes() == new
         save(path, new, new)
         assert [found.name for found in folder.iterdir()] == ["model"]
-    report("failing calls", tried=len(during), torn=0)
+    report("failing calls", tried=len(during))
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
@@ -315,4 +315,4 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert "OutputError" in (tmp_path / "error").read_text()
     assert "No space left on device" in (tmp_path / "error").read_text()
     assert (tmp_path / "names").read_text() == "model\n"
-    report("full disk", disks=1, lost=0)
+    report("full disk", disks=1)

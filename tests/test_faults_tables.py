@@ -93,7 +93,7 @@ def test_scikit_learns_messages(name: str) -> None:
             BAD_INPUT[name](kind((3,), max_iter=2, random_state=0))
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
-    report("scikit-learn's messages", cases=1, same=1)
+    report("scikit-learn's messages", cases=1)
 
 
 def test_classes_that_cannot_be_learned(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_classes_that_cannot_be_learned(tmp_path: Path) -> None:
     for do, message in cases:
         with pytest.raises(ValueError, match=message):
             do()
-        report("classes", cases=1, named=1)
+        report("classes", cases=1)
 
 
 # --- 17: columns ---------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def test_other_columns_are_refused(
     change(penguins()).to_csv(tmp_path / "t.csv", index=False)
     output = ["-o", tmp_path / "out.csv"] if command == "predict" else []
     assert re.search(message, one_line(capsys, command, model, tmp_path / "t.csv", *output))
-    report("columns", cases=1, caught=1)
+    report("columns", cases=1)
 
 
 def test_order_and_number_of_columns(model: Path, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_order_and_number_of_columns(model: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             loaded.predict(read_table(tmp_path / "t.csv")).values, expected
         )
-        report("columns", cases=1, caught=1)
+        report("columns", cases=1)
     named = pd.DataFrame(X, columns=["u", "v"])
     for kind in (MLPClassifier, MLPRegressor):
         with unconverged():
@@ -165,7 +165,7 @@ def test_order_and_number_of_columns(model: Path, tmp_path: Path) -> None:
                 fitted.predict(other) if isinstance(other, pd.DataFrame) else predict_bare(
                     fitted, other
                 )
-            report("columns", cases=1, caught=1)
+            report("columns", cases=1)
 
 
 def predict_bare(fitted: Any, X: Any) -> None:
@@ -231,7 +231,7 @@ def test_headers_and_rows(tmp_path: Path, name: str) -> None:
         with pytest.raises(TableError, match=message) as caught:
             read(path)
         assert str(path) in str(caught.value)
-    report("headers and rows", files=1, silent=0)
+    report("headers and rows", files=1)
 
 
 # --- 20: cells -----------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def test_odd_cells_among_numbers(model: Path, tmp_path: Path, odd: str) -> None:
         with pytest.raises(TableError, match="line 202, column 'body_mass_g'") as caught:
             do(tmp_path / "t.csv")
         assert odd in str(caught.value) or repr(odd) in str(caught.value)
-    report("odd cells", cells=len(tries), silent=0)
+    report("odd cells", cells=len(tries))
 
 
 def test_odd_bytes_and_types(model: Path, tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_odd_bytes_and_types(model: Path, tmp_path: Path) -> None:
         ):
             with pytest.raises(TableError, match=message):
                 read(tmp_path / name)
-            report("odd cells", cells=1, silent=0)
+            report("odd cells", cells=1)
 
 
 # --- 21: files -----------------------------------------------------------------------------------
@@ -434,7 +434,7 @@ def test_no_file_takes_a_gigabyte(tmp_path: Path, make: Callable[[Path], list[Pa
     whole = [message for _, message in said[::2]]
     if make is not forged:  # a lie that contradicts nothing that is read harms nobody
         assert all(whole)
-    report("bombs", files=len(paths), refused=sum(map(bool, whole)), over=0)
+    report("bombs", files=len(paths), refused=sum(map(bool, whole)))
 
 
 # --- 32: little memory ---------------------------------------------------------------------------
@@ -461,7 +461,7 @@ def test_little_memory_is_one_line(tmp_path: Path, most: int) -> None:
     lines = done.stderr.decode().splitlines()
     assert len(lines) == failed
     assert all(line.startswith("error: ") and "memory" in line for line in lines)
-    report("little memory", limits=1, tracebacks=0, told=int(failed))
+    report("little memory", limits=1, told=int(failed))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
@@ -475,4 +475,4 @@ def test_too_little_memory_for_the_libraries_is_one_line(option: str, most: int)
     assert done.returncode == 2
     assert done.stderr.startswith("error: there is not enough memory (the process may take")
     assert done.stderr.count("\n") == 1
-    report("little memory", limits=1, tracebacks=0, told=1)
+    report("little memory", limits=1, told=1)

@@ -411,7 +411,7 @@ def test_no_model_is_ever_returned_that_is_not_finite(tmp_path: Path, solver: st
                 ends[remedy_or_model(place, kind, given | more, x, y)] += 1
                 fits += 1
     assert ends["stopped"] + ends["warned"] > 0
-    report("not finite", fits=fits, returned=0, stopped=ends["stopped"] + ends["warned"])
+    report("not finite", fits=fits, stopped=ends["stopped"] + ends["warned"])
 
 
 # --- 32: no memory, no room -----------------------------------------------------------------------

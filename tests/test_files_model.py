@@ -355,7 +355,7 @@ def test_files_that_could_run_code_are_recognised_and_not_opened(tmp_path: Path,
     with pytest.raises(ModelFileError, match=f"no deltarule model but .*{kind}.*not opened"):
         load(path)
     assert not marker.exists()
-    report("foreign", files=1, ran=0)
+    report("foreign", files=1)
 
 
 def test_missing_files_folders_and_pipes(tmp_path: Path) -> None:

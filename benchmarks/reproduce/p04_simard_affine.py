@@ -17,12 +17,12 @@ def fit(task: Task) -> Outcome:
     affine = Compose(
         [Rotation(10), Translation(2, 2), Scaling((0.9, 1.1)), Shear(10)],
         shape=(28, 28), seed=task.seed, n_threads=task.n_threads,
-        checkpoint=task.checkpoint,
     )  # fmt: skip
     history = train(
         net, net.initialize(task.seed), X, y, optimizer=SGD(0.1, momentum=0.9), schedule=Cosine(),
         augment=affine, batch_size=100, epochs=task.epochs, seed=task.seed,
         validation=(X_test, y_test), n_threads=task.n_threads,
+        checkpoint=task.checkpoint,
     )  # fmt: skip
     return Outcome.of(history)
 
