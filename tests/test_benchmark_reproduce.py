@@ -184,12 +184,13 @@ def test_the_page_says_what_is_kept_and_what_is_open(tmp_path: Path) -> None:
     assert results_table(chosen, "full", tmp_path).rows == [
         ("P3", "plain", "1.60", "1.55 ± 0.07", "2", "2", "1 s", "2 s", "1", "0.0–1.0")
     ]
-    seconds = {"deltarule": 1.0, "scikit-learn": 2.5}
-    keep(tmp_path / "peers" / "P10.json", {"seconds": seconds, "load_average": [0.0, 1.0]})
+    found = {"seconds": {"deltarule": 1.0, "scikit-learn": 2.6},
+             "ratios": {"deltarule": 1.0, "scikit-learn": 2.5}}  # fmt: skip
+    keep(tmp_path / "peers" / "P10.json", {**found, "load_average": [0.0, 1.0]})
     assert [row[-1] for row in goals_table(chosen, "full", tmp_path).rows] == [
         "1.55 % ✓", "not run yet", "2.50× ✗"
     ]  # fmt: skip
-    assert peers_table(tmp_path).rows[0][1:6] == ("1.00 s", "2.50 s", "–", "2.50×", "–")
+    assert peers_table(tmp_path).rows[0][1:6] == ("1.00 s", "2.60 s", "–", "2.50×", "–")
     text = page(chosen, "full", Path("images"), tmp_path)
     assert "![P3: test error by epoch, plain](images/P3.png)" in text
     assert "p03_simard_plain.py" in text
@@ -215,9 +216,11 @@ def test_peers_take_turns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     small = small._replace(X_train=small.X_train[:64], y_train=small.y_train[:64])
     monkeypatch.setattr(peers, "load_images", lambda *_: small)
     monkeypatch.setattr(peers, "TURNS", 2)
-    found = peers.measure_peers(name)["seconds"]
-    assert ("scikit-learn" in found) == (name == "P1")
-    assert all(seconds > 0 for seconds in found.values())
+    found = peers.measure_peers(name)
+    assert ("scikit-learn" in found["seconds"]) == (name == "P1")
+    assert all(seconds > 0 for seconds in found["seconds"].values())
+    assert found["ratios"]["deltarule"] == 1
+    assert found["ratios"].keys() == found["seconds"].keys()
 
 
 def test_fetching_takes_the_files_out_of_the_packages(

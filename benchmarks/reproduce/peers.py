@@ -21,7 +21,7 @@ from reproduce.images import Images, load_images
 
 __all__ = ["PEERS", "Peer", "measure_peers"]
 
-TURNS = 3
+TURNS = 7
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,11 @@ PEERS = {
 
 
 def measure_peers(name: str) -> dict[str, Any]:
-    """Return the median seconds of 60 000 rows for every engine that can be this network."""
+    """Return what 60 000 rows take every engine that can be this network.
+
+    ``seconds`` has the median over turns. A machine's speed changes from turn to turn: ``ratios``
+    has the median of an engine's time over ours in the same turn, which that hardly touches.
+    """
     peer = PEERS[name]
     images = load_images(peer.data, peer.rows)
     engines: dict[str, Callable[[Peer, Images], Callable[[], object]]] = {"deltarule": _ours}
@@ -90,6 +94,10 @@ def measure_peers(name: str) -> dict[str, Any]:
     return {
         "anchor": name,
         "seconds": {k: scale * statistics.median(v) for k, v in seconds.items()},
+        "ratios": {
+            k: statistics.median(a / b for a, b in zip(v, seconds["deltarule"], strict=True))
+            for k, v in seconds.items()
+        },
         "processor_seconds": {k: scale * statistics.median(v) for k, v in processor.items()},
         "rows": len(images.X_train),
         "load_average": [load, os.getloadavg()[0]],

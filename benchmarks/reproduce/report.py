@@ -90,7 +90,7 @@ def _speed(name: str, goal: float, folder: Path) -> str:
     record = _peers(name, folder)
     if record is None:
         return "not run yet"
-    ratio = record["seconds"]["scikit-learn"] / record["seconds"]["deltarule"]
+    ratio = record["ratios"]["scikit-learn"]
     return f"{ratio:.2f}×{mark(ratio >= goal)}"
 
 
@@ -106,16 +106,16 @@ def peers_table(folder: Path = FOLDER) -> Table:
         record = _peers(name, folder)
         if record is None:
             continue
-        seconds = record["seconds"]
+        seconds, ratios = record["seconds"], record["ratios"]
         cells = [f"{seconds[e]:.2f} s" if e in seconds else "–" for e in ENGINES]
-        ratios = [f"{seconds[e] / seconds[ENGINES[0]]:.2f}×" if e in seconds else "–"
-                  for e in ENGINES[1:]]  # fmt: skip
+        times = [f"{ratios[e]:.2f}×" if e in ratios else "–" for e in ENGINES[1:]]
         load = " to ".join(f"{x:.1f}" for x in record["load_average"])
-        rows.append((name, *cells, *ratios, load))
+        rows.append((name, *cells, *times, load))
     columns = ("", *ENGINES, *(f"{engine} ÷ ours" for engine in ENGINES[1:]), "load average")
     note = (
-        "Seconds for 60 000 rows, the median of three turns over a part of them, all cores for "
-        "each engine, in turn. scikit-learn has no dropout and no batch norm: –."
+        "Seconds for 60 000 rows, the median of the turns over a part of them, all cores for each "
+        "engine; ratios are the median of those of each turn. P4 and P5 train P3's network. "
+        "scikit-learn has no dropout and no batch norm: –."
     )
     return Table("An epoch beside the peers", columns, rows, note)
 
