@@ -62,11 +62,11 @@ images: $(DEV_INSTALLED)  ## get MNIST and Fashion-MNIST into build/data
 	$(BIN)/python benchmarks/fetch_images.py
 
 # P=P5 one anchor, or several: P=P1,P2; SCALE=smoke minutes, on scikit-learn's digits if the images
-# are not there; SCALE=long the long forms; PEERS=1 the time beside the peers installed, alone;
-# JOBS=1 THREADS=2 one run at a time on two threads; BENCH=--document writes docs/reproduction.md.
-reproduce: $(DEV_INSTALLED)  ## published results, reproduced (P=P5, SCALE=smoke, PEERS=1)
+# are not there; SCALE=long the long forms; PEERS=1 no runs, all times beside the peers anew;
+# JOBS=1 THREADS=2 one run at a time on two threads.
+reproduce: $(DEV_INSTALLED)  ## published results, reproduced: docs/reproduction.md (P=P5, SCALE=smoke)
 	$(BIN)/python benchmarks/published.py --anchors "$(P)" --scale $(or $(SCALE),full) \
-	  --jobs $(or $(JOBS),2) --threads $(or $(THREADS),1) $(if $(PEERS),--peers) $(BENCH)
+	  --jobs $(or $(JOBS),2) --threads $(or $(THREADS),1) $(if $(PEERS),--peers)
 
 check: $(DEV_INSTALLED)  ## format, lint, types and import layers: what CI runs before the tests
 	$(BIN)/ruff format --check $(SOURCES)

@@ -64,7 +64,7 @@ SOURCES: dict[str, tuple[Callable[..., object], Callable[[Path], Iterator[Path]]
 def is_there(name: str, folder: Path) -> bool:
     """Whether the data set can be loaded."""
     try:
-        SOURCES[name][0](folder)
+        SOURCES[name][0](folder, download=False)
     except DatasetError:
         return False
     return True
@@ -77,7 +77,7 @@ def fetch(name: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="deltarule-") as work:
         for file in SOURCES[name][1](Path(work)):
             shutil.copyfile(file, goal / file.name)
-    SOURCES[name][0](folder)
+    SOURCES[name][0](folder, download=False)
 
 
 def main() -> int:

@@ -1,9 +1,11 @@
 """Published results of multilayer perceptrons, reproduced: one file an anchor in `reproduce/`.
 
-    python benchmarks/published.py [--anchors P1,P5] [--scale smoke|full|long] [--document]
+    python benchmarks/published.py [--anchors P1,P5] [--scale smoke|full|long] [--peers]
 
 Every anchor, arm and seed is a run of its own, in its own process, kept in a file as it ends: an
-interrupted suite goes on where it stopped, and changed settings run anew.
+interrupted suite goes on where it stopped, and changed settings run anew. After the runs an epoch
+is timed beside scikit-learn and PyTorch, alone, once. When every run of the full form is kept,
+docs/reproduction.md is written.
 """
 
 from __future__ import annotations
@@ -50,8 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--threads", type=int, default=1, help="threads of each run")
     parser.add_argument("--seeds", type=int, help="only the first so many seeds")
-    parser.add_argument("--peers", action="store_true", help="the time beside the peers, alone")
-    parser.add_argument("--document", action="store_true", help=f"write {DOCUMENT.name} too")
+    parser.add_argument("--peers", action="store_true", help="no runs; all times beside peers anew")
     return parser.parse_args()
 
 
@@ -69,36 +70,50 @@ def check_images(chosen: list[Anchor], scale: str) -> str:
     return ""
 
 
+def time_peers(chosen: list[Anchor], *, anew: bool) -> None:
+    """Time an epoch of each beside the peers, where it has not been timed or is to be again."""
+    for anchor in chosen:
+        file = FOLDER / "peers" / f"{anchor.name}.json"
+        if anchor.name in PEERS and (anew or not file.exists()):
+            keep(file, measure_peers(anchor.name))
+
+
+def write_document() -> None:
+    """Write the page and its pictures, unless a run is still to be made."""
+    whole = list(anchors().values())
+    if missing := todo(whole, "full"):
+        print(f"{DOCUMENT.name} stays as it is: {len(missing)} runs of the full form are missing.")
+        return
+    for anchor in whole:
+        draw(anchor, kept(anchor, "full"), PICTURES / f"{anchor.name}.png")
+    machine = Table("Measured on", ("machine", ""), list(describe().items()))
+    text = page(whole, Path("images") / PICTURES.name)
+    put(DOCUMENT, "reproduction", f"{text}\n\n{machine.markdown()}")
+
+
 def main() -> int:
-    """Run what is missing, print what there is, and write what is asked for."""
+    """Run what is missing, print what there is, and write what is complete."""
     chosen = arguments()
     if fault := check_images(chosen.anchors, chosen.scale):
         print(fault, file=sys.stderr)
         return 2
-    begin, failed = time.perf_counter(), 0
-    if chosen.peers:
-        for anchor in chosen.anchors:
-            if anchor.name in PEERS:
-                keep(FOLDER / "peers" / f"{anchor.name}.json", measure_peers(anchor.name))
-    else:
+    failed = 0
+    if not chosen.peers:
+        begin = time.perf_counter()
         runs = [r for r in todo(chosen.anchors, chosen.scale)
                 if chosen.seeds is None or r.seed < chosen.seeds]  # fmt: skip
         failed = run_all(runs, chosen.jobs, chosen.threads)
         print(f"{len(runs)} runs in {time.perf_counter() - begin:.0f} s, {failed} failed")
+    if chosen.scale == "full":
+        time_peers(chosen.anchors, anew=chosen.peers)
     screen = console()
     tables = [results_table(chosen.anchors, chosen.scale)]
     if chosen.scale != "smoke":
         tables += [goals_table(chosen.anchors, chosen.scale), peers_table()]
     for table in tables:
         table.show(screen)
-    if chosen.document:
-        for anchor in chosen.anchors:
-            if results := kept(anchor, chosen.scale):
-                draw(anchor, results, PICTURES / f"{anchor.name}.png")
-        machine = Table("Measured on", ("machine", ""), list(describe().items()))
-        whole = list(anchors().values())  # one anchor anew is no reason to forget the others
-        text = page(whole, chosen.scale, Path("images") / PICTURES.name)
-        put(DOCUMENT, "reproduction", f"{text}\n\n{machine.markdown()}")
+    if chosen.scale != "smoke":
+        write_document()
     return 1 if failed else 0
 
 

@@ -191,10 +191,46 @@ def test_the_page_says_what_is_kept_and_what_is_open(tmp_path: Path) -> None:
         "1.55 % ✓", "not run yet", "2.50× ✗"
     ]  # fmt: skip
     assert peers_table(tmp_path).rows[0][1:6] == ("1.00 s", "2.60 s", "–", "2.50×", "–")
-    text = page(chosen, "full", Path("images"), tmp_path)
+    text = page(chosen, Path("images"), tmp_path)
     assert "![P3: test error by epoch, plain](images/P3.png)" in text
     assert "p03_simard_plain.py" in text
     assert "### P10" not in text
+
+
+def test_long_forms_have_tables_of_their_own(tmp_path: Path) -> None:
+    from reproduce.report import page
+    from reproduce.runs import anchors, keep, runs_of
+
+    chosen = list(anchors().values())
+    assert "long forms" not in page(chosen, Path("images"), tmp_path)
+    for run in runs_of(chosen[5], "long", tmp_path):
+        keep(run.file, record(test_error=1.1))
+    text = page(chosen, Path("images"), tmp_path)
+    assert "**Goals of the long forms**" in text
+    assert "| P6 | 3×1024: test error ≤ 1.20 % | 1.10 % ✓ |" in text
+
+
+def test_the_document_is_written_when_every_run_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import published
+    from reproduce.runs import anchors, runs_of
+
+    document = tmp_path / "reproduction.md"
+    words = "<!-- begin reproduction -->\nbefore\n<!-- end reproduction -->\n"
+    document.write_text(words)
+    monkeypatch.setattr(published, "DOCUMENT", document)
+    monkeypatch.setattr(published, "PICTURES", tmp_path / "images")
+    runs = list(runs_of(anchors()["P3"], "full", tmp_path))
+    monkeypatch.setattr(published, "todo", lambda *_: runs)
+    published.write_document()
+    assert "stays as it is: 3 runs" in capsys.readouterr().out
+    assert document.read_text() == words
+    monkeypatch.setattr(published, "todo", lambda *_: [])
+    monkeypatch.setattr(published, "kept", lambda anchor, _: {a: [record()] for a in anchor.arms})
+    published.write_document()
+    assert "| CPU |" in document.read_text()
+    assert (tmp_path / "images" / "P12.png").stat().st_size > 5_000
 
 
 def test_curves_are_drawn(tmp_path: Path) -> None:

@@ -158,6 +158,15 @@ class Anchor:
         """The variants that are compared."""
         return tuple(self.published)
 
+    def curve(self, results: Results) -> str:
+        """Return the key of what is drawn: the test error, or the training loss where that counts.
+
+        A run without test errors by epoch has its training loss alone.
+        """
+        whole = all(run["test_errors"] for runs in results.values() for run in runs)
+        judged = any("loss" in goal.text for goal in self.goals)
+        return "test_errors" if whole and not judged else "loss"
+
     def task(self, arm: str, seed: int, scale: str, n_threads: int, checkpoint: Path) -> Task:
         """Return what one run is given."""
         plan = self.plans[scale]

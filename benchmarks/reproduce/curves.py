@@ -20,10 +20,8 @@ COLORS = ("#2b6cb0", "#c05621", "#2c9a8f", "#805ad5", "#718096")
 
 
 def draw(anchor: Anchor, results: Results, path: Path) -> None:
-    """Draw every seed thin and their mean thick: the test error, or else the training loss."""
-    key = "test_errors" if all(r["test_errors"] for rs in results.values() for r in rs) else "loss"
-    if any("loss" in goal.text for goal in anchor.goals):
-        key = "loss"
+    """Draw every seed thin and their mean thick, epoch by epoch."""
+    key = anchor.curve(results)
     figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     for color, (arm, runs) in zip(COLORS, results.items(), strict=False):
         curves = [np.asarray(run[key]) for run in runs]

@@ -18,6 +18,12 @@ __all__ = ["goals_table", "page", "peers_table", "results_table"]
 
 Record = Mapping[str, Any]
 
+TITLES = {
+    "smoke": ("The short form", ""),
+    "full": ("Published and ours", "Goals"),
+    "long": ("The long forms", "Goals of the long forms"),
+}
+
 
 def results_table(anchors: Iterable[Anchor], scale: str, folder: Path = FOLDER) -> Table:
     """Return published and ours, an arm a row."""
@@ -32,7 +38,7 @@ def results_table(anchors: Iterable[Anchor], scale: str, folder: Path = FOLDER) 
         "Errors on the test set, in percent: mean ± standard deviation over seeds. The runs took "
         f"{spent / 60:.0f} minutes of processor time, without those that were cut off and resumed."
     )
-    return Table("Published and ours", columns, rows, note)
+    return Table(TITLES[scale][0], columns, rows, note)
 
 
 def _published(anchor: Anchor, arm: str) -> str:
@@ -83,7 +89,7 @@ def goals_table(anchors: Iterable[Anchor], scale: str, folder: Path = FOLDER) ->
         if goal_of_time and scale == "full":
             text = f"an epoch {goal_of_time:g}× faster than scikit-learn's, in the same run"
             rows.append((anchor.name, text, _speed(anchor.name, goal_of_time, folder)))
-    return Table("Goals", ("", "goal", "measured"), rows)
+    return Table(TITLES[scale][1], ("", "goal", "measured"), rows)
 
 
 def _speed(name: str, goal: float, folder: Path) -> str:
@@ -123,17 +129,18 @@ def peers_table(folder: Path = FOLDER) -> Table:
 ENGINES = ("deltarule", "scikit-learn", "PyTorch")
 
 
-def page(anchors: Sequence[Anchor], scale: str, pictures: Path, folder: Path = FOLDER) -> str:
+def page(anchors: Sequence[Anchor], pictures: Path, folder: Path = FOLDER) -> str:
     """Return the measured part of the document; ``pictures`` is where the curves lie."""
-    tables = (
-        results_table(anchors, scale, folder),
-        goals_table(anchors, scale, folder),
+    tables = [
+        results_table(anchors, "full", folder),
+        goals_table(anchors, "full", folder),
         peers_table(folder),
-    )
+    ]
+    if any(kept(anchor, "long", folder) for anchor in anchors):
+        tables += [results_table(anchors, "long", folder), goals_table(anchors, "long", folder)]
     parts = [table.markdown() for table in tables if table.rows]
     for anchor in anchors:
-        results = kept(anchor, scale, folder)
-        if results:
+        if results := kept(anchor, "full", folder):
             parts.append(_section(anchor, results, pictures))
     return "\n\n".join(parts)
 
@@ -144,15 +151,11 @@ def _section(anchor: Anchor, results: Results, pictures: Path) -> str:
         f"### {anchor.name}. {anchor.title}",
         f"{anchor.source}. Ours: [{module}.py](../benchmarks/reproduce/{module}.py).",
         anchor.differences,
-        f"![{anchor.name}: {_caption(results)}]({pictures}/{anchor.name}.png)",
+        f"![{anchor.name}: {_caption(anchor, results)}]({pictures}/{anchor.name}.png)",
     ]
     return "\n\n".join(part for part in text if part)
 
 
-def _caption(results: Results) -> str:
-    what = "test error" if _has_errors(results) else "training loss"
+def _caption(anchor: Anchor, results: Results) -> str:
+    what = "test error" if anchor.curve(results) == "test_errors" else "training loss"
     return f"{what} by epoch, {', '.join(results)}"
-
-
-def _has_errors(results: Results) -> bool:
-    return all(run["test_errors"] for runs in results.values() for run in runs)

@@ -82,7 +82,7 @@ def load_mnist(
     *,
     dtype: str = "uint8",
     return_X_y: bool = False,
-    download: bool = False,
+    download: bool = True,
 ) -> Any:
     """Return MNIST: 70 000 handwritten digits of 28 × 28 pixels, the last 10 000 for testing.
 
@@ -95,9 +95,9 @@ def load_mnist(
         Of the pixels, whose values are 0 (background) to 255 in every type.
     return_X_y : bool, default=False
         Return the pair (data, target) instead.
-    download : bool, default=False
+    download : bool, default=True
         Where the files are absent, get the data set from OpenML with
-        ``sklearn.datasets.fetch_openml``, which keeps it in scikit-learn's data home. Without it
+        ``sklearn.datasets.fetch_openml``, which keeps it in scikit-learn's data home. With False
         nothing touches the network.
 
     Returns
@@ -109,8 +109,8 @@ def load_mnist(
     Raises
     ------
     DatasetError
-        When the files are absent (it says how to get them) or are not the data set, byte for byte:
-        their SHA-256 sums are compared.
+        When the files are absent and OpenML cannot be reached (it says how to get them), or what
+        was found is not the data set, byte for byte: the SHA-256 sums are compared.
 
     References
     ----------
@@ -132,7 +132,7 @@ def load_fashion_mnist(
     *,
     dtype: str = "uint8",
     return_X_y: bool = False,
-    download: bool = False,
+    download: bool = True,
 ) -> Any:
     """Return Fashion-MNIST: 70 000 pictures of clothes, in the form of MNIST.
 
@@ -161,9 +161,15 @@ def _load(
     if home is not None:
         images, labels = _read(source, home)
     elif download:
-        images, labels = _from_openml(source)
+        try:
+            images, labels = _from_openml(source)
+        except OSError as error:
+            tried = f" OpenML could not be reached: {error}."
+            raise DatasetError(_absent(source, given, places) + tried) from error
     else:
-        raise DatasetError(_absent(source, given, places))
+        raise DatasetError(
+            _absent(source, given, places) + " Or pass download=True to get them from OpenML."
+        )
     X, y = images.astype(dtype, copy=False), labels.astype(np.int64)
     if return_X_y:
         return X, y
@@ -196,8 +202,7 @@ def _absent(source: Source, given: str | Path | None, places: list[Path]) -> str
     naming = "" if given is not None else f" Name FOLDER as folder= or as {FOLDER_VARIABLE}."
     return (
         f"{source.title} is not in {where}: expected {', '.join(_FILES)}, plain or with .gz. To "
-        f"have them: {source.remedy} into {goal}.{naming} Or pass download=True to get them from "
-        "OpenML."
+        f"have them: {source.remedy} into {goal}.{naming}"
     )
 
 
@@ -233,13 +238,7 @@ def _from_openml(source: Source) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.
     """Return images and labels from OpenML, held to the same sums as the files."""
     from sklearn.datasets import fetch_openml
 
-    try:
-        X, y = fetch_openml(source.openml, version=1, return_X_y=True, as_frame=False)
-    except OSError as error:
-        raise DatasetError(
-            f"{source.title} could not be had from OpenML: {error}. Without a network: "
-            f"{source.remedy} into a folder {source.folder}."
-        ) from error
+    X, y = fetch_openml(source.openml, version=1, return_X_y=True, as_frame=False)
     images, labels = np.asarray(X).astype(np.uint8), np.asarray(y).astype(np.uint8)
     for name in _FILES:
         rows = slice(0, _N_TRAIN) if name.startswith("train") else slice(_N_TRAIN, None)
