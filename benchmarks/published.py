@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-os.environ.setdefault("DELTARULE_DATA", str(ROOT / "build" / "data"))
+os.environ["DELTARULE_DATA"] = os.environ.get("DELTARULE_DATA") or str(ROOT / "build" / "data")
 
 from reproduce.anchor import Anchor  # noqa: E402
 from reproduce.curves import draw  # noqa: E402
 from reproduce.images import load_images, stands_in  # noqa: E402
-from reproduce.peers import PEERS, measure_peers  # noqa: E402
+from reproduce.peers import PEERS, is_timed, measure_peers  # noqa: E402
 from reproduce.report import goals_table, page, peers_table, results_table  # noqa: E402
 from reproduce.runs import FOLDER, anchors, keep, kept, run_all, todo  # noqa: E402
 from speed.machine import describe  # noqa: E402
@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
             raise argparse.ArgumentTypeError(
                 f"{', '.join(sorted(unknown))}: choose from {', '.join(known)}"
             )
-        return [known[name] for name in names]
+        return [known[name] for name in dict.fromkeys(names)]
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--anchors", type=several, default=list(known.values()))
@@ -54,6 +54,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, help="only the first so many seeds")
     parser.add_argument("--peers", action="store_true", help="no runs; all times beside peers anew")
     return parser.parse_args()
+
+
+def check_plans(chosen: list[Anchor], scale: str) -> str:
+    """Return why there is nothing to run, if so."""
+    if any(scale in anchor.plans for anchor in chosen):
+        return ""
+    have = ", ".join(name for name, anchor in anchors().items() if scale in anchor.plans)
+    return f"--scale {scale}: of {', '.join(a.name for a in chosen)} there is none; of {have} is."
 
 
 def check_images(chosen: list[Anchor], scale: str) -> str:
@@ -66,23 +74,21 @@ def check_images(chosen: list[Anchor], scale: str) -> str:
             except DatasetError as error:
                 return f"{error}\n{advice}"
         elif stands_in(name):
-            print(f"{name} is not there: scikit-learn's digits take its place. {advice}")
+            print(f"{name} cannot be loaded: scikit-learn's digits take its place. {advice}")
     return ""
 
 
-def time_peers(chosen: list[Anchor], *, anew: bool) -> None:
-    """Time an epoch of each beside the peers, where it has not been timed or is to be again."""
-    for anchor in chosen:
-        file = FOLDER / "peers" / f"{anchor.name}.json"
-        if anchor.name in PEERS and (anew or not file.exists()):
-            keep(file, measure_peers(anchor.name))
+def untimed(chosen: list[Anchor]) -> list[str]:
+    """Return which networks have not been timed beside every peer that is installed."""
+    names = [anchor.name for anchor in chosen if anchor.name in PEERS]
+    return [name for name in names if not is_timed(name, FOLDER)]
 
 
 def write_document() -> None:
-    """Write the page and its pictures, unless a run is still to be made."""
+    """Write the page and its pictures, unless something is still to be run."""
     whole = list(anchors().values())
-    if missing := todo(whole, "full"):
-        print(f"{DOCUMENT.name} stays as it is: {len(missing)} runs of the full form are missing.")
+    if missing := [*map(str, todo(whole, "full")), *untimed(whole)]:
+        print(f"{DOCUMENT.name} stays as it is: of the full form {len(missing)} runs are missing.")
         return
     for anchor in whole:
         draw(anchor, kept(anchor, "full"), PICTURES / f"{anchor.name}.png")
@@ -94,7 +100,8 @@ def write_document() -> None:
 def main() -> int:
     """Run what is missing, print what there is, and write what is complete."""
     chosen = arguments()
-    if fault := check_images(chosen.anchors, chosen.scale):
+    fault = check_plans(chosen.anchors, chosen.scale)
+    if fault := fault or check_images(chosen.anchors, chosen.scale):
         print(fault, file=sys.stderr)
         return 2
     failed = 0
@@ -105,7 +112,9 @@ def main() -> int:
         failed = run_all(runs, chosen.jobs, chosen.threads)
         print(f"{len(runs)} runs in {time.perf_counter() - begin:.0f} s, {failed} failed")
     if chosen.scale == "full":
-        time_peers(chosen.anchors, anew=chosen.peers)
+        names = [anchor.name for anchor in chosen.anchors if anchor.name in PEERS]
+        for name in names if chosen.peers else untimed(chosen.anchors):
+            keep(FOLDER / "peers" / f"{name}.json", measure_peers(name))
     screen = console()
     tables = [results_table(chosen.anchors, chosen.scale)]
     if chosen.scale != "smoke":

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,6 +150,45 @@ def test_a_run_in_its_own_process_is_kept(tmp_path: Path) -> None:
     assert run_all([run._replace(arm="none such")], jobs=1, n_threads=1) == 1
 
 
+def test_an_interrupted_run_is_not_kept(tmp_path: Path) -> None:
+    from reproduce.runs import anchors, runs_of
+
+    run = next(r for r in runs_of(anchors()["P7"], "smoke", tmp_path) if r.arm == "tanh")
+    command = [sys.executable, "-m", "reproduce.worker", "P7", "tanh", "0", "smoke", "1"]
+    paths = os.pathsep.join(filter(None, [str(BENCHMARKS), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": paths}
+    checkpoint = run.file.with_suffix("")
+    with subprocess.Popen([*command, str(tmp_path)], env=environment) as worker:
+        while not checkpoint.exists() and worker.poll() is None:
+            time.sleep(0.01)  # it is made when the training begins
+        worker.send_signal(signal.SIGINT)
+    assert worker.returncode == -signal.SIGINT
+    assert not run.file.exists()
+    assert checkpoint.exists()
+
+
+def test_the_short_form_runs_anew_when_any_code_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reproduce import runs
+
+    anchor = runs.anchors()["P1"]
+    before = {scale: runs.fingerprint(anchor, scale) for scale in ("smoke", "full")}
+    assert before == {scale: runs.fingerprint(anchor, scale) for scale in ("smoke", "full")}
+    monkeypatch.setattr(runs, "_code", lambda: "another digest")
+    assert runs.fingerprint(anchor, "smoke") != before["smoke"]
+    assert runs.fingerprint(anchor, "full") == before["full"]
+
+
+def test_a_scale_that_no_anchor_has_is_refused() -> None:
+    command = [sys.executable, str(BENCHMARKS / "published.py"), "--anchors", "P1,P1"]
+    done = subprocess.run(
+        [*command, "--scale", "long"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "--scale long: of P1 there is none; of P6, P7 is.\n"
+
+
 def test_only_the_short_form_takes_a_stand_in(tmp_path: Path) -> None:
     from reproduce.images import load_images
 
@@ -223,8 +264,9 @@ def test_the_document_is_written_when_every_run_is_kept(
     monkeypatch.setattr(published, "PICTURES", tmp_path / "images")
     runs = list(runs_of(anchors()["P3"], "full", tmp_path))
     monkeypatch.setattr(published, "todo", lambda *_: runs)
+    monkeypatch.setattr(published, "untimed", lambda _: [])
     published.write_document()
-    assert "stays as it is: 3 runs" in capsys.readouterr().out
+    assert "of the full form 3 runs are missing" in capsys.readouterr().out
     assert document.read_text() == words
     monkeypatch.setattr(published, "todo", lambda *_: [])
     monkeypatch.setattr(published, "kept", lambda anchor, _: {a: [record()] for a in anchor.arms})
@@ -244,9 +286,10 @@ def test_curves_are_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["P1", "P11", "P12"])
-def test_peers_take_turns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peers_take_turns(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from reproduce import peers
     from reproduce.images import load_images
+    from reproduce.runs import keep
 
     small = load_images("mnist", stand_in=True)
     small = small._replace(X_train=small.X_train[:64], y_train=small.y_train[:64])
@@ -257,6 +300,11 @@ def test_peers_take_turns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(seconds > 0 for seconds in found["seconds"].values())
     assert found["ratios"]["deltarule"] == 1
     assert found["ratios"].keys() == found["seconds"].keys()
+    assert not peers.is_timed(name, tmp_path)
+    keep(tmp_path / "peers" / f"{name}.json", found)
+    assert peers.is_timed(name, tmp_path)
+    monkeypatch.setitem(peers.PEERS, name, replace(peers.PEERS[name], batch=7))
+    assert not peers.is_timed(name, tmp_path)
 
 
 def test_fetching_takes_the_files_out_of_the_packages(

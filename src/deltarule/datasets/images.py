@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -157,15 +158,11 @@ def _load(
         raise DatasetError(f"dtype must be one of {', '.join(_TYPES)}; got {dtype!r}.")
     given = folder if folder is not None else os.environ.get(FOLDER_VARIABLE) or None
     places = [*_places(source, given), *map(Path, source.places)]
-    home = next((place for place in places if _find(place, _FILES[0])), None)
+    home = next((place for place in places if _may_hold(source, place)), None)
     if home is not None:
         images, labels = _read(source, home)
     elif download:
-        try:
-            images, labels = _from_openml(source)
-        except OSError as error:
-            tried = f" OpenML could not be reached: {error}."
-            raise DatasetError(_absent(source, given, places) + tried) from error
+        images, labels = _from_openml(source, _absent(source, given, places))
     else:
         raise DatasetError(
             _absent(source, given, places) + " Or pass download=True to get them from OpenML."
@@ -191,9 +188,32 @@ def _places(source: Source, given: str | Path | None) -> list[Path]:
 def _find(place: Path, name: str) -> Path | None:
     """Return the file of that name in a folder, plain or compressed, if there is one."""
     for file in (place / name, place / f"{name}.gz"):
-        if file.is_file():
-            return file
+        try:
+            if file.is_file():
+                return file
+        except OSError as error:
+            raise DatasetError(
+                f"{file} cannot be looked for: {error.strerror}. Name a folder that can be read."
+            ) from error
     return None
+
+
+def _may_hold(source: Source, place: Path) -> bool:
+    """Whether a folder has the first file of a data set, and not that of the other one.
+
+    Their files have the same names: in the data folder itself either may lie.
+    """
+    if _find(place, _FILES[0]) is None:
+        return False
+    file, name = _find(place, _FILES[3]), _FILES[3]
+    others = {each.sums[name] for each in (_MNIST, _FASHION)} - {source.sums[name]}
+    if file is None or not others:
+        return True
+    try:
+        content = read_content(file, 16 + _N_TEST)
+    except DatasetError:
+        return True  # it is damaged, and will be named
+    return hashlib.sha256(content).hexdigest() not in others
 
 
 def _absent(source: Source, given: str | Path | None, places: list[Path]) -> str:
@@ -234,11 +254,16 @@ def _check_sum(content: bytes, source: Source, name: str, where: str) -> None:
         )
 
 
-def _from_openml(source: Source) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def _from_openml(
+    source: Source, absent: str
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Return images and labels from OpenML, held to the same sums as the files."""
     from sklearn.datasets import fetch_openml
 
-    X, y = fetch_openml(source.openml, version=1, return_X_y=True, as_frame=False)
+    try:
+        X, y = fetch_openml(source.openml, version=1, return_X_y=True, as_frame=False)
+    except (OSError, ValueError, HTTPException) as error:
+        raise DatasetError(f"{absent} OpenML did not give it: {error}.") from error
     images, labels = np.asarray(X).astype(np.uint8), np.asarray(y).astype(np.uint8)
     for name in _FILES:
         rows = slice(0, _N_TRAIN) if name.startswith("train") else slice(_N_TRAIN, None)
