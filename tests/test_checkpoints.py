@@ -33,7 +33,7 @@ from deltarule import (
 )
 from deltarule.errors import CheckpointError, ModelFileError, SpecError
 from deltarule.files import read_contents, write_contents
-from deltarule.schedules import EpochSchedule
+from deltarule.schedules import Clock, EpochSchedule, Exponential
 from deltarule.tables import TableModel
 from deltarule.training.checkpoints.folder import opened_folder
 from deltarule.training.checkpoints.identity import describe, fingerprint
@@ -137,6 +137,21 @@ def test_max_iter_may_be_raised_but_not_below_what_is_done(tmp_path: Path) -> No
     fitted(tmp_path / "ahead", learning_rate="cosine", solver="adam")
     with pytest.raises(CheckpointError, match="max_iter was 4 and is 7"):  # it plans the rates
         fitted(tmp_path / "ahead", learning_rate="cosine", solver="adam", max_iter=7)
+
+
+def test_max_iter_stays_with_a_schedule_of_the_users_own(tmp_path: Path) -> None:
+    class Ending(Exponential):
+        def rate(self, initial: float, current: float, clock: Clock) -> float:
+            return initial * (1 - clock.epoch / clock.epochs)
+
+    fitted(tmp_path / "run", learning_rate=Ending())
+    with pytest.raises(CheckpointError, match="max_iter was 4 and is 7"):
+        fitted(tmp_path / "run", learning_rate=Ending(), max_iter=7)
+    for ours in ("exponential", "invscaling"):  # our own do not look ahead
+        given = {"learning_rate": ours, "solver": "sgd"}
+        fitted(tmp_path / ours, **given)
+        longer = fitted(tmp_path / ours, **given, max_iter=7)
+        assert outcome(longer) == outcome(fitted(**given, max_iter=7))
 
 
 def test_without_a_random_state_the_first_draws_are_repeated(tmp_path: Path) -> None:
@@ -388,15 +403,16 @@ def test_fingerprints_and_descriptions_are_the_same_in_every_process() -> None:
         "from checkpoint_support import NOISE, X;"
         "from sklearn.model_selection import KFold;"
         "from deltarule.training.checkpoints.identity import describe, fingerprint;"
-        "f = lambda x, rows, epoch: x + len({'a', 'b'});"
-        "print(fingerprint(X), describe([f, NOISE, KFold(3), {'b', 'a'}, {1: 2.5}]))"
+        "f = lambda x, rows, epoch: x + ('a' in {'a', 'b', 'c', 'd'});"
+        "g = lambda x: (lambda y: y in {('e', 'f'), ('g', 'h'), 'i'}) if x else ('j', 1.5);"
+        "print(fingerprint(X), describe([f, g, NOISE, KFold(3), {'b', 'a'}, {1: 2.5}]))"
     )
     told = {
         subprocess.run(
             [sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True,
             text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
-        for seed in ("1", "2")
+        for seed in ("1", "2", "3")
     }  # fmt: skip
     assert len(told) == 1
     assert " at 0x" not in told.pop()
@@ -410,6 +426,8 @@ def test_descriptions_tell_functions_and_objects_apart() -> None:
         scaled(1.0), scaled(2.0), lambda x: x, lambda x: -x, np.mean, KFold(3), KFold(4), 1, 1.5,
         "1", [1], np.ones(3), np.zeros(3), SGD(0.1), SGD(0.2), None, {1: 2}, {1: 3},
     ]  # fmt: skip
+    different += [lambda x: x in {1, 2}, lambda x: x in {1, 3}, lambda x: x in (1, 2)]
+    different += [lambda x: (x, 1), lambda x: (x, 1.0), lambda x: (x, "1"), lambda x: (x, (1,))]
     described = [repr(describe(value)) for value in different]
     assert len(set(described)) == len(different)
     assert describe(scaled(1.0)) == describe(scaled(1.0))
@@ -419,6 +437,20 @@ def test_descriptions_tell_functions_and_objects_apart() -> None:
             self.me, self.value = [self, self], value
 
     assert describe(Loop(1)) == describe(Loop(1)) != describe(Loop(2))
+
+
+def test_a_function_whose_closure_is_not_complete_yet_is_described() -> None:
+    def made() -> tuple[Any, Any]:
+        def early(x: Any) -> Any:
+            return late(x)
+
+        described = describe(early)
+        late = np.abs
+        return described, describe(early)
+
+    empty, whole = made()
+    assert empty == made()[0] != whole == made()[1]
+    assert " at 0x" not in repr(empty)
 
 
 def test_a_fingerprint_sees_every_value_and_the_type() -> None:
