@@ -330,6 +330,17 @@ def forged(change: Any, contents: Any) -> Any:
         lambda r, t: r["progress"].update(state={"=": "os.system", "name": "x", "fields": {}}),
         lambda r, t: r["progress"]["state"]["fields"].update(seed=-1),
         lambda r, t: r["progress"]["state"]["fields"].pop("seed"),
+        lambda r, t: r["progress"]["state"]["fields"].update(seed=2**63),
+        lambda r, t: r["progress"]["state"]["fields"].update(step=2**63),
+        lambda r, t: r["progress"]["state"]["fields"]["slots"]["fields"].update(t=2**63),
+        lambda r, t: r["progress"]["state"]["fields"]["slots"]["fields"].update(t=0.5),
+        lambda r, t: r["progress"]["state"]["fields"]["slots"]["fields"].update(m=0.0),
+        lambda r, t: r["progress"]["state"]["fields"].update(slots=r["progress"]["history"]),
+        lambda r, t: t.update({"state.slots.m": t["state.slots.m"].astype(np.float32)}),
+        lambda r, t: t.update({"inside.entered.slots.v": t["inside.entered.slots.v"][:1]}),
+        lambda r, t: r["progress"].update(n_steps=10**400),
+        lambda r, t: r["progress"].update(rate=10**400),
+        lambda r, t: r.update(best=["epoch", 10**400]),
         lambda r, t: t.update({"state.slots.m": t["state.slots.m"][:-1]}),
         lambda r, t: t.update({"state.theta": t["state.theta"].astype(np.float32)}),
         lambda r, t: t.pop("state.theta"),
@@ -349,6 +360,51 @@ def test_records_that_are_not_ours_are_refused(tmp_path: Path, change: Any) -> N
     assert read_snapshot(contents, ()).place == (1, 11)
     with pytest.raises(CheckpointError):
         read_snapshot(forged(change, contents), ())
+
+
+STATES = ("state", "best", "before", "safe", "epoch")
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize("of", STATES)
+@pytest.mark.parametrize("what", ["slots", "mean", "width", "strangers"])
+def test_a_state_of_another_network_or_optimiser_reaches_no_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, of: str, what: str
+) -> None:
+    """The kernels would write beyond arrays that are too few or too small."""
+    monkeypatch.setattr("deltarule.reference.interpret._PATIENCE", -1.0)  # a step a call, too
+    case = {"kind": "classifier", "batch_norm": True, "engine": engine, "max_iter": 2}
+    cut_off(case, policy(tmp_path, True), 12)  # in the second epoch, so that all five states differ
+    newest = max(tmp_path.glob("*.safetensors"))
+    contents = read_contents(newest)
+
+    def change(record: dict[str, Any], tensors: dict[str, Any]) -> None:
+        progress = record["progress"]
+        held = progress["inside"]["fields"]["entered"] if of == "epoch" else progress[of]
+        if held["="] == "same":  # a copy of its own
+            shared = [*(progress[name] for name in STATES[:4])]
+            held = progress[of] = next(s for s in shared if s.get("name") == held["state"])
+        theta = tensors[held["fields"]["theta"]["name"]]
+        tensors |= {"odd": np.zeros_like(theta), "short": np.zeros(1)}
+        odd, short = ({"=": "array", "name": n, "dtype": "float64"} for n in ("odd", "short"))
+        if what == "slots":
+            square = {"=": "SquareSlots", "name": "x", "fields": {"s": odd}}
+            held["fields"]["slots"] = square
+            return
+        buffers = held["fields"]["buffers"]["items"]
+        if what == "mean":
+            buffers.pop("0.mean", None)
+            buffers["0.variance"] = short
+        else:
+            names = ("0.mean", "0.variance") if what == "width" else ("9.mean", "9.variance")
+            buffers.update(dict.fromkeys(names, short))
+
+    write_contents(forged(change, contents), newest, overwrite=True)
+    message = r"does not fit this training: state\.(slots|buffers)"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        run(case, policy(tmp_path, True))
+    assert str(newest) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,9 @@ def _begin(record: dict[str, Any]) -> BaseMLP:
     estimator = _KINDS[record["kind"]]()
     given = record["parameters"]
     if "checkpoint" in given:  # else whoever wrote the file chooses where a later fit writes
-        raise ModelFileError("the model's record names a folder for checkpoints; no model file may.")
+        raise ModelFileError(
+            "the model's record names a folder for checkpoints; no model file may."
+        )
     known = set(estimator.get_params(deep=False)) - {"checkpoint"}
     if not known - _LATER_PARAMETERS <= set(given) <= known:
         raise ModelFileError("the model's record does not hold the estimator's parameters.")
