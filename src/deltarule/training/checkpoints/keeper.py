@@ -158,6 +158,7 @@ class FolderKeeper:
                 ) from None
             for name, stream in self._streams.items():
                 _move(stream, self.found.streams.get(name), self.path)
+            self._folder.set_aside_damaged()
         if self._begun or not progress.history.stopped_by:
             self.keep(state, progress)
         self._begun = True

@@ -90,8 +90,6 @@ def read_snapshot(contents: Contents, kinds: tuple[type[Any], ...]) -> Snapshot:
     CheckpointError
         If the record is not one of ours.
     """
-    if contents.kind != "checkpoint":
-        raise CheckpointError("it is a model, not a checkpoint")
     try:
         record = _Record.model_validate(contents.record)
     except ValidationError as error:
