@@ -82,15 +82,18 @@ def test_a_folder_that_cannot_be_used_is_refused_before_the_first_epoch(
         with pytest.raises(OutputError, match="read-only"):
             fitted(tmp_path / "run", **given)
     for name in ("open", "listdir"):  # a folder that may be written to, and not read
+        real_call = getattr(os, name)
 
-        def forbidden(path: Any, *a: Any, call: Any = getattr(os, name), **k: Any) -> Any:
+        def forbidden(path: Any, *a: Any, real_call: Any = real_call, **k: Any) -> Any:
             if path == tmp_path / "run":
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            return call(path, *a, **k)
+            return real_call(path, *a, **k)
 
         with monkeypatch.context() as patch:
             patch.setattr(os, name, forbidden)
-            with pytest.raises(OutputError, match="cannot keep checkpoints in .*Permission denied"):
+            with pytest.raises(
+                OutputError, match=r"cannot keep checkpoints in .*Permission denied"
+            ):
                 fitted(tmp_path / "run", **given)
     for call in ("open", "write", "fsync", "replace"):
         real_call = getattr(os, call)

@@ -150,8 +150,8 @@ def _check_format(path: StrPath, metadata: dict[str, str]) -> None:
     if metadata.get("version") != VERSION:
         version = metadata.get("version", "unknown")[:20]
         raise UnreadFileError(
-            f"{path}: its layout has version {version!r}, this deltarule reads {VERSION!r}; use the "
-            "release that wrote it, or a newer one"
+            f"{path}: its layout has version {version!r}, this deltarule reads {VERSION!r}; use "
+            "the release that wrote it, or a newer one"
         )
 
 
