@@ -153,7 +153,7 @@ class FolderKeeper:
                 take_over(self.found, state, progress, check)
             except CheckpointError as error:
                 raise CheckpointError(
-                    f"cannot go on from {self.path / file_name(self.found.place)}: {error} Name "
+                    f"cannot go on from {self.path / file_name(self.found.place)}: {error}. Name "
                     "another folder to begin anew."
                 ) from None
             for name, stream in self._streams.items():

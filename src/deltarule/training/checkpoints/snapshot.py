@@ -197,7 +197,8 @@ def _refusing(name: str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise CheckpointError(f"its {name} does not fit this training: {error}") from None
+        fault = str(error).removesuffix(".")
+        raise CheckpointError(f"its {name} does not fit this training: {fault}") from None
 
 
 def _check_history(given: Any) -> None:
