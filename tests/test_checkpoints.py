@@ -33,7 +33,7 @@ from deltarule import (
 )
 from deltarule.errors import CheckpointError, ModelFileError, SpecError
 from deltarule.files import read_contents, write_contents
-from deltarule.schedules import EpochSchedule
+from deltarule.schedules import Clock, EpochSchedule, Exponential
 from deltarule.tables import TableModel
 from deltarule.training.checkpoints.folder import opened_folder
 from deltarule.training.checkpoints.identity import describe, fingerprint
@@ -137,6 +137,21 @@ def test_max_iter_may_be_raised_but_not_below_what_is_done(tmp_path: Path) -> No
     fitted(tmp_path / "ahead", learning_rate="cosine", solver="adam")
     with pytest.raises(CheckpointError, match="max_iter was 4 and is 7"):  # it plans the rates
         fitted(tmp_path / "ahead", learning_rate="cosine", solver="adam", max_iter=7)
+
+
+def test_max_iter_stays_with_a_schedule_of_the_users_own(tmp_path: Path) -> None:
+    class Ending(Exponential):
+        def rate(self, initial: float, current: float, clock: Clock) -> float:
+            return initial * (1 - clock.epoch / clock.epochs)
+
+    fitted(tmp_path / "run", learning_rate=Ending())
+    with pytest.raises(CheckpointError, match="max_iter was 4 and is 7"):
+        fitted(tmp_path / "run", learning_rate=Ending(), max_iter=7)
+    for ours in ("exponential", "invscaling"):  # our own do not look ahead
+        given = {"learning_rate": ours, "solver": "sgd"}
+        fitted(tmp_path / ours, **given)
+        longer = fitted(tmp_path / ours, **given, max_iter=7)
+        assert outcome(longer) == outcome(fitted(**given, max_iter=7))
 
 
 def test_without_a_random_state_the_first_draws_are_repeated(tmp_path: Path) -> None:
@@ -315,6 +330,17 @@ def forged(change: Any, contents: Any) -> Any:
         lambda r, t: r["progress"].update(state={"=": "os.system", "name": "x", "fields": {}}),
         lambda r, t: r["progress"]["state"]["fields"].update(seed=-1),
         lambda r, t: r["progress"]["state"]["fields"].pop("seed"),
+        lambda r, t: r["progress"]["state"]["fields"].update(seed=2**63),
+        lambda r, t: r["progress"]["state"]["fields"].update(step=2**63),
+        lambda r, t: r["progress"]["state"]["fields"]["slots"]["fields"].update(t=2**63),
+        lambda r, t: r["progress"]["state"]["fields"]["slots"]["fields"].update(t=0.5),
+        lambda r, t: r["progress"]["state"]["fields"]["slots"]["fields"].update(m=0.0),
+        lambda r, t: r["progress"]["state"]["fields"].update(slots=r["progress"]["history"]),
+        lambda r, t: t.update({"state.slots.m": t["state.slots.m"].astype(np.float32)}),
+        lambda r, t: t.update({"inside.entered.slots.v": t["inside.entered.slots.v"][:1]}),
+        lambda r, t: r["progress"].update(n_steps=10**400),
+        lambda r, t: r["progress"].update(rate=10**400),
+        lambda r, t: r.update(best=["epoch", 10**400]),
         lambda r, t: t.update({"state.slots.m": t["state.slots.m"][:-1]}),
         lambda r, t: t.update({"state.theta": t["state.theta"].astype(np.float32)}),
         lambda r, t: t.pop("state.theta"),
@@ -334,6 +360,51 @@ def test_records_that_are_not_ours_are_refused(tmp_path: Path, change: Any) -> N
     assert read_snapshot(contents, ()).place == (1, 11)
     with pytest.raises(CheckpointError):
         read_snapshot(forged(change, contents), ())
+
+
+STATES = ("state", "best", "before", "safe", "epoch")
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize("of", STATES)
+@pytest.mark.parametrize("what", ["slots", "mean", "width", "strangers"])
+def test_a_state_of_another_network_or_optimiser_reaches_no_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, of: str, what: str
+) -> None:
+    """The kernels would write beyond arrays that are too few or too small."""
+    monkeypatch.setattr("deltarule.reference.interpret._PATIENCE", -1.0)  # a step a call, too
+    case = {"kind": "classifier", "batch_norm": True, "engine": engine, "max_iter": 2}
+    cut_off(case, policy(tmp_path, True), 12)  # in the second epoch, so that all five states differ
+    newest = max(tmp_path.glob("*.safetensors"))
+    contents = read_contents(newest)
+
+    def change(record: dict[str, Any], tensors: dict[str, Any]) -> None:
+        progress = record["progress"]
+        held = progress["inside"]["fields"]["entered"] if of == "epoch" else progress[of]
+        if held["="] == "same":  # a copy of its own
+            shared = [*(progress[name] for name in STATES[:4])]
+            held = progress[of] = next(s for s in shared if s.get("name") == held["state"])
+        theta = tensors[held["fields"]["theta"]["name"]]
+        tensors |= {"odd": np.zeros_like(theta), "short": np.zeros(1)}
+        odd, short = ({"=": "array", "name": n, "dtype": "float64"} for n in ("odd", "short"))
+        if what == "slots":
+            square = {"=": "SquareSlots", "name": "x", "fields": {"s": odd}}
+            held["fields"]["slots"] = square
+            return
+        buffers = held["fields"]["buffers"]["items"]
+        if what == "mean":
+            buffers.pop("0.mean", None)
+            buffers["0.variance"] = short
+        else:
+            names = ("0.mean", "0.variance") if what == "width" else ("9.mean", "9.variance")
+            buffers.update(dict.fromkeys(names, short))
+
+    write_contents(forged(change, contents), newest, overwrite=True)
+    message = r"does not fit this training: state\.(slots|buffers)"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        run(case, policy(tmp_path, True))
+    assert str(newest) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -388,15 +459,16 @@ def test_fingerprints_and_descriptions_are_the_same_in_every_process() -> None:
         "from checkpoint_support import NOISE, X;"
         "from sklearn.model_selection import KFold;"
         "from deltarule.training.checkpoints.identity import describe, fingerprint;"
-        "f = lambda x, rows, epoch: x + len({'a', 'b'});"
-        "print(fingerprint(X), describe([f, NOISE, KFold(3), {'b', 'a'}, {1: 2.5}]))"
+        "f = lambda x, rows, epoch: x + ('a' in {'a', 'b', 'c', 'd'});"
+        "g = lambda x: (lambda y: y in {('e', 'f'), ('g', 'h'), 'i'}) if x else ('j', 1.5);"
+        "print(fingerprint(X), describe([f, g, NOISE, KFold(3), {'b', 'a'}, {1: 2.5}]))"
     )
     told = {
         subprocess.run(
             [sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True,
             text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
-        for seed in ("1", "2")
+        for seed in ("1", "2", "3")
     }  # fmt: skip
     assert len(told) == 1
     assert " at 0x" not in told.pop()
@@ -410,6 +482,8 @@ def test_descriptions_tell_functions_and_objects_apart() -> None:
         scaled(1.0), scaled(2.0), lambda x: x, lambda x: -x, np.mean, KFold(3), KFold(4), 1, 1.5,
         "1", [1], np.ones(3), np.zeros(3), SGD(0.1), SGD(0.2), None, {1: 2}, {1: 3},
     ]  # fmt: skip
+    different += [lambda x: x in {1, 2}, lambda x: x in {1, 3}, lambda x: x in (1, 2)]
+    different += [lambda x: (x, 1), lambda x: (x, 1.0), lambda x: (x, "1"), lambda x: (x, (1,))]
     described = [repr(describe(value)) for value in different]
     assert len(set(described)) == len(different)
     assert describe(scaled(1.0)) == describe(scaled(1.0))
@@ -419,6 +493,20 @@ def test_descriptions_tell_functions_and_objects_apart() -> None:
             self.me, self.value = [self, self], value
 
     assert describe(Loop(1)) == describe(Loop(1)) != describe(Loop(2))
+
+
+def test_a_function_whose_closure_is_not_complete_yet_is_described() -> None:
+    def made() -> tuple[Any, Any]:
+        def early(x: Any) -> Any:
+            return late(x)
+
+        described = describe(early)
+        late = np.abs
+        return described, describe(early)
+
+    empty, whole = made()
+    assert empty == made()[0] != whole == made()[1]
+    assert " at 0x" not in repr(empty)
 
 
 def test_a_fingerprint_sees_every_value_and_the_type() -> None:

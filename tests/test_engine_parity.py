@@ -43,6 +43,7 @@ from deltarule.engine import Engine
 from deltarule.errors import DataError, ShapeError
 from deltarule.program import Block, Order, State
 from deltarule.reference import Reference
+from deltarule.slots import SquareSlots
 from deltarule.training.batches import batch_bounds
 from network_strategies import whole_networks
 from support import (
@@ -343,3 +344,34 @@ def test_a_state_of_another_network_is_refused(theta: Any) -> None:
     engine, _, block, order = small()
     with pytest.raises(DataError, match=r"state\.theta must be"):
         engine.advance(State(theta), block, order, range(1))
+
+
+@pytest.mark.parametrize("interpreter", [Engine, Reference])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: {"slots": SquareSlots(s.theta)},
+        lambda s: {"slots": s.slots._replace(v=s.theta[:1])},
+        lambda s: {"slots": s.slots._replace(v=s.theta.astype(np.float32))},
+        lambda s: {"slots": s.slots._replace(t=2**63)},
+        lambda s: {"step": 2**63},
+        lambda s: {"seed": 2**63},
+        lambda s: {"buffers": {"0.mean": np.zeros(2), "0.variance": np.ones(2)}},
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_before_a_step(interpreter: Any, change: Any) -> None:
+    """Kernels would write beyond arrays that are too few or too small."""
+    engine, state, block, order = small()
+    chosen = interpreter(engine.tape, Adam())
+    chosen.advance(state, block, order, range(1))
+    chosen.check(state)
+    odd = replace(state.copy(), **change(state))
+    sums = chosen.gradient(state, block)
+    for step in (
+        lambda: chosen.check(odd),
+        lambda: chosen.advance(odd, block, order, range(1)),
+        lambda: chosen.apply(odd, sums, 0.1),
+    ):
+        with pytest.raises(DataError, match=r"state\.(slots|step|seed|buffers).* must be"):
+            step()
+    assert odd.theta.tobytes() == state.theta.tobytes()

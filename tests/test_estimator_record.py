@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 from sklearn.linear_model import LinearRegression
 
 from deltarule.errors import ModelFileError
-from deltarule.estimators import from_record, to_record
+from deltarule.estimators import from_blueprint, from_record, to_record
 from estimator_support import TASKS, data, ours, parameters, theirs, unconverged
 
 
@@ -246,6 +246,16 @@ def test_a_parameter_that_is_wrong_is_refused(name: str, value: Any) -> None:
     record["parameters"][name] = value
     with pytest.raises(ModelFileError):
         from_record(record, tensors)
+
+
+@pytest.mark.parametrize("folder", ["evil", None])
+def test_a_record_chooses_no_folder_for_checkpoints(folder: str | None) -> None:
+    record, tensors = damaged("binary")
+    record["parameters"]["checkpoint"] = folder
+    plan = {name: record[name] for name in ("kind", "parameters")}
+    for read in (lambda: from_record(record, tensors), lambda: from_blueprint(plan)):
+        with pytest.raises(ModelFileError, match="names a folder for checkpoints"):
+            read()
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])

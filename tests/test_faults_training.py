@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from checkpoint_support import CLASSES, NUMBERS, Cut, X, cases, outcome
 from deltarule import Checkpoint, MLPClassifier, MLPRegressor, load
 from deltarule.datasets import penguins_path
 from deltarule.errors import CheckpointError, DivergenceError, OutputError
-from deltarule.files import atomic
+from deltarule.files import atomic, model_file
 from deltarule.tables import TableModel
 from faults_support import report
 
@@ -70,6 +71,8 @@ def test_a_folder_that_cannot_be_used_is_refused_before_the_first_epoch(
         ("dangling", "cannot keep checkpoints in .*dangling"),
         ("none/run", "there is no folder .*none; create it first"),
         ("file/run", "cannot keep checkpoints in"),
+        ("a\0b", r"cannot keep checkpoints in .*a\\x00b.*; name another folder"),
+        ("a\ud800b", r"cannot keep checkpoints in .*a\\ud800b.*; name another folder"),
     ):
         with pytest.raises(OutputError, match=message):
             fitted(tmp_path / name, **given)
@@ -78,6 +81,20 @@ def test_a_folder_that_cannot_be_used_is_refused_before_the_first_epoch(
         patch.setattr(atomic.os, "access", lambda *a: False)
         with pytest.raises(OutputError, match="read-only"):
             fitted(tmp_path / "run", **given)
+    for name in ("open", "listdir"):  # a folder that may be written to, and not read
+        real_call = getattr(os, name)
+
+        def forbidden(path: Any, *a: Any, real_call: Any = real_call, **k: Any) -> Any:
+            if path == tmp_path / "run":
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return real_call(path, *a, **k)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, forbidden)
+            with pytest.raises(
+                OutputError, match=r"cannot keep checkpoints in .*Permission denied"
+            ):
+                fitted(tmp_path / "run", **given)
     for call in ("open", "write", "fsync", "replace"):
         real_call = getattr(os, call)
 
@@ -94,7 +111,7 @@ def test_a_folder_that_cannot_be_used_is_refused_before_the_first_epoch(
     assert epochs == []
     assert (tmp_path / "file").read_text() == "precious"
     assert list((tmp_path / "run").iterdir()) == []
-    report("checkpoint folders", tried=9, refused=9)
+    report("checkpoint folders", tried=13, refused=13)
 
 
 # --- 5: killed and resumed ------------------------------------------------------------------------
@@ -176,6 +193,80 @@ def test_without_any_that_can_be_read_the_error_is_clear(tmp_path: Path) -> None
     with pytest.raises(CheckpointError, match=f"none of the {len(names)} checkpoints .*anew"):
         fitted(tmp_path / "run")
     assert {path.name: path.read_bytes() for path in names} == before
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_training_that_is_refused_renames_no_damaged_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = outcome(fitted())
+    cut_off(tmp_path / "run", 20)
+    newest(tmp_path / "run").write_bytes(b"damaged")
+    before = kept(tmp_path / "run")
+    refusals: list[tuple[Any, dict[str, Any], str]] = [
+        (tmp_path / "run", {"alpha": 0.5}, "alpha was 0.0001 and is 0.5"),
+        (tmp_path / "run", {"y": -NUMBERS}, "y has other values"),
+        (Checkpoint(tmp_path / "run", resume=False), {}, "of an earlier training"),
+    ]
+    for where, changed, message in refusals:
+        with pytest.raises(CheckpointError, match=message):
+            fitted(where, **changed)
+    assert kept(tmp_path / "run") == before
+    real = os.replace
+
+    def replace(source: Any, target: Any) -> None:
+        if str(target).endswith(".damaged"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.warns(UserWarning, match=r"cannot be used, and could not be renamed \(Read-only"):
+        assert outcome(fitted(tmp_path / "run")) == expected
+
+
+@pytest.mark.parametrize("fault", ["EIO", "EACCES", "memory", "layout", "record"])
+def test_a_checkpoint_that_may_be_sound_is_neither_passed_over_nor_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    expected = outcome(fitted())
+    cut_off(tmp_path / "run", 20)
+    path = newest(tmp_path / "run")
+    sound, contents = path.read_bytes(), model_file.read_contents(path)
+    told = {
+        "memory": "does not fit into memory",
+        "layout": "layout has version '2'",
+        "record": "none that this deltarule keeps",
+    }
+    message = told.get(fault, "cannot read the model file")
+    with monkeypatch.context() as patch:
+        if fault == "layout":
+            with monkeypatch.context() as newer:
+                newer.setattr(model_file, "VERSION", "2")
+                path.write_bytes(model_file.encode(contents))
+        elif fault == "record":  # a later release may keep more
+            later = contents._replace(record=contents.record | {"deltarule": "99", "more": 1})
+            path.write_bytes(model_file.encode(later))
+        else:
+            error = MemoryError() if fault == "memory" else OSError(getattr(errno, fault), fault)
+            real = os.stat
+
+            def stat(name: Any, *given: Any, **more: Any) -> Any:
+                if name == path:
+                    raise error
+                return real(name, *given, **more)
+
+            patch.setattr(model_file.os, "stat", stat)
+        before = sorted(os.listdir(tmp_path / "run")), path.read_bytes()
+        with pytest.raises(CheckpointError, match=message) as caught:
+            fitted(tmp_path / "run")
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (sorted(os.listdir(tmp_path / "run")), path.read_bytes()) == before
+    path.write_bytes(sound)
+    assert outcome(fitted(tmp_path / "run")) == expected
 
 
 # --- 7: other data, other arguments ---------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -122,6 +123,37 @@ def test_flushes_file_then_names_it_then_flushes_the_folder(
     write_atomically(tmp_path / "model", b"new")
     write_atomically(tmp_path / "model", b"newer", overwrite=True)
     assert calls == ["fsync", "link", "fsync", "unlink", "fsync", "replace", "fsync", "unlink"]
+
+
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_a_folder_that_cannot_be_flushed_has_the_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bytes | None
+) -> None:
+    path = tmp_path / "model"
+    if old is not None:
+        path.write_bytes(old)
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(descriptor)
+
+    monkeypatch.setattr(atomic.os, "fsync", fsync)
+    message = r"model was written, but its folder .*\(Input/output error\).*save again"
+    with pytest.raises(OutputError, match=message):
+        write_atomically(path, b"new", overwrite=old is not None)
+    assert path.read_bytes() == b"new"
+    assert names(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b", "a\0b/model", "a\ud800b/model"])
+def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    for write in (check_writable, lambda path: write_atomically(path, b"new", overwrite=True)):
+        with pytest.raises(OutputError, match=r"names no file|there is no folder") as caught:
+            write(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    assert names(tmp_path) == []
 
 
 def test_a_name_taken_at_the_last_moment_is_not_overwritten(

@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "capacity",
         "averages",
     ),
-    ("tape", "program", "slots", "initializers", "targets", "inputs", "likelihood"),
+    ("tape", "program", "slots", "states", "initializers", "targets", "inputs", "likelihood"),
     ("reference", "engine"),
     ("interpreters", "folding"),
     ("predictor",),

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
 
     from deltarule.arrays import Array
 
-__all__ = ["check_between", "check_name", "check_positive_integer", "check_shape"]
+__all__ = [
+    "check_between",
+    "check_name",
+    "check_positive_integer",
+    "check_shape",
+    "is_count",
+    "is_number",
+]
+
+_COUNTS = 2**62  # far below where integers of 64 bits end: what is counted may go on
 
 
 def check_shape(name: str, array: Array, shape: tuple[int, ...], remedy: str = "") -> None:
@@ -50,6 +59,17 @@ def check_between(
     if not inside:
         raise SpecError(f"{name} must be in {interval}; got {value!r}.")
     return number
+
+
+def is_count(value: Any, below: int = _COUNTS) -> bool:
+    """Whether a value is an integer of at least 0 that machines can count with."""
+    whole = type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))
+    return whole and 0 <= value < below
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a float, or an integer that becomes one."""
+    return isinstance(value, float) or (type(value) is int and -_COUNTS < value < _COUNTS)
 
 
 def check_name(name: str, value: Any, choices: Iterable[str]) -> str:

@@ -11,6 +11,7 @@
     ├── TableError (ValueError)           a table that cannot be read as it stands
     ├── DatasetError (ValueError)         a data set that is not there, or is damaged
     ├── ModelFileError (ValueError)       a model file that is damaged or foreign
+    │   └── UnreadFileError (ModelFileError)   one that could not be read, and may be sound
     ├── CheckpointError (ValueError)      checkpoints that a training cannot go on from
     ├── OutputError (OSError)             a file that cannot or must not be written
     └── MissingDependencyError (ImportError)   an optional package is not installed
@@ -34,6 +35,7 @@ __all__ = [
     "SpecError",
     "TableError",
     "TapeError",
+    "UnreadFileError",
 ]
 
 
@@ -71,6 +73,10 @@ class DatasetError(DeltaruleError, ValueError):
 
 class ModelFileError(DeltaruleError, ValueError):
     """A model file that is damaged, truncated or was not written by deltarule."""
+
+
+class UnreadFileError(ModelFileError):
+    """A model file that could not be read here, and may be sound: no right, no memory, too new."""
 
 
 class CheckpointError(DeltaruleError, ValueError):

@@ -162,6 +162,10 @@ class Steps(NamedTuple):
 class Interpreter(Protocol):
     """The seam. Whoever offers these verbs can train and predict."""
 
+    def check(self, state: State) -> None:
+        """Raise ``DataError`` unless ``advance`` can go on with the state, whoever made it."""
+        ...
+
     def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
         """Take the steps of these batches; k steps in one call equal k calls of one.
 

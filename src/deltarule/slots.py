@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from deltarule.arrays import Array
 
 __all__ = [
+    "SLOTS",
     "AdadeltaSlots",
     "AdamSlots",
     "NadamSlots",
@@ -58,3 +59,9 @@ class RpropSlots(NamedTuple):
     t: int  # steps taken
     sign: Array  # (p,) of the last slope; 0 where it had just turned
     size: Array  # (p,) step sizes
+
+
+SLOTS: tuple[type[Any], ...] = (
+    *(AdadeltaSlots, AdamSlots, NadamSlots, RpropSlots, SquareSlots, VelocitySlots),
+)
+"""All of them."""

@@ -21,6 +21,7 @@ from deltarule.errors import DataError
 from deltarule.opcodes import Op, PenaltyCode
 from deltarule.optimizers import SGD, Optimizer
 from deltarule.program import Block, Order, State, Steps, Sums
+from deltarule.states import check_state
 from deltarule.tape import Tape, verify
 
 __all__ = ["Engine"]
@@ -71,6 +72,10 @@ class Engine:
         self._dtype = np.dtype(tape.dtype)
 
     # --- the verbs ---------------------------------------------------------------------------
+
+    def check(self, state: State) -> None:
+        """Raise ``DataError`` unless ``advance`` can go on with the state, whoever made it."""
+        self._check_state(state, changes=True)
 
     def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
         """Take the steps of these batches; k steps in one call equal k calls of one.
@@ -217,6 +222,7 @@ class Engine:
                 f"in one piece{writeable}; got {given}. Take it from net.initialize(seed), or use "
                 "engine='reference'."
             )
+        check_state(state, self.tape, self._update.slots if changes else None)
 
     def _inputs_of_epoch(self, block: Block, steps: range) -> Inputs:
         """Return the inputs as kernels read them: looked through once an epoch."""

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from deltarule.analysis.health import HEALTH_KINDS
+from deltarule.checks import is_count, is_number
 from deltarule.errors import CheckpointError
 from deltarule.estimators._choices import schedule_of
 from deltarule.estimators._held_out import Validation
@@ -107,9 +108,10 @@ def restore(estimator: BaseMLP, given: Any) -> tuple[int, float]:
 
 def _is_sound(given: dict[str, Any]) -> bool:
     counts = ("before", "n_iter_", "t_")
-    numbers = (given[name] for name in (*_NUMBERS, "factor"))
+    numbers = (given[name] for name in _NUMBERS)
     return (
-        all(type(given[name]) is int and given[name] >= 0 for name in counts)
-        and all(value is None or isinstance(value, int | float) for value in numbers)
+        all(is_count(given[name]) for name in counts)
+        and is_number(given["factor"])
+        and all(value is None or is_number(value) for value in numbers)
         and all(given[name] is None or isinstance(given[name], list) for name in _CURVES)
     )

@@ -42,7 +42,6 @@ _LATER_PARAMETERS = {
     *(
         "on_divergence",
         "record",
-        "checkpoint",
         "label_smoothing",
         "class_weight",
         "huber_delta",
@@ -163,7 +162,11 @@ def _begin(record: dict[str, Any]) -> BaseMLP:
         raise ModelFileError(f"the model's record names no known kind: {record['kind']!r}.")
     estimator = _KINDS[record["kind"]]()
     given = record["parameters"]
-    known = set(estimator.get_params(deep=False))
+    if "checkpoint" in given:  # else whoever wrote the file chooses where a later fit writes
+        raise ModelFileError(
+            "the model's record names a folder for checkpoints; no model file may."
+        )
+    known = set(estimator.get_params(deep=False)) - {"checkpoint"}
     if not known - _LATER_PARAMETERS <= set(given) <= known:
         raise ModelFileError("the model's record does not hold the estimator's parameters.")
     estimator.set_params(**{k: from_plain(v) for k, v in given.items()})

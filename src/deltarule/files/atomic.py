@@ -92,7 +92,8 @@ def write_atomically(path: StrPath, data: bytes, *, overwrite: bool = False) -> 
     ------
     OutputError
         If the file cannot be written, or exists and ``overwrite`` is false. The old file, if
-        there was one, is untouched and no temporary is left.
+        there was one, is untouched and no temporary is left. If only the folder could not be
+        flushed, the new file stands in its place, and the message says so.
     """
     target = check_writable(path, overwrite=overwrite)
     with _blaming(target):
@@ -101,11 +102,10 @@ def write_atomically(path: StrPath, data: bytes, *, overwrite: bool = False) -> 
             _write_all(descriptor, data)
             _keep_permissions(descriptor, target)
             os.fsync(descriptor)
-            with _folder(
-                target.parent
-            ) as sync:  # opened early: what can fail fails before the name
+            # The folder is opened early: what can fail fails before the name.
+            with _folder(target.parent) as sync:
                 _publish(temporary, target, overwrite=overwrite)
-                sync()
+                _flush(sync, target)
     return target
 
 
@@ -119,8 +119,15 @@ def _blaming(target: Path) -> Iterator[None]:
     except FileExistsError as error:
         raise OutputError(_taken(target)) from error
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise OutputError(f"cannot write {target}: {reason}") from error
+        raise OutputError(f"cannot write {target}: {_reason(error)}") from error
+    except ValueError as error:  # a NUL or a lone surrogate
+        raise OutputError(
+            f"{str(target)!r} names no file: {error}; give the name of the file to write"
+        ) from error
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
 
 
 def _taken(target: Path) -> str:
@@ -235,6 +242,17 @@ def _folder(folder: Path) -> Iterator[Callable[[], None]]:
         yield lambda: os.fsync(descriptor)
     finally:
         _close(descriptor)
+
+
+def _flush(sync: Callable[[], None], target: Path) -> None:
+    """Flush the folder of a file that has just been given its name."""
+    try:
+        sync()
+    except OSError as error:
+        raise OutputError(
+            f"{target} was written, but its folder could not be flushed ({_reason(error)}): it may "
+            "not survive a power cut; save again, over it"
+        ) from error
 
 
 def _close(descriptor: int) -> None:

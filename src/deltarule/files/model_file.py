@@ -26,7 +26,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deltarule.errors import ModelFileError
+from deltarule.errors import ModelFileError, UnreadFileError
 from deltarule.files import strict_json
 from deltarule.files.atomic import StrPath, write_atomically
 from deltarule.files.container import ContainerError, Tensors, check_head, pack, unpack
@@ -94,15 +94,20 @@ def read_contents(path: StrPath) -> Contents:
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, too large, or was not written by deltarule.
+        If the file is damaged, or was not written by deltarule.
+    UnreadFileError
+        If it is missing, cannot be read, is too large, or has a layout of another release.
     """
     try:
         metadata, tensors = unpack(_read(path))
+        _check_format(path, metadata)
         envelope = _envelope(metadata)
     except ContainerError as error:
         raise ModelFileError(f"{path} is not a usable model file: {error}; {_REMEDY}") from None
     except MemoryError:
-        raise ModelFileError(f"{path} does not fit into memory") from None
+        raise UnreadFileError(
+            f"{path} does not fit into memory; free some, and try again"
+        ) from None
     return Contents(envelope.kind, envelope.model, tensors)
 
 
@@ -121,30 +126,36 @@ def _read(path: StrPath) -> bytes:
             check_head(head, size)
             return head + file.read()
     except FileNotFoundError:
-        raise ModelFileError(f"there is no model file {path}; check the path") from None
+        raise UnreadFileError(f"there is no model file {path}; check the path") from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ModelFileError(f"cannot read the model file {path}: {reason}") from error
+        raise UnreadFileError(f"cannot read the model file {path}: {reason}") from error
 
 
 def _size(path: StrPath) -> int:
     try:
         status = os.stat(path)
     except ValueError as error:  # a NUL in the name
-        raise ModelFileError(f"{str(path)!r} names no file: {error}") from None
+        raise UnreadFileError(f"{str(path)!r} names no file: {error}") from None
     if not stat.S_ISREG(status.st_mode):
-        raise ModelFileError(f"{path} is not a regular file; name a model file")
+        raise UnreadFileError(f"{path} is not a regular file; name a model file")
     if status.st_size > MAX_FILE_BYTES:
-        raise ModelFileError(f"{path} is larger than any model file: {status.st_size} bytes")
+        raise UnreadFileError(f"{path} is larger than any model file: {status.st_size} bytes")
     return status.st_size
 
 
-def _envelope(metadata: dict[str, str]) -> _Envelope:
+def _check_format(path: StrPath, metadata: dict[str, str]) -> None:
     if metadata.get("format") != FORMAT:
         raise ContainerError("it was not written by deltarule")
     if metadata.get("version") != VERSION:
         version = metadata.get("version", "unknown")[:20]
-        raise ContainerError(f"its layout has version {version!r}, this deltarule reads {VERSION}")
+        raise UnreadFileError(
+            f"{path}: its layout has version {version!r}, this deltarule reads {VERSION!r}; use "
+            "the release that wrote it, or a newer one"
+        )
+
+
+def _envelope(metadata: dict[str, str]) -> _Envelope:
     if set(metadata) != {"format", "version", "record"}:
         raise ContainerError("its metadata has other entries than format, version and record")
     try:

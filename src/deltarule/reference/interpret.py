@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from deltarule.arrays import Array, Pullback, array_namespace, is_sparse
 from deltarule.clipping import Clipping
+from deltarule.errors import DataError
 from deltarule.opcodes import Op
 from deltarule.optimizers import SGD, Optimizer
 from deltarule.program import Block, Order, State, Steps, Sums
@@ -29,6 +30,7 @@ from deltarule.reference.normalization import batch_norm
 from deltarule.reference.optimizers import rule_of
 from deltarule.reference.penalties import penalty, project, shrink
 from deltarule.reference.statistics import accumulate, batch_moments, inference_norm
+from deltarule.states import check_state
 from deltarule.tape import Instruction, Tape
 
 __all__ = ["Passage", "Reference"]
@@ -71,9 +73,19 @@ class Reference:
         self.tape = tape
         weights = [slice(p.start, p.stop) for p in tape.parameters if p.is_weights]
         self._rule = rule_of(SGD() if optimizer is None else optimizer, weights)
+        self._slots = type(self._rule.begin(np.empty(0)))
         self._clipping = clipping
         self._body = tape.instructions[:-1]
         self._first = next(line for line in self._body if line.op == Op.AFFINE)
+
+    def check(self, state: State) -> None:
+        """Raise ``DataError`` unless ``advance`` can go on with the state, whoever made it."""
+        if tuple(state.theta.shape) != (self.tape.n_parameters,):
+            raise DataError(
+                f"state.theta must have shape ({self.tape.n_parameters},); got "
+                f"{tuple(state.theta.shape)}. Take it from net.initialize(seed)."
+            )
+        check_state(state, self.tape, self._slots)
 
     # --- prediction ----------------------------------------------------------------------------
 
@@ -211,6 +223,7 @@ class Reference:
 
     def apply(self, state: State, sums: Sums, learning_rate: float) -> None:
         """Take one step along the gradient of the cost of ``sums``."""
+        self.check(state)
         with quiet():
             self._step(state, sums, self.cost(state, sums)[2], learning_rate)
 
@@ -236,6 +249,7 @@ class Reference:
         zero says nothing, and no step is taken for it. With the first batch of an order the
         population statistics of batch norm begin anew.
         """
+        self.check(state)
         seen: list[tuple[int, float, float, float]] = []
         begin = monotonic()
         with quiet():

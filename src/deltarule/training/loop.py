@@ -117,7 +117,7 @@ def run_epochs(interpreter: Interpreter, state: State, block: Block | Stream, ru
         # A single epoch, as of ``partial_fit``, is not worth the time that handlers take.
         with held_signals(wanted=run.epochs > 1 or run.keeper is not None) as signals:
             if run.keeper is not None:
-                run.keeper.begin(state, at)
+                run.keeper.begin(state, at, interpreter.check)
                 _go_on(run, at, block.n_rows)
             _Training(interpreter, state, block, run, at, signals).to_the_end()
     except KeyboardInterrupt:

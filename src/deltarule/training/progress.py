@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -83,8 +84,11 @@ class Progress:
 class Keeper(Protocol):
     """Whoever keeps checkpoints of a run."""
 
-    def begin(self, state: State, progress: Progress) -> None:
-        """Bring both to where an earlier run was left, or keep how this one begins."""
+    def begin(self, state: State, progress: Progress, check: Callable[[State], None]) -> None:
+        """Bring both to where an earlier run was left, or keep how this one begins.
+
+        ``check`` raises ``DataError`` for a state that the interpreter cannot go on with.
+        """
         ...
 
     def offer(self, state: State, progress: Progress) -> None:

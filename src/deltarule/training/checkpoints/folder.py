@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from deltarule.errors import CheckpointError, ModelFileError, OutputError
+from deltarule.errors import CheckpointError, ModelFileError, OutputError, UnreadFileError
 from deltarule.files import (
     Contents,
     check_writable,
@@ -49,9 +49,24 @@ def opened_folder(checkpoint: Checkpoint) -> Iterator[Folder]:
         If another training is using it.
     """
     path = Path(checkpoint.folder)
-    try:
+    with _blaming(path):
         if not path.is_dir():
             path.mkdir()
+        check_writable(path / file_name((0, 0)), overwrite=True)
+    with _locked(path):
+        with _blaming(path):
+            remove_orphans(path)
+            folder = Folder(path, checkpoint)
+        yield folder
+
+
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Turn what the system says of a folder into one line."""
+    try:
+        yield
+    except OutputError:
+        raise
     except FileNotFoundError:
         raise OutputError(
             f"cannot keep checkpoints in {path}: there is no folder {path.parent}; create it first"
@@ -61,10 +76,10 @@ def opened_folder(checkpoint: Checkpoint) -> Iterator[Folder]:
         raise OutputError(
             f"cannot keep checkpoints in {path}: {reason}; name another folder"
         ) from None
-    check_writable(path / file_name((0, 0)), overwrite=True)
-    with _locked(path):
-        remove_orphans(path)
-        yield Folder(path, checkpoint)
+    except ValueError as error:  # a NUL or a lone surrogate
+        raise OutputError(
+            f"cannot keep checkpoints in {str(path)!r}: {error}; name another folder"
+        ) from None
 
 
 @contextmanager
@@ -72,7 +87,8 @@ def _locked(path: Path) -> Iterator[None]:
     if fcntl is None:  # pragma: no cover
         yield
         return
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    with _blaming(path):
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,38 +110,62 @@ class Folder:
     def __init__(self, path: Path, checkpoint: Checkpoint) -> None:
         self.path, self._checkpoint = path, checkpoint
         self._names = self._found()  # from old to new
+        self._damaged: list[tuple[str, str]] = []  # names, newest first, and what is wrong
 
     def newest(self, kinds: tuple[type[Any], ...]) -> Snapshot | None:
-        """Return the newest checkpoint that can be read; damaged ones are set aside.
+        """Return the newest checkpoint that is not damaged.
 
         Raises
         ------
         CheckpointError
-            If there are checkpoints, and none can be read.
+            If there are checkpoints and all are damaged, or one cannot be read that may be sound:
+            an older one must not take its place unasked.
         """
-        damaged: list[tuple[str, str]] = []
         for name in reversed(self._names):
             try:
-                snapshot = read_snapshot(read_contents(self.path / name), kinds)
-                if file_name(snapshot.place) != name:
-                    raise CheckpointError("it is another checkpoint, renamed")
-            except (ModelFileError, CheckpointError) as error:
-                damaged.append((name, str(error)))
-                continue
-            self._set_aside(damaged, name)
-            return snapshot
-        if damaged:
+                return self._read(name, kinds)
+            except UnreadFileError as error:
+                raise CheckpointError(
+                    f"a checkpoint cannot be read, and may be sound: {error}. Nothing was changed; "
+                    "move the file away to go on from an older one."
+                ) from error
+            except ModelFileError as error:
+                self._damaged.append((name, str(error)))
+        if self._damaged:
             raise CheckpointError(
-                f"none of the {len(damaged)} checkpoints in {self.path} can be used; the newest: "
-                f"{damaged[0][1]}. Name another folder to begin anew."
+                f"none of the {len(self._damaged)} checkpoints in {self.path} can be used; the "
+                f"newest: {self._damaged[0][1]}. Name another folder to begin anew."
             )
         return None
+
+    def set_aside_damaged(self) -> None:
+        """Give the damaged files that are newer than the one used another name, and say so.
+
+        To be called once it is sure that the training goes on: one that is refused changes nothing.
+        """
+        for name, why in self._damaged:
+            self._names.remove(name)
+            aside = self.path / (name + _DAMAGED)
+            try:
+                os.replace(self.path / name, aside)
+                fate = f"is now called {aside.name}"
+            except OSError as error:
+                fate = f"could not be renamed ({error.strerror or type(error).__name__})"
+            warnings.warn(
+                f"the checkpoint {self.path / name} cannot be used, and {fate}: {why}. Going on "
+                f"from an older one, {self.last}.",
+                stacklevel=2,
+            )
+        self._damaged = []
 
     def write(self, contents: Contents, place: tuple[int, int], best: str | None) -> None:
         """Write a checkpoint; then remove those that are neither new enough nor the best."""
         name = file_name(place)
-        write_contents(contents, self.path / name, overwrite=True)
-        self._names = [*(old for old in self._names if old != name), name]
+        try:
+            write_contents(contents, self.path / name, overwrite=True)
+        finally:  # if no more than the folder's flush failed, the file is there
+            if os.path.exists(self.path / name):
+                self._names = [*(old for old in self._names if old != name), name]
         keep = {*self._names[-self._checkpoint.keep_last :], best}
         for old in [old for old in self._names if old not in keep]:
             with suppress(OSError):
@@ -137,18 +177,30 @@ class Folder:
         """The name of the newest checkpoint."""
         return self._names[-1] if self._names else None
 
+    def _read(self, name: str, kinds: tuple[type[Any], ...]) -> Snapshot:
+        """Return a checkpoint.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is damaged, or is not the checkpoint of that name.
+        CheckpointError
+            If its bytes are as they were written, and no record of ours.
+        """
+        contents = read_contents(self.path / name)
+        if contents.kind != "checkpoint":
+            raise ModelFileError("it is a model, not a checkpoint")
+        try:
+            snapshot = read_snapshot(contents, kinds)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"the checkpoint {self.path / name} is none that this deltarule keeps: {error}. "
+                "Go on with the release that kept it, or name another folder."
+            ) from None
+        if file_name(snapshot.place) != name:
+            raise ModelFileError("it is another checkpoint, renamed")
+        return snapshot
+
     def _found(self) -> list[str]:
         matches = [m for m in map(_NAME.fullmatch, os.listdir(self.path)) if m is not None]
         return [m[0] for m in sorted(matches, key=lambda m: (int(m[1]), int(m[2])))]
-
-    def _set_aside(self, damaged: list[tuple[str, str]], used: str) -> None:
-        """Give files that are newer than the one used, and unreadable, another name."""
-        for name, why in damaged:
-            self._names.remove(name)
-            with suppress(OSError):
-                os.replace(self.path / name, self.path / (name + _DAMAGED))
-            warnings.warn(
-                f"the checkpoint {self.path / name} cannot be used, and is now called "
-                f"{name}{_DAMAGED}: {why}. Going on from an older one, {used}.",
-                stacklevel=2,
-            )

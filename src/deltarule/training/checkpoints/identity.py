@@ -96,7 +96,7 @@ class _Describer:
         if isinstance(value, types.MethodType):
             return ["method", self.describe(value.__self__), self.describe(value.__func__)]
         if isinstance(value, types.FunctionType):
-            cells = [cell.cell_contents for cell in value.__closure__ or ()]
+            cells = [_content(cell) for cell in value.__closure__ or ()]
             held = self.describe([value.__defaults__, value.__kwdefaults__, cells])
             name = f"{value.__module__}.{value.__qualname__}"
             return ["function", name, _digest_of_code(value.__code__), held]
@@ -106,13 +106,31 @@ class _Describer:
         return {name: {key: self.describe(item) for key, item in sorted(vars(value).items())}}
 
 
+def _content(cell: types.CellType) -> Any:
+    """Return what a closure's cell holds; the cell itself if its variable has no value yet."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return cell
+
+
 def _digest_of_code(code: types.CodeType) -> str:
     sha = hashlib.sha256(code.co_code)
     sha.update(repr((code.co_names, code.co_varnames)).encode())
     for constant in code.co_consts:
-        inner = isinstance(constant, types.CodeType)
-        sha.update((_digest_of_code(constant) if inner else repr(constant)).encode())
+        sha.update(_constant(constant).encode())
     return sha.hexdigest()[:16]
+
+
+def _constant(value: Any) -> str:
+    """Return a constant of byte code as text; sets sorted: their order varies among processes."""
+    if isinstance(value, types.CodeType):
+        return _digest_of_code(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_constant, value))})"
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(sorted(map(_constant, value)))}}}"
+    return repr(value)
 
 
 def _plain_repr(value: Any) -> str:

@@ -144,14 +144,21 @@ class FolderKeeper:
 
     # --- what the run asks for ------------------------------------------------------------------
 
-    def begin(self, state: State, progress: Progress) -> None:
+    def begin(self, state: State, progress: Progress, check: Callable[[State], None]) -> None:
         """Bring both to where the checkpoint was kept; keep one, to see that it can be done."""
         if not isinstance(state.theta, np.ndarray):
             raise CheckpointError("checkpoint needs a network of NumPy arrays; leave it out.")
         if self.found is not None and not self._begun:
-            take_over(self.found, state, progress)
+            try:
+                take_over(self.found, state, progress, check)
+            except CheckpointError as error:
+                raise CheckpointError(
+                    f"cannot go on from {self.path / file_name(self.found.place)}: {error}. Name "
+                    "another folder to begin anew."
+                ) from None
             for name, stream in self._streams.items():
                 _move(stream, self.found.streams.get(name), self.path)
+            self._folder.set_aside_damaged()
         if self._begun or not progress.history.stopped_by:
             self.keep(state, progress)
         self._begun = True

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deltarule.errors import CheckpointError
+from deltarule.checks import is_count, is_number
+from deltarule.errors import CheckpointError, DataError
 from deltarule.files.model_file import Contents, first_fault
 from deltarule.program import Order, State, Steps
+from deltarule.states import check_counters, check_slots
 from deltarule.training.checkpoints.identity import Identity
 from deltarule.training.checkpoints.values import Values
 from deltarule.training.history import History
@@ -30,8 +34,8 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     deltarule: str
-    epochs: int = Field(ge=0)
-    steps: int = Field(ge=0)
+    epochs: int = Field(ge=0, lt=2**62)
+    steps: int = Field(ge=0, lt=2**62)
     best: list[Any] | None
     arguments: dict[str, Any]
     data: dict[str, str]
@@ -86,8 +90,6 @@ def read_snapshot(contents: Contents, kinds: tuple[type[Any], ...]) -> Snapshot:
     CheckpointError
         If the record is not one of ours.
     """
-    if contents.kind != "checkpoint":
-        raise CheckpointError("it is a model, not a checkpoint")
     try:
         record = _Record.model_validate(contents.record)
     except ValidationError as error:
@@ -112,8 +114,13 @@ def read_snapshot(contents: Contents, kinds: tuple[type[Any], ...]) -> Snapshot:
     )
 
 
-def take_over(snapshot: Snapshot, state: State, at: Progress) -> None:
+def take_over(
+    snapshot: Snapshot, state: State, at: Progress, check: Callable[[State], None]
+) -> None:
     """Bring a run's state and progress to where the snapshot was taken.
+
+    Nothing is changed before ``check``, which raises ``DataError`` for a state that does not fit
+    the run's network and optimiser, has seen every state that the snapshot holds.
 
     Raises
     ------
@@ -121,7 +128,13 @@ def take_over(snapshot: Snapshot, state: State, at: Progress) -> None:
         If what the snapshot holds does not fit the run.
     """
     held = snapshot.progress
-    _check_state("state", held["state"], state)
+    states = {name: held[name] for name in _STATES}
+    if held["inside"] is not None:
+        states["epoch"] = held["inside"].entered
+    for name, one in states.items():
+        _check_state(name, one, state)
+        with _refusing(name):
+            check(one)
     state.restore(held["state"])
     at.watch.best, at.watch.stale = held["watch"]
     for name in _FIELDS:
@@ -132,13 +145,13 @@ def take_over(snapshot: Snapshot, state: State, at: Progress) -> None:
 def _best(given: Any) -> tuple[str, float] | None:
     if given is None:
         return None
-    if len(given) != 2 or not isinstance(given[0], str) or not isinstance(given[1], float | int):
+    if len(given) != 2 or not isinstance(given[0], str) or not is_number(given[1]):
         raise CheckpointError("its record holds no valid best figure")
     return given[0], float(given[1])
 
 
 def _check_progress(held: dict[str, Any]) -> None:
-    """Raise unless everything in it has the types and shapes that it must have."""
+    """Raise unless everything in it has the types, shapes and ranges that it must have."""
     like = held["state"]
     if not isinstance(like, State) or not isinstance(like.theta, np.ndarray):
         raise CheckpointError("its state is not valid")
@@ -151,10 +164,10 @@ def _check_progress(held: dict[str, Any]) -> None:
     sound = (
         isinstance(watch, list)
         and len(watch) == 2
-        and (watch[0] is None or isinstance(watch[0], float | int))
-        and _is_count(watch[1])
-        and isinstance(held["rate"], float | int)
-        and all(_is_count(held[name]) for name in ("first", "examples", "n_steps"))
+        and (watch[0] is None or is_number(watch[0]))
+        and is_count(watch[1])
+        and is_number(held["rate"])
+        and all(is_count(held[name]) for name in ("first", "examples", "n_steps"))
         and (held["rows"] is None or _is_vector(held["rows"], np.int64))
     )
     if not sound:
@@ -168,19 +181,24 @@ def _check_state(name: str, given: Any, like: State) -> None:
         and isinstance(given.theta, np.ndarray)
         and given.theta.shape == shape
         and given.theta.dtype == dtype
-        and _is_count(given.seed)
-        and _is_count(given.step)
         and isinstance(given.buffers, dict)
         and all(isinstance(array, np.ndarray) for array in given.buffers.values())
-        and (given.slots is None or (isinstance(given.slots, tuple) and len(given.slots) > 0))
     )
     if not sound:
         raise CheckpointError(f"its {name} is not one of this network")
-    for slot in given.slots or ():
-        number = isinstance(slot, int | float) and not isinstance(slot, bool)
-        array = isinstance(slot, np.ndarray) and slot.shape == shape and slot.dtype.kind == "f"
-        if not (number or array):
-            raise CheckpointError(f"its {name} has averages that are not those of this network")
+    with _refusing(name):
+        check_counters(given)
+        if given.slots is not None:
+            check_slots(given)
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        fault = str(error).removesuffix(".")
+        raise CheckpointError(f"its {name} does not fit this training: {fault}") from None
 
 
 def _check_history(given: Any) -> None:
@@ -192,14 +210,14 @@ def _check_history(given: Any) -> None:
     if (
         not len(given.penalty) == len(given.learning_rate) == n
         or max(len(getattr(given, name)) for name in curves) > n
-        or not all(isinstance(x, float | int) for name in curves[:5] for x in getattr(given, name))
-        or not (given.best_epoch is None or (_is_count(given.best_epoch) and given.best_epoch <= n))
+        or not all(is_number(x) for name in curves[:5] for x in getattr(given, name))
+        or not (given.best_epoch is None or (is_count(given.best_epoch) and given.best_epoch <= n))
     ):
         raise CheckpointError("its history is not valid")
 
 
 def _check_epoch(given: Any, like: State) -> None:
-    sound = isinstance(given, Epoch) and isinstance(given.order, Order) and _is_count(given.done)
+    sound = isinstance(given, Epoch) and isinstance(given.order, Order) and is_count(given.done)
     if not sound:
         raise CheckpointError("its epoch is not valid")
     rows, bounds, rates = given.order
@@ -224,10 +242,6 @@ def _check_epoch(given: Any, like: State) -> None:
     for column in (column for piece in pieces for column in piece):
         if not isinstance(column, np.ndarray) or column.shape != (given.done,):
             raise CheckpointError("its epoch's steps are not valid")
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
 
 
 def _is_vector(value: Any, dtype: Any) -> bool:

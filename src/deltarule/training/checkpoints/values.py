@@ -18,21 +18,14 @@ import numpy as np
 from deltarule.errors import CheckpointError
 from deltarule.program import Order, State, Steps
 from deltarule.schedules import PlateauMemory
-from deltarule.slots import (
-    AdadeltaSlots,
-    AdamSlots,
-    NadamSlots,
-    RpropSlots,
-    SquareSlots,
-    VelocitySlots,
-)
+from deltarule.slots import SLOTS
 from deltarule.training.history import History
 from deltarule.training.progress import Epoch
 
 __all__ = ["Values"]
 
 _KINDS: tuple[type[Any], ...] = (
-    *(AdadeltaSlots, AdamSlots, NadamSlots, RpropSlots, SquareSlots, VelocitySlots),
+    *SLOTS,
     *(State, Order, Steps, Epoch, History, PlateauMemory),
 )
 _ARRAYS = ("float64", "float32", "int64", "int32", "uint8", "bool")
