@@ -82,7 +82,7 @@ BROKEN = {
     "too few cells": (b"a,b\n1,2\n\n\n1\n", "line 5: 1 cells, but the header names 2"),
     "ragged after a quoted line end": (b'a,b\n1,"x\ny"\n1\n', "line 4: 1 cells"),
     "ragged, and not UTF-8": (b"a,b\n1,2\n1,\xc8,3\n", "line 3"),
-    "open quote": (b'a,b\n1,2\n3,"4\n5,6\n', "after line 2: .*never closed"),
+    "open quote": (b'a,b\n1,2\n3,"4\n5,6\n', "line 3, column 'b': .*never closed"),
     "latin-1": (b"a,b\n1,2\ncaf\xe9,2\n", "line 3 is not UTF-8.*iconv -f LATIN1"),
     "latin-1 header": (b"caf\xe9,b\n1,2\n", "line 1 is not UTF-8"),
     "utf-16": ("a,b\n1,2\n".encode("utf-16"), "UTF-16.*iconv"),

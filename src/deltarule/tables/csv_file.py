@@ -1,8 +1,8 @@
 """Read CSV files: every cell as the text that stands there, every irregularity with its line.
 
 pyarrow parses; it never guesses types here. What it would let pass in silence (NUL bytes, a quote
-that is never closed) is looked for beforehand. The line numbers of faults are found afterwards by
-Python's own CSV reader, so that only broken files pay for them.
+that is not closed at the end of its cell) is looked for beforehand. The line numbers of faults are
+found afterwards, so that only broken files pay for them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from deltarule.errors import TableError
+from deltarule.tables.csv_quotes import end_of_records, misplaced_quote
 from deltarule.tables.table import Table, check_names, show
 
-__all__ = ["Header", "parse_records", "read_csv", "read_header"]
+__all__ = ["Header", "parse_records", "read_csv", "read_header", "whole_records"]
 
 SEPARATORS = ",;\t|"
 BLOCK_BYTES = 8 * 2**20
 """What pyarrow parses at a time; no row may be longer."""
+CHUNK_BYTES = 2**20
+"""Chunks are about as long as this; they end where a record ends."""
 _RAGGED = re.compile(r"Row #(\d+): Expected \d+ columns, got (\d+)")
 
 
@@ -48,7 +51,8 @@ def read_csv(path: Path) -> Table:
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         _check_bytes(path, data)
         head = read_header(path)
-        _check_quotes(path, data, head.separator)
+        for _ in whole_records(path, head):
+            pass  # a quote out of place is an error
         return parse_records(path, head, data, 0, skip=1)
 
 
@@ -150,23 +154,65 @@ def _header(path: Path) -> Header:
     return Header(separator, [name.strip() for name in names], length)
 
 
-def _check_quotes(path: Path, data: mmap.mmap, separator: str) -> None:
-    """Look at the quotes one by one if their number is odd."""
-    quotes = sum(block.count(b'"') for block in iter(lambda: data.read(BLOCK_BYTES), b""))
-    if quotes % 2:
-        check_closed(path, separator)
+def whole_records(path: Path, head: Header) -> Iterator[tuple[int, bytes]]:
+    """Yield the records below the header, many at a time: where they begin, and their bytes.
+
+    Raises
+    ------
+    TableError
+        If a cell begins with a quote and does not end where a quote closes it, or a row is longer
+        than `BLOCK_BYTES`.
+    """
+    with open(path, "rb") as file:
+        start, held = file.seek(head.length), b""
+        while fresh := file.read(CHUNK_BYTES):
+            held += fresh
+            end = end_of_records(held, head.separator)
+            if end:
+                yield start, held[:end]
+                start, held = start + end, held[end:]
+            elif len(held) > BLOCK_BYTES:
+                raise _quote_error(path, head, start, held) or TableError(
+                    f"{path}, line {_line_at(path, start)} begins a row of more than {BLOCK_BYTES} "
+                    "bytes; shorten its cells"
+                )
+        fault = _quote_error(path, head, start, held)
+        if fault:
+            raise fault
+        if held:
+            yield start, held
 
 
-def check_closed(path: Path, separator: str) -> None:
-    """Refuse a quote that is never closed: it would swallow the rest of the file in silence."""
-    last = 0
-    try:
-        for line, _ in _records(path, separator):
-            last = line
-    except csv.Error as error:
-        raise TableError(
-            f"{path}, after line {last}: {error}; a quote is opened and never closed"
-        ) from None
+def _quote_error(path: Path, head: Header, start: int, data: bytes) -> TableError | None:
+    """Return the error for the first misplaced quote in records that begin somewhere in a file."""
+    found = misplaced_quote(data, head.separator)
+    if found is None:
+        return None
+    column = head.names[min(found.column, len(head.names) - 1)]
+    where = f"{path}, line {_line_at(path, start + found.opened)}, column {show(column)}"
+    rest = re.split(
+        f"[{head.separator}\r\n]", data[found.closed + 1 :][:80].decode(errors="replace")
+    )
+    what = "is never closed"
+    if found.closed < len(data):
+        line = _line_at(path, start + found.closed)
+        what = f"is closed on line {line}, but {show(rest[0])} follows"
+    elif len(data) > BLOCK_BYTES:
+        what = f"is not closed within {BLOCK_BYTES} bytes"
+    return TableError(
+        f"{where}: the quote that opens the cell {what}; end the cell with a quote, and double "
+        "those that belong to its text"
+    )
+
+
+def _line_at(path: Path, place: int) -> int:
+    """Return the number of the line that a byte is on."""
+    with open(path, encoding="latin-1", newline="") as file:  # a byte a character
+        for number, line in enumerate(file, start=1):
+            place -= len(line)
+            if place < 0:
+                return number
+    return 1
 
 
 def _parse(path: Path, data: Any, head: Header, first: int) -> Any:
