@@ -138,12 +138,6 @@ def test_parquet_keeps_numbers_and_texts(tmp_path: Path) -> None:
     assert read.place(1) == "row 2"
 
 
-def test_parquet_of_lists_is_refused_by_name(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"a": [1], "l": [[1, 2]]}), tmp_path / "t.parquet")
-    with pytest.raises(TableError, match="column 'l' holds"):
-        read_table(tmp_path / "t.parquet")
-
-
 @pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.long)])
 def test_damaged_parquet_never_escapes_as_another_error(tmp_path: Path, step: int) -> None:
     pq.write_table(pa.table({"a": list(range(50)), "s": ["x", "y"] * 25}), tmp_path / "t.parquet")
