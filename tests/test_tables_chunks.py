@@ -103,15 +103,18 @@ def test_quotes_in_the_middle_of_cells(place: Path, lines: list[str]) -> None:
 PIECES = st.sampled_from(["1,2", ",", "\n", "\r\n", "\r", "a", '"', '""', '5"', ',"', '",', '"\n'])
 
 
-def judged(text: str, separator: str) -> list[tuple[str, ...]] | None:
-    """Return the rows of a table of two columns by Python's own reader; None if it is broken."""
+def judged(text: str, separator: str) -> list[tuple[str, tuple[str, ...]]] | None:
+    """Return lines and rows of two columns by Python's own reader; None if the table is broken."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows, before = [], 0
     try:
-        lines = io.StringIO(text, newline="")
-        found = [row for row in csv.reader(lines, delimiter=separator, strict=True) if row]
+        for row in reader:
+            if row:
+                rows.append((f"line {before + 1}", tuple(cell.strip() for cell in row)))
+            before = reader.line_num
     except csv.Error:
         return None
-    rows = [tuple(cell.strip() for cell in row) for row in found[1:]]
-    return rows if rows and all(len(row) == 2 for row in rows) else None
+    return rows[1:] if len(rows) > 1 and all(len(row) == 2 for _, row in rows) else None
 
 
 @support.proves(
@@ -128,7 +131,9 @@ def test_quotes_mean_what_they_mean_to_pythons_strict_reader(
         with pytest.raises(TableError):
             read_table(path)
     else:
-        assert rows_of([read_table(path)]) == expected
+        table = read_table(path)
+        places = [table.place(row) for row in range(table.rows)]
+        assert list(zip(places, rows_of([table]), strict=True)) == expected
     check_same(path, open_source(path))
 
 
@@ -150,7 +155,9 @@ def test_long_cells_beside_quotes(
     path = place / "long.csv"
     path.write_text(f'a,b\n1,{long}\n\n2,"{long}\n"\n3,{quotes}\n')
     check_same(path, open_source(path))
-    assert rows_of([read_table(path)]) == [("1", long), ("2", long), ("3", quotes)]
+    table = read_table(path)
+    assert rows_of([table]) == [("1", long), ("2", long), ("3", quotes)]
+    assert [table.place(row) for row in range(3)] == ["line 2", "line 4", "line 6"]
 
 
 @pytest.mark.parametrize("group", [1, 4, 100])

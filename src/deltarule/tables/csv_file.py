@@ -8,7 +8,6 @@ found afterwards, so that only broken files pay for them.
 from __future__ import annotations
 
 import csv
-import io
 import mmap
 import re
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from deltarule.errors import TableError
-from deltarule.tables.csv_quotes import end_of_records, misplaced_quote
+from deltarule.tables.csv_quotes import end_of_records, misplaced_quote, records
 from deltarule.tables.table import Table, check_names, show
 
 __all__ = ["Header", "parse_records", "read_csv", "read_header", "whole_records"]
@@ -97,7 +96,7 @@ def parse_records(path: Path, head: Header, data: Any, first: int, skip: int = 0
         path,
         columns,
         max(parsed.num_rows - skip, 0),
-        lambda row: f"line {_line(path, head.separator, before + row)}",
+        lambda row: f"line {_line(path, head, before + row)}",
     )
 
 
@@ -231,7 +230,7 @@ def _parse(path: Path, data: Any, head: Header, first: int) -> Any:
     except pa.ArrowInvalid as error:
         ragged = _RAGGED.search(str(error))  # a handler of such rows would fail on some bytes
         if ragged:
-            line = _line(path, head.separator, first + int(ragged[1]) - 1)
+            line = _line(path, head, first + int(ragged[1]) - 1)
             raise TableError(
                 f"{path}, line {line}: {ragged[2]} cells, but the header names "
                 f"{len(names)} columns; add or remove cells, or quote cells that hold a separator"
@@ -264,29 +263,19 @@ def _encoding_error(path: Path) -> TableError:
     return TableError(f"{path} is not UTF-8; convert it with iconv")
 
 
-def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record that is not blank, with the number of the line that it ends on."""
-    with open(path, "rb") as binary:
-        text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline="")
-        reader = csv.reader(text, delimiter=separator, strict=True)
-        for record in reader:
-            if record:
-                yield reader.line_num, record
-
-
-def _line(path: Path, separator: str, record: int) -> int:
+def _line(path: Path, head: Header, record: int) -> int:
     """Return the number of the line on which a record begins; record 0 is the header."""
-    before = 0
-    try:
-        for number, (line, _) in enumerate(_records(path, separator)):
-            if number == record:
-                with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-                    skipped = islice(file, before, line)
-                    return before + next(i for i, text in enumerate(skipped, 1) if text.strip())
-            before = line
-    except (csv.Error, StopIteration):
-        pass
-    return record + 1
+    with open(path, "rb") as file:
+        line = len(file.read(head.length).splitlines())
+    if record == 0:
+        return line
+    for _, data in whole_records(path, head):
+        for text in records(data, head.separator):
+            record -= bool(text.strip(b"\r\n"))  # blank lines are no records
+            if record == 0:
+                return line + 1
+            line += len(text.splitlines())
+    return line
 
 
 def _first_line(error: Exception) -> str:

@@ -12,10 +12,11 @@ whatever they are.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["Misplaced", "end_of_records", "misplaced_quote"]
+__all__ = ["Misplaced", "end_of_records", "misplaced_quote", "records"]
 
 
 class Misplaced(NamedTuple):
@@ -29,6 +30,7 @@ class Misplaced(NamedTuple):
 class _Grammar(NamedTuple):
     quoted: re.Pattern[bytes]  # a cell in quotes
     cells: re.Pattern[bytes]  # any cells, separators and line ends
+    record: re.Pattern[bytes]  # one record with its line end
     lines: re.Pattern[bytes]  # records that end with \n
     cr_lines: re.Pattern[bytes]  # records that end with \r
 
@@ -45,11 +47,12 @@ def _grammar(separator: str) -> _Grammar:
     def cells(plain: str) -> str:
         return f'{plain}*+(?:(?:{quoted}|(?<={letter})"){plain}*+)*+'
 
-    def records(end: str) -> str:
+    def ended(end: str) -> str:
         plain = f'[^"{end}]'
         return f"(?:{cells(plain)}{end})*+"
 
-    patterns = quoted, cells('[^"]'), records("\n"), records("\r")
+    record = cells('[^"\r\n]') + "(?:\r?\n|\r|\\Z)"
+    patterns = quoted, cells('[^"]'), record, ended("\n"), ended("\r")
     return _Grammar(*(re.compile(pattern.encode()) for pattern in patterns))
 
 
@@ -75,6 +78,11 @@ def misplaced_quote(data: bytes, separator: str) -> Misplaced | None:
     line = before[max(before.rfind(b"\n"), before.rfind(b"\r")) + 1 :]
     closed = opened + _reach(re.compile(_OPENED.encode()), data[opened:])
     return Misplaced(opened, line.count(separator.encode()), closed)
+
+
+def records(data: bytes, separator: str) -> Iterator[bytes]:
+    """Yield records one by one, blank ones too, each with its line end."""
+    return (found[0] for found in _grammar(separator).record.finditer(data))
 
 
 def _reach(pattern: re.Pattern[bytes], data: bytes) -> int:
