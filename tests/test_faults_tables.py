@@ -218,7 +218,7 @@ RAGGED = {
     "semicolons": ("a;b\n1;2\n1;2;3\n", "line 3: 3 cells"),
     "tabs": ("a\tb\n1\t2\n1\n", "line 3: 1 cells"),
     "another separator": ("a,b\n1,2\n1;2\n", "line 3: 1 cells"),
-    "an open quote": ('a,b\n1,2\n3,"4\n5,6\n', "after line 2: .*never closed"),
+    "an open quote": ('a,b\n1,2\n3,"4\n5,6\n', "line 3, column 'b': .*never closed"),
 }
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import support
 from deltarule.errors import TableError
-from deltarule.tables import Shares, Source, Table, open_source, read_table
-from deltarule.tables.streaming import csv_chunks, memory, parquet_chunks
+from deltarule.tables import Shares, Source, Table, csv_file, open_source, read_table
+from deltarule.tables.streaming import memory, parquet_chunks
 from deltarule.tables.streaming.draws import draws, parts
 from deltarule.tables.streaming.sketches import Moments, Sample, Tally
 
@@ -29,7 +29,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_chunks, "CHUNK_BYTES", 16)
+    monkeypatch.setattr(csv_file, "CHUNK_BYTES", 16)
     monkeypatch.setattr(parquet_chunks, "BATCH_CELLS", 6)
 
 
@@ -100,6 +100,66 @@ def test_quotes_in_the_middle_of_cells(place: Path, lines: list[str]) -> None:
     check_same(path, open_source(path))
 
 
+PIECES = st.sampled_from(["1,2", ",", "\n", "\r\n", "\r", "a", '"', '""', '5"', ',"', '",', '"\n'])
+
+
+def judged(text: str, separator: str) -> list[tuple[str, tuple[str, ...]]] | None:
+    """Return lines and rows of two columns by Python's own reader; None if the table is broken."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows, before = [], 0
+    try:
+        for row in reader:
+            if row:
+                rows.append((f"line {before + 1}", tuple(cell.strip() for cell in row)))
+            before = reader.line_num
+    except csv.Error:
+        return None
+    return rows[1:] if len(rows) > 1 and all(len(row) == 2 for _, row in rows) else None
+
+
+@support.proves(
+    short=200, full=20_000, body=st.lists(PIECES, max_size=30), separator=st.sampled_from(",;\t|")
+)
+def test_quotes_mean_what_they_mean_to_pythons_strict_reader(
+    place: Path, body: list[str], separator: str
+) -> None:
+    text = "".join(["a,b\n", *body]).replace(",", separator)
+    path = place / "judged.csv"
+    path.write_bytes(text.encode())
+    expected = judged(text, separator)
+    if expected is None:
+        with pytest.raises(TableError):
+            read_table(path)
+    else:
+        table = read_table(path)
+        places = [table.place(row) for row in range(table.rows)]
+        assert list(zip(places, rows_of([table]), strict=True)) == expected
+    check_same(path, open_source(path))
+
+
+def test_two_cells_that_are_never_closed_swallow_no_rows(place: Path) -> None:
+    path = place / "swallowed.csv"
+    path.write_text('x,y\n1,"foo\n2,b\n3,"bar\n4,c')
+    for read in (read_table, lambda p: list(open_source(p).scan())):
+        with pytest.raises(TableError, match=r"line 2, column 'y': .* line 4, but 'bar' follows"):
+            read(path)
+
+
+@pytest.mark.parametrize("quotes", ["", 'b"', 'b"c"'])
+def test_long_cells_beside_quotes(
+    place: Path, monkeypatch: pytest.MonkeyPatch, quotes: str
+) -> None:
+    """No limit of Python's reader (csv.field_size_limit, 128 KiB) is taken for an open quote."""
+    monkeypatch.setattr(csv_file, "CHUNK_BYTES", 2**20)
+    long = "x" * 200_000
+    path = place / "long.csv"
+    path.write_text(f'a,b\n1,{long}\n\n2,"{long}\n"\n3,{quotes}\n')
+    check_same(path, open_source(path))
+    table = read_table(path)
+    assert rows_of([table]) == [("1", long), ("2", long), ("3", quotes)]
+    assert [table.place(row) for row in range(3)] == ["line 2", "line 4", "line 6"]
+
+
 @pytest.mark.parametrize("group", [1, 4, 100])
 def test_row_groups_are_the_file(place: Path, group: int) -> None:
     path = place / "t.parquet"
@@ -113,7 +173,12 @@ BROKEN = {
     "ragged after a quoted line end": (
         b'a,b\n1,"x\ny"\n' + b"1,2\n" * 20 + b"1\n", "line 24: 1 cells",
     ),
-    "open quote": (b"a,b\n" + b"1,2\n" * 20 + b'3,"4\n5,6\n', "never closed"),
+    "open quote": (
+        b"a,b\n" + b"1,2\n" * 20 + b'3,"4\n5,6\n', "line 22, column 'b': .*never closed",
+    ),
+    "two open quotes": (
+        b"a,b\n" + b"1,2\n" * 20 + b'3,"4\n5,6\n7,"8\n', "line 22, .* line 24, but '8' follows",
+    ),
     "NUL": (b"a,b\n" + b"1,2\n" * 20 + b"3,\x004\n", "line 22 holds a NUL byte"),
     "latin-1": (b"a,b\n" + b"1,2\n" * 20 + b"caf\xe9,2\n", "line 22 is not UTF-8"),
     "utf-16": ("a,b\n1,2\n".encode("utf-16"), "UTF-16"),
@@ -138,7 +203,7 @@ def test_broken_files_are_refused_with_their_line(place: Path, name: str) -> Non
 def test_an_endless_row_is_not_read_to_its_end(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_chunks, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(csv_file, "BLOCK_BYTES", 100)
     path = place / "long.csv"
     path.write_bytes(b"a,b\n1,2\n1," + b"x" * 10_000)
     with pytest.raises(TableError, match="a row of more than 100 bytes"):

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 import support
 from deltarule.errors import TableError
-from deltarule.tables import Table, open_source, read_table
+from deltarule.tables import Table, csv_file, open_source, read_table
 from deltarule.tables.schema import infer_kinds
-from deltarule.tables.streaming import csv_chunks
 from faults_support import report
 
 BATCHES = int(os.environ.get("DELTARULE_FUZZ_BATCHES", "50"))
@@ -132,7 +131,7 @@ def test_mutated_tables(
     place: Path, monkeypatch: pytest.MonkeyPatch, seed: int, count: int
 ) -> None:
     draw = random.Random(seed)
-    monkeypatch.setattr(csv_chunks, "CHUNK_BYTES", 64)
+    monkeypatch.setattr(csv_file, "CHUNK_BYTES", 64)
     tables = sum(read(place, mutated(draw)) for _ in range(count))
     assert 0.02 * count < tables < 0.9 * count
     report("fuzz tables", inputs=count)

@@ -33,6 +33,7 @@ from deltarule.tables import (
     Source,
     StreamedPredictions,
     TableModel,
+    csv_file,
     evaluate_parts,
     evaluate_stream,
     fit,
@@ -47,7 +48,6 @@ from deltarule.tables import (
 )
 from deltarule.tables.preprocessing import fit_columns, parse_features
 from deltarule.tables.schema import infer_kinds
-from deltarule.tables.streaming import csv_chunks
 from deltarule.tables.streaming.draws import draws, parts
 from deltarule.tables.streaming.epochs import Reading
 from deltarule.training.streams import Stream, StreamedEpoch, advance
@@ -59,7 +59,7 @@ QUICK = Settings(hidden=(8,), epochs=15, learning_rate=0.02)
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_chunks, "CHUNK_BYTES", 4096)
+    monkeypatch.setattr(csv_file, "CHUNK_BYTES", 4096)
 
 
 def fitted(path: Path, plan: Plan, settings: Settings) -> TableModel:
@@ -71,7 +71,7 @@ def fitted(path: Path, plan: Plan, settings: Settings) -> TableModel:
 @pytest.fixture(scope="module")
 def penguins_model() -> TableModel:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_chunks, "CHUNK_BYTES", 4096)
+        patch.setattr(csv_file, "CHUNK_BYTES", 4096)
         return fitted(penguins_path(), Plan("species", shares=Shares(0.1, 0.2)), QUICK)
 
 
@@ -288,7 +288,7 @@ def test_streamed_predictions_are_those_in_memory_to_the_bit(
     penguins_model: TableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
     regression = fitted(houses(tmp_path / "h"), Plan("price"), QUICK)
-    monkeypatch.setattr(csv_chunks, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(csv_file, "CHUNK_BYTES", chunk)
     cases = ((penguins_model, penguins_path()), (regression, tmp_path / "joined.csv"))
     _joined_table(tmp_path / "h", tmp_path)
     for model, path in cases:

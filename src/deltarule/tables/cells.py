@@ -5,11 +5,13 @@ A cell is missing if it is empty or reads ``NA``, ``N/A``, ``n/a``, ``#N/A``, ``
 ("no garage"), and in a column of numbers it is a mistake that is better reported.
 
 A number is a decimal number as in ``12``, ``-3.5`` or ``6.02e23``, with a point and nothing else;
-it must be finite.
+it must be finite. One beyond ±2⁵³ that is written out, without an exponent, must not need rounding:
+ids would become other ids, and one class with their neighbours.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +22,18 @@ from numpy.typing import NDArray
 from deltarule.errors import TableError
 from deltarule.tables.table import Column, Table, show
 
-__all__ = ["Kind", "is_date", "is_number", "is_truth", "parse_numbers", "parse_texts", "present"]
+__all__ = [
+    "Kind",
+    "check_usable",
+    "foreign",
+    "is_date",
+    "is_number",
+    "is_truth",
+    "parse_numbers",
+    "parse_texts",
+    "present",
+    "unfit_number",
+]
 
 Kind = Literal["number", "boolean", "category"]
 
@@ -32,11 +45,29 @@ _DATE = (
     r"([ T][0-9].*)?$|^[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?$"
 )
 _TRUTH = r"^(?i:true|false)$"
+_EXACT = 2.0**53
+"""Up to this every whole number is a float64."""
 
 
 def is_numeric(column: Column) -> bool:
     """Say whether the file itself stores a column as numbers (Parquet can)."""
     return bool(pa.types.is_floating(column.type))
+
+
+def foreign(column: Column) -> str:
+    """Return what a column holds if it is neither numbers nor texts, or nothing."""
+    kind = column.type
+    return "" if is_numeric(column) or pa.types.is_string(kind) else f"holds {show(kind)}"
+
+
+def check_usable(table: Table, name: str) -> None:
+    """Refuse a column that holds neither numbers nor texts."""
+    holds = foreign(table.columns[name])
+    if holds:
+        raise TableError(
+            f"{table.path}: column {show(name)} {holds}, which is neither number nor text; convert "
+            "it (durations to numbers in a unit of your choice), or leave it out"
+        )
 
 
 def present(column: Column) -> NDArray[np.bool_]:
@@ -90,13 +121,34 @@ def parse_numbers(table: Table, name: str, column: Column, kind: Kind) -> NDArra
         numbers[there] = _to_numpy(pc.equal(pc.utf8_lower(column.filter(pa.array(there))), "true"))
     else:
         numbers[there] = _to_numpy(pc.cast(column.filter(pa.array(there)), pa.float64()))
-    infinite = np.isinf(numbers)
-    if infinite.any():
-        row = int(np.argmax(infinite))
-        raise table.fault(
-            name, row, f"{show(column[row].as_py())} is not a finite number; correct it"
-        )
+    unfit = unfit_number(column, numbers)
+    if unfit:
+        raise table.fault(name, *unfit)
     return numbers
+
+
+def unfit_number(column: Column, numbers: NDArray[np.float64]) -> tuple[int, str] | None:
+    """Return the first row whose number float64 cannot hold, and what is wrong with it.
+
+    Parameters
+    ----------
+    column : Column
+        The cells.
+    numbers : (n,) array
+        What they were parsed as; NaN for cells without a number.
+    """
+    stored = is_numeric(column)
+    for row in np.flatnonzero(np.isinf(numbers) if stored else np.abs(numbers) >= _EXACT).tolist():
+        cell, value = str(column[row].as_py()), float(numbers[row])
+        if np.isinf(value):
+            return row, f"{show(cell)} is not a finite number; correct it"
+        if "e" not in cell.lower() and Decimal(cell) != Decimal(value):
+            return row, (
+                f"{show(cell)} would be rounded to {number_text(value)}, as not all numbers beyond "
+                "±2**53 are a float64; put a letter before it if it is a name, else use a larger "
+                "unit or an exponent, or leave the column out"
+            )
+    return None
 
 
 def parse_texts(column: Column) -> Column:

@@ -1,14 +1,13 @@
 """Read CSV files: every cell as the text that stands there, every irregularity with its line.
 
 pyarrow parses; it never guesses types here. What it would let pass in silence (NUL bytes, a quote
-that is never closed) is looked for beforehand. The line numbers of faults are found afterwards by
-Python's own CSV reader, so that only broken files pay for them.
+that is not closed at the end of its cell) is looked for beforehand. The line numbers of faults are
+found afterwards, so that only broken files pay for them.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import mmap
 import re
 from collections.abc import Iterator
@@ -22,13 +21,16 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from deltarule.errors import TableError
+from deltarule.tables.csv_quotes import end_of_records, misplaced_quote, records
 from deltarule.tables.table import Table, check_names, show
 
-__all__ = ["Header", "parse_records", "read_csv", "read_header"]
+__all__ = ["Header", "parse_records", "read_csv", "read_header", "whole_records"]
 
 SEPARATORS = ",;\t|"
 BLOCK_BYTES = 8 * 2**20
 """What pyarrow parses at a time; no row may be longer."""
+CHUNK_BYTES = 2**20
+"""Chunks are about as long as this; they end where a record ends."""
 _RAGGED = re.compile(r"Row #(\d+): Expected \d+ columns, got (\d+)")
 
 
@@ -48,7 +50,8 @@ def read_csv(path: Path) -> Table:
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         _check_bytes(path, data)
         head = read_header(path)
-        _check_quotes(path, data, head.separator)
+        for _ in whole_records(path, head):
+            pass  # a quote out of place is an error
         return parse_records(path, head, data, 0, skip=1)
 
 
@@ -93,7 +96,7 @@ def parse_records(path: Path, head: Header, data: Any, first: int, skip: int = 0
         path,
         columns,
         max(parsed.num_rows - skip, 0),
-        lambda row: f"line {_line(path, head.separator, before + row)}",
+        lambda row: f"line {_line(path, head, before + row)}",
     )
 
 
@@ -150,23 +153,65 @@ def _header(path: Path) -> Header:
     return Header(separator, [name.strip() for name in names], length)
 
 
-def _check_quotes(path: Path, data: mmap.mmap, separator: str) -> None:
-    """Look at the quotes one by one if their number is odd."""
-    quotes = sum(block.count(b'"') for block in iter(lambda: data.read(BLOCK_BYTES), b""))
-    if quotes % 2:
-        check_closed(path, separator)
+def whole_records(path: Path, head: Header) -> Iterator[tuple[int, bytes]]:
+    """Yield the records below the header, many at a time: where they begin, and their bytes.
+
+    Raises
+    ------
+    TableError
+        If a cell begins with a quote and does not end where a quote closes it, or a row is longer
+        than `BLOCK_BYTES`.
+    """
+    with open(path, "rb") as file:
+        start, held = file.seek(head.length), b""
+        while fresh := file.read(CHUNK_BYTES):
+            held += fresh
+            end = end_of_records(held, head.separator)
+            if end:
+                yield start, held[:end]
+                start, held = start + end, held[end:]
+            elif len(held) > BLOCK_BYTES:
+                raise _quote_error(path, head, start, held) or TableError(
+                    f"{path}, line {_line_at(path, start)} begins a row of more than {BLOCK_BYTES} "
+                    "bytes; shorten its cells"
+                )
+        fault = _quote_error(path, head, start, held)
+        if fault:
+            raise fault
+        if held:
+            yield start, held
 
 
-def check_closed(path: Path, separator: str) -> None:
-    """Refuse a quote that is never closed: it would swallow the rest of the file in silence."""
-    last = 0
-    try:
-        for line, _ in _records(path, separator):
-            last = line
-    except csv.Error as error:
-        raise TableError(
-            f"{path}, after line {last}: {error}; a quote is opened and never closed"
-        ) from None
+def _quote_error(path: Path, head: Header, start: int, data: bytes) -> TableError | None:
+    """Return the error for the first misplaced quote in records that begin somewhere in a file."""
+    found = misplaced_quote(data, head.separator)
+    if found is None:
+        return None
+    column = head.names[min(found.column, len(head.names) - 1)]
+    where = f"{path}, line {_line_at(path, start + found.opened)}, column {show(column)}"
+    rest = re.split(
+        f"[{head.separator}\r\n]", data[found.closed + 1 :][:80].decode(errors="replace")
+    )
+    what = "is never closed"
+    if found.closed < len(data):
+        line = _line_at(path, start + found.closed)
+        what = f"is closed on line {line}, but {show(rest[0])} follows"
+    elif len(data) > BLOCK_BYTES:
+        what = f"is not closed within {BLOCK_BYTES} bytes"
+    return TableError(
+        f"{where}: the quote that opens the cell {what}; end the cell with a quote, and double "
+        "those that belong to its text"
+    )
+
+
+def _line_at(path: Path, place: int) -> int:
+    """Return the number of the line that a byte is on."""
+    with open(path, encoding="latin-1", newline="") as file:  # a byte a character
+        for number, line in enumerate(file, start=1):
+            place -= len(line)
+            if place < 0:
+                return number
+    return 1
 
 
 def _parse(path: Path, data: Any, head: Header, first: int) -> Any:
@@ -185,7 +230,7 @@ def _parse(path: Path, data: Any, head: Header, first: int) -> Any:
     except pa.ArrowInvalid as error:
         ragged = _RAGGED.search(str(error))  # a handler of such rows would fail on some bytes
         if ragged:
-            line = _line(path, head.separator, first + int(ragged[1]) - 1)
+            line = _line(path, head, first + int(ragged[1]) - 1)
             raise TableError(
                 f"{path}, line {line}: {ragged[2]} cells, but the header names "
                 f"{len(names)} columns; add or remove cells, or quote cells that hold a separator"
@@ -218,29 +263,19 @@ def _encoding_error(path: Path) -> TableError:
     return TableError(f"{path} is not UTF-8; convert it with iconv")
 
 
-def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record that is not blank, with the number of the line that it ends on."""
-    with open(path, "rb") as binary:
-        text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline="")
-        reader = csv.reader(text, delimiter=separator, strict=True)
-        for record in reader:
-            if record:
-                yield reader.line_num, record
-
-
-def _line(path: Path, separator: str, record: int) -> int:
+def _line(path: Path, head: Header, record: int) -> int:
     """Return the number of the line on which a record begins; record 0 is the header."""
-    before = 0
-    try:
-        for number, (line, _) in enumerate(_records(path, separator)):
-            if number == record:
-                with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-                    skipped = islice(file, before, line)
-                    return before + next(i for i, text in enumerate(skipped, 1) if text.strip())
-            before = line
-    except (csv.Error, StopIteration):
-        pass
-    return record + 1
+    with open(path, "rb") as file:
+        line = len(file.read(head.length).splitlines())
+    if record == 0:
+        return line
+    for _, data in whole_records(path, head):
+        for text in records(data, head.separator):
+            record -= bool(text.strip(b"\r\n"))  # blank lines are no records
+            if record == 0:
+                return line + 1
+            line += len(text.splitlines())
+    return line
 
 
 def _first_line(error: Exception) -> str:

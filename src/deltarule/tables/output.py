@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 
 from deltarule.errors import TableError
-from deltarule.tables.cells import is_numeric, number_texts
+from deltarule.tables.cells import check_usable, is_numeric, number_texts
 from deltarule.tables.model import Predictions
 from deltarule.tables.table import Table, listing
 
@@ -59,7 +59,8 @@ def csv_rows(predictions: Predictions, keep: Table | None = None, *, escape: boo
     """Return the lines of some rows."""
     columns: list[list[str]] = []
     if keep is not None:
-        for column in keep.columns.values():
+        for name, column in keep.columns.items():
+            check_usable(keep, name)
             texts = number_texts(column) if is_numeric(column) else column
             columns.append([text or "" for text in texts.to_pylist()])
     columns.append([_text(value) for value in predictions.values.tolist()])

@@ -1,4 +1,8 @@
-"""Read Parquet files: numbers as float64, the rest as text; forged sizes are not believed."""
+"""Read Parquet files: numbers as float64, the rest as text; forged sizes are not believed.
+
+Nothing is rounded on the way in: decimals, and whole numbers that float64 does not have, become the
+texts of their digits, as in a CSV file. Whoever takes them for numbers looks at them (`cells.py`).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from deltarule.errors import TableError
-from deltarule.tables.table import Column, Table, check_names, show
+from deltarule.tables.table import Column, Table, check_names
 
 __all__ = ["blaming", "read_column", "read_parquet"]
 
@@ -24,6 +28,14 @@ SWELLING = 1000
 """A file that takes more than so many times its size in memory is taken for a bomb, ..."""
 HARMLESS_BYTES = 2**28
 """... unless it is less than this."""
+_TOLD_BY_TEXT = (
+    pa.types.is_boolean,
+    pa.types.is_decimal,
+    pa.types.is_date,
+    pa.types.is_time,
+    pa.types.is_timestamp,
+)
+"""Not durations: their numbers depend on the file's unit."""
 
 
 def read_parquet(path: Path) -> Table:
@@ -38,7 +50,7 @@ def read_parquet(path: Path) -> Table:
     -------
     Table
         Columns of float64 or of texts. Booleans become ``true`` and ``false``; dates become
-        texts, by which they are recognised as dates later.
+        texts, by which they are recognised as dates later. What is neither stays as it is.
     """
     with blaming(path):
         with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
@@ -47,8 +59,8 @@ def read_parquet(path: Path) -> Table:
             _check_announced(path, file.metadata)
             whole = pa.Table.from_batches(_batches(path, file), schema)
         columns = {
-            field.name.strip(): read_column(path, field, whole.column(index).combine_chunks())
-            for index, field in enumerate(schema)
+            name.strip(): read_column(whole.column(index).combine_chunks())
+            for index, name in enumerate(schema.names)
         }
     return Table(path, columns, whole.num_rows, lambda row: f"row {row + 1}")
 
@@ -102,20 +114,27 @@ def _batches(path: Path, file: Any) -> list[Any]:
     return batches
 
 
-def read_column(path: Path, field: Any, values: Any) -> Column:
-    """Return a column as float64 or as text."""
-    kind = field.type
+def read_column(values: Any) -> Column:
+    """Return a column as float64 or as text; as it is if it is neither number nor text."""
+    kind = values.type
     if pa.types.is_dictionary(kind):
         values, kind = values.cast(kind.value_type), kind.value_type
-    if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
-        return pc.cast(values, pa.float64(), safe=False)
+    if pa.types.is_floating(kind):
+        return pc.cast(values, pa.float64())
+    if pa.types.is_integer(kind):
+        return _whole_numbers(values)
     if pa.types.is_null(kind):
         return pa.nulls(len(values), pa.string())
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return pc.utf8_trim_whitespace(pc.cast(values, pa.string()))
-    if pa.types.is_boolean(kind) or pa.types.is_temporal(kind):
+    if any(is_kind(kind) for is_kind in _TOLD_BY_TEXT):
         return pc.cast(values, pa.string())
-    raise TableError(
-        f"{path}: column {show(field.name)} holds {show(kind)}, which is neither number nor text; "
-        "write the file without it"
-    )
+    return values
+
+
+def _whole_numbers(values: Any) -> Column:
+    """Return integers as float64, or as texts if one of them is beyond ±2⁵³."""
+    try:
+        return pc.cast(values, pa.float64())
+    except pa.ArrowInvalid:
+        return pc.cast(values, pa.string())

@@ -18,7 +18,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from deltarule.errors import TableError
-from deltarule.tables.cells import Kind, fault_at, parse_numbers, parse_texts
+from deltarule.tables.cells import Kind, check_usable, fault_at, parse_numbers, parse_texts
 from deltarule.tables.record import CategoryColumn, NumberColumn
 from deltarule.tables.table import Column, Table, listing, show
 
@@ -103,6 +103,7 @@ def parse_features(table: Table, kinds: dict[str, Kind]) -> Features:
         )
     parsed: dict[str, Any] = {}
     for name, kind in kinds.items():
+        check_usable(table, name)
         column = table.columns[name]
         if kind == "category":
             parsed[name] = parse_texts(column)

@@ -20,7 +20,9 @@ import pyarrow.compute as pc
 from deltarule.errors import TableError
 from deltarule.tables.cells import (
     Kind,
+    check_usable,
     first_row,
+    foreign,
     is_date,
     is_number,
     is_numeric,
@@ -60,6 +62,10 @@ def infer_kinds(table: Table, names: Iterable[str]) -> dict[str, Kind]:
     refused: dict[str, str] = {}
     for name in names:
         column = table.columns[name]
+        holds = foreign(column)
+        if holds:
+            refused[name] = holds
+            continue
         kind = _kind(column)
         if kind is not None:
             kinds[name] = kind
@@ -100,6 +106,7 @@ def row_counters(table: Table, names: Iterable[str]) -> list[str]:
 
 def kind_of_target(table: Table, name: str) -> Kind:
     """Return what the target holds; texts are classes, whatever they look like."""
+    check_usable(table, name)
     column = table.columns[name]
     kind = _kind(column)
     if kind is None:

@@ -19,7 +19,10 @@ __all__ = ["Column", "Table", "check_names", "listing", "show", "suggestion"]
 MAX_COLUMNS = 10_000
 
 Column: TypeAlias = Any
-"""A pyarrow array of texts, or of float64. A missing cell is null in both."""
+"""A pyarrow array of texts, or of float64. A missing cell is null in both.
+
+A column of a Parquet file that is neither keeps its type: it is refused where it is used.
+"""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
-from deltarule.tables.cells import number_text, parse_numbers, parse_texts, present
+from deltarule.tables.cells import check_usable, number_text, parse_numbers, parse_texts, present
 from deltarule.tables.record import Classes, Quantity, Task
 from deltarule.tables.schema import kind_of_target
 from deltarule.tables.table import Table, listing, show
@@ -170,6 +170,7 @@ def encode(
         If the column is missing, or a cell is no known class or no number.
     """
     table.column(record.name, "the model's target")
+    check_usable(table, record.name)
     if some and not present(table.columns[record.name]).any():
         return np.empty(0, np.float64 if isinstance(record, Quantity) else np.int64), _NONE
     if isinstance(record, Quantity):

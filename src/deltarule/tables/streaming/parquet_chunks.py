@@ -54,14 +54,13 @@ class ParquetChunks:
         size = max(BATCH_CELLS // max(len(self.names), 1), 1)
         row = chunk.row
         with blaming(self.path), self._opened(self._metadata) as file:
-            schema = file.schema_arrow
             for batch in file.iter_batches(size, row_groups=[chunk.start], use_threads=False):
                 if batch.nbytes > MAX_BATCH_BYTES:
                     raise TableError(
                         f"{self.path}: {batch.num_rows} rows from row {row + 1} on take "
                         f"{batch.nbytes} bytes, more than is read at a time; shorten their texts"
                     )
-                yield self._table(schema, batch, row)
+                yield self._table(batch, row)
                 row += batch.num_rows
         if row != chunk.row + chunk.rows:
             raise TableError(
@@ -69,10 +68,10 @@ class ParquetChunks:
                 f"announces {chunk.rows}; it is damaged, write it anew"
             )
 
-    def _table(self, schema: Any, batch: Any, row: int) -> Table:
+    def _table(self, batch: Any, row: int) -> Table:
         columns = {
-            name: read_column(self.path, field, values)
-            for name, field, values in zip(self.names, schema, batch.columns, strict=True)
+            name: read_column(values)
+            for name, values in zip(self.names, batch.columns, strict=True)
         }
         return Table(self.path, columns, batch.num_rows, lambda n: f"row {row + n + 1}")
 

@@ -14,12 +14,14 @@ from deltarule.errors import TableError
 from deltarule.tables.cells import (
     Kind,
     first_row,
+    foreign,
     is_date,
     is_number,
     is_numeric,
     is_truth,
     parse_texts,
     present,
+    unfit_number,
 )
 from deltarule.tables.record import CategoryColumn, NumberColumn
 from deltarule.tables.schema import FEW, mistake, unusable_texts
@@ -57,12 +59,16 @@ class ColumnProfile:
         self._blanks = 0
         self._stored_as_numbers = False
         self._odd: tuple[Callable[[str], TableError], str] | None = None
-        self._infinite: tuple[Callable[[str], TableError], str] | None = None
+        self._unfit: tuple[Callable[[str], TableError], str] | None = None
+        self._foreign = ""
         self._last: float | None = None
 
     def add(self, table: Table, rows: Rows) -> None:
         """Take a piece in."""
         column = table.columns[self.name]
+        self._foreign = self._foreign or foreign(column)
+        if self._foreign:
+            return
         there = present(column)
         before = self.present
         self.present += int(there.sum())
@@ -83,21 +89,22 @@ class ColumnProfile:
         self.numbers += int(fits.sum())
         odd = there & ~fits
         if odd.any() and self._odd is None:
-            self._odd = _at(table, self.name, odd)
+            row = first_row(odd)
+            self._odd = _at(table, self.name, row), str(column[row].as_py())
         if self._odd is not None:
             self.counts_rows = False
             return
         values = np.asarray(
             pc.cast(column.filter(pa.array(fits)), pa.float64()).to_numpy(zero_copy_only=False)
         )
-        infinite = np.isinf(values)
-        if infinite.any() and self._infinite is None:
-            mask = np.zeros(len(fits), dtype=bool)
-            mask[np.flatnonzero(fits)[infinite]] = True
-            self._infinite = _at(table, self.name, mask)
+        if self._unfit is None:
+            numbers = np.full(len(fits), np.nan)
+            numbers[fits] = values
+            unfit = unfit_number(column, numbers)
+            self._unfit = (_at(table, self.name, unfit[0]), unfit[1]) if unfit else None
         if self.counts_rows:
             self._follow(values, all_there=bool(there.all()))
-        taken = rows[0][fits] & ~infinite
+        taken = rows[0][fits] & np.isfinite(values)
         self.moments.add(values[taken])
         self.sample.add(values[taken], rows[1][fits][taken])
 
@@ -123,6 +130,8 @@ class ColumnProfile:
         TableError
             If a cell is a mistake in a column of numbers.
         """
+        if self._foreign:
+            return self._foreign
         if self.numeric_kind is not None:
             return self.numeric_kind
         if self.present == 0:
@@ -142,9 +151,9 @@ class ColumnProfile:
         if self.present == 0:
             return None
         if self.numbers == self.present:
-            if self._infinite is not None:
-                fault, text = self._infinite
-                raise fault(f"{show(text)} is not a finite number; correct it")
+            if self._unfit is not None:
+                fault, problem = self._unfit
+                raise fault(problem)
             return "number"
         if self.truths == self.present:
             return "boolean"
@@ -210,11 +219,10 @@ def _scale(moments: Moments) -> float:
     return 1.0 if constant else float(np.sqrt(moments.variance))
 
 
-def _at(table: Table, name: str, mask: Mask) -> tuple[Callable[[str], TableError], str]:
-    """Return how to complain of the first cell in a mask, without its table; and its text."""
-    row = first_row(mask)
+def _at(table: Table, name: str, row: int) -> Callable[[str], TableError]:
+    """Return how to complain of a cell once its table is gone; only then its line is sought."""
     bare = Table(table.path, {}, 0, table.place)
-    return lambda problem: bare.fault(name, row, problem), str(table.columns[name][row].as_py())
+    return lambda problem: bare.fault(name, row, problem)
 
 
 def _counted(texts: Column) -> list[tuple[str | None, int]]:

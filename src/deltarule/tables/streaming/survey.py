@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
-from deltarule.tables.cells import Kind, is_numeric, number_text, present
+from deltarule.tables.cells import Kind, check_usable, is_numeric, number_text, present
 from deltarule.tables.preprocessing import rare_below
 from deltarule.tables.record import (
     CategoryColumn,
@@ -117,6 +117,7 @@ def survey_table(source: Source, question: Question, dev_rows: int) -> Survey:
     for table, first in source.scan():
         drawn = draws(question.seed, PART, first, table.rows)
         part = parts(drawn, question.shares)
+        check_usable(table, question.target)
         there = present(table.columns[question.target])
         training = there & (part == 0)
         counts += np.bincount(part[there], minlength=3)
