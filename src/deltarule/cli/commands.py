@@ -14,7 +14,7 @@ from typing import Any
 from deltarule.cli.progress import EpochBar
 from deltarule.cli.results import Results
 from deltarule.cli.show import Screen
-from deltarule.cli.signals import Terminated
+from deltarule.cli.signals import leaving
 from deltarule.cli.streams import (
     check_stdout,
     is_stream,
@@ -131,13 +131,13 @@ def _trained(
     if isinstance(table, Source):
         streamed = prepare_stream(table, plan)
         voice.plan(table, streamed)
-        with _warnings_as_notes(voice), _saying_how_to_go_on(settings):
+        with _warnings_as_notes(voice), leaving(_left_of(settings)):
             model = fit_stream(streamed, settings, bars)
         voice.network(model)
         return model, evaluate_parts(model, streamed)
     prepared = prepare(table, plan)
     voice.plan(table, prepared)
-    with _warnings_as_notes(voice), _saying_how_to_go_on(settings):
+    with _warnings_as_notes(voice), leaving(_left_of(settings)):
         model = fit(prepared, settings, bars)
     voice.network(model)
     return model, score_parts(model, prepared)
@@ -232,17 +232,13 @@ def _warnings_as_notes(voice: Screen | Results) -> Iterator[None]:
     voice.notes(list(dict.fromkeys(str(warning.message) for warning in caught)))
 
 
-@contextmanager
-def _saying_how_to_go_on(settings: Settings) -> Iterator[None]:
-    try:
-        yield
-    except Terminated:
-        if settings.checkpoint is None:
-            raise
-        raise Terminated(
-            f"terminated before the end; a checkpoint is in {settings.checkpoint.folder}: the same "
-            "command with --resume goes on"
-        ) from None
+def _left_of(settings: Settings) -> str:
+    """Return what a training that is cut off leaves behind."""
+    if settings.checkpoint is None:
+        return "nothing was written"
+    return (
+        f"a checkpoint is in {settings.checkpoint.folder}: the same command with --resume goes on"
+    )
 
 
 def _check_pictures(folder: Path, *, overwrite: bool) -> None:
