@@ -143,7 +143,7 @@ def test_a_wrong_gradient_exits_1(
         ("train penguins.csv -t species --split auto --dev 0.1", "--split"),
         ("train penguins.csv -t species --task regression", "regression cannot learn"),
         ("train penguins.csv -t species --frobnicate 1", "No such option"),
-        ("train penguins.csv -t species -o penguins.csv", "already exists"),
+        ("train penguins.csv -t species -o penguins.csv", "penguins.csv is the table itself"),
         ("train penguins.csv -t species -o no/such/m", "there is no folder"),
         ("evaluate none penguins.csv", "no model file none"),
         ("evaluate penguins.csv penguins.csv", "no usable model|not a usable model|no deltarule"),
@@ -176,6 +176,37 @@ def test_outputs_are_not_overwritten_unasked(
     assert not (here / "penguins.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("predict m penguins.csv -o m", "m is the model itself"),
+        ("predict m penguins.csv -o ./penguins.csv", "penguins.csv is the table itself"),
+        ("predict m penguins.csv -o linked.csv", "linked.csv is the table itself"),
+        ("predict - penguins.csv -o ./-", "/- is the model itself"),
+        ("predict m flights -o flights/p.csv", "is inside the table, flights"),
+        ("predict m flights -o flights/more/p.csv", "is inside the table, flights"),
+        ("export m m", "m is the model itself"),
+        ("train penguins.csv -t y -o penguins.csv", "penguins.csv is the table itself"),
+        ("train penguins.csv -t y --test m -o m", "m is the test table itself"),
+        ("train flights -t y -o flights/a.csv", "is inside the table, flights"),
+        ("train flights -t y --plots flights", "is inside the table, flights"),
+        ("train flights -t y --checkpoint flights/run", "is inside the table, flights"),
+    ],
+)
+def test_inputs_are_not_overwritten_even_with_force(
+    here: Path, model: str, capsys: pytest.CaptureFixture[str], words: str, message: str
+) -> None:
+    table = here / "penguins.csv"
+    (here / "flights" / "more").mkdir(parents=True)
+    for copy in ("m", "-"):
+        (here / copy).write_bytes(Path(model).read_bytes())
+    (here / "flights" / "a.csv").write_bytes(table.read_bytes())
+    (here / "linked.csv").hardlink_to(table)
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    assert message in error_of(capsys, *words.split(), "--force")
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+
+
 def test_unseen_categories_are_told_or_refused(
     here: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -194,7 +225,7 @@ def test_a_fault_of_ours_is_one_line_without_debug(
     def broken(path: object) -> None:
         raise RuntimeError("unforeseen\nin two lines")
 
-    monkeypatch.setattr("deltarule.cli.streams.read_table", broken)
+    monkeypatch.setattr("deltarule.cli.tables.read_table", broken)
     words = ["train", "penguins.csv", "-t", "species"]
     assert "--debug" in error_of(capsys, *words)
     with pytest.raises(RuntimeError):
@@ -207,7 +238,7 @@ def test_interrupts_say_so(
     def interrupted(path: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("deltarule.cli.streams.read_table", interrupted)
+    monkeypatch.setattr("deltarule.cli.tables.read_table", interrupted)
     error_of(capsys, "train", "penguins.csv", "-t", "species", code=130)
 
 

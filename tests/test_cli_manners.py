@@ -109,6 +109,22 @@ def test_dash_is_a_stream_on_both_sides(here: Path) -> None:
     assert not (here / "-").exists()
 
 
+def test_a_file_called_dash_is_named_with_its_folder(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = str(trained[0])
+    (tmp_path / "-").write_bytes(penguins_path().read_bytes())
+    assert run(["predict", model, "./-", "-o", "p.csv"]) == 0
+    assert run(["predict", model, str(penguins_path()), "-o", "q.csv"]) == 0
+    assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "q.csv").read_bytes()
+    (tmp_path / "-").unlink()
+    assert run(["predict", model, "p.csv", "-o", "./-"]) == 2  # lacks columns: nothing is written
+    assert run(["predict", model, str(penguins_path()), "-o", "./-"]) == 0
+    assert (tmp_path / "-").read_bytes() == (tmp_path / "p.csv").read_bytes()
+    assert f"wrote 344 predictions: {tmp_path / '-'}" in capsys.readouterr().out
+
+
 @pytest.mark.long
 def test_a_model_through_a_pipe_is_the_file(here: Path) -> None:
     table = (here / "penguins.csv").read_bytes()

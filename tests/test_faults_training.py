@@ -20,6 +20,7 @@ import pytest
 
 from checkpoint_support import CLASSES, NUMBERS, Cut, X, cases, outcome
 from deltarule import Checkpoint, MLPClassifier, MLPRegressor, load
+from deltarule.cli.run import run
 from deltarule.datasets import penguins_path
 from deltarule.errors import CheckpointError, DivergenceError, OutputError
 from deltarule.files import atomic, model_file
@@ -407,6 +408,29 @@ def test_only_the_main_thread_holds_signals_back() -> None:
         thread.start()
         thread.join()
     assert during == [signal.default_int_handler]
+
+
+@pytest.mark.parametrize("source", ["--no-stream", "--stream"])
+def test_ctrl_c_in_the_first_epoch_writes_no_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    shutil.copy(penguins_path(), tmp_path / "penguins.csv")
+    words = ["train", str(tmp_path / "penguins.csv"), "-t", "species", "-q", source]
+    words += ["--epochs", "3", "--hidden", "4"]
+    model, run_folder = tmp_path / "m", tmp_path / "run"
+    kept = ["--checkpoint", str(run_folder), "--resume"]
+    for more, left in (
+        ([], "nothing was written"),
+        (kept, f"a checkpoint is in {run_folder}: the same command with --resume goes on"),
+    ):
+        with interrupt(3):
+            code = run([*words, *more, "-o", str(model)])
+        assert code == 130
+        assert capsys.readouterr() == ("", f"error: interrupted before the end; {left}\n")
+        assert not model.exists()
+    assert run([*words, *kept, "-o", str(model)]) == 0
+    assert run([*words, "-o", str(tmp_path / "whole")]) == 0
+    assert model.read_bytes() == (tmp_path / "whole").read_bytes()
 
 
 # --- 9: SIGTERM on the command line ---------------------------------------------------------------

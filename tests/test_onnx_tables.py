@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,24 @@ def test_export_spares_what_is_there(here: Path, capsys: pytest.CaptureFixture[s
         assert reason in error
     assert (here / "taken").read_bytes() == b"mine"
     assert (here / "m.safetensors").read_bytes() == before
+
+
+def test_export_through_a_pipe_is_the_file(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert command(["export", "m.safetensors", "m.onnx", "-q"]) == 0
+    assert command(["export", "m.safetensors", "-"]) == 0
+    out, err = capfdbinary.readouterr()
+    assert out == (here / "m.onnx").read_bytes()
+    assert err.startswith(b"wrote -: float32, opset 13\ninputs: 'island'")
+    assert not (here / "-").exists()
+    assert command(["export", "m.safetensors", "-", "--json"]) == 2
+    assert b"not both; name a file" in capfdbinary.readouterr().err
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert command(["export", "m.safetensors", "-"]) == 2
+    assert b"an ONNX file is not for a terminal" in capfdbinary.readouterr().err
+    assert command(["export", "m.safetensors", "./-", "-q"]) == 0
+    assert (here / "-").read_bytes() == (here / "m.onnx").read_bytes()
 
 
 def test_export_says_what_is_no_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

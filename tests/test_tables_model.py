@@ -92,6 +92,14 @@ def test_the_best_dev_parameters_are_kept() -> None:
     )
 
 
+@pytest.mark.parametrize("scores", [[], None])
+def test_a_network_of_no_epoch_has_a_summary(scores: list[float] | None) -> None:
+    model = fit(prepare(read_table(penguins_path()), Plan("species")), SMALL)
+    model.estimator.validation_scores_ = scores
+    summary = model.training_summary()
+    assert (summary.epochs, summary.best_epoch) == (0, 0)
+
+
 def test_regression_is_in_the_users_unit(tmp_path: Path) -> None:
     """A target that is shifted and scaled gives predictions that are shifted and scaled."""
     small, large = regression(tmp_path, 0, 1), regression(tmp_path, 1e6, 1e4)

@@ -21,6 +21,7 @@ from deltarule.cli.options import (
     UnseenOption,
     check_streams,
     parse_checkpoint,
+    parse_path,
     parse_shares,
     parse_test,
     parse_widths,
@@ -73,6 +74,7 @@ def train(
         typer.Option(
             "--output",
             "-o",
+            parser=parse_path,
             help="The model file to write, or -; by default TABLE's name.safetensors.",
         ),
     ] = None,
@@ -177,7 +179,7 @@ def train(
 
         deltarule train houses.csv --target price --checkpoint run --resume
     """
-    check_streams(table, output, json=json, default=True)
+    check_streams(table, output, json=json)
     fraction, test_file = parse_test(test)
     shares = parse_shares(split, dev, fraction)
     widths = parse_widths(hidden)
@@ -221,7 +223,9 @@ def evaluate(
 def predict(
     model: ModelArgument,
     table: TableArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The CSV file to write, or -.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=parse_path, help="The CSV file to write, or -.")
+    ],
     keep: Annotated[bool, typer.Option("--keep", help="Write the table's columns too.")] = False,
     escape_formulas: Annotated[
         bool,
@@ -262,7 +266,10 @@ def predict(
 @app.command()
 def export(
     model: ModelArgument,
-    output: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The ONNX file to write.")],
+    output: Annotated[
+        Path,
+        typer.Argument(metavar="OUT.onnx", parser=parse_path, help="The ONNX file to write, or -."),
+    ],
     dtype: Annotated[
         Dtype, typer.Option(help="The type of every number in the graph.")
     ] = Dtype.float32,
@@ -277,6 +284,7 @@ def export(
 
     Each column is an input of its name; `label` and `probabilities`, or `variable`, come out.
     """
+    check_streams(None, output, json=json)
     from deltarule.cli import commands
 
     outputs, manner = commands.Outputs(output, None, force), commands.Manner(quiet, json)

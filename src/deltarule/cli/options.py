@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deltarule.cli.streams import STREAM, is_stream
+
 if TYPE_CHECKING:
     from deltarule.tables import Shares
     from deltarule.training import Checkpoint
@@ -19,6 +21,7 @@ __all__ = [
     "Unseen",
     "check_streams",
     "parse_checkpoint",
+    "parse_path",
     "parse_shares",
     "parse_test",
     "parse_widths",
@@ -53,6 +56,15 @@ class Unseen(StrEnum):
 
     other = "other"
     error = "error"
+
+
+def parse_path(text: str) -> Path:
+    """Return the path in a text; a file called ``-``, named ``./-``, with its folder.
+
+    So nothing but the text ``-`` is taken for a stream.
+    """
+    found = Path(text)
+    return found.absolute() if is_stream(found) and text != str(STREAM) else found
 
 
 def parse_widths(text: str) -> tuple[int, ...]:
@@ -104,7 +116,7 @@ def parse_test(text: str | None) -> tuple[float | None, Path | None]:
     try:
         fraction = float(text)
     except ValueError:
-        return None, Path(text)
+        return None, parse_path(text)
     if not 0 < fraction < 1:
         raise typer.BadParameter(
             f"{text!r} is neither a fraction between 0 and 1 nor a file", param_hint="--test"
@@ -112,15 +124,14 @@ def parse_test(text: str | None) -> tuple[float | None, Path | None]:
     return fraction, None
 
 
-def check_streams(table: Path, output: Path | None, *, json: bool, default: bool = False) -> None:
+def check_streams(table: Path | None, output: Path | None, *, json: bool) -> None:
     """Refuse what the standard streams cannot carry together, or cannot name."""
-    dash = Path("-")
-    if output == dash and json:
+    if is_stream(output) and json:
         raise typer.BadParameter(
             "the standard output carries the file or the JSON object, not both; name a file",
             param_hint="--output",
         )
-    if default and table == dash and output is None:
+    if is_stream(table) and output is None:
         raise typer.BadParameter(
             "a table from the standard input has no name; say where the model goes",
             param_hint="--output",
@@ -148,7 +159,9 @@ def parse_checkpoint(
 TableArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="TABLE", help="A CSV or Parquet file, or a folder of them; - for standard input."
+        metavar="TABLE",
+        parser=parse_path,
+        help="A CSV or Parquet file, or a folder of them; - for standard input.",
     ),
 ]
 ModelArgument = Annotated[

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from deltarule.cli.memory import check_limits, lacks_memory, what_to_do
-from deltarule.cli.signals import INTERRUPTED, TERMINATED, Terminated, watched
+from deltarule.cli.signals import INTERRUPTED, CutOff, Interrupted, watched
 from deltarule.errors import DeltaruleError
 
 __all__ = ["run", "say_error"]
@@ -45,16 +45,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
                 standalone_mode=False,
             )
             sys.stdout.flush()
-        if code == INTERRUPTED or signals.interrupted:
+        if code == INTERRUPTED:  # Typer's word for a KeyboardInterrupt
+            raise KeyboardInterrupt
+        if signals.interrupted:  # training took it, and gave the best network so far
             say_error("interrupted; what was printed above is what there is")
             return INTERRUPTED
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        say_error("interrupted before the end")
+        say_error(str(Interrupted()))
         return INTERRUPTED
-    except Terminated as how:
-        say_error(str(how) or "terminated before the end")
-        return TERMINATED
+    except CutOff as how:
+        say_error(str(how))
+        return how.code
     except BrokenPipeError:  # The reader of our output has gone, as in `deltarule … | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

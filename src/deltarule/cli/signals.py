@@ -6,18 +6,53 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from deltarule.signals import Patient
 
-__all__ = ["INTERRUPTED", "TERMINATED", "Signals", "Terminated", "watched"]
+__all__ = ["INTERRUPTED", "CutOff", "Interrupted", "Signals", "Terminated", "leaving", "watched"]
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 
 
-class Terminated(BaseException):
-    """SIGTERM came. No handler of errors catches it; temporaries are removed on its way out."""
+class CutOff(BaseException):
+    """A signal ends the command. No handler of errors catches it; temporaries go on its way out.
+
+    Parameters
+    ----------
+    left : str
+        What there is now, for the user.
+    """
+
+    code: ClassVar[int]
+    word: ClassVar[str]
+
+    def __init__(self, left: str = "") -> None:
+        super().__init__(f"{self.word} before the end" + (f"; {left}" if left else ""))
+
+
+class Interrupted(CutOff):
+    """Ctrl-C came, and there is something to say about it; else it is a KeyboardInterrupt."""
+
+    code, word = INTERRUPTED, "interrupted"
+
+
+class Terminated(CutOff):
+    """SIGTERM came."""
+
+    code, word = TERMINATED, "terminated"
+
+
+@contextmanager
+def leaving(left: str) -> Iterator[None]:
+    """Say what there is if a signal ends the command here."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(left) from None
+    except Terminated:
+        raise Terminated(left) from None
 
 
 class Signals:

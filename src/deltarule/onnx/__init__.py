@@ -12,7 +12,7 @@ from deltarule.onnx.columns import Categories, Number
 from deltarule.onnx.heads import Labels, Numbers, Outputs
 from deltarule.onnx.models import Exportable, columns_model, matrix_model
 from deltarule.onnx.network import Scaling
-from deltarule.onnx.writing import export
+from deltarule.onnx.writing import export, to_bytes
 
 __all__ = [
     "Categories",
@@ -25,4 +25,5 @@ __all__ = [
     "columns_model",
     "export",
     "matrix_model",
+    "to_bytes",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["export"]
+__all__ = ["export", "to_bytes"]
 
 
 def export(
@@ -28,5 +28,10 @@ def export(
         return make()
     check_writable(path, overwrite=overwrite)
     model = make()
-    write_atomically(path, model.SerializeToString(deterministic=True), overwrite=overwrite)
+    write_atomically(path, to_bytes(model), overwrite=overwrite)
     return model
+
+
+def to_bytes(model: ModelProto) -> bytes:
+    """Return what the file of a model holds; the same for the same model."""
+    return model.SerializeToString(deterministic=True)

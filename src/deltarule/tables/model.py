@@ -61,7 +61,7 @@ class Predictions:
 
 
 class Summary(NamedTuple):
-    """The shape of a network and how its training ended; epochs count from 1."""
+    """The shape of a network and how its training ended; epochs count from 1, and 0 is none."""
 
     widths: list[int]
     parameters: int
@@ -193,8 +193,10 @@ class TableModel:
     def training_summary(self) -> Summary:
         """Return the shape of the network and how its training ended."""
         weights, biases = self.estimator.coefs_, self.estimator.intercepts_
-        scores = self.estimator.validation_scores_
-        best = max(range(len(scores)), key=lambda i: (scores[i] == scores[i], scores[i]))
+        scores = self.estimator.validation_scores_ or []  # of another's file: it may have none
+        best = max(
+            range(len(scores)), key=lambda i: (scores[i] == scores[i], scores[i]), default=-1
+        )
         return Summary(
             widths=[len(weights[0]), *(len(bias) for bias in biases)],
             parameters=sum(array.size for array in [*weights, *biases]),

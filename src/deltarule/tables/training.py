@@ -32,7 +32,17 @@ from deltarule.tables.targets import (
 from deltarule.training import Checkpoint
 from deltarule.training.splits import default_fractions
 
-__all__ = ["Part", "Plan", "Prepared", "Settings", "estimator_for", "fit", "prepare", "score_parts"]
+__all__ = [
+    "Part",
+    "Plan",
+    "Prepared",
+    "Settings",
+    "estimator_for",
+    "fit",
+    "model_of",
+    "prepare",
+    "score_parts",
+]
 
 
 @dataclass(frozen=True)
@@ -215,6 +225,8 @@ def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ())
         If the folder of checkpoints is of another training, or cannot be written to.
     DivergenceError
         If the loss becomes infinite.
+    KeyboardInterrupt
+        If it comes before the first epoch has ended; later ones leave the best network so far.
     """
     training, dev = prepared.training, prepared.dev
     estimator = estimator_for(prepared.preprocessing.target, prepared.facts, settings)
@@ -223,9 +235,21 @@ def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ())
     learn = prepared.preprocessing.target.to_network
     with one_thread():
         estimator.fit(training.X, learn(training.y), X_val=dev.X, y_val=learn(dev.y))
+    return model_of(prepared.preprocessing, estimator, prepared.facts)
+
+
+def model_of(record: PreprocessingRecord, estimator: Any, facts: TrainingFacts) -> TableModel:
+    """Return the model of a fit that has ended.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If no epoch has ended: the fit took Ctrl-C, and its network is as it was drawn.
+    """
+    if not estimator.validation_scores_:
+        raise KeyboardInterrupt
     # What is kept is what a file would hold, so that a model behaves the same before and after.
-    plain = from_record(*to_record(estimator))
-    return TableModel(prepared.preprocessing, plain, prepared.facts)
+    return TableModel(record, from_record(*to_record(estimator)), facts)
 
 
 def score_parts(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:

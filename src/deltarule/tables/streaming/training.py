@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from deltarule import __version__
 from deltarule.errors import TableError
-from deltarule.estimators import from_record, to_record
 from deltarule.estimators._streaming import Pieces
 from deltarule.estimators._streaming import fit_stream as fit_estimator
 from deltarule.tables.evaluation import Evaluation
@@ -28,7 +27,7 @@ from deltarule.tables.streaming.scores import Scores
 from deltarule.tables.streaming.source import Source
 from deltarule.tables.streaming.survey import Question, survey_table
 from deltarule.tables.table import show
-from deltarule.tables.training import Plan, Settings, derived_seeds, estimator_for
+from deltarule.tables.training import Plan, Settings, derived_seeds, estimator_for, model_of
 
 __all__ = ["PreparedStream", "evaluate_parts", "fit_stream", "prepare_stream"]
 
@@ -134,7 +133,7 @@ def fit_stream(
 
     Raises
     ------
-    SpecError, DivergenceError, TableError
+    SpecError, DivergenceError, TableError, KeyboardInterrupt
         As `fit`; and if the files change in the meantime.
     """
     target, width = prepared.preprocessing.target, prepared.watched.X.shape[1]
@@ -153,8 +152,7 @@ def fit_stream(
     with one_thread():
         watched = prepared.watched
         fit_estimator(estimator, pieces, watched.X, target.to_network(watched.y))
-    plain = from_record(*to_record(estimator))
-    return TableModel(prepared.preprocessing, plain, prepared.facts)
+    return model_of(prepared.preprocessing, estimator, prepared.facts)
 
 
 def evaluate_parts(model: TableModel, prepared: PreparedStream) -> dict[str, Evaluation]:
