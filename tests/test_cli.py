@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,7 +16,10 @@ from typer.testing import CliRunner
 from deltarule import __version__, demo
 from deltarule.cli.app import app
 from deltarule.cli.run import run
+from deltarule.cli.show import Screen
+from deltarule.cli.signals import Terminated
 from deltarule.datasets import penguins_path
+from deltarule.errors import OutputError, TableError
 from deltarule.tables import TableModel
 
 QUICK = ["--hidden", "8", "--epochs", "15", "--learning-rate", "0.02"]
@@ -205,6 +209,45 @@ def test_inputs_are_not_overwritten_even_with_force(
     before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
     assert message in error_of(capsys, *words.split(), "--force")
     assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("stream", ["--stream", "--no-stream"])
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda frame: frame.drop(columns="species"), "no column 'species' (the model's target)"),
+        (lambda frame: frame.drop(columns="island"), "lacks 1 of the"),
+        (lambda frame: frame.assign(year="soon"), "column 'year': 'soon'"),
+        (lambda frame: frame.assign(species="Emu"), "'Emu' is none of the classes"),
+    ],
+)
+def test_a_test_table_that_does_not_fit_is_refused_before_training(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], edit: Any,
+    message: str, stream: str,
+) -> None:  # fmt: skip
+    edit(pd.read_csv("penguins.csv")).to_csv("test.csv", index=False)
+    for name in ("fit", "fit_stream"):
+        monkeypatch.setattr(f"deltarule.cli.commands.{name}", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("deltarule.cli.tables.is_large", lambda path: stream == "--stream")
+    words = ("train", "penguins.csv", "-t", "species", "--test", "test.csv", stream, *QUICK)
+    assert message in error_of(capsys, *words)
+
+
+@pytest.mark.parametrize("error", [TableError, KeyboardInterrupt, Terminated, OutputError])
+def test_what_fails_after_the_training_leaves_the_model(
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: type[BaseException],
+) -> None:
+    def failing(self: object, parts: object) -> None:
+        raise error("no more.") if issubclass(error, Exception) else error()
+
+    monkeypatch.setattr(Screen, "scores", failing)
+    code = {KeyboardInterrupt: 130, Terminated: 143}.get(error, 2)
+    told = error_of(capsys, "train", "penguins.csv", "-t", "species", *QUICK, code=code)
+    assert told.endswith("; the model is written: penguins.safetensors\n")
+    assert TableModel.load("penguins.safetensors").facts.training_rows == 310
 
 
 def test_unseen_categories_are_told_or_refused(

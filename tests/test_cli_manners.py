@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import pty
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,10 @@ from typing import Any
 import pytest
 
 from deltarule import load
+from deltarule.cli.results import Results
 from deltarule.cli.run import run
 from deltarule.datasets import penguins_path
+from deltarule.tables import TableModel
 from faults_support import report
 
 QUICK = ("--hidden", "8", "--epochs", "15", "--learning-rate", "0.02")
@@ -141,6 +145,27 @@ def told(monkeypatch: pytest.MonkeyPatch, data: bytes, *words: str) -> tuple[int
     return run(words), err.getvalue()
 
 
+def test_a_stream_that_cannot_be_copied_is_told_in_a_line(
+    here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(source: io.BufferedIOBase, file: io.BufferedIOBase) -> None:
+        monkeypatch.setattr(file, "flush", refuse)
+        file.write(source.read(10))
+        refuse()
+
+    def refuse() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("deltarule.cli.tables.shutil.copyfileobj", full)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code, err = told(monkeypatch, b"a,b\n1,2\n", "evaluate", "m", "-")
+    assert code == 2
+    assert err.startswith("error: cannot copy the standard input to a temporary file: No space")
+    assert "TMPDIR" in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_faults_in_a_stream_name_the_stream_and_the_line(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,17 +199,90 @@ def test_streams_that_cannot_be(
     assert err.count("\n") == 1
 
 
-def test_a_reader_that_leaves_is_no_error(here: Path) -> None:
-    words = command("predict", "m", "penguins.csv", "-o", "-", "--keep")
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize("after", [1, pytest.param(0, marks=LONG), pytest.param(10, marks=LONG)])
+def test_a_reader_that_leaves_takes_no_model_with_it(here: Path, after: int) -> None:
+    output = here / f"left-{after}"
+    read, write = os.pipe()
     with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        command(*TRAIN, "-o", output), stdout=write, stderr=subprocess.PIPE, env=environment()
     ) as process:
-        assert process.stdout is not None
+        os.close(write)
+        os.read(read, after)
+        os.close(read)
         assert process.stderr is not None
-        process.stdout.read(10)
-        process.stdout.close()
-        assert b"Traceback" not in process.stderr.read()
+        assert process.stderr.read() == b""
         assert process.wait(timeout=250) == 0
+    assert type(load(output)) is TableModel
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "m", "penguins.csv", "-o", "-", "--keep"),
+        ("evaluate", "m", "penguins.csv"),
+        pytest.param(("evaluate", "m", "penguins.csv", "--json"), marks=LONG),
+        pytest.param(("--help",), marks=LONG),
+    ],
+)
+def test_a_reader_that_leaves_is_no_error(here: Path, words: tuple[str, ...]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        command(*words), stdout=write, stderr=subprocess.PIPE, env=environment(), check=False,
+        timeout=250,
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's full disk")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((*TRAIN, "-o", "full"), "cannot write to the standard output: No space left"),
+        (("--help",), "the disk is full"),
+        pytest.param(
+            ("evaluate", "m", "penguins.csv", "--json"),
+            "cannot write to the standard output",
+            marks=LONG,
+        ),
+        pytest.param(
+            ("predict", "m", "penguins.csv", "-o", "-"),
+            "cannot write to the standard output",
+            marks=LONG,
+        ),
+    ],
+)
+def test_a_full_disk_is_told_in_a_line(here: Path, words: tuple[str, ...], message: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command(*words), stdout=full, stderr=subprocess.PIPE, env=environment(), check=False,
+            timeout=250,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {message}".encode())
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_stream_of_any_encoding_takes_everything(here: Path) -> None:
+    done = subprocess.run(
+        command(*TRAIN, "-o", "ascii"), capture_output=True, check=False, timeout=250,
+        env={**environment(), "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u2192 8 \\u2192 3" in done.stdout
+
+
+def test_json_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    results = Results("train")
+    results.wrote("model", "r\u00e9sum\u00e9 \U0001f427")
+    results.end()
+    out = capsys.readouterr().out
+    assert out.isascii()
+    assert json.loads(out)["model"] == "r\u00e9sum\u00e9 \U0001f427"
 
 
 def test_progress_is_for_terminals(here: Path) -> None:
@@ -245,8 +343,6 @@ def test_signals_end_it_soon_and_in_order(here: Path, number: signal.Signals, co
     assert time.monotonic() - before < 60  # seconds where the machine is busy; the rest is margin
     assert not list(here.glob(".deltarule-*"))
     if number == signal.SIGINT:  # the best network so far is saved
-        from deltarule.tables import TableModel
-
         assert type(load(here / output)) is TableModel
     else:
         assert not (here / output).exists()

@@ -259,7 +259,7 @@ def test_files_that_change_are_noticed(tmp_path: Path) -> None:
 def test_missing_columns_are_suggested(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("Name,y\n1,2\n")
     with pytest.raises(TableError, match=r"no column 'name'.*did you mean 'Name'"):
-        open_source(tmp_path / "t.csv").check_column("name", "--target")
+        open_source(tmp_path / "t.csv").check_column("name")
     with pytest.raises(TableError, match="no file"):
         open_source(tmp_path / "none.csv")
 

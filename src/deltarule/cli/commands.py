@@ -18,18 +18,21 @@ from deltarule.cli.show import Screen
 from deltarule.cli.signals import leaving
 from deltarule.cli.streams import is_stream
 from deltarule.cli.tables import Tables, opened, opened_source, opened_table
-from deltarule.errors import ModelFileError
+from deltarule.errors import DeltaruleError, ModelFileError
 from deltarule.files import encode, read_contents
 from deltarule.onnx import to_bytes
 from deltarule.persistence import load
 from deltarule.tables import (
     Evaluation,
     Plan,
+    Prepared,
+    PreparedStream,
     Settings,
     Source,
     StreamedPredictions,
     Table,
     TableModel,
+    check_test,
     evaluate_parts,
     evaluate_stream,
     fit,
@@ -58,7 +61,11 @@ class Manner:
 
 
 def train(tables: Tables, plan: Plan, settings: Settings, outputs: Outputs, manner: Manner) -> None:
-    """Train on a table, report, save, and draw. What cannot be written is refused at the start."""
+    """Train on a table, save, report, and draw.
+
+    What cannot be read or written is refused before the training, and the model is written before
+    anything is said about it: nothing that fails later may cost it.
+    """
     outputs.check(tables.named, binary="a model")
     if settings.checkpoint is not None:
         check_apart(Path(settings.checkpoint.folder, "checkpoint"), tables.named)
@@ -66,37 +73,61 @@ def train(tables: Tables, plan: Plan, settings: Settings, outputs: Outputs, mann
     with ExitStack() as stack:
         table = stack.enter_context(opened(tables.training, tables.stream))
         test = None if tables.test is None else stack.enter_context(opened(tables.test))
-        model, parts = _trained(table, plan, settings, manner, voice)
+        prepared = _prepared(table, plan)
+        voice.plan(table, prepared)
         if test is not None:
-            parts["test"] = _evaluated(model, test)
-        voice.scores(parts)
-    outputs.write(encode(model.to_contents()))
-    voice.wrote("model", outputs.file)
-    if outputs.plots is not None:
-        last = list(parts.values())[-1]
-        for picture in draw(model, last, outputs.plots, overwrite=outputs.force):
-            voice.wrote("picture", picture)
-    voice.end()
+            check_test(prepared.preprocessing, test)
+        model, notes = _fitted(prepared, settings, manner)
+        outputs.write(encode(model.to_contents()))
+        with _written(outputs.file):
+            voice.notes(notes)
+            voice.network(model)
+            parts = _scored(model, prepared)
+            if test is not None:
+                parts["test"] = _evaluated(model, test)
+            voice.scores(parts)
+            voice.wrote("model", outputs.file)
+            if outputs.plots is not None:
+                last = list(parts.values())[-1]
+                for picture in draw(model, last, outputs.plots, overwrite=outputs.force):
+                    voice.wrote("picture", picture)
+            voice.end()
 
 
-def _trained(
-    table: Table | Source, plan: Plan, settings: Settings, manner: Manner, voice: Screen | Results
-) -> tuple[TableModel, dict[str, Evaluation]]:
-    """Train in memory or from the files, and score the parts held out."""
+def _prepared(table: Table | Source, plan: Plan) -> Prepared | PreparedStream:
+    return prepare_stream(table, plan) if isinstance(table, Source) else prepare(table, plan)
+
+
+def _fitted(
+    prepared: Prepared | PreparedStream, settings: Settings, manner: Manner
+) -> tuple[TableModel, list[str]]:
+    """Train in memory or from the files; return the warnings on the way, too, each once."""
     bars = _bars(settings, manner)
-    if isinstance(table, Source):
-        streamed = prepare_stream(table, plan)
-        voice.plan(table, streamed)
-        with _warnings_as_notes(voice), leaving(_left_of(settings)):
-            model = fit_stream(streamed, settings, bars)
-        voice.network(model)
-        return model, evaluate_parts(model, streamed)
-    prepared = prepare(table, plan)
-    voice.plan(table, prepared)
-    with _warnings_as_notes(voice), leaving(_left_of(settings)):
-        model = fit(prepared, settings, bars)
-    voice.network(model)
-    return model, score_parts(model, prepared)
+    with warnings.catch_warnings(record=True) as caught, leaving(_left_of(settings)):
+        warnings.simplefilter("always")
+        if isinstance(prepared, PreparedStream):
+            model = fit_stream(prepared, settings, bars)
+        else:
+            model = fit(prepared, settings, bars)
+    return model, list(dict.fromkeys(str(warning.message) for warning in caught))
+
+
+def _scored(model: TableModel, prepared: Prepared | PreparedStream) -> dict[str, Evaluation]:
+    """Score the parts held out."""
+    if isinstance(prepared, PreparedStream):
+        return evaluate_parts(model, prepared)
+    return score_parts(model, prepared)
+
+
+@contextmanager
+def _written(file: Path) -> Iterator[None]:
+    """Say, with whatever goes wrong from here on, that the model is there."""
+    what = f"the model is written: {file}"
+    with leaving(what):
+        try:
+            yield
+        except DeltaruleError as error:
+            raise type(error)(f"{str(error).rstrip('.')}; {what}") from error
 
 
 def evaluate(model_path: Path, path: Path, unseen: Unseen, manner: Manner) -> None:
@@ -181,14 +212,6 @@ def _bars(settings: Settings, manner: Manner) -> tuple[Any, ...]:
     """Return a bar of the epochs, where somebody can see it move."""
     seen = sys.stderr.isatty() and not manner.quiet
     return (EpochBar(settings.epochs),) if seen else ()
-
-
-@contextmanager
-def _warnings_as_notes(voice: Screen | Results) -> Iterator[None]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    voice.notes(list(dict.fromkeys(str(warning.message) for warning in caught)))
 
 
 def _left_of(settings: Settings) -> str:

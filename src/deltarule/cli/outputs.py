@@ -34,8 +34,7 @@ class Outputs:
             What the file is called, if it is no text for a terminal.
         """
         if is_stream(self.file):
-            if binary:
-                check_stdout(binary)
+            check_stdout(binary)
         else:
             check_apart(self.file, inputs)
             check_writable(self.file, overwrite=self.force)

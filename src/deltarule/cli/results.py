@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from deltarule.cli.streams import printing
 from deltarule.tables import Evaluation, Prepared, PreparedStream, Source, Table, TableModel
 from deltarule.tables.record import Classes
 
@@ -88,9 +90,10 @@ class Results:
         self._found |= {"output": str(path), **facts}
 
     def end(self) -> None:
-        """Print the object, on one line of its own."""
-        text = json.dumps(_plain(self._found), ensure_ascii=False, allow_nan=False)
-        print(text, flush=True)
+        """Print the object, on one line of its own; in ASCII, which every encoding has."""
+        text = json.dumps(_plain(self._found), allow_nan=False)
+        with printing(sys.stdout):
+            print(text, flush=True)
 
 
 def _plain(value: Any) -> Any:

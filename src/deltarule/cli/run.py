@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import typer
 
 from deltarule.cli.memory import check_limits, lacks_memory, what_to_do
 from deltarule.cli.signals import INTERRUPTED, CutOff, Interrupted, watched
+from deltarule.cli.streams import printing, silence, take_any_text
 from deltarule.errors import DeltaruleError
 
 __all__ = ["run", "say_error"]
 
 # Typer re-exports one of its usage errors; the base class tells every misuse of an option.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -34,32 +37,23 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    take_any_text()
     try:
         check_limits()
-        from deltarule.cli.app import app
-
         with watched() as signals:
-            code = typer.main.get_command(app).main(
-                [word for word in words if word != "--debug"] or ["--help"],
-                prog_name="deltarule",
-                standalone_mode=False,
-            )
-            sys.stdout.flush()
+            code = _call([word for word in words if word != "--debug"] or ["--help"])
         if code == INTERRUPTED:  # Typer's word for a KeyboardInterrupt
             raise KeyboardInterrupt
         if signals.interrupted:  # training took it, and gave the best network so far
             say_error("interrupted; what was printed above is what there is")
             return INTERRUPTED
-        return code if isinstance(code, int) else 0
+        return code
     except (KeyboardInterrupt, typer.Abort):
         say_error(str(Interrupted()))
         return INTERRUPTED
     except CutOff as how:
         say_error(str(how))
         return how.code
-    except BrokenPipeError:  # The reader of our output has gone, as in `deltarule … | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         if debug:
             raise
@@ -68,8 +62,28 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def say_error(message: str) -> None:
-    """Print one line on the standard error stream."""
-    print("error:", " ".join(message.split()), file=sys.stderr)
+    """Print one line on the standard error stream; if that takes none, the exit code tells all."""
+    with suppress(OSError):
+        print("error:", " ".join(message.split()), file=sys.stderr, flush=True)
+
+
+def _call(words: list[str]) -> int:
+    """Call the command that the words name; return its exit code."""
+    from deltarule.cli.app import app
+
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(words, prog_name="deltarule", standalone_mode=False)
+    except SystemExit as how:
+        # Typer and its help end the process so when the reader of the output leaves.
+        if not isinstance(how.__context__, BrokenPipeError):
+            raise
+        silence(sys.stdout)
+        code = 0
+    if sys.stdout is not None:
+        with printing(sys.stdout):
+            sys.stdout.flush()
+    return code if isinstance(code, int) else 0
 
 
 def _sentence(error: Exception) -> str:
@@ -80,6 +94,8 @@ def _sentence(error: Exception) -> str:
         return what_to_do(error)
     if isinstance(error, DeltaruleError | ValueError):
         return str(error)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return f"the disk is full ({error}); make room there and run again"
     return (
         f"{type(error).__name__}: {error}. This is a fault in deltarule; "
         "run again with --debug and report what it prints"

@@ -9,11 +9,20 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from deltarule.cli.streams import silence, writing
 from deltarule.tables import Evaluation, Prepared, PreparedStream, Source, Table, TableModel
 from deltarule.tables.record import Classes
 from deltarule.tables.table import listing, show
 
 __all__ = ["Screen"]
+
+
+class _Console(Console):
+    """A console that falls silent when its reader leaves, where rich's would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        silence(self.file)
 
 
 class Screen:
@@ -28,13 +37,17 @@ class Screen:
     """
 
     def __init__(self, *, quiet: bool = False, stderr: bool = False) -> None:
-        self._console = Console(
+        self._console = _Console(
             quiet=quiet, stderr=stderr, highlight=False, markup=False, emoji=False
         )
 
     def say(self, text: str = "") -> None:
         """Print a line."""
-        self._console.print(text, soft_wrap=True)
+        self._print(text, soft_wrap=True)
+
+    def _print(self, thing: str | Grid, *, soft_wrap: bool = False) -> None:
+        with writing(self._console.file):
+            self._console.print(thing, soft_wrap=soft_wrap)
 
     def notes(self, notes: Sequence[str]) -> None:
         """Print what the user should know, a line each."""
@@ -99,14 +112,14 @@ class Screen:
         for name in next(iter(parts.values())).scores:
             grid.add_row(name, *(_number(part.scores[name]) for part in parts.values()))
         grid.add_row("rows", *(str(part.rows) for part in parts.values()))
-        self._console.print(grid)
+        self._print(grid)
         part, evaluation = list(parts.items())[-1]
         if evaluation.classes:
             grid = _grid(f"{part} rows of class", "precision", "recall", "F1", "rows")
             for score in evaluation.classes:
                 figures = (_number(v) for v in (score.precision, score.recall, score.f1))
                 grid.add_row(_plain(score.label), *figures, str(score.rows))
-            self._console.print(grid)
+            self._print(grid)
         if not evaluation.beats_baseline:
             self.say(
                 f"note: on the {part} rows this is no better than the baseline; look at the "

@@ -1,14 +1,33 @@
-"""The standard streams: their name ``-``, and what can happen to what is written to them."""
+"""The standard streams: their name ``-``, and what can happen to what is written to them.
+
+A reader that leaves, as in ``deltarule … | head``, ends the printing and not the command: `train`
+still has a model to write. A full disk is an error, told in a line.
+"""
 
 from __future__ import annotations
 
+import io
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import typer
 
-__all__ = ["STREAM", "check_stdout", "is_stream", "write_stdout"]
+from deltarule.errors import OutputError
+
+__all__ = [
+    "STREAM",
+    "check_stdout",
+    "is_stream",
+    "printing",
+    "silence",
+    "take_any_text",
+    "write_stdout",
+    "writing",
+]
 
 STREAM = Path("-")
 
@@ -18,18 +37,77 @@ def is_stream(path: Path | None) -> bool:
     return path == STREAM
 
 
-def check_stdout(what: str) -> None:
-    """Refuse to write bytes that are no text to a terminal."""
-    if sys.stdout.isatty():
+def take_any_text() -> None:
+    """Let both streams print what their encoding lacks as an escape, rather than fail over it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def writing(stream: IO[str] | None) -> Iterator[None]:
+    """Write to a standard stream; what it refuses is an error of one line.
+
+    Raises
+    ------
+    BrokenPipeError
+        If its reader has left.
+    OutputError
+        If it takes nothing for another reason.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        silence(stream)
+        raise
+    except OSError as error:
+        silence(stream)
+        name = "error stream" if stream is sys.stderr else "output"
+        raise OutputError(
+            f"cannot write to the standard {name}: {error.strerror or type(error).__name__}; "
+            "make room there, or redirect it to another place"
+        ) from error
+
+
+@contextmanager
+def printing(stream: IO[str] | None) -> Iterator[None]:
+    """Print on a standard stream, for a reader who may leave."""
+    with suppress(BrokenPipeError), writing(stream):
+        yield
+
+
+def silence(stream: IO[str] | None) -> None:
+    """Send to nowhere what a stream still holds: it is flushed once more when Python ends."""
+    if stream is None:
+        return
+    with suppress(OSError):  # a stream that is no file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)
+
+
+def check_stdout(binary: str = "") -> None:
+    """Refuse early a standard output stream that cannot take a file.
+
+    Parameters
+    ----------
+    binary : str
+        What the file is called, if it is no text for a terminal.
+    """
+    if sys.stdout is None:
+        raise OutputError("the standard output is closed; open it, or name a file (--output)")
+    if binary and sys.stdout.isatty():
         raise typer.BadParameter(
-            f"{what} is not for a terminal; redirect the output or name a file",
+            f"{binary} is not for a terminal; redirect the output or name a file",
             param_hint="--output",
         )
 
 
 def write_stdout(pieces: Iterable[bytes]) -> None:
     """Write bytes to the standard output stream, every piece as soon as it is made."""
-    sys.stdout.flush()
     for piece in pieces:
-        sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
+        with writing(sys.stdout):
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()

@@ -6,9 +6,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from deltarule.cli.streams import is_stream
 from deltarule.errors import TableError
@@ -71,10 +72,33 @@ def _on_disk(path: Path) -> Iterator[Path]:
     if not is_stream(path):
         yield path
         return
-    with tempfile.NamedTemporaryFile(prefix="deltarule-") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
+    with _copied_stdin() as name:
         try:
-            yield Path(file.name)
+            yield Path(name)
         except TableError as error:
-            raise TableError(str(error).replace(file.name, str(_STDIN))) from error
+            raise TableError(str(error).replace(name, str(_STDIN))) from error
+
+
+@contextmanager
+def _copied_stdin() -> Iterator[str]:
+    """Copy the standard input stream to a temporary file, which is gone on leaving."""
+    if sys.stdin is None:
+        raise TableError(f"the {_STDIN} is closed; open it, or name a file instead of -")
+    with ExitStack() as stack:
+        try:
+            file = tempfile.NamedTemporaryFile(prefix="deltarule-")  # noqa: SIM115 (closed below)
+            stack.callback(_close, file)
+            shutil.copyfileobj(sys.stdin.buffer, file)
+            file.flush()
+        except OSError as error:
+            raise TableError(
+                f"cannot copy the {_STDIN} to a temporary file: {error.strerror or error}; set "
+                "TMPDIR to a folder with more room, or name a file instead of -"
+            ) from error
+        yield file.name
+
+
+def _close(file: IO[bytes]) -> None:
+    """Close a temporary, even one that still holds what the disk had no room for."""
+    with suppress(OSError):
+        file.close()

@@ -10,6 +10,7 @@ from deltarule.tables.splits import Shares
 from deltarule.tables.streaming.memory import is_large
 from deltarule.tables.streaming.predicting import (
     StreamedPredictions,
+    check_test,
     evaluate_stream,
     write_pieces,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "StreamedPredictions",
     "Table",
     "TableModel",
+    "check_test",
     "evaluate_parts",
     "evaluate_stream",
     "fit",

@@ -32,7 +32,7 @@ from deltarule.tables.targets import encode
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["Predictions", "TableModel", "one_thread"]
+__all__ = ["Predictions", "TableModel", "inputs_of", "one_thread"]
 
 CHECKED_ROWS = 32
 """A gradient check takes at most this many rows, evenly spaced over the table."""
@@ -152,10 +152,7 @@ class TableModel:
         TableError
             If a column is missing, or a cell is not what its column held in training.
         """
-        columns = self.preprocessing.columns
-        kinds: dict[str, Kind] = {column.name: column.kind for column in columns}
-        features: Features = parse_features(table, kinds)
-        return transform(columns, features, rows, unseen)
+        return inputs_of(self.preprocessing, table, rows, unseen)
 
     def respond(self, X: NDArray[np.float64], notes: list[str] | None = None) -> Predictions:
         """Predict from the network's inputs.
@@ -294,6 +291,18 @@ class TableModel:
             fits = classes is None and self.estimator.n_outputs_ == 1
         if not fits:
             raise ModelFileError("its network and its preprocessing differ in their target")
+
+
+def inputs_of(
+    record: PreprocessingRecord,
+    table: Table,
+    rows: NDArray[np.intp],
+    unseen: Unseen = "other",
+) -> tuple[NDArray[np.float64], Surprises]:
+    """Return what a network is fed for some rows, as `TableModel.inputs` does."""
+    kinds: dict[str, Kind] = {column.name: column.kind for column in record.columns}
+    features: Features = parse_features(table, kinds)
+    return transform(record.columns, features, rows, unseen)
 
 
 def one_thread() -> AbstractContextManager[Any]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deltarule.errors import TableError
 
-__all__ = ["Column", "Table", "check_names", "listing", "show", "suggestion"]
+__all__ = ["Column", "Table", "check_names", "listing", "no_column", "show"]
 
 MAX_COLUMNS = 10_000
 
@@ -46,13 +46,10 @@ class Table:
     rows: int
     place: Callable[[int], str] = field(repr=False)
 
-    def column(self, name: str, option: str = "--target") -> Column:
+    def column(self, name: str, why: str = "given with --target") -> Column:
         """Return a column, or say which one might have been meant."""
         if name not in self.columns:
-            raise TableError(
-                f"{self.path} has no column {show(name)} (given with {option})"
-                f"{suggestion(name, self.columns)}; its columns are {listing(self.columns)}"
-            )
+            raise no_column(self.path, name, self.columns, why)
         return self.columns[name]
 
     def take(self, names: Iterable[str], rows: NDArray[np.intp]) -> Table:
@@ -63,6 +60,14 @@ class Table:
     def fault(self, name: str, row: int, problem: str) -> TableError:
         """Return the error for one cell: file, line, column and what is wrong."""
         return TableError(f"{self.path}, {self.place(row)}, column {show(name)}: {problem}")
+
+
+def no_column(path: Path, name: str, names: Iterable[str], why: str) -> TableError:
+    """Return the error for a column that there is not; why it is wanted is part of it."""
+    return TableError(
+        f"{path} has no column {show(name)} ({why}){suggestion(name, names)}; "
+        f"its columns are {listing(names)}"
+    )
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:

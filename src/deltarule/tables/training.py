@@ -268,7 +268,7 @@ def derived_seeds(seed: int) -> tuple[int, int]:
 
 def _features(table: Table, plan: Plan) -> list[str]:
     for name in plan.ignore:
-        table.column(name, "--ignore")
+        table.column(name, "given with --ignore")
     left = [name for name in table.columns if name not in {plan.target, *plan.ignore}]
     if not left:
         raise TableError(

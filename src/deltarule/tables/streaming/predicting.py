@@ -14,15 +14,16 @@ import numpy as np
 from deltarule.errors import OutputError, TableError
 from deltarule.files import check_writable, write_atomically
 from deltarule.tables.evaluation import Evaluation
-from deltarule.tables.model import TableModel
+from deltarule.tables.model import TableModel, inputs_of
 from deltarule.tables.output import check_clashes, csv_header, csv_rows
 from deltarule.tables.preprocessing import Surprises, Unseen
+from deltarule.tables.record import PreprocessingRecord
 from deltarule.tables.streaming.scores import Scores
 from deltarule.tables.streaming.source import Source
-from deltarule.tables.table import show
+from deltarule.tables.table import Table, show
 from deltarule.tables.targets import encode
 
-__all__ = ["StreamedPredictions", "evaluate_stream", "write_pieces"]
+__all__ = ["StreamedPredictions", "check_test", "evaluate_stream", "write_pieces"]
 
 
 class StreamedPredictions:
@@ -103,6 +104,23 @@ def evaluate_stream(model: TableModel, source: Source, unseen: Unseen = "other")
         raise TableError(f"{source.path}: the target {show(name)} is empty in every row")
     notes = [f"{dropped} rows without a target were left out"] if dropped else []
     return scores.evaluation(notes + surprises.sentences())
+
+
+def check_test(record: PreprocessingRecord, test: Table | Source) -> None:
+    """Refuse a table that a model with this record could not be scored on, before it is trained.
+
+    Every cell of a table in memory is looked at; of one in its files the first piece, which shows
+    a column that is missing or of another kind.
+
+    Raises
+    ------
+    TableError
+        As `TableModel.evaluate` would raise it.
+    """
+    whole = isinstance(test, Table)
+    piece = test if isinstance(test, Table) else next(test.scan()).table
+    _, rows = encode(record.target, piece, some=not whole)
+    inputs_of(record, piece, rows)
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes], *, overwrite: bool = False) -> Path:

@@ -17,7 +17,7 @@ from deltarule.tables.reader import check_file, first_bytes
 from deltarule.tables.streaming.chunks import Chunk, Chunked
 from deltarule.tables.streaming.csv_chunks import CsvChunks
 from deltarule.tables.streaming.parquet_chunks import ParquetChunks
-from deltarule.tables.table import Table, listing, show, suggestion
+from deltarule.tables.table import Table, listing, no_column
 
 __all__ = ["Piece", "Place", "Source", "open_source"]
 
@@ -113,13 +113,10 @@ class Source:
                 sha.update(hashlib.file_digest(data, "sha256").digest())
         return sha.hexdigest()
 
-    def check_column(self, name: str, option: str) -> None:
+    def check_column(self, name: str, why: str = "given with --target") -> None:
         """Refuse a column that there is not, and say which one might have been meant."""
         if name not in self.names:
-            raise TableError(
-                f"{self.path} has no column {show(name)} (given with {option})"
-                f"{suggestion(name, self.names)}; its columns are {listing(self.names)}"
-            )
+            raise no_column(self.path, name, self.names, why)
 
     def _ordered(self, table: Table) -> Table:
         if list(table.columns) == self.names:

@@ -168,9 +168,9 @@ def evaluate_parts(model: TableModel, prepared: PreparedStream) -> dict[str, Eva
 
 
 def _features(source: Source, plan: Plan) -> list[str]:
-    source.check_column(plan.target, "--target")
+    source.check_column(plan.target)
     for name in plan.ignore:
-        source.check_column(name, "--ignore")
+        source.check_column(name, "given with --ignore")
     left = [name for name in source.names if name not in {plan.target, *plan.ignore}]
     if not left:
         raise TableError(
