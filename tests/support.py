@@ -1,4 +1,4 @@
-"""What several tests share: how properties are run, and networks, parameters and data to run on."""
+"""What several tests share: networks, parameters and data to run on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import array_api_strict
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deltarule import Dense, Network
@@ -18,16 +18,6 @@ from deltarule.parts import LOSSES, RANGES, loss_name
 from deltarule.program import Block, Order, State, Steps
 from deltarule.reference import Reference
 from deltarule.training.batches import batch_bounds
-
-# The same examples on every run and every machine; no example is ever timed.
-settings.register_profile(
-    "deltarule",
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("deltarule")
 
 LIBRARIES = [pytest.param(np, id="numpy"), pytest.param(array_api_strict, id="strict")]
 """The array libraries that the reference mathematics is tested on."""
