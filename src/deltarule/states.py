@@ -73,15 +73,17 @@ def check_slots(state: State) -> None:
     held, theta = state.slots, state.theta
     if type(held) not in SLOTS:
         raise DataError(f"state.slots must be an optimiser's; got {type(held).__name__}. {_REMEDY}")
+    shape, dtype = tuple(theta.shape), theta.dtype
     for name, value in zip(held._fields, held, strict=True):
         if name == "t":
-            sound, wanted = is_count(value), "a count of steps"
+            sound = is_count(value)
         elif name == "product":
-            sound, wanted = isinstance(value, float), "a float"
+            sound = isinstance(value, float)
         else:
-            sound = _is_array(value, tuple(theta.shape), theta.dtype)
-            wanted = f"{tuple(theta.shape)} of {theta.dtype}, as θ is"
+            sound = _is_array(value, shape, dtype)
         if not sound:
+            scalars = {"t": "a count of steps", "product": "a float"}
+            wanted = scalars.get(name, f"{shape} of {dtype}, as θ is")
             raise DataError(f"state.slots.{name} must be {wanted}; got {_told(value)}. {_REMEDY}")
 
 
