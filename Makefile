@@ -101,12 +101,12 @@ $(CREATED): | check-python
 
 # The package itself is installed in place, so a change in src/ needs no new install.
 $(DEMO_INSTALLED): requirements/demo.txt pyproject.toml $(CREATED)
-	$(PIP) install --quiet --require-hashes -r requirements/demo.txt
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements/demo.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV_INSTALLED): requirements/dev.txt $(DEMO_INSTALLED)
-	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
 # --- the locked set ------------------------------------------------------------------------------
