@@ -1,4 +1,4 @@
-# Needs: make, and a Python 3.11, 3.12 or 3.13 with venv and pip. Everything else goes into .venv.
+# Needs: make, and a Python from 3.11 to 3.14 with venv and pip. Everything else goes into .venv.
 # Another Python:  make demo PYTHON=python3.12
 
 PYTHON ?= python3
@@ -16,10 +16,12 @@ PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_v
 CREATED := $(VENV)/.created-$(PYTHON_VERSION)
 DEMO_INSTALLED := $(VENV)/.demo-installed
 DEV_INSTALLED := $(VENV)/.dev-installed
+LOWEST := .venv-lowest/bin/python
+LOWEST_INSTALLED := .venv-lowest/.installed-$(PYTHON_VERSION)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long scores dropin bench bench-scaling tables faults images
+.PHONY: help demo test test-long test-lowest scores dropin bench bench-scaling tables faults images
 .PHONY: reproduce check format lock build clean
 .PHONY: check-python
 
@@ -34,6 +36,12 @@ test: $(DEV_INSTALLED)  ## run the tests in their short forms
 
 test-long: $(DEV_INSTALLED)  ## run all tests with their full counts
 	$(PYTEST)
+
+# The oldest releases that pyproject.toml allows, which have wheels for Python 3.11 and 3.12. Old
+# releases warn of each other, so deprecation warnings are no errors there.
+test-lowest: $(LOWEST_INSTALLED)  ## run the short tests once with the oldest packages allowed
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(LOWEST) -m pytest -n $(WORKERS) -m "not long" \
+	  -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning
 
 scores: $(DEV_INSTALLED)  ## test scores beside scikit-learn's, same arguments, five seeds
 	$(BIN)/python benchmarks/scores.py
@@ -82,7 +90,7 @@ build: $(DEV_INSTALLED)  ## build the wheel and the source archive in dist/
 	$(BIN)/python -m build --no-isolation
 
 clean:  ## remove the environment and everything the commands wrote
-	rm -rf $(VENV) .venv-lock build dist demo-output htmlcov .coverage
+	rm -rf $(VENV) .venv-lock .venv-lowest build dist demo-output htmlcov .coverage
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -90,8 +98,8 @@ clean:  ## remove the environment and everything the commands wrote
 
 check-python:
 	@case "$(PYTHON_VERSION)" in \
-	  3.11.*|3.12.*|3.13.*) ;; \
-	  *) echo "deltarule needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $(or $(PYTHON_VERSION),not found)." \
+	  3.11.*|3.12.*|3.13.*|3.14.*) ;; \
+	  *) echo "deltarule needs Python 3.11, 3.12, 3.13 or 3.14; $(PYTHON) is $(or $(PYTHON_VERSION),not found)." \
 	          "Name another one: make $(or $(MAKECMDGOALS),demo) PYTHON=python3.12" >&2; exit 2 ;; \
 	esac
 
@@ -99,14 +107,25 @@ $(CREATED): | check-python
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
+# The lock decides alone: pip resolves nothing (--no-deps), so a newer release on the index cannot
+# change or break an install. `pip check` confirms that what is installed fits together.
 # The package itself is installed in place, so a change in src/ needs no new install.
 $(DEMO_INSTALLED): requirements/demo.txt pyproject.toml $(CREATED)
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements/demo.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(PIP) check
 	@touch $@
 
 $(DEV_INSTALLED): requirements/dev.txt $(DEMO_INSTALLED)
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements/dev.txt
+	$(PIP) check
+	@touch $@
+
+$(LOWEST_INSTALLED): requirements/lowest.txt pyproject.toml | check-python
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(LOWEST) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/lowest.txt
+	$(LOWEST) -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	$(LOWEST) -m pip check
 	@touch $@
 
 # --- the locked set ------------------------------------------------------------------------------
@@ -115,8 +134,10 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/uv pip compile --qu
 	--python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate --group build
 
 # `make lock` keeps the versions it can; `make lock UPGRADE=--upgrade` takes the newest ones.
+# lowest.txt holds the oldest release of each package that pyproject.toml names.
 lock: check-python  ## resolve pyproject.toml into requirements/ (UPGRADE=--upgrade: newest versions)
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && \
 	  .venv-lock/bin/python -m pip --disable-pip-version-check install --quiet "uv>=0.9"; }
 	$(LOCK) $(UPGRADE) --extra dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --extra plots -c requirements/dev.txt pyproject.toml -o requirements/demo.txt
+	$(LOCK) $(UPGRADE) --resolution lowest-direct --extra test pyproject.toml -o requirements/lowest.txt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -21,7 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO_LOCK = ROOT / "requirements" / "demo.txt"
 DEV_LOCK = ROOT / "requirements" / "dev.txt"
 LOCKS = [DEMO_LOCK, DEV_LOCK]
-PYTHONS = ["3.11.0", "3.12.0", "3.13.0"]
+PYTHONS = ["3.11.0", "3.12.0", "3.13.0", "3.14.0"]
+SYSTEMS = {  # what markers ask about a platform
+    "Linux": {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"},
+    "macOS": {"sys_platform": "darwin", "platform_system": "Darwin", "os_name": "posix"},
+    "Windows": {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt"},
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 
@@ -49,18 +55,18 @@ def entries(lock: Path) -> list[Requirement]:
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
-def applies(marker: Marker | None, python: str) -> bool:
+def applies(marker: Marker | None, python: str, system: str = "Linux") -> bool:
     if marker is None:
         return True
     here = {"python_full_version": python, "python_version": python.rpartition(".")[0]}
-    return marker.evaluate(here)
+    return marker.evaluate(SYSTEMS[system] | here)
 
 
-def pins(lock: Path, python: str) -> dict[str, Version]:
+def pins(lock: Path, python: str, system: str = "Linux") -> dict[str, Version]:
     """Return the one version of each package that the lock installs on this Python."""
     found: dict[str, Version] = {}
     for entry in entries(lock):
-        if applies(entry.marker, python):
+        if applies(entry.marker, python, system):
             name = canonicalize_name(entry.name)
             assert name not in found, f"{lock.name} pins {name} twice on Python {python}"
             (specifier,) = entry.specifier
@@ -113,6 +119,76 @@ def test_every_locked_package_has_a_hash(lock: Path) -> None:
     text = lock.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in text.splitlines():
         assert not line or line.startswith("#") or "--hash=sha256:" in line
+
+
+# --- the lock decides alone: pip resolves nothing ------------------------------------------------
+
+
+def required_by(name: str, extra: str, environment: dict[str, str]) -> list[Requirement]:
+    """Return what the package asks for there, alone or with one of its extras.
+
+    The metadata are those of the installed package; what only another platform installs is not
+    known here.
+    """
+    try:
+        requirements = map(Requirement, importlib.metadata.requires(name) or [])
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    where = environment | {"extra": extra}
+    return [r for r in requirements if r.marker is None or r.marker.evaluate(where)]
+
+
+def missing_from(
+    locked: dict[str, Version], asked: list[Requirement], environment: dict[str, str]
+) -> list[str]:
+    """Follow every requirement, extras included; return those that the lock does not meet."""
+    missing, queue, seen = [], [("pyproject.toml", r) for r in asked], set()
+    while queue:
+        source, requirement = queue.pop()
+        name = canonicalize_name(requirement.name)
+        if name not in locked:
+            missing.append(f"{source} asks for {requirement}, which is not locked")
+            continue
+        if locked[name] not in requirement.specifier:
+            missing.append(f"{source} asks for {requirement}, but {locked[name]} is locked")
+        for extra in ("", *requirement.extras):
+            if (name, extra) not in seen:
+                seen.add((name, extra))
+                queue += [(name, r) for r in required_by(name, extra, environment)]
+    return missing
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize(
+    ("lock", "extras"), [(DEMO_LOCK, ["plots"]), (DEV_LOCK, ["dev"])], ids=["demo", "dev"]
+)
+def test_the_lock_is_closed(lock: Path, extras: list[str], python: str, system: str) -> None:
+    """Every requirement of every locked package is locked, so no newer release can get in."""
+    short = python.rpartition(".")[0]
+    environment = SYSTEMS[system] | {"python_full_version": python, "python_version": short}
+    locked = pins(lock, python, system)
+    tools = [Requirement(line) for line in PROJECT["dependency-groups"]["build"]]
+    assert missing_from(locked, [*runtime(), *named_by(*extras), *tools], environment) == []
+
+
+def test_a_package_that_the_lock_lacks_is_noticed() -> None:
+    environment = SYSTEMS["Linux"] | {"python_full_version": "3.11.0", "python_version": "3.11"}
+    locked = pins(DEV_LOCK, "3.11.0")
+    for absent in ("coverage", "numpy"):
+        rest = {name: version for name, version in locked.items() if name != absent}
+        assert any(absent in line for line in missing_from(rest, named_by("dev"), environment))
+    older = locked | {"coverage": Version("1.0")}
+    assert any(
+        "coverage[toml]" in line for line in missing_from(older, named_by("dev"), environment)
+    )
+
+
+def test_every_install_of_the_lock_lets_pip_resolve_nothing() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    installs = [line for line in text.splitlines() if "-r requirements/" in line]
+    assert len(installs) == 3  # demo, dev, lowest
+    assert all("--no-deps --require-hashes" in line for line in installs)
 
 
 def test_penguins_are_where_the_package_says() -> None:
