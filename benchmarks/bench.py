@@ -85,7 +85,9 @@ def verdict(case: Case, name: str, measured: dict[str, Measured]) -> str:
     return ""
 
 
-def figures(names: Iterable[str], rounds: int, epochs: int | None) -> list[Measurement]:
+def additional_measurements(
+    names: Iterable[str], rounds: int, epochs: int | None
+) -> list[Measurement]:
     """Return the additional measurements; a measurement that fails is a row with its error."""
     found: list[Measurement] = []
     for name in names:
@@ -142,13 +144,13 @@ def main() -> None:
         tables.append(table(case, measured))
         tables[-1].show(screen)
     if chosen.figures:
-        found = figures(chosen.figures, chosen.rounds, chosen.epochs)
-        rows: list[tuple[str, ...]] = [figure.row for figure in found]
+        found = additional_measurements(chosen.figures, chosen.rounds, chosen.epochs)
+        rows: list[tuple[str, ...]] = [each.row for each in found]
         tables.append(
             Table("Additional measurements, float32", ("measurement", "value", "target", ""), rows)
         )
         tables[-1].show(screen)
-        raw.append({"figures": [asdict(figure) for figure in found]})
+        raw.append({"additional": [asdict(each) for each in found]})
     machine["load average at the end"] = f"{load_average():.2f}"
     tables.append(Table("Measured on", ("machine", ""), list(machine.items())))
     tables[-1].show(screen)

@@ -8,7 +8,7 @@
 DELTARULE_FUZZ_BATCHES=5 fuzzes with 5 × 10 000 inputs of each kind instead of half a million.
 
 The tests write their counts to build/faults; this script adds them up, row by row, and prints them
-beside the targets. A test writes its counts after its last assertion, so that only passed tests are
+with the targets. A test writes its counts after its last assertion, so that only passed tests are
 counted; if a test fails, the document is not written. Fuzzing comes last.
 """
 

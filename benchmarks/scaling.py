@@ -105,7 +105,7 @@ def mib(size: int | None) -> str:
 
 
 def sized(case: Case) -> Case:
-    """Return the case with enough rows that the fixed cost of a fit is small beside an epoch."""
+    """Return the case with enough rows that the fixed cost of a fit is small compared with an epoch."""
     work = 6 * case.batch * case.n_parameters
     steps = max(16, min(256, round(WORK / work)))
     return replace(case, rows=steps * case.batch)
@@ -271,8 +271,8 @@ def _line(
     name: str, points: list[Point], of: Any, scale: float = 1.0, dashed: bool = False
 ) -> Line:
     pairs = [(point.x, of(point)) for point in points]
-    kept = [(x, y * scale) for x, y in pairs if y is not None]
-    return Line(name, [x for x, _ in kept], [y for _, y in kept], dashed)
+    measured = [(x, y * scale) for x, y in pairs if y is not None]
+    return Line(name, [x for x, _ in measured], [y for _, y in measured], dashed)
 
 
 def main() -> None:

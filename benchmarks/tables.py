@@ -19,7 +19,7 @@ from tabular.catalogue import CATALOGUE, INSTALL, is_installed
 from tabular.measurements import Results, measure
 from tabular.models import MODELS
 from tabular.models import describe as arguments_of
-from tabular.report import beside, ranks
+from tabular.report import compare_defaults, ranks
 from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,7 +67,7 @@ def main() -> None:
             if name not in missing:
                 screen.print(f"{name} …")
                 measure(CATALOGUE[name], chosen.only, range(chosen.seeds), results)
-    pages = [beside(results), ranks(results)]
+    pages = [compare_defaults(results), ranks(results)]
     pages.append(Table("Arguments", ("model", ""), [(n, arguments_of(n)) for n in chosen.only]))
     machine["load average at the end"] = f"{load_average():.2f}"
     pages.append(Table("Measured on", ("machine", ""), list(machine.items())))

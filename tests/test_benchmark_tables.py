@@ -26,7 +26,7 @@ def filled(tmp_path: Path, scores: dict[str, dict[str, list[float]]]) -> Any:
     from tabular.measurements import Results
     from tabular.models import describe
 
-    kept = {
+    saved = {
         "sizes": {table: [100, 4] for table in scores},
         "arguments": {name: describe(name) for fits in scores.values() for name in fits},
         "fits": {
@@ -37,8 +37,8 @@ def filled(tmp_path: Path, scores: dict[str, dict[str, list[float]]]) -> Any:
             for table, fits in scores.items()
         },
     }
-    (tmp_path / "kept.json").write_text(json.dumps(kept))
-    return Results(tmp_path / "kept.json")
+    (tmp_path / "results.json").write_text(json.dumps(saved))
+    return Results(tmp_path / "results.json")
 
 
 def test_every_table_that_is_installed_can_be_read() -> None:
@@ -69,15 +69,17 @@ def test_an_interrupted_run_resumes(tmp_path: Path) -> None:
     from tabular.measurements import Results, measure
     from tabular.models import OURS
 
-    file, table = tmp_path / "kept.json", CATALOGUE["linnerud"]
+    file, table = tmp_path / "results.json", CATALOGUE["linnerud"]
     measure(table, [OURS], [0], Results(file))
     first = json.loads(file.read_text())
     assert len(first["fits"]["linnerud"][OURS]) == 5
     measure(table, [OURS], [0, 1], Results(file))
     second = json.loads(file.read_text())
     assert len(second["fits"]["linnerud"][OURS]) == 10
-    kept = first["fits"]["linnerud"][OURS]
-    assert second["fits"]["linnerud"][OURS].items() >= kept.items()  # seconds too: not fitted again
+    saved = first["fits"]["linnerud"][OURS]
+    assert (
+        second["fits"]["linnerud"][OURS].items() >= saved.items()
+    )  # seconds too: not fitted again
 
 
 def test_results_of_other_arguments_or_another_table_are_deleted(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_results_of_other_arguments_or_another_table_are_deleted(tmp_path: Path)
     results = filled(tmp_path, {"iris": {OURS: [0.9], RECIPE: [0.9]}})
     results.arguments[RECIPE] = "other"
     results.save()
-    again = Results(tmp_path / "kept.json")
+    again = Results(tmp_path / "results.json")
     assert len(again.of("iris", OURS)) == 1
     assert again.of("iris", RECIPE) == {}
     again.begin("iris", [100, 4])
@@ -98,9 +100,9 @@ def test_results_of_other_arguments_or_another_table_are_deleted(tmp_path: Path)
 
 def test_differences_and_their_errors(tmp_path: Path) -> None:
     from tabular.models import OURS, PEER
-    from tabular.report import beside
+    from tabular.report import compare_defaults
 
-    page = beside(
+    page = compare_defaults(
         filled(
             tmp_path,
             {
@@ -121,9 +123,9 @@ def test_differences_and_their_errors(tmp_path: Path) -> None:
 def test_a_difference_of_two_standard_errors_is_accepted(
     difference: float, error: float, good: bool
 ) -> None:
-    from tabular.report import verdict
+    from tabular.report import is_as_good
 
-    assert verdict(difference, error) is good
+    assert is_as_good(difference, error) is good
 
 
 def test_ranks_share_a_tie(tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_ranks_share_a_tie(tmp_path: Path) -> None:
 
 
 def test_the_command_runs(tmp_path: Path) -> None:
-    file = tmp_path / "kept.json"
+    file = tmp_path / "results.json"
     done = subprocess.run(
         [sys.executable, BENCHMARKS / "tables.py", "--tables=linnerud", "--seeds=1",
          f"--json={file}"],

@@ -35,10 +35,10 @@ class Results:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        self.sizes: dict[str, list[int]] = kept.get("sizes", {})
-        self.arguments: dict[str, str] = kept.get("arguments", {})
-        self.fits: dict[str, dict[str, dict[str, list[float]]]] = kept.get("fits", {})
+        saved = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        self.sizes: dict[str, list[int]] = saved.get("sizes", {})
+        self.arguments: dict[str, str] = saved.get("arguments", {})
+        self.fits: dict[str, dict[str, dict[str, list[float]]]] = saved.get("fits", {})
 
     def of(self, table: str, model: str) -> dict[str, list[float]]:
         """Return the mutable mapping {"seed/fold": [score, seconds]}."""
@@ -57,10 +57,10 @@ class Results:
     def save(self) -> None:
         """Write the file atomically."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._file.with_suffix(".part")
-        kept = {"arguments": self.arguments, "sizes": self.sizes, "fits": self.fits}
-        beside.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, self._file)
+        partial = self._file.with_suffix(".part")
+        saved = {"arguments": self.arguments, "sizes": self.sizes, "fits": self.fits}
+        partial.write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, self._file)
 
 
 def measure(table: Table, models: Sequence[str], seeds: Sequence[int], results: Results) -> None:

@@ -13,7 +13,7 @@ from tabular.catalogue import CATALOGUE
 from tabular.measurements import Results
 from tabular.models import OURS, PEER, RECIPE, TREES
 
-__all__ = ["beside", "ranks", "verdict"]
+__all__ = ["compare_defaults", "is_as_good", "ranks"]
 
 RANKED = (RECIPE, PEER, TREES)
 
@@ -41,12 +41,12 @@ def _size(results: Results, table: str) -> str:
     return f"{rows:,} × {columns}"
 
 
-def verdict(difference: float, error: float) -> bool:
+def is_as_good(difference: float, error: float) -> bool:
     """Return whether a mean paired difference is at least −2 standard errors."""
     return bool(difference >= -2 * error)
 
 
-def beside(results: Results) -> Page:
+def compare_defaults(results: Results) -> Page:
     """Return the comparison with scikit-learn's MLP: scores, differences, fit times."""
     rows, ratios, means, met = [], [], [], 0
     for table, keys in _complete(results, (OURS, PEER)).items():
@@ -54,7 +54,7 @@ def beside(results: Results) -> Page:
         mine, theirs = (_column(results, table, name, keys, 1) for name in (OURS, PEER))
         difference = ours - peers
         error = difference.std(ddof=1) / np.sqrt(len(keys)) if len(keys) > 1 else float("nan")
-        good = verdict(difference.mean(), error)
+        good = is_as_good(difference.mean(), error)
         ratios.append(float(np.median(theirs) / np.median(mine)))
         means.append(difference.mean())
         met += good

@@ -52,7 +52,7 @@ def prepare(spec: dict[str, Any]) -> Repetition:
         for p, q in case.layers
     ]
     carry = (theta, each(jnp.zeros_like, theta), each(jnp.zeros_like, theta), X.dtype.type(0))
-    held = [carry]
+    state = [carry]
     whole = (
         case.rows // case.batch * case.batch
     )  # a shorter last batch would need a second compiled program
@@ -61,7 +61,7 @@ def prepare(spec: dict[str, Any]) -> Repetition:
         start = time.perf_counter()
         for _ in range(message["epochs"]):
             order = rng.permutation(case.rows)[:whole].astype(np.int32).reshape(-1, case.batch)
-            held[0], values = epoch(held[0], X, y, order)
+            state[0], values = epoch(state[0], X, y, order)
         jax.block_until_ready(values)
         steps = message["epochs"] * (whole // case.batch)
         return {"seconds": time.perf_counter() - start, "steps": steps}
