@@ -105,7 +105,7 @@ def mib(size: int | None) -> str:
 
 
 def sized(case: Case) -> Case:
-    """Return the case with enough rows that the fixed cost of a fit is small compared with an epoch."""
+    """Return the case with so many rows that the fixed cost of a fit is negligible."""
     work = 6 * case.batch * case.n_parameters
     steps = max(16, min(256, round(WORK / work)))
     return replace(case, rows=steps * case.batch)

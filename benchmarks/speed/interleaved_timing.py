@@ -155,11 +155,6 @@ class Measured:
         return min((min(s) for s in self.seconds.values()), default=None)
 
     @property
-    def idle_load(self) -> float:
-        """Share of a core that the engine used while others were measured."""
-        return self.idle_cpu / self.idle if self.idle else 0.0
-
-    @property
     def threads(self) -> int | None:
         """The number of threads of the best repetition."""
         return min(self.seconds, key=lambda threads: min(self.seconds[threads]), default=None)
