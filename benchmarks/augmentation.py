@@ -1,9 +1,9 @@
-"""Images a second through augmentation pipelines: ``python benchmarks/augmentation.py``.
+"""Images per second of augmentation pipelines: ``python benchmarks/augmentation.py``.
 
-The requirement (item D4): 28×28 float32 images, affine and elastic together, at least 20 000 a
-second on two cores. Each line is the best and the median of several passes over the same images,
-in the order of the data set and shuffled (what mini-batches ask for), and the best for a second of
-processor time, which says more on a machine that is shared.
+The target (item D4) is 20 000 float32 images of 28×28 pixels per second on two cores, with affine
+and elastic distortions together. Each line has the best and the median rate of several passes over
+the same images, in order and shuffled (as for mini-batches), and the best rate per second of
+processor time, which is more informative on a shared machine.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PIPELINES = {
 def measure(
     pipeline: Compose, x: np.ndarray, rows: np.ndarray, passes: int
 ) -> tuple[list[float], list[float]]:
-    """Return each pass's images a second and a processor second, after one that does not count."""
+    """Return images per second and per processor second of each pass, after a warm-up pass."""
     pipeline(x, rows, 0)
     rates, processor_rates = [], []
     for epoch in range(1, passes + 1):
@@ -51,11 +51,12 @@ def measure(
 
 
 def main() -> None:
+    """Measure the chosen pipelines and print their rates."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--passes", type=int, default=7)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--only", choices=PIPELINES, help="one pipeline instead of all")
+    parser.add_argument("--only", choices=PIPELINES, help="measure only this pipeline")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     orders = {

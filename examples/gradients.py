@@ -1,9 +1,9 @@
-"""Backpropagation: a worked graph (B3), and what a gradient costs (B1).
+"""What does backpropagation cost? One backward pass for all derivatives (B1, B3).
 
     python examples/gradients.py [folder for the picture]
 
-One pass forward and one back give all p derivatives for the price of a few passes forward; central
-differences take 2p passes, and the answer is less exact (B4).
+One forward and one backward pass give all p derivatives at the cost of a few forward passes.
+Central differences need 2p forward passes and are less accurate (B4).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def graph(x: float, y: float, z: float) -> tuple[float, tuple[float, float, floa
 
 
 def seconds(work: Callable[[], object], repeats: int = 7) -> float:
-    """Return the shortest of a few runs."""
+    """Return the shortest time of a few runs."""
     times = []
     for _ in range(repeats):
         begin = time.perf_counter()
@@ -40,7 +40,7 @@ def seconds(work: Callable[[], object], repeats: int = 7) -> float:
 
 
 def costs(width: int) -> tuple[int, float, float]:
-    """Return p, and the time of one gradient and of 2p forward passes in forward passes."""
+    """Return p, and the cost of a gradient and of central differences in forward passes."""
     net = Network(width, [Dense(width, "tanh"), Dense(1)])
     state, rng = net.initialize(), np.random.default_rng(0)
     block = Block(rng.normal(size=(500, width)), rng.normal(size=(500, 1)))
@@ -51,7 +51,7 @@ def costs(width: int) -> tuple[int, float, float]:
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print the worked example and the costs, and draw the latter over p."""
+    """Print the worked example and the costs, and draw the costs over p."""
     print("(x + y) z at (−2, 5, −4): value {:g}, gradient {}".format(*graph(-2, 5, -4)))
     rows = [costs(width) for width in (4, 16, 64, 128)]
     for p, back, differences in rows:

@@ -1,10 +1,10 @@
-"""Numerical health: exploding and vanishing (H1), dying ReLU (H2), saturation (H3), saddles (H5).
+"""How do you recognise an unhealthy network? Exploding, vanishing, dead, saturated (H1-H5).
 
     python examples/health.py [folder for the picture]
 
-In a deep linear network with weights 1.5·I (or 0.5·I) outputs and gradients grow (vanish) like
-1.5^(L−1) (0.5^(L−1)) (Mebsout). A saturated sigmoid learns under cross-entropy, and does not
-under quadratic cost (Schönhuth eq. 13).
+In a deep linear network with weights 1.5·I (0.5·I), outputs and gradients grow (vanish) like
+1.5^(L−1) (0.5^(L−1)) (Mebsout). A saturated sigmoid learns with cross-entropy, but not with
+quadratic cost (Schönhuth eq. 13).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def linear(factor: float) -> tuple[Health, np.ndarray]:
 
 
 def dying(bias: float) -> float | None:
-    """Return the share of dead units of a ReLU layer whose biases have all been moved."""
+    """Return the share of dead units of a ReLU layer whose biases are all ``bias``."""
     net = Network(10, [Dense(100, "relu"), Dense(1)])
     state = net.initialize()
     net.parameters(state)["b1"][...] = bias
@@ -50,7 +50,7 @@ def saturated(loss: str) -> float:
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print growth, dead units, δ and a verdict, and draw the growth."""
+    """Print growth, dead units, δ and a critical point, and draw the growth."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for factor, colour in ((1.5, "#c05621"), (1.0, "#718096"), (0.5, "#2b6cb0")):
@@ -63,7 +63,7 @@ def main(output: Path = Path("examples-output")) -> None:
             norms = [getattr(layer, name) for layer in health.layers]
             ax.semilogy(layers, norms, "o-", color=colour, markersize=4, label=label)
     left.set(xlabel="layer", title="root mean square of A")
-    right.set(xlabel="layer", title="‖δ‖, from the output back")
+    right.set(xlabel="layer", title="‖δ‖, backwards from the output")
     left.legend(frameon=False)
     for bias in (0.0, -3.0, -6.0, -9.0):
         print(f"ReLU, biases {bias:g}: {dying(bias):.0%} of the units dead")

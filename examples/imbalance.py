@@ -1,9 +1,10 @@
-"""Imbalance (E1): 95 of 100 are healthy, and an accuracy of 95 % says nothing.
+"""What does accuracy hide when classes are imbalanced? Precision, recall, costs (E1).
 
     python examples/imbalance.py [folder for the picture]
 
-Khabar §8.1. Beside the majority-class baseline stand precision, recall and the curve over all
-thresholds; and where missing a sick one costs 19 times a false alarm, the threshold moves.
+If 95 of 100 patients are healthy, predicting "healthy" for all of them has an accuracy of 95 %.
+Precision and recall reveal this (Khabar §8.1). If a missed patient costs 19 times as much as a
+false alarm, the best threshold changes.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ FALSE_ALARM, MISSED = 1.0, 19.0
 
 
 def mean_cost(sick: np.ndarray, alarm: np.ndarray) -> float:
-    """Return what the mistakes cost a row."""
+    """Return the mean cost of the mistakes per row."""
     return float(np.mean(FALSE_ALARM * (alarm & ~sick) + MISSED * (~alarm & sick)))
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print reports at three thresholds and draw curve and costs."""
+    """Print reports at three thresholds, and draw the precision-recall curve and the costs."""
     print(measure_classification([0] * 95 + [1] * 5, [0] * 100))
 
     X, y = make_classification(
@@ -47,7 +48,7 @@ def main(output: Path = Path("examples-output")) -> None:
     for name, threshold in (("one half", 0.5), ("closed form", closed), ("dev", chosen.threshold)):
         alarm = test >= threshold
         report = measure_classification(y_test, alarm.astype(int), test)
-        print(f"\n{name}, {threshold:.4f}: a test row costs {mean_cost(y_test == 1, alarm):.4f}")
+        print(f"\n{name}, {threshold:.4f}: mean cost {mean_cost(y_test == 1, alarm):.4f}")
         print(report)
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")

@@ -1,9 +1,9 @@
-"""How weights begin: symmetry (I1), saturation by scale (I2), and signals that keep their size.
+"""How should weights be initialised? Symmetry, saturation, preserved signals (I1-I5).
 
     python examples/initialisation.py [folder for the picture]
 
-From zero weights tanh and ReLU networks do not move at all, and sigmoid units move as one. Large
-weights saturate. Glorot's and He's variances carry a signal through ten layers (I3-I5).
+With zero weights, tanh and ReLU networks do not train at all, and all sigmoid units change equally.
+Large weights saturate. Glorot's and He's variances preserve a signal through ten layers.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def deep(activation: str, initializer: object) -> tuple[list[float], list[float 
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print what zeros and scales do, and draw it."""
+    """Print the effects of zero weights and of scales, and draw them."""
     for activation in ("tanh", "relu", "sigmoid"):
         W = after_zeros(activation)
         print(f"zeros, {activation}: largest weight {np.abs(W).max():.3g}, "

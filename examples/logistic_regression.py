@@ -1,9 +1,9 @@
-"""Logistic regression (M1): the log-loss is convex, squared error on a sigmoid is not.
+"""Why does logistic regression use the log-loss? It is convex (M1).
 
     python examples/logistic_regression.py [folder for the picture]
 
-Matt R §1. The Hessian of the log-loss is (1/n) Xᵀ diag(a(1 − a)) X: no eigenvalue is negative,
-wherever θ is. With squared error, x = y = 1 and w = −4 the curvature is −0.016.
+The Hessian of the log-loss is (1/n) Xᵀ diag(a(1 − a)) X, which has no negative eigenvalue at any θ.
+Squared error on a sigmoid is not convex: at x = y = 1, w = −4 the curvature is −0.016 (Matt R §1).
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def smallest_eigenvalue(loss: str, draws: int = 200) -> float:
 
 
 def along(loss: str, w: float) -> tuple[float, float]:
-    """Return cost and second derivative in w at x = y = 1, b = 0."""
+    """Return the cost and its second derivative in w at x = y = 1, b = 0."""
     net, state = Network(1, [Dense(1, "sigmoid")], loss), State(np.array([w, 0.0]))
     return net.loss_of(state, ONE, ONE), float(hessian_matrix(net, state, ONE, ONE)[0, 0])
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print eigenvalues and curvatures, and draw both costs along w."""
+    """Print eigenvalues and curvatures, and draw both costs as functions of w."""
     for name, loss in LOSSES.items():
         print(f"{name}: smallest eigenvalue {smallest_eigenvalue(loss):.3g}, "
               f"C''(−4) = {along(loss, -4.0)[1]:.4f}")  # fmt: skip

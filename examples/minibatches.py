@@ -1,9 +1,10 @@
-"""Mini-batches (O2): their gradient is right on average, and how far it strays.
+"""How noisy is the gradient of a mini-batch? Its variance over all subsets (O2).
 
     python examples/minibatches.py [folder for the picture]
 
-Over all subsets of b rows of n the variance is (S/b)(n − b)/(n − 1), S that of single rows: 0 for
-the whole set (Khabar §7).
+The gradient of a mini-batch is unbiased. Over all subsets of b of n rows its variance is
+(S/b)(n − b)/(n − 1), where S is the variance of single rows; it is 0 for the full batch
+(Khabar §7).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def row_gradients() -> np.ndarray:
 
 
 def variances(gradients: np.ndarray, b: int) -> tuple[float, float, float]:
-    """Return the mean's largest error, the variance over all subsets of b, and the formula's."""
+    """Return the largest bias, the variance over all subsets of b rows, and the formula's."""
     n = len(gradients)
     means = np.array([gradients[list(rows)].mean(axis=0) for rows in combinations(range(n), b)])
     bias = np.abs(means.mean(axis=0) - gradients.mean(axis=0)).max()
@@ -42,7 +43,7 @@ def variances(gradients: np.ndarray, b: int) -> tuple[float, float, float]:
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print bias and variance by batch size and draw the variance."""
+    """Print bias and variance by batch size, and draw the variance."""
     gradients = row_gradients()
     found = [variances(gradients, b) for b in range(1, N + 1)]
     for b, (bias, over_all, formula) in enumerate(found, start=1):

@@ -1,9 +1,9 @@
-"""One hidden layer (M3) beside none (M1), on data that no straight line separates.
+"""What can a hidden layer do? Separate classes that no straight line separates (M1, M3).
 
     python examples/one_hidden_layer.py [folder for the picture]
 
-Matt R §2. Exclusive or and two rings. Without a hidden layer the boundary is a line and half of
-the points stay on the wrong side; eight tanh units bend it.
+The data are exclusive or and two rings. Without a hidden layer the decision boundary is a line, and
+half of the points are on the wrong side; with eight tanh units it is a curve (Matt R §2).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def fit(hidden: list[Dense], X: np.ndarray, y: np.ndarray) -> tuple[Network, Sta
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print accuracies and draw probabilities with the decision boundary."""
+    """Print accuracies, and draw probabilities with the decision boundary."""
     figure = Figure(figsize=(7.6, 7.4), layout="constrained")
     axes = figure.subplots(2, 2)
     ticks = np.linspace(-2, 2, 161)
@@ -57,7 +57,7 @@ def main(output: Path = Path("examples-output")) -> None:
             if probability.min() < 0.5 < probability.max():
                 ax.contour(ticks, ticks, probability, [0.5], colors="black")
             ax.scatter(*X.T, c=y, cmap="RdBu_r", s=12, edgecolors="black", linewidths=0.4)
-            ax.set(title=f"{table}, {model}: {accuracy:.0%} right", aspect="equal")
+            ax.set(title=f"{table}, {model}: {accuracy:.0%} correct", aspect="equal")
             ax.set(xticks=[-2, 0, 2], yticks=[-2, 0, 2])
     output.mkdir(parents=True, exist_ok=True)
     figure.savefig(output / "one_hidden_layer.png", dpi=120)

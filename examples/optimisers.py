@@ -1,9 +1,9 @@
-"""Optimisers: their paths over a quadratic (O1, O3, O5), and exact line search (O6).
+"""How do optimisers move? Paths of four of them on a quadratic (O1, O3, O5, O6).
 
     python examples/optimisers.py [folder for the picture]
 
-Exact line search takes t = gᵀg/gᵀHg on a quadratic with Hessian H, and each gradient stands upright
-on the last (Mebsout §6; erratum E-ac).
+On a quadratic with Hessian H, exact line search uses t = gᵀg/gᵀHg, and each gradient is
+orthogonal to the previous one (Mebsout §6; erratum E-ac).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ H, START = np.diag([1.0, 12.0]), np.array([10.0, 1.2])
 
 
 def searched(steps: int) -> tuple[np.ndarray, list[float], list[float]]:
-    """Return the path of exact line search over ½ θᵀHθ, its t, and gᵀg/gᵀHg."""
+    """Return the path of exact line search on ½ θᵀHθ, its t, and gᵀg/gᵀHg."""
     path, found, exact = [START], list[float](), list[float]()
     for _ in range(steps):
         theta, g = path[-1], H @ path[-1]
@@ -38,7 +38,7 @@ def searched(steps: int) -> tuple[np.ndarray, list[float], list[float]]:
 
 
 def stepped(optimizer: SGD | Adam, steps: int) -> np.ndarray:
-    """Return the path of an optimiser over the same quadratic."""
+    """Return the path of an optimiser on the same quadratic."""
     rule, path = rule_of(optimizer), [START]
     slots = rule.begin(START)
     for _ in range(steps):

@@ -1,9 +1,10 @@
-"""What regularisation does (R6): L2, L1 and early stopping at the minimum of a quadratic.
+"""What do L2, L1 and early stopping do to the weights? The case of a quadratic (R1-R6).
 
     python examples/regularisation.py [folder for the picture]
 
-Schönhuth eq. 29-38. With the Hessian H = QDQᵀ, L2 of strength s multiplies every eigen-direction by
-D/(D + s), and τ steps from 0 by 1 − (1 − ηD)^τ. L1 sets what is small to exactly zero.
+With the Hessian H = QDQᵀ, L2 of strength s multiplies each eigendirection by D/(D + s), and τ
+steps from 0 multiply it by 1 − (1 − ηD)^τ. L1 sets small weights to exactly zero (Schönhuth eqs
+29-38).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ S, RATE, STEPS = 0.1, 0.05, 200
 
 
 def minimised(D: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return L2's, L1's and the stopped weights by descent on ½ Σ D (v − w)², not by formula."""
+    """Return the weights of L2, L1 and early stopping by descent on ½ Σ D (v − w)²."""
     v2, v1, stopped = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
     for step in range(20_000):
         v2 -= RATE * (D * (v2 - w) + S * v2)
@@ -33,9 +34,9 @@ def minimised(D: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def linear_network() -> tuple[float, str]:
-    """Return how far the table of a trained linear network is from training with L2; the table."""
+    """Return the largest difference of a trained network's table from L2 training; the table."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(200, 4)) * [3.0, 1.0, 0.3, 0.1] + 1.0  # a mean, so that b plays a part
+    X = rng.normal(size=(200, 4)) * [3.0, 1.0, 0.3, 0.1] + 1.0  # non-zero means, so that b matters
     y = X @ [1.0, -2.0, 1.5, 3.0] + 0.1 * rng.normal(size=200)
     weights = {}
     for strength in (0.0, S):
@@ -49,7 +50,7 @@ def linear_network() -> tuple[float, str]:
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print formulas beside descent, a network's table, and draw the factors."""
+    """Print formulas and descent, and a network's table; draw the factors."""
     D, w = np.logspace(1, -3, 9), np.full(9, 1.0)
     table = quadratic_shrinkage(np.diag(D), w, S, learning_rate=RATE, steps=STEPS)
     v2, v1, stopped = minimised(D, w)
@@ -67,7 +68,7 @@ def main(output: Path = Path("examples-output")) -> None:
     ax.semilogx(D, table.stopping_factors, "s--", color="#c05621",
                 label=f"early stopping, η = {RATE:g}, τ = {STEPS}")  # fmt: skip
     ax.semilogx(D, table.l1_weights, "^:", color="#2f855a", label=f"L1, s = {S:g}, w* = 1")
-    ax.set(xlabel="curvature D of the direction", ylabel="what is left of w*")
+    ax.set(xlabel="curvature D of the direction", ylabel="remaining share of w*")
     ax.legend(frameon=False)
     output.mkdir(parents=True, exist_ok=True)
     figure.savefig(output / "regularisation.png", dpi=120)

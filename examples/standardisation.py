@@ -1,9 +1,9 @@
-"""Standardisation (D2): the Hessian's condition number, and the steps gradient descent needs.
+"""Why standardise inputs? The Hessian's condition number and the number of steps (D2).
 
     python examples/standardisation.py [folder for the picture]
 
-Mebsout §6. Bill depth (mm) and body mass (kg) of penguins tell sex and flipper length. With step
-1/λ_max, about λ_max/λ_min · ln(10⁶) steps make the gradient a million times smaller.
+Bill depth (mm) and body mass (kg) of penguins predict sex and flipper length. With step 1/λ_max,
+about λ_max/λ_min · ln(10⁶) steps reduce the gradient by a factor of a million (Mebsout §6).
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def penguins() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def gradient(A: np.ndarray, y: np.ndarray, theta: np.ndarray, logistic: bool) -> np.ndarray:
-    """Return Aᵀ(a − y)/n: the same for both costs."""
+    """Return the gradient Aᵀ(a − y)/n, which is the same for both costs."""
     return A.T @ ((expit(A @ theta) if logistic else A @ theta) - y) / len(y)
 
 
 def hessian(A: np.ndarray, theta: np.ndarray, logistic: bool) -> np.ndarray:
-    """Return Aᵀ diag(g'(z)) A/n, with g' = 1 for least squares."""
+    """Return the Hessian Aᵀ diag(g'(z)) A/n, with g' = 1 for least squares."""
     return (A.T * expit(A @ theta) * expit(-A @ theta) if logistic else A.T) @ A / len(A)
 
 
 def descend(A: np.ndarray, y: np.ndarray, logistic: bool, step: float) -> list[float]:
-    """Return the gradient's norm, relative to the first, until it has fallen to GOAL."""
+    """Return the norms of the gradient relative to the first, until GOAL is reached."""
     theta, norms = np.zeros(3), list[float]()
     while len(norms) < MOST and (not norms or norms[-1] > GOAL * norms[0]):
         g = gradient(A, y, theta, logistic)
@@ -60,8 +60,8 @@ def main(output: Path = Path("examples-output")) -> None:
         title = "logistic regression" if logistic else "least squares"
         for name, X in inputs.items():
             A, best = np.column_stack([X, np.ones(len(X))]), np.zeros(3)
-            largest = np.linalg.eigvalsh(hessian(A, best, logistic))[-1]  # the largest anywhere
-            for _ in range(30):  # Newton's steps to the minimum
+            largest = np.linalg.eigvalsh(hessian(A, best, logistic))[-1]  # the maximum over all θ
+            for _ in range(30):  # Newton steps to the minimum
                 best -= np.linalg.solve(hessian(A, best, logistic), gradient(A, y, best, logistic))
             low, _, high = np.linalg.eigvalsh(hessian(A, best, logistic))
             norms = descend(A, y, logistic, 1 / largest)

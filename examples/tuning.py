@@ -1,10 +1,10 @@
-"""Tuning: grid (T1), random search over decades (T2, T3), and whether a choice is stale (T4).
+"""How do you choose hyperparameters, and when is an earlier choice outdated? (T1-T4)
 
     python examples/tuning.py [folder; nothing is drawn]
 
-Layers, widths and activations are dimensions like any other. Train on train, choose on dev by the
-unpenalised loss, report once on test (Matt R §5, §8). When data have been added, the best of the
-earlier study are compared anew.
+Grid and random search: train on the training rows, choose on the dev rows by the unpenalised
+loss, and report once on the test rows (Matt R §5, §8). After data have been added, the best
+candidates of the earlier study are compared again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LAWS = {**GRID, "alpha": LogUniform(1e-5, 1e0), "learning_rate_init": LogUniform
 
 
 def every_third(n: int) -> PredefinedSplit:
-    """Return the split that takes every third row for dev."""
+    """Return the split that uses every third row as a dev row."""
     return PredefinedSplit(np.where(np.arange(n) % 3 == 1, 0, -1))
 
 
@@ -45,8 +45,8 @@ def study(kind: str, X: np.ndarray, y: np.ndarray, grid: object = GRID) -> objec
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print both searches, the report on test rows, and the second look with more data."""
-    warnings.simplefilter("ignore", ConvergenceWarning)  # sixty epochs are the plan
+    """Print both searches, the test scores, and the comparison with more data."""
+    warnings.simplefilter("ignore", ConvergenceWarning)  # 60 epochs are intended
     X, y = make_moons(900, noise=0.25, random_state=0)
     rest, _, test = split_rows(len(X), (0.7, 0.0, 0.3), labels=y, seed=0)
     few = rest[:210]
@@ -54,7 +54,7 @@ def main(output: Path = Path("examples-output")) -> None:
         search = study(kind, X[few], y[few])
         print(f"{kind}: dev log-loss {-search.best_score_:.4f} by {search.best_params_}")
         fitted = MLPClassifier(**{**MODEL.get_params(), **search.best_params_}).fit(X[few], y[few])
-        print(f"  on test rows, once: {log_loss(y[test], fitted.predict_proba(X[test])):.4f}")
+        print(f"  on the test rows: {log_loss(y[test], fitted.predict_proba(X[test])):.4f}")
         if kind == "grid":
             grid = search
     print(f"with {len(rest)} rows in place of {len(few)}:")

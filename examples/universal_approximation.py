@@ -1,10 +1,10 @@
-"""Universal approximation (M9): the error falls with the width, unless g is a polynomial.
+"""Can one hidden layer approximate any function? Yes, unless g is a polynomial (M9).
 
     python examples/universal_approximation.py [folder for the picture]
 
-One hidden layer is dense in C(K) iff its activation is not polynomial (Mebsout §1; erratum E-aa).
-Hidden weights are drawn at random, the outer ones fitted by least squares, so that any function
-can be an activation: identity and square reach the best line and the best parabola, and stall.
+Networks with one hidden layer are dense in C(K) iff the activation is not a polynomial (Mebsout §1;
+erratum E-aa). Hidden weights are random and output weights fitted by least squares, so that any
+function can be the activation g. Identity and square only reach the best line and parabola.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ F = np.abs(X) + 0.1 * np.sin(9 * X)
 
 
 def rmse(features: np.ndarray) -> float:
-    """Return the error of the best fit to F by these features."""
+    """Return the error of the best linear fit to F with these features."""
     return float(np.sqrt(np.mean((features @ least_squares(features, F) - F) ** 2)))
 
 
 def errors(name: str) -> list[float]:
-    """Return the error at each width; a wider network holds the narrower one."""
+    """Return the error at each width; a wider network contains the narrower one."""
     rng = np.random.default_rng(0)
     weights = rng.normal(scale=8.0, size=WIDTHS[-1])
-    kinks = rng.uniform(-1, 1, size=WIDTHS[-1])  # each unit's z is 0 somewhere on K
+    kinks = rng.uniform(-1, 1, size=WIDTHS[-1])  # each unit's z is 0 at a point of K
     hidden = ACTIVATIONS[name](weights * (X[:, None] - kinks))
     return [rmse(np.column_stack([np.ones_like(X), hidden[:, :width]])) for width in WIDTHS]
 
 
 def main(output: Path = Path("examples-output")) -> None:
-    """Print the errors by width and draw them over the polynomial limits."""
+    """Print the errors by width, and draw them with the limits of polynomials."""
     limits = {degree: rmse(polynomial_features(X, degree)) for degree in (1, 2)}
     curves = {name: errors(name) for name in ACTIVATIONS}
     print("RMSE on [-1, 1] of |x| + sin(9x)/10")

@@ -1,4 +1,4 @@
-"""The reproduction of published results: its runs are kept, resumed and judged as it says."""
+"""The reproduction of published results: its runs are saved, resumed and compared with goals."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def _benchmarks_can_be_imported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    """Return what a run keeps."""
+    """Return a run's record."""
     values = {
-        "arm": "a", "seed": 0, "data": "mnist", "test_error": 2.0, "loss": [0.5, 0.25],
+        "variant": "a", "seed": 0, "data": "mnist", "test_error": 2.0, "loss": [0.5, 0.25],
         "test_errors": [3.0, 2.0], "epochs": 2, "seconds": 1.0, "processor_seconds": 2.0,
         "threads": 1, "load_average": [0.0, 1.0],
     }  # fmt: skip
@@ -48,7 +48,7 @@ def test_all_twelve_anchors_are_there_and_whole() -> None:
         assert anchor.goals
         assert anchor.data in ("mnist", "fashion-mnist")
         assert ("long" in anchor.plans) == bool(anchor.long_goals)
-        names = [part for arm in anchor.arms for part in arm.split(", ")]
+        names = [part for variant in anchor.variants for part in variant.split(", ")]
         for goal in (*anchor.goals, *anchor.long_goals):
             assert any(name in goal.text for name in names), goal.text
 
@@ -57,9 +57,15 @@ def test_every_goal_can_be_measured_and_missed() -> None:
     from reproduce.runs import anchors
 
     for anchor in anchors().values():
-        good = [record(arm=arm, test_error=0.0, test_errors=[0.0]) for arm in anchor.arms]
-        results = {each["arm"]: [each] for each in good}
-        wrong = {arm: [record(test_error=90.0, test_errors=[90.0], loss=[9.0])] for arm in results}
+        good = [
+            record(variant=variant, test_error=0.0, test_errors=[0.0])
+            for variant in anchor.variants
+        ]
+        results = {each["variant"]: [each] for each in good}
+        wrong = {
+            variant: [record(test_error=90.0, test_errors=[90.0], loss=[9.0])]
+            for variant in results
+        }
         for goal in (*anchor.goals, *anchor.long_goals):
             assert isinstance(goal.measure(results)[0], str)
             if "within" not in goal.text:
@@ -123,22 +129,22 @@ def test_settings_change_the_fingerprint_and_words_do_not(
     assert fingerprint(made(tmp_path, epochs=4), "full") != first
 
 
-def test_runs_that_are_kept_are_not_done_again(tmp_path: Path) -> None:
+def test_saved_runs_are_not_repeated(tmp_path: Path) -> None:
     from reproduce.anchor import Plan
-    from reproduce.runs import keep, kept, todo
+    from reproduce.runs import pending_runs, save_record, saved_results
 
     anchor = made(tmp_path)
     anchor = replace(anchor, plans={"full": Plan(3, seeds=(0, 1))})
-    runs = todo([anchor], "full", tmp_path)
-    assert [(run.arm, run.seed) for run in runs] == [("a", 0), ("a", 1)]
-    keep(runs[0].file, record())
-    assert [run.seed for run in todo([anchor], "full", tmp_path)] == [1]
-    assert kept(anchor, "full", tmp_path) == {"a": [record()]}
-    assert kept(anchor, "long", tmp_path) == {}
+    runs = pending_runs([anchor], "full", tmp_path)
+    assert [(run.variant, run.seed) for run in runs] == [("a", 0), ("a", 1)]
+    save_record(runs[0].file, record())
+    assert [run.seed for run in pending_runs([anchor], "full", tmp_path)] == [1]
+    assert saved_results(anchor, "full", tmp_path) == {"a": [record()]}
+    assert saved_results(anchor, "long", tmp_path) == {}
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_a_run_in_its_own_process_is_kept(tmp_path: Path) -> None:
+def test_a_run_in_its_own_process_is_saved(tmp_path: Path) -> None:
     from reproduce.runs import anchors, run_all, runs_of
 
     run = next(iter(runs_of(anchors()["P1"], "smoke", tmp_path)))
@@ -147,13 +153,13 @@ def test_a_run_in_its_own_process_is_kept(tmp_path: Path) -> None:
     assert found["data"] == "digits"
     assert found["epochs"] == len(found["loss"]) == 4
     assert 0 < found["test_error"] < 60
-    assert run_all([run._replace(arm="none such")], jobs=1, n_threads=1) == 1
+    assert run_all([run._replace(variant="none such")], jobs=1, n_threads=1) == 1
 
 
-def test_an_interrupted_run_is_not_kept(tmp_path: Path) -> None:
+def test_an_interrupted_run_is_not_saved(tmp_path: Path) -> None:
     from reproduce.runs import anchors, runs_of
 
-    run = next(r for r in runs_of(anchors()["P7"], "smoke", tmp_path) if r.arm == "tanh")
+    run = next(r for r in runs_of(anchors()["P7"], "smoke", tmp_path) if r.variant == "tanh")
     command = [sys.executable, "-m", "reproduce.worker", "P7", "tanh", "0", "smoke", "1"]
     paths = os.pathsep.join(filter(None, [str(BENCHMARKS), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": paths}
@@ -167,7 +173,7 @@ def test_an_interrupted_run_is_not_kept(tmp_path: Path) -> None:
     assert checkpoint.exists()
 
 
-def test_the_short_form_runs_anew_when_any_code_has_changed(
+def test_the_short_form_is_repeated_when_any_code_has_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from reproduce import runs
@@ -186,15 +192,15 @@ def test_a_scale_that_no_anchor_has_is_refused() -> None:
         [*command, "--scale", "long"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr == "--scale long: of P1 there is none; of P6, P7 is.\n"
+    assert done.stderr == "--scale long: P1 has no such form; P6, P7 do.\n"
 
 
-def test_only_the_short_form_takes_a_stand_in(tmp_path: Path) -> None:
+def test_only_the_short_form_uses_a_substitute(tmp_path: Path) -> None:
     from reproduce.images import load_images
 
     from deltarule.errors import DatasetError
 
-    images = load_images("mnist", stand_in=True)
+    images = load_images("mnist", substitute=True)
     assert images.X_train.shape == (1400, 784)
     assert images.X_train.dtype == np.float32
     assert images.X_train.min() >= 0
@@ -204,7 +210,7 @@ def test_only_the_short_form_takes_a_stand_in(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "published.py"), "--anchors", "P1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
     assert done.returncode == 2
-    assert "make images` gets both" in done.stderr
+    assert "make images` to get both" in done.stderr
 
 
 def test_an_unknown_anchor_is_refused() -> None:
@@ -214,20 +220,20 @@ def test_an_unknown_anchor_is_refused() -> None:
     assert "P13: choose from P1, P2" in done.stderr
 
 
-def test_the_page_says_what_is_kept_and_what_is_open(tmp_path: Path) -> None:
+def test_the_page_reports_saved_and_missing_runs(tmp_path: Path) -> None:
     from reproduce.report import goals_table, page, peers_table, results_table
-    from reproduce.runs import anchors, keep, runs_of
+    from reproduce.runs import anchors, runs_of, save_record
 
     known = anchors()
     chosen = [known["P3"], known["P10"]]
     for run, error in zip(runs_of(known["P3"], "full", tmp_path), (1.5, 1.6), strict=False):
-        keep(run.file, record(test_error=error))
+        save_record(run.file, record(test_error=error))
     assert results_table(chosen, "full", tmp_path).rows == [
         ("P3", "plain", "1.60", "1.55 ± 0.07", "2", "2", "1 s", "2 s", "1", "0.0–1.0")
     ]
     found = {"seconds": {"deltarule": 1.0, "scikit-learn": 2.6},
              "ratios": {"deltarule": 1.0, "scikit-learn": 2.5}}  # fmt: skip
-    keep(tmp_path / "peers" / "P10.json", {**found, "load_average": [0.0, 1.0]})
+    save_record(tmp_path / "peers" / "P10.json", {**found, "load_average": [0.0, 1.0]})
     assert [row[-1] for row in goals_table(chosen, "full", tmp_path).rows] == [
         "1.55 % ✓", "not run yet", "2.50× ✗"
     ]  # fmt: skip
@@ -240,18 +246,18 @@ def test_the_page_says_what_is_kept_and_what_is_open(tmp_path: Path) -> None:
 
 def test_long_forms_have_tables_of_their_own(tmp_path: Path) -> None:
     from reproduce.report import page
-    from reproduce.runs import anchors, keep, runs_of
+    from reproduce.runs import anchors, runs_of, save_record
 
     chosen = list(anchors().values())
     assert "long forms" not in page(chosen, Path("images"), tmp_path)
     for run in runs_of(chosen[5], "long", tmp_path):
-        keep(run.file, record(test_error=1.1))
+        save_record(run.file, record(test_error=1.1))
     text = page(chosen, Path("images"), tmp_path)
     assert "**Goals of the long forms**" in text
     assert "| P6 | 3×1024: test error ≤ 1.20 % | 1.10 % ✓ |" in text
 
 
-def test_the_document_is_written_when_every_run_is_kept(
+def test_the_document_is_written_when_every_run_is_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import published
@@ -263,13 +269,15 @@ def test_the_document_is_written_when_every_run_is_kept(
     monkeypatch.setattr(published, "DOCUMENT", document)
     monkeypatch.setattr(published, "PICTURES", tmp_path / "images")
     runs = list(runs_of(anchors()["P3"], "full", tmp_path))
-    monkeypatch.setattr(published, "todo", lambda *_: runs)
+    monkeypatch.setattr(published, "pending_runs", lambda *_: runs)
     monkeypatch.setattr(published, "untimed", lambda _: [])
     published.write_document()
-    assert "of the full form 3 runs are missing" in capsys.readouterr().out
+    assert "3 runs of the full form are missing" in capsys.readouterr().out
     assert document.read_text() == words
-    monkeypatch.setattr(published, "todo", lambda *_: [])
-    monkeypatch.setattr(published, "kept", lambda anchor, _: {a: [record()] for a in anchor.arms})
+    monkeypatch.setattr(published, "pending_runs", lambda *_: [])
+    monkeypatch.setattr(
+        published, "saved_results", lambda anchor, _: {v: [record()] for v in anchor.variants}
+    )
     published.write_document()
     assert "| CPU |" in document.read_text()
     assert (tmp_path / "images" / "P12.png").stat().st_size > 5_000
@@ -280,28 +288,30 @@ def test_curves_are_drawn(tmp_path: Path) -> None:
     from reproduce.runs import anchors
 
     for anchor in anchors().values():
-        runs = {arm: [record(), record(test_errors=[4.0, 1.0])] for arm in anchor.arms}
+        runs = {variant: [record(), record(test_errors=[4.0, 1.0])] for variant in anchor.variants}
         draw(anchor, runs, tmp_path / f"{anchor.name}.png")
         assert (tmp_path / f"{anchor.name}.png").stat().st_size > 5_000
 
 
 @pytest.mark.parametrize("name", ["P1", "P11", "P12"])
-def test_peers_take_turns(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_peers_are_measured_alternately(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from reproduce import peers
     from reproduce.images import load_images
-    from reproduce.runs import keep
+    from reproduce.runs import save_record
 
-    small = load_images("mnist", stand_in=True)
+    small = load_images("mnist", substitute=True)
     small = small._replace(X_train=small.X_train[:64], y_train=small.y_train[:64])
     monkeypatch.setattr(peers, "load_images", lambda *_: small)
-    monkeypatch.setattr(peers, "TURNS", 2)
+    monkeypatch.setattr(peers, "ROUNDS", 2)
     found = peers.measure_peers(name)
     assert ("scikit-learn" in found["seconds"]) == (name == "P1")
     assert all(seconds > 0 for seconds in found["seconds"].values())
     assert found["ratios"]["deltarule"] == 1
     assert found["ratios"].keys() == found["seconds"].keys()
     assert not peers.is_timed(name, tmp_path)
-    keep(tmp_path / "peers" / f"{name}.json", found)
+    save_record(tmp_path / "peers" / f"{name}.json", found)
     assert peers.is_timed(name, tmp_path)
     monkeypatch.setitem(peers.PEERS, name, replace(peers.PEERS[name], batch=7))
     assert not peers.is_timed(name, tmp_path)

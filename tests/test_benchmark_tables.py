@@ -1,4 +1,4 @@
-"""The benchmark over real tables: it reads them, goes on where it was, and counts as it says."""
+"""The benchmark on real tables reads them, resumes, and computes its statistics correctly."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def _benchmarks_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def filled(tmp_path: Path, scores: dict[str, dict[str, list[float]]]) -> Any:
     """Return results of every table with the given scores, a second a fit."""
-    from tabular.contenders import describe
-    from tabular.measuring import Results
+    from tabular.measurements import Results
+    from tabular.models import describe
 
-    kept = {
+    saved = {
         "sizes": {table: [100, 4] for table in scores},
         "arguments": {name: describe(name) for fits in scores.values() for name in fits},
         "fits": {
@@ -37,13 +37,13 @@ def filled(tmp_path: Path, scores: dict[str, dict[str, list[float]]]) -> Any:
             for table, fits in scores.items()
         },
     }
-    (tmp_path / "kept.json").write_text(json.dumps(kept))
-    return Results(tmp_path / "kept.json")
+    (tmp_path / "results.json").write_text(json.dumps(saved))
+    return Results(tmp_path / "results.json")
 
 
 def test_every_table_that_is_installed_can_be_read() -> None:
     from tabular.catalogue import CATALOGUE, is_installed
-    from tabular.contenders import preprocessing
+    from tabular.models import preprocessing
 
     tables = [table for table in CATALOGUE.values() if is_installed(table)]
     assert len(tables) >= 7  # scikit-learn's and ours
@@ -57,37 +57,39 @@ def test_every_table_that_is_installed_can_be_read() -> None:
         assert (y.dtype.kind in "if") or not table.regression
 
 
-def test_there_are_tables_enough_for_both_figures() -> None:
+def test_there_are_enough_tables_for_both_comparisons() -> None:
     from tabular.catalogue import CATALOGUE
 
     assert len(CATALOGUE) >= 12
     assert 0 < sum(table.development for table in CATALOGUE.values()) < len(CATALOGUE) / 2
 
 
-def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes(tmp_path: Path) -> None:
     from tabular.catalogue import CATALOGUE
-    from tabular.contenders import OURS
-    from tabular.measuring import Results, measure
+    from tabular.measurements import Results, measure
+    from tabular.models import OURS
 
-    file, table = tmp_path / "kept.json", CATALOGUE["linnerud"]
+    file, table = tmp_path / "results.json", CATALOGUE["linnerud"]
     measure(table, [OURS], [0], Results(file))
     first = json.loads(file.read_text())
     assert len(first["fits"]["linnerud"][OURS]) == 5
     measure(table, [OURS], [0, 1], Results(file))
     second = json.loads(file.read_text())
     assert len(second["fits"]["linnerud"][OURS]) == 10
-    kept = first["fits"]["linnerud"][OURS]
-    assert second["fits"]["linnerud"][OURS].items() >= kept.items()  # seconds too: not fitted again
+    saved = first["fits"]["linnerud"][OURS]
+    assert (
+        second["fits"]["linnerud"][OURS].items() >= saved.items()
+    )  # seconds too: not fitted again
 
 
-def test_results_of_other_arguments_or_another_table_are_forgotten(tmp_path: Path) -> None:
-    from tabular.contenders import OURS, RECIPE
-    from tabular.measuring import Results
+def test_results_of_other_arguments_or_another_table_are_deleted(tmp_path: Path) -> None:
+    from tabular.measurements import Results
+    from tabular.models import OURS, RECIPE
 
     results = filled(tmp_path, {"iris": {OURS: [0.9], RECIPE: [0.9]}})
     results.arguments[RECIPE] = "other"
     results.save()
-    again = Results(tmp_path / "kept.json")
+    again = Results(tmp_path / "results.json")
     assert len(again.of("iris", OURS)) == 1
     assert again.of("iris", RECIPE) == {}
     again.begin("iris", [100, 4])
@@ -97,10 +99,10 @@ def test_results_of_other_arguments_or_another_table_are_forgotten(tmp_path: Pat
 
 
 def test_differences_and_their_errors(tmp_path: Path) -> None:
-    from tabular.contenders import OURS, PEER
-    from tabular.report import beside
+    from tabular.models import OURS, PEER
+    from tabular.report import compare_defaults
 
-    page = beside(
+    page = compare_defaults(
         filled(
             tmp_path,
             {
@@ -111,23 +113,23 @@ def test_differences_and_their_errors(tmp_path: Path) -> None:
     )
     assert [row[5] for row in page.rows] == ["+0.00000 ± 0.00000 ✓", "-0.15000 ± 0.05000 ✗"]
     assert "on 1 of 2 tables" in page.note
-    assert "1.00× the time" in page.note
+    assert "1.00× the time of deltarule's" in page.note
 
 
 @pytest.mark.parametrize(
     ("difference", "error", "good"),
     [(0.0, 0.0, True), (0.01, 0.0, True), (-0.02, 0.01, True), (-0.021, 0.01, False)],
 )
-def test_a_difference_is_borne_down_to_two_errors(
+def test_a_difference_of_two_standard_errors_is_accepted(
     difference: float, error: float, good: bool
 ) -> None:
-    from tabular.report import verdict
+    from tabular.report import is_as_good
 
-    assert verdict(difference, error) is good
+    assert is_as_good(difference, error) is good
 
 
 def test_ranks_share_a_tie(tmp_path: Path) -> None:
-    from tabular.contenders import PEER, RECIPE, TREES
+    from tabular.models import PEER, RECIPE, TREES
     from tabular.report import ranks
 
     page = ranks(
@@ -144,14 +146,14 @@ def test_ranks_share_a_tie(tmp_path: Path) -> None:
 
 
 def test_the_command_runs(tmp_path: Path) -> None:
-    file = tmp_path / "kept.json"
+    file = tmp_path / "results.json"
     done = subprocess.run(
         [sys.executable, BENCHMARKS / "tables.py", "--tables=linnerud", "--seeds=1",
          f"--json={file}"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "Mean paired difference" in done.stdout
+    assert "mean paired difference" in done.stdout
     assert "Mean ranks" in done.stdout
     wrong = subprocess.run(
         [sys.executable, BENCHMARKS / "tables.py", "--tables=irises"],
@@ -161,7 +163,7 @@ def test_the_command_runs(tmp_path: Path) -> None:
 
 
 def test_the_document_shows_the_recipe_that_is_measured() -> None:
-    from tabular.contenders import RECIPE, build
+    from tabular.models import RECIPE, build
 
     text = (BENCHMARKS.parent / "docs" / "tables.md").read_text(encoding="utf-8")
     shown: dict[str, Any] = {}

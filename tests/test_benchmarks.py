@@ -1,4 +1,4 @@
-"""The benchmarks run: every engine that is installed takes its turns. No time is asserted."""
+"""The benchmarks run: every engine that is installed is measured. No time is asserted."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def installed(engine: str) -> bool:
 
 
 @pytest.mark.parametrize(("dtype", "outputs"), [("float32", 1), ("float64", 3)])
-def test_engines_take_turns(dtype: str, outputs: int) -> None:
-    from speed.turns import ENGINES, take_turns
+def test_engines_are_measured_alternately(dtype: str, outputs: int) -> None:
+    from speed.interleaved_timing import ENGINES, time_interleaved
 
     case = tiny(widths=(5, 4, outputs), dtype=dtype)
     chosen = [name for name in ENGINES if name != "torch.compile"]  # a minute of compilation
-    measured = take_turns({name: (ENGINES[name], case) for name in chosen}, rounds=2)
+    measured = time_interleaved({name: (ENGINES[name], case) for name in chosen}, rounds=2)
     for name, seen in measured.items():
         if installed(name):
             assert seen.failed is None, f"{name}: {seen.failed}"
@@ -52,17 +52,17 @@ def test_engines_take_turns(dtype: str, outputs: int) -> None:
 
 
 def test_the_step_count_is_that_of_the_fit() -> None:
-    from speed.turns import worker
+    from speed.interleaved_timing import worker
 
     case = tiny()
-    for module in ("ours", "scikit", "floor"):
+    for module in ("ours", "scikit", "blas_baseline"):
         with worker(module, case.spec()) as process:
             assert process.ask(epochs=2, threads=1)["steps"] == 6  # 20 rows by 8: 3 batches
 
 
-def test_variants_and_fits_at_once_and_memory() -> None:
+def test_variants_and_concurrent_fits_and_memory() -> None:
     from speed.cases import variants
-    from speed.turns import worker
+    from speed.interleaved_timing import worker
 
     cases = variants(tiny(rows=16))
     for name in ("relu", "batch norm", "dropout"):
@@ -72,7 +72,7 @@ def test_variants_and_fits_at_once_and_memory() -> None:
 
 
 def test_streamed_rows() -> None:
-    from speed.turns import worker
+    from speed.interleaved_timing import worker
 
     case = tiny(widths=(5, 4, 4, 1), rows=100)
     with worker("stream", case.spec()) as process:
@@ -91,14 +91,14 @@ def test_streamed_rows() -> None:
     ],
 )
 def test_small_calls(options: dict[str, str]) -> None:
-    from speed.turns import worker
+    from speed.interleaved_timing import worker
 
     with worker("latency", tiny(widths=(5, 4, 1)).spec() | options) as process:
         assert process.ask(epochs=1)["seconds"] > 0
 
 
-def test_a_worker_says_why_it_cannot() -> None:
-    from speed.turns import Worker, WorkerError, worker
+def test_a_worker_reports_why_it_failed() -> None:
+    from speed.interleaved_timing import Worker, WorkerError, worker
 
     with pytest.raises(WorkerError, match="no_such_engine"):
         Worker("no_such_engine", {})
@@ -107,13 +107,13 @@ def test_a_worker_says_why_it_cannot() -> None:
         process.ask(epochs=1, threads=1)
 
 
-def test_the_floor_multiplies_what_a_step_multiplies() -> None:
-    from speed.workers import floor
+def test_the_baseline_computes_the_products_of_a_step() -> None:
+    from speed.workers import blas_baseline
 
     case = tiny(widths=(5, 4, 3), batch=8, dtype="float64")
-    products, arrays = floor._products(case)
+    products, arrays = blas_baseline._products(case)
     X, dZ, W, dW = (arrays[k : k + 3] for k in (0, 3, 6, 8))
-    floor._runner("float64")(floor._address("dgemm"), 1, products)
+    blas_baseline._runner("float64")(blas_baseline._address("dgemm"), 1, products)
     np.testing.assert_allclose(X[1], X[0] @ W[0])
     np.testing.assert_allclose(X[2], X[1] @ W[1])
     np.testing.assert_allclose(dW[1], X[1].T @ dZ[2])
@@ -125,19 +125,20 @@ def test_the_commands_run(tmp_path: Path) -> None:
     file = tmp_path / "measured.json"
     done = subprocess.run(
         [sys.executable, BENCHMARKS / "bench.py", "--cases=S", "--dtypes=float32", "--rounds=1",
-         "--epochs=1", "--only=deltarule,scikit-learn,floor", "--figures=", f"--json={file}"],
+         "--epochs=1", "--only=deltarule,scikit-learn,BLAS baseline", "--figures=",
+         f"--json={file}"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "÷ floor" in done.stdout
+    assert "÷ baseline" in done.stdout
     assert set(json.loads(file.read_text())["measured"][0]["engines"]) == {
-        "deltarule", "scikit-learn", "floor",
+        "deltarule", "scikit-learn", "BLAS baseline",
     }  # fmt: skip
 
 
 def test_verdicts_and_tables() -> None:
     import bench
-    from speed.turns import Measured
+    from speed.interleaved_timing import Measured
 
     case = bench.CASES["S"]
     measured = {
@@ -145,13 +146,13 @@ def test_verdicts_and_tables() -> None:
         "scikit-learn": Measured({1: [20e-6], 2: [14e-6]}),
         "JAX scan": Measured({None: [2.7e-6]}),
         "torch eager": Measured(failed="ModuleNotFoundError: No module named 'torch'"),
-        "floor": Measured({1: [0.5e-6]}),
+        "BLAS baseline": Measured({1: [0.5e-6]}),
     }
     text = bench.table(case, measured).markdown()
-    assert "| deltarule | 1.0 | 1.00× | 2.00× | own choice | ≤ 2.1× floor ✓ |" in text
+    assert "| deltarule | 1.0 | 1.00× | 2.00× | its own choice | ≤ 2.1× baseline ✓ |" in text
     assert "| scikit-learn | 14.0 | 14.00× | 28.00× | 2 | ≥ 15× ✗ |" in text
     assert "≥ 2.7× ✓" in text
-    assert "left out: ModuleNotFoundError" in text
+    assert "skipped: ModuleNotFoundError" in text
 
 
 def test_a_document_keeps_what_is_not_between_the_markers(tmp_path: Path) -> None:
@@ -169,7 +170,10 @@ def test_a_document_keeps_what_is_not_between_the_markers(tmp_path: Path) -> Non
 def test_pictures_are_drawn(tmp_path: Path) -> None:
     from speed.pictures import Line, Panel, draw
 
-    lines = [Line("deltarule", [8, 16], [1.0, 2.0]), Line("floor", [8, 16], [0.5, 1.0], True)]
+    lines = [
+        Line("deltarule", [8, 16], [1.0, 2.0]),
+        Line("BLAS baseline", [8, 16], [0.5, 1.0], True),
+    ]
     draw(
         [Panel("a", "b", "c", lines), Panel("d", "e", "f", lines, "s", 10, True)],
         tmp_path / "p.png",

@@ -1,4 +1,4 @@
-"""The documents tell the truth: every example runs, every name they give exists."""
+"""The documents are correct: every example runs, every link and every name exists."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ import doctest
 import importlib
 import pkgutil
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
 import pytest
 
 import deltarule
+from deltarule.datasets import penguins_path
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(deltarule.__path__, "deltarule.")
     if not module.name.endswith("__main__")
+)
+
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT))
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md"))
 )
 
 
@@ -32,7 +42,9 @@ def test_docstring_examples_run(name: str) -> None:
     assert failed == 0
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/maths.md", "docs/streaming.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/maths.md", "docs/streaming.md", "docs/tutorial.md"]
+)
 def test_python_blocks_run(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for block in re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL):
@@ -52,6 +64,45 @@ def test_guides_run(
     )
     assert tried > least
     assert failed == 0
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/tutorial.md"])
+def test_shell_commands_run(document: str, tmp_path: Path) -> None:
+    table = penguins_path().read_text(encoding="utf-8")
+    (tmp_path / "penguins.csv").write_text(table, encoding="utf-8")
+    rows = [line.split(",", 1)[1] for line in table.splitlines()[:4]]  # without the species
+    (tmp_path / "new.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    program = shutil.which("deltarule", path=Path(sys.executable).parent)
+    assert program is not None
+    lines = (ROOT / document).read_text(encoding="utf-8").splitlines()
+    written = [line.strip().removeprefix("$ ") for line in lines if line.startswith("    ")]
+    commands = [line for line in written if line.startswith("deltarule ")]
+    assert len(commands) == 2
+    for command in commands:
+        done = subprocess.run(
+            [program, *shlex.split(command)[1:]],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_to_a_file(document: str) -> None:
+    path = ROOT / document
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
+        if not target.startswith("https://"):
+            assert (path.parent / target).exists(), target
+
+
+def test_every_page_is_in_the_contents_of_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"| [docs/{page.name}](docs/{page.name}) |" in text
+
+
+def test_the_first_example_is_six_lines() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert [len(block.splitlines()) for block in blocks] == [6]
 
 
 def test_the_functions_that_the_mathematics_names_exist() -> None:

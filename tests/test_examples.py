@@ -1,4 +1,4 @@
-"""Every file under examples/ runs, prints its numbers, and draws what it says it draws."""
+"""Every file in examples/ runs, prints numbers, and draws the picture that it names."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The parts of `benchmarks/published.py`: one file an anchor, and what runs and reports them."""
+"""Parts of `benchmarks/published.py`: one file per published result, the runs and the report."""

@@ -1,4 +1,4 @@
-"""A picture an anchor: how its runs went, epoch by epoch, and the published figure as a line."""
+"""One picture per anchor: curves of its runs by epoch, and the published number as a line."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ COLORS = ("#2b6cb0", "#c05621", "#2c9a8f", "#805ad5", "#718096")
 
 
 def draw(anchor: Anchor, results: Results, path: Path) -> None:
-    """Draw every seed thin and their mean thick, epoch by epoch."""
+    """Draw a thin curve for every seed and a thick one for their mean."""
     key = anchor.curve(results)
     figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    for color, (arm, runs) in zip(COLORS, results.items(), strict=False):
+    for color, (variant, runs) in zip(COLORS, results.items(), strict=False):
         curves = [np.asarray(run[key]) for run in runs]
         for curve in curves if len(curves) > 1 else []:
             ax.plot(np.arange(1, len(curve) + 1), curve, color=color, linewidth=0.6, alpha=0.5)
         length = min(map(len, curves))
         mean = np.mean([curve[:length] for curve in curves], axis=0)
-        ax.plot(np.arange(1, length + 1), mean, color=color, linewidth=1.8, label=arm)
-        published = anchor.published[arm]
+        ax.plot(np.arange(1, length + 1), mean, color=color, linewidth=1.8, label=variant)
+        published = anchor.published[variant]
         if key == "test_errors" and not isinstance(published, str):
-            label = f"published, {arm}: {published:g} %"
+            label = f"published, {variant}: {published:g} %"
             ax.axhline(published, color=color, linestyle="--", linewidth=1.0, label=label)
     ax.set_yscale("log")
     low, high = ax.get_ylim()

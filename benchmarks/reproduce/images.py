@@ -1,4 +1,4 @@
-"""The images that anchors train on, as numbers in [0, 1]; a stand-in for machines without them."""
+"""Images that anchors train on, as numbers in [0, 1], and a substitute if they are missing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sklearn.datasets import load_digits
 from deltarule.datasets import load_fashion_mnist, load_mnist
 from deltarule.errors import DatasetError
 
-__all__ = ["Images", "load_images", "stands_in"]
+__all__ = ["Images", "load_images", "uses_substitute"]
 
 
 class Images(NamedTuple):
-    """float32 pixels / 255, and labels."""
+    """Images as float32 pixels divided by 255, and labels."""
 
     X_train: np.ndarray  # (n, 784)
     y_train: np.ndarray  # (n,)
@@ -25,16 +25,16 @@ class Images(NamedTuple):
     name: str
 
 
-def load_images(name: str, rows: int | None = None, *, stand_in: bool = False) -> Images:
-    """Return "mnist" or "fashion-mnist", the first ``rows`` training images of it.
+def load_images(name: str, rows: int | None = None, *, substitute: bool = False) -> Images:
+    """Return the data set "mnist" or "fashion-mnist" with its first ``rows`` training images.
 
-    Where the files are absent and a stand-in is allowed, scikit-learn's digits take their place.
+    If its files are missing and ``substitute`` is true, return scikit-learn's digits instead.
     """
     load = {"mnist": load_mnist, "fashion-mnist": load_fashion_mnist}[name]
     try:
         found = load(dtype="float32", download=False)
     except DatasetError:
-        if not stand_in:
+        if not substitute:
             raise
         return _digits()
     images = Images(
@@ -43,8 +43,8 @@ def load_images(name: str, rows: int | None = None, *, stand_in: bool = False) -
     return images
 
 
-def stands_in(name: str) -> bool:
-    """Whether a stand-in takes the place of a data set, because its files are absent."""
+def uses_substitute(name: str) -> bool:
+    """Return whether the smoke form uses the digits, because the data set's files are missing."""
     return _is_absent(name, os.environ.get("DELTARULE_DATA", ""))
 
 
@@ -58,7 +58,7 @@ def _is_absent(name: str, folder: str) -> bool:
 
 
 def _digits() -> Images:
-    """Return the 1 797 digits of 8 × 8 pixels that scikit-learn ships, drawn on 28 × 28."""
+    """Return scikit-learn's 1 797 digits of 8 × 8 pixels, enlarged to 28 × 28."""
     digits = load_digits()
     large = np.kron(digits.images / 16, np.ones((3, 3)))
     X = np.pad(large, ((0, 0), (2, 2), (2, 2))).reshape(-1, 784).astype(np.float32)

@@ -30,8 +30,8 @@ ANCHOR = Anchor(
     plans={"smoke": Plan(2, rows=5_000), "full": Plan(60, seeds=(0, 1, 2))},
     goals=[Goal.error_at_most("cross-entropy", 2.15)],
     differences=(
-        "His figure is an accuracy on his validation images; ours is on the test set, after the "
-        "last epoch. Weights begin as N(0, 1/n), n the inputs of a unit, which his chapter comes "
-        "to later; this run of his began with N(0, 1). Biases begin at 0."
+        "Nielsen prints an accuracy on validation images; ours is on the test set, after the last "
+        "epoch. Our weights start as N(0, 1/n), n the number of inputs of a unit, which his "
+        "chapter introduces later; his run started with N(0, 1). Our biases start at 0."
     ),
 )

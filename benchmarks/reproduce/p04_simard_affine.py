@@ -1,4 +1,4 @@
-"""P4: Simard's network, each image distorted by a new affine map in every epoch."""
+"""P4: Simard's network; every epoch distorts each image by a new affine map."""
 
 from deltarule import L2, SGD, Cosine, Dense, Network, train
 from deltarule.augmentation import Compose, Rotation, Scaling, Shear, Translation
@@ -36,8 +36,8 @@ ANCHOR = Anchor(
     plans={"smoke": Plan(2, rows=2_000), "full": Plan(60)},
     goals=[Goal.error_at_most("affine", 1.25)],
     differences=(
-        "The ranges of the affine maps are ours, tried with the last 10 000 training images held "
-        "out: ±10°, ±2 pixels, ±10 % of the size and a shear of ±10°. The network and its training "
-        "are those of P3, for more epochs. One seed."
+        "We chose the ranges of the affine maps with the last 10 000 training images held out: "
+        "±10°, ±2 pixels, ±10 % of the size and a shear of ±10°. Network and training are those "
+        "of P3, with more epochs. One seed."
     ),
 )

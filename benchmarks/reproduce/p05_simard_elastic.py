@@ -1,4 +1,4 @@
-"""P5: Simard's network, each image distorted elastically, anew in every epoch."""
+"""P5: Simard's network; every epoch distorts each image elastically."""
 
 from deltarule import L2, SGD, Cosine, Dense, Network, train
 from deltarule.augmentation import Compose, Elastic
@@ -35,8 +35,8 @@ ANCHOR = Anchor(
     plans={"smoke": Plan(2, rows=2_000), "full": Plan(120)},
     goals=[Goal.error_at_most("elastic", 0.85)],
     differences=(
-        "σ is 4 and α 34 as in the paper, in pixels, of images of 28 × 28 where the paper's are "
-        "29 × 29; the fields are drawn afresh every epoch. The network and its training are those "
-        "of P3, for more epochs. One seed."
+        "As in the paper, σ is 4 and α is 34 pixels; our images have 28 × 28 pixels, the paper's "
+        "29 × 29. The displacement fields are drawn again in every epoch. Network and training "
+        "are those of P3, with more epochs. One seed."
     ),
 )

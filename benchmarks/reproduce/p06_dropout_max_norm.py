@@ -1,4 +1,4 @@
-"""P6: dropout and max-norm on three layers of 1024 rectifiers."""
+"""P6: dropout and max-norm on three layers of 1024 ReLU units."""
 
 from deltarule import SGD, Cosine, Dense, Dropout, MaxNorm, Network, train
 from reproduce.anchor import Anchor, Goal, Outcome, Plan, Task
@@ -32,16 +32,16 @@ ANCHOR = Anchor(
     fit=fit,
     plans={
         "smoke": Plan(1, rows=2_000),
-        "full": Plan(167),  # of 600 updates: 100 200
+        "full": Plan(167),  # 600 updates per epoch: 100 200
         "long": Plan(1_667),
     },
     goals=[Goal.error_at_most("3×1024", 1.40)],
     long_goals=[Goal.error_at_most("3×1024", 1.20)],
     differences=(
-        "A tenth of the paper's 1 000 000 updates (the long form has them all). The momentum "
-        "is 0.95 from the start, instead of growing to it. The rates are ours: half a cosine "
-        "from 0.03, behind an epoch of warm-up. What dropout keeps is scaled by 1/keep in "
-        "training; the paper scales the weights in testing instead, so that its bound of 2 on the "
-        "norms would be 1 here, or 1.6 at the inputs: ours is the looser one. One seed."
+        "A tenth of the paper's 1 000 000 updates (the long form runs all of them). The momentum "
+        "is 0.95 from the start; in the paper it grows to that value. The learning rate is ours: "
+        "half a cosine from 0.03 after an epoch of warm-up. We scale the kept activations by "
+        "1/keep in training; the paper scales the weights at test time instead, so that its bound "
+        "of 2 on the norms would be 1 here, or 1.6 at the inputs: our bound is looser. One seed."
     ),
 )

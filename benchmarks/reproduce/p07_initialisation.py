@@ -1,4 +1,4 @@
-"""P7: five layers of 1000 units: sigmoid, tanh, and tanh with the normalised initialisation."""
+"""P7: five layers of 1000 units: sigmoid, tanh, and tanh with Glorot's initialisation."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from reproduce.anchor import Anchor, Goal, Outcome, Plan, Task
 
 
 def standard(rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-    """The paper's "standard" start, equation 1: U(±1/√n), n the units of the layer before."""
+    """Return weights of the paper's "standard" initialisation, equation 1: U(±1/√n), n = fan_in."""
     return rng.uniform(-1, 1, (fan_in, fan_out)) / np.sqrt(fan_in)
 
 
-ARMS = {
+VARIANTS = {
     "sigmoid": ("sigmoid", standard),
     "tanh": ("tanh", standard),
     "tanh, normalised": ("tanh", "glorot_uniform"),  # equation 16
@@ -20,10 +20,10 @@ ARMS = {
 
 def fit(task: Task) -> Outcome:
     X, y, X_test, y_test, _ = task.images
-    activation, start = ARMS[task.arm]
+    activation, initializer = VARIANTS[task.variant]
     net = Network(
         784,
-        [*[Dense(1000, activation, start)] * 5, Dense(10, "softmax", start)],
+        [*[Dense(1000, activation, initializer)] * 5, Dense(10, "softmax", initializer)],
         loss="categorical_cross_entropy",
         dtype="float32",
     )
@@ -50,7 +50,8 @@ ANCHOR = Anchor(
     goals=[Goal.in_order("tanh", "sigmoid"), Goal.in_order("tanh, normalised", "tanh")],
     long_goals=[Goal.error_at_most("tanh, normalised", 1.80)],
     differences=(
-        "One seed and 15 epochs: the test is the order, and the sigmoid may still be on its "
-        "plateau. One rate, falling along half a cosine, serves all three."
+        "One seed and 15 epochs: the goals compare the order only, and the sigmoid network may "
+        "still be on its plateau. All three use the same learning rate, which falls along half a "
+        "cosine."
     ),
 )

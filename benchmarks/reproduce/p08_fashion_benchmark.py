@@ -1,4 +1,4 @@
-"""P8: scikit-learn's MLP in the benchmark of Fashion-MNIST, one hidden layer of 100."""
+"""P8: scikit-learn's MLP in the benchmark of Fashion-MNIST, one hidden layer of 100 units."""
 
 import warnings
 
@@ -19,13 +19,13 @@ def fit(task: Task) -> Outcome:
         "max_iter": task.epochs,
         "random_state": task.seed,
     }
-    if task.arm == "deltarule":
+    if task.variant == "deltarule":
         model = deltarule.MLPClassifier(**arguments, n_threads=task.n_threads)
     else:
         model = sklearn.neural_network.MLPClassifier(**arguments)
     pipeline = make_pipeline(StandardScaler(), model)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that max_iter was reached
+        warnings.simplefilter("ignore")  # ConvergenceWarning: max_iter was reached
         pipeline.fit(X, y)
     return Outcome(100 * (1 - pipeline.score(X_test, y_test)), model.loss_curve_)
 
@@ -46,11 +46,12 @@ ANCHOR = Anchor(
     ],
     data="fashion-mnist",
     differences=(
-        "The benchmark ran scikit-learn of 2017, which stopped after two epochs in a row without "
-        "progress of 1e-4: n_iter_no_change=2. Today's scikit-learn is run beside ours with the "
-        "same arguments and is better than the figure, too; so was the MLPClassifier of "
-        "scikit-learn 0.19.0, of August 2017, when we ran its source on today's files. The "
-        "difference is in what the benchmark ran or in its files (changed at the end of "
-        "August 2017 to take out duplicates, issue 44), not in ours."
+        "The benchmark ran a scikit-learn of 2017, which stopped after two consecutive epochs "
+        "with less than 1e-4 progress; we set n_iter_no_change=2. Today's scikit-learn, run with "
+        "the same arguments, is also better than the published number, and so was the "
+        "MLPClassifier of scikit-learn 0.19.0 (August 2017) when we ran its source on today's "
+        "files. The difference therefore comes from what the benchmark ran or from its files "
+        "(changed at the end of August 2017 to remove duplicates, issue 44), not from our "
+        "implementation."
     ),
 )

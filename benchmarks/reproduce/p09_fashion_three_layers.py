@@ -34,7 +34,7 @@ ANCHOR = Anchor(
     goals=[Goal.error_at_most("256-128-64", 10.00)],
     data="fashion-mnist",
     differences=(
-        "The README gives the widths alone: optimiser, dropout and epochs are ours. Later "
-        "editions, such as the one in the Debian package, no longer list this network."
+        "The README gives only the widths; we chose optimiser, dropout and epochs. Later versions "
+        "of the README, such as the one in the Debian package, no longer list this network."
     ),
 )

@@ -1,4 +1,4 @@
-"""P10: the two networks of scikit-learn's benchmark on MNIST, two hidden layers of 100."""
+"""P10: the two networks of scikit-learn's benchmark on MNIST, two hidden layers of 100 units."""
 
 import warnings
 
@@ -15,10 +15,10 @@ def fit(task: Task) -> Outcome:
     X, y, X_test, y_test, _ = task.images
     model = MLPClassifier(
         (100, 100), alpha=1e-4, tol=1e-4, n_iter_no_change=2, max_iter=task.epochs,
-        random_state=task.seed, n_threads=task.n_threads, **SOLVERS[task.arm],
+        random_state=task.seed, n_threads=task.n_threads, **SOLVERS[task.variant],
     )  # fmt: skip
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that max_iter was reached
+        warnings.simplefilter("ignore")  # ConvergenceWarning: max_iter was reached
         model.fit(X, y)
     return Outcome(100 * (1 - model.score(X_test, y_test)), model.loss_curve_)
 
@@ -32,7 +32,7 @@ ANCHOR = Anchor(
     plans={"smoke": Plan(3, rows=5_000), "full": Plan(400, seeds=(0, 1, 2))},
     goals=[Goal.error_at_most("Adam", 2.40)],
     differences=(
-        "The printed figures are of one seed and of a scikit-learn that stopped after two epochs "
-        "in a row without progress of 1e-4: n_iter_no_change=2."
+        "The printed numbers are of one seed and of a scikit-learn that stopped after two "
+        "consecutive epochs with less than 1e-4 progress; we set n_iter_no_change=2."
     ),
 )

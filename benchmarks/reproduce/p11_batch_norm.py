@@ -1,4 +1,4 @@
-"""P11: three layers of 100 sigmoids, with and without batch normalisation."""
+"""P11: three layers of 100 sigmoid units, with and without batch normalisation."""
 
 from deltarule import SGD, BatchNorm, Dense, Network, Normal, train
 from reproduce.anchor import Anchor, Goal, Outcome, Plan, Task
@@ -6,7 +6,7 @@ from reproduce.anchor import Anchor, Goal, Outcome, Plan, Task
 
 def fit(task: Task) -> Outcome:
     X, y, X_test, y_test, _ = task.images
-    norm = BatchNorm() if task.arm == "batch norm" else None
+    norm = BatchNorm() if task.variant == "batch norm" else None
     small = Normal(0.1)  # "small random Gaussian values"
     net = Network(
         784,
@@ -34,9 +34,9 @@ ANCHOR = Anchor(
         Goal.error_at_most("batch norm", 3.00),
     ],
     differences=(
-        "50 epochs of 1 000 steps. The published figure is a curve without a grid: what is tested "
-        "is the order, at the end and on the way. The level asked of batch norm, 3 %, is ours, and "
-        "so are the rate and the deviation of the first weights, both 0.1. The paper's images are "
-        "binary; ours have their greys."
+        "50 epochs of 1 000 steps. The published result is a curve without a grid, so that the "
+        "goals compare the order, at the end and during training. We chose the level required of "
+        "batch norm (3 %), the learning rate and the standard deviation of the initial weights "
+        "(both 0.1). The paper's images are binary; ours are greyscale."
     ),
 )

@@ -1,9 +1,9 @@
-"""The time of an epoch beside scikit-learn or PyTorch on the same network and batch, in turn.
+"""Time of an epoch of deltarule, scikit-learn and PyTorch on the same network and batch size.
 
-A run of its own kind: nothing else runs meanwhile, every engine may use all cores, and the three
-take turns over the same epochs. PyTorch takes part where it is installed. The networks are the
-anchors' layers, batches and rules in the plain form that all three have: the cross-entropy of a
-softmax, no penalty, no constraint; dropout behind every hidden layer.
+Nothing else runs during the measurement, every engine may use all cores, and the three are measured
+alternately over the same epochs. PyTorch is measured if it is installed. The networks have the
+anchors' layers, batch sizes and optimisers in the plain form that all three support: softmax with
+cross-entropy, no penalty, no constraint, dropout after every hidden layer.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from reproduce.images import Images, load_images
 
 __all__ = ["PEERS", "Peer", "is_timed", "measure_peers"]
 
-TURNS = 7
+ROUNDS = 7
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A plain network as all three can train it: hidden layers, batch, gradient descent or Adam."""
+    """A plain network that all three can train: hidden layers, batch size, optimiser."""
 
     widths: tuple[int, ...]
     batch: int
@@ -41,13 +41,13 @@ class Peer:
     dropout: float = 0.0
     batch_norm: bool = False
     data: str = "mnist"
-    rows: int = 60_000  # of which every turn is so many epochs
+    rows: int = 60_000  # training rows; a repetition is ``epochs`` passes over them
     epochs: int = 1
-    goal: float = 0.0  # how many times faster than scikit-learn ours must be
+    goal: float = 0.0  # required speed relative to scikit-learn
 
     @property
     def plain(self) -> bool:
-        """Whether scikit-learn's MLP can be this network."""
+        """Whether scikit-learn's MLP can represent this network."""
         return not self.dropout and not self.batch_norm
 
 
@@ -66,13 +66,13 @@ PEERS = {
     "P11": Peer((100,) * 3, 60, "logistic", batch_norm=True, rows=20_000),
     "P12": Peer((1000, 1000), 128, optimizer="adam", learning_rate=0.001, dropout=0.5, rows=6_000),
 }  # fmt: skip
-"""By anchor. P4 and P5 train P3's network."""
+"""Networks by anchor; P4 and P5 train P3's network."""
 
 
 def engines_of(peer: Peer) -> dict[str, Callable[[Peer, Images], Callable[[], object]]]:
-    """Return the engines here that can be this network, ours first, by what makes a turn.
+    """Return the installed engines that can train this network, ours first.
 
-    Where scikit-learn's MLP takes part, our estimator of the same arguments stands beside it.
+    If scikit-learn's MLP is measured, ours is the estimator with the same arguments.
     """
     found: dict[str, Callable[[Peer, Images], Callable[[], object]]] = {"deltarule": _ours}
     if peer.plain:
@@ -83,7 +83,7 @@ def engines_of(peer: Peer) -> dict[str, Callable[[Peer, Images], Callable[[], ob
 
 
 def is_timed(name: str, folder: Path) -> bool:
-    """Whether a kept record is of this network and of every engine that is installed."""
+    """Return whether a saved record covers this network and every installed engine."""
     file, peer = folder / "peers" / f"{name}.json", PEERS[name]
     if not file.exists():
         return False
@@ -92,23 +92,23 @@ def is_timed(name: str, folder: Path) -> bool:
 
 
 def measure_peers(name: str) -> dict[str, Any]:
-    """Return what 60 000 rows take every engine that can be this network.
+    """Return the time of 60 000 rows for every engine that can train this network.
 
-    ``seconds`` has the median over turns. A machine's speed changes from turn to turn: ``ratios``
-    has the median of an engine's time over ours in the same turn, which that hardly touches.
+    ``seconds`` has the median over rounds. Because the machine's speed varies from round to round,
+    ``ratios`` has the median of an engine's time divided by ours in the same round.
     """
     peer = PEERS[name]
     images = load_images(peer.data, peer.rows)
     load = os.getloadavg()[0]
-    turns = {engine: make(peer, images) for engine, make in engines_of(peer).items()}
-    for turn in turns.values():
-        turn()  # what is compiled or loaded at first is not counted
-    seconds: dict[str, list[float]] = {engine: [] for engine in turns}
-    processor: dict[str, list[float]] = {engine: [] for engine in turns}
-    for number in range(TURNS):
-        for engine in list(turns)[:: 1 if number % 2 == 0 else -1]:
+    repetitions = {engine: make(peer, images) for engine, make in engines_of(peer).items()}
+    for repetition in repetitions.values():
+        repetition()  # the first one may compile and is not counted
+    seconds: dict[str, list[float]] = {engine: [] for engine in repetitions}
+    processor: dict[str, list[float]] = {engine: [] for engine in repetitions}
+    for number in range(ROUNDS):
+        for engine in list(repetitions)[:: 1 if number % 2 == 0 else -1]:
             begin, spent = time.perf_counter(), time.process_time()
-            turns[engine]()
+            repetitions[engine]()
             seconds[engine].append(time.perf_counter() - begin)
             processor[engine].append(time.process_time() - spent)
     scale = 60_000 / len(images.X_train) / peer.epochs
@@ -128,7 +128,7 @@ def measure_peers(name: str) -> dict[str, Any]:
 
 
 def _ours(peer: Peer, images: Images) -> Callable[[], object]:
-    """Return what trains a turn's epochs with a network of ours."""
+    """Return a function that trains a repetition's epochs with our ``train``."""
     from deltarule import SGD, Adam, BatchNorm, Dense, Dropout, Network, train
 
     activation = {"logistic": "sigmoid"}.get(peer.activation, peer.activation)
@@ -164,23 +164,23 @@ def _scikit_learn(peer: Peer, images: Images) -> Callable[[], object]:
 
 
 def _fits(MLPClassifier: Any, peer: Peer, images: Images) -> Callable[[], object]:
-    """Return what trains a turn's epochs with an estimator: ``fit`` with warm_start."""
+    """Return a function that trains a repetition's epochs with an estimator (warm start)."""
     model = MLPClassifier(
         peer.widths, peer.activation, solver=peer.optimizer, batch_size=peer.batch, alpha=0.0,
         learning_rate_init=peer.learning_rate, momentum=peer.momentum, nesterovs_momentum=False,
         max_iter=peer.epochs, warm_start=True, random_state=0,
     )  # fmt: skip
 
-    def turn() -> None:
+    def repetition() -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that so few epochs are not enough
+            warnings.simplefilter("ignore")  # ConvergenceWarning
             model.fit(images.X_train, images.y_train)
 
-    return turn
+    return repetition
 
 
 def _pytorch(peer: Peer, images: Images) -> Callable[[], object]:
-    """Return what trains a turn's epochs with PyTorch, eagerly, on tensors in memory."""
+    """Return a function that trains a repetition's epochs with PyTorch on tensors in memory."""
     import torch
     from torch import nn
 
@@ -201,11 +201,11 @@ def _pytorch(peer: Peer, images: Images) -> Callable[[], object]:
     loss_of = nn.CrossEntropyLoss()
     X, y = torch.from_numpy(images.X_train), torch.from_numpy(images.y_train.astype(np.int64))
 
-    def turn() -> None:
+    def repetition() -> None:
         for _ in range(peer.epochs):
             for rows in torch.randperm(len(X)).split(peer.batch):
                 optimizer.zero_grad(set_to_none=True)
                 loss_of(model(X[rows]), y[rows]).backward()
                 optimizer.step()
 
-    return turn
+    return repetition

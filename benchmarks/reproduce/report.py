@@ -1,4 +1,4 @@
-"""The page: published beside ours, goal by goal, a picture each, and the time beside the peers."""
+"""Tables and sections of docs/reproduction.md: results, goals, pictures, time of an epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from speed.report import Table, mark
 
 from reproduce.anchor import Anchor, Results
 from reproduce.peers import PEERS
-from reproduce.runs import FOLDER, kept
+from reproduce.runs import FOLDER, saved_results
 
 __all__ = ["goals_table", "page", "peers_table", "results_table"]
 
@@ -20,39 +20,39 @@ Record = Mapping[str, Any]
 
 TITLES = {
     "smoke": ("The short form", ""),
-    "full": ("Published and ours", "Goals"),
+    "full": ("Published results and ours", "Goals"),
     "long": ("The long forms", "Goals of the long forms"),
 }
 
 
 def results_table(anchors: Iterable[Anchor], scale: str, folder: Path = FOLDER) -> Table:
-    """Return published and ours, an arm a row."""
+    """Return the table of published results and ours, one row per variant."""
     rows, spent = [], 0.0
     for anchor in anchors:
-        for arm, runs in kept(anchor, scale, folder).items():
-            rows.append((anchor.name, arm, _published(anchor, arm), *_ours(runs)))
+        for variant, runs in saved_results(anchor, scale, folder).items():
+            rows.append((anchor.name, variant, _published(anchor, variant), *_ours(runs)))
             spent += sum(run["processor_seconds"] or 0.0 for run in runs)
-    columns = ("", "run", "published", "ours", "seeds", "epochs", "wall time a run",
-               "processor time a run", "threads", "load average")  # fmt: skip
+    columns = ("", "run", "published", "ours", "seeds", "epochs", "wall time per run",
+               "processor time per run", "threads", "load average")  # fmt: skip
     note = (
-        "Errors on the test set, in percent: mean ± standard deviation over seeds. The runs took "
-        f"{spent / 60:.0f} minutes of processor time, without those that were cut off and resumed."
+        "Test errors in percent: mean ± standard deviation over seeds. The runs took "
+        f"{spent / 60:.0f} minutes of processor time, not counting runs that were resumed."
     )
     return Table(TITLES[scale][0], columns, rows, note)
 
 
-def _published(anchor: Anchor, arm: str) -> str:
-    given = anchor.published[arm]
+def _published(anchor: Anchor, variant: str) -> str:
+    given = anchor.published[variant]
     return given if isinstance(given, str) else f"{given:.2f}"
 
 
 def _ours(runs: Sequence[Record]) -> tuple[str, ...]:
     errors = [run["test_error"] for run in runs]
     spread = f" ± {np.std(errors, ddof=1):.2f}" if len(errors) > 1 else ""
-    stand_in = "" if runs[0]["data"] != "digits" else " (digits, not the images)"
+    substitute = "" if runs[0]["data"] != "digits" else " (digits instead of the images)"
     loads = [load for run in runs for load in run["load_average"]]
     return (
-        f"{np.mean(errors):.2f}{spread}{stand_in}",
+        f"{np.mean(errors):.2f}{spread}{substitute}",
         f"{len(runs)}",
         _range([run["epochs"] for run in runs]),
         _seconds([run["seconds"] for run in runs]),
@@ -63,7 +63,7 @@ def _ours(runs: Sequence[Record]) -> tuple[str, ...]:
 
 
 def _seconds(spent: Sequence[float | None]) -> str:
-    """Return the mean of the runs that were not cut off and resumed."""
+    """Return the mean time of the runs that were not resumed."""
     known = [seconds for seconds in spent if seconds is not None]
     return f"{np.mean(known):.0f} s" if known else "–"
 
@@ -74,10 +74,10 @@ def _range(numbers: Sequence[int]) -> str:
 
 
 def goals_table(anchors: Iterable[Anchor], scale: str, folder: Path = FOLDER) -> Table:
-    """Return every goal with what was measured; a goal whose arms are not all there is open."""
+    """Return every goal with its measurement; a goal whose runs are missing is "not run yet"."""
     rows = []
     for anchor in anchors:
-        results: Results = kept(anchor, scale, folder)
+        results: Results = saved_results(anchor, scale, folder)
         for goal in anchor.long_goals if scale == "long" else anchor.goals:
             try:
                 measured, met = goal.measure(results)
@@ -87,7 +87,7 @@ def goals_table(anchors: Iterable[Anchor], scale: str, folder: Path = FOLDER) ->
             rows.append((anchor.name, goal.text, f"{measured}{mark(met)}"))
         goal_of_time = PEERS[anchor.name].goal if anchor.name in PEERS else 0.0
         if goal_of_time and scale == "full":
-            text = f"an epoch {goal_of_time:g}× faster than scikit-learn's, in the same run"
+            text = f"an epoch takes at most 1/{goal_of_time:g} of scikit-learn's time"
             rows.append((anchor.name, text, _speed(anchor.name, goal_of_time, folder)))
     return Table(TITLES[scale][1], ("", "goal", "measured"), rows)
 
@@ -106,7 +106,7 @@ def _peers(name: str, folder: Path) -> Record | None:
 
 
 def peers_table(folder: Path = FOLDER) -> Table:
-    """Return the time of an epoch beside the peers, where it has been measured."""
+    """Return the table of the times of an epoch, as far as measured."""
     rows = []
     for name in PEERS:
         record = _peers(name, folder)
@@ -119,31 +119,32 @@ def peers_table(folder: Path = FOLDER) -> Table:
         rows.append((name, *cells, *times, load))
     columns = ("", *ENGINES, *(f"{engine} ÷ ours" for engine in ENGINES[1:]), "load average")
     note = (
-        "Seconds for 60 000 rows, the median of the turns over a part of them, all cores for each "
-        "engine; ratios are the median of those of each turn. The networks are the anchors' "
-        "layers, batches and rules in the plain form that all three have: the cross-entropy of a "
-        "softmax, no penalty, no constraint, dropout behind every hidden layer; P4 and P5 have "
-        "P3's. scikit-learn has no dropout and no batch norm: –; where it takes part, both are "
-        "MLPClassifier with the same arguments."
+        "Seconds for 60 000 rows, extrapolated from the median over repetitions of some of them; "
+        "each engine may use all cores. A ratio is the median of the ratios of each round. The "
+        "networks have the layers, batch sizes and optimisers of the published ones in the plain "
+        "form that all three support: softmax with cross-entropy, no penalty, no constraint, "
+        "dropout after every hidden layer. P4 and P5 have the network of P3. scikit-learn has no "
+        "dropout and no batch norm (–); where it is measured, both are MLPClassifier with the same "
+        "arguments."
     )
-    return Table("An epoch beside the peers", columns, rows, note)
+    return Table("Time of an epoch", columns, rows, note)
 
 
 ENGINES = ("deltarule", "scikit-learn", "PyTorch")
 
 
 def page(anchors: Sequence[Anchor], pictures: Path, folder: Path = FOLDER) -> str:
-    """Return the measured part of the document; ``pictures`` is where the curves lie."""
+    """Return the measured part of the document; ``pictures`` is the folder of the curves."""
     tables = [
         results_table(anchors, "full", folder),
         goals_table(anchors, "full", folder),
         peers_table(folder),
     ]
-    if any(kept(anchor, "long", folder) for anchor in anchors):
+    if any(saved_results(anchor, "long", folder) for anchor in anchors):
         tables += [results_table(anchors, "long", folder), goals_table(anchors, "long", folder)]
     parts = [table.markdown() for table in tables if table.rows]
     for anchor in anchors:
-        if results := kept(anchor, "full", folder):
+        if results := saved_results(anchor, "full", folder):
             parts.append(_section(anchor, results, pictures))
     return "\n\n".join(parts)
 

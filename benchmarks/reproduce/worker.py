@@ -1,4 +1,4 @@
-"""One run in its own process: ``-m reproduce.worker ANCHOR ARM SEED SCALE THREADS FOLDER``."""
+"""One run in its own process: ``-m reproduce.worker ANCHOR VARIANT SEED SCALE THREADS FOLDER``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from reproduce.runs import anchors, perform, runs_of
 
 
 def main() -> None:
-    # A fit that is interrupted returns what it has; here half a run must not pass for a whole one.
+    # An interrupted fit returns its best model, but half a run must not be saved as a complete one.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    name, arm, seed, scale, n_threads, folder = sys.argv[1:]
+    name, variant, seed, scale, n_threads, folder = sys.argv[1:]
     anchor = anchors()[name]
     run = next(
         run
         for run in runs_of(anchor, scale, Path(folder))
-        if (run.arm, run.seed) == (arm, int(seed))
+        if (run.variant, run.seed) == (variant, int(seed))
     )
     record = perform(anchor, run, int(n_threads))
     seconds = "resumed" if record["seconds"] is None else f"{record['seconds']:.1f} s"

@@ -1,1 +1,1 @@
-"""What ``bench.py`` and ``scaling.py`` share: cases, workers, turns, the machine, tables."""
+"""Shared by ``bench.py`` and ``scaling.py``: cases, interleaved timing, machine, tables."""

@@ -1,4 +1,4 @@
-"""What is trained: networks, batches, random data, and the arguments that estimators are given."""
+"""Benchmark cases: networks, batch sizes, random data, and the estimators' arguments."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["CASES", "Case", "estimator_arguments", "variants"]
 
 @dataclass(frozen=True)
 class Case:
-    """A fit: a network of ReLU layers, its batches, its rows, and for how many epochs.
+    """A fit: a network of ReLU layers, batch size, number of rows and of epochs.
 
-    One output is a sigmoid with the log-loss, more are a softmax with the cross-entropy.
+    One output is a sigmoid with log-loss; several are a softmax with cross-entropy.
     """
 
     name: str
@@ -25,20 +25,22 @@ class Case:
     rows: int
     epochs: int = 1  # of one repetition
     dtype: str = "float32"
-    arguments: Mapping[str, Any] = field(default_factory=dict)  # more of our estimator's
+    arguments: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # additional arguments of our estimator
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> Case:
-        """Return the case that ``spec`` was made from."""
+        """Return the case that ``spec`` describes."""
         return cls(**{**spec, "widths": tuple(spec["widths"])})
 
     def spec(self) -> dict[str, Any]:
-        """Return the case as JSON holds it."""
+        """Return the case as a JSON object."""
         return asdict(self)
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch."""
+        """Number of steps per epoch."""
         return -(-self.rows // self.batch)
 
     @property
@@ -48,11 +50,11 @@ class Case:
 
     @property
     def n_parameters(self) -> int:
-        """Weights and biases."""
+        """Number of weights and biases."""
         return sum(p * q + q for p, q in self.layers)
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs (n, d) and class numbers (n,): every class is there."""
+        """Return inputs (n, d) and class numbers (n,); every class occurs."""
         rng = np.random.default_rng(0)
         n_classes = max(2, self.widths[-1])
         X = rng.standard_normal((self.rows, self.widths[0]), dtype=self.dtype)
@@ -69,7 +71,7 @@ class Case:
         )
 
 
-# A repetition takes a good second at most, and long enough that what a fit costs once is small.
+# A repetition takes about a second at most, and long enough that the fixed cost of a fit is small.
 CASES = {
     "S": Case("S", (30, 64, 64, 1), 32, 12_800, 15),
     "S2": Case("S2", (30, 64, 64, 1), 200, 40_000, 15),
@@ -91,7 +93,7 @@ def variants(case: Case) -> dict[str, Case]:
 
 
 def estimator_arguments(case: Case, epochs: int) -> dict[str, Any]:
-    """Return what scikit-learn's estimators and ours are given alike; nothing ends a fit early."""
+    """Return the arguments shared by scikit-learn's estimator and ours; no fit stops early."""
     return {
         "hidden_layer_sizes": case.widths[1:-1],
         "alpha": 0.0,

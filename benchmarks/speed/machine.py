@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Description of the machine and the software versions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-import numpy  # noqa: F401  # loads its BLAS, for threadpoolctl to see
+import numpy  # noqa: F401  # loads its BLAS, so that threadpoolctl finds it
 import scipy.linalg  # noqa: F401  # the same
 from threadpoolctl import threadpool_info
 
@@ -20,7 +20,7 @@ _SIMD = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "
 
 
 def describe() -> dict[str, str]:
-    """Return the machine and the versions, name by name."""
+    """Return the properties of the machine and the versions, by name."""
     cpu = _cpuinfo()
     flags = set((cpu.get("flags") or cpu.get("Features") or "").split())
     found = {
@@ -37,7 +37,7 @@ def describe() -> dict[str, str]:
 
 
 def load_average() -> float:
-    """Return how many processes wanted a core in the last minute."""
+    """Return the load average of the last minute."""
     return os.getloadavg()[0]
 
 
@@ -53,7 +53,7 @@ def _memory() -> str:
 
 
 def _blas() -> list[str]:
-    """Return every BLAS that NumPy and SciPy loaded, and for which CPU it chose its kernels."""
+    """Return the BLAS libraries of NumPy and SciPy, with the CPU their kernels are for."""
     found = []
     for pool in threadpool_info():
         if pool["user_api"] == "blas":

@@ -1,4 +1,4 @@
-"""How much memory a call takes at its peak beyond what is there when it begins."""
+"""Peak memory of a call beyond what the process used before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PROC = Path("/proc/self")
 def extra_memory(call: Callable[[], object]) -> int:
     """Return the peak of the resident memory during the call, in bytes beyond its start.
 
-    Linux lets a process begin its peak anew; elsewhere the highest peak so far counts as the start.
+    Linux can reset the recorded peak; on other systems the highest peak so far counts as the start.
     """
     if not (_PROC / "clear_refs").exists():
         start = _highest()
@@ -24,7 +24,7 @@ def extra_memory(call: Callable[[], object]) -> int:
         return _highest() - start
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
-        libc.malloc_trim(0)  # what was freed before is not memory that the call finds
+        libc.malloc_trim(0)  # return freed memory, so that the call must allocate its own
     (_PROC / "clear_refs").write_text("5")
     start = _status("VmRSS")
     call()

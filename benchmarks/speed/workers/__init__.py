@@ -1,1 +1,1 @@
-"""What runs in the workers' processes: a module an engine, each with ``prepare(spec)``."""
+"""Code of the worker processes: one module per engine, each with ``prepare(spec)``."""

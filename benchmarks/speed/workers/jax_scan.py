@@ -1,4 +1,4 @@
-"""JAX: a whole epoch in one compiled call (``lax.scan`` over batches), its memory handed back."""
+"""JAX: a whole epoch in one compiled call (``lax.scan`` over batches), donated buffers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from speed.cases import Case
-from speed.worker import Turn
+from speed.worker import Repetition
 
 RATE, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 
 
-def prepare(spec: dict[str, Any]) -> Turn:
-    """Return what takes turns: ``epochs`` passes of a network that is there already."""
+def prepare(spec: dict[str, Any]) -> Repetition:
+    """Return the function that trains an existing network for ``epochs`` passes."""
     case = Case.of(spec)
     jax.config.update("jax_enable_x64", case.dtype == "float64")
     inputs, classes = case.data()
@@ -52,16 +52,18 @@ def prepare(spec: dict[str, Any]) -> Turn:
         for p, q in case.layers
     ]
     carry = (theta, each(jnp.zeros_like, theta), each(jnp.zeros_like, theta), X.dtype.type(0))
-    held = [carry]
-    whole = case.rows // case.batch * case.batch  # the last, short batch would be a second program
+    state = [carry]
+    whole = (
+        case.rows // case.batch * case.batch
+    )  # a shorter last batch would need a second compiled program
 
-    def turn(message: dict[str, Any]) -> dict[str, Any]:
+    def repetition(message: dict[str, Any]) -> dict[str, Any]:
         start = time.perf_counter()
         for _ in range(message["epochs"]):
             order = rng.permutation(case.rows)[:whole].astype(np.int32).reshape(-1, case.batch)
-            held[0], values = epoch(held[0], X, y, order)
+            state[0], values = epoch(state[0], X, y, order)
         jax.block_until_ready(values)
         steps = message["epochs"] * (whole // case.batch)
         return {"seconds": time.perf_counter() - start, "steps": steps}
 
-    return turn
+    return repetition

@@ -1,4 +1,4 @@
-"""Small calls: one row predicted and 32 rows learned by an estimator, one row by a predictor."""
+"""Small calls: ``predict_proba`` of one row, ``partial_fit`` of 32 rows, a predictor's row."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 import numpy as np
 
 from speed.cases import Case, estimator_arguments
-from speed.worker import Turn
+from speed.worker import Repetition
 
-CALLS = 50  # of an "epoch"
+CALLS = 50  # in one "epoch"
 
 
-def prepare(spec: dict[str, Any]) -> Turn:
-    """Return what takes turns: many calls of ``what``, by the estimator of ``library``."""
+def prepare(spec: dict[str, Any]) -> Repetition:
+    """Return the function that calls ``what`` of the ``library``'s estimator many times."""
     what, library = spec.pop("what"), spec.pop("library", None)
     case = Case.of(spec)
     call = _predictor(case) if what == "predictor" else _method(case, what, library)
 
-    def turn(message: dict[str, Any]) -> dict[str, Any]:
+    def repetition(message: dict[str, Any]) -> dict[str, Any]:
         calls = message["epochs"] * CALLS
         start = time.perf_counter()
         for _ in range(calls):
             call()
         return {"seconds": time.perf_counter() - start, "steps": calls}
 
-    return turn
+    return repetition
 
 
 def _method(case: Case, what: str, library: str) -> Callable[[], object]:

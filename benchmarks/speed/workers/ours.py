@@ -1,4 +1,4 @@
-"""deltarule: the whole ``fit`` of its classifier."""
+"""deltarule: a complete ``fit`` of its classifier."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from deltarule import MLPClassifier
 from speed.cases import Case, estimator_arguments
 from speed.memory import extra_memory
-from speed.worker import Turn
+from speed.worker import Repetition
 
-SMALL = 8  # widths and rows of the fit that loads the kernels
+SMALL = 8  # widths of the fit that loads the kernels
 
 
-def prepare(spec: dict[str, Any]) -> Turn:
-    """Return what takes turns: a fit, several at once, or the memory that a fit takes."""
+def prepare(spec: dict[str, Any]) -> Repetition:
+    """Return the function that times one fit or several at once, or measures a fit's memory."""
     engine = spec.pop("engine", "compiled")
     case = Case.of(spec)
     X, y = case.data()
@@ -27,7 +27,7 @@ def prepare(spec: dict[str, Any]) -> Turn:
             **estimator_arguments(of, epochs), **of.arguments, engine=engine, n_threads=threads
         )
 
-    def turn(message: dict[str, Any]) -> dict[str, Any]:
+    def repetition(message: dict[str, Any]) -> dict[str, Any]:
         epochs, threads = message["epochs"], message["threads"]
         models = [model(case, epochs, threads) for _ in range(message.get("at_once", 1))]
         if message.get("memory"):
@@ -49,4 +49,4 @@ def prepare(spec: dict[str, Any]) -> Turn:
         fresh = model(of, epochs, threads)
         return extra_memory(lambda: fresh.fit(X, y))
 
-    return turn
+    return repetition

@@ -1,4 +1,4 @@
-"""PyTorch: eager or compiled, fused Adam, rows picked from a permutation; no DataLoader."""
+"""PyTorch: eager or compiled, fused Adam, rows selected by a permutation, no DataLoader."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import os
 import time
 from typing import Any
 
-os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool of processes beside us
+os.environ.setdefault(
+    "TORCHINDUCTOR_COMPILE_THREADS", "1"
+)  # no process pool, which would use other cores
 
 import torch
 from torch import nn
 
 from speed.cases import Case
-from speed.worker import Turn
+from speed.worker import Repetition
 
 
-def prepare(spec: dict[str, Any]) -> Turn:
-    """Return what takes turns: ``epochs`` passes of a network that is there already."""
+def prepare(spec: dict[str, Any]) -> Repetition:
+    """Return the function that trains an existing network for ``epochs`` passes."""
     compiled = spec.pop("compiled", False)
     case = Case.of(spec)
     inputs, classes = case.data()
@@ -40,14 +42,14 @@ def prepare(spec: dict[str, Any]) -> Turn:
             loss(X.index_select(0, rows), y.index_select(0, rows)).backward()
             optimizer.step()
 
-    def turn(message: dict[str, Any]) -> dict[str, Any]:
+    def repetition(message: dict[str, Any]) -> dict[str, Any]:
         torch.set_num_threads(message["threads"])
         start = time.perf_counter()
         for _ in range(message["epochs"]):
             epoch()
         return {"seconds": time.perf_counter() - start, "steps": message["epochs"] * case.steps}
 
-    return turn
+    return repetition
 
 
 def _network(case: Case) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""deltarule on rows that are made piece by piece and never stand in memory together."""
+"""deltarule on rows that are generated chunk by chunk and are never in memory all at once."""
 
 from __future__ import annotations
 
@@ -14,43 +14,45 @@ from deltarule.interpreters import interpreter_of
 from deltarule.program import Block, Order
 from speed.cases import Case
 from speed.memory import extra_memory
-from speed.worker import Turn
+from speed.worker import Repetition
 
-PIECE = 64_000  # rows, at most
+CHUNK = 64_000  # rows, at most
 
 
-def prepare(spec: dict[str, Any]) -> Turn:
-    """Return what takes turns: passes over the rows, or the memory that the first one takes."""
+def prepare(spec: dict[str, Any]) -> Repetition:
+    """Return the function that times passes over the rows, or measures the first one's memory."""
     engine = spec.pop("engine", "compiled")
     case = Case.of(spec)
-    stream = Stream(case)
+    stream = GeneratedRows(case)
 
-    def turn(message: dict[str, Any]) -> dict[str, Any]:
+    def repetition(message: dict[str, Any]) -> dict[str, Any]:
         if message.get("memory"):
-            small = Stream(replace(case, widths=(8, 8, 8, 1), batch=8, rows=64))
+            small = GeneratedRows(replace(case, widths=(8, 8, 8, 1), batch=8, rows=64))
             small.train(small.begin(engine))
             return {"bytes": extra_memory(lambda: stream.train(stream.begin(engine)))}
         begun = stream.begin(engine)
         seconds = sum(stream.train(begun) for _ in range(message["epochs"]))
         return {"seconds": seconds, "steps": message["epochs"] * stream.steps}
 
-    return turn
+    return repetition
 
 
-class Stream:
-    """A case's rows, a piece at a time in the same memory."""
+class GeneratedRows:
+    """Generator of a case's rows, one chunk at a time in the same memory."""
 
     def __init__(self, case: Case) -> None:
         self._case = case
         self._rng = np.random.default_rng(0)
-        piece = min(PIECE // case.batch * case.batch, case.rows)
-        self._x = np.zeros((piece, case.widths[0]), dtype=case.dtype)
-        self._y = np.zeros((piece, 1), dtype=case.dtype)
-        self._x[...] = self._y[...] = 1  # resident from now on: the data, not what training takes
-        self.steps = sum(-(-rows // case.batch) for rows in self._pieces())
+        chunk = min(CHUNK // case.batch * case.batch, case.rows)
+        self._x = np.zeros((chunk, case.widths[0]), dtype=case.dtype)
+        self._y = np.zeros((chunk, 1), dtype=case.dtype)
+        self._x[...] = self._y[...] = (
+            1  # touch the pages now, so that they do not count as training memory
+        )
+        self.steps = sum(-(-rows // case.batch) for rows in self._chunks())
 
     def begin(self, engine: str) -> tuple[Any, State]:
-        """Return an interpreter of the case's network and a fresh state."""
+        """Return an interpreter of the case's network and an initial state."""
         *hidden, last = self._case.widths[1:]
         layers = [*(Dense(units, "relu") for units in hidden), Dense(last, "sigmoid")]
         net = Network(
@@ -59,7 +61,7 @@ class Stream:
         return interpreter_of(net.tape, Adam(), engine=engine), net.initialize(0)
 
     def train(self, begun: tuple[Any, State]) -> float:
-        """Take the steps of one pass; return their seconds, without the making of the rows."""
+        """Train one pass; return its seconds, without the time to generate the rows."""
         interpreter, state = begun
         seconds = 0.0
         for block in self._blocks():
@@ -75,12 +77,12 @@ class Stream:
             seconds += time.perf_counter() - start
         return seconds
 
-    def _pieces(self) -> Iterator[int]:
+    def _chunks(self) -> Iterator[int]:
         for first in range(0, self._case.rows, len(self._x)):
             yield min(len(self._x), self._case.rows - first)
 
     def _blocks(self) -> Iterator[Block]:
-        for rows in self._pieces():
+        for rows in self._chunks():
             x, y = self._x[:rows], self._y[:rows]
             self._rng.standard_normal(out=x, dtype=x.dtype)
             np.greater(x[:, :1], 0, out=y)

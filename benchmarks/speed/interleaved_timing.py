@@ -1,4 +1,4 @@
-"""The parent's side: workers, and engines that take turns."""
+"""Interleaved timing: worker processes, measured alternately by the parent process."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ __all__ = [
     "Measured",
     "Worker",
     "WorkerError",
-    "take_turns",
+    "time_interleaved",
     "worker",
 ]
 
 _ROOT = Path(__file__).resolve().parent.parent
-_PATIENCE = 600.0  # seconds until a silent worker is given up
-_SETTLE = 0.15  # seconds in which the threads of the last turn go to sleep
-_TRIALS = 2  # rounds in which every number of threads is tried
+_TIMEOUT = 600.0  # seconds to wait for an answer of a worker
+_SETTLE = 0.15  # seconds in which the threads of the last repetition become idle
+_TRIALS = 2  # rounds that measure every number of threads
 
 
 class WorkerError(Exception):
-    """A worker that cannot do its work: not installed, not able, or gone."""
+    """A worker failed: its engine is not installed, raised an error, or its process ended."""
 
 
 class Worker:
-    """A process that takes turns at one piece of work."""
+    """A process that runs repetitions of one case."""
 
     def __init__(self, module: str, spec: Mapping[str, Any], **environment: str) -> None:
         path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
@@ -59,27 +59,27 @@ class Worker:
             raise
 
     def ask(self, **message: Any) -> dict[str, Any]:
-        """Let it take a turn; return its answer."""
+        """Run a repetition and return the answer."""
         self.send(**message)
         return self.receive()
 
     def send(self, **message: Any) -> None:
-        """Begin a turn."""
+        """Start a repetition."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise WorkerError(self._last_words()) from None
+            raise WorkerError(self._last_error()) from None
 
     def receive(self) -> dict[str, Any]:
-        """Wait for the turn to end; return the answer."""
+        """Wait until the repetition ends and return the answer."""
         assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], _PATIENCE)[0]:
-            raise WorkerError(f"no answer in {_PATIENCE:.0f} s")
+        if not select.select([self._process.stdout], [], [], _TIMEOUT)[0]:
+            raise WorkerError(f"no answer in {_TIMEOUT:.0f} s")
         line = self._process.stdout.readline()
         if not line:
-            raise WorkerError(self._last_words())
+            raise WorkerError(self._last_error())
         answer: dict[str, Any] = json.loads(line)
         if "failed" in answer:
             raise WorkerError(answer["failed"])
@@ -97,7 +97,7 @@ class Worker:
             self._process.wait()
         self._errors.close()
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         self._process.wait(5)
         self._errors.seek(0)
         lines = self._errors.read().strip().splitlines()
@@ -106,7 +106,7 @@ class Worker:
 
 @contextmanager
 def worker(module: str, spec: Mapping[str, Any], **environment: str) -> Iterator[Worker]:
-    """Yield a worker that ends with the block."""
+    """Yield a worker; its process ends with the block."""
     made = Worker(module, spec, **environment)
     try:
         yield made
@@ -116,10 +116,10 @@ def worker(module: str, spec: Mapping[str, Any], **environment: str) -> Iterator
 
 @dataclass(frozen=True)
 class Engine:
-    """Who trains: a module of ``speed.workers``, and what it is told beside the case."""
+    """An engine: a module of ``speed.workers`` and its options besides the case."""
 
     module: str
-    threads: tuple[int | None, ...] = (None,)  # numbers of threads to try; None: its own choice
+    threads: tuple[int | None, ...] = (None,)  # numbers of threads to measure; None: its own choice
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -130,34 +130,29 @@ ENGINES = {
     "torch.compile": Engine("pytorch", _EITHER, {"compiled": True}),
     "JAX scan": Engine("jax_scan"),
     "scikit-learn": Engine("scikit", _EITHER),
-    "floor": Engine("floor", _EITHER),
+    "BLAS baseline": Engine("blas_baseline", _EITHER),
 }
 
 
 @dataclass
 class Measured:
-    """What was seen of one engine: seconds a step of every repetition, by number of threads."""
+    """Measurements of one engine: seconds per step of every repetition, by number of threads."""
 
     seconds: dict[int | None, list[float]] = field(default_factory=dict)
-    idle: float = 0.0  # seconds in which others had their turn
-    idle_cpu: float = 0.0  # seconds of processor time that it used meanwhile
+    idle: float = 0.0  # seconds during which other engines were measured
+    idle_cpu: float = 0.0  # processor seconds that this engine used meanwhile
     failed: str | None = None
 
-    def take(self, threads: int | None, answer: Mapping[str, Any]) -> None:
-        """Take down a turn."""
+    def add(self, threads: int | None, answer: Mapping[str, Any]) -> None:
+        """Record a repetition."""
         self.seconds.setdefault(threads, []).append(answer["seconds"] / answer["steps"])
         self.idle += answer["idle"][0]
         self.idle_cpu += answer["idle"][1]
 
     @property
     def best(self) -> float | None:
-        """The fewest seconds a step, or None if there are none."""
+        """The shortest time per step, or None without measurements."""
         return min((min(s) for s in self.seconds.values()), default=None)
-
-    @property
-    def restless(self) -> float:
-        """The part of a core that it used while others had their turn."""
-        return self.idle_cpu / self.idle if self.idle else 0.0
 
     @property
     def threads(self) -> int | None:
@@ -165,28 +160,28 @@ class Measured:
         return min(self.seconds, key=lambda threads: min(self.seconds[threads]), default=None)
 
 
-def take_turns(
+def time_interleaved(
     entries: Mapping[str, tuple[Engine, Case]],
     rounds: int,
     *,
     epochs: int | None = None,
     seconds: float | None = None,
 ) -> dict[str, Measured]:
-    """Measure engines in turn, round after round, each in a process that lives through all rounds.
+    """Measure engines alternately, round after round, each in one process for all rounds.
 
-    A turn is a repetition for every number of threads in the first rounds, and with the quickest
-    of them afterwards. What warms an engine up is not counted.
+    In the first rounds an engine runs one repetition for every number of threads, afterwards only
+    with the fastest number. A first repetition of each, which may compile, is not counted.
 
     Parameters
     ----------
     entries : mapping
-        Who trains what, by name.
+        Engine and case, by name.
     rounds : int
-        Turns of each.
+        Number of rounds.
     epochs : int, optional
-        Of a repetition, instead of the case's own.
+        Epochs of a repetition, instead of the case's.
     seconds : float, optional
-        How long a repetition shall take, instead: each engine gets the epochs for that.
+        Duration of a repetition, instead: the number of epochs is chosen for each engine.
     """
     measured = {name: Measured() for name in entries}
     with ExitStack() as stack:
@@ -209,7 +204,7 @@ def take_turns(
                 try:
                     for threads in choices if seen.failed is None else ():
                         time.sleep(_SETTLE)
-                        seen.take(threads, process.ask(epochs=length, threads=threads))
+                        seen.add(threads, process.ask(epochs=length, threads=threads))
                 except WorkerError as error:
                     seen.failed = str(error)
     return measured

@@ -1,4 +1,4 @@
-"""What is asked of deltarule beside its time a step: layers, neighbours, starts, small calls."""
+"""Targets besides the time per step: layers, concurrent fits, first fits, small calls."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speed.cases import CASES, variants
+from speed.interleaved_timing import Engine, Measured, Worker, WorkerError, time_interleaved, worker
 from speed.report import mark
-from speed.turns import Engine, Measured, Worker, WorkerError, take_turns, worker
 
-__all__ = ["PROMISES", "Figure"]
+__all__ = ["TARGETS", "Measurement"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 _OURS = Engine("ours")
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One figure: what it says of what, and the most that it may be."""
+class Measurement:
+    """One measured value and the largest value that meets the target."""
 
     what: str
-    value: float | None  # None: it could not be measured
+    value: float | None  # None: the measurement failed
     most: float | None = None
     unit: str = "×"
     note: str = ""
 
     @property
     def met(self) -> bool | None:
-        """Whether it is within what is asked, if something is."""
+        """Whether the target is met; None without a target."""
         if self.most is None:
             return None
         return self.value is not None and self.value <= self.most
 
     @property
     def row(self) -> tuple[str, str, str, str]:
-        """Its line in the table."""
+        """Row of the table."""
         value = "–" if self.value is None else f"{self.value:.3g}{self.unit}"
-        asked = "" if self.most is None else f"≤ {self.most:g}{self.unit}{mark(self.met)}"
-        return self.what, value, asked, self.note
+        target = "" if self.most is None else f"≤ {self.most:g}{self.unit}{mark(self.met)}"
+        return self.what, value, target, self.note
 
 
-def layers(rounds: int, epochs: int | None) -> Iterator[Figure]:
-    """Other hidden layers on M, against ReLU's."""
+def layers(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """Other hidden layers on case M, relative to ReLU."""
     most = {"tanh": 1.15, "sigmoid": 1.15, "batch norm": 1.3, "dropout": 1.25}
     entries = {name: (_OURS, case) for name, case in variants(CASES["M"]).items()}
-    measured = take_turns(entries, rounds, epochs=epochs)
+    measured = time_interleaved(entries, rounds, epochs=epochs)
     for name, limit in most.items():
-        yield _ratio(f"M with {name}, against ReLU", measured[name], measured["relu"], limit)
+        yield _ratio(f"M with {name}, relative to ReLU", measured[name], measured["relu"], limit)
 
 
-def neighbours(rounds: int, epochs: int | None) -> Iterator[Figure]:
-    """Fits of M beside each other, and with more threads than cores."""
+def concurrent_fits(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """Concurrent fits of M, and a fit with more threads than cores."""
     case = replace(CASES["M"], epochs=epochs or CASES["M"].epochs)
-    turn = {"epochs": case.epochs, "threads": 2}
+    request = {"epochs": case.epochs, "threads": 2}
     with worker("ours", case.spec()) as one, worker("ours", case.spec()) as other:
         kinds: dict[str, Callable[[], float]] = {
-            "alone": lambda: one.ask(**turn)["seconds"],
-            "threads": lambda: one.ask(**turn, at_once=2)["seconds"],
-            "processes": lambda: _both(one, other, turn),
+            "alone": lambda: one.ask(**request)["seconds"],
+            "threads": lambda: one.ask(**request, at_once=2)["seconds"],
+            "processes": lambda: _both(one, other, request),
             "many": lambda: one.ask(epochs=case.epochs, threads=8)["seconds"],
         }
         for process in (one, other):
@@ -73,31 +73,31 @@ def neighbours(rounds: int, epochs: int | None) -> Iterator[Figure]:
             for kind, measure in kinds.items():
                 best[kind] = min(best[kind], measure())
     alone = best["alone"]
-    both = "two fits of M at once (2 threads each), against one after the other"
-    yield Figure(f"{both}: in one process", best["threads"] / (2 * alone), 1.3)
-    yield Figure(f"{both}: in two processes", best["processes"] / (2 * alone), 1.3)
-    yield Figure("M with n_threads=8, against n_threads=2", best["many"] / alone, 1.3)
+    both = "two concurrent fits of M (2 threads each), relative to one after the other"
+    yield Measurement(f"{both}: in one process", best["threads"] / (2 * alone), 1.3)
+    yield Measurement(f"{both}: in two processes", best["processes"] / (2 * alone), 1.3)
+    yield Measurement("M with n_threads=8, relative to n_threads=2", best["many"] / alone, 1.3)
 
 
-def _both(one: Worker, other: Worker, turn: dict[str, int]) -> float:
+def _both(one: Worker, other: Worker, request: dict[str, int]) -> float:
     start = time.perf_counter()
-    one.send(**turn)
-    other.send(**turn)
+    one.send(**request)
+    other.send(**request)
     one.receive()
     other.receive()
     return time.perf_counter() - start
 
 
-def starts(rounds: int, epochs: int | None) -> Iterator[Figure]:
-    """The first fit of a fresh process on the digits: no kernels on disk, and all of them."""
+def first_fits(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """First fit of a new process on the digits, with an empty and with a full kernel cache."""
     cold, warm = [], []
     for _ in range(min(rounds, 3)):
         with tempfile.TemporaryDirectory() as folder:
             cold.append(_start(folder))
             warm.extend(_start(folder, 5) for _ in range(2))
-    note = "import deltarule and fit"
-    yield Figure("first fit on the digits, empty kernel cache", min(cold), 5.0, " s", note)
-    yield Figure("5 epochs on the digits in a fresh process", min(warm), 0.6, " s", note)
+    note = "import deltarule, then fit"
+    yield Measurement("first fit on the digits, empty kernel cache", min(cold), 5.0, " s", note)
+    yield Measurement("5 epochs on the digits in a new process", min(warm), 0.6, " s", note)
 
 
 def _start(cache: str, *arguments: int) -> float:
@@ -114,8 +114,8 @@ def _start(cache: str, *arguments: int) -> float:
     return float(done.stdout.split()[-1])
 
 
-def small_calls(rounds: int, epochs: int | None) -> Iterator[Figure]:
-    """One row predicted and 32 rows learned, beside scikit-learn; one row by a predictor."""
+def small_calls(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """One row predicted and 32 rows trained, relative to scikit-learn; a predictor's row."""
     for name in ("S", "M"):
         case = replace(CASES[name], rows=64, batch=32, epochs=10)
         for what, text in (
@@ -126,30 +126,30 @@ def small_calls(rounds: int, epochs: int | None) -> Iterator[Figure]:
                 library: (Engine("latency", options={"what": what, "library": library}), case)
                 for library in ("deltarule", "scikit-learn")
             }
-            measured = take_turns(entries, rounds, epochs=epochs)
+            measured = time_interleaved(entries, rounds, epochs=epochs)
             ours, theirs = measured.values()
-            yield _ratio(f"{name}: {text}, against scikit-learn's", ours, theirs, 1.0)
+            yield _ratio(f"{name}: {text}, relative to scikit-learn", ours, theirs, 1.0)
     case = replace(CASES["S"], rows=64, epochs=20)
     entries = {"predictor": (Engine("latency", options={"what": "predictor"}), case)}
-    seen = take_turns(entries, rounds, epochs=epochs)["predictor"]
+    seen = time_interleaved(entries, rounds, epochs=epochs)["predictor"]
     value = None if seen.best is None else seen.best * 1e6
-    what = f"one row through {'-'.join(map(str, case.widths))} by Network.predictor"
-    yield Figure(what, value, 25.0, " µs", seen.failed or "")
+    what = f"one row through a network {'-'.join(map(str, case.widths))} by Network.predictor"
+    yield Measurement(what, value, 25.0, " µs", seen.failed or "")
 
 
-def _ratio(what: str, ours: Measured, other: Measured, most: float) -> Figure:
+def _ratio(what: str, ours: Measured, other: Measured, most: float) -> Measurement:
     if ours.best is None or other.best is None:
-        return Figure(what, None, most, note=ours.failed or other.failed or "")
-    return Figure(what, ours.best / other.best, most, note=_times(ours.best, other.best))
+        return Measurement(what, None, most, note=ours.failed or other.failed or "")
+    return Measurement(what, ours.best / other.best, most, note=_times(ours.best, other.best))
 
 
 def _times(*seconds: float) -> str:
     return " : ".join(f"{s * 1e6:.3g}" for s in seconds) + " µs"
 
 
-PROMISES: dict[str, Callable[[int, int | None], Iterator[Figure]]] = {
+TARGETS: dict[str, Callable[[int, int | None], Iterator[Measurement]]] = {
     "layers": layers,
-    "neighbours": neighbours,
-    "starts": starts,
+    "concurrent": concurrent_fits,
+    "first": first_fits,
     "calls": small_calls,
 }

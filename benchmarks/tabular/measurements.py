@@ -1,4 +1,4 @@
-"""Fits over folds and seeds, the contenders in turn; what has been measured is kept in a file."""
+"""Fits over folds and seeds, with the models alternating; results are saved in a file."""
 
 from __future__ import annotations
 
@@ -14,66 +14,65 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
 from tabular.catalogue import Table
-from tabular.contenders import build, describe, preprocessing
+from tabular.models import build, describe, preprocessing
 
 __all__ = ["Results", "folds_of", "measure"]
 
 LARGE = 3000
-"""From so many rows on there are three folds instead of five."""
+"""Number of rows from which there are three folds instead of five."""
 
 
 def folds_of(n_rows: int) -> int:
-    """Return how many folds a table is split into."""
+    """Return the number of folds of a table."""
     return 3 if n_rows >= LARGE else 5
 
 
 class Results:
-    """Score and seconds of every fit, by table, contender, seed and fold, in a JSON file.
+    """Score and seconds of every fit, by table, model, seed and fold, in a JSON file.
 
-    What was measured with other arguments of a contender, or on a table of another size, is
-    forgotten.
+    Results of other arguments of a model, or of a table of another size, are deleted.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        self.sizes: dict[str, list[int]] = kept.get("sizes", {})
-        self.arguments: dict[str, str] = kept.get("arguments", {})
-        self.fits: dict[str, dict[str, dict[str, list[float]]]] = kept.get("fits", {})
+        saved = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        self.sizes: dict[str, list[int]] = saved.get("sizes", {})
+        self.arguments: dict[str, str] = saved.get("arguments", {})
+        self.fits: dict[str, dict[str, dict[str, list[float]]]] = saved.get("fits", {})
 
-    def of(self, table: str, contender: str) -> dict[str, list[float]]:
-        """Return {"seed/fold": [score, seconds]}, to be read and added to."""
-        if self.arguments.get(contender) != describe(contender):
+    def of(self, table: str, model: str) -> dict[str, list[float]]:
+        """Return the mutable mapping {"seed/fold": [score, seconds]}."""
+        if self.arguments.get(model) != describe(model):
             for others in self.fits.values():
-                others.pop(contender, None)
-            self.arguments[contender] = describe(contender)
-        return self.fits.setdefault(table, {}).setdefault(contender, {})
+                others.pop(model, None)
+            self.arguments[model] = describe(model)
+        return self.fits.setdefault(table, {}).setdefault(model, {})
 
     def begin(self, table: str, size: list[int]) -> None:
-        """Note the table's rows and columns; fits to others do not count."""
+        """Record the table's rows and columns; delete fits to a table of another size."""
         if self.sizes.get(table) != size:
             self.fits.pop(table, None)
         self.sizes[table] = size
 
     def save(self) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file atomically."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._file.with_suffix(".part")
-        kept = {"arguments": self.arguments, "sizes": self.sizes, "fits": self.fits}
-        beside.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, self._file)
+        partial = self._file.with_suffix(".part")
+        saved = {"arguments": self.arguments, "sizes": self.sizes, "fits": self.fits}
+        partial.write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, self._file)
 
 
-def measure(table: Table, contenders: Sequence[str], seeds: Sequence[int], kept: Results) -> None:
-    """Fit what is not in ``kept`` yet; it is written after every seed."""
+def measure(table: Table, models: Sequence[str], seeds: Sequence[int], results: Results) -> None:
+    """Run the fits that are not in ``results`` yet; save them after every seed."""
     X, y = table.load()
     begun: set[str] = set()
-    kept.begin(table.name, [len(X), X.shape[1]])
+    results.begin(table.name, [len(X), X.shape[1]])
     for seed in seeds:
         for number, (train, test) in enumerate(_folds(table, X, y, seed)):
             key = f"{seed}/{number}"
-            turns = contenders if number % 2 == 0 else contenders[::-1]
-            todo = [name for name in turns if key not in kept.of(table.name, name)]
+            order = models if number % 2 == 0 else models[::-1]
+            todo = [name for name in order if key not in results.of(table.name, name)]
             if not todo:
                 continue
             X_train, y_train, X_test, y_test = _prepare(table, X, y, train, test)
@@ -84,16 +83,16 @@ def measure(table: Table, contenders: Sequence[str], seeds: Sequence[int], kept:
                     begun.add(name)
                 model = build(name, **own)
                 seconds = _fit(model, X_train, y_train)
-                kept.of(table.name, name)[key] = [float(model.score(X_test, y_test)), seconds]
-        kept.save()
+                results.of(table.name, name)[key] = [float(model.score(X_test, y_test)), seconds]
+        results.save()
 
 
 def _prepare(table: Table, X: Any, y: Any, train: Any, test: Any) -> tuple[Any, ...]:
-    """Return both parts of a fold, prepared by what the training part says."""
+    """Return both parts of a fold, with preprocessing fitted on the training part."""
     inputs = preprocessing()
     X_train = inputs.fit_transform(X.iloc[train])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of categories that the training part does not have
+        warnings.simplefilter("ignore")  # categories that the training part lacks
         X_test = inputs.transform(X.iloc[test])
     if not table.regression:
         return X_train, y[train], X_test, y[test]
@@ -106,7 +105,7 @@ def _prepare(table: Table, X: Any, y: Any, train: Any, test: Any) -> tuple[Any, 
 
 
 def _begin(model: Any, X: Any, y: Any) -> None:
-    """Let what is compiled or loaded at a first fit be there before times are taken."""
+    """Fit once before times are measured, because the first fit may compile or load code."""
     if "max_iter" in model.get_params():
         _fit(model.set_params(max_iter=1), X, y)
 
@@ -117,7 +116,7 @@ def _folds(table: Table, X: Any, y: Any, seed: int) -> Iterator[tuple[Any, Any]]
 
 
 def _fit(model: Any, X: Any, y: Any) -> float:
-    """Fit, and return the seconds it took."""
+    """Fit the model and return the seconds that it took."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         begin = perf_counter()

@@ -1,8 +1,8 @@
-"""The floor: the matrix products of a step and nothing else, by SciPy's BLAS.
+"""BLAS baseline: only the matrix products of a step, computed by SciPy's BLAS.
 
-Forward X W of every layer, Xᵀ dZ of every layer, dZ Wᵀ of all but the first, into memory that is
-there already. The loop is compiled and calls ``sgemm`` or ``dgemm`` itself, so that not even the
-call from Python is in it.
+The products are X W of every layer, Xᵀ dZ of every layer and dZ Wᵀ of all but the first, written
+into memory that is already allocated. The loop is compiled and calls ``sgemm`` or ``dgemm``
+directly, so that no call from Python is included.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from scipy.linalg import cython_blas
 from threadpoolctl import ThreadpoolController
 
 from speed.cases import Case
-from speed.worker import Turn
+from speed.worker import Repetition
 
-PLAIN, TURNED = ord("N"), ord("T")
+PLAIN, TRANSPOSED = ord("N"), ord("T")
 
 
-def prepare(spec: dict[str, Any]) -> Turn:
-    """Return what takes turns."""
+def prepare(spec: dict[str, Any]) -> Repetition:
+    """Return the function that runs a repetition."""
     case = Case.of(spec)
     products, alive = _products(case)
     run, address = _runner(case.dtype), _address("sgemm" if case.dtype == "float32" else "dgemm")
     controller = ThreadpoolController()
 
-    def turn(message: dict[str, Any]) -> dict[str, Any]:
+    def repetition(message: dict[str, Any]) -> dict[str, Any]:
         steps = message["epochs"] * case.steps
         with controller.limit(limits=message["threads"]):
             start = time.perf_counter()
@@ -41,13 +41,13 @@ def prepare(spec: dict[str, Any]) -> Turn:
             seconds = time.perf_counter() - start
         return {"seconds": seconds, "steps": steps, "arrays": len(alive)}
 
-    return turn
+    return repetition
 
 
 def _products(case: Case) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return a row of ``gemm``'s arguments a product, and the arrays that they point into.
+    """Return one row of ``gemm`` arguments per product, and the arrays that they point into.
 
-    C = op(A) op(B) in rows is Cᵀ = op(B)ᵀ op(A)ᵀ in the columns that BLAS reads.
+    C = op(A) op(B) in row-major order is Cᵀ = op(B)ᵀ op(A)ᵀ in the column-major order of BLAS.
     """
     rng = np.random.default_rng(0)
 
@@ -64,14 +64,14 @@ def _products(case: Case) -> tuple[np.ndarray, list[np.ndarray]]:
             a.ctypes.data for a in (X[k], X[k + 1], dZ[k + 1], dZ[k], W[k], dW[k])
         )
         rows.append((PLAIN, PLAIN, q, case.batch, p, w, q, x, p, z, q))
-        rows.append((PLAIN, TURNED, q, p, case.batch, dz, q, x, p, dw, q))
+        rows.append((PLAIN, TRANSPOSED, q, p, case.batch, dz, q, x, p, dw, q))
         if k:
-            rows.append((TURNED, PLAIN, p, case.batch, q, w, q, dz, q, dx, p))
+            rows.append((TRANSPOSED, PLAIN, p, case.batch, q, w, q, dz, q, dx, p))
     return np.array(rows, dtype=np.int64), [*X, *dZ, *W, *dW]
 
 
 def _address(name: str) -> int:
-    """Return where SciPy's BLAS has the function."""
+    """Return the address of the function in SciPy's BLAS."""
     capsule = cython_blas.__pyx_capi__[name]
     signature = ctypes.pythonapi.PyCapsule_GetName
     signature.restype, signature.argtypes = ctypes.c_char_p, [ctypes.py_object]
@@ -81,7 +81,7 @@ def _address(name: str) -> int:
 
 
 def _runner(dtype: str) -> Callable[[int, int, np.ndarray], None]:
-    """Return the compiled loop: every product, ``steps`` times."""
+    """Return the compiled loop that computes all products ``steps`` times."""
     gemm = _gemm(dtype)
 
     @njit(nogil=True)
@@ -95,7 +95,7 @@ def _runner(dtype: str) -> Callable[[int, int, np.ndarray], None]:
 
 
 def _gemm(dtype: str) -> Any:
-    """Return the call of ``gemm`` at an address, with α = 1 and β = 0."""
+    """Return a function that calls ``gemm`` at an address, with α = 1 and β = 0."""
     real = ir.FloatType() if dtype == "float32" else ir.DoubleType()
 
     @intrinsic

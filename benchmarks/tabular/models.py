@@ -1,4 +1,4 @@
-"""Who is compared: estimators by name, and the preprocessing that all of them share."""
+"""Models that are compared, by name, and the preprocessing that all of them share."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import deltarule
 
-__all__ = ["CONTENDERS", "build", "describe", "preprocessing"]
+__all__ = ["MODELS", "build", "describe", "preprocessing"]
 
 OURS, PEER, RECIPE, TREES = "deltarule", "scikit-learn", "recipe", "HistGradientBoosting"
-CONTENDERS = (OURS, PEER, RECIPE, TREES)
+MODELS = (OURS, PEER, RECIPE, TREES)
 
 RECIPE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "both": {
@@ -35,40 +35,39 @@ RECIPE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "classifier": {"label_smoothing": 0.1},
     "regressor": {},
 }
-"""The tabular recipe: what both estimators are given, and what one of them is given besides."""
+"""The tabular recipe: arguments of both estimators, and those of one of them."""
 
 
-def arguments(contender: str, regression: bool) -> dict[str, Any]:
-    """Return a contender's arguments beside the defaults; ``random_state`` comes later."""
-    own = {"n_threads": 1} if contender in (OURS, RECIPE) else {}
-    if contender == RECIPE:
+def arguments(model: str, regression: bool) -> dict[str, Any]:
+    """Return the arguments of a model that are not defaults, without ``random_state``."""
+    own = {"n_threads": 1} if model in (OURS, RECIPE) else {}
+    if model == RECIPE:
         kind = "regressor" if regression else "classifier"
         return RECIPE_ARGUMENTS["both"] | RECIPE_ARGUMENTS[kind] | own
     return own
 
 
-def build(contender: str, *, regression: bool, several: bool, seed: int) -> Any:
-    """Return a contender's estimator; ``several`` says that there is more than one target."""
-    given = arguments(contender, regression) | {"random_state": seed}
-    if contender == TREES:
+def build(model: str, *, regression: bool, several: bool, seed: int) -> Any:
+    """Return the estimator of a model; ``several`` means more than one target."""
+    given = arguments(model, regression) | {"random_state": seed}
+    if model == TREES:
         trees = (HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier)(
             **given
         )
         return MultiOutputRegressor(trees) if several else trees
-    module = peer if contender == PEER else deltarule
+    module = peer if model == PEER else deltarule
     return (module.MLPRegressor if regression else module.MLPClassifier)(**given)
 
 
-def describe(contender: str) -> str:
-    """Return what tells results of a contender apart from those of another setting of it."""
+def describe(model: str) -> str:
+    """Return a text that identifies a model's arguments, to invalidate results of others."""
     return "; ".join(
-        f"{kind}: {arguments(contender, kind == 'regressor')}"
-        for kind in ("classifier", "regressor")
+        f"{kind}: {arguments(model, kind == 'regressor')}" for kind in ("classifier", "regressor")
     )
 
 
 def preprocessing() -> Any:
-    """Return what makes a table's columns numbers: medians, scales, one column a category."""
+    """Return the transformer of columns to numbers: imputation, scaling, one-hot encoding."""
     numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
     categories = OneHotEncoder(drop="if_binary", handle_unknown="ignore", sparse_output=False)
     is_number = make_column_selector(dtype_include="number")
