@@ -23,8 +23,8 @@ from deltarule import (
     Cosine,
     LeakyReLU,
     LineSearch,
+    PiecewiseConstant,
     RMSprop,
-    Table,
 )
 from deltarule.errors import SpecError
 from deltarule.estimators._choices import SCHEDULES, SOLVERS
@@ -193,7 +193,7 @@ def test_after_a_fit_a_schedule_begins_anew_for_partial_fit() -> None:
 
 def test_a_table_of_rates_holds() -> None:
     """Rates of nearly zero from the third epoch on: nothing moves any more."""
-    early = fitted(learning_rate=Table([2], [STILL]), max_iter=8)
+    early = fitted(learning_rate=PiecewiseConstant([2], [STILL]), max_iter=8)
     assert_array_equal(parameters(early), parameters(fitted(max_iter=2)))
 
 

@@ -29,10 +29,10 @@ from deltarule.schedules import (
     InverseSquareRoot,
     InverseTime,
     OneCycle,
+    PiecewiseConstant,
     ReduceOnPlateau,
     Schedule,
     StepDecay,
-    Table,
     WarmUp,
 )
 from deltarule.training.batches import epoch_orders
@@ -95,7 +95,7 @@ def run(
 PER_EPOCH = {
     "exponential": Exponential(0.95),
     "step": StepDecay(4, 0.3),
-    "table": Table([3, 10], [0.01, 0.001]),
+    "table": PiecewiseConstant([3, 10], [0.01, 0.001]),
 }
 PER_STEP = {  # by the steps of an epoch
     "warm-up": lambda n: WarmUp(8 / n),
@@ -172,7 +172,13 @@ def test_decay_laws_by_the_epoch(eta: float, decay: float, i: int) -> None:
 
 def test_the_first_epoch_is_finite() -> None:
     """η/√i counts from i = 1 (erratum E-ah); the others count from 0 and begin at η₀."""
-    laws = (InverseTime(3.0), Exponential(0.5), InverseSquareRoot(), StepDecay(), Table([1], [9]))
+    laws = (
+        InverseTime(3.0),
+        Exponential(0.5),
+        InverseSquareRoot(),
+        StepDecay(),
+        PiecewiseConstant([1], [9]),
+    )
     for schedule in laws:
         assert run(schedule, 1)[0] == [0.1]
 
@@ -310,14 +316,29 @@ def test_rates_that_cannot_be_are_refused(shape: int, value: float) -> None:
         (lambda: Exponential(0), r"decay must be in \(0, 1\]; got 0"),
         (lambda: Exponential(1.1), r"decay must be in \(0, 1\]; got 1.1"),
         (lambda: InverseSquareRoot(0), r"scale must be in \(0, inf\); got 0"),
-        (lambda: Table([], []), r"epochs and values must hold as many entries, one at least"),
-        (lambda: Table([1, 2], [0.1]), r"as many entries, one at least; got 2 and 1"),
-        (lambda: Table([2, 1], [0.1, 0.2]), r"epochs must rise; got \(2, 1\). Sort the table"),
-        (lambda: Table([1, 1], [0.1, 0.2]), r"epochs must rise; got \(1, 1\)"),
-        (lambda: Table([-1], [0.1]), r"epochs must be an integer of at least 0; got -1"),
-        (lambda: Table([1], [0.0]), r"values must be in \(0, inf\); got 0.0"),
-        (lambda: Table(3, [0.1]), r"epochs must be a sequence, an entry a change.*got 3"),
-        (lambda: Table([1], "0"), r"values must be a sequence, an entry a change.*got '0'"),
+        (
+            lambda: PiecewiseConstant([], []),
+            r"epochs and values must hold as many entries, one at least",
+        ),
+        (lambda: PiecewiseConstant([1, 2], [0.1]), r"as many entries, one at least; got 2 and 1"),
+        (
+            lambda: PiecewiseConstant([2, 1], [0.1, 0.2]),
+            r"epochs must rise; got \(2, 1\). Sort the table",
+        ),
+        (lambda: PiecewiseConstant([1, 1], [0.1, 0.2]), r"epochs must rise; got \(1, 1\)"),
+        (
+            lambda: PiecewiseConstant([-1], [0.1]),
+            r"epochs must be an integer of at least 0; got -1",
+        ),
+        (lambda: PiecewiseConstant([1], [0.0]), r"values must be in \(0, inf\); got 0.0"),
+        (
+            lambda: PiecewiseConstant(3, [0.1]),
+            r"epochs must be a sequence, an entry a change.*got 3",
+        ),
+        (
+            lambda: PiecewiseConstant([1], "0"),
+            r"values must be a sequence, an entry a change.*got '0'",
+        ),
         (lambda: StepDecay(0), r"every must be an integer of at least 1; got 0"),
         (lambda: StepDecay(factor=2), r"factor must be in \(0, 1\]; got 2"),
         (lambda: WarmUp(-1), r"epochs must be in \[0, inf\); got -1"),
@@ -340,7 +361,10 @@ def test_bad_constants_are_refused(make: Any, message: str) -> None:
 
 
 def test_schedules_are_frozen_and_compare_by_value() -> None:
-    assert Table([1, 2], [0.1, 0.2]) == Table((1, 2), (0.1, 0.2))
-    assert len({Table([1], [0.1]), Table([1], [0.1]), Cosine(), Cosine(0.0)}) == 2
+    assert PiecewiseConstant([1, 2], [0.1, 0.2]) == PiecewiseConstant((1, 2), (0.1, 0.2))
+    assert (
+        len({PiecewiseConstant([1], [0.1]), PiecewiseConstant([1], [0.1]), Cosine(), Cosine(0.0)})
+        == 2
+    )
     with pytest.raises(AttributeError):
         Cosine().smallest = 1.0  # type: ignore[misc]

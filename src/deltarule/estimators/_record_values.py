@@ -34,7 +34,7 @@ _DESCRIPTIONS: dict[str, type[Any]] = {
             (
                 *("Adaptive", "Constant", "Cosine", "Exponential", "InverseScaling"),
                 *("InverseSquareRoot", "InverseTime", "OneCycle", "ReduceOnPlateau"),
-                *("StepDecay", "Table", "WarmUp"),
+                *("StepDecay", "PiecewiseConstant", "WarmUp"),
             ),
         ),
     )

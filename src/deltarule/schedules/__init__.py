@@ -15,8 +15,8 @@ from deltarule.schedules.decay import (
     InverseScaling,
     InverseSquareRoot,
     InverseTime,
+    PiecewiseConstant,
     StepDecay,
-    Table,
 )
 from deltarule.schedules.plateau import Adaptive, PlateauMemory, ReduceOnPlateau
 from deltarule.schedules.stepwise import Cosine, OneCycle, WarmUp
@@ -32,11 +32,11 @@ __all__ = [
     "InverseSquareRoot",
     "InverseTime",
     "OneCycle",
+    "PiecewiseConstant",
     "PlateauMemory",
     "Rates",
     "ReduceOnPlateau",
     "Schedule",
     "StepDecay",
-    "Table",
     "WarmUp",
 ]

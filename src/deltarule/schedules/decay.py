@@ -18,8 +18,8 @@ __all__ = [
     "InverseScaling",
     "InverseSquareRoot",
     "InverseTime",
+    "PiecewiseConstant",
     "StepDecay",
-    "Table",
 ]
 
 
@@ -98,7 +98,7 @@ class InverseSquareRoot(EpochSchedule):
 
 
 @dataclass(frozen=True)
-class Table(EpochSchedule):
+class PiecewiseConstant(EpochSchedule):
     """Rates set by hand (manual decay, item O7).
 
     Parameters
@@ -110,7 +110,7 @@ class Table(EpochSchedule):
 
     Examples
     --------
-    >>> schedule = Table([10, 20], [0.01, 0.001])
+    >>> schedule = PiecewiseConstant([10, 20], [0.01, 0.001])
     >>> [schedule.rate(0.1, 0.1, Clock(epoch, 0)) for epoch in (0, 9, 10, 25)]
     [0.1, 0.1, 0.01, 0.001]
     """
