@@ -12,8 +12,8 @@ from deltarule import (
     SGD,
     Adam,
     BatchNorm,
+    ConstantInitializer,
     Dense,
-    Fixed,
     LeakyReLU,
     Network,
     Normal,
@@ -99,7 +99,9 @@ def test_orthogonal_weights_are_drawn_evenly(shape: tuple[int, int]) -> None:
 
 
 def test_fixed_weights_and_zeros() -> None:
-    net = Network(3, [Dense(2, initializer=Fixed(0.25)), Dense(1, initializer="zeros")])
+    net = Network(
+        3, [Dense(2, initializer=ConstantInitializer(0.25)), Dense(1, initializer="zeros")]
+    )
     assert net.initialize(5).theta.tolist() == [0.25] * 6 + [0.0] * 5
 
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from deltarule.arrays import aligned
 from deltarule.errors import SpecError
-from deltarule.parts import Dense, Fixed, Initializer, Normal, Uniform
+from deltarule.parts import ConstantInitializer, Dense, Initializer, Normal, Uniform
 from deltarule.spec import NetworkSpec
 from deltarule.tape import Parameter
 
@@ -53,7 +53,7 @@ def draw_weights(
         return rng.normal(0.0, initializer.scale, shape)
     if isinstance(initializer, Uniform):
         return rng.uniform(-initializer.scale, initializer.scale, shape)
-    if isinstance(initializer, Fixed):
+    if isinstance(initializer, ConstantInitializer):
         return np.full(shape, initializer.value)
     if not isinstance(initializer, str):
         drawn = np.asarray(initializer(rng, fan_in, fan_out), dtype=np.float64)

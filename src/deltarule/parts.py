@@ -134,7 +134,7 @@ class Uniform:
 
 
 @dataclass(frozen=True)
-class Fixed:
+class ConstantInitializer:
     """Initial weights that are all the same number."""
 
     value: float = 0.0
@@ -143,7 +143,7 @@ class Fixed:
         check_between("value", self.value, open_low=True, open_high=True)
 
 
-Initializer: TypeAlias = str | Normal | Uniform | Fixed | Callable[..., Any]
+Initializer: TypeAlias = str | Normal | Uniform | ConstantInitializer | Callable[..., Any]
 """A name from ``INITIALIZERS``, a law, or ``f(rng, fan_in, fan_out) -> (fan_in, fan_out)``."""
 
 
@@ -189,7 +189,7 @@ class Dense:
         Width d_l of the layer.
     activation : str, LeakyReLU or ELU, default="identity"
         g, by name: one of ``deltarule.parts.RANGES``.
-    initializer : str, Normal, Uniform, Fixed or callable, optional
+    initializer : str, Normal, Uniform, ConstantInitializer or callable, optional
         How W_l is drawn. By default what fits the activation: He for rectifiers, Glorot for
         tanh, sigmoid and softmax, LeCun otherwise. Biases start at zero (item I1).
     batch_norm : BatchNorm, optional
@@ -214,11 +214,11 @@ class Dense:
             check_name("initializer", self.initializer, INITIALIZERS)
         elif not (
             self.initializer is None
-            or isinstance(self.initializer, Normal | Uniform | Fixed)
+            or isinstance(self.initializer, Normal | Uniform | ConstantInitializer)
             or callable(self.initializer)
         ):
             raise SpecError(
-                "initializer must be a name, Normal(scale), Uniform(scale), Fixed(value) or a "
+                "initializer must be a name, Normal(scale), Uniform(scale), ConstantInitializer(value) or a "
                 f"callable f(rng, fan_in, fan_out); got {self.initializer!r}."
             )
         if not (self.batch_norm is None or isinstance(self.batch_norm, BatchNorm)):

@@ -16,7 +16,15 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 
 from deltarule.estimators._choices import SCHEDULES, SOLVERS
 from deltarule.optimizers import LBFGS, LineSearch, Optimizer
-from deltarule.parts import ELU, INITIALIZERS, RANGES, Fixed, LeakyReLU, Normal, Uniform
+from deltarule.parts import (
+    ELU,
+    INITIALIZERS,
+    RANGES,
+    ConstantInitializer,
+    LeakyReLU,
+    Normal,
+    Uniform,
+)
 from deltarule.training import Checkpoint
 
 __all__ = ["CLASSIFIER", "COMMON", "REGRESSOR"]
@@ -66,7 +74,13 @@ COMMON: dict[str, list[Any]] = {
     "l1": [_STRENGTH],
     "max_norm": [_LIMIT, None],
     "gradient_clip": [_LIMIT, tuple, list, None],
-    "weight_init": [StrOptions({"auto", *INITIALIZERS}), Normal, Uniform, Fixed, callable],
+    "weight_init": [
+        StrOptions({"auto", *INITIALIZERS}),
+        Normal,
+        Uniform,
+        ConstantInitializer,
+        callable,
+    ],
     "augment": [callable, None],
     "dtype": [StrOptions({"auto", "float32", "float64"})],
     "standardize": ["boolean"],

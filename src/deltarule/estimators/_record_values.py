@@ -20,7 +20,7 @@ __all__ = ["from_plain", "to_plain"]
 _DESCRIPTIONS: dict[str, type[Any]] = {
     name: getattr(home, name)
     for home, names in (
-        (parts, ("LeakyReLU", "ELU", "Normal", "Uniform", "Fixed")),
+        (parts, ("LeakyReLU", "ELU", "Normal", "Uniform", "ConstantInitializer")),
         (parts, ("Huber", "Quantile", "BinaryCrossEntropy", "CategoricalCrossEntropy")),
         (
             optimizers,

@@ -110,7 +110,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         The largest norm of the weights into a unit, kept by projection (item R5).
     gradient_clip : float, ("value", float) or None, default=None
         The largest norm of a gradient, scaled back if longer; or where entries are cut off (H4).
-    weight_init : str, Normal, Uniform, Fixed or callable, default="auto"
+    weight_init : str, Normal, Uniform, ConstantInitializer or callable, default="auto"
         How weights begin: as scikit-learn's ("auto"), by a name such as "he_normal" or
         "orthogonal", a law, or ``f(rng, fan_in, fan_out)``. Biases then begin at zero (I1-I5).
     augment : callable or None, default=None
