@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from deltarule import L2, SGD, Adam, Dense, LeakyReLU, MomentumAverage, Network, State, train
+from deltarule import L2, SGD, Adam, Dense, EMAMomentum, LeakyReLU, Network, State, train
 from deltarule.program import Block
 from deltarule.reference import Reference
 from support import SEEDS, networks, proves, random_data, random_state
 
-OPTIMIZERS = [SGD(0.05), SGD(0.05, 0.9, nesterov=True), MomentumAverage(0.05), Adam(0.05)]
+OPTIMIZERS = [SGD(0.05), SGD(0.05, 0.9, nesterov=True), EMAMomentum(0.05), Adam(0.05)]
 KIND = type(strict.asarray(0.0))
 
 

@@ -12,7 +12,7 @@ from scipy import sparse
 from scipy.special import expit, ndtr
 from scipy.special import softmax as scipy_softmax
 
-from deltarule import L2, SGD, Adam, Dense, LeakyReLU, MaxNorm, MomentumAverage, Network, State
+from deltarule import L2, SGD, Adam, Dense, EMAMomentum, LeakyReLU, MaxNorm, Network, State
 from deltarule.program import Block, Order
 from deltarule.reference import Reference
 from support import (
@@ -25,7 +25,7 @@ from support import (
     random_state,
 )
 
-OPTIMIZERS = [SGD(0.05), SGD(0.05, 0.9, nesterov=True), MomentumAverage(0.05), Adam(0.05)]
+OPTIMIZERS = [SGD(0.05), SGD(0.05, 0.9, nesterov=True), EMAMomentum(0.05), Adam(0.05)]
 EVERY_OPTIMIZER = pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 
 NUMPY = {

@@ -23,8 +23,8 @@ from deltarule.optimizers import (
     Adagrad,
     Adam,
     AdamW,
+    EMAMomentum,
     LineSearch,
-    MomentumAverage,
     Nadam,
     Optimizer,
     RMSprop,
@@ -58,7 +58,7 @@ OURS: dict[str, Optimizer] = {
     "rprop": Rprop(),
     "rprop-bounded": Rprop(0.1, 0.6, 1.3, 0.05, 0.2),
 }
-EVERY = [*OURS.values(), MomentumAverage()]
+EVERY = [*OURS.values(), EMAMomentum()]
 names = [repr(optimizer) for optimizer in EVERY]
 
 
@@ -96,7 +96,7 @@ def test_twenty_steps_on_rosenbrock_are_pytorchs(record: dict[str, Any], xp: Any
 
 def test_every_golden_trace_is_read_and_every_rule_has_one() -> None:
     assert {record["optimizer"] for record in GOLDEN} == set(OURS)
-    kinds = {type(optimizer) for optimizer in OURS.values()} | {MomentumAverage}
+    kinds = {type(optimizer) for optimizer in OURS.values()} | {EMAMomentum}
     assert kinds == {*Optimizer.__args__}
 
 
@@ -205,7 +205,7 @@ def test_adamw_must_be_told_where_the_weights_lie() -> None:
         SGD(0.05),
         SGD(0.01, 0.8),
         SGD(0.01, 0.8, nesterov=True),
-        MomentumAverage(0.05, 0.8),
+        EMAMomentum(0.05, 0.8),
         RMSprop(0.005),
         Adam(0.02),
         AdamW(0.02, weight_decay=0.0),
@@ -299,7 +299,7 @@ def test_every_optimiser_trains_a_network(optimizer: Optimizer) -> None:
     [
         (lambda: SGD(0.0), r"learning_rate must be in \(0, inf\); got 0.0"),
         (lambda: SGD(momentum=1.5), r"momentum must be in \[0, 1\]; got 1.5"),
-        (lambda: MomentumAverage(beta=1.0), r"beta must be in \[0, 1\); got 1.0"),
+        (lambda: EMAMomentum(beta=1.0), r"beta must be in \[0, 1\); got 1.0"),
         (lambda: RMSprop(beta=-0.1), r"beta must be in \[0, 1\); got -0.1"),
         (lambda: RMSprop(epsilon=0), r"epsilon must be in \(0, inf\); got 0"),
         (lambda: Adam(float("nan")), r"learning_rate must be in \(0, inf\); got nan"),

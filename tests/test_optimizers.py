@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 from sklearn.neural_network import _stochastic_optimizers as peers
 
-from deltarule import L2, SGD, Adam, Dense, MomentumAverage, Network
+from deltarule import L2, SGD, Adam, Dense, EMAMomentum, Network
 from deltarule.errors import SpecError
 from deltarule.program import Block
 from deltarule.reference import Reference
@@ -72,7 +72,7 @@ def test_the_average_of_gradients_is_heavy_ball_with_a_smaller_step(
 ) -> None:
     """O3: V ← βV + (1 − β)g equals heavy ball with η(1 − β); V_t = (1 − β) Σ β^(t−j) g_j."""
     gradients = draw_gradients(seed, 12)
-    average = changes(rule_of(MomentumAverage(eta, beta)), gradients, eta)
+    average = changes(rule_of(EMAMomentum(eta, beta)), gradients, eta)
     ball = changes(rule_of(SGD(eta, beta)), gradients, eta * (1 - beta))
     size = eta * np.abs(gradients).max(axis=0)
     for t, (a, b) in enumerate(zip(average, ball, strict=True)):
@@ -150,7 +150,7 @@ def test_adam_differs_from_scikit_learns_in_epsilon_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "optimizer", [SGD(momentum=0.9, nesterov=True), MomentumAverage(), Adam()], ids=repr
+    "optimizer", [SGD(momentum=0.9, nesterov=True), EMAMomentum(), Adam()], ids=repr
 )
 def test_a_rule_mutates_nothing_and_keeps_the_number_type(optimizer: Any) -> None:
     rule = rule_of(optimizer)
@@ -349,7 +349,7 @@ def test_the_mini_batch_gradient_by_enumeration(
         (lambda: SGD("fast"), "learning_rate must be a number .* got 'fast'"),
         (lambda: SGD(True), "learning_rate must be a number"),
         (lambda: SGD(0.1, momentum=1.5), r"momentum must be in \[0, 1\]; got 1\.5"),
-        (lambda: MomentumAverage(0.1, beta=1.0), r"beta must be in \[0, 1\); got 1\.0"),
+        (lambda: EMAMomentum(0.1, beta=1.0), r"beta must be in \[0, 1\); got 1\.0"),
         (lambda: Adam(beta1=1), r"beta1 must be in \[0, 1\)"),
         (lambda: Adam(beta2=-0.1), r"beta2 must be in \[0, 1\)"),
         (lambda: Adam(epsilon=0), r"epsilon must be in \(0, inf\)"),

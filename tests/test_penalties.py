@@ -19,9 +19,9 @@ from deltarule import (
     AdamW,
     BatchNorm,
     Dense,
+    EMAMomentum,
     Exponential,
     MaxNorm,
-    MomentumAverage,
     Network,
     RMSprop,
     State,
@@ -188,7 +188,7 @@ def test_following_the_sign_makes_no_exact_zeros() -> None:
 
 @pytest.mark.parametrize(
     "optimizer",
-    [SGD(0.2), SGD(0.1, 0.5), MomentumAverage(0.2), Adam(0.1), RMSprop(0.05), Adagrad(0.5)],
+    [SGD(0.2), SGD(0.1, 0.5), EMAMomentum(0.2), Adam(0.1), RMSprop(0.05), Adagrad(0.5)],
     ids=repr,
 )
 def test_every_optimiser_comes_to_rest_at_the_lasso(optimizer: Any) -> None:

@@ -23,9 +23,9 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "EMAMomentum",
     "LineSearch",
     "Minimizer",
-    "MomentumAverage",
     "Nadam",
     "Optimizer",
     "RMSprop",
@@ -68,7 +68,7 @@ class SGD:
 
 
 @dataclass(frozen=True)
-class MomentumAverage:
+class EMAMomentum:
     """Momentum as an exponentially weighted average of gradients (item O3).
 
     V ← β V + (1 − β) g; the step is −η V. Equal to heavy ball with the step η(1 − β)
@@ -339,7 +339,7 @@ class LBFGS:
 
 
 Optimizer: TypeAlias = (
-    SGD | MomentumAverage | RMSprop | Adam | AdamW | Nadam | Adagrad | Adadelta | Rprop
+    SGD | EMAMomentum | RMSprop | Adam | AdamW | Nadam | Adagrad | Adadelta | Rprop
 )
 """What takes a step a mini-batch."""
 

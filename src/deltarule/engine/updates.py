@@ -15,7 +15,7 @@ from deltarule.optimizers import (
     Adagrad,
     Adam,
     AdamW,
-    MomentumAverage,
+    EMAMomentum,
     Nadam,
     Optimizer,
     RMSprop,
@@ -48,7 +48,7 @@ def update_of(optimizer: Optimizer) -> Update:
     match optimizer:
         case SGD(momentum=momentum, nesterov=nesterov):
             return Update("sgd", (momentum, float(nesterov)), VelocitySlots)
-        case MomentumAverage(beta=beta):
+        case EMAMomentum(beta=beta):
             return Update("momentum_average", (beta,), VelocitySlots)
         case RMSprop(beta=beta, epsilon=epsilon):
             return Update("rmsprop", (beta, epsilon), SquareSlots)

@@ -25,7 +25,7 @@ _DESCRIPTIONS: dict[str, type[Any]] = {
         (
             optimizers,
             (
-                *("SGD", "MomentumAverage", "RMSprop", "Adam", "AdamW", "Nadam"),
+                *("SGD", "EMAMomentum", "RMSprop", "Adam", "AdamW", "Nadam"),
                 *("Adagrad", "Adadelta", "Rprop", "LBFGS", "LineSearch"),
             ),
         ),

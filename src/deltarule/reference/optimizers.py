@@ -18,7 +18,7 @@ from deltarule.optimizers import (
     Adagrad,
     Adam,
     AdamW,
-    MomentumAverage,
+    EMAMomentum,
     Nadam,
     Optimizer,
     RMSprop,
@@ -40,7 +40,7 @@ __all__ = [
     "adagrad",
     "adam",
     "adamw",
-    "momentum_average",
+    "ema_momentum",
     "nadam",
     "rmsprop",
     "rprop",
@@ -91,7 +91,7 @@ def sgd(momentum: float = 0.0, nesterov: bool = False) -> Rule:
     return Rule(begin, step)
 
 
-def momentum_average(beta: float = 0.9) -> Rule:
+def ema_momentum(beta: float = 0.9) -> Rule:
     """Momentum as an exponentially weighted average: V ← βV + (1 − β) g; Δθ = −η V (item O3).
 
     (Matt R §7; Mebsout §6.) Equal to heavy ball with the step η(1 − β). The average is not
@@ -299,8 +299,8 @@ def rule_of(optimizer: Optimizer, decayed: Sequence[slice] | None = None) -> Rul
     match optimizer:
         case SGD(momentum=momentum, nesterov=nesterov):
             return sgd(momentum, nesterov)
-        case MomentumAverage(beta=beta):
-            return momentum_average(beta)
+        case EMAMomentum(beta=beta):
+            return ema_momentum(beta)
         case RMSprop(beta=beta, epsilon=epsilon):
             return rmsprop(beta, epsilon)
         case AdamW(beta1=beta1, beta2=beta2, epsilon=epsilon, weight_decay=weight_decay):
