@@ -218,8 +218,9 @@ class Dense:
             or callable(self.initializer)
         ):
             raise SpecError(
-                "initializer must be a name, Normal(scale), Uniform(scale), ConstantInitializer(value) or a "
-                f"callable f(rng, fan_in, fan_out); got {self.initializer!r}."
+                "initializer must be a name, Normal(scale), Uniform(scale), "
+                "ConstantInitializer(value) or a callable f(rng, fan_in, fan_out); got "
+                f"{self.initializer!r}."
             )
         if not (self.batch_norm is None or isinstance(self.batch_norm, BatchNorm)):
             raise SpecError(f"batch_norm must be BatchNorm() or None; got {self.batch_norm!r}.")
