@@ -99,8 +99,8 @@ PER_EPOCH = {
 }
 PER_STEP = {  # by the steps of an epoch
     "warm-up": lambda n: WarmUp(8 / n),
-    "cosine": lambda n: Cosine(smallest=0.001),
-    "cosine-warm-up": lambda n: Cosine(warm_up=6 / n, smallest=0.002),
+    "cosine": lambda n: Cosine(min_lr=0.001),
+    "cosine-warm-up": lambda n: Cosine(warm_up=6 / n, min_lr=0.002),
     "one-cycle": lambda n: OneCycle(),
     "one-cycle-linear": lambda n: OneCycle(0.45, 10, 100, "linear"),
 }
@@ -129,7 +129,7 @@ def test_rates_of_steps_are_pytorchs(name: str, n_batches: int) -> None:
     [
         ("min", ReduceOnPlateau(patience=2), False),
         ("min-absolute", ReduceOnPlateau(patience=1, threshold=0.02, relative=False), False),
-        ("min-rest", ReduceOnPlateau(0.5, patience=1, rest=3, smallest=0.02), False),
+        ("min-rest", ReduceOnPlateau(0.5, patience=1, cooldown=3, min_lr=0.02), False),
         ("max", ReduceOnPlateau(0.2, patience=2), True),
     ],
 )
@@ -233,11 +233,17 @@ def test_rates_of_an_epoch_are_the_same_bits(schedule: EpochSchedule) -> None:
 
 def test_adaptive_divides_on_a_plateau_then_stops() -> None:
     rates, history, plan = run(
-        Adaptive(smallest=0.001), 100, 1, stopping=Stopping(tol=1e-9, patience=2)
+        Adaptive(min_lr=0.001), 100, 1, stopping=Stopping(tol=1e-9, patience=2)
     )
     assert history.stopped_by == "no improvement"
     assert sorted(set(rates), reverse=True) == pytest.approx([0.1, 0.02, 0.004, 0.0008])
     assert plan.current_rate == rates[-1]
+
+
+@pytest.mark.parametrize("rate", np.random.default_rng(0).uniform(1e-5, 1.0, 50))
+def test_the_default_factor_divides_by_five_to_the_bit(rate: float) -> None:
+    """scikit-learn computes ``learning_rate / 5``."""
+    assert Adaptive().on_plateau(rate) == rate / 5
 
 
 def test_reduce_on_plateau_hears_what_stopping_watches() -> None:
@@ -281,8 +287,8 @@ def test_a_figure_that_is_not_a_number_is_no_progress() -> None:
     )
 
 
-def test_smallest_never_raises_a_rate() -> None:
-    schedule = ReduceOnPlateau(0.5, patience=0, smallest=1.0)
+def test_min_lr_never_raises_a_rate() -> None:
+    schedule = ReduceOnPlateau(0.5, patience=0, min_lr=1.0)
     assert run(schedule, 5)[0] == [0.1] * 5
 
 
@@ -310,8 +316,8 @@ def test_rates_that_cannot_be_are_refused(shape: int, value: float) -> None:
     ("make", "message"),
     [
         (lambda: InverseScaling(-1), r"power must be in \[0, inf\]; got -1"),
-        (lambda: Adaptive(divisor=1), r"divisor must be in \(1, inf\]; got 1"),
-        (lambda: Adaptive(smallest=-1), r"smallest must be in \[0, inf\]; got -1"),
+        (lambda: Adaptive(factor=1), r"factor must be in \(0, 1\); got 1"),
+        (lambda: Adaptive(min_lr=-1), r"min_lr must be in \[0, inf\]; got -1"),
         (lambda: InverseTime(-0.1), r"decay must be in \[0, inf\); got -0.1"),
         (lambda: Exponential(0), r"decay must be in \(0, 1\]; got 0"),
         (lambda: Exponential(1.1), r"decay must be in \(0, 1\]; got 1.1"),
@@ -343,16 +349,19 @@ def test_rates_that_cannot_be_are_refused(shape: int, value: float) -> None:
         (lambda: StepDecay(factor=2), r"factor must be in \(0, 1\]; got 2"),
         (lambda: WarmUp(-1), r"epochs must be in \[0, inf\); got -1"),
         (lambda: Cosine(warm_up=-1), r"warm_up must be in \[0, inf\); got -1"),
-        (lambda: Cosine(smallest=-1), r"smallest must be in \[0, inf\); got -1"),
+        (lambda: Cosine(min_lr=-1), r"min_lr must be in \[0, inf\); got -1"),
         (lambda: OneCycle(rise=2), r"rise must be in \[0, 1\]; got 2"),
         (lambda: OneCycle(start=0.5), r"start must be in \[1, inf\); got 0.5"),
         (lambda: OneCycle(end=0), r"end must be in \[1, inf\); got 0"),
         (lambda: OneCycle(shape="cosin"), r"shape must be one of.*Did you mean 'cosine'"),
         (lambda: ReduceOnPlateau(1.0), r"factor must be in \(0, 1\); got 1.0"),
         (lambda: ReduceOnPlateau(patience=-1), r"patience must be an integer of at least 0"),
-        (lambda: ReduceOnPlateau(rest=True), r"rest must be an integer of at least 0; got True"),
+        (
+            lambda: ReduceOnPlateau(cooldown=True),
+            r"cooldown must be an integer of.*got True",
+        ),
         (lambda: ReduceOnPlateau(threshold=-1), r"threshold must be in \[0, inf\); got -1"),
-        (lambda: ReduceOnPlateau(smallest=-1), r"smallest must be in \[0, inf\); got -1"),
+        (lambda: ReduceOnPlateau(min_lr=-1), r"min_lr must be in \[0, inf\); got -1"),
     ],
 )
 def test_bad_constants_are_refused(make: Any, message: str) -> None:
@@ -367,4 +376,4 @@ def test_schedules_are_frozen_and_compare_by_value() -> None:
         == 2
     )
     with pytest.raises(AttributeError):
-        Cosine().smallest = 1.0  # type: ignore[misc]
+        Cosine().min_lr = 1.0  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
 A schedule is a frozen description; the numbers it acts on, the current rate and what it
 remembers, belong to the training run. It has three moments to speak: before every epoch it gives
-a rate for each of the epoch's steps, after every epoch it hears the figure that stopping watches,
+a rate for each of the epoch's steps, after every epoch it hears the metric that stopping watches,
 and on a plateau (when the stopping rule would end the run) it may ask to go on.
 
 Epochs are counted by how many are finished: the first one is i = 0, as in

@@ -37,9 +37,9 @@ class Schedule(Protocol):
         ...
 
     def observe(
-        self, memory: Any, figure: float, current: float, *, maximize: bool
+        self, memory: Any, metric: float, current: float, *, maximize: bool
     ) -> tuple[Any, float]:
-        """Hear an epoch's figure; return what to remember (None at first) and the rate now."""
+        """Hear an epoch's metric; return what to remember (None at first) and the rate now."""
         ...
 
     def on_plateau(self, current: float) -> float | None:
@@ -59,7 +59,7 @@ class EpochSchedule:
         return np.full(n_steps, self.rate(initial, current, clock))
 
     def observe(
-        self, memory: Any, figure: float, current: float, *, maximize: bool
+        self, memory: Any, metric: float, current: float, *, maximize: bool
     ) -> tuple[Any, float]:
         """Remember nothing, change nothing."""
         return memory, current

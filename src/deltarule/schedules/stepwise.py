@@ -48,23 +48,23 @@ class Cosine(EpochSchedule):
     ----------
     warm_up : float, default=0.0
         Epochs of warm-up.
-    smallest : float, default=0.0
+    min_lr : float, default=0.0
         η_min ≥ 0, which the step after the last would take.
     """
 
     warm_up: float = 0.0
-    smallest: float = 0.0
+    min_lr: float = 0.0
 
     def __post_init__(self) -> None:
         check_between("warm_up", self.warm_up, 0.0, inf, open_high=True)
-        check_between("smallest", self.smallest, 0.0, inf, open_high=True)
+        check_between("min_lr", self.min_lr, 0.0, inf, open_high=True)
 
     def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
         """Return the rates of the epoch's steps."""
         k = _steps_of_epoch(clock, n_steps)
         warm = round(self.warm_up * n_steps)
         part = (k - warm) / max(clock.total_steps(n_steps) - warm, 1)
-        falling = _cosine(initial, self.smallest, np.clip(part, 0.0, 1.0))
+        falling = _cosine(initial, self.min_lr, np.clip(part, 0.0, 1.0))
         return np.where(k < warm, initial * _warmth(k, warm), falling)
 
 
