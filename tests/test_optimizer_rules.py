@@ -149,7 +149,7 @@ def test_adadelta_does_not_see_the_units_of_the_cost() -> None:
 
 
 def test_rprop_grows_rests_and_shrinks_by_the_signs_alone() -> None:
-    begin, step = rule_of(Rprop(0.1, shrink=0.5, grow=1.2, smallest=0.01, largest=0.13))
+    begin, step = rule_of(Rprop(0.1, eta_minus=0.5, eta_plus=1.2, min_step=0.01, max_step=0.13))
     slots = begin(np.zeros(1))
     seen = []
     for g in (7.0, 1e-9, 2.0, -5.0, -1.0, -1.0, 0.0, -3.0):
@@ -169,7 +169,7 @@ def test_rprop_grows_rests_and_shrinks_by_the_signs_alone() -> None:
 
 
 def test_rprop_does_not_look_at_later_rates_and_stops_shrinking() -> None:
-    begin, step = rule_of(Rprop(0.1, smallest=0.02))
+    begin, step = rule_of(Rprop(0.1, min_step=0.02))
     slots = begin(np.zeros(1))
     for k in range(40):
         _, slots, size = step(slots, np.array([(-1.0) ** (k // 2)]), 0.1 if k == 0 else 9.0, None)
@@ -309,10 +309,10 @@ def test_every_optimiser_trains_a_network(optimizer: Optimizer) -> None:
         (lambda: Nadam(momentum_decay=-1), r"momentum_decay must be in \[0, inf\); got -1"),
         (lambda: Adagrad("fast"), r"learning_rate must be a number in \(0, inf\); got 'fast'"),
         (lambda: Adadelta(rho=1.0), r"rho must be in \[0, 1\); got 1.0"),
-        (lambda: Rprop(shrink=1.0), r"shrink must be in \(0, 1\); got 1.0"),
-        (lambda: Rprop(grow=1.0), r"grow must be in \(1, inf\); got 1.0"),
-        (lambda: Rprop(smallest=2.0, largest=1.0), r"largest must be in \(2, inf\]; got 1.0"),
-        (lambda: Rprop(99.0), r"learning_rate must be in \[smallest, largest\] = \[1e-06, 50\]"),
+        (lambda: Rprop(eta_minus=1.0), r"eta_minus must be in \(0, 1\); got 1.0"),
+        (lambda: Rprop(eta_plus=1.0), r"eta_plus must be in \(1, inf\); got 1.0"),
+        (lambda: Rprop(min_step=2.0, max_step=1.0), r"max_step must be in \(2, inf\]; got 1.0"),
+        (lambda: Rprop(99.0), r"learning_rate must be in \[min_step, max_step\] = \[1e-06, 50\]"),
         (lambda: LineSearch(max_step=0), r"max_step must be in \(0, inf\); got 0"),
         (lambda: LineSearch(tol=-1), r"tol must be in \[0, inf\]; got -1"),
         (lambda: LBFGS(memory=0), r"memory must be an integer of at least 1; got 0"),

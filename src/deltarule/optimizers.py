@@ -251,39 +251,39 @@ class Rprop:
     """Resilient backpropagation, iRprop− (Igel & Hüsken 2003), for the full batch only.
 
     Every coordinate has its own step size, which grows while its slope keeps its sign and
-    shrinks when the sign turns; the slope's size is not used, so noise in mini-batches would
-    be followed as if it were signal. PyTorch's ``Rprop`` names the original (Riedmiller & Braun
-    1993) as its source but takes the same steps as here: a coordinate whose slope turned rests
-    for a step, and no step is taken back. It differs in that it moves a first size outside
-    ``smallest`` … ``largest`` to the nearer bound, where here such a size is refused.
+    shrinks when the sign changes. The size of the slope is not used, so noise in mini-batches
+    would be followed as if it were signal. PyTorch's ``Rprop`` cites the original (Riedmiller &
+    Braun 1993) but takes the same steps as this one: a coordinate whose slope changed its sign
+    does not move for one step, and no step is taken back. The one difference: PyTorch clips a
+    first step size outside [``min_step``, ``max_step``]; here it is an error.
 
     Parameters
     ----------
     learning_rate : float, default=0.01
-        The first step size of every coordinate (the paper: 0.0125). Later ones are the
-        algorithm's own, and no schedule changes them.
-    shrink, grow : float, default=0.5, 1.2
-        η⁻ in (0, 1) and η⁺ > 1.
-    smallest, largest : float, default=1e-6, 50.0
-        Bounds on the step sizes (the paper: 0 and 50).
+        The first step size of every coordinate (the paper has 0.0125). The algorithm sets the
+        later ones, and no schedule changes them.
+    eta_minus, eta_plus : float, default=0.5, 1.2
+        η⁻ in (0, 1), by which a step size shrinks, and η⁺ > 1, by which it grows.
+    min_step, max_step : float, default=1e-6, 50.0
+        Bounds on the step sizes (the paper has 0 and 50).
     """
 
     learning_rate: float = 0.01
-    shrink: float = 0.5
-    grow: float = 1.2
-    smallest: float = 1e-6
-    largest: float = 50.0
+    eta_minus: float = 0.5
+    eta_plus: float = 1.2
+    min_step: float = 1e-6
+    max_step: float = 50.0
 
     def __post_init__(self) -> None:
-        check_between("shrink", self.shrink, 0.0, 1.0, open_low=True, open_high=True)
-        check_between("grow", self.grow, 1.0, float("inf"), open_low=True, open_high=True)
-        check_between("smallest", self.smallest, 0.0, float("inf"), open_high=True)
-        check_between("largest", self.largest, self.smallest, float("inf"), open_low=True)
+        check_between("eta_minus", self.eta_minus, 0.0, 1.0, open_low=True, open_high=True)
+        check_between("eta_plus", self.eta_plus, 1.0, float("inf"), open_low=True, open_high=True)
+        check_between("min_step", self.min_step, 0.0, float("inf"), open_high=True)
+        check_between("max_step", self.max_step, self.min_step, float("inf"), open_low=True)
         _check_positive("learning_rate", self.learning_rate)
-        if not self.smallest <= self.learning_rate <= self.largest:
+        if not self.min_step <= self.learning_rate <= self.max_step:
             raise SpecError(
-                f"learning_rate must be in [smallest, largest] = [{self.smallest:g}, "
-                f"{self.largest:g}]; got {self.learning_rate!r}. It is the first step size: "
+                f"learning_rate must be in [min_step, max_step] = [{self.min_step:g}, "
+                f"{self.max_step:g}]; got {self.learning_rate!r}. It is the first step size: "
                 "change it, or the bounds."
             )
 

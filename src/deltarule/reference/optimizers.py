@@ -256,12 +256,12 @@ def adadelta(rho: float = 0.9, epsilon: float = 1e-6) -> Rule:
 
 
 def rprop(
-    shrink: float = 0.5, grow: float = 1.2, smallest: float = 1e-6, largest: float = 50.0
+    eta_minus: float = 0.5, eta_plus: float = 1.2, min_step: float = 1e-6, max_step: float = 50.0
 ) -> Rule:
     """Resilient backpropagation, iRprop− (Igel & Hüsken 2003), for the full batch.
 
     With g' the last slope, coordinate by coordinate:
-    g'g > 0: size ← min(η⁺ size, largest);  g'g < 0: size ← max(η⁻ size, smallest) and g ← 0;
+    g'g > 0: size ← min(η⁺ size, max_step);  g'g < 0: size ← max(η⁻ size, min_step) and g ← 0;
     Δθ = −sgn(g) size. The first size is the first η; later η are not looked at.
 
     The original Rprop (Riedmiller & Braun 1993) takes the last step back where the slope turned;
@@ -278,8 +278,8 @@ def rprop(
         size = slots.size if slots.t > 0 else xp.full_like(g, eta)
         sign = xp.sign(g)
         same = sign * slots.sign
-        size = xp.where(same > 0, xp.clip(grow * size, max=largest), size)
-        size = xp.where(same < 0, xp.clip(shrink * size, min=smallest), size)
+        size = xp.where(same > 0, xp.clip(eta_plus * size, max=max_step), size)
+        size = xp.where(same < 0, xp.clip(eta_minus * size, min=min_step), size)
         sign = xp.where(same < 0, xp.zeros_like(sign), sign)
         return Step(-sign * size, RpropSlots(slots.t + 1, sign, size), size)
 
@@ -315,6 +315,6 @@ def rule_of(optimizer: Optimizer, decayed: Sequence[slice] | None = None) -> Rul
             return adagrad(epsilon)
         case Adadelta(rho=rho, epsilon=epsilon):
             return adadelta(rho, epsilon)
-        case Rprop(shrink=shrink, grow=grow, smallest=smallest, largest=largest):
-            return rprop(shrink, grow, smallest, largest)
+        case Rprop(eta_minus=minus, eta_plus=plus, min_step=low, max_step=high):
+            return rprop(minus, plus, low, high)
     raise SpecError(f"optimizer must take a step a mini-batch, such as SGD; got {optimizer!r}.")
