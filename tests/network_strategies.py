@@ -28,8 +28,8 @@ HIDDEN = [*(name for name in ACTIVATIONS if name != "exp"), LeakyReLU(0.3), ELU(
 SHARE = st.floats(0.3, 1.0)
 NORMS = st.builds(
     BatchNorm,
-    place=st.sampled_from(["before", "after"]),
-    statistics=st.sampled_from(["population", "running"]),
+    position=st.sampled_from(["pre_activation", "post_activation"]),
+    inference_statistics=st.sampled_from(["population", "running"]),
     epsilon=st.sampled_from([1e-5, 1e-3]),
 )
 LOSS = st.sampled_from(

@@ -27,7 +27,10 @@ def regularised_networks(draw: st.DrawFn, max_hidden: int = 3) -> Network:
     layers: list[Any] = []
     for _ in range(draw(st.integers(0, max_hidden))):
         layers += draw(st.sampled_from([[], [], [Dropout(0.7)]]))
-        norm = draw(st.none() | st.builds(BatchNorm, place=st.sampled_from(["before", "after"])))
+        norm = draw(
+            st.none()
+            | st.builds(BatchNorm, position=st.sampled_from(["pre_activation", "post_activation"]))
+        )
         layers.append(
             Dense(draw(st.integers(1, 4)), draw(st.sampled_from(HIDDEN)), batch_norm=norm)
         )

@@ -224,11 +224,11 @@ def test_every_code_has_a_registered_map() -> None:
     }
 
 
-@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("position", ["pre_activation", "post_activation"])
 @proves(short=10, full=300, seed=SEEDS, n=st.integers(1, 6), q=st.integers(1, 5))
-def test_batch_norm_at_prediction_is_affine(place: Any, seed: int, n: int, q: int) -> None:
+def test_batch_norm_at_prediction_is_affine(position: Any, seed: int, n: int, q: int) -> None:
     """N3: γ ⊙ (x − μ)/√(σ² + ε) + β with fixed μ, σ²; its pullback is the adjoint."""
-    net = Network(q, [Dense(q, "tanh", batch_norm=BatchNorm(place)), Dense(1)])
+    net = Network(q, [Dense(q, "tanh", batch_norm=BatchNorm(position)), Dense(1)])
     line = next(line for line in net.tape.instructions if line.op == Op.NORMALIZE)
     rng = np.random.default_rng(seed)
     x, dx, zeta = rng.normal(size=(3, n, q))

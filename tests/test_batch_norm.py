@@ -33,7 +33,7 @@ from regularisation_support import order_of
 from support import LIBRARIES, SEEDS, advance_all, proves, random_data, random_state
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "batch_norm_traces.json").read_text())
-PLACES = pytest.mark.parametrize("place", ["before", "after"])
+POSITIONS = pytest.mark.parametrize("position", ["pre_activation", "post_activation"])
 
 # --- N1: forward ----------------------------------------------------------------------------------
 
@@ -134,24 +134,26 @@ def test_no_gradient_flows_along_what_normalisation_takes_away() -> None:
 # --- in a network ---------------------------------------------------------------------------------
 
 
-def net_with(place: str = "before", statistics: str = "population", **given: Any) -> Network:
-    norm = BatchNorm(place, statistics, **given)
+def net_with(
+    position: str = "pre_activation", statistics: str = "population", **given: Any
+) -> Network:
+    norm = BatchNorm(position, statistics, **given)
     return Network(3, [Dense(4, "tanh", batch_norm=norm), Dense(2)])
 
 
-@PLACES
-def test_it_stands_before_or_after_the_activation(place: str) -> None:
-    net = net_with(place)
+@POSITIONS
+def test_it_stands_before_or_after_the_activation(position: str) -> None:
+    net = net_with(position)
     state, data = random_state(net, 0), random_data(net, 8, 0)
     p = net.parameters(state)
-    bias = ["b1"] if place == "after" else []
+    bias = ["b1"] if position == "post_activation" else []
     assert list(p) == ["W1", *bias, "gamma1", "beta1", "W2", "b2"]  # β absorbs the bias
 
     def norm(x: Any) -> Any:
         deviation = np.sqrt(x.var(axis=0) + 1e-5)
         return (x - x.mean(axis=0)) / deviation * p["gamma1"] + p["beta1"]
 
-    if place == "before":
+    if position == "pre_activation":
         hidden = np.tanh(norm(data.x @ p["W1"]))
     else:
         hidden = norm(np.tanh(data.x @ p["W1"] + p["b1"]))
@@ -168,19 +170,19 @@ def test_a_bias_before_normalisation_would_do_nothing() -> None:
     np.testing.assert_allclose(moved, batch_norm(x, gamma, beta)[0], rtol=1e-12, atol=1e-13)
 
 
-@PLACES
-def test_the_gradient_check_passes(place: str) -> None:
-    net = net_with(place)
+@POSITIONS
+def test_the_gradient_check_passes(position: str) -> None:
+    net = net_with(position)
     state, data = random_state(net, 1), random_data(net, 8, 1)
     given = {"sample_weight": data.weight}
     assert check_gradients(net, state, data.x, data.y, **given).verdict == "right"
 
 
-@PLACES
+@POSITIONS
 @pytest.mark.parametrize("statistics", ["population", "running"])
-def test_rows_of_no_weight_are_absent(place: str, statistics: str) -> None:
+def test_rows_of_no_weight_are_absent(position: str, statistics: str) -> None:
     """From the loss, the gradient, and what prediction will remember."""
-    net = net_with(place, statistics)
+    net = net_with(position, statistics)
     data = random_data(net, 9, 2)
     weight = data.weight.copy()
     weight[[0, 4, 8]] = 0.0
@@ -205,11 +207,11 @@ def test_rows_of_no_weight_are_absent(place: str, statistics: str) -> None:
 # --- against PyTorch ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["place"])
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["position"])
 @pytest.mark.parametrize("statistics", ["running", "population"])
 def test_steps_and_running_averages_are_pytorchs(case: Any, statistics: str) -> None:
     """θ, running mean and unbiased variance after every step; then the outputs: ≤ 1e-12."""
-    norm = BatchNorm(case["place"], statistics, GOLDEN["epsilon"], GOLDEN["momentum"])
+    norm = BatchNorm(case["position"], statistics, GOLDEN["epsilon"], GOLDEN["momentum"])
     d, hidden, k = GOLDEN["widths"]
     net = Network(d, [Dense(hidden, "tanh", batch_norm=norm), Dense(k)])
     state, reference = State(np.array(case["theta"])), Reference(net.tape)
@@ -233,11 +235,11 @@ def test_steps_and_running_averages_are_pytorchs(case: Any, statistics: str) -> 
 def by_hand(net: Network, state: State, x: Any, y: Any, bounds: Any, rate: float) -> Any:
     """Take the steps one batch at a time; return μ_k and b/(b−1) σ²_k of each, seen before it."""
     reference, seen = Reference(net.tape), []
-    place = net.layers[0].batch_norm.place
+    position = net.layers[0].batch_norm.position
     for a, b in itertools.pairwise(bounds):
         p = net.parameters(state)
         z = x[a:b] @ p["W1"]
-        if place == "after":
+        if position == "post_activation":
             z = np.tanh(z + p["b1"])
         seen.append((b - a, z.mean(axis=0), z.var(axis=0, ddof=1)))
         sums = reference.gradient(state, Block(x[a:b], y[a:b]))
@@ -245,9 +247,9 @@ def by_hand(net: Network, state: State, x: Any, y: Any, bounds: Any, rate: float
     return seen
 
 
-@PLACES
-def test_population_statistics_are_the_mean_over_the_last_epochs_batches(place: str) -> None:
-    net = net_with(place)
+@POSITIONS
+def test_population_statistics_are_the_mean_over_the_last_epochs_batches(position: str) -> None:
+    net = net_with(position)
     data = random_data(net, 11, 3)
     state, twin, reference = net.initialize(3), net.initialize(3), Reference(net.tape, SGD(0.2))
     bounds = [0, 4, 8, 11]
@@ -313,12 +315,12 @@ def test_until_the_next_epoch_begins_the_last_ones_statistics_stand() -> None:
     assert float(state.buffers["0.weight"]) == 4
 
 
-@PLACES
+@POSITIONS
 @pytest.mark.parametrize("weighted", [False, True])
 def test_refreshed_statistics_are_an_exact_pass_with_the_final_theta(
-    place: str, weighted: bool
+    position: str, weighted: bool
 ) -> None:
-    net = net_with(place)
+    net = net_with(position)
     data = random_data(net, 25, 7)
     state = net.initialize(7)
     train(net, state, data.x, data.y, epochs=3, batch_size=6, optimizer=SGD(0.3))
@@ -327,7 +329,7 @@ def test_refreshed_statistics_are_an_exact_pass_with_the_final_theta(
     refresh_statistics(net, state, data.x, batch_size=8, sample_weight=weight if weighted else None)
     p = net.parameters(state)
     z = data.x @ p["W1"]
-    if place == "after":
+    if position == "post_activation":
         z = np.tanh(z + p["b1"])
     moments, totals = [], []
     for rows in (slice(0, 8), slice(8, 16), slice(16, 25)):  # the last row joins the third
@@ -379,13 +381,13 @@ def test_under_dropout_a_refresh_draws_every_row_its_own_mask() -> None:
     assert state.buffers["0.variance"][0] == pytest.approx(np.sum(w**2), rel=0.2)
 
 
-@PLACES
-def test_before_any_training_prediction_takes_mean_0_and_variance_1(place: str) -> None:
-    net = net_with(place)
+@POSITIONS
+def test_before_any_training_prediction_takes_mean_0_and_variance_1(position: str) -> None:
+    net = net_with(position)
     state, data = random_state(net, 11), random_data(net, 5, 11)
     p = net.parameters(state)
     scale = p["gamma1"] / np.sqrt(1 + 1e-5)
-    if place == "before":
+    if position == "pre_activation":
         hidden = np.tanh(data.x @ p["W1"] * scale + p["beta1"])
     else:
         hidden = np.tanh(data.x @ p["W1"] + p["b1"]) * scale + p["beta1"]
@@ -394,10 +396,10 @@ def test_before_any_training_prediction_takes_mean_0_and_variance_1(place: str) 
     assert state.buffers == {}
 
 
-@PLACES
-def test_predictions_own_pullback(place: str) -> None:
+@POSITIONS
+def test_predictions_own_pullback(position: str) -> None:
     """At prediction it is affine, its statistics constants: against differences of outputs."""
-    net = net_with(place)
+    net = net_with(position)
     state, data = random_state(net, 20), random_data(net, 6, 20)
     rng = np.random.default_rng(20)
     state.buffers = {"0.mean": rng.normal(size=4), "0.variance": rng.uniform(0.5, 2.0, 4)}
@@ -453,9 +455,9 @@ def test_early_stopping_returns_the_best_statistics_with_the_best_theta() -> Non
 
 
 @pytest.mark.parametrize("xp", LIBRARIES)
-@PLACES
-def test_steps_and_prediction_on_any_array_library(xp: Any, place: str) -> None:
-    layers = [Dense(4, "tanh", batch_norm=BatchNorm(place)), Dropout(0.7), Dense(2)]
+@POSITIONS
+def test_steps_and_prediction_on_any_array_library(xp: Any, position: str) -> None:
+    layers = [Dense(4, "tanh", batch_norm=BatchNorm(position)), Dropout(0.7), Dense(2)]
     net = Network(3, layers)
     data = random_data(net, 8, 15)
     block = Block(*(xp.asarray(v) for v in (data.x, data.y, data.weight)))
@@ -556,8 +558,14 @@ def test_a_batch_of_one_is_refused() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"place": "around"}, "place must be one of after, before; got 'around'"),
-        ({"statistics": "exact"}, "statistics must be one of population, running"),
+        (
+            {"position": "around"},
+            "position must be one of post_activation, pre_activation; got 'around'",
+        ),
+        (
+            {"inference_statistics": "exact"},
+            "inference_statistics must be one of population, running",
+        ),
         ({"epsilon": 0.0}, r"epsilon must be in \(0, inf\); got 0.0"),
         ({"momentum": 0.0}, r"momentum must be in \(0, 1\]; got 0.0"),
         ({"momentum": 1.1}, r"momentum must be in \(0, 1\]; got 1.1"),

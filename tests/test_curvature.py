@@ -94,7 +94,7 @@ def test_products_are_differences_of_the_gradient(
 def test_every_loss_with_every_output(loss: str, output: str) -> None:
     layers = [
         Dropout(0.8), Dense(4, "tanh", batch_norm=BatchNorm()),
-        Dense(3, "silu", batch_norm=BatchNorm("after")), Dropout(0.6),
+        Dense(3, "silu", batch_norm=BatchNorm("post_activation")), Dropout(0.6),
     ]  # fmt: skip
     k = max(2, least_outputs(loss, output))
     net = Network(3, [*layers, Dense(k, output)], loss, [L2(0.2), L1(0.1)])
@@ -149,11 +149,11 @@ def test_the_whole_hessian_is_the_jacobian_of_the_gradient(seed: int) -> None:
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "categorical_cross_entropy"])
-@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["place"])
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["position"])
 def test_hessians_with_batch_norm_are_pytorchs(case: Any, loss: str) -> None:
     """PyTorch differentiates twice by itself: every entry to 1e-12 of the largest."""
     d, hidden, k = GOLDEN["widths"]
-    norm = BatchNorm(case["place"], epsilon=GOLDEN["epsilon"])
+    norm = BatchNorm(case["position"], epsilon=GOLDEN["epsilon"])
     output = "softmax" if loss.startswith("categorical") else "identity"
     net = Network(d, [Dense(hidden, "tanh", batch_norm=norm), Dense(k, output)], loss)
     x, y = (np.array(case["batches"][0][name]) for name in "xy")

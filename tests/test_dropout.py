@@ -303,7 +303,9 @@ def test_the_original_form_is_the_same_function_of_rescaled_weights() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
-@pytest.mark.parametrize("norm", [None, BatchNorm(), BatchNorm("after", "running")], ids=repr)
+@pytest.mark.parametrize(
+    "norm", [None, BatchNorm(), BatchNorm("post_activation", "running")], ids=repr
+)
 def test_k_steps_in_one_call_are_k_calls_of_one(norm: Any, most: int) -> None:
     net = deep(0.8, 0.5, 0.7, norm=norm)
     data = random_data(net, 23, 7)

@@ -258,7 +258,7 @@ def spot_checks() -> None:
     for i, name in enumerate(ACTIVATIONS):
         loss, output = HEADS[i * len(HEADS) // len(ACTIVATIONS)]
         units = least_outputs(loss, output)
-        norm = BatchNorm("after" if i % 2 else "before") if i % 3 == 0 else None
+        norm = BatchNorm("post_activation" if i % 2 else "pre_activation") if i % 3 == 0 else None
         layers = [Dropout(0.8), Dense(3, name, batch_norm=norm), Dropout(0.6), Dense(units, output)]
         penalties = [L2(0.1), L1(0.01, proximal=i % 4 == 0)]
         constraints = [(), (MaxNorm(0.8),), (MaxNorm(1.0, per="network"),)][i % 3]

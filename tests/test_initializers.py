@@ -108,7 +108,7 @@ def test_fixed_weights_and_zeros() -> None:
 def test_gammas_begin_at_one_and_betas_at_zero() -> None:
     layers = [
         Dense(4, "relu", batch_norm=BatchNorm()),
-        Dense(4, batch_norm=BatchNorm("after")),
+        Dense(4, batch_norm=BatchNorm("post_activation")),
         Dense(1),
     ]
     views = Network(3, layers).parameters(Network(3, layers).initialize(1))

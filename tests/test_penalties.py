@@ -49,7 +49,7 @@ def test_values_and_gradients_on_numbers_done_by_hand(xp: Any) -> None:
 
 
 def regularised(*penalties: Any, **given: Any) -> Network:
-    norm = BatchNorm("after")
+    norm = BatchNorm("post_activation")
     layers = [Dense(4, "tanh", batch_norm=norm), Dense(3, "tanh", batch_norm=BatchNorm()), Dense(2)]
     return Network(3, layers, penalties=penalties, **given)
 

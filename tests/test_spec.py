@@ -106,8 +106,14 @@ CASES = [
     (lambda: Dropout(True), "keep must be a number"),
     (lambda: ELU(0.0), r"alpha must be in \(0, inf\); got 0\.0"),
     (lambda: ConstantInitializer(float("inf")), r"value must be in \(-inf, inf\); got inf"),
-    (lambda: BatchNorm("between"), "place must be one of after, before; got 'between'"),
-    (lambda: BatchNorm(statistics="batch"), "statistics must be one of population, running"),
+    (
+        lambda: BatchNorm("between"),
+        "position must be one of post_activation, pre_activation; got 'between'",
+    ),
+    (
+        lambda: BatchNorm(inference_statistics="batch"),
+        "inference_statistics must be one of population, running",
+    ),
     (lambda: BatchNorm(epsilon=0), r"epsilon must be in \(0, inf\); got 0"),
     (lambda: BatchNorm(momentum=0), r"momentum must be in \(0, 1\]; got 0"),
     (lambda: Dense(3, batch_norm=True), r"batch_norm must be BatchNorm\(\) or None; got True"),
@@ -206,7 +212,7 @@ def test_the_summary_of_dropout_and_batch_norm() -> None:
     layers = [
         Dropout(0.8),
         Dense(4, "relu", batch_norm=BatchNorm()),
-        Dense(4, LeakyReLU(0.2), batch_norm=BatchNorm("after")),
+        Dense(4, LeakyReLU(0.2), batch_norm=BatchNorm("post_activation")),
         Dropout(0.5),
         Dense(2),
     ]

@@ -183,7 +183,8 @@ FULL = lower(
     Network(
         3,
         [Dropout(0.9), Dense(4, "relu", batch_norm=BatchNorm()), Dropout(0.5),
-         Dense(4, "elu", batch_norm=BatchNorm("after", "running", momentum=0.2)), Dense(2)],
+         Dense(4, "elu", batch_norm=BatchNorm("post_activation", "running", momentum=0.2)),
+         Dense(2)],
         Huber(0.5),
         penalties=[L1(0.1), L1(0.2, proximal=True), L1(0.0)],
         constraints=[MaxNorm(2.0), MaxNorm(3.0, per="network")],

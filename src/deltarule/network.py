@@ -153,7 +153,7 @@ class Network(NetworkSpec):
             kind = "dense" if layer.batch_norm is None else "dense, batch norm"
             count = width * layer.units + layer.units
             if layer.batch_norm is not None:
-                count += layer.units * (1 if layer.batch_norm.place == "before" else 2)
+                count += layer.units * (1 if layer.batch_norm.position == "pre_activation" else 2)
             shape = f"{width} → {layer.units}"
             rows.append((str(number), kind, layer.activation_name, shape, f"{count:,}"))
             width = layer.units

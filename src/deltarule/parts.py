@@ -156,25 +156,26 @@ class BatchNorm:
 
     Parameters
     ----------
-    place : {"before", "after"}, default="before"
-        The activation. Before it, the layer has no bias of its own: β takes its place.
-    statistics : {"population", "running"}, default="population"
-        What prediction normalises with: the mean over the last epoch's batches (of μ, and of the
-        unbiased σ²), or exponential running averages.
+    position : {"pre_activation", "post_activation"}, default="pre_activation"
+        Whether the batch is normalised before the activation or after it. Before the activation
+        the layer has no bias of its own: β replaces it.
+    inference_statistics : {"population", "running"}, default="population"
+        The statistics that prediction normalises with: ``"population"`` is the mean over the last
+        epoch's batches (of μ, and of the unbiased σ²), ``"running"`` exponential running averages.
     epsilon : float, default=1e-5
         ε > 0 under the root.
     momentum : float, default=0.1
         Share of the newest batch in a running average, in (0, 1].
     """
 
-    place: Literal["before", "after"] = "before"
-    statistics: Literal["population", "running"] = "population"
+    position: Literal["pre_activation", "post_activation"] = "pre_activation"
+    inference_statistics: Literal["population", "running"] = "population"
     epsilon: float = 1e-5
     momentum: float = 0.1
 
     def __post_init__(self) -> None:
-        check_name("place", self.place, ("before", "after"))
-        check_name("statistics", self.statistics, ("population", "running"))
+        check_name("position", self.position, ("pre_activation", "post_activation"))
+        check_name("inference_statistics", self.inference_statistics, ("population", "running"))
         check_between("epsilon", self.epsilon, 0.0, open_low=True, open_high=True)
         check_between("momentum", self.momentum, 0.0, 1.0, open_low=True)
 

@@ -166,7 +166,7 @@ class _Writer:
         """Write a dense layer: affine map, normalisation where it is asked for, activation."""
         self.layer += 1
         norm = layer.batch_norm
-        before = norm is not None and norm.place == "before"
+        before = norm is not None and norm.position == "pre_activation"
         weights = self._parameter("W", (self.width, layer.units))
         bias = -1 if before else self._parameter("b", (layer.units,))
         self._line(Op.AFFINE, -1, layer.units, weights, bias)
@@ -193,7 +193,7 @@ class _Writer:
         gamma = self._parameter("gamma", (self.width,))
         beta = self._parameter("beta", (self.width,))
         number = len(self.normalizations)
-        running = norm.statistics == "running"
+        running = norm.inference_statistics == "running"
         self.normalizations.append(Normalization(self.width, norm.momentum, running))
         self._line(Op.NORMALIZE, number, self.width, gamma, beta, norm.epsilon)
 

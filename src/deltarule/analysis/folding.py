@@ -28,7 +28,8 @@ def refresh_statistics(
 
     The size-weighted mean of μ_k and of b_k/(b_k − 1) σ²_k over batches as they stand (Ioffe &
     Szegedy 2015, Algorithm 2). Training accumulates them while θ still moves; this is the exact
-    form. Only for ``BatchNorm(statistics="population")``: running averages stay as they are.
+    form. Only for ``BatchNorm(inference_statistics="population")``: running averages are not
+    changed.
     """
     check_positive_integer("batch_size", batch_size)
     x = check_inputs(net, X)
