@@ -42,11 +42,11 @@ LOSS = st.sampled_from(
         CategoricalCrossEntropy(0.2),
     ]
 )
-PER = st.sampled_from(["mean", "batch"])
+NORMALIZATION = st.sampled_from(["mean", "batch"])
 PENALTIES = st.lists(
     st.one_of(
-        st.builds(L2, st.floats(0, 0.5), per=PER),
-        st.builds(L1, st.floats(0, 0.5), per=PER, proximal=st.booleans()),
+        st.builds(L2, st.floats(0, 0.5), normalization=NORMALIZATION),
+        st.builds(L1, st.floats(0, 0.5), normalization=NORMALIZATION, proximal=st.booleans()),
     ),
     max_size=2,
 )

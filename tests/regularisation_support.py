@@ -41,7 +41,7 @@ def regularised_networks(draw: st.DrawFn, max_hidden: int = 3) -> Network:
     if name == "huber" and draw(st.booleans()):
         loss = Huber(0.4)
     penalties = draw(
-        st.lists(st.sampled_from([L2(0.3), L1(0.2), L2(0.5, per="batch")]), max_size=2)
+        st.lists(st.sampled_from([L2(0.3), L1(0.2), L2(0.5, normalization="batch")]), max_size=2)
     )
     return Network(draw(st.integers(1, 4)), [*layers, Dense(k, output)], loss, penalties)
 

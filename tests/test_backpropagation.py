@@ -292,13 +292,13 @@ def test_regression_through_any_output_is_the_quadratic_cost() -> None:
 
 
 def test_the_penalty_is_on_weights_alone() -> None:
-    """R1: + ½ s Σ‖W‖², gradient s W, nothing for biases; per="batch" divides by Σw."""
+    """R1: + ½ s Σ‖W‖², gradient s W, nothing for biases; normalization="batch" divides by Σw."""
     layers = [Dense(4, "tanh"), Dense(2)]
     plain = Network(3, layers)
     state, data = random_state(plain, 0), random_data(plain, 7, 0)
     free = gradient(plain, state, data.x, data.y, data.weight)
-    for per, divisor in (("mean", 1.0), ("batch", data.weight.sum())):
-        net = Network(3, layers, penalties=[L2(0.3, per=per)])
+    for normalization, divisor in (("mean", 1.0), ("batch", data.weight.sum())):
+        net = Network(3, layers, penalties=[L2(0.3, normalization=normalization)])
         bound = gradient(net, state, data.x, data.y, data.weight)
         for (name, array), theta in zip(free.items(), net.parameters(state).values(), strict=True):
             extra = 0.3 / divisor * theta if name.startswith("W") else 0.0

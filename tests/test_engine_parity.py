@@ -219,7 +219,7 @@ def layered(dtype: str, sizes: tuple[int, ...], **layer: Any) -> Network:
         sizes[0],
         [*hidden, Dense(sizes[-1], "softmax")],
         "categorical_cross_entropy",
-        penalties=[L2(0.01, per="batch")],
+        penalties=[L2(0.01, normalization="batch")],
         dtype=dtype,
     )
 

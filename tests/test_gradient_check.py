@@ -53,7 +53,7 @@ def test_combination(depth: int, hidden: Any, loss: str, output: str) -> None:
         3,
         [*(Dense(4, hidden) for _ in range(depth)), Dense(3, output)],
         loss,
-        penalties=[L2(0.05), L2(0.2, per="batch")],
+        penalties=[L2(0.05), L2(0.2, normalization="batch")],
     )
     state, data = random_state(net, seed=depth + 1), random_data(net, 6, seed=1)
     check = check_gradients(net, state, data.x, data.y, sample_weight=data.weight)
@@ -269,7 +269,9 @@ def test_kinks_of_activations_are_counted(name: str, kinks: list[float]) -> None
 
 def test_weights_of_zero_are_at_the_kink_of_l1() -> None:
     """R2: s Σ|w|; biases and weights away from zero are compared."""
-    net = Network(2, [Dense(2, "tanh"), Dense(1)], penalties=[L1(0.3), L1(0.2, per="batch")])
+    net = Network(
+        2, [Dense(2, "tanh"), Dense(1)], penalties=[L1(0.3), L1(0.2, normalization="batch")]
+    )
     state, data = random_state(net, 0), random_data(net, 5, 0)
     views = net.parameters(state)
     views["W1"][0, 1] = views["W2"][1, 0] = 0.0

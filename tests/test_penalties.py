@@ -79,11 +79,11 @@ def test_only_weights_are_penalised() -> None:
 
 @pytest.mark.parametrize("kind", [L1, L2])
 def test_strength_on_the_mean_loss_or_divided_by_the_batch(kind: Any) -> None:
-    """E-l: s on the mean loss is λ/n; ``per="batch"`` is scikit-learn's alpha, s = alpha/Σw."""
+    """E-l: s on the mean loss is λ/n; ``normalization="batch"`` is scikit-learn's alpha, s = alpha/Σw."""
     given = random_data(regularised(), 12, 1)
     for weight, total in ((None, 12.0), (given.weight, given.weight.sum())):
         costs = []
-        for term in (kind(0.7, per="batch"), kind(0.7 / total)):
+        for term in (kind(0.7, normalization="batch"), kind(0.7 / total)):
             net = regularised(term)
             state, reference = random_state(net, 1), Reference(net.tape)
             block = Block(given.x, given.y, weight)
@@ -95,7 +95,7 @@ def test_strength_on_the_mean_loss_or_divided_by_the_batch(kind: Any) -> None:
 
 
 def test_in_a_smaller_last_batch_alpha_weighs_more() -> None:
-    net = Network(1, [Dense(1)], penalties=[L2(0.6, per="batch")])
+    net = Network(1, [Dense(1)], penalties=[L2(0.6, normalization="batch")])
     state = State(np.array([2.0, 0.0]))
     block = Block(np.zeros((5, 1)), np.zeros((5, 1)))
     steps = Reference(net.tape).advance(state, block, order_of([0, 3, 5], 1e-300), range(2))
@@ -347,7 +347,7 @@ def test_a_constraint_that_does_not_bind_changes_nothing() -> None:
 @pytest.mark.parametrize("most", [1, 2])
 def test_k_steps_in_one_call_are_k_calls_of_one(most: int) -> None:
     net = regularised(
-        L2(0.1), L1(0.05, proximal=True), L1(0.3, per="batch"), constraints=[MaxNorm(1.0)]
+        L2(0.1), L1(0.05, proximal=True), L1(0.3, normalization="batch"), constraints=[MaxNorm(1.0)]
     )
     data, ends = random_data(net, 14, 5), []
     for pieces in (None, most):
@@ -372,7 +372,10 @@ def test_a_strength_of_zero_is_no_penalty() -> None:
         (lambda: L2(-0.1), r"strength must be in \[0, inf\); got -0.1"),
         (lambda: L1(float("inf")), r"strength must be in \[0, inf\); got inf"),
         (lambda: L1(float("nan")), "strength must be in"),
-        (lambda: L2(0.1, per="row"), "per must be one of batch, mean; got 'row'"),
+        (
+            lambda: L2(0.1, normalization="row"),
+            "normalization must be one of batch, mean; got 'row'",
+        ),
         (lambda: MaxNorm(0.0), r"limit must be in \(0, inf\); got 0.0"),
         (lambda: MaxNorm(1.0, "layer"), "per must be one of network, unit; got 'layer'"),
         (lambda: Network(1, [Dense(1)], penalties=[0.1]), r"penalties\[0\] must be L2"),

@@ -69,7 +69,10 @@ CASES = [
     # penalties
     (lambda: L2(-0.1), r"strength must be in \[0, inf\); got -0\.1"),
     (lambda: L2(float("inf")), "strength must be in"),
-    (lambda: L2(0.1, per="epoch"), "per must be one of batch, mean; got 'epoch'"),
+    (
+        lambda: L2(0.1, normalization="epoch"),
+        "normalization must be one of batch, mean; got 'epoch'",
+    ),
     # the network
     (lambda: network(n_inputs=0), "n_inputs must be an integer of at least 1; got 0"),
     (lambda: network(n_inputs=3.5), r"n_inputs .* got 3\.5"),
@@ -125,7 +128,7 @@ CASES = [
     (lambda: BinaryCrossEntropy(1.0), r"label_smoothing must be in \[0, 1\); got 1\.0"),
     (lambda: CategoricalCrossEntropy(-0.1), r"label_smoothing must be in \[0, 1\); got -0\.1"),
     (lambda: L1(-0.1), r"strength must be in \[0, inf\); got -0\.1"),
-    (lambda: L1(0.1, per="step"), "per must be one of batch, mean; got 'step'"),
+    (lambda: L1(0.1, normalization="step"), "normalization must be one of batch, mean; got 'step'"),
     (lambda: MaxNorm(0.0), r"limit must be in \(0, inf\); got 0\.0"),
     (lambda: MaxNorm(1.0, per="layer"), "per must be one of network, unit; got 'layer'"),
     (lambda: network(loss="mse"), "loss must be one of .*squared_error; got 'mse'"),

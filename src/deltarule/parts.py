@@ -341,9 +341,9 @@ def loss_name(loss: Loss) -> str:
 # --- penalties and constraints ------------------------------------------------------------------
 
 
-def _check_strength(strength: float, per: str) -> None:
+def _check_strength(strength: float, normalization: str) -> None:
     check_between("strength", strength, 0.0, open_high=True)
-    check_name("per", per, ("mean", "batch"))
+    check_name("normalization", normalization, ("mean", "batch"))
 
 
 @dataclass(frozen=True)
@@ -354,16 +354,17 @@ class L2:
     ----------
     strength : float
         s, with the sources' λ = s · n (n examples in the training set).
-    per : {"mean", "batch"}, default="mean"
-        What the strength multiplies. ``"mean"``: s as written. ``"batch"``: s is divided by
-        the weight of the batch at each step, which is scikit-learn's ``alpha`` (erratum E-l).
+    normalization : {"mean", "batch"}, default="mean"
+        ``"mean"``: the penalty is added to the mean loss with the strength s. ``"batch"``: s is
+        divided by the weight of the batch at each step, which is scikit-learn's ``alpha``
+        (erratum E-l).
     """
 
     strength: float
-    per: Literal["mean", "batch"] = "mean"
+    normalization: Literal["mean", "batch"] = "mean"
 
     def __post_init__(self) -> None:
-        _check_strength(self.strength, self.per)
+        _check_strength(self.strength, self.normalization)
 
 
 @dataclass(frozen=True)
@@ -374,19 +375,19 @@ class L1:
     ----------
     strength : float
         s, with the sources' λ = s · n.
-    per : {"mean", "batch"}, default="mean"
-        As for :class:`L2`.
+    normalization : {"mean", "batch"}, default="mean"
+        See :class:`L2`.
     proximal : bool, default=False
         Instead of following the gradient s sgn(w), shrink every weight by η s after the step, to
         exactly zero if it is smaller (η the step of that coordinate under Adam's kind).
     """
 
     strength: float
-    per: Literal["mean", "batch"] = "mean"
+    normalization: Literal["mean", "batch"] = "mean"
     proximal: bool = False
 
     def __post_init__(self) -> None:
-        _check_strength(self.strength, self.per)
+        _check_strength(self.strength, self.normalization)
 
 
 @dataclass(frozen=True)

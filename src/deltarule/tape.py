@@ -258,7 +258,7 @@ def _penalties(spec: NetworkSpec, parameters: list[Parameter]) -> tuple[Penalty,
         return PenaltyCode.PROXIMAL_L1 if penalty.proximal else PenaltyCode.L1
 
     return tuple(
-        Penalty(code(penalty), p.start, p.stop, penalty.strength, penalty.per == "batch")
+        Penalty(code(penalty), p.start, p.stop, penalty.strength, penalty.normalization == "batch")
         for penalty in spec.penalties
         if penalty.strength > 0
         for p in parameters

@@ -142,9 +142,9 @@ def build_network(
         layers.append(Dense(size, activation, batch_norm=norm))
         if rate > 0:
             layers.append(Dropout(keep=1 - rate))
-    penalties: list[L1 | L2] = [L2(restraint.alpha, per="batch")]
+    penalties: list[L1 | L2] = [L2(restraint.alpha, normalization="batch")]
     if restraint.l1 > 0:
-        penalties.append(L1(restraint.l1, per="batch", proximal=restraint.proximal))
+        penalties.append(L1(restraint.l1, normalization="batch", proximal=restraint.proximal))
     limit = restraint.max_norm
     return Network(
         n_inputs,
