@@ -19,8 +19,9 @@ from deltarule import (
     LeakyReLU,
     Network,
     Quantile,
+    parts,
 )
-from deltarule.parts import LOSSES, RANGES, loss_name
+from deltarule.parts import LOSSES, loss_name
 from support import ACTIVATIONS, least_outputs
 
 # exp is no hidden activation of a deep network: its outputs leave the numbers within three layers.
@@ -57,7 +58,9 @@ def whole_networks(draw: st.DrawFn) -> Network:
     """Draw a network that may have everything a network can have."""
     loss = draw(LOSS)
     name = loss_name(loss)
-    output = draw(st.sampled_from([a for a, values in RANGES.items() if values in LOSSES[name]]))
+    output = draw(
+        st.sampled_from([a for a, values in parts.ACTIVATIONS.items() if values in LOSSES[name]])
+    )
     layers: list[Any] = []
     for _ in range(draw(st.integers(0, 6))):
         if draw(st.integers(0, 3)) == 0:

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from deltarule import ELU, L1, L2, BatchNorm, Dense, Dropout, Huber, LeakyReLU, Network, Quantile
 from deltarule.opcodes import Op
-from deltarule.parts import RANGES
+from deltarule.parts import ACTIVATIONS
 from deltarule.program import Block, Order, State
 from deltarule.reference import Reference
 from deltarule.reference.activations import ELEMENTWISE
 from deltarule.reference.losses import LOSSES as LOSS_RULES
 from support import HEADS, least_outputs, random_data, random_state
 
-HIDDEN = (*RANGES, LeakyReLU(0.3), ELU(0.7))
+HIDDEN = (*ACTIVATIONS, LeakyReLU(0.3), ELU(0.7))
 """Activations of hidden layers, softmax among them."""
 
 

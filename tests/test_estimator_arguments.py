@@ -28,7 +28,7 @@ from deltarule import (
 )
 from deltarule.errors import SpecError
 from deltarule.estimators._choices import SCHEDULES, SOLVERS
-from deltarule.parts import RANGES
+from deltarule.parts import ACTIVATIONS
 from estimator_layers_support import STILL, fitted, new, outputs
 from estimator_support import data, ours, parameters, unconverged
 
@@ -96,7 +96,7 @@ def test_sigmoid_is_logistic() -> None:
     )
 
 
-@pytest.mark.parametrize("name", sorted({*RANGES, "logistic"}))
+@pytest.mark.parametrize("name", sorted({*ACTIVATIONS, "logistic"}))
 def test_gradients_are_right_whatever_the_activation(name: str) -> None:
     X, y = data("multiclass")
     model = fitted("multiclass", activation=[name, "tanh"], max_iter=1)

@@ -79,7 +79,7 @@ def test_only_weights_are_penalised() -> None:
 
 @pytest.mark.parametrize("kind", [L1, L2])
 def test_strength_on_the_mean_loss_or_divided_by_the_batch(kind: Any) -> None:
-    """E-l: s on the mean loss is λ/n; ``normalization="batch"`` is scikit-learn's alpha, s = alpha/Σw."""
+    """E-l: s on the mean loss is λ/n; with "batch" it is scikit-learn's alpha, s = alpha/Σw."""
     given = random_data(regularised(), 12, 1)
     for weight, total in ((None, 12.0), (given.weight, given.weight.sum())):
         costs = []

@@ -29,7 +29,8 @@ from deltarule.tape import Instruction, Parameter, Penalty, Tape, lower, verify
 from support import ACTIVATIONS, HEADS, SEEDS, networks, proves
 
 NET = Network(3, [Dense(4, "tanh"), Dense(4, LeakyReLU(0.2)), Dense(2, "softmax")],
-              "categorical_cross_entropy", penalties=[L2(0.1), L2(0.2, normalization="batch")])  # fmt: skip
+              "categorical_cross_entropy",
+              penalties=[L2(0.1), L2(0.2, normalization="batch")])  # fmt: skip
 
 
 @proves(short=40, full=2000, net=networks())

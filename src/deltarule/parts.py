@@ -10,12 +10,12 @@ from deltarule.checks import check_between, check_name, check_positive_integer
 from deltarule.errors import SpecError
 
 __all__ = [
+    "ACTIVATIONS",
     "ELU",
     "INITIALIZERS",
     "L1",
     "L2",
     "LOSSES",
-    "RANGES",
     "BatchNorm",
     "BinaryCrossEntropy",
     "CategoricalCrossEntropy",
@@ -31,7 +31,7 @@ __all__ = [
     "Uniform",
 ]
 
-RANGES = {
+ACTIVATIONS = {
     "identity": "real",
     "sigmoid": "unit",
     "tanh": "real",
@@ -189,7 +189,7 @@ class Dense:
     units : int
         Width d_l of the layer.
     activation : str, LeakyReLU or ELU, default="identity"
-        g, by name: one of ``deltarule.parts.RANGES``.
+        g, by name: one of ``deltarule.parts.ACTIVATIONS``.
     initializer : str, Normal, Uniform, ConstantInitializer or callable, optional
         How W_l is drawn. By default what fits the activation: He for rectifiers, Glorot for
         tanh, sigmoid and softmax, LeCun otherwise. Biases start at zero (item I1).
@@ -210,7 +210,7 @@ class Dense:
     def __post_init__(self) -> None:
         check_positive_integer("units", self.units)
         if not isinstance(self.activation, LeakyReLU | ELU):
-            check_name("activation", self.activation, RANGES)
+            check_name("activation", self.activation, ACTIVATIONS)
         if isinstance(self.initializer, str):
             check_name("initializer", self.initializer, INITIALIZERS)
         elif not (

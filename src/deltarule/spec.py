@@ -14,10 +14,10 @@ from typing import TypeAlias
 from deltarule.checks import check_name, check_positive_integer
 from deltarule.errors import SpecError
 from deltarule.parts import (
+    ACTIVATIONS,
     L1,
     L2,
     LOSSES,
-    RANGES,
     BinaryCrossEntropy,
     CategoricalCrossEntropy,
     Dense,
@@ -107,8 +107,8 @@ class NetworkSpec:
         name = loss_name(self.loss)
         activation = self.output.activation_name
         domain = LOSSES[name]
-        if RANGES[activation] not in domain:
-            fits = [a for a, values in RANGES.items() if values in domain]
+        if ACTIVATIONS[activation] not in domain:
+            fits = [a for a, values in ACTIVATIONS.items() if values in domain]
             raise SpecError(
                 f"loss={name!r} needs outputs that are {' or '.join(domain)} numbers, so an output "
                 f"layer with activation {', '.join(map(repr, fits))}; the last layer has "

@@ -17,9 +17,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 from deltarule.estimators._choices import SCHEDULES, SOLVERS
 from deltarule.optimizers import LBFGS, LineSearch, Optimizer
 from deltarule.parts import (
+    ACTIVATIONS,
     ELU,
     INITIALIZERS,
-    RANGES,
     ConstantInitializer,
     LeakyReLU,
     Normal,
@@ -36,7 +36,7 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 
 COMMON: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", _COUNT],
-    "activation": [StrOptions({*RANGES, "logistic"}), LeakyReLU, ELU, "array-like"],
+    "activation": [StrOptions({*ACTIVATIONS, "logistic"}), LeakyReLU, ELU, "array-like"],
     "solver": [
         StrOptions(set(SOLVERS)),
         *Optimizer.__args__,

@@ -11,10 +11,10 @@ from deltarule.checks import check_name
 from deltarule.errors import SpecError
 from deltarule.network import Network
 from deltarule.parts import (
+    ACTIVATIONS,
     ELU,
     L1,
     L2,
-    RANGES,
     BatchNorm,
     Dense,
     Dropout,
@@ -103,7 +103,7 @@ def _read_activations(given: Any, n_hidden: int) -> tuple[Activation, ...]:
         )
     for name in found:
         if not isinstance(name, LeakyReLU | ELU):
-            check_name("activation", name, {*RANGES, *_OURS})
+            check_name("activation", name, {*ACTIVATIONS, *_OURS})
     return tuple(found)
 
 
