@@ -64,12 +64,12 @@ def whole_networks(draw: st.DrawFn) -> Network:
     layers: list[Any] = []
     for _ in range(draw(st.integers(0, 6))):
         if draw(st.integers(0, 3)) == 0:
-            layers.append(Dropout(draw(SHARE)))
+            layers.append(Dropout(keep=draw(SHARE)))
         norm = draw(NORMS) if draw(st.integers(0, 2)) == 0 else None
         units = draw(st.integers(1, 4))
         layers.append(Dense(units, draw(st.sampled_from(HIDDEN)), batch_norm=norm))
     if draw(st.integers(0, 3)) == 0:
-        layers.append(Dropout(draw(SHARE)))
+        layers.append(Dropout(keep=draw(SHARE)))
     levels = len(loss.levels) if isinstance(loss, Quantile) else 1
     targets = draw(st.integers(1, 2 if levels > 1 else 3))
     units = max(levels * targets, least_outputs(name, output))

@@ -26,7 +26,7 @@ def regularised_networks(draw: st.DrawFn, max_hidden: int = 3) -> Network:
     name, output = draw(st.sampled_from(HEADS))
     layers: list[Any] = []
     for _ in range(draw(st.integers(0, max_hidden))):
-        layers += draw(st.sampled_from([[], [], [Dropout(0.7)]]))
+        layers += draw(st.sampled_from([[], [], [Dropout(0.3)]]))
         norm = draw(
             st.none()
             | st.builds(BatchNorm, position=st.sampled_from(["pre_activation", "post_activation"]))

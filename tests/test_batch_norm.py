@@ -457,7 +457,7 @@ def test_early_stopping_returns_the_best_statistics_with_the_best_theta() -> Non
 @pytest.mark.parametrize("xp", LIBRARIES)
 @POSITIONS
 def test_steps_and_prediction_on_any_array_library(xp: Any, position: str) -> None:
-    layers = [Dense(4, "tanh", batch_norm=BatchNorm(position)), Dropout(0.7), Dense(2)]
+    layers = [Dense(4, "tanh", batch_norm=BatchNorm(position)), Dropout(0.3), Dense(2)]
     net = Network(3, layers)
     data = random_data(net, 8, 15)
     block = Block(*(xp.asarray(v) for v in (data.x, data.y, data.weight)))

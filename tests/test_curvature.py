@@ -93,8 +93,8 @@ def test_products_are_differences_of_the_gradient(
 @pytest.mark.parametrize(("loss", "output"), HEADS)
 def test_every_loss_with_every_output(loss: str, output: str) -> None:
     layers = [
-        Dropout(0.8), Dense(4, "tanh", batch_norm=BatchNorm()),
-        Dense(3, "silu", batch_norm=BatchNorm("post_activation")), Dropout(0.6),
+        Dropout(0.2), Dense(4, "tanh", batch_norm=BatchNorm()),
+        Dense(3, "silu", batch_norm=BatchNorm("post_activation")), Dropout(0.4),
     ]  # fmt: skip
     k = max(2, least_outputs(loss, output))
     net = Network(3, [*layers, Dense(k, output)], loss, [L2(0.2), L1(0.1)])
@@ -131,7 +131,7 @@ def test_the_hessian_is_symmetric_and_linear(net: Network, seed: int, n: int) ->
 @pytest.mark.parametrize("seed", range(3))
 def test_the_whole_hessian_is_the_jacobian_of_the_gradient(seed: int) -> None:
     net = Network(
-        3, [Dense(4, "tanh", batch_norm=BatchNorm()), Dropout(0.7), Dense(3, "softmax")],
+        3, [Dense(4, "tanh", batch_norm=BatchNorm()), Dropout(0.3), Dense(3, "softmax")],
         "categorical_cross_entropy", [L2(0.1)],
     )  # fmt: skip
     state, data = random_state(net, seed), random_data(net, 8, seed)
@@ -199,7 +199,7 @@ def test_least_squares_has_the_gram_matrix() -> None:
 
 
 def test_csr_inputs_and_float32_networks() -> None:
-    net = Network(4, [Dropout(0.7), Dense(3, "tanh"), Dense(2)])
+    net = Network(4, [Dropout(0.3), Dense(3, "tanh"), Dense(2)])
     state, data = random_state(net, 2), random_data(net, 8, 2)
     x = np.where(data.x > 0, data.x, 0.0)
     v = np.random.default_rng(2).normal(size=len(state.theta))

@@ -176,8 +176,8 @@ def deep(*keeps: float, norm: Any = None) -> Network:
     return Network(
         4,
         [
-            Dropout(first), Dense(6, "tanh", batch_norm=norm), Dropout(second), Dense(5, "silu"),
-            Dropout(third), Dense(3, "softmax"),
+            Dropout(keep=first), Dense(6, "tanh", batch_norm=norm), Dropout(keep=second), Dense(5, "silu"),
+            Dropout(keep=third), Dense(3, "softmax"),
         ],
         "categorical_cross_entropy",
     )  # fmt: skip
@@ -227,7 +227,7 @@ def test_keep_of_one_is_the_network_without_dropout_to_the_bit() -> None:
 @pytest.mark.parametrize("keep", [0.0, -0.1, 1.5, float("nan"), True, "half"])
 def test_a_keep_outside_its_interval_is_refused(keep: Any) -> None:
     with pytest.raises(SpecError, match=r"keep must be .*\(0, 1\]; got"):
-        Dropout(keep)
+        Dropout(keep=keep)
 
 
 @proves(short=25, full=400, seed=SEEDS, n=st.integers(2, 12), cut=st.integers(1, 11))
@@ -256,7 +256,7 @@ def test_a_piece_that_forgets_its_place_is_another_gradient() -> None:
 
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csr_array])
 def test_dropped_csr_inputs_are_dropped_dense_inputs(kind: Any) -> None:
-    net = Network(6, [Dropout(0.6), Dense(5, "relu"), Dropout(0.5), Dense(2)])
+    net = Network(6, [Dropout(0.4), Dense(5, "relu"), Dropout(0.5), Dense(2)])
     data = random_data(net, 11, 5)
     x = np.where(np.random.default_rng(5).random((11, 6)) < 0.4, data.x, 0.0)
     state, reference = random_state(net, 5), Reference(net.tape)
@@ -278,7 +278,7 @@ def test_dropped_csr_inputs_are_dropped_dense_inputs(kind: Any) -> None:
 def test_the_original_form_is_the_same_function_of_rescaled_weights() -> None:
     """Srivastava et al. 2014: no 1/p in training, W' = W/p; at prediction W' × p = W."""
     p = 0.6
-    net = Network(3, [Dense(8, "tanh"), Dropout(p), Dense(2)])
+    net = Network(3, [Dense(8, "tanh"), Dropout(keep=p), Dense(2)])
     state, data = random_state(net, 6), random_data(net, 10, 6)
     w1, b1, w2, b2 = net.parameters(state).values()
     original = w2 / p
@@ -347,7 +347,7 @@ def test_the_gradient_is_that_of_the_average_over_masks() -> None:
     So dropout on the inputs is an adaptive ridge (Wager et al. 2013); 4000 masks within 5 s.e.
     """
     p, n = 0.7, 8
-    net = Network(3, [Dropout(p), Dense(1)])
+    net = Network(3, [Dropout(keep=p), Dense(1)])
     state, data = random_state(net, 9), random_data(net, n, 9)
     reference, block = Reference(net.tape), Block(data.x, data.y)
     costs = []

@@ -34,7 +34,7 @@ def test_the_network_has_the_layers_asked_for(given: Any, rates: Any, batch_norm
     for size, keep in zip((5, 3), rates, strict=True):
         expected.append(Dense(size, "tanh", batch_norm=norm))
         if keep is not None:
-            expected.append(Dropout(keep))
+            expected.append(Dropout(keep=keep))
     model = fitted(activation="tanh", dropout=given, batch_norm=batch_norm)
     assert model._network.layers == (*expected, Dense(1, "identity"))
 

@@ -20,7 +20,7 @@ def normalised(draw: st.DrawFn) -> Network:
     after = False
     for _ in range(draw(st.integers(1, 3))):
         if not after and draw(st.booleans()):
-            layers.append(Dropout(0.8))
+            layers.append(Dropout(0.2))
         kinds = st.sampled_from(["pre_activation", "post_activation"])
         law = st.sampled_from(["population", "running"])
         norm = draw(st.none() | st.builds(BatchNorm, kinds, law, st.sampled_from([1e-5, 0.1])))
@@ -64,7 +64,7 @@ def test_folding_keeps_every_prediction(net: Network, seed: int) -> None:
 @pytest.mark.parametrize("statistics", ["population", "running"])
 def test_a_trained_network_folds(position: str, statistics: str) -> None:
     norm = BatchNorm(position, statistics)
-    layers = [Dropout(0.9), Dense(6, "relu", batch_norm=norm), Dense(5, "tanh", batch_norm=norm)]
+    layers = [Dropout(0.1), Dense(6, "relu", batch_norm=norm), Dense(5, "tanh", batch_norm=norm)]
     net = Network(3, [*layers, Dense(3, "softmax")], "categorical_cross_entropy")
     data, state = random_data(net, 50, 0), net.initialize(0)
     train(net, state, data.x, data.y, epochs=5, batch_size=8)

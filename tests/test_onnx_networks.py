@@ -87,7 +87,7 @@ def test_random_networks(net: Network, seed: int) -> None:
 
 def test_batch_norm_is_folded_and_dropout_left_out() -> None:
     layers = [
-        Dropout(0.9),
+        Dropout(0.1),
         Dense(4, "relu", batch_norm=BatchNorm("pre_activation")),
         Dropout(0.5),
         Dense(3, "tanh", batch_norm=BatchNorm("post_activation")),

@@ -102,11 +102,18 @@ CASES = [
     (lambda: network(loss=Quantile), "loss must be one of .*; got <class"),
     (lambda: network(loss=None), "loss must be one of .*; got None"),
     # layers and losses with constants
-    (lambda: Dropout(0.0), r"keep must be in \(0, 1\]; got 0\.0"),
-    (lambda: Dropout(1.1), r"keep must be in \(0, 1\]; got 1\.1"),
-    (lambda: Dropout(float("nan")), r"keep must be in \(0, 1\]; got nan"),
-    (lambda: Dropout("half"), r"keep must be a number in \(0, 1\]; got 'half'"),
-    (lambda: Dropout(True), "keep must be a number"),
+    (lambda: Dropout(keep=0.0), r"keep must be in \(0, 1\]; got 0\.0"),
+    (lambda: Dropout(keep=1.1), r"keep must be in \(0, 1\]; got 1\.1"),
+    (lambda: Dropout(keep=float("nan")), r"keep must be in \(0, 1\]; got nan"),
+    (lambda: Dropout(keep="half"), r"keep must be a number in \(0, 1\]; got 'half'"),
+    (lambda: Dropout(keep=True), "keep must be a number"),
+    (lambda: Dropout(1.0), r"rate must be in \[0, 1\); got 1\.0"),
+    (lambda: Dropout(-0.1), r"rate must be in \[0, 1\); got -0\.1"),
+    (lambda: Dropout(float("nan")), r"rate must be in \[0, 1\); got nan"),
+    (lambda: Dropout("half"), r"rate must be a number in \[0, 1\); got 'half'"),
+    (lambda: Dropout(True), "rate must be a number"),
+    (lambda: Dropout(), r"takes one argument, rate or keep.*got rate=None and keep=None"),
+    (lambda: Dropout(0.2, keep=0.8), r"takes one argument.*got rate=0\.2 and keep=0\.8"),
     (lambda: ELU(0.0), r"alpha must be in \(0, inf\); got 0\.0"),
     (lambda: ConstantInitializer(float("inf")), r"value must be in \(-inf, inf\); got inf"),
     (
@@ -213,7 +220,7 @@ def test_the_summary_counts_what_there_is(net: Network) -> None:
 def test_the_summary_of_dropout_and_batch_norm() -> None:
     """Before the activation β takes the bias's place; after it γ and β come on top."""
     layers = [
-        Dropout(0.8),
+        Dropout(0.2),
         Dense(4, "relu", batch_norm=BatchNorm()),
         Dense(4, LeakyReLU(0.2), batch_norm=BatchNorm("post_activation")),
         Dropout(0.5),

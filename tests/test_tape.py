@@ -183,7 +183,7 @@ CORRUPTIONS = {
 FULL = lower(
     Network(
         3,
-        [Dropout(0.9), Dense(4, "relu", batch_norm=BatchNorm()), Dropout(0.5),
+        [Dropout(0.1), Dense(4, "relu", batch_norm=BatchNorm()), Dropout(0.5),
          Dense(4, "elu", batch_norm=BatchNorm("post_activation", "running", momentum=0.2)),
          Dense(2)],
         Huber(0.5),

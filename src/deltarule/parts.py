@@ -245,21 +245,44 @@ class Dense:
         return 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Dropout:
-    """Drop units in training, and scale those kept by 1/keep (item R3: inverted dropout).
+    """Dropout layer: drops units in training and scales the others by 1/keep (item R3).
+
+    ``Dropout(0.2)`` drops 20 % of the units, as in PyTorch and Keras. As the first layer of a
+    network it drops inputs. At prediction no unit is dropped ("inverted dropout").
 
     Parameters
     ----------
+    rate : float
+        Probability in [0, 1) that a unit is dropped.
     keep : float
-        Probability in (0, 1] that a unit is kept (erratum E-q: not the probability of dropping
-        it). First in the list of layers, it applies to the inputs.
+        Probability p in (0, 1] that a unit is kept, by keyword only and instead of ``rate``: the
+        p of the equations (erratum E-q). ``Dropout(rate)`` sets it to 1 − rate.
+
+    Raises
+    ------
+    SpecError
+        For a probability outside its interval, or if both or neither are given.
+
+    Examples
+    --------
+    >>> Dropout(0.2)
+    Dropout(keep=0.8)
     """
 
     keep: float
 
-    def __post_init__(self) -> None:
-        check_between("keep", self.keep, 0.0, 1.0, open_low=True)
+    def __init__(self, rate: float | None = None, *, keep: float | None = None) -> None:
+        if (rate is None) == (keep is None):
+            raise SpecError(
+                "Dropout takes one argument, rate or keep, such as Dropout(0.2) or "
+                f"Dropout(keep=0.8); got rate={rate!r} and keep={keep!r}."
+            )
+        if rate is not None:
+            keep = 1.0 - check_between("rate", rate, 0.0, 1.0, open_high=True)
+        check_between("keep", keep, 0.0, 1.0, open_low=True)
+        object.__setattr__(self, "keep", keep)
 
 
 # --- losses with constants ----------------------------------------------------------------------
