@@ -176,7 +176,8 @@ def deep(*keeps: float, norm: Any = None) -> Network:
     return Network(
         4,
         [
-            Dropout(keep=first), Dense(6, "tanh", batch_norm=norm), Dropout(keep=second), Dense(5, "silu"),
+            Dropout(keep=first), Dense(6, "tanh", batch_norm=norm),
+            Dropout(keep=second), Dense(5, "silu"),
             Dropout(keep=third), Dense(3, "softmax"),
         ],
         "categorical_cross_entropy",
