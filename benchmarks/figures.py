@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from deltarule import Dense, Network, check_gradients
-from deltarule.parts import ACTIVATIONS, LOSSES
 from deltarule.reference import MAPS
 from deltarule.reference.maps import Map
+from deltarule.spec import ACTIVATIONS, LOSSES
 
 DRAWS = 50
 

@@ -19,9 +19,9 @@ from deltarule import (
     LeakyReLU,
     Network,
     Quantile,
-    parts,
+    spec,
 )
-from deltarule.parts import LOSSES, loss_name
+from deltarule.spec import LOSSES, loss_name
 from support import ACTIVATIONS, least_outputs
 
 # exp is no hidden activation of a deep network: its outputs leave the numbers within three layers.
@@ -59,7 +59,7 @@ def whole_networks(draw: st.DrawFn) -> Network:
     loss = draw(LOSS)
     name = loss_name(loss)
     output = draw(
-        st.sampled_from([a for a, values in parts.ACTIVATIONS.items() if values in LOSSES[name]])
+        st.sampled_from([a for a, values in spec.ACTIVATIONS.items() if values in LOSSES[name]])
     )
     layers: list[Any] = []
     for _ in range(draw(st.integers(0, 6))):

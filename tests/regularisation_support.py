@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from deltarule import ELU, L1, L2, BatchNorm, Dense, Dropout, Huber, LeakyReLU, Network, Quantile
 from deltarule.opcodes import Op
-from deltarule.parts import ACTIVATIONS
 from deltarule.program import Block, Order, State
 from deltarule.reference import Reference
 from deltarule.reference.activations import ELEMENTWISE
 from deltarule.reference.losses import LOSSES as LOSS_RULES
+from deltarule.spec import ACTIVATIONS
 from support import HEADS, least_outputs, random_data, random_state
 
 HIDDEN = (*ACTIVATIONS, LeakyReLU(0.3), ELU(0.7))

@@ -577,7 +577,7 @@ def test_constants_that_cannot_be_are_refused(given: Any, message: str) -> None:
 
 
 def test_the_output_layer_is_not_normalised() -> None:
-    with pytest.raises(SpecError, match="output layer cannot be batch-normalised"):
+    with pytest.raises(SpecError, match="output layer cannot have batch normalisation"):
         Network(3, [Dense(2, batch_norm=BatchNorm())])
 
 

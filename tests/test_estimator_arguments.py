@@ -28,7 +28,7 @@ from deltarule import (
 )
 from deltarule.errors import SpecError
 from deltarule.estimators._choices import SCHEDULES, SOLVERS
-from deltarule.parts import ACTIVATIONS
+from deltarule.spec import ACTIVATIONS
 from estimator_layers_support import STILL, fitted, new, outputs
 from estimator_support import data, ours, parameters, unconverged
 

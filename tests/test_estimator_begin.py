@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import deltarule
 from deltarule import Normal, Uniform
 from deltarule.errors import SpecError
-from deltarule.parts import INITIALIZERS
+from deltarule.spec import INITIALIZERS
 from estimator_layers_support import STILL, fitted, new
 from estimator_support import TASKS, data, parameters, unconverged
 

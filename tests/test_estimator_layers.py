@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from deltarule.errors import DataError, DivergenceError, SpecError
-from deltarule.parts import BatchNorm, Dense, Dropout
+from deltarule.spec import BatchNorm, Dense, Dropout
 from estimator_layers_support import BOTH, STILL, fitted, layered, new, outputs
 from estimator_support import KINDS, OURS, TASKS, data, parameters, unconverged
 

@@ -27,7 +27,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "arrays", "checks", "signals"),
     ("files",),
     (
-        "parts",
         "spec",
         "optimizers",
         "schedules",

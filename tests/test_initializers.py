@@ -22,7 +22,7 @@ from deltarule import (
 )
 from deltarule.errors import SpecError
 from deltarule.initializers import default_initializer, draw_weights
-from deltarule.parts import INITIALIZERS
+from deltarule.spec import INITIALIZERS
 from support import ACTIVATIONS, random_data
 
 IN, OUT = 150, 250

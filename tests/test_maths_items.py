@@ -96,8 +96,8 @@ def test_every_file_in_the_document_exists() -> None:
 
 
 def test_every_activation_loss_and_map_has_a_row() -> None:
-    from deltarule.parts import ACTIVATIONS, LOSSES
     from deltarule.reference import MAPS, activations, losses
+    from deltarule.spec import ACTIVATIONS, LOSSES
 
     names = set(re.findall(r"`[a-z_.]*\.([a-z_0-9]+)`", TEXT))
     assert set(ACTIVATIONS) <= names

@@ -13,8 +13,8 @@ from deltarule import ELU, BatchNorm, Dense, Dropout, LeakyReLU, Network, State
 from deltarule.errors import SpecError
 from deltarule.onnx import Exportable, Scaling, matrix_model
 from deltarule.opcodes import ActivationCode
-from deltarule.parts import ACTIVATIONS
 from deltarule.reference.activations import ELEMENTWISE
+from deltarule.spec import ACTIVATIONS
 from network_strategies import whole_networks
 from onnx_support import DTYPES, TOLERANCE, assert_close, operators, run
 from support import SEEDS, proves

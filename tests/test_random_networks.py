@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deltarule import Dense, Dropout, Network, State, check_gradients
-from deltarule.parts import LOSSES, loss_name
+from deltarule.spec import LOSSES, loss_name
 from network_strategies import whole_networks
 from support import SEEDS, random_data, random_state
 

@@ -28,7 +28,7 @@ from deltarule import (
     Uniform,
 )
 from deltarule.errors import DeltaruleError, SpecError
-from deltarule.parts import LOSSES
+from deltarule.spec import LOSSES
 from support import ACTIVATIONS, networks, proves
 
 
@@ -82,10 +82,13 @@ CASES = [
     (lambda: network(layers=[Dense(3), 5]), r"layers\[1\] must be a Dense or Dropout layer; got 5"),
     (lambda: network(penalties=[0.1]), r"penalties\[0\] must be L2\(s\) or L1\(s\); got 0\.1"),
     (lambda: network(constraints=[2.0]), r"constraints\[0\] must be MaxNorm\(limit\); got 2\.0"),
-    (lambda: network(layers=[Dense(2), Dropout(0.5)]), "must end with a Dense .*Drop units before"),
+    (
+        lambda: network(layers=[Dense(2), Dropout(0.5)]),
+        "must end with a Dense .*Put the Dropout",
+    ),
     (
         lambda: network(layers=[Dense(2, batch_norm=BatchNorm())]),
-        "output layer cannot be batch-normalised .* set its batch_norm=None",
+        "output layer cannot have batch normalisation .* Set batch_norm=None",
     ),
     (
         lambda: network(layers=[Dense(1, "softmax")], loss="categorical_cross_entropy"),

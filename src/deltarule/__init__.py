@@ -45,23 +45,6 @@ if TYPE_CHECKING:
         RMSprop,
         Rprop,
     )
-    from deltarule.parts import (
-        ELU,
-        L1,
-        L2,
-        BatchNorm,
-        BinaryCrossEntropy,
-        CategoricalCrossEntropy,
-        ConstantInitializer,
-        Dense,
-        Dropout,
-        Huber,
-        LeakyReLU,
-        MaxNorm,
-        Normal,
-        Quantile,
-        Uniform,
-    )
     from deltarule.persistence import load, save
     from deltarule.plots import plot_confusion_matrix, plot_learning_curve, plot_predictions
     from deltarule.program import State
@@ -79,6 +62,23 @@ if TYPE_CHECKING:
         ReduceOnPlateau,
         StepDecay,
         WarmUp,
+    )
+    from deltarule.spec import (
+        ELU,
+        L1,
+        L2,
+        BatchNorm,
+        BinaryCrossEntropy,
+        CategoricalCrossEntropy,
+        ConstantInitializer,
+        Dense,
+        Dropout,
+        Huber,
+        LeakyReLU,
+        MaxNorm,
+        Normal,
+        Quantile,
+        Uniform,
     )
     from deltarule.training import Checkpoint, History, Stopping
 
@@ -113,7 +113,7 @@ _HOMES = {
         "RMSprop",
         "Rprop",
     ),
-    "deltarule.parts": (
+    "deltarule.spec": (
         "ELU",
         "L1",
         "L2",

@@ -8,9 +8,8 @@ from typing import TypeVar
 from deltarule.arrays import Array, array_namespace
 from deltarule.errors import SpecError
 from deltarule.opcodes import Op
-from deltarule.parts import Dense
 from deltarule.program import State
-from deltarule.spec import NetworkSpec
+from deltarule.spec import Dense, NetworkSpec
 from deltarule.tape import Instruction, lower
 
 __all__ = ["fold_batch_norm"]

@@ -22,8 +22,7 @@ import numpy.typing as npt
 
 from deltarule.arrays import aligned
 from deltarule.errors import SpecError
-from deltarule.parts import ConstantInitializer, Dense, Initializer, Normal, Uniform
-from deltarule.spec import NetworkSpec
+from deltarule.spec import ConstantInitializer, Dense, Initializer, NetworkSpec, Normal, Uniform
 from deltarule.tape import Parameter
 
 __all__ = ["default_initializer", "draw_parameters", "draw_weights"]

@@ -9,9 +9,8 @@ import numpy as np
 
 from deltarule.arrays import to_numpy
 from deltarule.errors import SpecError
-from deltarule.parts import loss_name
 from deltarule.program import Block
-from deltarule.spec import NetworkSpec
+from deltarule.spec import NetworkSpec, loss_name
 from deltarule.targets import Targets
 
 __all__ = ["log_likelihood"]

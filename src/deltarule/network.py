@@ -16,10 +16,9 @@ from deltarule.initializers import draw_parameters
 from deltarule.inputs import check_inputs, check_state, make_block
 from deltarule.interpreters import interpreter_of
 from deltarule.likelihood import log_likelihood
-from deltarule.parts import Dropout
 from deltarule.predictor import Predictor
 from deltarule.program import Block, Interpreter, State
-from deltarule.spec import NetworkSpec
+from deltarule.spec import Dropout, NetworkSpec
 from deltarule.tape import Tape, lower
 from deltarule.targets import Targets
 

@@ -22,8 +22,7 @@ import numpy.typing as npt
 from deltarule.arrays import Array, array_namespace
 from deltarule.errors import TapeError
 from deltarule.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
-from deltarule.parts import L1, BatchNorm, Dense, Dropout, loss_name
-from deltarule.spec import NetworkSpec
+from deltarule.spec import L1, BatchNorm, Dense, Dropout, NetworkSpec, loss_name
 
 __all__ = [
     "Constraint",

@@ -8,8 +8,7 @@ import numpy as np
 
 from deltarule.arrays import Array
 from deltarule.errors import DataError, ShapeError
-from deltarule.parts import loss_name
-from deltarule.spec import NetworkSpec
+from deltarule.spec import NetworkSpec, loss_name
 
 __all__ = ["Targets", "encode_targets", "smooth"]
 

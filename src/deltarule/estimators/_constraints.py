@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 
 from deltarule.estimators._choices import SCHEDULES, SOLVERS
 from deltarule.optimizers import LBFGS, LineSearch, Optimizer
-from deltarule.parts import (
+from deltarule.spec import (
     ACTIVATIONS,
     ELU,
     INITIALIZERS,

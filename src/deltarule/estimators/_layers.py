@@ -10,7 +10,7 @@ import numpy as np
 from deltarule.checks import check_name
 from deltarule.errors import SpecError
 from deltarule.network import Network
-from deltarule.parts import (
+from deltarule.spec import (
     ACTIVATIONS,
     ELU,
     L1,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from deltarule import optimizers, parts, schedules
+from deltarule import optimizers, schedules, spec
 from deltarule.errors import ModelFileError
 
 __all__ = ["from_plain", "to_plain"]
@@ -20,8 +20,8 @@ __all__ = ["from_plain", "to_plain"]
 _DESCRIPTIONS: dict[str, type[Any]] = {
     name: getattr(home, name)
     for home, names in (
-        (parts, ("LeakyReLU", "ELU", "Normal", "Uniform", "ConstantInitializer")),
-        (parts, ("Huber", "Quantile", "BinaryCrossEntropy", "CategoricalCrossEntropy")),
+        (spec, ("LeakyReLU", "ELU", "Normal", "Uniform", "ConstantInitializer")),
+        (spec, ("Huber", "Quantile", "BinaryCrossEntropy", "CategoricalCrossEntropy")),
         (
             optimizers,
             (

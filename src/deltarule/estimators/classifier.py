@@ -33,7 +33,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         Widths of the hidden layers; () is a network without any.
     activation : str, LeakyReLU, ELU or a list of them, default="relu"
         Of every hidden layer, or a list with one for each: scikit-learn's names, or any of
-        ``deltarule.parts.ACTIVATIONS`` ("gelu", "silu", "mish", "selu", …).
+        ``deltarule.spec.ACTIVATIONS`` ("gelu", "silu", "mish", "selu", …).
     solver : str or an optimiser, default="adam"
         "lbfgs" and "line_search" minimise over the whole set; "sgd", "adam", "adamw", "nadam",
         "rmsprop", "adagrad", "adadelta", "momentum_average" and "rprop" (full batch) take steps.
