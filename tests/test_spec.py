@@ -173,7 +173,7 @@ def test_a_loss_needs_an_output_in_its_domain(loss: str, output: str) -> None:
         return
     with pytest.raises(SpecError) as caught:
         network(layers=layers, loss=loss)
-    for word in (f"loss={loss!r}", f"has {output!r}", "Change its", *map(repr, fitting)):
+    for word in (f"loss={loss!r}", f"got {output!r}", "Change the activation", *map(repr, fitting)):
         assert word in str(caught.value)
 
 

@@ -22,10 +22,12 @@ from deltarule import (
     Quantile,
 )
 from deltarule.errors import TapeError
+from deltarule.lowering import lower
 from deltarule.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
 from deltarule.program import Block, State
 from deltarule.reference.gradient_check import check_tape
-from deltarule.tape import Instruction, Parameter, Penalty, Tape, lower, verify
+from deltarule.tape import Instruction, Parameter, Penalty, Tape
+from deltarule.verify import verify
 from support import ACTIVATIONS, HEADS, SEEDS, networks, proves
 
 NET = Network(3, [Dense(4, "tanh"), Dense(4, LeakyReLU(0.2)), Dense(2, "softmax")],
@@ -140,7 +142,7 @@ def penalty(tape: Tape, **fields: Any) -> Tape:
 T = NET.tape
 SQUARE = lower(Network(2, [Dense(2), Dense(2)]))
 CORRUPTIONS = {
-    "empty": (replace(T, instructions=()), "the least"),
+    "empty": (replace(T, instructions=()), "needs at least a layer"),
     "no loss": (replace(T, instructions=T.instructions[:-1]), "loss must be the last"),
     "a loss too early": (changed(T, 1, op=Op.LOSS), "the last and the only one"),
     "two losses": (replace(T, instructions=(*T.instructions, T.loss)), "the only one"),
@@ -152,20 +154,20 @@ CORRUPTIONS = {
     "written twice": (changed(T, 1, target=1), "written once and in order"),
     "written ahead": (changed(T, 1, target=3), "written once and in order"),
     "width of a source": (changed(T, 0, n_in=2), "n_in is not the width of its source"),
-    "activation widens": (changed(T, 1, n_out=5), "only affine maps change widths"),
+    "activation widens": (changed(T, 1, n_out=5), "only affine maps may change widths"),
     "weights elsewhere": (changed(T, 2, weights=17), "must be offsets of parameters"),
     "bias elsewhere": (changed(T, 2, bias=0), "must be offsets of parameters"),
     "shape of weights": (changed(T, 2, n_out=3), "must be offsets of parameters"),
-    "shared weights": (changed(SQUARE, 2, weights=0), "used nowhere else"),
-    "shared bias": (changed(SQUARE, 2, bias=4), "used nowhere else"),
+    "shared weights": (changed(SQUARE, 2, weights=0), "that no other uses"),
+    "shared bias": (changed(SQUARE, 2, bias=4), "that no other uses"),
     "offset beyond θ": (changed(T, 4, weights=460), "must be offsets of parameters"),
-    "loss reads elsewhere": (changed(T, 6, source=3, n_in=4), "it reads outputs or logits"),
+    "loss reads elsewhere": (changed(T, 6, source=3, n_in=4), "it must read outputs or logits"),
     "no output activation": (
         replace(T, instructions=(*T.instructions[:5], T.loss), n_slots=6),
         "ends with its activation",
     ),
     "n_inputs": (replace(T, n_inputs=4), "width of its source"),
-    "n_outputs": (replace(T, n_outputs=3), "not the output's width"),
+    "n_outputs": (replace(T, n_outputs=3), "it must be the output's width"),
     "n_slots": (replace(T, n_slots=8), "7 slots are written"),
     "n_parameters": (replace(T, n_parameters=47), "parameters end at 46"),
     "gap in θ": (parameter(T, 1, start=13), "must tile"),
@@ -173,9 +175,9 @@ CORRUPTIONS = {
     "empty parameter": (parameter(T, 5, shape=(0,)), "must tile"),
     "parameter reshaped": (parameter(T, 0, shape=(4, 3)), "must be offsets of parameters"),
     "unknown penalty": (penalty(T, code=9), "no penalty 9"),
-    "penalty before θ": (penalty(T, start=-1), "it leaves"),
-    "penalty behind θ": (penalty(T, stop=47), "it leaves"),
-    "penalty on nothing": (penalty(T, start=12, stop=12), "it leaves"),
+    "penalty before θ": (penalty(T, start=-1), "it must lie inside"),
+    "penalty behind θ": (penalty(T, stop=47), "it must lie inside"),
+    "penalty on nothing": (penalty(T, start=12, stop=12), "it must lie inside"),
 }
 
 
@@ -196,22 +198,25 @@ CORRUPTIONS |= {
     "negative normalisation": (changed(FULL, 2, code=-1), "there is no normalisation -1"),
     "normalisation of another width": (
         replace(FULL, normalizations=tuple(n._replace(width=5) for n in FULL.normalizations)),
-        "of another width",
+        "has another width",
     ),
     "γ elsewhere": (changed(FULL, 2, weights=0), "γ and β must be offsets"),
     "β is γ": (changed(FULL, 2, bias=12), "γ and β must be offsets"),
     "ε of zero": (changed(FULL, 2, constant=0.0), "ε must be above 0"),
     "nothing is kept": (changed(FULL, 0, constant=0.0), r"must be in \(0, 1\]"),
     "more than all is kept": (changed(FULL, 4, constant=1.5), r"must be in \(0, 1\]"),
-    "loss without its constant": (replace(FULL, loss_constants=()), "not the constants"),
-    "constants of no loss": (replace(T, loss_constants=(1.0,)), "not the constants"),
+    "loss without its constant": (
+        replace(FULL, loss_constants=()),
+        "too many or too few constants",
+    ),
+    "constants of no loss": (replace(T, loss_constants=(1.0,)), "too many or too few constants"),
     "unknown constraint": (
         replace(FULL, constraints=(FULL.constraints[0]._replace(code=9),)),
         "no constraint 9",
     ),
     "constraint behind θ": (
         replace(FULL, constraints=(FULL.constraints[0]._replace(matrices=((47, 3, 4),)),)),
-        "it leaves",
+        "it must lie inside",
     ),
 }
 

@@ -16,10 +16,11 @@ from deltarule.initializers import draw_parameters
 from deltarule.inputs import check_inputs, check_state, make_block
 from deltarule.interpreters import interpreter_of
 from deltarule.likelihood import log_likelihood
+from deltarule.lowering import lower
 from deltarule.predictor import Predictor
 from deltarule.program import Block, Interpreter, State
 from deltarule.spec import Dropout, NetworkSpec
-from deltarule.tape import Tape, lower
+from deltarule.tape import Tape
 from deltarule.targets import Targets
 
 __all__ = ["Network", "mean_loss", "score_outputs"]
