@@ -164,7 +164,7 @@ CORRUPTIONS = {
     "loss reads elsewhere": (changed(T, 6, source=3, n_in=4), "it must read outputs or logits"),
     "no output activation": (
         replace(T, instructions=(*T.instructions[:5], T.loss), n_slots=6),
-        "ends with its activation",
+        "must end with its activation",
     ),
     "n_inputs": (replace(T, n_inputs=4), "width of its source"),
     "n_outputs": (replace(T, n_outputs=3), "it must be the output's width"),
