@@ -100,7 +100,7 @@ def test_any_array_library_and_any_axes(xp: Any) -> None:
         (lambda: exponential_average(np.ones(3), 1.0), SpecError, r"beta must be in \[0, 1\)"),
         (lambda: bias_corrected(np.ones(3), -0.5), SpecError, r"beta must be in \[0, 1\); got -0"),
         (lambda: effective_window(1.0), SpecError, r"beta must be in \[0, 1\); got 1.0"),
-        (lambda: moving_average(np.array(3.0), 1), ShapeError, "x must be a series"),
+        (lambda: moving_average(np.array(3.0), 1), ShapeError, "x must be an array with the time"),
     ],
 )
 def test_bad_input_is_refused(call: Any, error: type[Exception], message: str) -> None:

@@ -142,7 +142,7 @@ X2 = np.ones((2, 1))
         (
             lambda: capacity_table(([1], [1]), ([1], [1, 2]), [1]),
             ShapeError,
-            r"features have shape \(1, 2\), expected \(2, 2\)",
+            r"features of shape \(1, 2\), expected \(2, 2\)",
         ),
     ],
 )

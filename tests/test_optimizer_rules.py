@@ -318,8 +318,8 @@ def test_every_optimiser_trains_a_network(optimizer: Optimizer) -> None:
         (lambda: LBFGS(memory=0), r"memory must be an integer of at least 1; got 0"),
         (lambda: LBFGS(max_evaluations=1.5), r"max_evaluations must be an integer .* got 1.5"),
         (lambda: check_optimizer("adam"), r"such as SGD\(0.1\) or Adam\(\); got 'adam'"),
-        (lambda: check_optimizer(LBFGS()), r"takes a step a mini-batch.*got LBFGS"),
-        (lambda: rule_of(LineSearch()), r"takes? a step a mini-batch.*got LineSearch"),
+        (lambda: check_optimizer(LBFGS()), r"take one step per mini-batch.*got LBFGS"),
+        (lambda: rule_of(LineSearch()), r"take one step per mini-batch.*got LineSearch"),
     ],
 )
 def test_bad_constants_are_refused(make: Any, message: str) -> None:

@@ -353,7 +353,7 @@ def test_the_mini_batch_gradient_by_enumeration(
         (lambda: Adam(beta1=1), r"beta1 must be in \[0, 1\)"),
         (lambda: Adam(beta2=-0.1), r"beta2 must be in \[0, 1\)"),
         (lambda: Adam(epsilon=0), r"epsilon must be in \(0, inf\)"),
-        (lambda: rule_of("adam"), "optimizer must take a step a mini-batch.* got 'adam'"),
+        (lambda: rule_of("adam"), "optimizer must take one step per mini-batch.* got 'adam'"),
     ],
 )
 def test_constants_out_of_range_are_named(make: Any, words: str) -> None:

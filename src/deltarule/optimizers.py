@@ -1,11 +1,11 @@
-"""Which optimiser trains a network: frozen descriptions of its constants.
+"""Optimisers: frozen descriptions of their constants.
 
-Two kinds. Most take a step a mini-batch: what they remember and the step they take stand in
-``deltarule.reference.optimizers``, one pure function each. ``LineSearch`` and ``LBFGS`` minimise
-the cost of the whole training set, evaluating it as often as they need
-(``deltarule.training.line_search``, ``deltarule.training.lbfgs``).
+There are two kinds. Most optimisers take one step per mini-batch;
+``deltarule.reference.optimizers`` defines their state and their step, one pure function each.
+``LineSearch`` and ``LBFGS`` minimise the cost of the whole training set and evaluate it as often
+as they need to (``deltarule.training.line_search``, ``deltarule.training.lbfgs``).
 
-Where a source leaves a constant open, the default is PyTorch's.
+If a source does not give a constant, the default is PyTorch's.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _check_decay_rate(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class SGD:
-    """Gradient descent, plain, with heavy-ball momentum or Nesterov's (items O1-O3).
+    """Gradient descent, optionally with heavy-ball or Nesterov momentum (items O1-O3).
 
     The velocity is v ← μ v − η g; the step is v, and μ v − η g with ``nesterov``
     (scikit-learn's form; Sutskever et al. 2013, eqs 3-4).
@@ -55,7 +55,7 @@ class SGD:
     momentum : float, default=0.0
         μ in [0, 1].
     nesterov : bool, default=False
-        Look ahead along the velocity.
+        Whether the step uses Nesterov momentum.
     """
 
     learning_rate: float = 0.01
@@ -94,8 +94,8 @@ class EMAMomentum:
 class RMSprop:
     """RMSprop (Tieleman & Hinton 2012, lecture 6e; Mebsout §6; item O4).
 
-    S ← β S + (1 − β) g²; the step is −η g/(√S + ε), ε outside the root (erratum E-n). Neither
-    centred nor with momentum. β is 0.9 as in the lecture, where PyTorch's ``alpha`` is 0.99.
+    S ← β S + (1 − β) g²; the step is −η g/(√S + ε), ε outside the root (erratum E-n). There is no
+    centring and no momentum. β is 0.9 as in the lecture; PyTorch's default ``alpha`` is 0.99.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class RMSprop:
 class Adam:
     """Adam (Kingma & Ba 2015, Algorithm 1), ε after the bias correction (item O5).
 
-    scikit-learn adds ε before the correction; the difference fades as t grows.
+    scikit-learn adds ε before the correction; the difference vanishes as t grows.
 
     Parameters
     ----------
@@ -149,14 +149,14 @@ class Adam:
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019, Algorithm 2; item O5).
 
-    Beside Adam's step every weight shrinks by the factor 1 − ηλ. The decay multiplies the
-    current rate η, as in PyTorch (the paper multiplies a schedule's factor alone). Weights decay
-    only: never biases, nor batch normalisation's γ and β.
+    In addition to Adam's step, every weight is multiplied by 1 − ηλ. η is the current learning
+    rate, as in PyTorch (the paper uses only the factor of the schedule). Biases and the γ and β of
+    batch normalisation do not decay.
 
     Parameters
     ----------
     learning_rate, beta1, beta2, epsilon
-        As ``Adam``'s.
+        See ``Adam``.
     weight_decay : float, default=0.01
         λ ≥ 0.
     """
@@ -183,7 +183,7 @@ class Nadam:
     epsilon : float, default=1e-8
         ε > 0.
     momentum_decay : float, default=0.004
-        ψ ≥ 0: how fast μ_t nears β₁.
+        ψ ≥ 0: how fast μ_t approaches β₁.
     """
 
     learning_rate: float = 0.002
@@ -202,9 +202,9 @@ class Nadam:
 
 @dataclass(frozen=True)
 class Adagrad:
-    """Adagrad with a diagonal matrix (Duchi, Hazan & Singer 2011; PyTorch's form).
+    """Diagonal Adagrad (Duchi, Hazan & Singer 2011; PyTorch's form).
 
-    S ← S + g²; the step is −η g/(√S + ε), which shrinks as gradients add up.
+    S ← S + g²; the step is −η g/(√S + ε), so steps shrink as squared gradients accumulate.
 
     Parameters
     ----------
@@ -224,14 +224,14 @@ class Adagrad:
 
 @dataclass(frozen=True)
 class Adadelta:
-    """Adadelta (Zeiler 2012, Algorithm 1), with a rate before its step as in PyTorch.
+    """Adadelta (Zeiler 2012, Algorithm 1) with a learning rate, as in PyTorch.
 
     Parameters
     ----------
     learning_rate : float, default=1.0
-        η > 0; the paper has none, which is 1.
+        η > 0. The paper has no learning rate, which is η = 1.
     rho : float, default=0.9
-        ρ in [0, 1), of the averages of g² and of squared steps.
+        ρ in [0, 1): decay rate of the averages of g² and of squared steps.
     epsilon : float, default=1e-6
         ε > 0, inside both roots.
     """
@@ -284,7 +284,7 @@ class Rprop:
             raise SpecError(
                 f"learning_rate must be in [min_step, max_step] = [{self.min_step:g}, "
                 f"{self.max_step:g}]; got {self.learning_rate!r}. It is the first step size: "
-                "change it, or the bounds."
+                "change it, or change the bounds."
             )
 
 
@@ -297,11 +297,11 @@ class LineSearch:
     Parameters
     ----------
     max_step : float, default=1e6
-        The largest t tried: where C falls for ever along −∇C, that step is taken.
+        Largest t that is tried. If C keeps falling along −∇C, this step is taken.
     tol : float, default=1e-4
-        The largest entry of the gradient at which the cost counts as minimal.
+        The cost counts as minimal when no entry of the gradient is larger than this.
     max_evaluations : int, default=15000
-        The most evaluations of cost and gradient.
+        Largest number of evaluations of cost and gradient.
     """
 
     max_step: float = 1e6
@@ -321,11 +321,11 @@ class LBFGS:
     Parameters
     ----------
     memory : int, default=10
-        How many of the last steps shape the estimate of the inverse Hessian.
+        Number of the last steps that the estimate of the inverse Hessian uses.
     tol : float, default=1e-4
-        The largest entry of the gradient at which the cost counts as minimal.
+        The cost counts as minimal when no entry of the gradient is larger than this.
     max_evaluations : int, default=15000
-        The most evaluations of cost and gradient.
+        Largest number of evaluations of cost and gradient.
     """
 
     memory: int = 10
@@ -341,17 +341,17 @@ class LBFGS:
 Optimizer: TypeAlias = (
     SGD | EMAMomentum | RMSprop | Adam | AdamW | Nadam | Adagrad | Adadelta | Rprop
 )
-"""What takes a step a mini-batch."""
+"""An optimiser that takes one step per mini-batch."""
 
 Minimizer: TypeAlias = LineSearch | LBFGS
-"""What minimises the cost of the whole training set."""
+"""An optimiser that minimises the cost of the whole training set."""
 
 
 def check_optimizer(optimizer: object) -> Optimizer:
-    """Return what takes a step a mini-batch, or raise ``SpecError`` if it is none."""
+    """Return an optimiser that takes one step per mini-batch, or raise ``SpecError``."""
     if not isinstance(optimizer, Optimizer):
         raise SpecError(
-            "optimizer must be an optimiser that takes a step a mini-batch, such as SGD(0.1) or "
-            f"Adam(); got {optimizer!r}."
+            "optimizer must take one step per mini-batch, such as SGD(0.1) or Adam(); got "
+            f"{optimizer!r}."
         )
     return optimizer

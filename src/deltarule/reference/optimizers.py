@@ -317,4 +317,4 @@ def rule_of(optimizer: Optimizer, decayed: Sequence[slice] | None = None) -> Rul
             return adadelta(rho, epsilon)
         case Rprop(eta_minus=minus, eta_plus=plus, min_step=low, max_step=high):
             return rprop(minus, plus, low, high)
-    raise SpecError(f"optimizer must take a step a mini-batch, such as SGD; got {optimizer!r}.")
+    raise SpecError(f"optimizer must take one step per mini-batch, such as SGD; got {optimizer!r}.")
