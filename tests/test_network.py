@@ -113,7 +113,7 @@ def test_no_rows_are_told() -> None:
 # --- targets --------------------------------------------------------------------------------------
 
 BAD_TARGETS = [
-    ("squared_error", 1, [0, 1, 2], ShapeError, r"\(4, 1\) or \(4,\), a row .* got \(3,\)"),
+    ("squared_error", 1, [0, 1, 2], ShapeError, r"\(4, 1\) or \(4,\), one row .* got \(3,\)"),
     ("squared_error", 1, np.zeros((4, 2)), ShapeError, r"y must have shape .* got \(4, 2\)"),
     ("squared_error", 3, np.zeros((4, 2)), ShapeError, r"y must have shape \(4, 3\).* \(4, 2\)"),
     ("squared_error", 1, [0, 1, np.nan, 1], DataError, "y contains NaN or infinity"),
