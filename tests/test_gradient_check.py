@@ -295,7 +295,7 @@ def test_when_everything_is_at_a_kink_it_cannot_tell() -> None:
     check = check_gradients(net, State(np.zeros(2)), np.array([[1.0]]), np.array([[1.0]]))
     assert (check.verdict, check.n_checked, check.n_kinks) == ("cannot tell", 0, 2)
     assert check.worst == ""
-    assert "Every parameter is at a kink: check at random parameters." in str(check)
+    assert "Every parameter is at a kink. Check at random parameters." in str(check)
     assert "Largest difference" not in str(check)
 
 

@@ -318,7 +318,7 @@ def test_where_the_cost_is_not_finite_the_gradient_check_cannot_tell() -> None:
     state = State(np.array([1000.0, 0.0]))
     check = check_gradients(net, state, [[1.0]], [1.0])
     assert (check.verdict, check.floor) == ("cannot tell", np.inf)
-    assert "The cost is not finite here: check at smaller parameters or inputs." in str(check)
+    assert "The cost is not finite here. Check at smaller parameters or inputs." in str(check)
 
 
 def test_the_poisson_loss_of_a_small_target_is_finite() -> None:

@@ -192,7 +192,9 @@ def test_adamw_decays_the_weights_it_was_told_and_nothing_else() -> None:
 
 
 def test_adamw_must_be_told_where_the_weights_lie() -> None:
-    with pytest.raises(SpecError, match=r"decayed must say where in θ the weights lie.*None"):
+    with pytest.raises(
+        SpecError, match=r"decayed must hold the positions of the weights in θ.*None"
+    ):
         rule_of(AdamW())
 
 

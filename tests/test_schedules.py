@@ -324,14 +324,20 @@ def test_rates_that_cannot_be_are_refused(shape: int, value: float) -> None:
         (lambda: InverseSquareRoot(0), r"scale must be in \(0, inf\); got 0"),
         (
             lambda: PiecewiseConstant([], []),
-            r"epochs and values must hold as many entries, one at least",
+            r"epochs and values must have the same number of entries",
         ),
-        (lambda: PiecewiseConstant([1, 2], [0.1]), r"as many entries, one at least; got 2 and 1"),
+        (
+            lambda: PiecewiseConstant([1, 2], [0.1]),
+            r"same number of entries, at least one; got 2 and 1",
+        ),
         (
             lambda: PiecewiseConstant([2, 1], [0.1, 0.2]),
-            r"epochs must rise; got \(2, 1\). Sort the table",
+            r"epochs must be in ascending order; got \(2, 1\). Sort",
         ),
-        (lambda: PiecewiseConstant([1, 1], [0.1, 0.2]), r"epochs must rise; got \(1, 1\)"),
+        (
+            lambda: PiecewiseConstant([1, 1], [0.1, 0.2]),
+            r"epochs must be in ascending order; got \(1, 1\)",
+        ),
         (
             lambda: PiecewiseConstant([-1], [0.1]),
             r"epochs must be an integer of at least 0; got -1",
@@ -339,11 +345,11 @@ def test_rates_that_cannot_be_are_refused(shape: int, value: float) -> None:
         (lambda: PiecewiseConstant([1], [0.0]), r"values must be in \(0, inf\); got 0.0"),
         (
             lambda: PiecewiseConstant(3, [0.1]),
-            r"epochs must be a sequence, an entry a change.*got 3",
+            r"epochs must be a sequence with one entry per change.*got 3",
         ),
         (
             lambda: PiecewiseConstant([1], "0"),
-            r"values must be a sequence, an entry a change.*got '0'",
+            r"values must be a sequence with one entry per change.*got '0'",
         ),
         (lambda: StepDecay(0), r"every must be an integer of at least 1; got 0"),
         (lambda: StepDecay(factor=2), r"factor must be in \(0, 1\]; got 2"),

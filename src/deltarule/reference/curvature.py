@@ -1,8 +1,8 @@
 """Exact second derivatives along a direction: Hessian-vector products (items H5, R6).
 
-The tape is run forward with tangents beside the values, and backward with tangents beside the
-adjoints: the differential of backpropagation itself (Pearlmutter 1994, "Fast exact multiplication
-by the Hessian"). At a kink the second derivative is taken as 0.
+The tape is run forward with values and their tangents, and backward with adjoints and their
+tangents. This is the differential of backpropagation itself (Pearlmutter 1994, "Fast exact
+multiplication by the Hessian"). At a kink the second derivative counts as 0.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ __all__ = ["hessian_vector", "output_differential"]
 
 
 class _Tangents(NamedTuple):
-    """A direction, carried through the tape."""
+    """Tangents of all slots along one direction in θ."""
 
     direction: Array  # (p,) dθ
-    slots: list[Array | None]  # d(slot); None where nothing depends on θ
+    slots: list[Array | None]  # tangent of every slot; None if it does not depend on θ
 
 
 def hessian_vector(reference: Reference, state: State, block: Block, v: Array) -> Array:
-    """Return H v (p,): the Hessian of the block's cost at this state, times a direction v (p,).
+    """Return H v (p,), the Hessian of the block's cost at this state times a direction v (p,).
 
-    Exact, in two passes forward and two back. The cost is that of a training step, penalties
-    included, with the dropout masks of the state's seed and step.
+    The result is exact and takes two passes forward and two backward. The cost is that of a
+    training step, including penalties, with the dropout masks of the state's seed and step.
     """
     with quiet():
         return _hessian_vector(reference, state, block, v)
 
 
 def output_differential(reference: Reference, state: State, block: Block, v: Array) -> Array:
-    """Return d(outputs) (n, k) along dθ = v, under a training step's masks and batch statistics."""
+    """Return the tangent (n, k) of the outputs along dθ = v, computed as in a training step."""
     how = reference.passage(state, block)
     trace = reference.trace(state, block.x, how)
     tangents = _forward(reference, state, trace.contents, v, how)
@@ -67,7 +67,7 @@ def _hessian_vector(reference: Reference, state: State, block: Block, v: Array) 
     for row in reversed(tape.instructions[:-1]):
         arriving = adjoints[row.target]
         if arriving is None:
-            continue  # what a fused loss passes over, and what comes before the first weights
+            continue  # skipped by a fused loss, or before the first weights
         d_adjoint = _back(
             reference, row, state, trace.contents, tangents, (arriving, d_adjoint), how, result
         )  # fmt: skip
@@ -125,7 +125,7 @@ def _back(
     how: Passage,
     result: Array,
 ) -> Array | None:
-    """Return the tangent of the source's adjoint; put that of θ's into ``result``."""
+    """Return the tangent of the source's adjoint; write that of the gradient into ``result``."""
     xp = array_namespace(result)
     bar, d_bar = arriving
     source, moved = contents[line.source], tangents.slots[line.source]
