@@ -57,7 +57,7 @@ def random_case(net: Network, n: int, seed: int) -> tuple[State, Block]:
 def is_moderate(net: Network, state: State, block: Block) -> bool:
     """Whether no number on the way exceeds 100: else differences have nothing to hold on to."""
     reference = Reference(net.tape)
-    contents = reference.trace(state, block.x, reference.passage(state, block)).contents
+    contents = reference.trace(state, block.x, reference.training_pass(state, block)).contents
     return all(float(np.abs(content).max()) < 100 for content in contents)
 
 
@@ -67,7 +67,7 @@ def smooth_pieces(net: Network, state: State, block: Block) -> list[Any]:
     Two states with the same answer, and all between them, lie on one smooth piece of the cost.
     """
     reference = Reference(net.tape)
-    contents = reference.trace(state, block.x, reference.passage(state, block)).contents
+    contents = reference.trace(state, block.x, reference.training_pass(state, block)).contents
     sides: list[Any] = []
     for line in net.tape.instructions:
         if line.op == Op.ACTIVATE and line.code in ELEMENTWISE:

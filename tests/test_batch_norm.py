@@ -158,7 +158,7 @@ def test_it_stands_before_or_after_the_activation(position: str) -> None:
     else:
         hidden = norm(np.tanh(data.x @ p["W1"] + p["b1"]))
     reference = Reference(net.tape)
-    trace = reference.trace(state, data.x, reference.passage(state, Block(data.x)))
+    trace = reference.trace(state, data.x, reference.training_pass(state, Block(data.x)))
     expected = hidden @ p["W2"] + p["b2"]
     np.testing.assert_allclose(trace.contents[net.tape.output], expected, rtol=1e-12, atol=1e-13)
 
@@ -352,7 +352,7 @@ def test_in_one_batch_refreshed_statistics_predict_what_training_saw() -> None:
     refresh_statistics(net, state, data.x, batch_size=12)
     state.buffers["0.variance"] = state.buffers["0.variance"] * 11 / 12
     reference = Reference(net.tape)
-    trace = reference.trace(state, data.x, reference.passage(state, Block(data.x)))
+    trace = reference.trace(state, data.x, reference.training_pass(state, Block(data.x)))
     np.testing.assert_allclose(
         net.predict(state, data.x), trace.contents[net.tape.output], rtol=1e-12, atol=1e-13
     )
@@ -590,6 +590,6 @@ def test_the_network_does_not_feel_the_scale_of_its_inputs() -> None:
     data, state, outputs = random_data(net, 40, 19), net.initialize(19), []
     for x in (data.x, 1000 * data.x + 7):
         reference = Reference(net.tape)
-        trace = reference.trace(state, x, reference.passage(state, Block(x)))
+        trace = reference.trace(state, x, reference.training_pass(state, Block(x)))
         outputs.append(trace.contents[net.tape.output])
     np.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-7, atol=1e-8)

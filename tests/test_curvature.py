@@ -232,7 +232,7 @@ def test_the_differential_of_the_outputs(net: Network, seed: int, n: int) -> Non
     reference = Reference(net.tape)
 
     def outputs(at: State) -> Any:
-        trace = reference.trace(at, block.x, reference.passage(at, block))
+        trace = reference.trace(at, block.x, reference.training_pass(at, block))
         return trace.contents[net.tape.output]
 
     v, h = np.random.default_rng(seed).normal(size=len(state.theta)), 5e-5

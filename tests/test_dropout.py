@@ -194,7 +194,7 @@ def test_a_training_pass_is_the_hand_made_product_of_masks() -> None:
     state, data = random_state(net, 1), random_data(net, 7, 1)
     state.step = 12
     reference = Reference(net.tape)
-    trace = reference.trace(state, data.x, reference.passage(state, data.block))
+    trace = reference.trace(state, data.x, reference.training_pass(state, data.block))
     a, views = data.x, list(net.parameters(state).values())
     functions = [np.tanh, lambda z: z / (1 + np.exp(-z)), lambda z: z]
     for number, (keep, f) in enumerate(zip((0.8, 0.5, 0.7), functions, strict=True)):
@@ -284,7 +284,7 @@ def test_the_original_form_is_the_same_function_of_rescaled_weights() -> None:
     w1, b1, w2, b2 = net.parameters(state).values()
     original = w2 / p
     reference = Reference(net.tape)
-    trace = reference.trace(state, data.x, reference.passage(state, data.block))
+    trace = reference.trace(state, data.x, reference.training_pass(state, data.block))
     kept = mask(p, 10, 8, seed=6, step=0, number=0)
     hidden = np.tanh(data.x @ w1 + b1)
     np.testing.assert_allclose(

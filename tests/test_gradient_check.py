@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -215,7 +214,7 @@ def test_kinks_are_left_out_and_counted() -> None:
     check = check_gradients(net, state, X, y)
     assert (check.verdict, check.n_kinks) == ("right", 3)  # b1; W1 does not move zero inputs
     assert check.n_checked == net.tape.n_parameters - 3
-    assert re.search(r"3 left out at a kink|[Ll]eft out at a kink: 3", str(check))
+    assert "Excluded at a kink: 3" in str(check)
     smooth = Network(2, [Dense(3, "tanh"), Dense(1)])
     assert check_gradients(smooth, state, X, y).n_kinks == 0
     net.parameters(state)["b1"][...] = 0.1

@@ -70,7 +70,7 @@ def test_the_tape_of_a_network() -> None:
         for strength, per_batch in ((0.1, False), (0.2, True))
         for start, stop in ((0, 12), (16, 32), (36, 44))
     )
-    assert (NET.tape.n_parameters, NET.tape.n_slots, NET.tape.n_outputs) == (46, 7, 2)
+    assert (NET.tape.n_parameters, NET.tape.n_registers, NET.tape.n_outputs) == (46, 7, 2)
     assert (NET.tape.logits, NET.tape.output) == (5, 6)
 
 
@@ -149,8 +149,8 @@ CORRUPTIONS = {
     "unknown operation": (changed(T, 1, op=99), "no operation has code 99"),
     "unknown activation": (changed(T, 1, code=99), "no activation has code 99"),
     "unknown loss": (changed(T, 6, code=99), "no loss has code 99"),
-    "read before written": (changed(T, 0, source=5), "slot 5 is read before it is written"),
-    "negative slot": (changed(T, 2, source=-1), "slot -1 is read before"),
+    "read before written": (changed(T, 0, source=5), "register 5 is read before it is written"),
+    "negative register": (changed(T, 2, source=-1), "register -1 is read before"),
     "written twice": (changed(T, 1, target=1), "written once and in order"),
     "written ahead": (changed(T, 1, target=3), "written once and in order"),
     "width of a source": (changed(T, 0, n_in=2), "n_in is not the width of its source"),
@@ -163,12 +163,12 @@ CORRUPTIONS = {
     "offset beyond θ": (changed(T, 4, weights=460), "must be offsets of parameters"),
     "loss reads elsewhere": (changed(T, 6, source=3, n_in=4), "it must read outputs or logits"),
     "no output activation": (
-        replace(T, instructions=(*T.instructions[:5], T.loss), n_slots=6),
+        replace(T, instructions=(*T.instructions[:5], T.loss), n_registers=6),
         "must end with its activation",
     ),
     "n_inputs": (replace(T, n_inputs=4), "width of its source"),
     "n_outputs": (replace(T, n_outputs=3), "it must be the output's width"),
-    "n_slots": (replace(T, n_slots=8), "7 slots are written"),
+    "n_registers": (replace(T, n_registers=8), "7 registers are written"),
     "n_parameters": (replace(T, n_parameters=47), "parameters end at 46"),
     "gap in θ": (parameter(T, 1, start=13), "must tile"),
     "overlap in θ": (parameter(T, 1, start=11), "must tile"),
@@ -303,7 +303,7 @@ def damaged(draw: st.DrawFn) -> Tape:
             name = draw(st.sampled_from(["code", "start", "stop"]))
             tape = replace(tape, penalties=(tape.penalties[0]._replace(**{name: draw(SMALL)}),))
         else:
-            name = draw(st.sampled_from(["n_inputs", "n_outputs", "n_parameters", "n_slots"]))
+            name = draw(st.sampled_from(["n_inputs", "n_outputs", "n_parameters", "n_registers"]))
             tape = replace(tape, **{name: draw(SMALL)})
         tape = replace(tape, instructions=tuple(lines), parameters=tuple(named))
     return tape

@@ -19,13 +19,13 @@ _FUSED = {
 
 
 class _Writer:
-    """Builder of a tape: every method appends instructions and advances the current slot."""
+    """Builder of a tape: every method appends instructions and advances the current register."""
 
     def __init__(self, n_inputs: int) -> None:
         self.instructions: list[Instruction] = []
         self.parameters: list[Parameter] = []
         self.normalizations: list[Normalization] = []
-        self.slot, self.width, self.offset, self.layer, self.drops = 0, n_inputs, 0, 0, 0
+        self.register, self.width, self.offset, self.layer, self.drops = 0, n_inputs, 0, 0, 0
 
     def dense(self, layer: Dense) -> None:
         """Append a dense layer: affine map, activation, and batch normalisation if it has one."""
@@ -34,22 +34,22 @@ class _Writer:
         before = norm is not None and norm.position == "pre_activation"
         weights = self._parameter("W", (self.width, layer.units))
         bias = -1 if before else self._parameter("b", (layer.units,))
-        self._line(Op.AFFINE, -1, layer.units, weights, bias)
+        self._append(Op.AFFINE, -1, layer.units, weights, bias)
         if norm is not None and before:
             self._normalize(norm)
         code = ActivationCode[layer.activation_name.upper()]
-        self._line(Op.ACTIVATE, code, layer.units, constant=layer.activation_constant)
+        self._append(Op.ACTIVATE, code, layer.units, constant=layer.activation_constant)
         if norm is not None and not before:
             self._normalize(norm)
 
     def dropout(self, layer: Dropout) -> None:
         """Append a dropout layer; its number is part of the counter of its masks."""
-        self._line(Op.DROPOUT, self.drops, self.width, constant=layer.keep)
+        self._append(Op.DROPOUT, self.drops, self.width, constant=layer.keep)
         self.drops += 1
 
     def loss(self, code: int, of_logits: bool) -> None:
         """Append the loss of the outputs, or of the logits that the output activation reads."""
-        source = self.slot - 1 if of_logits else self.slot
+        source = self.register - 1 if of_logits else self.register
         self.instructions.append(
             Instruction(Op.LOSS, code, source, -1, self.width, -1, -1, -1, 0.0)
         )
@@ -60,7 +60,7 @@ class _Writer:
         number = len(self.normalizations)
         running = norm.inference_statistics == "running"
         self.normalizations.append(Normalization(self.width, norm.momentum, running))
-        self._line(Op.NORMALIZE, number, self.width, gamma, beta, norm.epsilon)
+        self._append(Op.NORMALIZE, number, self.width, gamma, beta, norm.epsilon)
 
     def _parameter(self, name: str, shape: tuple[int, ...]) -> int:
         parameter = Parameter(f"{name}{self.layer}", self.offset, shape, self.layer)
@@ -68,7 +68,7 @@ class _Writer:
         self.offset = parameter.stop
         return parameter.start
 
-    def _line(
+    def _append(
         self,
         op: Op,
         code: int,
@@ -77,11 +77,11 @@ class _Writer:
         bias: int = -1,
         constant: float = 0.0,
     ) -> None:
-        source, target = self.slot, self.slot + 1
+        source, target = self.register, self.register + 1
         self.instructions.append(
             Instruction(op, code, source, target, self.width, units, weights, bias, constant)
         )
-        self.slot, self.width = target, units
+        self.register, self.width = target, units
 
 
 def lower(spec: NetworkSpec) -> Tape:
@@ -109,7 +109,7 @@ def lower(spec: NetworkSpec) -> Tape:
         n_inputs=spec.n_inputs,
         n_outputs=spec.n_outputs,
         n_parameters=writer.offset,
-        n_slots=writer.slot + 1,
+        n_registers=writer.register + 1,
         dtype=spec.dtype,
     )
     verify(tape)

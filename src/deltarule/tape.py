@@ -1,13 +1,14 @@
 """The tape: a network as a flat table of instructions over one flat parameter vector θ.
 
-A tape is what interpreters run. Its instructions read and write numbered *slots*: slot 0 is the
-input block, and every other slot is written once, in order. Instructions find their parameters by
-offsets into θ. They hold numbers only: :meth:`Tape.table` returns them as two plain arrays for
-kernels. ``deltarule.lowering`` makes tapes, and ``deltarule.verify`` checks them before they run.
+A tape is what interpreters run. Its instructions read and write numbered *registers*: register 0
+holds the input block, and every other register is written once, in order. Instructions find their
+parameters by offsets into θ. They hold numbers only: :meth:`Tape.table` returns them as two plain
+arrays for kernels. ``deltarule.lowering`` makes tapes, and ``deltarule.verify`` checks them before
+they run.
 
 The output activation and the loss are two instructions. If they form a canonical pair, the loss
 reads the logits and uses the fused formula. Otherwise it reads the outputs, and the backward pass
-goes through the activation's Jacobian. The slot that the loss reads tells the two cases apart.
+goes through the activation's Jacobian. The register that the loss reads tells the two cases apart.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Instruction(NamedTuple):
 
     op: int  # an Op
     code: int  # activation or loss code, or number of the normalisation or dropout
-    source: int  # slot read
-    target: int  # slot written
+    source: int  # register read
+    target: int  # register written
     n_in: int  # width of the source
     n_out: int  # width of the target
     weights: int  # offset of W (n_in, n_out), or of γ (n_in,), in θ
@@ -96,7 +97,7 @@ class Tape:
     n_inputs: int
     n_outputs: int
     n_parameters: int
-    n_slots: int
+    n_registers: int
     dtype: str
 
     @property
@@ -106,12 +107,12 @@ class Tape:
 
     @property
     def output(self) -> int:
-        """The slot that holds the outputs of the network."""
+        """The register that holds the outputs of the network."""
         return self.instructions[-2].target
 
     @property
     def logits(self) -> int:
-        """The slot that holds Z_L of the output layer, before its activation."""
+        """The register that holds Z_L of the output layer, before its activation."""
         return self.instructions[-2].source
 
     @property
@@ -128,5 +129,5 @@ class Tape:
 
     def table(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Return the instructions as (integers (n, 8), constants (n,)), for compiled kernels."""
-        integers = np.array([row[:-1] for row in self.instructions], dtype=np.int64)
-        return integers, np.array([row.constant for row in self.instructions])
+        integers = np.array([instruction[:-1] for instruction in self.instructions], dtype=np.int64)
+        return integers, np.array([instruction.constant for instruction in self.instructions])

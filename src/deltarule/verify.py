@@ -12,7 +12,7 @@ __all__ = ["verify"]
 def verify(tape: Tape) -> None:
     """Raise ``TapeError`` unless the tape can be run without leaving its arrays.
 
-    The rules: parameters tile θ without gaps or overlaps; every slot is written once, before it
+    The rules: parameters tile θ without gaps or overlaps; every register is written once, before it
     is read; widths agree from instruction to instruction; offsets point to parameters of the right
     shape, each used by one instruction; codes exist; the last instruction is the only loss and
     follows an output activation; penalties and constraints lie inside θ.
@@ -20,51 +20,78 @@ def verify(tape: Tape) -> None:
     _verify_parameters(tape)
     shapes = {p.start: p.shape for p in tape.parameters}
     widths = {0: tape.n_inputs}
-    for number, line in enumerate(tape.instructions):
+    for number, instruction in enumerate(tape.instructions):
         where = f"instruction {number}"
         last = number == len(tape.instructions) - 1
-        _require((line.op == Op.LOSS) == last, where, "the loss must be the last and the only one")
-        _require(line.source in widths, where, f"slot {line.source} is read before it is written")
-        _require(widths[line.source] == line.n_in, where, "n_in is not the width of its source")
-        if last:
-            _require(line.code in list(LossCode), where, f"no loss has code {line.code}")
-            break
-        _require(line.target == len(widths), where, "slots must be written once and in order")
-        _require(line.source == line.target - 1, where, "it must read the slot written last")
         _require(
-            line.op == Op.AFFINE or line.n_in == line.n_out,
+            (instruction.op == Op.LOSS) == last, where, "the loss must be the last and the only one"
+        )
+        _require(
+            instruction.source in widths,
+            where,
+            f"register {instruction.source} is read before it is written",
+        )
+        _require(
+            widths[instruction.source] == instruction.n_in,
+            where,
+            "n_in is not the width of its source",
+        )
+        if last:
+            _require(
+                instruction.code in list(LossCode), where, f"no loss has code {instruction.code}"
+            )
+            break
+        _require(
+            instruction.target == len(widths), where, "registers must be written once and in order"
+        )
+        _require(
+            instruction.source == instruction.target - 1,
+            where,
+            "it must read the register written last",
+        )
+        _require(
+            instruction.op == Op.AFFINE or instruction.n_in == instruction.n_out,
             where,
             "only affine maps may change widths",
         )
-        _verify_line(tape, line, where, shapes)
-        widths[line.target] = line.n_out
+        _verify_instruction(tape, instruction, where, shapes)
+        widths[instruction.target] = instruction.n_out
     _verify_ends(tape, widths)
 
 
-def _verify_line(
-    tape: Tape, line: Instruction, where: str, shapes: dict[int, tuple[int, ...]]
+def _verify_instruction(
+    tape: Tape, instruction: Instruction, where: str, shapes: dict[int, tuple[int, ...]]
 ) -> None:
-    width = (line.n_out,)
-    if line.op == Op.AFFINE:
-        fits = shapes.pop(line.weights, None) == (line.n_in, line.n_out)
-        fits = fits and (line.bias == -1 or shapes.pop(line.bias, None) == width)
+    width = (instruction.n_out,)
+    if instruction.op == Op.AFFINE:
+        fits = shapes.pop(instruction.weights, None) == (instruction.n_in, instruction.n_out)
+        fits = fits and (instruction.bias == -1 or shapes.pop(instruction.bias, None) == width)
         rule = "weights and bias must be offsets of parameters of its shape that no other uses"
         _require(fits, where, rule)
-    elif line.op == Op.ACTIVATE:
-        _require(line.code in list(ActivationCode), where, f"no activation has code {line.code}")
-    elif line.op == Op.NORMALIZE:
-        fits = shapes.pop(line.weights, None) == width and shapes.pop(line.bias, None) == width
+    elif instruction.op == Op.ACTIVATE:
+        _require(
+            instruction.code in list(ActivationCode),
+            where,
+            f"no activation has code {instruction.code}",
+        )
+    elif instruction.op == Op.NORMALIZE:
+        fits = (
+            shapes.pop(instruction.weights, None) == width
+            and shapes.pop(instruction.bias, None) == width
+        )
         rule = "γ and β must be offsets of parameters of its width that no other uses"
         _require(fits, where, rule)
-        known = 0 <= line.code < len(tape.normalizations)
-        _require(known, where, f"there is no normalisation {line.code}")
-        same_width = tape.normalizations[line.code].width == line.n_in
+        known = 0 <= instruction.code < len(tape.normalizations)
+        _require(known, where, f"there is no normalisation {instruction.code}")
+        same_width = tape.normalizations[instruction.code].width == instruction.n_in
         _require(same_width, where, "its normalisation has another width")
-        _require(line.constant > 0, where, "ε must be above 0")
-    elif line.op == Op.DROPOUT:
-        _require(0 < line.constant <= 1, where, "the probability of keeping must be in (0, 1]")
+        _require(instruction.constant > 0, where, "ε must be above 0")
+    elif instruction.op == Op.DROPOUT:
+        _require(
+            0 < instruction.constant <= 1, where, "the probability of keeping must be in (0, 1]"
+        )
     else:
-        raise TapeError(f"{where}: no operation has code {line.op}.")
+        raise TapeError(f"{where}: no operation has code {instruction.op}.")
 
 
 def _verify_parameters(tape: Tape) -> None:
@@ -77,7 +104,7 @@ def _verify_parameters(tape: Tape) -> None:
 
 def _verify_ends(tape: Tape, widths: dict[int, int]) -> None:
     _require(len(tape.instructions) >= 3, "tape", "a tape needs at least a layer and a loss")
-    _require(len(widths) == tape.n_slots, "n_slots", f"{len(widths)} slots are written")
+    _require(len(widths) == tape.n_registers, "n_registers", f"{len(widths)} registers are written")
     output = tape.instructions[-2]
     _require(output.op == Op.ACTIVATE, "tape", "the output layer must end with its activation")
     _require(widths[tape.output] == tape.n_outputs, "n_outputs", "it must be the output's width")

@@ -41,7 +41,7 @@ def refresh_statistics(
     bounds = batch_bounds(x.shape[0], batch_size, present, net.tape.least_rows)
     for start, stop in pairwise(bounds):
         batch = Block(x, None, weight).take(slice(int(start), int(stop)))
-        trace = reference.trace(state, batch.x, reference.passage(state, batch, int(start)))
+        trace = reference.trace(state, batch.x, reference.training_pass(state, batch, int(start)))
         moments = batch_moments(net.tape, trace.contents, batch.weight)
         total = float(stop - start) if batch.weight is None else float(np.sum(batch.weight))
         accumulate(net.tape, population, Sums(0.0, total, state.theta, moments))

@@ -178,10 +178,12 @@ def _noise(gradient: Callable[[Vector], Vector], at: Vector, claimed: Vector) ->
 
 def _cost(reference: Reference, state: State, block: Block) -> tuple[float, bytes]:
     """Return the cost of a training step, and the side of every kink."""
-    tape, line = reference.tape, reference.tape.loss
+    tape, instruction = reference.tape, reference.tape.loss
     with quiet():
-        contents = reference.trace(state, block.x, reference.passage(state, block)).contents
-        losses, _ = LOSSES[line.code].value(contents[line.source], block.y, tape.loss_constants)
+        contents = reference.trace(state, block.x, reference.training_pass(state, block)).contents
+        losses, _ = LOSSES[instruction.code].value(
+            contents[instruction.source], block.y, tape.loss_constants
+        )
     weight = np.ones_like(losses) if block.weight is None else np.asarray(block.weight)
     total = float(weight.sum())
     value = float(weight @ losses) / total + penalty(tape, state.theta, total)[0]
@@ -189,10 +191,10 @@ def _cost(reference: Reference, state: State, block: Block) -> tuple[float, byte
 
 
 def _sides(tape: Tape, contents: list[Any], theta: Vector, block: Block) -> Iterator[bytes]:
-    for line in tape.instructions:
-        if line.op == Op.ACTIVATE and line.code in ELEMENTWISE:
-            for kink in ELEMENTWISE[line.code].kinks:
-                yield _side(contents[line.source], kink)
+    for instruction in tape.instructions:
+        if instruction.op == Op.ACTIVATE and instruction.code in ELEMENTWISE:
+            for kink in ELEMENTWISE[instruction.code].kinks:
+                yield _side(contents[instruction.source], kink)
     residual_kinks = LOSSES[tape.loss.code].residual_kinks(tape.loss_constants)
     for kink in residual_kinks:
         yield _side(contents[tape.loss.source] - block.y, kink)

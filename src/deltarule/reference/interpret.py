@@ -33,12 +33,12 @@ from deltarule.reference.statistics import accumulate, batch_moments, inference_
 from deltarule.states import check_state
 from deltarule.tape import Instruction, Tape
 
-__all__ = ["Passage", "Reference"]
+__all__ = ["Reference", "TrainingPass"]
 
 _PATIENCE = 0.1  # seconds after which ``advance`` returns to its caller
 
 
-class Passage(NamedTuple):
+class TrainingPass(NamedTuple):
     """Settings of a training pass over the tape; prediction has none."""
 
     share: Array | None  # (n,) share of each row in the batch's weight; None if all are equal
@@ -50,7 +50,7 @@ class Passage(NamedTuple):
 class Trace(NamedTuple):
     """Result of a forward pass."""
 
-    contents: list[Array]  # one array per slot
+    contents: list[Array]  # one array per register
     pullbacks: list[Pullback]  # one per instruction, without the loss
 
 
@@ -76,7 +76,7 @@ class Reference:
         self._slots = type(self._rule.begin(np.empty(0)))
         self._clipping = clipping
         self._body = tape.instructions[:-1]
-        self._first = next(line for line in self._body if line.op == Op.AFFINE)
+        self._first = next(instruction for instruction in self._body if instruction.op == Op.AFFINE)
 
     def check(self, state: State) -> None:
         """Raise ``DataError`` unless ``advance`` can continue from this state."""
@@ -102,21 +102,23 @@ class Reference:
 
     # --- the chain rule ------------------------------------------------------------------------
 
-    def trace(self, state: State, x: Array, how: Passage | None) -> Trace:
-        """Run the tape forward, for training or, if ``how`` is None, for prediction."""
+    def trace(self, state: State, x: Array, training: TrainingPass | None) -> Trace:
+        """Run the tape forward, for training or, if ``training`` is None, for prediction."""
         trace = Trace([x], [])
-        for line in self._body:
-            value, pullback = self._run(line, state, trace.contents[line.source], how)
+        for instruction in self._body:
+            value, pullback = self._run(
+                instruction, state, trace.contents[instruction.source], training
+            )
             trace.contents.append(value)
             trace.pullbacks.append(pullback)
         return trace
 
-    def passage(self, state: State, block: Block, first: int = 0) -> Passage:
+    def training_pass(self, state: State, block: Block, first: int = 0) -> TrainingPass:
         """Return the settings of a training pass over this block at this state."""
         share = None
         if block.weight is not None and self.tape.normalizations:
             share = block.weight / array_namespace(block.weight).sum(block.weight)
-        return Passage(share, state.seed, state.step, first)
+        return TrainingPass(share, state.seed, state.step, first)
 
     def gradient(
         self,
@@ -137,7 +139,7 @@ class Reference:
 
     def _backpropagate(self, state: State, block: Block, first: int = 0) -> Sums:
         xp = array_namespace(state.theta)
-        trace = self.trace(state, block.x, self.passage(state, block, first))
+        trace = self.trace(state, block.x, self.training_pass(state, block, first))
         losses, pull = self.row_losses(trace, block)
         weight = xp.ones_like(losses) if block.weight is None else block.weight
         gradient = xp.zeros_like(state.theta)
@@ -146,71 +148,83 @@ class Reference:
         return Sums(float(xp.sum(weight * losses)), float(xp.sum(weight)), gradient, moments)
 
     def pull_back(self, trace: Trace, adjoint: Array, gradient: Array) -> list[Array | None]:
-        """Run the pullbacks in reverse, starting from ∂C/∂(the slot that the loss reads).
+        """Run the pullbacks in reverse, starting from ∂C/∂(the register that the loss reads).
 
-        ∂C/∂θ is written into ``gradient``. The result holds ∂C/∂slot of every slot that the loss
-        depends on, and None for the others and for the data.
+        ∂C/∂θ is written into ``gradient``. The result holds ∂C/∂register of every register that
+        the loss depends on, and None for the others and for the data.
         """
         xp = array_namespace(gradient)
-        adjoints: list[Array | None] = [None] * self.tape.n_slots
+        adjoints: list[Array | None] = [None] * self.tape.n_registers
         adjoints[self.tape.loss.source] = adjoint
-        for line, pullback in zip(reversed(self._body), reversed(trace.pullbacks), strict=True):
-            arriving = adjoints[line.target]
+        for instruction, pullback in zip(
+            reversed(self._body), reversed(trace.pullbacks), strict=True
+        ):
+            arriving = adjoints[instruction.target]
             if arriving is None:
                 continue  # a fused loss reads the logits, so the output has no adjoint
             given = pullback(arriving)
-            if line.weights < 0:
-                adjoints[line.source] = given
+            if instruction.weights < 0:
+                adjoints[instruction.source] = given
                 continue
-            adjoints[line.source], dw, *db = given
-            gradient[line.weights : line.weights + dw.size] = xp.reshape(dw, (-1,))
+            adjoints[instruction.source], dw, *db = given
+            gradient[instruction.weights : instruction.weights + dw.size] = xp.reshape(dw, (-1,))
             if db:
-                gradient[line.bias : line.bias + line.n_out] = db[0]
+                gradient[instruction.bias : instruction.bias + instruction.n_out] = db[0]
         return adjoints
 
     def row_losses(self, trace: Trace, block: Block) -> tuple[Array, Pullback]:
-        """Return the losses of the rows, and their pullback to the slot that the loss reads."""
-        line, constants = self.tape.loss, self.tape.loss_constants
-        return LOSSES[line.code].value(trace.contents[line.source], block.y, constants)
+        """Return the losses of the rows, and their pullback to the register that the loss reads."""
+        instruction, constants = self.tape.loss, self.tape.loss_constants
+        return LOSSES[instruction.code].value(
+            trace.contents[instruction.source], block.y, constants
+        )
 
     def _run(
-        self, line: Instruction, state: State, source: Array, how: Passage | None
+        self, instruction: Instruction, state: State, source: Array, training: TrainingPass | None
     ) -> tuple[Array, Pullback]:
-        if line.op == Op.AFFINE:
-            w, b = self.parameters(line, state.theta)
+        if instruction.op == Op.AFFINE:
+            w, b = self.parameters(instruction, state.theta)
             if b is None:
-                return product(source, w, x_is_data=line is self._first)
-            return affine(source, w, b, x_is_data=line is self._first)
-        if line.op == Op.ACTIVATE:
-            return activate(line.code, source, line.constant)
-        if line.op == Op.NORMALIZE:
-            gamma, beta = self.parameters(line, state.theta)
-            if how is None:
-                return inference_norm(line, state, source, gamma, beta)
-            return batch_norm(source, gamma, beta, line.constant, how.share)
-        if how is None:
+                return product(source, w, x_is_data=instruction is self._first)
+            return affine(source, w, b, x_is_data=instruction is self._first)
+        if instruction.op == Op.ACTIVATE:
+            return activate(instruction.code, source, instruction.constant)
+        if instruction.op == Op.NORMALIZE:
+            gamma, beta = self.parameters(instruction, state.theta)
+            if training is None:
+                return inference_norm(instruction, state, source, gamma, beta)
+            return batch_norm(source, gamma, beta, instruction.constant, training.share)
+        if training is None:
             return source, lambda dz: dz
-        return dropout(source, self.kept(line, source, how), line.constant)
+        return dropout(
+            source, self.dropout_mask(instruction, source, training), instruction.constant
+        )
 
-    def parameters(self, line: Instruction, theta: Array) -> tuple[Array, Array | None]:
+    def parameters(self, instruction: Instruction, theta: Array) -> tuple[Array, Array | None]:
         """Return (W, b) or (γ, β) of an instruction, as parts of a vector like θ; b may be None."""
         xp = array_namespace(theta)
-        shape = (line.n_in, line.n_out) if line.op == Op.AFFINE else (line.n_out,)
+        shape = (
+            (instruction.n_in, instruction.n_out)
+            if instruction.op == Op.AFFINE
+            else (instruction.n_out,)
+        )
         size = int(np.prod(shape))
-        first = xp.reshape(theta[line.weights : line.weights + size], shape)
-        return first, None if line.bias < 0 else theta[line.bias : line.bias + line.n_out]
+        first = xp.reshape(theta[instruction.weights : instruction.weights + size], shape)
+        return first, None if instruction.bias < 0 else theta[
+            instruction.bias : instruction.bias + instruction.n_out
+        ]
 
     @staticmethod
-    def kept(line: Instruction, source: Array, how: Passage) -> Array:
+    def dropout_mask(instruction: Instruction, source: Array, training: TrainingPass) -> Array:
         """Return the mask of a dropout instruction."""
         drawn = mask(
-            line.constant,
+            instruction.constant,
             source.shape[0],
-            line.n_in,
-            seed=how.seed,
-            step=how.step,
-            number=line.code,
-            first=how.first,
+            instruction.n_in,
+            seed=training.seed,
+            step=training.step,
+            number=instruction.code,
+            first=training.first,
         )
         return drawn if is_sparse(source) else array_namespace(source).asarray(drawn)
 

@@ -35,9 +35,9 @@ def batch_moments(tape: Tape, contents: list[Array], weight: Array | None) -> tu
         )
     share = None if weight is None else weight / total
     moments: list[Array] = []
-    for line in tape.instructions:
-        if line.op == Op.NORMALIZE:
-            x = contents[line.source]
+    for instruction in tape.instructions:
+        if instruction.op == Op.NORMALIZE:
+            x = contents[instruction.source]
             moments.append(total * mean(x, share)[0])
             moments.append(total * b / (b - 1) * variance(x, share)[0])
     return tuple(moments)
@@ -67,13 +67,13 @@ def accumulate(tape: Tape, state: State, sums: Sums) -> None:
 
 
 def inference_norm(
-    line: Instruction, state: State, x: Array, gamma: Array, beta: Array | None
+    instruction: Instruction, state: State, x: Array, gamma: Array, beta: Array | None
 ) -> tuple[Array, Pullback]:
     """Return γ ⊙ (x − μ)/√(σ² + ε) + β with the statistics of the state, an affine map of x."""
     xp = array_namespace(x)
-    mu, sigma2 = _statistics(state, line.code, gamma)
-    factor = gamma / xp.sqrt(sigma2 + line.constant)
-    normal = (x - mu) / xp.sqrt(sigma2 + line.constant)
+    mu, sigma2 = _statistics(state, instruction.code, gamma)
+    factor = gamma / xp.sqrt(sigma2 + instruction.constant)
+    normal = (x - mu) / xp.sqrt(sigma2 + instruction.constant)
 
     def pullback(d: Array) -> tuple[Array, Array, Array]:
         return factor * d, xp.sum(d * normal, axis=0), xp.sum(d, axis=0)
