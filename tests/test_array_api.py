@@ -46,7 +46,7 @@ def test_forward_losses_and_gradient(net: Network, seed: int, n: int) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
-def test_training_equals_numpys(optimizer: Any, dtype: str) -> None:
+def test_training_agrees_with_numpy(optimizer: Any, dtype: str) -> None:
     layers = [Dense(5, "relu"), Dense(4, LeakyReLU(0.1)), Dense(3, "softmax")]
     net = Network(2, layers, "categorical_cross_entropy", [L2(0.01)], dtype=dtype)
     data = random_data(net, 20, 0)

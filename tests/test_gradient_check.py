@@ -1,4 +1,4 @@
-"""The gradient check (B4): every combination passes it, and every fault is called by its name."""
+"""The gradient check (B4): every combination passes it, and every fault is found and named."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CORNER = ("squared_error", "tanh")
 
 
 def combination(depth: int, hidden: Any, head: tuple[str, str]) -> Any:
-    """Return a case: in the short form every head, and every hidden activation, once a depth."""
+    """Return a case; in the short form every head and hidden activation occurs once per depth."""
     short = hidden == "none" or head == CORNER or hidden == "silu"
     marks = () if short else pytest.mark.long
     return pytest.param(depth, hidden, *head, id=f"{depth}-{hidden}-{'-'.join(head)}", marks=marks)
@@ -155,14 +155,14 @@ def test_zero_over_zero_is_zero() -> None:
 
 
 @pytest.mark.parametrize("slope", [1e-3, 1e-6, 1.0])
-def test_a_gradient_that_is_forgotten_is_wrong(slope: float) -> None:
+def test_a_gradient_of_zero_is_called_wrong(slope: float) -> None:
     check = check_function(lambda x: slope * float(x.sum()), np.zeros_like, [1.0, 2.0])
     assert check.verdict == "wrong"
     assert check.error == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_gradient_that_is_no_number_is_wrong_where_the_cost_is(bad: float) -> None:
+def test_a_gradient_that_is_not_finite_is_wrong_if_the_cost_is_finite(bad: float) -> None:
     check = check_function(lambda x: float(x @ x), lambda x: np.array([bad, 4.0]), [1.0, 2.0])
     assert (check.verdict, check.worst) == ("wrong", "x[0]")
 
@@ -188,7 +188,7 @@ def test_at_a_minimum_nothing_is_called_wrong(seed: int) -> None:
 
 @pytest.mark.parametrize("size", [1.0, 1e6])
 def test_a_perfect_fit_is_not_called_wrong(size: float) -> None:
-    """At the minimum of a cost that is zero there, both gradients are what rounding left of 0."""
+    """At a minimum of cost zero both gradients consist of rounding errors."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(20, 3))
     y = size * (X @ [1.0, -0.5, 0.3] + 0.3)
@@ -206,7 +206,7 @@ def test_a_minimum_whose_cost_is_large_cannot_be_told() -> None:
     assert check.floor > 0
 
 
-def test_kinks_are_left_out_and_counted() -> None:
+def test_kinks_are_excluded_and_counted() -> None:
     """Zero biases put ReLU inputs on the kink where the inputs of a row are zero."""
     net = Network(2, [Dense(3, "relu"), Dense(1)])
     state = net.initialize(0)
@@ -232,7 +232,7 @@ KINKED = {
 
 @pytest.mark.parametrize("loss", KINKED, ids=str)
 def test_kinks_of_losses_are_counted(loss: Any) -> None:
-    """A residual on the corner: every parameter that moves it is left out; one beside it is not."""
+    """Parameters that move a residual at a kink are excluded; the others are not."""
     net = Network(1, [Dense(1)], loss)
     X = np.array([[1.0], [-0.5]])
     for kink in KINKED[loss]:

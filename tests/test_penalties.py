@@ -38,7 +38,7 @@ from support import LIBRARIES, SEEDS, advance_all, proves, random_data, random_s
 
 
 @pytest.mark.parametrize("xp", LIBRARIES)
-def test_values_and_gradients_on_numbers_done_by_hand(xp: Any) -> None:
+def test_values_and_gradients_computed_by_hand(xp: Any) -> None:
     w = xp.asarray([3.0, -4.0, 0.0])
     value, slope = l2(w, 0.1)
     assert value == pytest.approx(1.25)  # ½ · 0.1 · 25
@@ -59,7 +59,7 @@ def weights_of(net: Network, state: State) -> list[Any]:
 
 
 def test_only_weights_are_penalised() -> None:
-    """Never biases, γ or β: the penalty's gradient is exactly zero there."""
+    """The gradient of the penalty is exactly zero for biases, γ and β."""
     net = regularised(L2(0.3), L1(0.2))
     state = random_state(net, 0)
     value, slope = penalty(net.tape, state.theta, 8.0)
@@ -103,7 +103,7 @@ def test_in_a_smaller_last_batch_alpha_weighs_more() -> None:
 
 
 def test_under_plain_gradient_descent_l2_is_weight_decay_and_under_adam_it_is_not() -> None:
-    """R1: a step is w ← (1 − ηs) w − η∇C. AdamW is what decays under Adam."""
+    """R1: a step is w ← (1 − ηs) w − η∇C. Under Adam that is AdamW."""
     s, eta = 0.4, 0.1
     data = random_data(regularised(), 8, 2)
     for rule, is_decay in ((SGD(eta), True), (Adam(eta), False), (AdamW(eta, weight_decay=s), 0)):
@@ -176,8 +176,8 @@ def test_proximal_l1_and_l2_together_are_the_elastic_net() -> None:
     np.testing.assert_array_equal(w == 0.0, oracle.coef_ == 0.0)
 
 
-def test_following_the_sign_makes_no_exact_zeros() -> None:
-    """Without the proximal step the weights only hover about 0 (why R2 offers it)."""
+def test_l1_gradients_make_no_exact_zeros() -> None:
+    """Without the proximal step the weights oscillate about 0, which is why R2 offers it."""
     X, y = table()
     w, _ = fitted(X, y, L1(0.3))
     zero = Lasso(alpha=0.3, tol=1e-14, max_iter=100_000).fit(X, y).coef_ == 0
@@ -191,12 +191,12 @@ def test_following_the_sign_makes_no_exact_zeros() -> None:
     [SGD(0.2), SGD(0.1, 0.5), EMAMomentum(0.2), Adam(0.1), RMSprop(0.05), Adagrad(0.5)],
     ids=repr,
 )
-def test_every_optimiser_comes_to_rest_at_the_lasso(optimizer: Any) -> None:
-    """η is the per-coordinate step under Adam's kind, so that the zeros are the lasso's."""
+def test_every_optimiser_converges_to_the_lasso(optimizer: Any) -> None:
+    """η is the step size of each coordinate, so that the zeros are those of the lasso."""
     X, y = table()
     net = Network(6, [Dense(1)], penalties=[L1(0.3, proximal=True)])
     state = net.initialize(0)
-    # Adam's kind hovers about the minimum at a constant rate: let it settle down.
+    # Adam and similar rules oscillate at a constant rate, so the rate is reduced.
     given = {"epochs": 1000}
     if isinstance(optimizer, Adam | RMSprop):
         given = {"epochs": 2500, "schedule": Exponential(0.996)}
@@ -229,12 +229,12 @@ def test_a_proximal_network_becomes_sparse_and_its_biases_do_not() -> None:
 def test_the_soft_threshold_is_the_closed_form(xp: Any) -> None:
     found = soften(xp.asarray([3.0, -3.0, 0.5, -0.5, 0.0, 1.0]), 1.0)
     assert np.asarray(found).tolist() == [2.0, -2.0, 0.0, 0.0, 0.0, 0.0]
-    steps = xp.asarray([1.0, 2.0])  # a step of its own for every coordinate
+    steps = xp.asarray([1.0, 2.0])  # one step size per coordinate
     assert np.asarray(soften(xp.asarray([3.0, -3.0]), steps)).tolist() == [2.0, -1.0]
 
 
 @proves(short=40, full=500, w=st.floats(-3, 3), t=st.floats(0.0, 2.0))
-def test_it_minimises_what_a_proximal_map_minimises(w: float, t: float) -> None:
+def test_the_soft_threshold_minimises_the_proximal_objective(w: float, t: float) -> None:
     """prox(w) = argmin_u ½(u − w)² + t|u|, against SciPy's scalar minimiser."""
     found = float(soften(np.array([w]), t)[0])
 
@@ -267,7 +267,7 @@ def test_weights_whose_squares_overflow_are_scaled_back_too(
 
 
 @pytest.mark.parametrize("per", ["unit", "network"])
-def test_weights_that_are_zero_stay_so(per: str) -> None:
+def test_weights_of_zero_stay_zero(per: str) -> None:
     net = Network(2, [Dense(1)], constraints=[MaxNorm(2.0, per)])
     assert project(net.tape, np.array([0.0, 0.0, 7.0])).tolist() == [0.0, 0.0, 7.0]
 
@@ -382,6 +382,6 @@ def test_a_strength_of_zero_is_no_penalty() -> None:
         (lambda: Network(1, [Dense(1)], constraints=[L2(1)]), r"constraints\[0\] must be MaxNorm"),
     ],
 )
-def test_what_cannot_be_is_refused(make: Any, message: str) -> None:
+def test_invalid_arguments_are_refused(make: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         make()

@@ -1,4 +1,4 @@
-"""Learning rates: PyTorch's numbers, closed forms, and what a training run makes of them (O7).
+"""Schedules against PyTorch and closed forms, and in a training run (O7).
 
 PyTorch's numbers were made by golden/make_optimizer_traces.py.
 """
@@ -48,7 +48,7 @@ RATES = st.floats(1e-6, 10)
 
 
 class Script:
-    """An interpreter that takes no steps: it notes the rates, and reports the losses it was given.
+    """Interpreter that takes no steps; it records the rates and reports given losses.
 
     Control goes back after two batches.
     """
@@ -97,7 +97,7 @@ PER_EPOCH = {
     "step": StepDecay(4, 0.3),
     "table": PiecewiseConstant([3, 10], [0.01, 0.001]),
 }
-PER_STEP = {  # by the steps of an epoch
+PER_STEP = {  # argument: number of steps per epoch
     "warm-up": lambda n: WarmUp(8 / n),
     "cosine": lambda n: Cosine(min_lr=0.001),
     "cosine-warm-up": lambda n: Cosine(warm_up=6 / n, min_lr=0.002),
@@ -107,7 +107,7 @@ PER_STEP = {  # by the steps of an epoch
 
 
 @pytest.mark.parametrize("name", PER_EPOCH)
-def test_rates_of_epochs_are_pytorchs(name: str) -> None:
+def test_rates_of_epochs_agree_with_pytorch(name: str) -> None:
     golden = GOLDEN[name]
     rates, history, _ = run(PER_EPOCH[name], len(golden), n_batches=3)
     np.testing.assert_allclose(rates, np.repeat(golden, 3), rtol=1e-12)
@@ -116,8 +116,8 @@ def test_rates_of_epochs_are_pytorchs(name: str) -> None:
 
 @pytest.mark.parametrize("name", PER_STEP)
 @pytest.mark.parametrize("n_batches", [1, 3, 10, 30])
-def test_rates_of_steps_are_pytorchs(name: str, n_batches: int) -> None:
-    """However the run's thirty steps are cut into epochs, the law over them is one."""
+def test_rates_of_steps_agree_with_pytorch(name: str, n_batches: int) -> None:
+    """The rates of thirty steps do not depend on their division into epochs."""
     golden = np.array(GOLDEN[name])
     rates, history, _ = run(PER_STEP[name](n_batches), 30 // n_batches, n_batches)
     np.testing.assert_allclose(rates, golden, rtol=1e-12, atol=1e-14)
@@ -133,7 +133,7 @@ def test_rates_of_steps_are_pytorchs(name: str, n_batches: int) -> None:
         ("max", ReduceOnPlateau(0.2, patience=2), True),
     ],
 )
-def test_rates_on_plateaus_are_pytorchs(
+def test_rates_on_plateaus_agree_with_pytorch(
     name: str, schedule: ReduceOnPlateau, maximize: bool
 ) -> None:
     figures = GOLDEN["plateau"]["high" if maximize else "low"]
@@ -144,7 +144,7 @@ def test_rates_on_plateaus_are_pytorchs(
         more["stopping"] = Stopping(patience=math.inf, maximize=True)
     rates, _, plan = run(schedule, len(figures), 1, figures, **more)
     golden = np.array(GOLDEN["plateau"][name])
-    # Below 1e-7 PyTorch's rates stay: it leaves out changes of less than 1e-8.
+    # PyTorch ignores changes of less than 1e-8, so its rates stay constant below 1e-7.
     told = golden[:-1] > 1e-7
     np.testing.assert_allclose(np.array(rates[1:])[told], golden[:-1][told], rtol=1e-12)
     assert max(np.array(rates[1:])[~told], default=0.0) <= 1e-7
@@ -155,7 +155,7 @@ def test_rates_on_plateaus_are_pytorchs(
 
 
 @proves(short=40, full=1000, eta=RATES, decay=st.floats(0, 5), i=st.integers(0, 1000))
-def test_decay_laws_by_the_epoch(eta: float, decay: float, i: int) -> None:
+def test_decay_by_epoch(eta: float, decay: float, i: int) -> None:
     def rate(schedule: EpochSchedule) -> float:
         return schedule.rate(eta, 77.0, Clock(i, 10 * i, 2000, 5 * i))
 
@@ -171,7 +171,7 @@ def test_decay_laws_by_the_epoch(eta: float, decay: float, i: int) -> None:
 
 
 def test_the_first_epoch_is_finite() -> None:
-    """η/√i counts from i = 1 (erratum E-ah); the others count from 0 and begin at η₀."""
+    """η/√i counts from i = 1 (erratum E-ah); the others count from 0 and start at η₀."""
     laws = (
         InverseTime(3.0),
         Exponential(0.5),
@@ -188,7 +188,7 @@ def test_mebsouts_exponential_decay() -> None:
 
 
 @proves(short=40, full=1000, eta=RATES, epochs=st.integers(1, 12), n=st.integers(1, 9))
-def test_shapes_of_the_laws_by_the_step(eta: float, epochs: int, n: int) -> None:
+def test_shapes_of_the_schedules_by_step(eta: float, epochs: int, n: int) -> None:
     cosine, _, _ = run(Cosine(warm_up=2), epochs, n, rate=eta)
     peak = min(2 * n, len(cosine) - 1)
     assert np.all(np.diff(cosine[: peak + 1]) > 0)
@@ -246,8 +246,8 @@ def test_the_default_factor_divides_by_five_to_the_bit(rate: float) -> None:
     assert Adaptive().on_plateau(rate) == rate / 5
 
 
-def test_reduce_on_plateau_hears_what_stopping_watches() -> None:
-    """The training loss falls, the validation loss does not: it is the latter that counts."""
+def test_reduce_on_plateau_watches_the_metric_of_early_stopping() -> None:
+    """The training loss falls and the validation loss does not; the validation loss counts."""
     falling = [1 / (i + 1) for i in range(9)]
     more = {"validation": lambda state: Figures(loss=1.0)}
     rates, history, plan = run(ReduceOnPlateau(0.5, patience=1), 9, 1, falling, **more)
@@ -266,7 +266,7 @@ def test_reduce_on_plateau_has_a_patience_of_its_own() -> None:
     assert rates == [0.1] * 3 + [0.05] * 2 + [0.025] * 2
 
 
-def test_a_schedule_remembers_from_run_to_run_and_stays_as_it_is() -> None:
+def test_the_memory_of_a_schedule_continues_in_the_next_run() -> None:
     schedule = ReduceOnPlateau(0.5, patience=2)
     whole = run(schedule, 8)[0]
     pieces: list[float] = []
@@ -279,7 +279,7 @@ def test_a_schedule_remembers_from_run_to_run_and_stays_as_it_is() -> None:
     assert schedule == ReduceOnPlateau(0.5, patience=2)
 
 
-def test_a_figure_that_is_not_a_number_is_no_progress() -> None:
+def test_a_metric_of_nan_is_no_progress() -> None:
     figures = iter([math.nan] * 6)
     more = {"validation": lambda state: Figures(loss=next(figures))}
     assert (
@@ -294,7 +294,7 @@ def test_min_lr_never_raises_a_rate() -> None:
 
 @dataclass(frozen=True)
 class Broken(EpochSchedule):
-    """A schedule of a user, who forgot the steps, or subtracts too much."""
+    """An invalid schedule of a user: a wrong number of rates, or a negative rate."""
 
     shape: int
     value: float
@@ -304,7 +304,7 @@ class Broken(EpochSchedule):
 
 
 @pytest.mark.parametrize(("shape", "value"), [(1, 0.1), (3, -0.1), (3, math.nan)])
-def test_rates_that_cannot_be_are_refused(shape: int, value: float) -> None:
+def test_invalid_rates_are_refused(shape: int, value: float) -> None:
     with pytest.raises(SpecError, match=r"schedule must give 3 rates.*Broken.rates"):
         run(Broken(shape, value), 1, 3)
 

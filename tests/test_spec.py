@@ -1,4 +1,4 @@
-"""Networks that cannot be: the error names the argument, what came, and what would do."""
+"""Invalid networks: the error names the argument, what was given, and a remedy."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CASES = [
     (lambda: Dense(True), "units .* got True"),
     (lambda: Dense("10"), "units .* got '10'"),
     (lambda: Dense(None), "units .* got None"),
-    # the activation, with the nearest that exists
+    # the activation, with a suggestion
     (
         lambda: Dense(4, "rleu"),
         "activation must be one of elu, exp, .*tanh; got 'rleu'.*'relu'",
@@ -162,7 +162,7 @@ def test_bad_arguments_are_named(make: Any, words: str) -> None:
 )
 def test_a_loss_needs_an_output_in_its_domain(loss: str, output: str) -> None:
     layers = [Dense(3, "tanh"), Dense(2, output)]
-    # What each loss can read: any number, a positive one, a probability, a row of them.
+    # Outputs in the domain of each loss: any number, positive, a probability, a row of them.
     fitting = {
         "poisson": ["sigmoid", "softmax", "exp", "softplus"],
         "binary_cross_entropy": ["sigmoid", "softmax"],
@@ -196,7 +196,7 @@ def test_errors_are_value_errors_of_ours() -> None:
     assert isinstance(caught.value, ValueError)
 
 
-def test_a_network_is_frozen_and_equal_to_its_like() -> None:
+def test_networks_are_frozen_and_compare_by_value() -> None:
     net = network(penalties=[L2(0.1)])
     assert net == network(penalties=(L2(0.1),), layers=(Dense(4, "relu"), Dense(2)))
     assert net != network()
@@ -208,7 +208,7 @@ def test_a_network_is_frozen_and_equal_to_its_like() -> None:
 
 
 @proves(short=30, full=1000, net=networks())
-def test_the_summary_counts_what_there_is(net: Network) -> None:
+def test_the_summary_counts_parameters(net: Network) -> None:
     head, *rows, total = net.summary().splitlines()
     assert head.split() == ["layer", "kind", "activation", "shape", "parameters"]
     counts = [int(row.split()[-1].replace(",", "")) for row in rows]
@@ -221,7 +221,7 @@ def test_the_summary_counts_what_there_is(net: Network) -> None:
 
 
 def test_the_summary_of_dropout_and_batch_norm() -> None:
-    """Before the activation β takes the bias's place; after it γ and β come on top."""
+    """Before the activation β replaces the bias; after it γ and β are additional."""
     layers = [
         Dropout(0.2),
         Dense(4, "relu", batch_norm=BatchNorm()),

@@ -1,4 +1,4 @@
-"""The tape: what a specification lowers to, and what verification refuses."""
+"""The tape: lowering of a specification, and verification."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_canonical_pairs_read_the_logits_and_others_the_outputs(loss: str, outpu
     assert tape.loss.source == (tape.logits if pair in fused else tape.output)
 
 
-def test_a_penalty_of_no_strength_is_no_penalty() -> None:
+def test_a_penalty_of_strength_zero_is_omitted() -> None:
     assert lower(Network(2, [Dense(1)], penalties=[L2(0.0)])).penalties == ()
 
 
@@ -105,7 +105,7 @@ def test_the_table_holds_every_instruction(net: Network) -> None:
 
 
 def test_codes_are_never_reused() -> None:
-    """Saved tapes and compiled kernels hold these numbers: they only grow."""
+    """The numbers of the codes are fixed; new codes are added at the end."""
     assert [(op.name, op.value) for op in Op] == [
         ("AFFINE", 1), ("ACTIVATE", 2), ("LOSS", 3), ("NORMALIZE", 4), ("DROPOUT", 5),
     ]  # fmt: skip
@@ -181,7 +181,7 @@ CORRUPTIONS = {
 }
 
 
-# A network with everything that NET has not.
+# A network with everything that NET does not have.
 FULL = lower(
     Network(
         3,
@@ -270,12 +270,12 @@ SMALL = st.one_of(st.integers(-3, 12), st.sampled_from([16, 20, 36, 44, 46, 99, 
 
 @st.composite
 def damaged(draw: st.DrawFn) -> Tape:
-    """Draw a tape with one to three fields overwritten, lines lost, doubled or exchanged."""
+    """Draw a tape with one to three faults: fields overwritten, instructions lost or exchanged."""
     tape = draw(networks(penalties=(L2(0.1),))).tape
     for _ in range(draw(st.integers(1, 3))):
-        kind = draw(st.sampled_from(["line", "parameter", "penalty", "tape", "order"]))
+        kind = draw(st.sampled_from(["instruction", "parameter", "penalty", "tape", "order"]))
         lines, named = list(tape.instructions), list(tape.parameters)
-        if kind == "line" and lines:
+        if kind == "instruction" and lines:
             at = draw(st.integers(0, len(lines) - 1))
             name = draw(st.sampled_from(Instruction._fields[:-1]))
             lines[at] = lines[at]._replace(**{name: draw(SMALL)})
@@ -324,6 +324,6 @@ def test_a_damaged_tape_is_refused_or_a_program_with_a_right_gradient(
     assert check.verdict != "wrong", str(check)
 
 
-def test_parameters_know_their_ends() -> None:
+def test_stop_is_one_past_the_last_index() -> None:
     assert Parameter("W1", 5, (3, 4), 1).stop == 17
     assert Penalty(PenaltyCode.L2, 0, 3, 0.1, False).stop == 3
