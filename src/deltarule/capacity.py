@@ -182,7 +182,7 @@ def capacity_table(
 
     As the degree grows, capacity grows: the training error can only fall, and the error on unseen
     rows falls and then rises. A growing λ has the opposite effect. Scale x to about [−1, 1] first,
-    because λ has no effect beside powers of large numbers.
+    because λ is negligible compared with powers of large numbers.
 
     Parameters
     ----------

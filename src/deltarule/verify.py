@@ -22,76 +22,47 @@ def verify(tape: Tape) -> None:
     widths = {0: tape.n_inputs}
     for number, instruction in enumerate(tape.instructions):
         where = f"instruction {number}"
+        op, code, source, target, n_in, n_out = instruction[:6]
         last = number == len(tape.instructions) - 1
-        _require(
-            (instruction.op == Op.LOSS) == last, where, "the loss must be the last and the only one"
-        )
-        _require(
-            instruction.source in widths,
-            where,
-            f"register {instruction.source} is read before it is written",
-        )
-        _require(
-            widths[instruction.source] == instruction.n_in,
-            where,
-            "n_in is not the width of its source",
-        )
+        _require((op == Op.LOSS) == last, where, "the loss must be the last and the only one")
+        _require(source in widths, where, f"register {source} is read before it is written")
+        _require(widths[source] == n_in, where, "n_in is not the width of its source")
         if last:
-            _require(
-                instruction.code in list(LossCode), where, f"no loss has code {instruction.code}"
-            )
+            _require(code in list(LossCode), where, f"no loss has code {code}")
             break
-        _require(
-            instruction.target == len(widths), where, "registers must be written once and in order"
-        )
-        _require(
-            instruction.source == instruction.target - 1,
-            where,
-            "it must read the register written last",
-        )
-        _require(
-            instruction.op == Op.AFFINE or instruction.n_in == instruction.n_out,
-            where,
-            "only affine maps may change widths",
-        )
+        _require(target == len(widths), where, "registers must be written once and in order")
+        _require(source == target - 1, where, "it must read the register written last")
+        keeps_width = op == Op.AFFINE or n_in == n_out
+        _require(keeps_width, where, "only affine maps may change widths")
         _verify_instruction(tape, instruction, where, shapes)
-        widths[instruction.target] = instruction.n_out
+        widths[target] = n_out
     _verify_ends(tape, widths)
 
 
 def _verify_instruction(
     tape: Tape, instruction: Instruction, where: str, shapes: dict[int, tuple[int, ...]]
 ) -> None:
-    width = (instruction.n_out,)
-    if instruction.op == Op.AFFINE:
-        fits = shapes.pop(instruction.weights, None) == (instruction.n_in, instruction.n_out)
-        fits = fits and (instruction.bias == -1 or shapes.pop(instruction.bias, None) == width)
+    op, code, _, _, n_in, n_out, weights, bias, constant = instruction
+    if op == Op.AFFINE:
+        fits = shapes.pop(weights, None) == (n_in, n_out)
+        fits = fits and (bias == -1 or shapes.pop(bias, None) == (n_out,))
         rule = "weights and bias must be offsets of parameters of its shape that no other uses"
         _require(fits, where, rule)
-    elif instruction.op == Op.ACTIVATE:
-        _require(
-            instruction.code in list(ActivationCode),
-            where,
-            f"no activation has code {instruction.code}",
-        )
-    elif instruction.op == Op.NORMALIZE:
-        fits = (
-            shapes.pop(instruction.weights, None) == width
-            and shapes.pop(instruction.bias, None) == width
-        )
+    elif op == Op.ACTIVATE:
+        _require(code in list(ActivationCode), where, f"no activation has code {code}")
+    elif op == Op.NORMALIZE:
+        fits = shapes.pop(weights, None) == (n_out,) and shapes.pop(bias, None) == (n_out,)
         rule = "γ and β must be offsets of parameters of its width that no other uses"
         _require(fits, where, rule)
-        known = 0 <= instruction.code < len(tape.normalizations)
-        _require(known, where, f"there is no normalisation {instruction.code}")
-        same_width = tape.normalizations[instruction.code].width == instruction.n_in
+        known = 0 <= code < len(tape.normalizations)
+        _require(known, where, f"there is no normalisation {code}")
+        same_width = tape.normalizations[code].width == n_in
         _require(same_width, where, "its normalisation has another width")
-        _require(instruction.constant > 0, where, "ε must be above 0")
-    elif instruction.op == Op.DROPOUT:
-        _require(
-            0 < instruction.constant <= 1, where, "the probability of keeping must be in (0, 1]"
-        )
+        _require(constant > 0, where, "ε must be above 0")
+    elif op == Op.DROPOUT:
+        _require(0 < constant <= 1, where, "the probability of keeping must be in (0, 1]")
     else:
-        raise TapeError(f"{where}: no operation has code {instruction.op}.")
+        raise TapeError(f"{where}: no operation has code {op}.")
 
 
 def _verify_parameters(tape: Tape) -> None:

@@ -133,9 +133,9 @@ class Reference:
         ``first`` is the position of the first row in the whole batch. With batch normalisation the
         rows must be the whole batch, because its moments depend on all of them.
         """
-        piece = block if rows is None else block.take(rows)
+        part = block if rows is None else block.take(rows)
         with quiet():
-            return self._backpropagate(state, piece, first)
+            return self._backpropagate(state, part, first)
 
     def _backpropagate(self, state: State, block: Block, first: int = 0) -> Sums:
         xp = array_namespace(state.theta)

@@ -18,7 +18,7 @@ class Map(NamedTuple):
     """A differentiable map of the registry.
 
     ``value(*primals)`` returns (f(primals), pullback). ``pullback(ζ)`` returns an array for a map
-    of one argument, else a tuple. ``differential(*primals, *tangents)`` returns
+    of one argument, and a tuple for several. ``differential(*primals, *tangents)`` returns
     df. ``shapes`` names the axes of each differentiable argument ("n p", "p q", "q").
     """
 
