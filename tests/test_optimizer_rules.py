@@ -320,7 +320,7 @@ def test_every_optimiser_trains_a_network(optimizer: Optimizer) -> None:
         (lambda: LBFGS(memory=0), r"memory must be an integer of at least 1; got 0"),
         (lambda: LBFGS(max_evaluations=1.5), r"max_evaluations must be an integer .* got 1.5"),
         (lambda: check_optimizer("adam"), r"such as SGD\(0.1\) or Adam\(\); got 'adam'"),
-        (lambda: check_optimizer(LBFGS()), r"take one step per mini-batch.*got LBFGS"),
+        (lambda: check_optimizer(LBFGS()), r"takes one step per mini-batch.*got LBFGS"),
         (lambda: rule_of(LineSearch()), r"take one step per mini-batch.*got LineSearch"),
     ],
 )

@@ -351,7 +351,7 @@ def check_optimizer(optimizer: object) -> Optimizer:
     """Return an optimiser that takes one step per mini-batch, or raise ``SpecError``."""
     if not isinstance(optimizer, Optimizer):
         raise SpecError(
-            "optimizer must take one step per mini-batch, such as SGD(0.1) or Adam(); got "
-            f"{optimizer!r}."
+            "optimizer must be an optimiser that takes one step per mini-batch, such as SGD(0.1) "
+            f"or Adam(); got {optimizer!r}."
         )
     return optimizer
