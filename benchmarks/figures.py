@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from deltarule import Dense, Network, check_gradients
-from deltarule.parts import LOSSES, RANGES
 from deltarule.reference import MAPS
 from deltarule.reference.maps import Map
+from deltarule.spec import ACTIVATIONS, LOSSES
 
 DRAWS = 50
 
@@ -52,8 +52,13 @@ def adjoint_error(entry: Map, rng: np.random.Generator) -> float:
 def combination_errors() -> list[tuple[float, str]]:
     """Return the gradient-check error of activation × (loss, output) × {0, 1, 3} hidden layers."""
     found = []
-    pairs = [(loss, out) for loss, sets in LOSSES.items() for out in RANGES if RANGES[out] in sets]
-    for hidden in (name for name in RANGES if name not in ("softmax", "exp")):
+    pairs = [
+        (loss, out)
+        for loss, sets in LOSSES.items()
+        for out in ACTIVATIONS
+        if ACTIVATIONS[out] in sets
+    ]
+    for hidden in (name for name in ACTIVATIONS if name not in ("softmax", "exp")):
         for loss, out in pairs:
             for depth in (0, 1, 3):
                 if depth == 0 and hidden != "identity":

@@ -52,7 +52,8 @@ def main(output: Path = Path("examples-output")) -> None:
     print("errors: mean {:.1e}, variance {:.1e}, identity {:.1e}".format(*moments_and_identity()))
     X, y = table()
     ax = (figure := Figure(figsize=(6.4, 4.2), layout="constrained")).subplots()
-    norms = {"none": None, "population": BatchNorm(), "running": BatchNorm(statistics="running")}
+    running = BatchNorm(inference_statistics="running")
+    norms = {"none": None, "population": BatchNorm(), "running": running}
     for name, norm in norms.items():
         net, state, losses = trained(norm)
         loss = net.loss_of(state, X, y)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from deltarule import Dense, Fixed, Network, State, critical_point, network_health
+from deltarule import ConstantInitializer, Dense, Network, State, critical_point, network_health
 from deltarule.analysis.health import Health
 
 DEPTH = 12
@@ -45,7 +45,7 @@ def dying(bias: float) -> float | None:
 
 def saturated(loss: str) -> float:
     """Return δ of a sigmoid neuron at z = −10, y = 1."""
-    net, one = Network(1, [Dense(1, "sigmoid", Fixed(-10.0))], loss), np.ones((1, 1))
+    net, one = Network(1, [Dense(1, "sigmoid", ConstantInitializer(-10.0))], loss), np.ones((1, 1))
     return -network_health(net, net.initialize(), one, one).layers[0].delta_norm  # a < y
 
 

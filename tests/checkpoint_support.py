@@ -93,7 +93,9 @@ def run(case: dict[str, Any], checkpoint: Any = None, **changed: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if case["kind"] == "train":
-            net = Network(6, [Dense(8, "tanh", batch_norm=BatchNorm()), Dropout(0.2), Dense(1)])
+            net = Network(
+                6, [Dense(8, "tanh", batch_norm=BatchNorm()), Dropout(keep=0.2), Dense(1)]
+            )
             state = net.initialize(1)
             given = {"epochs": 6, "batch_size": 16, "seed": 2} | given
             return state, train(net, state, x, NUMBERS, validation=(x[:20], NUMBERS[:20]), **given)

@@ -19,8 +19,9 @@ from deltarule import (
     LeakyReLU,
     Network,
     Quantile,
+    spec,
 )
-from deltarule.parts import LOSSES, RANGES, loss_name
+from deltarule.spec import LOSSES, loss_name
 from support import ACTIVATIONS, least_outputs
 
 # exp is no hidden activation of a deep network: its outputs leave the numbers within three layers.
@@ -28,8 +29,8 @@ HIDDEN = [*(name for name in ACTIVATIONS if name != "exp"), LeakyReLU(0.3), ELU(
 SHARE = st.floats(0.3, 1.0)
 NORMS = st.builds(
     BatchNorm,
-    place=st.sampled_from(["before", "after"]),
-    statistics=st.sampled_from(["population", "running"]),
+    position=st.sampled_from(["pre_activation", "post_activation"]),
+    inference_statistics=st.sampled_from(["population", "running"]),
     epsilon=st.sampled_from([1e-5, 1e-3]),
 )
 LOSS = st.sampled_from(
@@ -42,11 +43,11 @@ LOSS = st.sampled_from(
         CategoricalCrossEntropy(0.2),
     ]
 )
-PER = st.sampled_from(["mean", "batch"])
+NORMALIZATION = st.sampled_from(["mean", "batch"])
 PENALTIES = st.lists(
     st.one_of(
-        st.builds(L2, st.floats(0, 0.5), per=PER),
-        st.builds(L1, st.floats(0, 0.5), per=PER, proximal=st.booleans()),
+        st.builds(L2, st.floats(0, 0.5), normalization=NORMALIZATION),
+        st.builds(L1, st.floats(0, 0.5), normalization=NORMALIZATION, proximal=st.booleans()),
     ),
     max_size=2,
 )
@@ -57,16 +58,18 @@ def whole_networks(draw: st.DrawFn) -> Network:
     """Draw a network that may have everything a network can have."""
     loss = draw(LOSS)
     name = loss_name(loss)
-    output = draw(st.sampled_from([a for a, values in RANGES.items() if values in LOSSES[name]]))
+    output = draw(
+        st.sampled_from([a for a, values in spec.ACTIVATIONS.items() if values in LOSSES[name]])
+    )
     layers: list[Any] = []
     for _ in range(draw(st.integers(0, 6))):
         if draw(st.integers(0, 3)) == 0:
-            layers.append(Dropout(draw(SHARE)))
+            layers.append(Dropout(keep=draw(SHARE)))
         norm = draw(NORMS) if draw(st.integers(0, 2)) == 0 else None
         units = draw(st.integers(1, 4))
         layers.append(Dense(units, draw(st.sampled_from(HIDDEN)), batch_norm=norm))
     if draw(st.integers(0, 3)) == 0:
-        layers.append(Dropout(draw(SHARE)))
+        layers.append(Dropout(keep=draw(SHARE)))
     levels = len(loss.levels) if isinstance(loss, Quantile) else 1
     targets = draw(st.integers(1, 2 if levels > 1 else 3))
     units = max(levels * targets, least_outputs(name, output))

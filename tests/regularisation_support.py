@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from deltarule import ELU, L1, L2, BatchNorm, Dense, Dropout, Huber, LeakyReLU, Network, Quantile
 from deltarule.opcodes import Op
-from deltarule.parts import RANGES
 from deltarule.program import Block, Order, State
 from deltarule.reference import Reference
 from deltarule.reference.activations import ELEMENTWISE
 from deltarule.reference.losses import LOSSES as LOSS_RULES
+from deltarule.spec import ACTIVATIONS
 from support import HEADS, least_outputs, random_data, random_state
 
-HIDDEN = (*RANGES, LeakyReLU(0.3), ELU(0.7))
+HIDDEN = (*ACTIVATIONS, LeakyReLU(0.3), ELU(0.7))
 """Activations of hidden layers, softmax among them."""
 
 
@@ -26,8 +26,11 @@ def regularised_networks(draw: st.DrawFn, max_hidden: int = 3) -> Network:
     name, output = draw(st.sampled_from(HEADS))
     layers: list[Any] = []
     for _ in range(draw(st.integers(0, max_hidden))):
-        layers += draw(st.sampled_from([[], [], [Dropout(0.7)]]))
-        norm = draw(st.none() | st.builds(BatchNorm, place=st.sampled_from(["before", "after"])))
+        layers += draw(st.sampled_from([[], [], [Dropout(0.3)]]))
+        norm = draw(
+            st.none()
+            | st.builds(BatchNorm, position=st.sampled_from(["pre_activation", "post_activation"]))
+        )
         layers.append(
             Dense(draw(st.integers(1, 4)), draw(st.sampled_from(HIDDEN)), batch_norm=norm)
         )
@@ -38,7 +41,7 @@ def regularised_networks(draw: st.DrawFn, max_hidden: int = 3) -> Network:
     if name == "huber" and draw(st.booleans()):
         loss = Huber(0.4)
     penalties = draw(
-        st.lists(st.sampled_from([L2(0.3), L1(0.2), L2(0.5, per="batch")]), max_size=2)
+        st.lists(st.sampled_from([L2(0.3), L1(0.2), L2(0.5, normalization="batch")]), max_size=2)
     )
     return Network(draw(st.integers(1, 4)), [*layers, Dense(k, output)], loss, penalties)
 
@@ -54,7 +57,7 @@ def random_case(net: Network, n: int, seed: int) -> tuple[State, Block]:
 def is_moderate(net: Network, state: State, block: Block) -> bool:
     """Whether no number on the way exceeds 100: else differences have nothing to hold on to."""
     reference = Reference(net.tape)
-    contents = reference.trace(state, block.x, reference.passage(state, block)).contents
+    contents = reference.trace(state, block.x, reference.training_pass(state, block)).contents
     return all(float(np.abs(content).max()) < 100 for content in contents)
 
 
@@ -64,7 +67,7 @@ def smooth_pieces(net: Network, state: State, block: Block) -> list[Any]:
     Two states with the same answer, and all between them, lie on one smooth piece of the cost.
     """
     reference = Reference(net.tape)
-    contents = reference.trace(state, block.x, reference.passage(state, block)).contents
+    contents = reference.trace(state, block.x, reference.training_pass(state, block)).contents
     sides: list[Any] = []
     for line in net.tape.instructions:
         if line.op == Op.ACTIVATE and line.code in ELEMENTWISE:

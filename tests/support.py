@@ -13,21 +13,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deltarule import Dense, Network
-from deltarule.parts import LOSSES, RANGES, loss_name
+from deltarule import Dense, Network, spec
 from deltarule.program import Block, Order, State, Steps
 from deltarule.reference import Reference
+from deltarule.spec import LOSSES, loss_name
 from deltarule.training.batches import batch_bounds
 
 LIBRARIES = [pytest.param(np, id="numpy"), pytest.param(array_api_strict, id="strict")]
 """The array libraries that the reference mathematics is tested on."""
 
-ACTIVATIONS = tuple(RANGES)
+ACTIVATIONS = tuple(spec.ACTIVATIONS)
 
 HEADS = [
     (loss, output)
     for loss, domain in LOSSES.items()
-    for output, values in RANGES.items()
+    for output, values in spec.ACTIVATIONS.items()
     if values in domain
 ]
 """Every loss with every output activation that it allows."""

@@ -1,4 +1,4 @@
-"""Activations and their derivatives against mpmath, over every finite number there is (A1-A7).
+"""Activations and their derivatives against mpmath, over all finite numbers (A1-A7).
 
 A computed value may be off by 4 ε of the exact one, ε the distance from 1 to the next number,
 times how much the function magnifies the rounding of its argument: max(1, |z f'(z)/f(z)|). A
@@ -133,7 +133,7 @@ DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float3
 
 
 def landmarks(dtype: Any) -> Any:
-    """Return ±: zeros, the smallest and largest numbers, and where exponentials run out."""
+    """Return ±: zeros, smallest and largest numbers, and the limits of exponentials."""
     info = np.finfo(dtype)
     positive = [0.0, info.smallest_subnormal, info.tiny, info.eps, 1e-20, 1e-5, 0.1, 0.5, 1.0, 3.0]
     positive += [8.0, 9.01, 16.6, 17.4, 18.7, 19.1, 36.1, 36.8, 44.4, 51.9, 87.3, 88.6, 103.9, 104]
@@ -144,7 +144,7 @@ def landmarks(dtype: Any) -> Any:
 
 
 def numbers(dtype: Any) -> st.SearchStrategy[float]:
-    """Draw from all finite numbers, and more often from where functions bend."""
+    """Draw from all finite numbers, and more often from where the functions are curved."""
     width = 8 * np.dtype(dtype).itemsize
     finite = {"width": width, "allow_nan": False, "allow_infinity": False}
     return st.one_of(
@@ -189,13 +189,13 @@ def values_of(name: str, z: Any) -> tuple[Any, Any, Any]:
 
 
 def in_range(name: str, z: Any) -> Any:
-    """Return where the value is a number: e^z leaves the range, and λ z just behind its end."""
+    """Return where the value is finite: e^z overflows, and so does λ z near the largest number."""
     largest = float(np.finfo(z.dtype).max)
     bounds = {"exp": np.log(largest), "selu": largest / 1.06}
     return z <= bounds.get(name, largest)
 
 
-def test_every_activation_has_a_truth() -> None:
+def test_every_activation_has_an_exact_formula() -> None:
     assert set(TRUTHS) | {"softmax"} == set(ACTIVATIONS)
 
 
@@ -238,7 +238,7 @@ def test_derivatives_are_right_in_every_library(name: str, xp: Any) -> None:
 
 
 @DTYPES
-def test_the_derivative_at_a_kink_is_that_of_the_left(dtype: Any) -> None:
+def test_the_derivative_at_a_kink_is_the_left_one(dtype: Any) -> None:
     """Erratum E-a: ReLU'(0) = 0; A5: leaky ReLU'(0) = β."""
     zeros = np.array([0.0, -0.0], dtype)
     for slope in (0.0, 0.3, 1.0):
@@ -264,7 +264,7 @@ def test_which_activations_have_kinks() -> None:
 
 @NAMES
 def test_a_kink_is_where_a_derivative_jumps(name: str) -> None:
-    """The first derivative, or the second: there a difference quotient is off by O(ε)."""
+    """The first or the second derivative jumps, so a difference quotient is wrong by O(ε)."""
     grid = np.arange(-8.0, 8.25, 0.25)
     jumps = []
     with mpmath.workdps(DIGITS):
@@ -279,7 +279,7 @@ def test_a_kink_is_where_a_derivative_jumps(name: str) -> None:
 def test_the_second_derivative_at_a_kink_is_zero() -> None:
     for code, g in ELEMENTWISE.items():
         if code in (ActivationCode.ELU, ActivationCode.SELU):
-            continue  # theirs is the exponential's, from below
+            continue  # these have the value of the exponential on the left
         for kink in g.kinks:
             assert g.second(np.array([kink]), 0.3).tolist() == [0.0]
 
@@ -330,13 +330,13 @@ def assert_softmax(z: Any) -> None:
             room = (4 + len(row)) * max(1, drop) * ulp_of(exact, z.dtype)
             assert abs(mpf(float(got)) - exact) <= room
     assert np.isfinite(log_softmax(z)).all()
-    back = pullback(np.ones_like(z))  # the sum of a row is 1 whatever z
+    back = pullback(np.ones_like(z))  # a row sums to 1 for every z
     np.testing.assert_allclose(back, 0.0, atol=8 * len(row) * np.finfo(z.dtype).eps)
 
 
 @proves(short=30, full=1000, seed=SEEDS, k=st.integers(1, 6))
 def test_the_softmax_jacobian(seed: int, k: int) -> None:
-    """J_ij = S_i(δ_ij − S_j): differences of S, symmetric, positive, without the constants."""
+    """J_ij = S_i(δ_ij − S_j) is symmetric and positive, and constants are its kernel."""
     z = np.random.default_rng(seed).normal(scale=2.0, size=(1, k))
     units = np.eye(k)
     jacobian = np.stack([softmax_differential(z, u[None, :])[0] for u in units], axis=1)
@@ -359,7 +359,7 @@ def exact_softmax_at(row: list[mpf], j: int, step: mpf) -> list[mpf]:
 
 
 @proves(short=30, full=1000, seed=SEEDS, k=st.integers(1, 6))
-def test_log_softmax_never_takes_the_logarithm_of_a_rounded_number(seed: int, k: int) -> None:
+def test_log_softmax_is_accurate_for_small_probabilities(seed: int, k: int) -> None:
     z = np.random.default_rng(seed).normal(scale=500.0, size=(3, k))
     with mpmath.workdps(DIGITS):
         for row, got in zip(z, log_softmax(z), strict=True):

@@ -41,14 +41,14 @@ class Point:
 
     def __init__(self, f: Map, sizes: dict[str, int], seed: int, xp: Any = np) -> None:
         self.f, self.xp, self.rng = f, xp, np.random.default_rng(seed)
-        if f.name == "softmax_binary_cross_entropy":  # of one output it is infinite, and refused
+        if f.name == "softmax_binary_cross_entropy":  # infinite with one output, which is refused
             sizes = {**sizes, "q": max(2, sizes["q"])}
         self.shapes = [tuple(sizes[axis] for axis in names.split()) for names in f.shapes]
         self.at = tuple(self._argument(shape) for shape in self.shapes)
         self.targets = () if f.targets == "none" else (xp.asarray(self._targets()),)
 
     def _argument(self, shape: tuple[int, ...]) -> Any:
-        # Away from 0, where kinks are; the kinks themselves are pinned in test_activations.
+        # Away from the kinks at 0, which test_activations tests.
         size = self.rng.uniform(0.1, 3.0, shape)
         sign = 1.0 if self.f.domain == "positive" else self.rng.choice([-1.0, 1.0], shape)
         return self.xp.asarray(size * sign)
@@ -63,7 +63,7 @@ class Point:
         }[self.f.targets]()
 
     def _residuals(self, shape: tuple[int, ...]) -> Any:
-        # Away from 0 and from Huber's corner at 1, where the losses' derivatives jump.
+        # Away from 0 and 1 (Huber's delta), where derivatives of the losses jump.
         size = self.rng.uniform(0.1, 0.9, shape) + self.rng.integers(0, 3, shape)
         return size * self.rng.choice([-1.0, 1.0], shape)
 
@@ -96,7 +96,7 @@ def test_the_pullback_is_the_adjoint_of_the_differential(
     back, forth = here.pulled(zeta), here.pushed(xi)
     assert [tuple(b.shape) for b in back] == here.shapes
     assert forth.shape == zeta.shape
-    # Relative to ‖ζ‖‖ξ‖ too: the Jacobian of N all but vanishes on two rows, by cancellation.
+    # Also relative to ‖ζ‖‖ξ‖: with two rows the Jacobian of N nearly vanishes by cancellation.
     size = np.sqrt(inner(zeta, zeta) * inner(xi, xi))
     scale = max(size, magnitude(back, xi), magnitude(zeta, forth))
     assert abs(inner(back, xi) - inner(zeta, forth)) <= 1e-12 * scale
@@ -119,7 +119,7 @@ def test_the_differential_is_the_limit_of_difference_quotients(
         terms = [c * (beside(s * h) - beside(-s * h)) for s, c in ((1, 45), (2, -9), (3, 1))]
         return sum(terms) / (60 * h)
 
-    # Rounding leaves ~1e-12. What truncation leaves (N bends sharply where rows all but agree)
+    # The rounding error is ~1e-12. The truncation error (N is strongly curved for similar rows)
     # falls 64-fold from one width to its half, so the difference of the two bounds it.
     wide, fine = quotient(2e-3), quotient(1e-3)
     room = 1e-8 * (1 + np.abs(fine)) + np.abs(wide - fine)
@@ -197,7 +197,7 @@ def test_the_registry_holds_the_maps_of_every_module() -> None:
 
 
 def test_every_function_that_returns_a_pullback_is_registered() -> None:
-    # They choose a map that is registered, or are proved below at a state of their own.
+    # These choose a registered map, or are tested below at a state of their own.
     dispatchers = {"activate", "broadcast", "dropout", "inference_norm"}
     values = {f.value for f in MAPS}
     missing = [
@@ -224,11 +224,11 @@ def test_every_code_has_a_registered_map() -> None:
     }
 
 
-@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("position", ["pre_activation", "post_activation"])
 @proves(short=10, full=300, seed=SEEDS, n=st.integers(1, 6), q=st.integers(1, 5))
-def test_batch_norm_at_prediction_is_affine(place: Any, seed: int, n: int, q: int) -> None:
+def test_batch_norm_at_prediction_is_affine(position: Any, seed: int, n: int, q: int) -> None:
     """N3: γ ⊙ (x − μ)/√(σ² + ε) + β with fixed μ, σ²; its pullback is the adjoint."""
-    net = Network(q, [Dense(q, "tanh", batch_norm=BatchNorm(place)), Dense(1)])
+    net = Network(q, [Dense(q, "tanh", batch_norm=BatchNorm(position)), Dense(1)])
     line = next(line for line in net.tape.instructions if line.op == Op.NORMALIZE)
     rng = np.random.default_rng(seed)
     x, dx, zeta = rng.normal(size=(3, n, q))
@@ -246,7 +246,7 @@ def test_batch_norm_at_prediction_is_affine(place: Any, seed: int, n: int, q: in
 
 @pytest.mark.parametrize("keep", [0.2, 0.7, 1.0])
 def test_dropout_and_its_pullback_are_one_map(keep: float) -> None:
-    """R3: Ayrapetyan's example, and x ⊙ mask/p back as forth."""
+    """R3: Ayrapetyan's example; the pullback is the same map x ⊙ mask/p."""
     z, kept = np.array([[16.0, 20.0], [15.0, 20.0]]), np.array([[True, True], [True, False]])
     value, pullback = dropout(z, kept, keep)
     np.testing.assert_allclose(value, [[16 / keep, 20 / keep], [15 / keep, 0.0]], rtol=1e-15)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from deltarule import L2, SGD, Adam, Dense, LeakyReLU, MomentumAverage, Network, State, train
+from deltarule import L2, SGD, Adam, Dense, EMAMomentum, LeakyReLU, Network, State, train
 from deltarule.program import Block
 from deltarule.reference import Reference
 from support import SEEDS, networks, proves, random_data, random_state
 
-OPTIMIZERS = [SGD(0.05), SGD(0.05, 0.9, nesterov=True), MomentumAverage(0.05), Adam(0.05)]
+OPTIMIZERS = [SGD(0.05), SGD(0.05, 0.9, nesterov=True), EMAMomentum(0.05), Adam(0.05)]
 KIND = type(strict.asarray(0.0))
 
 
@@ -46,7 +46,7 @@ def test_forward_losses_and_gradient(net: Network, seed: int, n: int) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
-def test_training_equals_numpys(optimizer: Any, dtype: str) -> None:
+def test_training_agrees_with_numpy(optimizer: Any, dtype: str) -> None:
     layers = [Dense(5, "relu"), Dense(4, LeakyReLU(0.1)), Dense(3, "softmax")]
     net = Network(2, layers, "categorical_cross_entropy", [L2(0.01)], dtype=dtype)
     data = random_data(net, 20, 0)

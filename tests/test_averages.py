@@ -40,14 +40,14 @@ def test_the_sum_form_and_its_correction(x: list[int], beta: float) -> None:
 
 @pytest.mark.parametrize("beta", [0.5, 0.9, 0.999, 1 - 2.0**-40])
 def test_the_correction_does_not_cancel(beta: float) -> None:
-    """1 − βᵗ keeps its digits for β near 1, where the naive difference loses them."""
+    """1 − βᵗ is accurate for β near 1, where the naive difference is not."""
     corrected = bias_corrected(np.ones(50), beta)
     with mpmath.workdps(50):
         exact = [float(1 / (1 - mpmath.mpf(beta) ** t)) for t in range(1, 51)]
     np.testing.assert_allclose(corrected, exact, rtol=4e-16)
 
 
-def test_a_steady_series_is_found_at_once_and_the_average_is_left_alone() -> None:
+def test_a_constant_series_is_recovered_and_the_average_unchanged() -> None:
     averages = exponential_average(np.full(40, 7.0), 0.9)
     before = averages.copy()
     np.testing.assert_allclose(bias_corrected(averages, 0.9), 7.0, rtol=1e-14)
@@ -56,7 +56,7 @@ def test_a_steady_series_is_found_at_once_and_the_average_is_left_alone() -> Non
 
 
 @pytest.mark.parametrize("window", [1, 3, 10])
-def test_averages_are_those_of_pandas(window: int) -> None:
+def test_averages_agree_with_pandas(window: int) -> None:
     x = np.random.default_rng(0).normal(size=(10, 2))
     frame = pd.DataFrame(x)
     simple = frame.rolling(window).mean().to_numpy()[window - 1 :]
@@ -100,7 +100,7 @@ def test_any_array_library_and_any_axes(xp: Any) -> None:
         (lambda: exponential_average(np.ones(3), 1.0), SpecError, r"beta must be in \[0, 1\)"),
         (lambda: bias_corrected(np.ones(3), -0.5), SpecError, r"beta must be in \[0, 1\); got -0"),
         (lambda: effective_window(1.0), SpecError, r"beta must be in \[0, 1\); got 1.0"),
-        (lambda: moving_average(np.array(3.0), 1), ShapeError, "x must be a series"),
+        (lambda: moving_average(np.array(3.0), 1), ShapeError, "x must be an array with the time"),
     ],
 )
 def test_bad_input_is_refused(call: Any, error: type[Exception], message: str) -> None:

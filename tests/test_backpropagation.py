@@ -24,7 +24,7 @@ from support import SEEDS, networks, proves, random_data, random_state
 
 
 def gradient(net: Network, state: State, X: Any, y: Any, weight: Any = None) -> dict[str, Any]:
-    """Return the gradient of the cost by the names of the parameters."""
+    """Return the gradient of the cost, by parameter name."""
     reference = Reference(net.tape)
     g = reference.cost(state, reference.gradient(state, Block(X, y, weight)))[2]
     return net.parameters(State(g))
@@ -153,7 +153,7 @@ def test_the_chain_of_single_neurons(name: str, seed: int, J: int) -> None:
 
 
 def test_a_deep_linear_network_multiplies() -> None:
-    """H1 (Mebsout): with weights c·I outputs and gradients go like c^(L−1)."""
+    """H1 (Mebsout): with weights c·I outputs and gradients are proportional to c^(L−1)."""
     for c in (0.5, 1.5):
         net = Network(3, [Dense(3) for _ in range(20)])
         state = net.initialize()
@@ -168,7 +168,7 @@ def test_a_deep_linear_network_multiplies() -> None:
 
 @proves(short=40, full=2000, net=networks(), seed=SEEDS, n=st.integers(1, 6))
 def test_backpropagation_is_the_adjoint_of_forward_mode(net: Network, seed: int, n: int) -> None:
-    """⟨∇C, ξ⟩ is the differential of C along ξ, pushed forward map by map."""
+    """⟨∇C, ξ⟩ is the differential of C along ξ, computed forward map by map."""
     state, data = random_state(net, seed), random_data(net, n, seed)
     xi = np.random.default_rng(seed + 1).normal(size=state.theta.shape)
     sums = Reference(net.tape).gradient(state, data.block)
@@ -195,7 +195,7 @@ def forward_mode(net: Network, theta: Any, xi: Any, data: Any) -> Any:
         else:
             tangent = softmax_differential(source, tangent)
     a, y = contents[-1], data.y
-    # The likelihoods' own derivatives in a, as textbooks have them: nothing is fused.
+    # Derivatives of the likelihoods with respect to a, as in textbooks, without fusion.
     r = a - y
     slope = {
         "squared_error": lambda: r,
@@ -209,7 +209,7 @@ def forward_mode(net: Network, theta: Any, xi: Any, data: Any) -> Any:
     return data.weight[:, None] * slope * tangent
 
 
-# --- other libraries' optima are ours -------------------------------------------------------------
+# --- optima of other libraries --------------------------------------------------------------------
 
 
 def put(net: Network, coef: Any, intercept: Any) -> State:
@@ -292,13 +292,13 @@ def test_regression_through_any_output_is_the_quadratic_cost() -> None:
 
 
 def test_the_penalty_is_on_weights_alone() -> None:
-    """R1: + ½ s Σ‖W‖², gradient s W, nothing for biases; per="batch" divides by Σw."""
+    """R1: + ½ s Σ‖W‖², gradient s W, nothing for biases; normalization="batch" divides by Σw."""
     layers = [Dense(4, "tanh"), Dense(2)]
     plain = Network(3, layers)
     state, data = random_state(plain, 0), random_data(plain, 7, 0)
     free = gradient(plain, state, data.x, data.y, data.weight)
-    for per, divisor in (("mean", 1.0), ("batch", data.weight.sum())):
-        net = Network(3, layers, penalties=[L2(0.3, per=per)])
+    for normalization, divisor in (("mean", 1.0), ("batch", data.weight.sum())):
+        net = Network(3, layers, penalties=[L2(0.3, normalization=normalization)])
         bound = gradient(net, state, data.x, data.y, data.weight)
         for (name, array), theta in zip(free.items(), net.parameters(state).values(), strict=True):
             extra = 0.3 / divisor * theta if name.startswith("W") else 0.0

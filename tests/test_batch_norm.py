@@ -1,4 +1,4 @@
-"""N1-N3: batch norm forward, backward, at prediction, and through training."""
+"""N1-N3: batch normalisation forward, backward, in prediction and in training."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from regularisation_support import order_of
 from support import LIBRARIES, SEEDS, advance_all, proves, random_data, random_state
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "batch_norm_traces.json").read_text())
-PLACES = pytest.mark.parametrize("place", ["before", "after"])
+POSITIONS = pytest.mark.parametrize("position", ["pre_activation", "post_activation"])
 
 # --- N1: forward ----------------------------------------------------------------------------------
 
@@ -116,12 +116,12 @@ def test_backward_is_the_formula_of_n2(xp: Any) -> None:
     np.testing.assert_allclose(dx, expected, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(dgamma, (d * normal).sum(axis=0), rtol=1e-12)
     np.testing.assert_allclose(dbeta, d.sum(axis=0), rtol=1e-12)
-    diagonal = gamma / deviation * d  # erratum E-t: the diagonal terms alone are not it
+    diagonal = gamma / deviation * d  # erratum E-t: the diagonal terms alone are wrong
     assert np.abs(dx - diagonal).max() > 0.1
 
 
-def test_no_gradient_flows_along_what_normalisation_takes_away() -> None:
-    """Σ_i dx_i = 0 always; Σ_i dx_i x̂_i = 0 without ε: shifts and scales of z change nothing."""
+def test_the_gradient_is_orthogonal_to_shifts_and_scalings() -> None:
+    """Σ_i dx_i = 0 always, and Σ_i dx_i x̂_i = 0 for ε = 0, since z may be shifted and scaled."""
     x, gamma, beta = sample()
     value, pull = batch_norm(x, gamma, beta, 1e-300)
     dx, _, _ = pull(np.random.default_rng(2).normal(size=x.shape))
@@ -134,58 +134,60 @@ def test_no_gradient_flows_along_what_normalisation_takes_away() -> None:
 # --- in a network ---------------------------------------------------------------------------------
 
 
-def net_with(place: str = "before", statistics: str = "population", **given: Any) -> Network:
-    norm = BatchNorm(place, statistics, **given)
+def net_with(
+    position: str = "pre_activation", statistics: str = "population", **given: Any
+) -> Network:
+    norm = BatchNorm(position, statistics, **given)
     return Network(3, [Dense(4, "tanh", batch_norm=norm), Dense(2)])
 
 
-@PLACES
-def test_it_stands_before_or_after_the_activation(place: str) -> None:
-    net = net_with(place)
+@POSITIONS
+def test_it_comes_before_or_after_the_activation(position: str) -> None:
+    net = net_with(position)
     state, data = random_state(net, 0), random_data(net, 8, 0)
     p = net.parameters(state)
-    bias = ["b1"] if place == "after" else []
+    bias = ["b1"] if position == "post_activation" else []
     assert list(p) == ["W1", *bias, "gamma1", "beta1", "W2", "b2"]  # β absorbs the bias
 
     def norm(x: Any) -> Any:
         deviation = np.sqrt(x.var(axis=0) + 1e-5)
         return (x - x.mean(axis=0)) / deviation * p["gamma1"] + p["beta1"]
 
-    if place == "before":
+    if position == "pre_activation":
         hidden = np.tanh(norm(data.x @ p["W1"]))
     else:
         hidden = norm(np.tanh(data.x @ p["W1"] + p["b1"]))
     reference = Reference(net.tape)
-    trace = reference.trace(state, data.x, reference.passage(state, Block(data.x)))
+    trace = reference.trace(state, data.x, reference.training_pass(state, Block(data.x)))
     expected = hidden @ p["W2"] + p["b2"]
     np.testing.assert_allclose(trace.contents[net.tape.output], expected, rtol=1e-12, atol=1e-13)
 
 
 def test_a_bias_before_normalisation_would_do_nothing() -> None:
-    """That is why there is none: a constant added to z moves neither outputs nor gradient."""
+    """A constant added to z changes neither outputs nor gradient, so there is no bias."""
     x, gamma, beta = sample()
     moved = batch_norm(x + np.array([1.0, -2.0, 0.5, 3.0]), gamma, beta)[0]
     np.testing.assert_allclose(moved, batch_norm(x, gamma, beta)[0], rtol=1e-12, atol=1e-13)
 
 
-@PLACES
-def test_the_gradient_check_passes(place: str) -> None:
-    net = net_with(place)
+@POSITIONS
+def test_the_gradient_check_passes(position: str) -> None:
+    net = net_with(position)
     state, data = random_state(net, 1), random_data(net, 8, 1)
     given = {"sample_weight": data.weight}
     assert check_gradients(net, state, data.x, data.y, **given).verdict == "right"
 
 
-@PLACES
+@POSITIONS
 @pytest.mark.parametrize("statistics", ["population", "running"])
-def test_rows_of_no_weight_are_absent(place: str, statistics: str) -> None:
-    """From the loss, the gradient, and what prediction will remember."""
-    net = net_with(place, statistics)
+def test_rows_of_weight_zero_have_no_effect(position: str, statistics: str) -> None:
+    """In the loss, the gradient, and the statistics for prediction."""
+    net = net_with(position, statistics)
     data = random_data(net, 9, 2)
     weight = data.weight.copy()
     weight[[0, 4, 8]] = 0.0
     x = data.x.copy()
-    x[[0, 4, 8]] *= 1e6  # they would be noticed
+    x[[0, 4, 8]] *= 1e6  # these would have an effect
     present = np.flatnonzero(weight)
     ends = []
     for rows in (np.arange(9), present):
@@ -205,11 +207,11 @@ def test_rows_of_no_weight_are_absent(place: str, statistics: str) -> None:
 # --- against PyTorch ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["place"])
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["position"])
 @pytest.mark.parametrize("statistics", ["running", "population"])
-def test_steps_and_running_averages_are_pytorchs(case: Any, statistics: str) -> None:
+def test_steps_and_running_averages_agree_with_pytorch(case: Any, statistics: str) -> None:
     """θ, running mean and unbiased variance after every step; then the outputs: ≤ 1e-12."""
-    norm = BatchNorm(case["place"], statistics, GOLDEN["epsilon"], GOLDEN["momentum"])
+    norm = BatchNorm(case["position"], statistics, GOLDEN["epsilon"], GOLDEN["momentum"])
     d, hidden, k = GOLDEN["widths"]
     net = Network(d, [Dense(hidden, "tanh", batch_norm=norm), Dense(k)])
     state, reference = State(np.array(case["theta"])), Reference(net.tape)
@@ -227,17 +229,17 @@ def test_steps_and_running_averages_are_pytorchs(case: Any, statistics: str) -> 
         np.testing.assert_allclose(found, case["predicted"], rtol=1e-12, atol=1e-13)
 
 
-# --- N3: what prediction normalises with ----------------------------------------------------------
+# --- N3: statistics of prediction -----------------------------------------------------------------
 
 
 def by_hand(net: Network, state: State, x: Any, y: Any, bounds: Any, rate: float) -> Any:
-    """Take the steps one batch at a time; return μ_k and b/(b−1) σ²_k of each, seen before it."""
+    """Take one step per batch; return μ_k and b/(b−1) σ²_k of each batch before its step."""
     reference, seen = Reference(net.tape), []
-    place = net.layers[0].batch_norm.place
+    position = net.layers[0].batch_norm.position
     for a, b in itertools.pairwise(bounds):
         p = net.parameters(state)
         z = x[a:b] @ p["W1"]
-        if place == "after":
+        if position == "post_activation":
             z = np.tanh(z + p["b1"])
         seen.append((b - a, z.mean(axis=0), z.var(axis=0, ddof=1)))
         sums = reference.gradient(state, Block(x[a:b], y[a:b]))
@@ -245,13 +247,13 @@ def by_hand(net: Network, state: State, x: Any, y: Any, bounds: Any, rate: float
     return seen
 
 
-@PLACES
-def test_population_statistics_are_the_mean_over_the_last_epochs_batches(place: str) -> None:
-    net = net_with(place)
+@POSITIONS
+def test_population_statistics_are_the_mean_over_the_last_epochs_batches(position: str) -> None:
+    net = net_with(position)
     data = random_data(net, 11, 3)
     state, twin, reference = net.initialize(3), net.initialize(3), Reference(net.tape, SGD(0.2))
     bounds = [0, 4, 8, 11]
-    for _ in range(3):  # at the start of every epoch they begin anew
+    for _ in range(3):  # they start again in every epoch
         advance_all(reference, state, Block(data.x, data.y), order_of(bounds, 0.2))
         seen = by_hand(net, twin, data.x, data.y, bounds, 0.2)
         sizes = [s[0] for s in seen]
@@ -280,8 +282,8 @@ def test_population_statistics_weigh_batches_by_the_weight_of_their_rows() -> No
 
 
 @pytest.mark.parametrize("momentum", [0.1, 0.5, 1.0])
-def test_running_averages_keep_their_law(momentum: float) -> None:
-    """v ← (1 − m) v + m v_k from (0, 1), across epochs: nothing is forgotten at their start."""
+def test_running_averages_follow_their_formula(momentum: float) -> None:
+    """v ← (1 − m) v + m v_k from (0, 1), continued from epoch to epoch."""
     net = net_with(statistics="running", momentum=momentum)
     data = random_data(net, 11, 5)
     state, twin, reference = net.initialize(5), net.initialize(5), Reference(net.tape)
@@ -300,7 +302,7 @@ def test_running_averages_keep_their_law(momentum: float) -> None:
     np.testing.assert_allclose(net.predict(state, data.x), expected, rtol=1e-11, atol=1e-12)
 
 
-def test_until_the_next_epoch_begins_the_last_ones_statistics_stand() -> None:
+def test_population_statistics_last_until_the_next_epoch() -> None:
     net = net_with()
     data = random_data(net, 8, 6)
     state, reference = net.initialize(6), Reference(net.tape)
@@ -313,12 +315,12 @@ def test_until_the_next_epoch_begins_the_last_ones_statistics_stand() -> None:
     assert float(state.buffers["0.weight"]) == 4
 
 
-@PLACES
+@POSITIONS
 @pytest.mark.parametrize("weighted", [False, True])
 def test_refreshed_statistics_are_an_exact_pass_with_the_final_theta(
-    place: str, weighted: bool
+    position: str, weighted: bool
 ) -> None:
-    net = net_with(place)
+    net = net_with(position)
     data = random_data(net, 25, 7)
     state = net.initialize(7)
     train(net, state, data.x, data.y, epochs=3, batch_size=6, optimizer=SGD(0.3))
@@ -327,7 +329,7 @@ def test_refreshed_statistics_are_an_exact_pass_with_the_final_theta(
     refresh_statistics(net, state, data.x, batch_size=8, sample_weight=weight if weighted else None)
     p = net.parameters(state)
     z = data.x @ p["W1"]
-    if place == "after":
+    if position == "post_activation":
         z = np.tanh(z + p["b1"])
     moments, totals = [], []
     for rows in (slice(0, 8), slice(8, 16), slice(16, 25)):  # the last row joins the third
@@ -343,14 +345,14 @@ def test_refreshed_statistics_are_an_exact_pass_with_the_final_theta(
 
 
 def test_in_one_batch_refreshed_statistics_predict_what_training_saw() -> None:
-    """But for the factor b/(b − 1) of the variance, which is taken back here."""
+    """Except for the factor b/(b − 1) of the variance, which is removed here."""
     net = net_with()
     data = random_data(net, 12, 8)
     state = random_state(net, 8)
     refresh_statistics(net, state, data.x, batch_size=12)
     state.buffers["0.variance"] = state.buffers["0.variance"] * 11 / 12
     reference = Reference(net.tape)
-    trace = reference.trace(state, data.x, reference.passage(state, Block(data.x)))
+    trace = reference.trace(state, data.x, reference.training_pass(state, Block(data.x)))
     np.testing.assert_allclose(
         net.predict(state, data.x), trace.contents[net.tape.output], rtol=1e-12, atol=1e-13
     )
@@ -368,7 +370,7 @@ def test_running_averages_are_not_refreshed() -> None:
 
 
 def test_under_dropout_a_refresh_draws_every_row_its_own_mask() -> None:
-    """Else each batch would meet the masks of the first: the mean over them would be theirs."""
+    """Otherwise every batch would use the masks of the first one."""
     net = Network(2, [Dropout(0.5), Dense(1, batch_norm=BatchNorm()), Dense(1)])
     state = random_state(net, 10)
     x = np.ones((4000, 2))
@@ -379,13 +381,13 @@ def test_under_dropout_a_refresh_draws_every_row_its_own_mask() -> None:
     assert state.buffers["0.variance"][0] == pytest.approx(np.sum(w**2), rel=0.2)
 
 
-@PLACES
-def test_before_any_training_prediction_takes_mean_0_and_variance_1(place: str) -> None:
-    net = net_with(place)
+@POSITIONS
+def test_before_any_training_prediction_takes_mean_0_and_variance_1(position: str) -> None:
+    net = net_with(position)
     state, data = random_state(net, 11), random_data(net, 5, 11)
     p = net.parameters(state)
     scale = p["gamma1"] / np.sqrt(1 + 1e-5)
-    if place == "before":
+    if position == "pre_activation":
         hidden = np.tanh(data.x @ p["W1"] * scale + p["beta1"])
     else:
         hidden = np.tanh(data.x @ p["W1"] + p["b1"]) * scale + p["beta1"]
@@ -394,10 +396,10 @@ def test_before_any_training_prediction_takes_mean_0_and_variance_1(place: str) 
     assert state.buffers == {}
 
 
-@PLACES
-def test_predictions_own_pullback(place: str) -> None:
-    """At prediction it is affine, its statistics constants: against differences of outputs."""
-    net = net_with(place)
+@POSITIONS
+def test_the_pullback_of_prediction(position: str) -> None:
+    """In prediction it is affine with constant statistics; compared with difference quotients."""
+    net = net_with(position)
     state, data = random_state(net, 20), random_data(net, 6, 20)
     rng = np.random.default_rng(20)
     state.buffers = {"0.mean": rng.normal(size=4), "0.variance": rng.uniform(0.5, 2.0, 4)}
@@ -453,9 +455,9 @@ def test_early_stopping_returns_the_best_statistics_with_the_best_theta() -> Non
 
 
 @pytest.mark.parametrize("xp", LIBRARIES)
-@PLACES
-def test_steps_and_prediction_on_any_array_library(xp: Any, place: str) -> None:
-    layers = [Dense(4, "tanh", batch_norm=BatchNorm(place)), Dropout(0.7), Dense(2)]
+@POSITIONS
+def test_steps_and_prediction_on_any_array_library(xp: Any, position: str) -> None:
+    layers = [Dense(4, "tanh", batch_norm=BatchNorm(position)), Dropout(0.3), Dense(2)]
     net = Network(3, layers)
     data = random_data(net, 8, 15)
     block = Block(*(xp.asarray(v) for v in (data.x, data.y, data.weight)))
@@ -471,11 +473,11 @@ def test_steps_and_prediction_on_any_array_library(xp: Any, place: str) -> None:
     np.testing.assert_allclose(found, net.predict(twin, data.x), rtol=1e-12, atol=1e-13)
 
 
-# --- batches that batch norm can bear -------------------------------------------------------------
+# --- the smallest batches -------------------------------------------------------------------------
 
 
 def joined(n: int, size: int, present: Any, least: int) -> list[list[int]]:
-    """The obvious oracle: batches as lists of rows, poor ones joined one after the other."""
+    """Simple oracle: batches as lists of rows; those with too few rows are joined in order."""
     batches = [list(range(i, min(i + size, n))) for i in range(0, n, size)]
 
     def rich(batch: list[int]) -> bool:
@@ -497,7 +499,7 @@ def joined(n: int, size: int, present: Any, least: int) -> list[list[int]]:
 def test_batch_bounds_join_what_is_too_small(n: int, size: int, least: int, data: Any) -> None:
     present = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
     if least == 1:
-        present[:] = True  # without batch norm a batch of no weight is passed over, not joined
+        present[:] = True  # without batch norm a batch of weight zero is skipped, not joined
     bounds = batch_bounds(n, size, present, least).tolist()
     expected = joined(n, size, present, least)
     assert [list(range(a, b)) for a, b in itertools.pairwise(bounds)] == expected
@@ -505,7 +507,7 @@ def test_batch_bounds_join_what_is_too_small(n: int, size: int, least: int, data
     assert min(counts) >= least or len(counts) == 1
 
 
-def test_a_poor_batch_joins_the_one_before() -> None:
+def test_a_batch_with_too_few_rows_joins_the_one_before() -> None:
     present = np.array([1, 1, 1, 0, 0, 1, 1, 1, 1], dtype=bool)
     assert batch_bounds(9, 3, present, 2).tolist() == [0, 6, 9]
     assert batch_bounds(9, 3, ~present, 2).tolist() == [0, 9]
@@ -556,32 +558,38 @@ def test_a_batch_of_one_is_refused() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"place": "around"}, "place must be one of after, before; got 'around'"),
-        ({"statistics": "exact"}, "statistics must be one of population, running"),
+        (
+            {"position": "around"},
+            "position must be one of post_activation, pre_activation; got 'around'",
+        ),
+        (
+            {"inference_statistics": "exact"},
+            "inference_statistics must be one of population, running",
+        ),
         ({"epsilon": 0.0}, r"epsilon must be in \(0, inf\); got 0.0"),
         ({"momentum": 0.0}, r"momentum must be in \(0, 1\]; got 0.0"),
         ({"momentum": 1.1}, r"momentum must be in \(0, 1\]; got 1.1"),
     ],
 )
-def test_constants_that_cannot_be_are_refused(given: Any, message: str) -> None:
+def test_invalid_constants_are_refused(given: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         BatchNorm(**given)
 
 
 def test_the_output_layer_is_not_normalised() -> None:
-    with pytest.raises(SpecError, match="output layer cannot be batch-normalised"):
+    with pytest.raises(SpecError, match="output layer cannot have batch normalisation"):
         Network(3, [Dense(2, batch_norm=BatchNorm())])
 
 
 # --- what it is for -------------------------------------------------------------------------------
 
 
-def test_the_network_does_not_feel_the_scale_of_its_inputs() -> None:
-    """Behind a normalisation X and 1000 X + 7 give the same outputs (Ioffe & Szegedy §3.3)."""
+def test_the_scale_of_the_inputs_does_not_matter() -> None:
+    """With batch normalisation X and 1000 X + 7 give the same outputs (Ioffe & Szegedy §3.3)."""
     net = Network(3, [Dense(6, "tanh", batch_norm=BatchNorm(epsilon=1e-12)), Dense(2)])
     data, state, outputs = random_data(net, 40, 19), net.initialize(19), []
     for x in (data.x, 1000 * data.x + 7):
         reference = Reference(net.tape)
-        trace = reference.trace(state, x, reference.passage(state, Block(x)))
+        trace = reference.trace(state, x, reference.training_pass(state, Block(x)))
         outputs.append(trace.contents[net.tape.output])
     np.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-7, atol=1e-8)

@@ -36,7 +36,7 @@ def test_the_worked_example() -> None:
 
 @PROPERTY
 @given(SEEDS, st.integers(1, 3), st.integers(0, 4))
-def test_features_are_scikit_learns(seed: int, d: int, degree: int) -> None:
+def test_features_agree_with_scikit_learn(seed: int, d: int, degree: int) -> None:
     x = np.random.default_rng(seed).normal(size=(5, d))
     expected = PolynomialFeatures(degree).fit_transform(x)
     assert polynomial_features(x, degree) == pytest.approx(expected, rel=1e-13)
@@ -80,7 +80,7 @@ def test_ridge_is_the_formula(seed: int, n: int, p: int, strength: float) -> Non
     assert np.abs(gradient).max() <= 1e-12 * max(1.0, np.abs(X.T @ y).max())
 
 
-def test_ridge_is_scikit_learns_and_has_least_squares_at_its_end() -> None:
+def test_ridge_agrees_with_scikit_learn_and_least_squares() -> None:
     rng = np.random.default_rng(2)
     X, y = rng.normal(size=(20, 4)), rng.normal(size=(20, 3))
     theirs = Ridge(2.5, fit_intercept=False, solver="cholesky").fit(X, y).coef_.T
@@ -103,7 +103,7 @@ def test_capacity_and_strength_move_the_errors() -> None:
     best = int(np.argmin(table.unseen_rmse[:, 0]))
     assert 3 <= best <= 8
     assert table.unseen_rmse[15, 0] > 5 * table.unseen_rmse[best, 0]  # too much capacity
-    assert table.unseen_rmse[15, 2] < table.unseen_rmse[15, 0] / 5  # λ takes it away
+    assert table.unseen_rmse[15, 2] < table.unseen_rmse[15, 0] / 5  # λ reduces it
     degree, strength = table.best
     i, j = list(table.degrees).index(degree), strengths.index(strength)
     assert table.unseen_rmse[i, j] == table.unseen_rmse.min()
@@ -142,10 +142,10 @@ X2 = np.ones((2, 1))
         (
             lambda: capacity_table(([1], [1]), ([1], [1, 2]), [1]),
             ShapeError,
-            r"features have shape \(1, 2\), expected \(2, 2\)",
+            r"features of shape \(1, 2\), expected \(2, 2\)",
         ),
     ],
 )
-def test_refusals(call: Any, error: type[Exception], message: str) -> None:
+def test_invalid_arguments_are_refused(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()

@@ -29,7 +29,7 @@ from support import LIBRARIES, SEEDS, proves, random_data, random_state
 
 
 @pytest.mark.parametrize("xp", LIBRARIES)
-def test_numbers_done_by_hand(xp: Any) -> None:
+def test_values_computed_by_hand(xp: Any) -> None:
     g = xp.asarray([3.0, -4.0, 0.0])
     assert np.asarray(clip(g, ClipNorm(1.0))).tolist() == pytest.approx([0.6, -0.8, 0.0])
     assert np.asarray(clip(g, ClipValue(3.5))).tolist() == [3.0, -3.5, 0.0]
@@ -44,7 +44,7 @@ def test_numbers_done_by_hand(xp: Any) -> None:
     scale=st.sampled_from([1e-30, 1e-3, 1.0, 1e3, 1e30]),
 )  # fmt: skip
 def test_clipping_projects(seed: int, n: int, limit: float, scale: float) -> None:
-    """By norm the direction stays; by value each entry is the nearest within ±limit."""
+    """By norm the direction is kept; by value each entry is the nearest within ±limit."""
     g = scale * np.random.default_rng(seed).normal(size=n)
     norm = np.linalg.norm(g)
     by_norm = clip(g, ClipNorm(limit))
@@ -73,7 +73,7 @@ def test_infinity_is_not_hidden_by_the_norm() -> None:
 
 @pytest.mark.parametrize("clipping", [ClipNorm(0.5), ClipValue(0.1)], ids=repr)
 def test_a_step_follows_the_clipped_gradient_of_the_cost(clipping: Any) -> None:
-    """Of loss and penalty together, before the optimiser sees it."""
+    """The gradient of loss and penalty together is clipped before the optimiser uses it."""
     net = Network(3, [Dense(4, "tanh"), Dense(2)], penalties=[L2(2.0)])
     state, data = random_state(net, 0), random_data(net, 6, 0)
     reference = Reference(net.tape, SGD(0.1), clipping)
@@ -132,7 +132,7 @@ def test_clipping_prevents_it(clipping: Any) -> None:
 
 @pytest.mark.parametrize("factor", [1e6, 1e15])
 def test_the_last_finite_best_parameters_are_kept(factor: float) -> None:
-    """A schedule that goes wild after 20 good epochs: those of epoch 20 come back."""
+    """After 20 good epochs the rate explodes; the parameters of epoch 20 are restored."""
 
     class Wild:
         def rates(self, rate0: float, rate: float, clock: Any, n_steps: int) -> Any:
@@ -165,12 +165,12 @@ def test_the_last_finite_best_parameters_are_kept(factor: float) -> None:
 
 @pytest.mark.parametrize("kind", [ClipNorm, ClipValue])
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("inf"), float("nan"), "1"])
-def test_a_limit_that_cannot_be_is_refused(kind: Any, limit: Any) -> None:
+def test_invalid_limits_are_refused(kind: Any, limit: Any) -> None:
     with pytest.raises(SpecError, match=r"limit must be .*\(0, inf\); got"):
         kind(limit)
 
 
-def test_train_names_what_it_takes() -> None:
+def test_train_refuses_other_clippings() -> None:
     net, X, y = steep()
     with pytest.raises(SpecError, match=r"clipping must be ClipNorm\(c\), .* got 1.0"):
         train(net, net.initialize(), X, y, clipping=1.0)

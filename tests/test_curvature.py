@@ -93,8 +93,8 @@ def test_products_are_differences_of_the_gradient(
 @pytest.mark.parametrize(("loss", "output"), HEADS)
 def test_every_loss_with_every_output(loss: str, output: str) -> None:
     layers = [
-        Dropout(0.8), Dense(4, "tanh", batch_norm=BatchNorm()),
-        Dense(3, "silu", batch_norm=BatchNorm("after")), Dropout(0.6),
+        Dropout(0.2), Dense(4, "tanh", batch_norm=BatchNorm()),
+        Dense(3, "silu", batch_norm=BatchNorm("post_activation")), Dropout(0.4),
     ]  # fmt: skip
     k = max(2, least_outputs(loss, output))
     net = Network(3, [*layers, Dense(k, output)], loss, [L2(0.2), L1(0.1)])
@@ -131,7 +131,7 @@ def test_the_hessian_is_symmetric_and_linear(net: Network, seed: int, n: int) ->
 @pytest.mark.parametrize("seed", range(3))
 def test_the_whole_hessian_is_the_jacobian_of_the_gradient(seed: int) -> None:
     net = Network(
-        3, [Dense(4, "tanh", batch_norm=BatchNorm()), Dropout(0.7), Dense(3, "softmax")],
+        3, [Dense(4, "tanh", batch_norm=BatchNorm()), Dropout(0.3), Dense(3, "softmax")],
         "categorical_cross_entropy", [L2(0.1)],
     )  # fmt: skip
     state, data = random_state(net, seed), random_data(net, 8, seed)
@@ -149,11 +149,11 @@ def test_the_whole_hessian_is_the_jacobian_of_the_gradient(seed: int) -> None:
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "categorical_cross_entropy"])
-@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["place"])
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["position"])
 def test_hessians_with_batch_norm_are_pytorchs(case: Any, loss: str) -> None:
     """PyTorch differentiates twice by itself: every entry to 1e-12 of the largest."""
     d, hidden, k = GOLDEN["widths"]
-    norm = BatchNorm(case["place"], epsilon=GOLDEN["epsilon"])
+    norm = BatchNorm(case["position"], epsilon=GOLDEN["epsilon"])
     output = "softmax" if loss.startswith("categorical") else "identity"
     net = Network(d, [Dense(hidden, "tanh", batch_norm=norm), Dense(k, output)], loss)
     x, y = (np.array(case["batches"][0][name]) for name in "xy")
@@ -199,7 +199,7 @@ def test_least_squares_has_the_gram_matrix() -> None:
 
 
 def test_csr_inputs_and_float32_networks() -> None:
-    net = Network(4, [Dropout(0.7), Dense(3, "tanh"), Dense(2)])
+    net = Network(4, [Dropout(0.3), Dense(3, "tanh"), Dense(2)])
     state, data = random_state(net, 2), random_data(net, 8, 2)
     x = np.where(data.x > 0, data.x, 0.0)
     v = np.random.default_rng(2).normal(size=len(state.theta))
@@ -232,7 +232,7 @@ def test_the_differential_of_the_outputs(net: Network, seed: int, n: int) -> Non
     reference = Reference(net.tape)
 
     def outputs(at: State) -> Any:
-        trace = reference.trace(at, block.x, reference.passage(at, block))
+        trace = reference.trace(at, block.x, reference.training_pass(at, block))
         return trace.contents[net.tape.output]
 
     v, h = np.random.default_rng(seed).normal(size=len(state.theta)), 5e-5

@@ -247,11 +247,11 @@ def test_batch_norm_has_the_moments_and_can_be_the_identity() -> None:
     assert max(example("batch_norm").moments_and_identity()) < 1e-12
 
 
-@pytest.mark.parametrize("place", ["before", "after"])
-def test_folding_changes_no_prediction(place: Any) -> None:
+@pytest.mark.parametrize("position", ["pre_activation", "post_activation"])
+def test_folding_changes_no_prediction(position: Any) -> None:
     """N3."""
     X, y = example("batch_norm").table(100)
-    hidden = Dense(6, "relu", batch_norm=BatchNorm(place))
+    hidden = Dense(6, "relu", batch_norm=BatchNorm(position))
     net = Network(3, [hidden, hidden, Dense(1)])
     state = net.initialize()
     train(net, state, X, y, epochs=3)

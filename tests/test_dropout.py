@@ -1,4 +1,4 @@
-"""R3: dropout's masks, its map, its statistics, and training with it."""
+"""R3: dropout masks, the map, its moments, and training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from regularisation_support import order_of
 from support import LIBRARIES, SEEDS, advance_all, proves, random_data, random_state
 
 Z = 5.0
-"""Standard errors that a fixed sample may be off: a fair one is with probability 6e-7."""
+"""Number of standard errors that are allowed; a correct sample exceeds it with p = 6e-7."""
 
 # --- the generator --------------------------------------------------------------------------------
 
@@ -61,7 +61,7 @@ def test_philox_of_many_counters_is_philox_of_each() -> None:
     number=st.integers(0, 50), n=st.integers(1, 9), cut=st.integers(0, 9), units=st.integers(1, 9),
     keep=st.floats(0.05, 1.0),
 )  # fmt: skip
-def test_a_mask_does_not_depend_on_how_the_batch_is_cut(
+def test_a_mask_does_not_depend_on_how_the_batch_is_divided(
     seed: int, step: int, number: int, n: int, cut: int, units: int, keep: float
 ) -> None:
     given = {"seed": seed, "step": step, "number": number}
@@ -70,7 +70,7 @@ def test_a_mask_does_not_depend_on_how_the_batch_is_cut(
     k = min(cut, n)
     pieces = [mask(keep, k, units, **given), mask(keep, n - k, units, **given, first=k)]
     np.testing.assert_array_equal(whole, np.concatenate(pieces))
-    wider = mask(keep, n, units + 3, **given)  # nor does a unit depend on how many there are
+    wider = mask(keep, n, units + 3, **given)  # nor on the number of units
     np.testing.assert_array_equal(wider[:, :units], whole)
 
 
@@ -104,7 +104,7 @@ def test_the_share_of_kept_units_is_keep(keep: float) -> None:
     for axes in (None, (0, 1), (0, 2), (1, 2)):
         shares = np.atleast_1d(kept.mean(axis=axes))
         count = kept.size / shares.size
-        # The normal bound wants many expected drops in each share; 0.01 has at least 20.
+        # The normal approximation needs many expected drops; 0.01 has at least 20.
         assert np.abs(shares - keep).max() < (Z + 1) * deviation / np.sqrt(count) + 1 / count
 
 
@@ -127,7 +127,7 @@ def test_units_rows_steps_and_layers_are_pairwise_independent(keep: float) -> No
     assert np.abs(off).max() < (Z + 1) / np.sqrt(len(draws))
 
 
-def test_all_or_nothing_is_all() -> None:
+def test_keep_of_one_keeps_every_unit() -> None:
     """keep = 1 keeps every unit: the largest word is still below 2³²."""
     assert mask(1.0, 1000, 40, seed=0, step=0, number=0).all()
 
@@ -138,7 +138,7 @@ def test_all_or_nothing_is_all() -> None:
 @pytest.mark.parametrize("xp", LIBRARIES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_ayrapetyans_example(xp: Any, dtype: str) -> None:
-    """§4.2: Z = [[16, 20], [15, 20]] are the sums of the units kept; with p = ½ they double."""
+    """§4.2: Z = [[16, 20], [15, 20]] are the sums of the kept units; with p = ½ they double."""
     z = xp.asarray([[16.0, 20.0], [15.0, 20.0]], dtype=getattr(xp, dtype))
     value, pull = dropout(z, xp.asarray([[True, True], [True, True]]), 0.5)
     assert np.asarray(value).tolist() == [[32.0, 40.0], [30.0, 40.0]]
@@ -176,8 +176,9 @@ def deep(*keeps: float, norm: Any = None) -> Network:
     return Network(
         4,
         [
-            Dropout(first), Dense(6, "tanh", batch_norm=norm), Dropout(second), Dense(5, "silu"),
-            Dropout(third), Dense(3, "softmax"),
+            Dropout(keep=first), Dense(6, "tanh", batch_norm=norm),
+            Dropout(keep=second), Dense(5, "silu"),
+            Dropout(keep=third), Dense(3, "softmax"),
         ],
         "categorical_cross_entropy",
     )  # fmt: skip
@@ -193,7 +194,7 @@ def test_a_training_pass_is_the_hand_made_product_of_masks() -> None:
     state, data = random_state(net, 1), random_data(net, 7, 1)
     state.step = 12
     reference = Reference(net.tape)
-    trace = reference.trace(state, data.x, reference.passage(state, data.block))
+    trace = reference.trace(state, data.x, reference.training_pass(state, data.block))
     a, views = data.x, list(net.parameters(state).values())
     functions = [np.tanh, lambda z: z / (1 + np.exp(-z)), lambda z: z]
     for number, (keep, f) in enumerate(zip((0.8, 0.5, 0.7), functions, strict=True)):
@@ -227,11 +228,11 @@ def test_keep_of_one_is_the_network_without_dropout_to_the_bit() -> None:
 @pytest.mark.parametrize("keep", [0.0, -0.1, 1.5, float("nan"), True, "half"])
 def test_a_keep_outside_its_interval_is_refused(keep: Any) -> None:
     with pytest.raises(SpecError, match=r"keep must be .*\(0, 1\]; got"):
-        Dropout(keep)
+        Dropout(keep=keep)
 
 
 @proves(short=25, full=400, seed=SEEDS, n=st.integers(2, 12), cut=st.integers(1, 11))
-def test_gradients_of_pieces_add_up_under_dropout(seed: int, n: int, cut: int) -> None:
+def test_gradients_of_parts_add_up_under_dropout(seed: int, n: int, cut: int) -> None:
     net = deep(0.8, 0.5, 0.7)
     state, data = random_state(net, seed), random_data(net, n, seed)
     reference, k = Reference(net.tape), min(cut, n)
@@ -245,7 +246,7 @@ def test_gradients_of_pieces_add_up_under_dropout(seed: int, n: int, cut: int) -
     assert one.loss + two.loss == pytest.approx(whole.loss, rel=1e-13)
 
 
-def test_a_piece_that_forgets_its_place_is_another_gradient() -> None:
+def test_the_position_of_a_part_determines_its_masks() -> None:
     net = deep(0.8, 0.5, 0.7)
     state, data = random_state(net, 0), random_data(net, 8, 0)
     reference = Reference(net.tape)
@@ -255,8 +256,8 @@ def test_a_piece_that_forgets_its_place_is_another_gradient() -> None:
 
 
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csr_array])
-def test_dropped_csr_inputs_are_dropped_dense_inputs(kind: Any) -> None:
-    net = Network(6, [Dropout(0.6), Dense(5, "relu"), Dropout(0.5), Dense(2)])
+def test_dropout_of_csr_inputs_equals_that_of_dense_inputs(kind: Any) -> None:
+    net = Network(6, [Dropout(0.4), Dense(5, "relu"), Dropout(0.5), Dense(2)])
     data = random_data(net, 11, 5)
     x = np.where(np.random.default_rng(5).random((11, 6)) < 0.4, data.x, 0.0)
     state, reference = random_state(net, 5), Reference(net.tape)
@@ -278,12 +279,12 @@ def test_dropped_csr_inputs_are_dropped_dense_inputs(kind: Any) -> None:
 def test_the_original_form_is_the_same_function_of_rescaled_weights() -> None:
     """Srivastava et al. 2014: no 1/p in training, W' = W/p; at prediction W' × p = W."""
     p = 0.6
-    net = Network(3, [Dense(8, "tanh"), Dropout(p), Dense(2)])
+    net = Network(3, [Dense(8, "tanh"), Dropout(keep=p), Dense(2)])
     state, data = random_state(net, 6), random_data(net, 10, 6)
     w1, b1, w2, b2 = net.parameters(state).values()
     original = w2 / p
     reference = Reference(net.tape)
-    trace = reference.trace(state, data.x, reference.passage(state, data.block))
+    trace = reference.trace(state, data.x, reference.training_pass(state, data.block))
     kept = mask(p, 10, 8, seed=6, step=0, number=0)
     hidden = np.tanh(data.x @ w1 + b1)
     np.testing.assert_allclose(
@@ -291,7 +292,7 @@ def test_the_original_form_is_the_same_function_of_rescaled_weights() -> None:
     )
     predicted = net.predict(state, data.x)
     np.testing.assert_allclose(predicted, hidden @ (original * p) + b2, rtol=1e-13, atol=1e-14)
-    # Its steps are others: ∂C/∂W = ∂C/∂W' / p, so a step in W' moves W by p · p = p² as much.
+    # Its steps differ: ∂C/∂W = ∂C/∂W' / p, so a step in W' changes W by p² times as much.
     sums = reference.gradient(state, data.block)
     found = {q.name: view for q, view in net.tape.views(sums.gradient)}["W2"]
     residual = (hidden * kept) @ original + b2 - data.y
@@ -303,7 +304,9 @@ def test_the_original_form_is_the_same_function_of_rescaled_weights() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
-@pytest.mark.parametrize("norm", [None, BatchNorm(), BatchNorm("after", "running")], ids=repr)
+@pytest.mark.parametrize(
+    "norm", [None, BatchNorm(), BatchNorm("post_activation", "running")], ids=repr
+)
 def test_k_steps_in_one_call_are_k_calls_of_one(norm: Any, most: int) -> None:
     net = deep(0.8, 0.5, 0.7, norm=norm)
     data = random_data(net, 23, 7)
@@ -322,7 +325,7 @@ def test_k_steps_in_one_call_are_k_calls_of_one(norm: Any, most: int) -> None:
 
 
 def test_masks_are_fresh_at_every_step_and_repeat_with_the_seed() -> None:
-    """E-p: no fixed seed each iteration, but a stream that can be had again."""
+    """E-p: masks change in every iteration, and are reproducible."""
     net = Network(4, [Dropout(0.5), Dense(2)])
     data = random_data(net, 6, 8)
     runs = {}
@@ -345,7 +348,7 @@ def test_the_gradient_is_that_of_the_average_over_masks() -> None:
     So dropout on the inputs is an adaptive ridge (Wager et al. 2013); 4000 masks within 5 s.e.
     """
     p, n = 0.7, 8
-    net = Network(3, [Dropout(p), Dense(1)])
+    net = Network(3, [Dropout(keep=p), Dense(1)])
     state, data = random_state(net, 9), random_data(net, n, 9)
     reference, block = Reference(net.tape), Block(data.x, data.y)
     costs = []
@@ -356,4 +359,4 @@ def test_the_gradient_is_that_of_the_average_over_masks() -> None:
     ridge = np.sum(w**2 * np.sum(data.x**2, axis=0)) * (1 - p) / (2 * n * p)
     expected = net.loss_of(state, data.x, data.y) + ridge
     assert abs(np.mean(costs) - expected) < Z * np.std(costs) / np.sqrt(len(costs))
-    assert ridge > 20 * np.std(costs) / np.sqrt(len(costs))  # the sample could tell them apart
+    assert ridge > 20 * np.std(costs) / np.sqrt(len(costs))  # large enough to detect a difference

@@ -32,8 +32,8 @@ from deltarule import (
     ClipValue,
     Dense,
     Dropout,
+    EMAMomentum,
     MaxNorm,
-    MomentumAverage,
     Nadam,
     Network,
     RMSprop,
@@ -64,7 +64,7 @@ OPTIMIZERS: list[Any] = [
     SGD(),
     SGD(momentum=0.9),
     SGD(momentum=0.9, nesterov=True),
-    MomentumAverage(),
+    EMAMomentum(),
     RMSprop(epsilon=EPSILON),
     Adam(epsilon=EPSILON),
     AdamW(epsilon=EPSILON, weight_decay=0.1),
@@ -214,12 +214,12 @@ def layered(dtype: str, sizes: tuple[int, ...], **layer: Any) -> Network:
     """Return a classifier with batch norm and dropout between layers of these sizes."""
     hidden: list[Any] = []
     for units in sizes[1:-1]:
-        hidden += [Dense(units, "tanh", **layer), Dropout(0.8)]
+        hidden += [Dense(units, "tanh", **layer), Dropout(0.2)]
     return Network(
         sizes[0],
         [*hidden, Dense(sizes[-1], "softmax")],
         "categorical_cross_entropy",
-        penalties=[L2(0.01, per="batch")],
+        penalties=[L2(0.01, normalization="batch")],
         dtype=dtype,
     )
 
@@ -258,8 +258,8 @@ def spot_checks() -> None:
     for i, name in enumerate(ACTIVATIONS):
         loss, output = HEADS[i * len(HEADS) // len(ACTIVATIONS)]
         units = least_outputs(loss, output)
-        norm = BatchNorm("after" if i % 2 else "before") if i % 3 == 0 else None
-        layers = [Dropout(0.8), Dense(3, name, batch_norm=norm), Dropout(0.6), Dense(units, output)]
+        norm = BatchNorm("post_activation" if i % 2 else "pre_activation") if i % 3 == 0 else None
+        layers = [Dropout(0.2), Dense(3, name, batch_norm=norm), Dropout(0.4), Dense(units, output)]
         penalties = [L2(0.1), L1(0.01, proximal=i % 4 == 0)]
         constraints = [(), (MaxNorm(0.8),), (MaxNorm(1.0, per="network"),)][i % 3]
         net = Network(3, layers, loss, penalties=penalties, constraints=constraints)

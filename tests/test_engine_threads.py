@@ -61,7 +61,7 @@ NETWORKS: dict[str, Callable[[str], Network]] = {
     ),
     "batch norm, dropout": lambda dtype: Network(
         64,
-        [Dropout(0.9), Dense(128, "tanh", batch_norm=BatchNorm()), Dropout(0.7), HEAD],
+        [Dropout(0.1), Dense(128, "tanh", batch_norm=BatchNorm()), Dropout(0.3), HEAD],
         "categorical_cross_entropy",
         dtype=dtype,
     ),

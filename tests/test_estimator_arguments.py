@@ -23,12 +23,12 @@ from deltarule import (
     Cosine,
     LeakyReLU,
     LineSearch,
+    PiecewiseConstant,
     RMSprop,
-    Table,
 )
 from deltarule.errors import SpecError
 from deltarule.estimators._choices import SCHEDULES, SOLVERS
-from deltarule.parts import RANGES
+from deltarule.spec import ACTIVATIONS
 from estimator_layers_support import STILL, fitted, new, outputs
 from estimator_support import data, ours, parameters, unconverged
 
@@ -96,7 +96,7 @@ def test_sigmoid_is_logistic() -> None:
     )
 
 
-@pytest.mark.parametrize("name", sorted({*RANGES, "logistic"}))
+@pytest.mark.parametrize("name", sorted({*ACTIVATIONS, "logistic"}))
 def test_gradients_are_right_whatever_the_activation(name: str) -> None:
     X, y = data("multiclass")
     model = fitted("multiclass", activation=[name, "tanh"], max_iter=1)
@@ -193,7 +193,7 @@ def test_after_a_fit_a_schedule_begins_anew_for_partial_fit() -> None:
 
 def test_a_table_of_rates_holds() -> None:
     """Rates of nearly zero from the third epoch on: nothing moves any more."""
-    early = fitted(learning_rate=Table([2], [STILL]), max_iter=8)
+    early = fitted(learning_rate=PiecewiseConstant([2], [STILL]), max_iter=8)
     assert_array_equal(parameters(early), parameters(fitted(max_iter=2)))
 
 

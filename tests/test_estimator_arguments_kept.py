@@ -14,7 +14,17 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 
 import deltarule
-from deltarule import ELU, LBFGS, AdamW, Cosine, LeakyReLU, LineSearch, Normal, Table, Uniform
+from deltarule import (
+    ELU,
+    LBFGS,
+    AdamW,
+    Cosine,
+    LeakyReLU,
+    LineSearch,
+    Normal,
+    PiecewiseConstant,
+    Uniform,
+)
 from deltarule.augmentation import Compose, GaussianNoise
 from deltarule.errors import ModelFileError
 from deltarule.estimators import from_record, to_record
@@ -29,7 +39,7 @@ EVERY: dict[str, tuple[str, dict[str, Any]]] = {
     "a minimiser": ("numbers", {"solver": LBFGS(memory=5)}),
     "a line search": ("numbers", {"solver": LineSearch()}),
     "a schedule": ("numbers", {"learning_rate": Cosine(warm_up=1.0)}),
-    "a table": ("numbers", {"learning_rate": Table([1, 2], [0.1, 0.01])}),
+    "a table": ("numbers", {"learning_rate": PiecewiseConstant([1, 2], [0.1, 0.01])}),
     "a schedule by name": ("numbers", {"learning_rate": "one_cycle"}),
     "penalties": ("numbers", {"l1": 0.1, "max_norm": 2.0, "gradient_clip": 1.0}),
     "clipping": ("numbers", {"gradient_clip": ("value", 0.5)}),

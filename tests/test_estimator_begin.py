@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import deltarule
 from deltarule import Normal, Uniform
 from deltarule.errors import SpecError
-from deltarule.parts import INITIALIZERS
+from deltarule.spec import INITIALIZERS
 from estimator_layers_support import STILL, fitted, new
 from estimator_support import TASKS, data, parameters, unconverged
 
@@ -64,7 +64,7 @@ def test_weights_begin_by_a_law_or_a_function() -> None:
 
 def test_dropped_inputs_are_a_dropout_in_front() -> None:
     model = fitted(input_dropout=0.25, dropout=[0.5, 0.0])
-    assert model.network_.layers[0] == deltarule.Dropout(0.75)
+    assert model.network_.layers[0] == deltarule.Dropout(0.25)
     assert model.network_.layers[2] == deltarule.Dropout(0.5)
     losses = fitted(input_dropout=0.5, learning_rate_init=STILL, max_iter=6, **FULL).loss_curve_
     assert len(set(losses)) == 6

@@ -93,7 +93,7 @@ def test_at_the_minimum_nothing_can_be_told() -> None:
     check = model.check_gradients(X, y)
     assert check.verdict == "cannot tell"
     assert check.error > check.tolerance
-    assert "below what rounding leaves" in str(check)
+    assert "below the rounding error" in str(check)
 
 
 def test_nothing_is_changed_by_a_check() -> None:

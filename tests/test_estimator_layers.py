@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from deltarule.errors import DataError, DivergenceError, SpecError
-from deltarule.parts import BatchNorm, Dense, Dropout
+from deltarule.spec import BatchNorm, Dense, Dropout
 from estimator_layers_support import BOTH, STILL, fitted, layered, new, outputs
 from estimator_support import KINDS, OURS, TASKS, data, parameters, unconverged
 
@@ -34,7 +34,7 @@ def test_the_network_has_the_layers_asked_for(given: Any, rates: Any, batch_norm
     for size, keep in zip((5, 3), rates, strict=True):
         expected.append(Dense(size, "tanh", batch_norm=norm))
         if keep is not None:
-            expected.append(Dropout(keep))
+            expected.append(Dropout(keep=keep))
     model = fitted(activation="tanh", dropout=given, batch_norm=batch_norm)
     assert model._network.layers == (*expected, Dense(1, "identity"))
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
-from deltarule import SGD, Table
+from deltarule import SGD, PiecewiseConstant
 from deltarule.errors import DivergenceError
 from estimator_layers_support import fitted, new, outputs
 from estimator_support import data, parameters, unconverged
@@ -80,7 +80,7 @@ def test_a_loss_that_never_was_finite_is_raised() -> None:
 
 
 @pytest.mark.parametrize(
-    "schedule", ["constant", "inverse_time", "adaptive", Table([1], [4.0])], ids=str
+    "schedule", ["constant", "inverse_time", "adaptive", PiecewiseConstant([1], [4.0])], ids=str
 )
 def test_every_schedule_is_slowed(schedule: Any) -> None:
     model, said = fit_wildly(

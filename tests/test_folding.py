@@ -20,14 +20,14 @@ def normalised(draw: st.DrawFn) -> Network:
     after = False
     for _ in range(draw(st.integers(1, 3))):
         if not after and draw(st.booleans()):
-            layers.append(Dropout(0.8))
-        kinds = st.sampled_from(["before", "after"])
+            layers.append(Dropout(0.2))
+        kinds = st.sampled_from(["pre_activation", "post_activation"])
         law = st.sampled_from(["population", "running"])
         norm = draw(st.none() | st.builds(BatchNorm, kinds, law, st.sampled_from([1e-5, 0.1])))
         layers.append(
             Dense(draw(st.integers(1, 5)), draw(st.sampled_from(ACTIVATIONS)), batch_norm=norm)
         )
-        after = norm is not None and norm.place == "after"
+        after = norm is not None and norm.position == "post_activation"
     return Network(draw(st.integers(1, 4)), [*layers, Dense(draw(st.integers(1, 3)))])
 
 
@@ -60,11 +60,11 @@ def test_folding_keeps_every_prediction(net: Network, seed: int) -> None:
     np.testing.assert_array_equal(state.theta, kept.theta)
 
 
-@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("position", ["pre_activation", "post_activation"])
 @pytest.mark.parametrize("statistics", ["population", "running"])
-def test_a_trained_network_folds(place: str, statistics: str) -> None:
-    norm = BatchNorm(place, statistics)
-    layers = [Dropout(0.9), Dense(6, "relu", batch_norm=norm), Dense(5, "tanh", batch_norm=norm)]
+def test_a_trained_network_folds(position: str, statistics: str) -> None:
+    norm = BatchNorm(position, statistics)
+    layers = [Dropout(0.1), Dense(6, "relu", batch_norm=norm), Dense(5, "tanh", batch_norm=norm)]
     net = Network(3, [*layers, Dense(3, "softmax")], "categorical_cross_entropy")
     data, state = random_data(net, 50, 0), net.initialize(0)
     train(net, state, data.x, data.y, epochs=5, batch_size=8)
@@ -78,15 +78,15 @@ def test_a_trained_network_folds(place: str, statistics: str) -> None:
 
 def test_a_normalisation_written_out() -> None:
     """Before: W a, β − a μ; after: diag(a) W₂, b₂ + (β − a μ) W₂, a = γ/√(σ² + ε)."""
-    for place in ("before", "after"):
-        net = Network(1, [Dense(1, batch_norm=BatchNorm(place, epsilon=1.0)), Dense(1)])
+    for position in ("pre_activation", "post_activation"):
+        net = Network(1, [Dense(1, batch_norm=BatchNorm(position, epsilon=1.0)), Dense(1)])
         state = net.initialize(0)
         for name, value in {"W1": 2.0, "gamma1": 6.0, "beta1": 1.0, "W2": 5.0, "b2": 7.0}.items():
             net.parameters(state)[name][...] = value
         state.buffers = {"0.mean": np.array([10.0]), "0.variance": np.array([8.0])}
         folded, flat = fold_batch_norm(net, state)
         found = {name: float(view.ravel()[0]) for name, view in folded.parameters(flat).items()}
-        if place == "before":  # a = 6/3 = 2, c = 1 − 20 = −19
+        if position == "pre_activation":  # a = 6/3 = 2, c = 1 − 20 = −19
             assert found == {"W1": 4.0, "b1": -19.0, "W2": 5.0, "b2": 7.0}
         else:
             assert found == {"W1": 2.0, "b1": 0.0, "W2": 10.0, "b2": 7.0 - 19.0 * 5.0}
@@ -107,9 +107,9 @@ def test_without_batch_norm_or_training_it_is_the_same_function() -> None:
 
 @pytest.mark.parametrize("xp", LIBRARIES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("place", ["before", "after"])
-def test_library_and_type_stay(xp: Any, dtype: str, place: str) -> None:
-    layers = [Dense(4, "tanh", batch_norm=BatchNorm(place)), Dense(2)]
+@pytest.mark.parametrize("position", ["pre_activation", "post_activation"])
+def test_library_and_type_stay(xp: Any, dtype: str, position: str) -> None:
+    layers = [Dense(4, "tanh", batch_norm=BatchNorm(position)), Dense(2)]
     net = Network(3, layers, dtype=dtype)
     data = random_data(net, 8, 3)
     state = net.initialize(3)
@@ -128,11 +128,11 @@ def test_library_and_type_stay(xp: Any, dtype: str, place: str) -> None:
 
 def test_a_dropout_behind_a_normalisation_after_the_activation_is_refused() -> None:
     """What it drops is γ x̂ + β as one, which the folded network no longer has."""
-    norm = BatchNorm("after")
+    norm = BatchNorm("post_activation")
     net = Network(2, [Dense(3, "tanh", batch_norm=norm), Dropout(0.5), Dense(1)])
     with pytest.raises(SpecError, match="a dropout stands between a normalisation after"):
         fold_batch_norm(net, net.initialize())
-    norm = BatchNorm("before")
+    norm = BatchNorm("pre_activation")
     net = Network(2, [Dense(3, "tanh", batch_norm=norm), Dropout(0.5), Dense(1)])
     folded, _ = fold_batch_norm(net, net.initialize())
     assert [type(layer) for layer in folded.layers] == [Dense, Dropout, Dense]

@@ -212,7 +212,7 @@ def test_under_dropout_and_batch_norm_it_is_the_training_pass() -> None:
     net = Network(3, layers)
     state, data = random_state(net, 4), random_data(net, 12, 4)
     reference = Reference(net.tape)
-    trace = reference.trace(state, data.x, reference.passage(state, Block(data.x)))
+    trace = reference.trace(state, data.x, reference.training_pass(state, Block(data.x)))
     found = network_health(net, state, data.x, data.y).layers
     normal = trace.contents[2]
     assert found[0].activation_norm == pytest.approx(np.sqrt(np.mean(np.tanh(normal) ** 2)))

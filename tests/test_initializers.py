@@ -1,4 +1,4 @@
-"""Initial weights: their laws, their defaults, and why zeros do not do (I1-I5)."""
+"""Initial weights: distributions, defaults, and why zeros do not work (I1-I5)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from deltarule import (
     SGD,
     Adam,
     BatchNorm,
+    ConstantInitializer,
     Dense,
-    Fixed,
     LeakyReLU,
     Network,
     Normal,
@@ -22,7 +22,7 @@ from deltarule import (
 )
 from deltarule.errors import SpecError
 from deltarule.initializers import default_initializer, draw_weights
-from deltarule.parts import INITIALIZERS
+from deltarule.spec import INITIALIZERS
 from support import ACTIVATIONS, random_data
 
 IN, OUT = 150, 250
@@ -68,7 +68,7 @@ def test_every_name_is_tested() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (4, 4), (7, 3), (3, 7), (1, 5), (5, 1)], ids=str)
 def test_orthogonal_weights(shape: tuple[int, int]) -> None:
-    """Saxe et al. 2014: orthonormal columns, or rows where there are fewer."""
+    """Saxe et al. 2014: orthonormal columns, or rows if there are fewer rows."""
     w = draw_weights("orthogonal", *shape, np.random.default_rng(0))
     assert w.shape == shape
     gram = w.T @ w if shape[0] >= shape[1] else w @ w.T
@@ -77,8 +77,8 @@ def test_orthogonal_weights(shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("shape", [(4, 2), (2, 4), (3, 3)], ids=str)
-def test_orthogonal_weights_are_drawn_evenly(shape: tuple[int, int]) -> None:
-    """Every unit vector is as likely (Mezzadri 2007): the moments of an entry of a Haar matrix.
+def test_orthogonal_weights_are_uniformly_distributed(shape: tuple[int, int]) -> None:
+    """The distribution is uniform (Mezzadri 2007): moments of an entry of a Haar matrix.
 
     With m = max(shape): mean 0, variance 1/m, fourth moment 3/(m(m + 2)), and for a square the
     trace has mean 0 and variance 1; within 4.5 standard errors over 20 000 draws.
@@ -98,15 +98,17 @@ def test_orthogonal_weights_are_drawn_evenly(shape: tuple[int, int]) -> None:
     assert stats.kstest((corner + 1) / 2, stats.beta((m - 1) / 2, (m - 1) / 2).cdf).pvalue > 1e-4
 
 
-def test_fixed_weights_and_zeros() -> None:
-    net = Network(3, [Dense(2, initializer=Fixed(0.25)), Dense(1, initializer="zeros")])
+def test_constant_weights_and_zeros() -> None:
+    net = Network(
+        3, [Dense(2, initializer=ConstantInitializer(0.25)), Dense(1, initializer="zeros")]
+    )
     assert net.initialize(5).theta.tolist() == [0.25] * 6 + [0.0] * 5
 
 
 def test_gammas_begin_at_one_and_betas_at_zero() -> None:
     layers = [
         Dense(4, "relu", batch_norm=BatchNorm()),
-        Dense(4, batch_norm=BatchNorm("after")),
+        Dense(4, batch_norm=BatchNorm("post_activation")),
         Dense(1),
     ]
     views = Network(3, layers).parameters(Network(3, layers).initialize(1))
@@ -144,7 +146,7 @@ def test_glorot_is_lecun_on_square_matrices(law: str) -> None:
     ids=str,
 )
 def test_defaults_fit_the_activation(activation: Any, bound: float) -> None:
-    """He for rectifiers, Glorot for tanh, sigmoid and softmax, LeCun for the rest; all uniform."""
+    """He for ReLU kinds, Glorot for tanh, sigmoid and softmax, LeCun otherwise; all uniform."""
     theta = Network(IN, [Dense(OUT, activation)]).initialize(0).theta
     weights, biases = theta[:N], theta[N:]
     assert 0.999 * bound < np.abs(weights).max() <= bound
@@ -167,14 +169,14 @@ def test_every_activation_has_a_tested_default() -> None:
     }  # fmt: skip
 
 
-def test_layers_are_drawn_apart_with_their_own_widths() -> None:
+def test_layers_are_drawn_independently_with_their_own_widths() -> None:
     net = Network(100, [Dense(100, "tanh"), Dense(100, "tanh"), Dense(400, "relu")])
     views = net.parameters(net.initialize(3))
     assert abs(np.corrcoef(views["W1"].ravel(), views["W2"].ravel())[0, 1]) < 0.05
     assert np.abs(views["W3"]).max() == pytest.approx(np.sqrt(6 / 100), rel=1e-3)
 
 
-def test_a_seed_is_a_bit_pattern() -> None:
+def test_a_seed_determines_every_bit() -> None:
     net = Network(4, [Dense(3, "relu"), Dense(2)])
     theta = net.initialize(7).theta
     np.testing.assert_array_equal(theta, net.initialize(7).theta)
@@ -200,7 +202,8 @@ def test_a_callable_draws_the_weights() -> None:
 def test_a_callable_must_return_finite_numbers_of_the_shape(bad: Any) -> None:
     net = Network(3, [Dense(2, initializer=bad)])
     with pytest.raises(
-        SpecError, match=r"initializer must return finite numbers of shape \(3, 2\)"
+        SpecError,
+        match=r"initializer must return finite numbers of shape \(fan_in, fan_out\) = \(3, 2\)",
     ):
         net.initialize()
 
@@ -241,7 +244,7 @@ def test_from_zero_weights_sigmoid_units_move_identically(optimizer: Any) -> Non
 
 
 def test_weights_that_are_too_large_saturate() -> None:
-    """I2: the share of tanh units whose derivative is all but zero."""
+    """I2: the share of tanh units whose derivative is nearly zero."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 50))
     shares = {}

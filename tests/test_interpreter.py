@@ -1,4 +1,4 @@
-"""The verbs between training and an interpreter: gradient, apply, advance, forward."""
+"""The methods of an interpreter: gradient, apply, advance and forward."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import sparse
 from scipy.special import expit, ndtr
 from scipy.special import softmax as scipy_softmax
 
-from deltarule import L2, SGD, Adam, Dense, LeakyReLU, MaxNorm, MomentumAverage, Network, State
+from deltarule import L2, SGD, Adam, Dense, EMAMomentum, LeakyReLU, MaxNorm, Network, State
 from deltarule.program import Block, Order
 from deltarule.reference import Reference
 from support import (
@@ -25,7 +25,7 @@ from support import (
     random_state,
 )
 
-OPTIMIZERS = [SGD(0.05), SGD(0.05, 0.9, nesterov=True), MomentumAverage(0.05), Adam(0.05)]
+OPTIMIZERS = [SGD(0.05), SGD(0.05, 0.9, nesterov=True), EMAMomentum(0.05), Adam(0.05)]
 EVERY_OPTIMIZER = pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 
 NUMPY = {
@@ -91,7 +91,7 @@ def test_the_slope_of_a_leaky_layer_is_its_own() -> None:
     n=st.integers(1, 12),
     cuts=st.lists(st.integers(0, 12), max_size=3),
 )
-def test_sums_are_additive_over_pieces(net: Network, seed: int, n: int, cuts: list[int]) -> None:
+def test_sums_are_additive_over_parts(net: Network, seed: int, n: int, cuts: list[int]) -> None:
     state, data = random_state(net, seed), random_data(net, n, seed)
     reference = Reference(net.tape)
     whole = reference.gradient(state, data.block)
@@ -116,7 +116,7 @@ def test_rows_are_named_by_number_or_slice() -> None:
     assert named.loss == sliced.loss
 
 
-def test_the_gradient_leaves_the_state_as_it_is() -> None:
+def test_the_gradient_does_not_change_the_state() -> None:
     net = Network(2, [Dense(3, "tanh"), Dense(1)], penalties=[L2(0.1)])
     data = random_data(net, 6, 0)
     state = trained(net, Adam(), data)
@@ -131,7 +131,7 @@ def test_the_gradient_leaves_the_state_as_it_is() -> None:
 @pytest.mark.parametrize(
     "head", [("squared_error", "tanh"), ("categorical_cross_entropy", "softmax")]
 )
-def test_rows_of_no_weight_are_absent(head: tuple[str, str]) -> None:
+def test_rows_of_weight_zero_have_no_effect(head: tuple[str, str]) -> None:
     loss, output = head
     net = Network(3, [Dense(4, "tanh"), Dense(2, output)], loss)
     state, data = random_state(net, 0), random_data(net, 9, 0)
@@ -212,7 +212,7 @@ def test_many_steps_in_one_call_are_as_many_calls_of_one(
     assert together.step == (len(a.loss) - a.diverged)
 
 
-def test_what_steps_tell() -> None:
+def test_the_contents_of_steps() -> None:
     net = Network(2, [Dense(1)], penalties=[L2(0.5)])
     state, data = random_state(net, 0), random_data(net, 7, 0)
     first = net.loss_of(state, data.x[:3], data.y[:3], data.weight[:3])
@@ -233,13 +233,13 @@ def test_every_batch_has_its_own_rate() -> None:
     state.theta[:] = 0.0
     order = Order(np.arange(3), np.arange(4), np.array([0.5, 0.25, 1.0]))
     steps = advance_all(Reference(net.tape), state, block, order)
-    # b ← b − η (b − 1): 1 − b is multiplied by 1 − η
+    # b ← b − η (b − 1), so 1 − b is multiplied by 1 − η
     np.testing.assert_allclose(steps.loss, [0.5, 0.5 * 0.5**2, 0.5 * (0.5 * 0.75) ** 2])
     assert state.theta.tolist() == [0.0, 1.0]
 
 
 @EVERY_OPTIMIZER
-def test_a_batch_of_no_weight_takes_no_step(optimizer: Any) -> None:
+def test_a_batch_of_weight_zero_takes_no_step(optimizer: Any) -> None:
     net = Network(3, [Dense(4, "tanh"), Dense(2)], penalties=[L2(0.1)])
     data = random_data(net, 9, 0)
     weight = data.weight.copy()
@@ -262,7 +262,7 @@ def test_advance_stops_before_the_step_of_a_loss_that_is_not_finite(
     net = Network(2, [Dense(3, "tanh"), Dense(1)])
     data = random_data(net, 8, 0)
     y = data.y.copy()
-    y[5] = bad  # in the third batch; squared, 1e200 leaves the numbers
+    y[5] = bad  # in the third batch; the square of 1e200 overflows
     reference = Reference(net.tape, optimizer)
     state, before = random_state(net, 0), random_state(net, 0)
     order = one_order(np.arange(8), 2, 0.1)
@@ -310,7 +310,7 @@ def test_copies_share_nothing_and_restoring_keeps_views_alive(optimizer: Any) ->
     views["W1"][...] = 7.0
     assert (state.theta[:6] == 7.0).all()
     assert not (kept.theta == 7.0).any()
-    # What was restored trains on as the copy does.
+    # The restored state trains like the copy.
     state.restore(kept)
     for each in (state, kept):
         advance_all(reference, each, data.block, one_order(np.arange(9), 2, 0.1))

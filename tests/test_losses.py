@@ -1,4 +1,4 @@
-"""Losses and their gradients: extreme logits, optima, and other libraries' numbers (L1-L4)."""
+"""Losses and gradients: extreme logits, optima, and values of other libraries (L1-L4)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_binary_cross_entropy_at_any_logit(z: float, y: float) -> None:
         assert abs(mpf(float(slope[0])) - gradient) <= room * size + mpf(1e-320)
 
 
-def test_cross_entropy_keeps_the_digits_of_a_confident_answer() -> None:
+def test_cross_entropy_is_accurate_for_confident_predictions() -> None:
     """σ(40) rounds to 1 and σ(40) − 1 to 0; the loss and its gradient do not."""
     tail = float(mp.exp(-mpf(40)))
     loss, slope = one(sigmoid_cross_entropy, [40.0], [1.0])
@@ -170,7 +170,7 @@ def test_absolute_and_quantile_loss_in_exact_arithmetic(a: float, y: float, q: f
 
 @proves(short=50, full=1000, a=REALS, y=REALS, delta=st.floats(1e-3, 10))
 def test_hubers_loss_in_exact_arithmetic(a: float, y: float, delta: float) -> None:
-    """½r² within the corner, δ(|r| − ½δ) beyond."""
+    """½r² for |r| ≤ δ, δ(|r| − ½δ) beyond."""
     value, slope = one(huber, [a, 1.0], [y, 1.0], (delta,))
     with mpmath.workdps(50):
         r, d = mpf(a) - mpf(y), mpf(delta)
@@ -187,7 +187,7 @@ NEAR = st.one_of(st.just(0.0), st.floats(1e-15, 0.9), st.floats(-0.9, -1e-15))
 
 @proves(short=100, full=3000, y=st.one_of(st.just(0.0), RATES), a=RATES, share=NEAR)
 def test_half_the_poisson_deviance_of_outputs(y: float, a: float, share: float) -> None:
-    """Also where the rate is all but the target: the loss keeps its digits (1e-16 u² of 1)."""
+    """Also where the rate is nearly the target; the loss remains accurate (1e-16 u² of 1)."""
     for rate in (a, y * (1 + share)) if y else (a,):
         loss, slope = one(poisson, [rate], [y])
         with mpmath.workdps(60):
@@ -201,8 +201,8 @@ def test_half_the_poisson_deviance_of_outputs(y: float, a: float, share: float) 
 
 
 @proves(short=60, full=2000, z=NEAR)
-def test_the_poisson_loss_keeps_its_digits_at_its_optimum(z: float) -> None:
-    """e^z − 1 − z at y = 1, where both rounding e^z and subtracting would leave nothing."""
+def test_the_poisson_loss_is_accurate_at_its_optimum(z: float) -> None:
+    """e^z − 1 − z at y = 1, where the naive difference would lose all digits."""
     loss, slope = one(exp_poisson, [z], [1.0])
     with mpmath.workdps(60):
         exact = mp.expm1(mpf(z)) - mpf(z)
@@ -242,7 +242,7 @@ def test_binary_cross_entropy_of_softmax_at_any_logits(z: list[float], seed: int
 
 
 def test_binary_cross_entropy_of_softmax_at_the_largest_logits() -> None:
-    """S = (1, 0) and (0, 1) to the last bit; a wrong answer costs more than there are numbers."""
+    """S = (1, 0) and (0, 1) to the last bit; the loss of a wrong answer overflows."""
     top = 1.7e308
     z = np.array([[top, -top], [top, -top], [-top, -top], [top / 4, 0.0]])
     y = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
@@ -261,7 +261,7 @@ CODES = pytest.mark.parametrize("code", list(LossCode), ids=lambda code: code.na
 
 
 def random_rows(code: LossCode, seed: int) -> tuple[Any, Any, tuple[float, ...]]:
-    """Return what a loss is given, targets away from its kinks, and constants."""
+    """Return arguments of a loss: outputs or logits, targets away from its kinks, and constants."""
     rng = np.random.default_rng(seed)
     shape = (4, 3)
     given, name = rng.normal(size=shape), code.name
@@ -317,7 +317,7 @@ def test_the_curvature_at_a_kink_is_zero_and_says_where_kinks_are() -> None:
 def test_the_minimiser_of_the_pinball_loss_is_the_empirical_quantile(
     seed: int, n: int, levels: list[float]
 ) -> None:
-    """Several at once: every output has its own level."""
+    """With several quantiles every output has its own level."""
     y = np.random.default_rng(seed).normal(size=n)
     columns = np.tile(y[:, None], (1, len(levels)))
 
@@ -344,7 +344,7 @@ def test_one_level_serves_every_output() -> None:
 
 
 def test_a_network_predicts_several_quantiles_of_several_targets() -> None:
-    """Outputs stand target by target, each with all its levels."""
+    """Outputs are ordered by target, and each target has all its levels."""
     levels = (0.1, 0.5, 0.9)
     net = Network(1, [Dense(6)], Quantile(levels))
     y = np.random.default_rng(0).normal(size=(200, 2)) * [1.0, 5.0]
@@ -406,8 +406,8 @@ def test_smoothed_labels_mix_the_losses_of_all_classes(s: float) -> None:
         ("squared_error", "tanh"),
     ],
 )
-def test_log_likelihoods_are_scipys(loss: str, output: str, k: int, weighted: bool) -> None:
-    """L5: Bernoulli, categorical, Poisson, and Gaussian with σ̂² = RSS/n, one for each target."""
+def test_log_likelihoods_agree_with_scipy(loss: str, output: str, k: int, weighted: bool) -> None:
+    """L5: Bernoulli, categorical, Poisson, and Gaussian with one σ̂² = RSS/n per target."""
     k = max(k, least_outputs(loss, output))
     net = Network(4, [Dense(5, "tanh"), Dense(k, output)], loss)
     state, data = random_state(net, 1), random_data(net, 40, 2)
@@ -431,11 +431,11 @@ def test_log_likelihoods_are_scipys(loss: str, output: str, k: int, weighted: bo
     assert found == pytest.approx(float(weight @ rows), rel=1e-11)
 
 
-def test_which_losses_are_no_likelihoods() -> None:
+def test_losses_without_a_likelihood_are_refused() -> None:
     X, y = np.zeros((2, 1)), np.zeros(2)
     for loss in ("absolute_error", "huber", Quantile(0.9)):
         net = Network(1, [Dense(1)], loss)
-        with pytest.raises(SpecError, match=r"is not the logarithm of a likelihood.*It is for"):
+        with pytest.raises(SpecError, match=r"has no log-likelihood. Use a network with"):
             net.log_likelihood(net.initialize(), X, y)
     net = Network(1, [Dense(1)])
     assert net.log_likelihood(net.initialize(), X, y) == np.inf  # a perfect fit
@@ -445,7 +445,7 @@ def test_which_losses_are_no_likelihoods() -> None:
 
 
 @proves(short=30, full=1000, seed=SEEDS, k=st.integers(1, 5))
-def test_the_gradient_is_zero_and_the_loss_least_at_the_optimum(seed: int, k: int) -> None:
+def test_the_gradient_is_zero_and_the_loss_minimal_at_the_optimum(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)
     p = rng.dirichlet(np.ones(k))
     assume(p.min() > 1e-6)
@@ -482,7 +482,7 @@ def test_multinomial_of_two_is_binomial(z: float, y: float) -> None:
     assert slopes[0] == pytest.approx(-slope[0], abs=4 * EPS)
 
 
-def test_the_rows_of_a_batch_do_not_mix() -> None:
+def test_rows_of_a_batch_are_independent() -> None:
     rng = np.random.default_rng(0)
     z, y = rng.normal(size=(5, 3)), rng.dirichlet(np.ones(3), 5)
     for loss in (f.value for f in LOSSES.values()):
@@ -538,7 +538,9 @@ def gradient_of(net: Network, state: Any, X: Any, y: Any) -> Any:
         (Huber(0.7), "selu"),
     ],
 )
-def test_mean_losses_are_other_libraries(loss: Any, output: str, k: int, weighted: bool) -> None:
+def test_mean_losses_agree_with_other_libraries(
+    loss: Any, output: str, k: int, weighted: bool
+) -> None:
     if output == "softmax":
         k += 1
     net = Network(4, [Dense(5, "tanh"), Dense(k, output)], loss)

@@ -96,15 +96,15 @@ def test_every_file_in_the_document_exists() -> None:
 
 
 def test_every_activation_loss_and_map_has_a_row() -> None:
-    from deltarule.parts import LOSSES, RANGES
     from deltarule.reference import MAPS, activations, losses
+    from deltarule.spec import ACTIVATIONS, LOSSES
 
     names = set(re.findall(r"`[a-z_.]*\.([a-z_0-9]+)`", TEXT))
-    assert set(RANGES) <= names
+    assert set(ACTIVATIONS) <= names
     assert {f.__name__ for f in (loss.value for loss in losses.LOSSES.values())} <= names
     assert set(LOSSES) - {"binary_cross_entropy", "categorical_cross_entropy"} <= names
     assert {f.name for f in MAPS} <= names
-    assert len(activations.ELEMENTWISE) + 1 == len(RANGES)
+    assert len(activations.ELEMENTWISE) + 1 == len(ACTIVATIONS)
 
 
 def test_every_erratum_has_a_row() -> None:

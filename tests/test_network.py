@@ -113,7 +113,7 @@ def test_no_rows_are_told() -> None:
 # --- targets --------------------------------------------------------------------------------------
 
 BAD_TARGETS = [
-    ("squared_error", 1, [0, 1, 2], ShapeError, r"\(4, 1\) or \(4,\), a row .* got \(3,\)"),
+    ("squared_error", 1, [0, 1, 2], ShapeError, r"\(4, 1\) or \(4,\), one row .* got \(3,\)"),
     ("squared_error", 1, np.zeros((4, 2)), ShapeError, r"y must have shape .* got \(4, 2\)"),
     ("squared_error", 3, np.zeros((4, 2)), ShapeError, r"y must have shape \(4, 3\).* \(4, 2\)"),
     ("squared_error", 1, [0, 1, np.nan, 1], DataError, "y contains NaN or infinity"),
@@ -318,7 +318,7 @@ def test_where_the_cost_is_not_finite_the_gradient_check_cannot_tell() -> None:
     state = State(np.array([1000.0, 0.0]))
     check = check_gradients(net, state, [[1.0]], [1.0])
     assert (check.verdict, check.floor) == ("cannot tell", np.inf)
-    assert "The cost is not finite here: check at smaller parameters or inputs." in str(check)
+    assert "The cost is not finite here. Check at smaller parameters or inputs." in str(check)
 
 
 def test_the_poisson_loss_of_a_small_target_is_finite() -> None:

@@ -13,21 +13,23 @@ from deltarule import ELU, BatchNorm, Dense, Dropout, LeakyReLU, Network, State
 from deltarule.errors import SpecError
 from deltarule.onnx import Exportable, Scaling, matrix_model
 from deltarule.opcodes import ActivationCode
-from deltarule.parts import RANGES
 from deltarule.reference.activations import ELEMENTWISE
+from deltarule.spec import ACTIVATIONS
 from network_strategies import whole_networks
 from onnx_support import DTYPES, TOLERANCE, assert_close, operators, run
 from support import SEEDS, proves
 from test_folding import with_statistics
 
-ENTRYWISE = [*(name for name in RANGES if name != "softmax"), LeakyReLU(0.3), ELU(0.5)]
+ENTRYWISE = [*(name for name in ACTIVATIONS if name != "softmax"), LeakyReLU(0.3), ELU(0.5)]
 LOSS_OF = {"unit": "binary_cross_entropy", "simplex": "categorical_cross_entropy"}
 
 
 def alone(activation: Any, width: int = 1) -> tuple[Network, State]:
     """Return the network whose outputs are the activation of its inputs."""
     name = Dense(1, activation).activation_name
-    net = Network(width, [Dense(width, activation)], LOSS_OF.get(RANGES[name], "squared_error"))
+    net = Network(
+        width, [Dense(width, activation)], LOSS_OF.get(ACTIVATIONS[name], "squared_error")
+    )
     return net, State(np.concatenate([np.eye(width).ravel(), np.zeros(width)]))
 
 
@@ -60,7 +62,7 @@ def test_softmax_of_logits_that_no_exponential_takes(dtype: str) -> None:
     assert_close(found, e / e.sum(axis=1, keepdims=True), TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("name", RANGES)
+@pytest.mark.parametrize("name", ACTIVATIONS)
 def test_hidden_activations_between_layers(name: str) -> None:
     net = Network(3, [Dense(5, name), Dense(4, name), Dense(2)])
     state = net.initialize(seed=1)
@@ -85,10 +87,10 @@ def test_random_networks(net: Network, seed: int) -> None:
 
 def test_batch_norm_is_folded_and_dropout_left_out() -> None:
     layers = [
-        Dropout(0.9),
-        Dense(4, "relu", batch_norm=BatchNorm("before")),
+        Dropout(0.1),
+        Dense(4, "relu", batch_norm=BatchNorm("pre_activation")),
         Dropout(0.5),
-        Dense(3, "tanh", batch_norm=BatchNorm("after")),
+        Dense(3, "tanh", batch_norm=BatchNorm("post_activation")),
         Dropout(0.5),
         Dense(1),
     ]
@@ -137,7 +139,7 @@ def test_runtimes_of_other_makers_agree() -> None:
     from onnx.reference import ReferenceEvaluator
 
     X = np.random.default_rng(0).normal(size=(6, 3))
-    for name in RANGES:
+    for name in ACTIVATIONS:
         net = Network(3, [Dense(4, name), Dense(2)])
         state = net.initialize(seed=2)
         model = matrix_model(Exportable(net, state), "float64")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 from sklearn.neural_network import _stochastic_optimizers as peers
 
-from deltarule import L2, SGD, Adam, Dense, MomentumAverage, Network
+from deltarule import L2, SGD, Adam, Dense, EMAMomentum, Network
 from deltarule.errors import SpecError
 from deltarule.program import Block
 from deltarule.reference import Reference
@@ -23,7 +23,7 @@ from support import LIBRARIES, SEEDS, one_order, proves, random_data, random_sta
 
 
 def changes(rule: Rule, gradients: list[Any], eta: float, xp: Any = np) -> list[Any]:
-    """Return the steps that a rule takes along these gradients."""
+    """Return the steps of a rule for these gradients."""
     slots = rule.begin(xp.zeros_like(xp.asarray(gradients[0])))
     taken = []
     for g in gradients:
@@ -53,7 +53,7 @@ def draw_gradients(seed: int, steps: int, size: int = 3) -> list[Any]:
 def test_momentum_sums_past_gradients(
     xp: Any, seed: int, mu: float, eta: float, nesterov: bool
 ) -> None:
-    """v_t = −η Σ_j μ^(t−j) g_j; the step is v_t, or μ v_t − η g_t with Nesterov's look ahead."""
+    """v_t = −η Σ_j μ^(t−j) g_j; the step is v_t, or μ v_t − η g_t with Nesterov momentum."""
     gradients = draw_gradients(seed, 12)
     taken = changes(rule_of(SGD(eta, mu, nesterov)), gradients, eta, xp)
     m, e = Fraction(mu), Fraction(eta)
@@ -72,7 +72,7 @@ def test_the_average_of_gradients_is_heavy_ball_with_a_smaller_step(
 ) -> None:
     """O3: V ← βV + (1 − β)g equals heavy ball with η(1 − β); V_t = (1 − β) Σ β^(t−j) g_j."""
     gradients = draw_gradients(seed, 12)
-    average = changes(rule_of(MomentumAverage(eta, beta)), gradients, eta)
+    average = changes(rule_of(EMAMomentum(eta, beta)), gradients, eta)
     ball = changes(rule_of(SGD(eta, beta)), gradients, eta * (1 - beta))
     size = eta * np.abs(gradients).max(axis=0)
     for t, (a, b) in enumerate(zip(average, ball, strict=True)):
@@ -116,14 +116,14 @@ def test_the_first_step_of_adam_has_the_size_of_the_learning_rate() -> None:
     np.testing.assert_allclose(step, -0.1 * np.sign(g), rtol=2e-5)
 
 
-def test_adams_epsilon_stands_behind_the_bias_correction() -> None:
+def test_adams_epsilon_follows_the_bias_correction() -> None:
     """Erratum E-n: with g = 1 at t = 1, √v̂ = 1: the step is η/(1 + ε), not η/(1 + ε/√(1 − β₂))."""
     (step,) = changes(rule_of(Adam(1.0, epsilon=0.5)), [np.ones(1)], 1.0)
     assert step[0] == pytest.approx(-1 / 1.5, rel=1e-14)
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_momentum_is_scikit_learns(nesterov: bool) -> None:
+def test_momentum_agrees_with_scikit_learn(nesterov: bool) -> None:
     gradients = draw_gradients(0, 20)
     theta = [np.zeros(3)]
     peer = peers.SGDOptimizer(theta, 0.3, "constant", momentum=0.8, nesterov=nesterov)
@@ -136,7 +136,7 @@ def test_momentum_is_scikit_learns(nesterov: bool) -> None:
         np.testing.assert_allclose(ours, theta[0], rtol=1e-13)
 
 
-def test_adam_differs_from_scikit_learns_in_epsilon_alone() -> None:
+def test_adam_differs_from_scikit_learn_only_in_epsilon() -> None:
     gradients = draw_gradients(1, 20)
     theta = [np.zeros(3)]
     peer = peers.AdamOptimizer(theta, 0.3, epsilon=1e-300)
@@ -150,7 +150,7 @@ def test_adam_differs_from_scikit_learns_in_epsilon_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "optimizer", [SGD(momentum=0.9, nesterov=True), MomentumAverage(), Adam()], ids=repr
+    "optimizer", [SGD(momentum=0.9, nesterov=True), EMAMomentum(), Adam()], ids=repr
 )
 def test_a_rule_mutates_nothing_and_keeps_the_number_type(optimizer: Any) -> None:
     rule = rule_of(optimizer)
@@ -198,7 +198,7 @@ def test_gradient_descent_on_a_quadratic(seed: int) -> None:
 @pytest.mark.parametrize("nesterov", [False, True])
 @proves(short=10, full=200, seed=SEEDS)
 def test_momentum_on_a_quadratic(nesterov: bool, seed: int) -> None:
-    """(θ, v) moves by one constant matrix: its powers are the whole run."""
+    """Every step multiplies (θ, v) by the same matrix."""
     net, block, H, solution = quadratic(seed)
     eta, mu = 0.5 / np.linalg.eigvalsh(H).max(), 0.8
     state = random_state(net, seed)
@@ -225,7 +225,7 @@ def test_lbfgs_ends_at_the_normal_equations(strength: float) -> None:
     state = random_state(net, 0)
     minimum = minimize_cost(Reference(net.tape), state, block, tol=1e-9)
     assert minimum.converged
-    # SciPy's minimiser also ends where the cost falls by less than 2e-9 of itself.
+    # SciPy's minimiser also stops when the cost falls by less than 2e-9 of its value.
     np.testing.assert_allclose(state.theta, solution, atol=1e-4)
     residual = A @ solution - block.y[:, 0]
     penalty = strength / 2 * float(solution[:3] @ solution[:3])
@@ -236,7 +236,7 @@ def test_lbfgs_ends_at_the_normal_equations(strength: float) -> None:
     assert minimum.n_iterations == minimum.history.n_epochs == minimum.history.best_epoch
 
 
-def test_lbfgs_stops_where_it_is_told_to() -> None:
+def test_lbfgs_stops_at_its_limits() -> None:
     net, block, _, _ = quadratic(4)
     reference = Reference(net.tape)
     limited = minimize_cost(reference, random_state(net, 0), block, max_iterations=2, tol=1e-12)
@@ -275,13 +275,13 @@ def test_lbfgs_ends_at_a_finite_point_however_it_ends(end: str) -> None:
 
 
 def test_l2_under_plain_descent_is_weight_decay() -> None:
-    """R1: where the loss has no gradient in W, a step multiplies W by 1 − ηs; biases stay."""
+    """R1: if the loss has no gradient in W, a step multiplies W by 1 − ηs; biases do not change."""
     eta, s = 0.5, 0.25
     net = Network(3, [Dense(2)], penalties=[L2(s)])
     state = random_state(net, 0)
     begin = {name: view.copy() for name, view in net.parameters(state).items()}
     X = np.zeros((4, 3))  # the loss does not depend on W
-    y = np.tile(begin["b1"], (4, 1))  # nor has it a gradient in b
+    y = np.tile(begin["b1"], (4, 1))  # and has no gradient in b
     reference = Reference(net.tape, SGD(eta))
     steps = reference.advance(state, Block(X, y), one_order(np.arange(4), 1, eta), range(4))
     views = net.parameters(state)
@@ -324,7 +324,7 @@ def test_the_mini_batch_gradient_by_enumeration(
     block = Block(data.x, data.y, weight)
 
     def mean_gradient(rows: Any) -> Any:
-        # The weight of a batch varies with its rows; sums over b rows are what is unbiased.
+        # The weight of a batch depends on its rows, so only sums over b rows are unbiased.
         return reference.gradient(state, block, np.array(rows)).gradient / len(rows)
 
     single = np.array([mean_gradient([i]) for i in range(n)])
@@ -349,11 +349,11 @@ def test_the_mini_batch_gradient_by_enumeration(
         (lambda: SGD("fast"), "learning_rate must be a number .* got 'fast'"),
         (lambda: SGD(True), "learning_rate must be a number"),
         (lambda: SGD(0.1, momentum=1.5), r"momentum must be in \[0, 1\]; got 1\.5"),
-        (lambda: MomentumAverage(0.1, beta=1.0), r"beta must be in \[0, 1\); got 1\.0"),
+        (lambda: EMAMomentum(0.1, beta=1.0), r"beta must be in \[0, 1\); got 1\.0"),
         (lambda: Adam(beta1=1), r"beta1 must be in \[0, 1\)"),
         (lambda: Adam(beta2=-0.1), r"beta2 must be in \[0, 1\)"),
         (lambda: Adam(epsilon=0), r"epsilon must be in \(0, inf\)"),
-        (lambda: rule_of("adam"), "optimizer must take a step a mini-batch.* got 'adam'"),
+        (lambda: rule_of("adam"), "optimizer must take one step per mini-batch.* got 'adam'"),
     ],
 )
 def test_constants_out_of_range_are_named(make: Any, words: str) -> None:

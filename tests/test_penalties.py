@@ -19,9 +19,9 @@ from deltarule import (
     AdamW,
     BatchNorm,
     Dense,
+    EMAMomentum,
     Exponential,
     MaxNorm,
-    MomentumAverage,
     Network,
     RMSprop,
     State,
@@ -38,7 +38,7 @@ from support import LIBRARIES, SEEDS, advance_all, proves, random_data, random_s
 
 
 @pytest.mark.parametrize("xp", LIBRARIES)
-def test_values_and_gradients_on_numbers_done_by_hand(xp: Any) -> None:
+def test_values_and_gradients_computed_by_hand(xp: Any) -> None:
     w = xp.asarray([3.0, -4.0, 0.0])
     value, slope = l2(w, 0.1)
     assert value == pytest.approx(1.25)  # ½ · 0.1 · 25
@@ -49,7 +49,7 @@ def test_values_and_gradients_on_numbers_done_by_hand(xp: Any) -> None:
 
 
 def regularised(*penalties: Any, **given: Any) -> Network:
-    norm = BatchNorm("after")
+    norm = BatchNorm("post_activation")
     layers = [Dense(4, "tanh", batch_norm=norm), Dense(3, "tanh", batch_norm=BatchNorm()), Dense(2)]
     return Network(3, layers, penalties=penalties, **given)
 
@@ -59,7 +59,7 @@ def weights_of(net: Network, state: State) -> list[Any]:
 
 
 def test_only_weights_are_penalised() -> None:
-    """Never biases, γ or β: the penalty's gradient is exactly zero there."""
+    """The gradient of the penalty is exactly zero for biases, γ and β."""
     net = regularised(L2(0.3), L1(0.2))
     state = random_state(net, 0)
     value, slope = penalty(net.tape, state.theta, 8.0)
@@ -79,11 +79,11 @@ def test_only_weights_are_penalised() -> None:
 
 @pytest.mark.parametrize("kind", [L1, L2])
 def test_strength_on_the_mean_loss_or_divided_by_the_batch(kind: Any) -> None:
-    """E-l: s on the mean loss is λ/n; ``per="batch"`` is scikit-learn's alpha, s = alpha/Σw."""
+    """E-l: s on the mean loss is λ/n; with "batch" it is scikit-learn's alpha, s = alpha/Σw."""
     given = random_data(regularised(), 12, 1)
     for weight, total in ((None, 12.0), (given.weight, given.weight.sum())):
         costs = []
-        for term in (kind(0.7, per="batch"), kind(0.7 / total)):
+        for term in (kind(0.7, normalization="batch"), kind(0.7 / total)):
             net = regularised(term)
             state, reference = random_state(net, 1), Reference(net.tape)
             block = Block(given.x, given.y, weight)
@@ -95,7 +95,7 @@ def test_strength_on_the_mean_loss_or_divided_by_the_batch(kind: Any) -> None:
 
 
 def test_in_a_smaller_last_batch_alpha_weighs_more() -> None:
-    net = Network(1, [Dense(1)], penalties=[L2(0.6, per="batch")])
+    net = Network(1, [Dense(1)], penalties=[L2(0.6, normalization="batch")])
     state = State(np.array([2.0, 0.0]))
     block = Block(np.zeros((5, 1)), np.zeros((5, 1)))
     steps = Reference(net.tape).advance(state, block, order_of([0, 3, 5], 1e-300), range(2))
@@ -103,7 +103,7 @@ def test_in_a_smaller_last_batch_alpha_weighs_more() -> None:
 
 
 def test_under_plain_gradient_descent_l2_is_weight_decay_and_under_adam_it_is_not() -> None:
-    """R1: a step is w ← (1 − ηs) w − η∇C. AdamW is what decays under Adam."""
+    """R1: a step is w ← (1 − ηs) w − η∇C. Under Adam that is AdamW."""
     s, eta = 0.4, 0.1
     data = random_data(regularised(), 8, 2)
     for rule, is_decay in ((SGD(eta), True), (Adam(eta), False), (AdamW(eta, weight_decay=s), 0)):
@@ -176,8 +176,8 @@ def test_proximal_l1_and_l2_together_are_the_elastic_net() -> None:
     np.testing.assert_array_equal(w == 0.0, oracle.coef_ == 0.0)
 
 
-def test_following_the_sign_makes_no_exact_zeros() -> None:
-    """Without the proximal step the weights only hover about 0 (why R2 offers it)."""
+def test_l1_gradients_make_no_exact_zeros() -> None:
+    """Without the proximal step the weights oscillate about 0, which is why R2 offers it."""
     X, y = table()
     w, _ = fitted(X, y, L1(0.3))
     zero = Lasso(alpha=0.3, tol=1e-14, max_iter=100_000).fit(X, y).coef_ == 0
@@ -188,15 +188,15 @@ def test_following_the_sign_makes_no_exact_zeros() -> None:
 
 @pytest.mark.parametrize(
     "optimizer",
-    [SGD(0.2), SGD(0.1, 0.5), MomentumAverage(0.2), Adam(0.1), RMSprop(0.05), Adagrad(0.5)],
+    [SGD(0.2), SGD(0.1, 0.5), EMAMomentum(0.2), Adam(0.1), RMSprop(0.05), Adagrad(0.5)],
     ids=repr,
 )
-def test_every_optimiser_comes_to_rest_at_the_lasso(optimizer: Any) -> None:
-    """η is the per-coordinate step under Adam's kind, so that the zeros are the lasso's."""
+def test_every_optimiser_converges_to_the_lasso(optimizer: Any) -> None:
+    """η is the step size of each coordinate, so that the zeros are those of the lasso."""
     X, y = table()
     net = Network(6, [Dense(1)], penalties=[L1(0.3, proximal=True)])
     state = net.initialize(0)
-    # Adam's kind hovers about the minimum at a constant rate: let it settle down.
+    # Adam and similar rules oscillate at a constant rate, so the rate is reduced.
     given = {"epochs": 1000}
     if isinstance(optimizer, Adam | RMSprop):
         given = {"epochs": 2500, "schedule": Exponential(0.996)}
@@ -229,12 +229,12 @@ def test_a_proximal_network_becomes_sparse_and_its_biases_do_not() -> None:
 def test_the_soft_threshold_is_the_closed_form(xp: Any) -> None:
     found = soften(xp.asarray([3.0, -3.0, 0.5, -0.5, 0.0, 1.0]), 1.0)
     assert np.asarray(found).tolist() == [2.0, -2.0, 0.0, 0.0, 0.0, 0.0]
-    steps = xp.asarray([1.0, 2.0])  # a step of its own for every coordinate
+    steps = xp.asarray([1.0, 2.0])  # one step size per coordinate
     assert np.asarray(soften(xp.asarray([3.0, -3.0]), steps)).tolist() == [2.0, -1.0]
 
 
 @proves(short=40, full=500, w=st.floats(-3, 3), t=st.floats(0.0, 2.0))
-def test_it_minimises_what_a_proximal_map_minimises(w: float, t: float) -> None:
+def test_the_soft_threshold_minimises_the_proximal_objective(w: float, t: float) -> None:
     """prox(w) = argmin_u ½(u − w)² + t|u|, against SciPy's scalar minimiser."""
     found = float(soften(np.array([w]), t)[0])
 
@@ -267,7 +267,7 @@ def test_weights_whose_squares_overflow_are_scaled_back_too(
 
 
 @pytest.mark.parametrize("per", ["unit", "network"])
-def test_weights_that_are_zero_stay_so(per: str) -> None:
+def test_weights_of_zero_stay_zero(per: str) -> None:
     net = Network(2, [Dense(1)], constraints=[MaxNorm(2.0, per)])
     assert project(net.tape, np.array([0.0, 0.0, 7.0])).tolist() == [0.0, 0.0, 7.0]
 
@@ -347,7 +347,7 @@ def test_a_constraint_that_does_not_bind_changes_nothing() -> None:
 @pytest.mark.parametrize("most", [1, 2])
 def test_k_steps_in_one_call_are_k_calls_of_one(most: int) -> None:
     net = regularised(
-        L2(0.1), L1(0.05, proximal=True), L1(0.3, per="batch"), constraints=[MaxNorm(1.0)]
+        L2(0.1), L1(0.05, proximal=True), L1(0.3, normalization="batch"), constraints=[MaxNorm(1.0)]
     )
     data, ends = random_data(net, 14, 5), []
     for pieces in (None, most):
@@ -372,13 +372,16 @@ def test_a_strength_of_zero_is_no_penalty() -> None:
         (lambda: L2(-0.1), r"strength must be in \[0, inf\); got -0.1"),
         (lambda: L1(float("inf")), r"strength must be in \[0, inf\); got inf"),
         (lambda: L1(float("nan")), "strength must be in"),
-        (lambda: L2(0.1, per="row"), "per must be one of batch, mean; got 'row'"),
+        (
+            lambda: L2(0.1, normalization="row"),
+            "normalization must be one of batch, mean; got 'row'",
+        ),
         (lambda: MaxNorm(0.0), r"limit must be in \(0, inf\); got 0.0"),
         (lambda: MaxNorm(1.0, "layer"), "per must be one of network, unit; got 'layer'"),
         (lambda: Network(1, [Dense(1)], penalties=[0.1]), r"penalties\[0\] must be L2"),
         (lambda: Network(1, [Dense(1)], constraints=[L2(1)]), r"constraints\[0\] must be MaxNorm"),
     ],
 )
-def test_what_cannot_be_is_refused(make: Any, message: str) -> None:
+def test_invalid_arguments_are_refused(make: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         make()

@@ -20,7 +20,7 @@ PROPERTY = settings(max_examples=30, deadline=None, derandomize=True, database=N
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def test_log_uniform_is_scipys() -> None:
+def test_log_uniform_agrees_with_scipy() -> None:
     drawn = LogUniform(1e-5, 1e-1).rvs(size=5000, random_state=0)
     assert stats.kstest(drawn, stats.loguniform(1e-5, 1e-1).cdf).pvalue > 1e-3
     decades = np.histogram(np.log10(drawn), bins=[-5, -4, -3, -2, -1])[0]
@@ -63,7 +63,7 @@ def test_seeds_and_shapes(law: Any) -> None:
     assert isinstance(law.rvs(), float)
 
 
-def test_scikit_learns_search_takes_them() -> None:
+def test_scikit_learn_searches_accept_them() -> None:
     space = {"learning_rate": LogUniform(1e-4, 1), "momentum": LogMomentum(0.9, 0.999)}
     first, second = (list(ParameterSampler(space, 5, random_state=0)) for _ in range(2))
     assert first == second

@@ -1,4 +1,4 @@
-"""Learning rates: PyTorch's numbers, closed forms, and what a training run makes of them (O7).
+"""Schedules against PyTorch and closed forms, and in a training run (O7).
 
 PyTorch's numbers were made by golden/make_optimizer_traces.py.
 """
@@ -29,10 +29,10 @@ from deltarule.schedules import (
     InverseSquareRoot,
     InverseTime,
     OneCycle,
+    PiecewiseConstant,
     ReduceOnPlateau,
     Schedule,
     StepDecay,
-    Table,
     WarmUp,
 )
 from deltarule.training.batches import epoch_orders
@@ -48,7 +48,7 @@ RATES = st.floats(1e-6, 10)
 
 
 class Script:
-    """An interpreter that takes no steps: it notes the rates, and reports the losses it was given.
+    """Interpreter that takes no steps; it records the rates and reports given losses.
 
     Control goes back after two batches.
     """
@@ -95,19 +95,19 @@ def run(
 PER_EPOCH = {
     "exponential": Exponential(0.95),
     "step": StepDecay(4, 0.3),
-    "table": Table([3, 10], [0.01, 0.001]),
+    "table": PiecewiseConstant([3, 10], [0.01, 0.001]),
 }
-PER_STEP = {  # by the steps of an epoch
+PER_STEP = {  # argument: number of steps per epoch
     "warm-up": lambda n: WarmUp(8 / n),
-    "cosine": lambda n: Cosine(smallest=0.001),
-    "cosine-warm-up": lambda n: Cosine(warm_up=6 / n, smallest=0.002),
+    "cosine": lambda n: Cosine(min_lr=0.001),
+    "cosine-warm-up": lambda n: Cosine(warm_up=6 / n, min_lr=0.002),
     "one-cycle": lambda n: OneCycle(),
     "one-cycle-linear": lambda n: OneCycle(0.45, 10, 100, "linear"),
 }
 
 
 @pytest.mark.parametrize("name", PER_EPOCH)
-def test_rates_of_epochs_are_pytorchs(name: str) -> None:
+def test_rates_of_epochs_agree_with_pytorch(name: str) -> None:
     golden = GOLDEN[name]
     rates, history, _ = run(PER_EPOCH[name], len(golden), n_batches=3)
     np.testing.assert_allclose(rates, np.repeat(golden, 3), rtol=1e-12)
@@ -116,8 +116,8 @@ def test_rates_of_epochs_are_pytorchs(name: str) -> None:
 
 @pytest.mark.parametrize("name", PER_STEP)
 @pytest.mark.parametrize("n_batches", [1, 3, 10, 30])
-def test_rates_of_steps_are_pytorchs(name: str, n_batches: int) -> None:
-    """However the run's thirty steps are cut into epochs, the law over them is one."""
+def test_rates_of_steps_agree_with_pytorch(name: str, n_batches: int) -> None:
+    """The rates of thirty steps do not depend on their division into epochs."""
     golden = np.array(GOLDEN[name])
     rates, history, _ = run(PER_STEP[name](n_batches), 30 // n_batches, n_batches)
     np.testing.assert_allclose(rates, golden, rtol=1e-12, atol=1e-14)
@@ -129,11 +129,11 @@ def test_rates_of_steps_are_pytorchs(name: str, n_batches: int) -> None:
     [
         ("min", ReduceOnPlateau(patience=2), False),
         ("min-absolute", ReduceOnPlateau(patience=1, threshold=0.02, relative=False), False),
-        ("min-rest", ReduceOnPlateau(0.5, patience=1, rest=3, smallest=0.02), False),
+        ("min-rest", ReduceOnPlateau(0.5, patience=1, cooldown=3, min_lr=0.02), False),
         ("max", ReduceOnPlateau(0.2, patience=2), True),
     ],
 )
-def test_rates_on_plateaus_are_pytorchs(
+def test_rates_on_plateaus_agree_with_pytorch(
     name: str, schedule: ReduceOnPlateau, maximize: bool
 ) -> None:
     figures = GOLDEN["plateau"]["high" if maximize else "low"]
@@ -144,7 +144,7 @@ def test_rates_on_plateaus_are_pytorchs(
         more["stopping"] = Stopping(patience=math.inf, maximize=True)
     rates, _, plan = run(schedule, len(figures), 1, figures, **more)
     golden = np.array(GOLDEN["plateau"][name])
-    # Below 1e-7 PyTorch's rates stay: it leaves out changes of less than 1e-8.
+    # PyTorch ignores changes of less than 1e-8, so its rates stay constant below 1e-7.
     told = golden[:-1] > 1e-7
     np.testing.assert_allclose(np.array(rates[1:])[told], golden[:-1][told], rtol=1e-12)
     assert max(np.array(rates[1:])[~told], default=0.0) <= 1e-7
@@ -155,7 +155,7 @@ def test_rates_on_plateaus_are_pytorchs(
 
 
 @proves(short=40, full=1000, eta=RATES, decay=st.floats(0, 5), i=st.integers(0, 1000))
-def test_decay_laws_by_the_epoch(eta: float, decay: float, i: int) -> None:
+def test_decay_by_epoch(eta: float, decay: float, i: int) -> None:
     def rate(schedule: EpochSchedule) -> float:
         return schedule.rate(eta, 77.0, Clock(i, 10 * i, 2000, 5 * i))
 
@@ -171,8 +171,14 @@ def test_decay_laws_by_the_epoch(eta: float, decay: float, i: int) -> None:
 
 
 def test_the_first_epoch_is_finite() -> None:
-    """η/√i counts from i = 1 (erratum E-ah); the others count from 0 and begin at η₀."""
-    laws = (InverseTime(3.0), Exponential(0.5), InverseSquareRoot(), StepDecay(), Table([1], [9]))
+    """η/√i counts from i = 1 (erratum E-ah); the others count from 0 and start at η₀."""
+    laws = (
+        InverseTime(3.0),
+        Exponential(0.5),
+        InverseSquareRoot(),
+        StepDecay(),
+        PiecewiseConstant([1], [9]),
+    )
     for schedule in laws:
         assert run(schedule, 1)[0] == [0.1]
 
@@ -182,7 +188,7 @@ def test_mebsouts_exponential_decay() -> None:
 
 
 @proves(short=40, full=1000, eta=RATES, epochs=st.integers(1, 12), n=st.integers(1, 9))
-def test_shapes_of_the_laws_by_the_step(eta: float, epochs: int, n: int) -> None:
+def test_shapes_of_the_schedules_by_step(eta: float, epochs: int, n: int) -> None:
     cosine, _, _ = run(Cosine(warm_up=2), epochs, n, rate=eta)
     peak = min(2 * n, len(cosine) - 1)
     assert np.all(np.diff(cosine[: peak + 1]) > 0)
@@ -227,15 +233,21 @@ def test_rates_of_an_epoch_are_the_same_bits(schedule: EpochSchedule) -> None:
 
 def test_adaptive_divides_on_a_plateau_then_stops() -> None:
     rates, history, plan = run(
-        Adaptive(smallest=0.001), 100, 1, stopping=Stopping(tol=1e-9, patience=2)
+        Adaptive(min_lr=0.001), 100, 1, stopping=Stopping(tol=1e-9, patience=2)
     )
     assert history.stopped_by == "no improvement"
     assert sorted(set(rates), reverse=True) == pytest.approx([0.1, 0.02, 0.004, 0.0008])
     assert plan.current_rate == rates[-1]
 
 
-def test_reduce_on_plateau_hears_what_stopping_watches() -> None:
-    """The training loss falls, the validation loss does not: it is the latter that counts."""
+@pytest.mark.parametrize("rate", np.random.default_rng(0).uniform(1e-5, 1.0, 50))
+def test_the_default_factor_divides_by_five_to_the_bit(rate: float) -> None:
+    """scikit-learn computes ``learning_rate / 5``."""
+    assert Adaptive().on_plateau(rate) == rate / 5
+
+
+def test_reduce_on_plateau_watches_the_metric_of_early_stopping() -> None:
+    """The training loss falls and the validation loss does not; the validation loss counts."""
     falling = [1 / (i + 1) for i in range(9)]
     more = {"validation": lambda state: Figures(loss=1.0)}
     rates, history, plan = run(ReduceOnPlateau(0.5, patience=1), 9, 1, falling, **more)
@@ -254,7 +266,7 @@ def test_reduce_on_plateau_has_a_patience_of_its_own() -> None:
     assert rates == [0.1] * 3 + [0.05] * 2 + [0.025] * 2
 
 
-def test_a_schedule_remembers_from_run_to_run_and_stays_as_it_is() -> None:
+def test_the_memory_of_a_schedule_continues_in_the_next_run() -> None:
     schedule = ReduceOnPlateau(0.5, patience=2)
     whole = run(schedule, 8)[0]
     pieces: list[float] = []
@@ -267,7 +279,7 @@ def test_a_schedule_remembers_from_run_to_run_and_stays_as_it_is() -> None:
     assert schedule == ReduceOnPlateau(0.5, patience=2)
 
 
-def test_a_figure_that_is_not_a_number_is_no_progress() -> None:
+def test_a_metric_of_nan_is_no_progress() -> None:
     figures = iter([math.nan] * 6)
     more = {"validation": lambda state: Figures(loss=next(figures))}
     assert (
@@ -275,14 +287,14 @@ def test_a_figure_that_is_not_a_number_is_no_progress() -> None:
     )
 
 
-def test_smallest_never_raises_a_rate() -> None:
-    schedule = ReduceOnPlateau(0.5, patience=0, smallest=1.0)
+def test_min_lr_never_raises_a_rate() -> None:
+    schedule = ReduceOnPlateau(0.5, patience=0, min_lr=1.0)
     assert run(schedule, 5)[0] == [0.1] * 5
 
 
 @dataclass(frozen=True)
 class Broken(EpochSchedule):
-    """A schedule of a user, who forgot the steps, or subtracts too much."""
+    """An invalid schedule of a user: a wrong number of rates, or a negative rate."""
 
     shape: int
     value: float
@@ -292,7 +304,7 @@ class Broken(EpochSchedule):
 
 
 @pytest.mark.parametrize(("shape", "value"), [(1, 0.1), (3, -0.1), (3, math.nan)])
-def test_rates_that_cannot_be_are_refused(shape: int, value: float) -> None:
+def test_invalid_rates_are_refused(shape: int, value: float) -> None:
     with pytest.raises(SpecError, match=r"schedule must give 3 rates.*Broken.rates"):
         run(Broken(shape, value), 1, 3)
 
@@ -304,34 +316,58 @@ def test_rates_that_cannot_be_are_refused(shape: int, value: float) -> None:
     ("make", "message"),
     [
         (lambda: InverseScaling(-1), r"power must be in \[0, inf\]; got -1"),
-        (lambda: Adaptive(divisor=1), r"divisor must be in \(1, inf\]; got 1"),
-        (lambda: Adaptive(smallest=-1), r"smallest must be in \[0, inf\]; got -1"),
+        (lambda: Adaptive(factor=1), r"factor must be in \(0, 1\); got 1"),
+        (lambda: Adaptive(min_lr=-1), r"min_lr must be in \[0, inf\]; got -1"),
         (lambda: InverseTime(-0.1), r"decay must be in \[0, inf\); got -0.1"),
         (lambda: Exponential(0), r"decay must be in \(0, 1\]; got 0"),
         (lambda: Exponential(1.1), r"decay must be in \(0, 1\]; got 1.1"),
         (lambda: InverseSquareRoot(0), r"scale must be in \(0, inf\); got 0"),
-        (lambda: Table([], []), r"epochs and values must hold as many entries, one at least"),
-        (lambda: Table([1, 2], [0.1]), r"as many entries, one at least; got 2 and 1"),
-        (lambda: Table([2, 1], [0.1, 0.2]), r"epochs must rise; got \(2, 1\). Sort the table"),
-        (lambda: Table([1, 1], [0.1, 0.2]), r"epochs must rise; got \(1, 1\)"),
-        (lambda: Table([-1], [0.1]), r"epochs must be an integer of at least 0; got -1"),
-        (lambda: Table([1], [0.0]), r"values must be in \(0, inf\); got 0.0"),
-        (lambda: Table(3, [0.1]), r"epochs must be a sequence, an entry a change.*got 3"),
-        (lambda: Table([1], "0"), r"values must be a sequence, an entry a change.*got '0'"),
+        (
+            lambda: PiecewiseConstant([], []),
+            r"epochs and values must have the same number of entries",
+        ),
+        (
+            lambda: PiecewiseConstant([1, 2], [0.1]),
+            r"same number of entries, at least one; got 2 and 1",
+        ),
+        (
+            lambda: PiecewiseConstant([2, 1], [0.1, 0.2]),
+            r"epochs must be in ascending order; got \(2, 1\). Sort",
+        ),
+        (
+            lambda: PiecewiseConstant([1, 1], [0.1, 0.2]),
+            r"epochs must be in ascending order; got \(1, 1\)",
+        ),
+        (
+            lambda: PiecewiseConstant([-1], [0.1]),
+            r"epochs must be an integer of at least 0; got -1",
+        ),
+        (lambda: PiecewiseConstant([1], [0.0]), r"values must be in \(0, inf\); got 0.0"),
+        (
+            lambda: PiecewiseConstant(3, [0.1]),
+            r"epochs must be a sequence with one entry per change.*got 3",
+        ),
+        (
+            lambda: PiecewiseConstant([1], "0"),
+            r"values must be a sequence with one entry per change.*got '0'",
+        ),
         (lambda: StepDecay(0), r"every must be an integer of at least 1; got 0"),
         (lambda: StepDecay(factor=2), r"factor must be in \(0, 1\]; got 2"),
         (lambda: WarmUp(-1), r"epochs must be in \[0, inf\); got -1"),
         (lambda: Cosine(warm_up=-1), r"warm_up must be in \[0, inf\); got -1"),
-        (lambda: Cosine(smallest=-1), r"smallest must be in \[0, inf\); got -1"),
+        (lambda: Cosine(min_lr=-1), r"min_lr must be in \[0, inf\); got -1"),
         (lambda: OneCycle(rise=2), r"rise must be in \[0, 1\]; got 2"),
         (lambda: OneCycle(start=0.5), r"start must be in \[1, inf\); got 0.5"),
         (lambda: OneCycle(end=0), r"end must be in \[1, inf\); got 0"),
         (lambda: OneCycle(shape="cosin"), r"shape must be one of.*Did you mean 'cosine'"),
         (lambda: ReduceOnPlateau(1.0), r"factor must be in \(0, 1\); got 1.0"),
         (lambda: ReduceOnPlateau(patience=-1), r"patience must be an integer of at least 0"),
-        (lambda: ReduceOnPlateau(rest=True), r"rest must be an integer of at least 0; got True"),
+        (
+            lambda: ReduceOnPlateau(cooldown=True),
+            r"cooldown must be an integer of.*got True",
+        ),
         (lambda: ReduceOnPlateau(threshold=-1), r"threshold must be in \[0, inf\); got -1"),
-        (lambda: ReduceOnPlateau(smallest=-1), r"smallest must be in \[0, inf\); got -1"),
+        (lambda: ReduceOnPlateau(min_lr=-1), r"min_lr must be in \[0, inf\); got -1"),
     ],
 )
 def test_bad_constants_are_refused(make: Any, message: str) -> None:
@@ -340,7 +376,10 @@ def test_bad_constants_are_refused(make: Any, message: str) -> None:
 
 
 def test_schedules_are_frozen_and_compare_by_value() -> None:
-    assert Table([1, 2], [0.1, 0.2]) == Table((1, 2), (0.1, 0.2))
-    assert len({Table([1], [0.1]), Table([1], [0.1]), Cosine(), Cosine(0.0)}) == 2
+    assert PiecewiseConstant([1, 2], [0.1, 0.2]) == PiecewiseConstant((1, 2), (0.1, 0.2))
+    assert (
+        len({PiecewiseConstant([1], [0.1]), PiecewiseConstant([1], [0.1]), Cosine(), Cosine(0.0)})
+        == 2
+    )
     with pytest.raises(AttributeError):
-        Cosine().smallest = 1.0  # type: ignore[misc]
+        Cosine().min_lr = 1.0  # type: ignore[misc]

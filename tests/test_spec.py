@@ -1,4 +1,4 @@
-"""Networks that cannot be: the error names the argument, what came, and what would do."""
+"""Invalid networks: the error names the argument, what was given, and a remedy."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from deltarule import (
     BatchNorm,
     BinaryCrossEntropy,
     CategoricalCrossEntropy,
+    ConstantInitializer,
     Dense,
     Dropout,
-    Fixed,
     Huber,
     LeakyReLU,
     MaxNorm,
@@ -28,7 +28,7 @@ from deltarule import (
     Uniform,
 )
 from deltarule.errors import DeltaruleError, SpecError
-from deltarule.parts import LOSSES
+from deltarule.spec import LOSSES
 from support import ACTIVATIONS, networks, proves
 
 
@@ -45,7 +45,7 @@ CASES = [
     (lambda: Dense(True), "units .* got True"),
     (lambda: Dense("10"), "units .* got '10'"),
     (lambda: Dense(None), "units .* got None"),
-    # the activation, with the nearest that exists
+    # the activation, with a suggestion
     (
         lambda: Dense(4, "rleu"),
         "activation must be one of elu, exp, .*tanh; got 'rleu'.*'relu'",
@@ -69,7 +69,10 @@ CASES = [
     # penalties
     (lambda: L2(-0.1), r"strength must be in \[0, inf\); got -0\.1"),
     (lambda: L2(float("inf")), "strength must be in"),
-    (lambda: L2(0.1, per="epoch"), "per must be one of batch, mean; got 'epoch'"),
+    (
+        lambda: L2(0.1, normalization="epoch"),
+        "normalization must be one of batch, mean; got 'epoch'",
+    ),
     # the network
     (lambda: network(n_inputs=0), "n_inputs must be an integer of at least 1; got 0"),
     (lambda: network(n_inputs=3.5), r"n_inputs .* got 3\.5"),
@@ -79,10 +82,13 @@ CASES = [
     (lambda: network(layers=[Dense(3), 5]), r"layers\[1\] must be a Dense or Dropout layer; got 5"),
     (lambda: network(penalties=[0.1]), r"penalties\[0\] must be L2\(s\) or L1\(s\); got 0\.1"),
     (lambda: network(constraints=[2.0]), r"constraints\[0\] must be MaxNorm\(limit\); got 2\.0"),
-    (lambda: network(layers=[Dense(2), Dropout(0.5)]), "must end with a Dense .*Drop units before"),
+    (
+        lambda: network(layers=[Dense(2), Dropout(0.5)]),
+        "must end with a Dense .*Put the Dropout",
+    ),
     (
         lambda: network(layers=[Dense(2, batch_norm=BatchNorm())]),
-        "output layer cannot be batch-normalised .* set its batch_norm=None",
+        "output layer cannot have batch normalisation .* Set batch_norm=None",
     ),
     (
         lambda: network(layers=[Dense(1, "softmax")], loss="categorical_cross_entropy"),
@@ -99,15 +105,28 @@ CASES = [
     (lambda: network(loss=Quantile), "loss must be one of .*; got <class"),
     (lambda: network(loss=None), "loss must be one of .*; got None"),
     # layers and losses with constants
-    (lambda: Dropout(0.0), r"keep must be in \(0, 1\]; got 0\.0"),
-    (lambda: Dropout(1.1), r"keep must be in \(0, 1\]; got 1\.1"),
-    (lambda: Dropout(float("nan")), r"keep must be in \(0, 1\]; got nan"),
-    (lambda: Dropout("half"), r"keep must be a number in \(0, 1\]; got 'half'"),
-    (lambda: Dropout(True), "keep must be a number"),
+    (lambda: Dropout(keep=0.0), r"keep must be in \(0, 1\]; got 0\.0"),
+    (lambda: Dropout(keep=1.1), r"keep must be in \(0, 1\]; got 1\.1"),
+    (lambda: Dropout(keep=float("nan")), r"keep must be in \(0, 1\]; got nan"),
+    (lambda: Dropout(keep="half"), r"keep must be a number in \(0, 1\]; got 'half'"),
+    (lambda: Dropout(keep=True), "keep must be a number"),
+    (lambda: Dropout(1.0), r"rate must be in \[0, 1\); got 1\.0"),
+    (lambda: Dropout(-0.1), r"rate must be in \[0, 1\); got -0\.1"),
+    (lambda: Dropout(float("nan")), r"rate must be in \[0, 1\); got nan"),
+    (lambda: Dropout("half"), r"rate must be a number in \[0, 1\); got 'half'"),
+    (lambda: Dropout(True), "rate must be a number"),
+    (lambda: Dropout(), r"takes one argument, rate or keep.*got rate=None and keep=None"),
+    (lambda: Dropout(0.2, keep=0.8), r"takes one argument.*got rate=0\.2 and keep=0\.8"),
     (lambda: ELU(0.0), r"alpha must be in \(0, inf\); got 0\.0"),
-    (lambda: Fixed(float("inf")), r"value must be in \(-inf, inf\); got inf"),
-    (lambda: BatchNorm("between"), "place must be one of after, before; got 'between'"),
-    (lambda: BatchNorm(statistics="batch"), "statistics must be one of population, running"),
+    (lambda: ConstantInitializer(float("inf")), r"value must be in \(-inf, inf\); got inf"),
+    (
+        lambda: BatchNorm("between"),
+        "position must be one of post_activation, pre_activation; got 'between'",
+    ),
+    (
+        lambda: BatchNorm(inference_statistics="batch"),
+        "inference_statistics must be one of population, running",
+    ),
     (lambda: BatchNorm(epsilon=0), r"epsilon must be in \(0, inf\); got 0"),
     (lambda: BatchNorm(momentum=0), r"momentum must be in \(0, 1\]; got 0"),
     (lambda: Dense(3, batch_norm=True), r"batch_norm must be BatchNorm\(\) or None; got True"),
@@ -119,7 +138,7 @@ CASES = [
     (lambda: BinaryCrossEntropy(1.0), r"label_smoothing must be in \[0, 1\); got 1\.0"),
     (lambda: CategoricalCrossEntropy(-0.1), r"label_smoothing must be in \[0, 1\); got -0\.1"),
     (lambda: L1(-0.1), r"strength must be in \[0, inf\); got -0\.1"),
-    (lambda: L1(0.1, per="step"), "per must be one of batch, mean; got 'step'"),
+    (lambda: L1(0.1, normalization="step"), "normalization must be one of batch, mean; got 'step'"),
     (lambda: MaxNorm(0.0), r"limit must be in \(0, inf\); got 0\.0"),
     (lambda: MaxNorm(1.0, per="layer"), "per must be one of network, unit; got 'layer'"),
     (lambda: network(loss="mse"), "loss must be one of .*squared_error; got 'mse'"),
@@ -143,7 +162,7 @@ def test_bad_arguments_are_named(make: Any, words: str) -> None:
 )
 def test_a_loss_needs_an_output_in_its_domain(loss: str, output: str) -> None:
     layers = [Dense(3, "tanh"), Dense(2, output)]
-    # What each loss can read: any number, a positive one, a probability, a row of them.
+    # Outputs in the domain of each loss: any number, positive, a probability, a row of them.
     fitting = {
         "poisson": ["sigmoid", "softmax", "exp", "softplus"],
         "binary_cross_entropy": ["sigmoid", "softmax"],
@@ -154,7 +173,7 @@ def test_a_loss_needs_an_output_in_its_domain(loss: str, output: str) -> None:
         return
     with pytest.raises(SpecError) as caught:
         network(layers=layers, loss=loss)
-    for word in (f"loss={loss!r}", f"has {output!r}", "Change its", *map(repr, fitting)):
+    for word in (f"loss={loss!r}", f"got {output!r}", "Change the activation", *map(repr, fitting)):
         assert word in str(caught.value)
 
 
@@ -177,7 +196,7 @@ def test_errors_are_value_errors_of_ours() -> None:
     assert isinstance(caught.value, ValueError)
 
 
-def test_a_network_is_frozen_and_equal_to_its_like() -> None:
+def test_networks_are_frozen_and_compare_by_value() -> None:
     net = network(penalties=[L2(0.1)])
     assert net == network(penalties=(L2(0.1),), layers=(Dense(4, "relu"), Dense(2)))
     assert net != network()
@@ -189,7 +208,7 @@ def test_a_network_is_frozen_and_equal_to_its_like() -> None:
 
 
 @proves(short=30, full=1000, net=networks())
-def test_the_summary_counts_what_there_is(net: Network) -> None:
+def test_the_summary_counts_parameters(net: Network) -> None:
     head, *rows, total = net.summary().splitlines()
     assert head.split() == ["layer", "kind", "activation", "shape", "parameters"]
     counts = [int(row.split()[-1].replace(",", "")) for row in rows]
@@ -202,11 +221,11 @@ def test_the_summary_counts_what_there_is(net: Network) -> None:
 
 
 def test_the_summary_of_dropout_and_batch_norm() -> None:
-    """Before the activation β takes the bias's place; after it γ and β come on top."""
+    """Before the activation β replaces the bias; after it γ and β are additional."""
     layers = [
-        Dropout(0.8),
+        Dropout(0.2),
         Dense(4, "relu", batch_norm=BatchNorm()),
-        Dense(4, LeakyReLU(0.2), batch_norm=BatchNorm("after")),
+        Dense(4, LeakyReLU(0.2), batch_norm=BatchNorm("post_activation")),
         Dropout(0.5),
         Dense(2),
     ]

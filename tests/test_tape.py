@@ -1,4 +1,4 @@
-"""The tape: what a specification lowers to, and what verification refuses."""
+"""The tape: lowering of a specification, and verification."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ from deltarule import (
     Quantile,
 )
 from deltarule.errors import TapeError
+from deltarule.lowering import lower
 from deltarule.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
 from deltarule.program import Block, State
 from deltarule.reference.gradient_check import check_tape
-from deltarule.tape import Instruction, Parameter, Penalty, Tape, lower, verify
+from deltarule.tape import Instruction, Parameter, Penalty, Tape
+from deltarule.verify import verify
 from support import ACTIVATIONS, HEADS, SEEDS, networks, proves
 
 NET = Network(3, [Dense(4, "tanh"), Dense(4, LeakyReLU(0.2)), Dense(2, "softmax")],
-              "categorical_cross_entropy", penalties=[L2(0.1), L2(0.2, per="batch")])  # fmt: skip
+              "categorical_cross_entropy",
+              penalties=[L2(0.1), L2(0.2, normalization="batch")])  # fmt: skip
 
 
 @proves(short=40, full=2000, net=networks())
@@ -67,7 +70,7 @@ def test_the_tape_of_a_network() -> None:
         for strength, per_batch in ((0.1, False), (0.2, True))
         for start, stop in ((0, 12), (16, 32), (36, 44))
     )
-    assert (NET.tape.n_parameters, NET.tape.n_slots, NET.tape.n_outputs) == (46, 7, 2)
+    assert (NET.tape.n_parameters, NET.tape.n_registers, NET.tape.n_outputs) == (46, 7, 2)
     assert (NET.tape.logits, NET.tape.output) == (5, 6)
 
 
@@ -85,7 +88,7 @@ def test_canonical_pairs_read_the_logits_and_others_the_outputs(loss: str, outpu
     assert tape.loss.source == (tape.logits if pair in fused else tape.output)
 
 
-def test_a_penalty_of_no_strength_is_no_penalty() -> None:
+def test_a_penalty_of_strength_zero_is_omitted() -> None:
     assert lower(Network(2, [Dense(1)], penalties=[L2(0.0)])).penalties == ()
 
 
@@ -102,7 +105,7 @@ def test_the_table_holds_every_instruction(net: Network) -> None:
 
 
 def test_codes_are_never_reused() -> None:
-    """Saved tapes and compiled kernels hold these numbers: they only grow."""
+    """The numbers of the codes are fixed; new codes are added at the end."""
     assert [(op.name, op.value) for op in Op] == [
         ("AFFINE", 1), ("ACTIVATE", 2), ("LOSS", 3), ("NORMALIZE", 4), ("DROPOUT", 5),
     ]  # fmt: skip
@@ -139,51 +142,52 @@ def penalty(tape: Tape, **fields: Any) -> Tape:
 T = NET.tape
 SQUARE = lower(Network(2, [Dense(2), Dense(2)]))
 CORRUPTIONS = {
-    "empty": (replace(T, instructions=()), "the least"),
+    "empty": (replace(T, instructions=()), "needs at least a layer"),
     "no loss": (replace(T, instructions=T.instructions[:-1]), "loss must be the last"),
     "a loss too early": (changed(T, 1, op=Op.LOSS), "the last and the only one"),
     "two losses": (replace(T, instructions=(*T.instructions, T.loss)), "the only one"),
     "unknown operation": (changed(T, 1, op=99), "no operation has code 99"),
     "unknown activation": (changed(T, 1, code=99), "no activation has code 99"),
     "unknown loss": (changed(T, 6, code=99), "no loss has code 99"),
-    "read before written": (changed(T, 0, source=5), "slot 5 is read before it is written"),
-    "negative slot": (changed(T, 2, source=-1), "slot -1 is read before"),
+    "read before written": (changed(T, 0, source=5), "register 5 is read before it is written"),
+    "negative register": (changed(T, 2, source=-1), "register -1 is read before"),
     "written twice": (changed(T, 1, target=1), "written once and in order"),
     "written ahead": (changed(T, 1, target=3), "written once and in order"),
     "width of a source": (changed(T, 0, n_in=2), "n_in is not the width of its source"),
-    "activation widens": (changed(T, 1, n_out=5), "only affine maps change widths"),
+    "activation widens": (changed(T, 1, n_out=5), "only affine maps may change widths"),
     "weights elsewhere": (changed(T, 2, weights=17), "must be offsets of parameters"),
     "bias elsewhere": (changed(T, 2, bias=0), "must be offsets of parameters"),
     "shape of weights": (changed(T, 2, n_out=3), "must be offsets of parameters"),
-    "shared weights": (changed(SQUARE, 2, weights=0), "used nowhere else"),
-    "shared bias": (changed(SQUARE, 2, bias=4), "used nowhere else"),
+    "shared weights": (changed(SQUARE, 2, weights=0), "that no other uses"),
+    "shared bias": (changed(SQUARE, 2, bias=4), "that no other uses"),
     "offset beyond θ": (changed(T, 4, weights=460), "must be offsets of parameters"),
-    "loss reads elsewhere": (changed(T, 6, source=3, n_in=4), "it reads outputs or logits"),
+    "loss reads elsewhere": (changed(T, 6, source=3, n_in=4), "it must read outputs or logits"),
     "no output activation": (
-        replace(T, instructions=(*T.instructions[:5], T.loss), n_slots=6),
-        "ends with its activation",
+        replace(T, instructions=(*T.instructions[:5], T.loss), n_registers=6),
+        "must end with its activation",
     ),
     "n_inputs": (replace(T, n_inputs=4), "width of its source"),
-    "n_outputs": (replace(T, n_outputs=3), "not the output's width"),
-    "n_slots": (replace(T, n_slots=8), "7 slots are written"),
+    "n_outputs": (replace(T, n_outputs=3), "it must be the output's width"),
+    "n_registers": (replace(T, n_registers=8), "7 registers are written"),
     "n_parameters": (replace(T, n_parameters=47), "parameters end at 46"),
     "gap in θ": (parameter(T, 1, start=13), "must tile"),
     "overlap in θ": (parameter(T, 1, start=11), "must tile"),
     "empty parameter": (parameter(T, 5, shape=(0,)), "must tile"),
     "parameter reshaped": (parameter(T, 0, shape=(4, 3)), "must be offsets of parameters"),
     "unknown penalty": (penalty(T, code=9), "no penalty 9"),
-    "penalty before θ": (penalty(T, start=-1), "it leaves"),
-    "penalty behind θ": (penalty(T, stop=47), "it leaves"),
-    "penalty on nothing": (penalty(T, start=12, stop=12), "it leaves"),
+    "penalty before θ": (penalty(T, start=-1), "it must lie inside"),
+    "penalty behind θ": (penalty(T, stop=47), "it must lie inside"),
+    "penalty on nothing": (penalty(T, start=12, stop=12), "it must lie inside"),
 }
 
 
-# A network with everything that NET has not.
+# A network with everything that NET does not have.
 FULL = lower(
     Network(
         3,
-        [Dropout(0.9), Dense(4, "relu", batch_norm=BatchNorm()), Dropout(0.5),
-         Dense(4, "elu", batch_norm=BatchNorm("after", "running", momentum=0.2)), Dense(2)],
+        [Dropout(0.1), Dense(4, "relu", batch_norm=BatchNorm()), Dropout(0.5),
+         Dense(4, "elu", batch_norm=BatchNorm("post_activation", "running", momentum=0.2)),
+         Dense(2)],
         Huber(0.5),
         penalties=[L1(0.1), L1(0.2, proximal=True), L1(0.0)],
         constraints=[MaxNorm(2.0), MaxNorm(3.0, per="network")],
@@ -194,22 +198,25 @@ CORRUPTIONS |= {
     "negative normalisation": (changed(FULL, 2, code=-1), "there is no normalisation -1"),
     "normalisation of another width": (
         replace(FULL, normalizations=tuple(n._replace(width=5) for n in FULL.normalizations)),
-        "of another width",
+        "has another width",
     ),
     "γ elsewhere": (changed(FULL, 2, weights=0), "γ and β must be offsets"),
     "β is γ": (changed(FULL, 2, bias=12), "γ and β must be offsets"),
     "ε of zero": (changed(FULL, 2, constant=0.0), "ε must be above 0"),
     "nothing is kept": (changed(FULL, 0, constant=0.0), r"must be in \(0, 1\]"),
     "more than all is kept": (changed(FULL, 4, constant=1.5), r"must be in \(0, 1\]"),
-    "loss without its constant": (replace(FULL, loss_constants=()), "not the constants"),
-    "constants of no loss": (replace(T, loss_constants=(1.0,)), "not the constants"),
+    "loss without its constant": (
+        replace(FULL, loss_constants=()),
+        "too many or too few constants",
+    ),
+    "constants of no loss": (replace(T, loss_constants=(1.0,)), "too many or too few constants"),
     "unknown constraint": (
         replace(FULL, constraints=(FULL.constraints[0]._replace(code=9),)),
         "no constraint 9",
     ),
     "constraint behind θ": (
         replace(FULL, constraints=(FULL.constraints[0]._replace(matrices=((47, 3, 4),)),)),
-        "it leaves",
+        "it must lie inside",
     ),
 }
 
@@ -263,12 +270,12 @@ SMALL = st.one_of(st.integers(-3, 12), st.sampled_from([16, 20, 36, 44, 46, 99, 
 
 @st.composite
 def damaged(draw: st.DrawFn) -> Tape:
-    """Draw a tape with one to three fields overwritten, lines lost, doubled or exchanged."""
+    """Draw a tape with one to three faults: fields overwritten, instructions lost or exchanged."""
     tape = draw(networks(penalties=(L2(0.1),))).tape
     for _ in range(draw(st.integers(1, 3))):
-        kind = draw(st.sampled_from(["line", "parameter", "penalty", "tape", "order"]))
+        kind = draw(st.sampled_from(["instruction", "parameter", "penalty", "tape", "order"]))
         lines, named = list(tape.instructions), list(tape.parameters)
-        if kind == "line" and lines:
+        if kind == "instruction" and lines:
             at = draw(st.integers(0, len(lines) - 1))
             name = draw(st.sampled_from(Instruction._fields[:-1]))
             lines[at] = lines[at]._replace(**{name: draw(SMALL)})
@@ -296,7 +303,7 @@ def damaged(draw: st.DrawFn) -> Tape:
             name = draw(st.sampled_from(["code", "start", "stop"]))
             tape = replace(tape, penalties=(tape.penalties[0]._replace(**{name: draw(SMALL)}),))
         else:
-            name = draw(st.sampled_from(["n_inputs", "n_outputs", "n_parameters", "n_slots"]))
+            name = draw(st.sampled_from(["n_inputs", "n_outputs", "n_parameters", "n_registers"]))
             tape = replace(tape, **{name: draw(SMALL)})
         tape = replace(tape, instructions=tuple(lines), parameters=tuple(named))
     return tape
@@ -317,6 +324,6 @@ def test_a_damaged_tape_is_refused_or_a_program_with_a_right_gradient(
     assert check.verdict != "wrong", str(check)
 
 
-def test_parameters_know_their_ends() -> None:
+def test_stop_is_one_past_the_last_index() -> None:
     assert Parameter("W1", 5, (3, 4), 1).stop == 17
     assert Penalty(PenaltyCode.L2, 0, 3, 0.1, False).stop == 3

@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.datasets import load_digits, make_circles
 from sklearn.model_selection import train_test_split
 
-from deltarule import L2, SGD, Adam, Dense, History, MomentumAverage, Network, State, train
+from deltarule import L2, SGD, Adam, Dense, EMAMomentum, History, Network, State, train
 from deltarule.errors import DataError, DivergenceError, ShapeError, SpecError
 from deltarule.schedules import EpochSchedule
 from support import random_data
@@ -30,7 +30,7 @@ def digits() -> Any:
         ("sigmoid", "sigmoid", "squared_error", SGD(3.0), 15),  # Nielsen's first network
         ("tanh", "softmax", "categorical_cross_entropy", SGD(0.1, 0.9, nesterov=True), 5),
         ("relu", "softmax", "categorical_cross_entropy", Adam(0.003), 5),
-        ("relu", "sigmoid", "binary_cross_entropy", MomentumAverage(0.5), 5),
+        ("relu", "sigmoid", "binary_cross_entropy", EMAMomentum(0.5), 5),
     ],
 )
 def test_digits_are_learned(
@@ -253,7 +253,7 @@ def test_a_last_step_out_of_the_numbers_is_divergence_too() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("optimizer", [SGD(1e6), SGD(1e6, 0.9), MomentumAverage(1e8)], ids=repr)
+@pytest.mark.parametrize("optimizer", [SGD(1e6), SGD(1e6, 0.9), EMAMomentum(1e8)], ids=repr)
 def test_a_rate_that_is_far_too_large_never_leaves_non_finite_parameters(
     optimizer: Any, dtype: str
 ) -> None:

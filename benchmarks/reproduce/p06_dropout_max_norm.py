@@ -9,7 +9,7 @@ def fit(task: Task) -> Outcome:
     hidden = Dense(1024, "relu")
     net = Network(
         784,
-        [Dropout(0.8), hidden, Dropout(0.5), hidden, Dropout(0.5), hidden, Dropout(0.5),
+        [Dropout(0.2), hidden, Dropout(0.5), hidden, Dropout(0.5), hidden, Dropout(0.5),
          Dense(10, "softmax")],
         loss="categorical_cross_entropy",
         constraints=[MaxNorm(2.0)],

@@ -8,7 +8,7 @@ def fit(task: Task) -> Outcome:
     X, y, X_test, y_test, _ = task.images
     net = Network(
         784,
-        [Dense(256, "relu"), Dropout(0.8), Dense(128, "relu"), Dropout(0.8), Dense(64, "relu"),
+        [Dense(256, "relu"), Dropout(0.2), Dense(128, "relu"), Dropout(0.2), Dense(64, "relu"),
          Dense(10, "softmax")],
         loss="categorical_cross_entropy",
         dtype="float32",

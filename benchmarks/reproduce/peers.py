@@ -136,7 +136,7 @@ def _ours(peer: Peer, images: Images) -> Callable[[], object]:
     layers: list[Any] = []
     for width in peer.widths:
         layers.append(Dense(width, activation, batch_norm=norm))
-        layers += [Dropout(1 - peer.dropout)] if peer.dropout else []
+        layers += [Dropout(peer.dropout)] if peer.dropout else []
     net = Network(784, [*layers, Dense(10, "softmax")], "categorical_cross_entropy",
                   dtype="float32")  # fmt: skip
     state = net.initialize(0)

@@ -1,7 +1,7 @@
-"""What an array is here: anything that follows the Python array API standard.
+"""Arrays: anything that follows the Python array API standard.
 
-The reference mathematics is written once against the standard; NumPy is what users pass.
-SciPy's CSR matrices are allowed in one place, as the inputs of a network.
+The reference mathematics is written once against that standard; users pass NumPy arrays.
+SciPy's CSR matrices are accepted in one place only, as the inputs of a network.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Array: TypeAlias = Any
 """An array of any library that follows the array API standard."""
 
 Pullback: TypeAlias = Callable[..., Any]
-"""A reverse derivative: takes ∂C/∂output, returns ∂C/∂input for every input."""
+"""Reverse derivative: takes ∂C/∂output and returns ∂C/∂input for every input."""
 
 
 def array_namespace(*arrays: Array) -> Any:
@@ -34,17 +34,17 @@ def is_sparse(array: Array) -> bool:
 
 
 def to_numpy(array: Array) -> Any:
-    """Return the array as a NumPy array, on the host."""
+    """Return the array as a NumPy array in host memory."""
     import numpy as np
 
     return array if isinstance(array, np.ndarray) else np.from_dlpack(array)
 
 
 def aligned(numbers: Any, dtype: Any = None, *, place: int = 0) -> Any:
-    """Return a copy of a NumPy vector that begins on a cache line, where vectors load fastest.
+    """Return a copy of a vector that starts on a cache line, so that SIMD loads are fast.
 
-    Arrays that are read side by side should have different ``place`` (0 … 3): addresses that
-    agree in their last twelve bits get into each other's way in the cache.
+    Arrays that are read together should have different values of ``place`` (0 … 3): addresses that
+    agree in their last twelve bits compete for the same cache lines.
     """
     import numpy as np
 

@@ -1,6 +1,6 @@
-"""Averages of a series, as momentum and Adam take them of gradients (item O8; Matt R §7.1).
+"""Moving averages of a series, as momentum and Adam use them (item O8; Matt R §7.1).
 
-Time runs along the first axis; whatever axes follow are averaged side by side.
+Time runs along the first axis; other axes are averaged independently.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["bias_corrected", "effective_window", "exponential_average", "moving_
 
 
 def moving_average(x: Array, window: int) -> Array:
-    """Return the mean of the last k values, wherever there are k.
+    """Return the simple moving average: the mean of every k consecutive values.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def moving_average(x: Array, window: int) -> Array:
     if k > n:
         raise ShapeError(
             f"x must hold at least window = {k} values along its first axis; got {n}. "
-            "Take a smaller window."
+            "Choose a smaller window."
         )
     total = x[: n - k + 1, ...]
     for j in range(1, k):
@@ -54,10 +54,10 @@ def moving_average(x: Array, window: int) -> Array:
 
 
 def exponential_average(x: Array, beta: float) -> Array:
-    """Return V_t = β V_{t−1} + (1 − β) x_t for every t, from V_0 = 0.
+    """Return the exponential moving average V_t = β V_{t−1} + (1 − β) x_t, with V_0 = 0.
 
-    V_t = (1 − β) Σ_{j<t} βʲ x_{t−j} (erratum E-ah): its weights sum to 1 − βᵗ only; see
-    ``bias_corrected``.
+    V_t = (1 − β) Σ_{j<t} βʲ x_{t−j} (erratum E-ah): its weights sum to 1 − βᵗ instead of 1;
+    ``bias_corrected`` divides by that sum.
 
     Parameters
     ----------
@@ -89,17 +89,16 @@ def exponential_average(x: Array, beta: float) -> Array:
 
 
 def bias_corrected(averages: Array, beta: float) -> Array:
-    """Return V_t/(1 − βᵗ) = Σ_{j<t} βʲ x_{t−j} / Σ_{j<t} βʲ, as a copy.
+    """Return a bias-corrected copy V_t/(1 − βᵗ) = Σ_{j<t} βʲ x_{t−j} / Σ_{j<t} βʲ.
 
-    The averages themselves go on uncorrected: storing the copy back would spoil the recursion
-    (erratum E-m).
+    The recursion must continue with the uncorrected averages (erratum E-m).
 
     Parameters
     ----------
     averages : (n, …) floating array
         V_1 … V_n, from ``exponential_average``.
     beta : float
-        The β they were taken with.
+        The β of these averages, in [0, 1).
 
     Returns
     -------
@@ -122,7 +121,7 @@ def bias_corrected(averages: Array, beta: float) -> Array:
 
 
 def effective_window(beta: float) -> float:
-    """Return 1/(1 − β), about how many values an exponential average remembers.
+    """Return 1/(1 − β), the effective number of values in an exponential moving average.
 
     Parameters
     ----------
@@ -139,5 +138,5 @@ def effective_window(beta: float) -> float:
 
 def _length(x: Array) -> int:
     if x.ndim == 0:
-        raise ShapeError("x must be a series along its first axis; got a single number.")
+        raise ShapeError("x must be an array with the time along its first axis; got a number.")
     return int(x.shape[0])

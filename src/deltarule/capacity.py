@@ -1,4 +1,4 @@
-"""Least squares, ridge, and capacity: polynomials of rising degree (item M8; Khabar §9-10)."""
+"""Least squares and ridge regression, and capacity by polynomial degree (item M8; Khabar §9-10)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Floats = npt.NDArray[np.float64]
 
 
 def polynomial_features(x: npt.ArrayLike, degree: int) -> Floats:
-    """Return all monomials of x up to a degree, the constant first.
+    """Return all monomials of x up to a degree, starting with the constant.
 
-    One feature: x = 2, degree 2 ↦ [1, 2, 4]. Several: scikit-learn's ``PolynomialFeatures``, in
-    its order.
+    For one feature, x = 2 and degree 2 give [1, 2, 4]. For several features the order is that of
+    scikit-learn's ``PolynomialFeatures``.
 
     Parameters
     ----------
     x : number, (n,) or (n, d) array-like
-        One example, n examples of one feature, or n of d.
+        One example, n examples of one feature, or n examples of d features.
     degree : int
         ≥ 0.
 
@@ -38,9 +38,9 @@ def polynomial_features(x: npt.ArrayLike, degree: int) -> Floats:
     Raises
     ------
     SpecError
-        If the degree is no integer ≥ 0.
+        If the degree is not an integer ≥ 0.
     ShapeError, DataError
-        If x is no number, column or matrix of finite numbers.
+        If x is not a number, column or matrix of finite numbers.
 
     Examples
     --------
@@ -61,11 +61,11 @@ def polynomial_features(x: npt.ArrayLike, degree: int) -> Floats:
 
 
 def least_squares(X: npt.ArrayLike, y: npt.ArrayLike, *, method: str = "svd") -> Floats:
-    """Return the β of least norm that minimises ‖y − Xβ‖².
+    """Return the β with the smallest norm among those that minimise ‖y − Xβ‖².
 
-    β = (XᵀX)⁻¹Xᵀy where X has full column rank (Khabar §9), computed without forming XᵀX, whose
-    condition number is the square of X's. Otherwise many β fit equally well, and the shortest is
-    taken.
+    If X has full column rank, β = (XᵀX)⁻¹Xᵀy (Khabar §9). It is computed without XᵀX, whose
+    condition number is the square of that of X. Otherwise many β fit equally well, and this one is
+    the shortest.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ def least_squares(X: npt.ArrayLike, y: npt.ArrayLike, *, method: str = "svd") ->
     y : (n,) or (n, k) array-like
         Targets.
     method : {"svd", "qr"}, default="svd"
-        Singular values, or QR with column pivoting: the same β up to rounding. Directions in
-        which X shrinks by more than max(n, p)·2.2e-16 against its largest count as absent.
+        Singular values, or QR with column pivoting; both give the same β up to rounding. Singular
+        values below max(n, p)·2.2e-16 times the largest one count as zero.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def least_squares(X: npt.ArrayLike, y: npt.ArrayLike, *, method: str = "svd") ->
     Raises
     ------
     SpecError, ShapeError, DataError
-        If the method is unknown, or X and y do not fit or are not finite.
+        If the method is unknown, or if X and y do not match or are not finite.
 
     Examples
     --------
@@ -100,10 +100,10 @@ def least_squares(X: npt.ArrayLike, y: npt.ArrayLike, *, method: str = "svd") ->
 
 
 def ridge(X: npt.ArrayLike, y: npt.ArrayLike, strength: float) -> Floats:
-    """Return the β that minimises ‖y − Xβ‖² + λ‖β‖², by singular values.
+    """Return the β that minimises ‖y − Xβ‖² + λ‖β‖² (ridge regression), by singular values.
 
     β = (XᵀX + λI)⁻¹Xᵀy = V diag(s/(s² + λ)) Uᵀy for X = U diag(s) Vᵀ (Khabar §10). Every column
-    is penalised, a constant one as well. No β_j becomes exactly zero (erratum E-ad): that is L1.
+    is penalised, a constant column too. Unlike L1, ridge makes no β_j exactly zero (erratum E-ad).
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def ridge(X: npt.ArrayLike, y: npt.ArrayLike, strength: float) -> Floats:
     y : (n,) or (n, k) array-like
         Targets.
     strength : float
-        λ ≥ 0; 0 is :func:`least_squares`.
+        λ ≥ 0; with 0 it is :func:`least_squares`.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def ridge(X: npt.ArrayLike, y: npt.ArrayLike, strength: float) -> Floats:
     Raises
     ------
     SpecError, ShapeError, DataError
-        If λ is negative or not finite, or X and y do not fit or are not finite.
+        If λ is negative or not finite, or if X and y do not match or are not finite.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def ridge(X: npt.ArrayLike, y: npt.ArrayLike, strength: float) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class CapacityTable:
-    """What :func:`capacity_table` measured; ``print`` it.
+    """Result of :func:`capacity_table`; ``print`` shows it as a table.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ class CapacityTable:
 
     @property
     def best(self) -> tuple[int, float]:
-        """Degree and λ of the lowest RMSE on unseen rows."""
+        """Degree and λ with the lowest RMSE on unseen rows."""
         i, j = np.unravel_index(np.argmin(self.unseen_rmse), self.unseen_rmse.shape)
         return int(self.degrees[i]), float(self.strengths[j])
 
@@ -178,20 +178,20 @@ def capacity_table(
     degrees: Sequence[int],
     strengths: Sequence[float] = (0.0,),
 ) -> CapacityTable:
-    """Return how degree and λ move the RMSE on training and on unseen rows (item M8).
+    """Return the RMSE on training and on unseen rows for every degree and λ (item M8).
 
-    With the degree, capacity: the training error can only fall, the unseen one falls and then
-    rises. With λ, the other way round. Scale x to about [−1, 1] first: powers of large numbers
-    swamp λ.
+    As the degree grows, capacity grows: the training error can only fall, and the error on unseen
+    rows falls and then rises. A growing λ has the opposite effect. Scale x to about [−1, 1] first,
+    because λ is negligible compared with powers of large numbers.
 
     Parameters
     ----------
     training, unseen : (x, y)
         x as for :func:`polynomial_features`, (n,) or (n, d); y (n,).
     degrees : sequence of int
-        Polynomials to fit.
+        Degrees of the polynomials.
     strengths : sequence of float, default=(0.0,)
-        λ of :func:`ridge`.
+        Values λ of :func:`ridge`.
 
     Returns
     -------
@@ -200,7 +200,7 @@ def capacity_table(
     Raises
     ------
     SpecError, ShapeError, DataError
-        If an argument cannot be used.
+        If an argument is invalid.
 
     Examples
     --------
@@ -212,7 +212,7 @@ def capacity_table(
     from sklearn.metrics import root_mean_squared_error
 
     if len(degrees) == 0 or len(strengths) == 0:
-        raise SpecError("degrees and strengths must not be empty; give at least one of each.")
+        raise SpecError("degrees and strengths must not be empty. Give at least one of each.")
     shape = (len(degrees), len(strengths))
     train_rmse, unseen_rmse = np.empty(shape), np.empty(shape)
     parts = [_finite("y", pair[1]) for pair in (training, unseen)]
@@ -222,8 +222,8 @@ def capacity_table(
             beta = ridge(seen, parts[0], strength)
             if new.shape != (len(parts[1]), len(beta)):
                 raise ShapeError(
-                    f"unseen must hold rows like the training ones; its features have shape "
-                    f"{new.shape}, expected {(len(parts[1]), len(beta))}."
+                    f"unseen must have as many features as training, and one target per row; got "
+                    f"features of shape {new.shape}, expected {(len(parts[1]), len(beta))}."
                 )
             train_rmse[i, j] = root_mean_squared_error(parts[0], seen @ beta)
             unseen_rmse[i, j] = root_mean_squared_error(parts[1], new @ beta)
@@ -233,7 +233,7 @@ def capacity_table(
 
 
 def _cut(matrix: Floats) -> float:
-    """Return the share of the largest singular value up to which one is only rounding."""
+    """Return the relative threshold below which a singular value is only rounding."""
     return max(matrix.shape) * float(np.finfo(np.float64).eps)
 
 
@@ -241,12 +241,12 @@ def _problem(X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
     matrix, targets = _finite("X", X), _finite("y", y)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ShapeError(
-            f"X must have shape (n, p) with n, p ≥ 1; got {matrix.shape}. Write one feature as "
-            "X[:, None]."
+            f"X must have shape (n, p) with n, p ≥ 1; got {matrix.shape}. Pass a single feature "
+            "as X[:, None]."
         )
     if targets.ndim not in (1, 2) or len(targets) != len(matrix):
         raise ShapeError(
-            f"y must have shape ({len(matrix)},) or ({len(matrix)}, k), a row for each of X's; "
+            f"y must have shape ({len(matrix)},) or ({len(matrix)}, k), one row per row of X; "
             f"got {targets.shape}."
         )
     return matrix, targets
@@ -255,5 +255,5 @@ def _problem(X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
 def _finite(name: str, values: Any) -> Floats:
     array = np.asarray(values)
     if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
-        raise DataError(f"{name} must hold finite numbers. Drop or impute what is missing.")
+        raise DataError(f"{name} must hold finite numbers. Drop or impute missing values.")
     return array.astype(np.float64)

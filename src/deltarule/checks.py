@@ -1,4 +1,4 @@
-"""Small checks that say the name, what came, what was expected and the remedy."""
+"""Checks of arguments, with messages that name the argument and what is expected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
     "is_number",
 ]
 
-_COUNTS = 2**62  # far below where integers of 64 bits end: what is counted may go on
+_COUNTS = 2**62  # far below 2**63, so that a counter can still grow without overflow
 
 
 def check_shape(name: str, array: Array, shape: tuple[int, ...], remedy: str = "") -> None:
@@ -62,18 +62,18 @@ def check_between(
 
 
 def is_count(value: Any, below: int = _COUNTS) -> bool:
-    """Whether a value is an integer of at least 0 that machines can count with."""
+    """Whether a value is an integer in [0, below)."""
     whole = type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))
     return whole and 0 <= value < below
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a float, or an integer that becomes one."""
+    """Whether a value is a float, or an int of less than 62 bits."""
     return isinstance(value, float) or (type(value) is int and -_COUNTS < value < _COUNTS)
 
 
 def check_name(name: str, value: Any, choices: Iterable[str]) -> str:
-    """Return ``value``, or raise ``SpecError`` with the nearest of the names that exist."""
+    """Return ``value`` if it is one of the names; ``SpecError`` suggests the closest otherwise."""
     known = sorted(choices)
     if isinstance(value, str) and value in known:
         return value

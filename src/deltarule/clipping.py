@@ -1,4 +1,4 @@
-"""How a gradient is kept from exploding: frozen descriptions (item H4)."""
+"""Gradient clipping, by norm or by value (item H4)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ __all__ = ["ClipNorm", "ClipValue", "Clipping"]
 
 @dataclass(frozen=True)
 class ClipNorm:
-    """Scale the gradient back onto ‖g‖ = limit if it is longer (Pascanu et al. 2013)."""
+    """Gradient clipping by norm: a gradient with ‖g‖ > limit is scaled to ‖g‖ = limit.
+
+    (Pascanu et al. 2013.)
+
+    Parameters
+    ----------
+    limit : float
+        Largest norm, > 0.
+    """
 
     limit: float
 
@@ -22,7 +30,13 @@ class ClipNorm:
 
 @dataclass(frozen=True)
 class ClipValue:
-    """Cut every entry of the gradient off at ±limit."""
+    """Gradient clipping by value: every entry of the gradient is clipped to [−limit, limit].
+
+    Parameters
+    ----------
+    limit : float
+        Largest absolute value, > 0.
+    """
 
     limit: float
 

@@ -1,23 +1,23 @@
-"""Every error that deltarule raises on purpose, in one tree.
+"""The exceptions that deltarule raises, in one tree.
 
 ::
 
     DeltaruleError
     ├── SpecError (ValueError)            a network that cannot be built
-    ├── ShapeError (ValueError)           an array of the wrong shape
-    ├── TapeError (ValueError)            a tape that does not pass verification
+    ├── ShapeError (ValueError)           an array has the wrong shape
+    ├── TapeError (ValueError)            a tape does not pass verification
     ├── DataError (ValueError)            values that a network cannot learn from
-    ├── DivergenceError (ValueError)      training met a non-finite loss
-    ├── TableError (ValueError)           a table that cannot be read as it stands
-    ├── DatasetError (ValueError)         a data set that is not there, or is damaged
-    ├── ModelFileError (ValueError)       a model file that is damaged or foreign
-    │   └── UnreadFileError (ModelFileError)   one that could not be read, and may be sound
-    ├── CheckpointError (ValueError)      checkpoints that a training cannot go on from
-    ├── OutputError (OSError)             a file that cannot or must not be written
+    ├── DivergenceError (ValueError)      the loss became infinite or NaN during training
+    ├── TableError (ValueError)           a table cannot be read, or does not fit the model
+    ├── DatasetError (ValueError)         a data set is missing or damaged
+    ├── ModelFileError (ValueError)       a model file is damaged or not ours
+    │   └── UnreadFileError (ModelFileError)   a file that could not be read but may be intact
+    ├── CheckpointError (ValueError)      training cannot resume from a checkpoint
+    ├── OutputError (OSError)             a file cannot be written, or already exists
     └── MissingDependencyError (ImportError)   an optional package is not installed
 
-Each message says the name of the argument, what came, what was expected and what to do.
-The built-in bases keep ``except ValueError`` working in code written for scikit-learn.
+Each message names the argument, what was given, what is expected and what to do.
+The built-in base classes make ``except ValueError`` work as in code written for scikit-learn.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 
 
 class DeltaruleError(Exception):
-    """Base of every error that deltarule raises on purpose."""
+    """Base class of all exceptions that deltarule raises."""
 
 
 class SpecError(DeltaruleError, ValueError):
@@ -48,7 +48,7 @@ class SpecError(DeltaruleError, ValueError):
 
 
 class ShapeError(DeltaruleError, ValueError):
-    """An array whose shape does not fit."""
+    """An array with the wrong shape."""
 
 
 class TapeError(DeltaruleError, ValueError):
@@ -60,32 +60,36 @@ class DataError(DeltaruleError, ValueError):
 
 
 class DivergenceError(DeltaruleError, ValueError):
-    """Training met a non-finite loss; the best finite state was restored."""
+    """The loss became infinite or NaN during training; the best finite state was restored."""
 
 
 class TableError(DeltaruleError, ValueError):
-    """A table on disk that cannot be read, or does not fit the model."""
+    """A table that cannot be read, or does not fit the model."""
 
 
 class DatasetError(DeltaruleError, ValueError):
-    """A published data set whose files are absent, damaged or of another."""
+    """A published data set whose files are missing, damaged, or those of another data set."""
 
 
 class ModelFileError(DeltaruleError, ValueError):
-    """A model file that is damaged, truncated or was not written by deltarule."""
+    """A model file that is damaged, truncated, or was not written by deltarule."""
 
 
 class UnreadFileError(ModelFileError):
-    """A model file that could not be read here, and may be sound: no right, no memory, too new."""
+    """A model file that could not be read but may be intact.
+
+    For example without the permission to read it, without enough memory, or if a newer version of
+    deltarule wrote it.
+    """
 
 
 class CheckpointError(DeltaruleError, ValueError):
-    """Checkpoints that a training cannot go on from: damaged, or of another training."""
+    """Checkpoints that training cannot resume from: damaged, or written by another training."""
 
 
 class OutputError(DeltaruleError, OSError):
-    """An output that cannot be written, or would overwrite a file unasked."""
+    """A file that cannot be written, or that exists and was not meant to be overwritten."""
 
 
 class MissingDependencyError(DeltaruleError, ImportError):
-    """An optional package is needed and not installed."""
+    """An optional package that is needed but not installed."""

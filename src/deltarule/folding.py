@@ -7,11 +7,11 @@ from typing import TypeVar
 
 from deltarule.arrays import Array, array_namespace
 from deltarule.errors import SpecError
+from deltarule.lowering import lower
 from deltarule.opcodes import Op
-from deltarule.parts import Dense
 from deltarule.program import State
-from deltarule.spec import NetworkSpec
-from deltarule.tape import Instruction, lower
+from deltarule.spec import Dense, NetworkSpec
+from deltarule.tape import Instruction
 
 __all__ = ["fold_batch_norm"]
 

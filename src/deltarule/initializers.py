@@ -1,7 +1,8 @@
-"""How θ begins: weights drawn so that signals keep their size, biases at zero (items I1-I5).
+"""Initial parameters: random weights that preserve the scale of signals, and zero biases (I1-I5).
 
 The second argument of N is the **variance**; U(±a) has the variance a²/3. fan_in and fan_out are
-the widths before and behind the layer (Ayrapetyan §6; Mebsout §3; Matt R §6; errata E-b to E-d).
+the widths of the layer's inputs and outputs (Ayrapetyan §6; Mebsout §3; Matt R §6; errata E-b to
+E-d).
 
 ============== ============================== =======================================
 name           normal                         uniform
@@ -22,8 +23,7 @@ import numpy.typing as npt
 
 from deltarule.arrays import aligned
 from deltarule.errors import SpecError
-from deltarule.parts import Dense, Fixed, Initializer, Normal, Uniform
-from deltarule.spec import NetworkSpec
+from deltarule.spec import ConstantInitializer, Dense, Initializer, NetworkSpec, Normal, Uniform
 from deltarule.tape import Parameter
 
 __all__ = ["default_initializer", "draw_parameters", "draw_weights"]
@@ -40,26 +40,27 @@ _DEFAULTS = {
 
 
 def default_initializer(activation: str) -> str:
-    """Return what fits an activation: He for rectifiers, Glorot for squashers, else LeCun."""
+    """Return the default initialiser: He for ReLU kinds, Glorot for sigmoid kinds, else LeCun."""
     return _DEFAULTS.get(activation, "lecun_uniform")
 
 
 def draw_weights(
     initializer: Initializer, fan_in: int, fan_out: int, rng: np.random.Generator
 ) -> Matrix:
-    """Return a weight matrix (fan_in, fan_out) drawn as the initialiser says."""
+    """Return a weight matrix (fan_in, fan_out), drawn by the initialiser."""
     shape = (fan_in, fan_out)
     if isinstance(initializer, Normal):
         return rng.normal(0.0, initializer.scale, shape)
     if isinstance(initializer, Uniform):
         return rng.uniform(-initializer.scale, initializer.scale, shape)
-    if isinstance(initializer, Fixed):
+    if isinstance(initializer, ConstantInitializer):
         return np.full(shape, initializer.value)
     if not isinstance(initializer, str):
         drawn = np.asarray(initializer(rng, fan_in, fan_out), dtype=np.float64)
         if drawn.shape != shape or not np.isfinite(drawn).all():
             raise SpecError(
-                f"initializer must return finite numbers of shape {shape}; got {drawn.shape}."
+                f"initializer must return finite numbers of shape (fan_in, fan_out) = {shape}; got "
+                f"an array of shape {drawn.shape}."
             )
         return drawn
     if initializer == "zeros":
@@ -79,9 +80,10 @@ def draw_weights(
 
 
 def _orthogonal(fan_in: int, fan_out: int, rng: np.random.Generator) -> Matrix:
-    """Return orthonormal columns, or rows if there are fewer, drawn evenly (Saxe et al. 2014).
+    """Return a random matrix with orthonormal columns, or rows if fan_in < fan_out.
 
-    The Q of a normal matrix, with the signs that make R's diagonal positive (Mezzadri 2007).
+    (Saxe et al. 2014.) It is the Q of a matrix of normal numbers, with the signs that make the
+    diagonal of R positive, so that its distribution is uniform (Mezzadri 2007).
     """
     tall = rng.normal(size=(max(fan_in, fan_out), min(fan_in, fan_out)))
     q, r = np.linalg.qr(tall)
@@ -90,7 +92,7 @@ def _orthogonal(fan_in: int, fan_out: int, rng: np.random.Generator) -> Matrix:
 
 
 def draw_parameters(spec: NetworkSpec, parameters: Iterable[Parameter], seed: int) -> Matrix:
-    """Return θ (p,), in the order of its parameters: weights drawn, γ one, the others zero."""
+    """Return the initial θ (p,): random weights, γ = 1, and zero for biases and β."""
     rng = np.random.default_rng(seed)
     layers = spec.dense_layers
     pieces: list[Matrix] = []

@@ -1,4 +1,4 @@
-"""The losses read as −log-likelihoods (item L5; Khabar §4.1-4.3, §5; Ayrapetyan §2)."""
+"""Losses as negative log-likelihoods (item L5; Khabar §4.1-4.3, §5; Ayrapetyan §2)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 
 from deltarule.arrays import to_numpy
 from deltarule.errors import SpecError
-from deltarule.parts import loss_name
 from deltarule.program import Block
-from deltarule.spec import NetworkSpec
+from deltarule.spec import NetworkSpec, loss_name
 from deltarule.targets import Targets
 
 __all__ = ["log_likelihood"]
@@ -20,12 +19,12 @@ __all__ = ["log_likelihood"]
 def log_likelihood(
     spec: NetworkSpec, mean_loss: float, outputs: Any, targets: Targets, block: Block
 ) -> float:
-    """Return Σ_i w_i log p(y_i | x_i), natural logarithms, whole rows.
+    """Return the log-likelihood Σ_i w_i log p(y_i | x_i), in natural logarithms.
 
-    * cross-entropies: −Σ w L: each loss is −log p of its Bernoulli or categorical row (with soft
-      targets, the expected logarithm);
-    * squared error: Gaussian with one variance for each target at its maximum,
-      σ̂_k² = RSS_k/n: −(n/2) Σ_k (log 2πσ̂_k² + 1);
+    * Cross-entropies: −Σ w L, since each loss is −log p of a Bernoulli or categorical row (with
+      soft targets, the expectation of −log p).
+    * Squared error: Gaussian with one variance per target, set to its maximum-likelihood value
+      σ̂_k² = RSS_k/n; the result is −(n/2) Σ_k (log 2πσ̂_k² + 1).
     * Poisson: Σ w (y log a − a − log y!).
     """
     from scipy.special import gammaln, xlogy
@@ -45,6 +44,6 @@ def log_likelihood(
     if name == "poisson":
         return float(weight @ (xlogy(y, outputs) - outputs - gammaln(y + 1)).sum(axis=1))
     raise SpecError(
-        f"loss={name!r} is not the logarithm of a likelihood here. It is for squared_error, "
-        "binary_cross_entropy, categorical_cross_entropy and poisson."
+        f"loss={name!r} has no log-likelihood. Use a network with the loss squared_error, "
+        "binary_cross_entropy, categorical_cross_entropy or poisson."
     )

@@ -16,11 +16,11 @@ from deltarule.initializers import draw_parameters
 from deltarule.inputs import check_inputs, check_state, make_block
 from deltarule.interpreters import interpreter_of
 from deltarule.likelihood import log_likelihood
-from deltarule.parts import Dropout
+from deltarule.lowering import lower
 from deltarule.predictor import Predictor
 from deltarule.program import Block, Interpreter, State
-from deltarule.spec import NetworkSpec
-from deltarule.tape import Tape, lower
+from deltarule.spec import Dropout, NetworkSpec
+from deltarule.tape import Tape
 from deltarule.targets import Targets
 
 __all__ = ["Network", "mean_loss", "score_outputs"]
@@ -153,7 +153,7 @@ class Network(NetworkSpec):
             kind = "dense" if layer.batch_norm is None else "dense, batch norm"
             count = width * layer.units + layer.units
             if layer.batch_norm is not None:
-                count += layer.units * (1 if layer.batch_norm.place == "before" else 2)
+                count += layer.units * (1 if layer.batch_norm.position == "pre_activation" else 2)
             shape = f"{width} → {layer.units}"
             rows.append((str(number), kind, layer.activation_name, shape, f"{count:,}"))
             width = layer.units

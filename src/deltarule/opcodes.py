@@ -1,7 +1,6 @@
-"""The integer codes of the tape, in one place.
+"""The integer codes of the tape.
 
-Names live in the specification, numbers on the tape: strings stop at the boundary, so that a
-compiled interpreter never sees one. A code is never reused for something else.
+The specification uses names and the tape uses codes, so that compiled kernels never read a string.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ __all__ = ["ActivationCode", "ConstraintCode", "LossCode", "Op", "PenaltyCode"]
 
 
 class Op(IntEnum):
-    """What an instruction does."""
+    """Operation of an instruction."""
 
     AFFINE = 1  # target = source W + b
     ACTIVATE = 2  # target = g(source)
@@ -22,7 +21,7 @@ class Op(IntEnum):
 
 
 class ActivationCode(IntEnum):
-    """Which activation an ``ACTIVATE`` instruction applies."""
+    """Activation of an ``ACTIVATE`` instruction."""
 
     IDENTITY = 1
     SIGMOID = 2
@@ -43,7 +42,7 @@ class ActivationCode(IntEnum):
 
 
 class LossCode(IntEnum):
-    """Which loss a ``LOSS`` instruction takes, and of what: outputs or logits."""
+    """Loss of a ``LOSS`` instruction, computed from the outputs or from the logits."""
 
     SQUARED_ERROR = 1  # of the outputs
     SIGMOID_CROSS_ENTROPY = 2  # of the logits, sigmoid fused
@@ -57,15 +56,15 @@ class LossCode(IntEnum):
 
 
 class PenaltyCode(IntEnum):
-    """Which penalty is added to the mean loss."""
+    """Penalty that is added to the mean loss."""
 
     L2 = 1
     L1 = 2
-    PROXIMAL_L1 = 3  # counted in the cost; its step is taken after the gradient's
+    PROXIMAL_L1 = 3  # part of the cost; its proximal step follows the gradient step
 
 
 class ConstraintCode(IntEnum):
-    """Which projection follows every step."""
+    """Projection that follows every step."""
 
     UNIT_NORM = 1  # ‖column of W‖ ≤ limit
     TOTAL_NORM = 2  # ‖(W_1, …, W_L)‖ ≤ limit

@@ -1,11 +1,11 @@
-"""Which optimiser trains a network: frozen descriptions of its constants.
+"""Optimisers: frozen descriptions of their constants.
 
-Two kinds. Most take a step a mini-batch: what they remember and the step they take stand in
-``deltarule.reference.optimizers``, one pure function each. ``LineSearch`` and ``LBFGS`` minimise
-the cost of the whole training set, evaluating it as often as they need
-(``deltarule.training.line_search``, ``deltarule.training.lbfgs``).
+There are two kinds. Most optimisers take one step per mini-batch;
+``deltarule.reference.optimizers`` defines their state and their step, one pure function each.
+``LineSearch`` and ``LBFGS`` minimise the cost of the whole training set and evaluate it as often
+as they need to (``deltarule.training.line_search``, ``deltarule.training.lbfgs``).
 
-Where a source leaves a constant open, the default is PyTorch's.
+If a source does not give a constant, the default is PyTorch's.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "EMAMomentum",
     "LineSearch",
     "Minimizer",
-    "MomentumAverage",
     "Nadam",
     "Optimizer",
     "RMSprop",
@@ -43,7 +43,7 @@ def _check_decay_rate(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class SGD:
-    """Gradient descent, plain, with heavy-ball momentum or Nesterov's (items O1-O3).
+    """Gradient descent, optionally with heavy-ball or Nesterov momentum (items O1-O3).
 
     The velocity is v ← μ v − η g; the step is v, and μ v − η g with ``nesterov``
     (scikit-learn's form; Sutskever et al. 2013, eqs 3-4).
@@ -55,7 +55,7 @@ class SGD:
     momentum : float, default=0.0
         μ in [0, 1].
     nesterov : bool, default=False
-        Look ahead along the velocity.
+        Whether the step uses Nesterov momentum.
     """
 
     learning_rate: float = 0.01
@@ -68,7 +68,7 @@ class SGD:
 
 
 @dataclass(frozen=True)
-class MomentumAverage:
+class EMAMomentum:
     """Momentum as an exponentially weighted average of gradients (item O3).
 
     V ← β V + (1 − β) g; the step is −η V. Equal to heavy ball with the step η(1 − β)
@@ -94,8 +94,8 @@ class MomentumAverage:
 class RMSprop:
     """RMSprop (Tieleman & Hinton 2012, lecture 6e; Mebsout §6; item O4).
 
-    S ← β S + (1 − β) g²; the step is −η g/(√S + ε), ε outside the root (erratum E-n). Neither
-    centred nor with momentum. β is 0.9 as in the lecture, where PyTorch's ``alpha`` is 0.99.
+    S ← β S + (1 − β) g²; the step is −η g/(√S + ε), ε outside the root (erratum E-n). There is no
+    centring and no momentum. β is 0.9 as in the lecture; PyTorch's default ``alpha`` is 0.99.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class RMSprop:
 class Adam:
     """Adam (Kingma & Ba 2015, Algorithm 1), ε after the bias correction (item O5).
 
-    scikit-learn adds ε before the correction; the difference fades as t grows.
+    scikit-learn adds ε before the correction; the difference vanishes as t grows.
 
     Parameters
     ----------
@@ -149,14 +149,14 @@ class Adam:
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019, Algorithm 2; item O5).
 
-    Beside Adam's step every weight shrinks by the factor 1 − ηλ. The decay multiplies the
-    current rate η, as in PyTorch (the paper multiplies a schedule's factor alone). Weights decay
-    only: never biases, nor batch normalisation's γ and β.
+    In addition to Adam's step, every weight is multiplied by 1 − ηλ. η is the current learning
+    rate, as in PyTorch (the paper uses only the factor of the schedule). Biases and the γ and β of
+    batch normalisation do not decay.
 
     Parameters
     ----------
     learning_rate, beta1, beta2, epsilon
-        As ``Adam``'s.
+        See ``Adam``.
     weight_decay : float, default=0.01
         λ ≥ 0.
     """
@@ -183,7 +183,7 @@ class Nadam:
     epsilon : float, default=1e-8
         ε > 0.
     momentum_decay : float, default=0.004
-        ψ ≥ 0: how fast μ_t nears β₁.
+        ψ ≥ 0: how fast μ_t approaches β₁.
     """
 
     learning_rate: float = 0.002
@@ -202,9 +202,9 @@ class Nadam:
 
 @dataclass(frozen=True)
 class Adagrad:
-    """Adagrad with a diagonal matrix (Duchi, Hazan & Singer 2011; PyTorch's form).
+    """Diagonal Adagrad (Duchi, Hazan & Singer 2011; PyTorch's form).
 
-    S ← S + g²; the step is −η g/(√S + ε), which shrinks as gradients add up.
+    S ← S + g²; the step is −η g/(√S + ε), so steps shrink as squared gradients accumulate.
 
     Parameters
     ----------
@@ -224,14 +224,14 @@ class Adagrad:
 
 @dataclass(frozen=True)
 class Adadelta:
-    """Adadelta (Zeiler 2012, Algorithm 1), with a rate before its step as in PyTorch.
+    """Adadelta (Zeiler 2012, Algorithm 1) with a learning rate, as in PyTorch.
 
     Parameters
     ----------
     learning_rate : float, default=1.0
-        η > 0; the paper has none, which is 1.
+        η > 0. The paper has no learning rate, which is η = 1.
     rho : float, default=0.9
-        ρ in [0, 1), of the averages of g² and of squared steps.
+        ρ in [0, 1): decay rate of the averages of g² and of squared steps.
     epsilon : float, default=1e-6
         ε > 0, inside both roots.
     """
@@ -251,40 +251,40 @@ class Rprop:
     """Resilient backpropagation, iRprop− (Igel & Hüsken 2003), for the full batch only.
 
     Every coordinate has its own step size, which grows while its slope keeps its sign and
-    shrinks when the sign turns; the slope's size is not used, so noise in mini-batches would
-    be followed as if it were signal. PyTorch's ``Rprop`` names the original (Riedmiller & Braun
-    1993) as its source but takes the same steps as here: a coordinate whose slope turned rests
-    for a step, and no step is taken back. It differs in that it moves a first size outside
-    ``smallest`` … ``largest`` to the nearer bound, where here such a size is refused.
+    shrinks when the sign changes. The size of the slope is not used, so noise in mini-batches
+    would be followed as if it were signal. PyTorch's ``Rprop`` cites the original (Riedmiller &
+    Braun 1993) but takes the same steps as this one: a coordinate whose slope changed its sign
+    does not move for one step, and no step is taken back. The one difference: PyTorch clips a
+    first step size outside [``min_step``, ``max_step``]; here it is an error.
 
     Parameters
     ----------
     learning_rate : float, default=0.01
-        The first step size of every coordinate (the paper: 0.0125). Later ones are the
-        algorithm's own, and no schedule changes them.
-    shrink, grow : float, default=0.5, 1.2
-        η⁻ in (0, 1) and η⁺ > 1.
-    smallest, largest : float, default=1e-6, 50.0
-        Bounds on the step sizes (the paper: 0 and 50).
+        The first step size of every coordinate (the paper has 0.0125). The algorithm sets the
+        later ones, and no schedule changes them.
+    eta_minus, eta_plus : float, default=0.5, 1.2
+        η⁻ in (0, 1), by which a step size shrinks, and η⁺ > 1, by which it grows.
+    min_step, max_step : float, default=1e-6, 50.0
+        Bounds on the step sizes (the paper has 0 and 50).
     """
 
     learning_rate: float = 0.01
-    shrink: float = 0.5
-    grow: float = 1.2
-    smallest: float = 1e-6
-    largest: float = 50.0
+    eta_minus: float = 0.5
+    eta_plus: float = 1.2
+    min_step: float = 1e-6
+    max_step: float = 50.0
 
     def __post_init__(self) -> None:
-        check_between("shrink", self.shrink, 0.0, 1.0, open_low=True, open_high=True)
-        check_between("grow", self.grow, 1.0, float("inf"), open_low=True, open_high=True)
-        check_between("smallest", self.smallest, 0.0, float("inf"), open_high=True)
-        check_between("largest", self.largest, self.smallest, float("inf"), open_low=True)
+        check_between("eta_minus", self.eta_minus, 0.0, 1.0, open_low=True, open_high=True)
+        check_between("eta_plus", self.eta_plus, 1.0, float("inf"), open_low=True, open_high=True)
+        check_between("min_step", self.min_step, 0.0, float("inf"), open_high=True)
+        check_between("max_step", self.max_step, self.min_step, float("inf"), open_low=True)
         _check_positive("learning_rate", self.learning_rate)
-        if not self.smallest <= self.learning_rate <= self.largest:
+        if not self.min_step <= self.learning_rate <= self.max_step:
             raise SpecError(
-                f"learning_rate must be in [smallest, largest] = [{self.smallest:g}, "
-                f"{self.largest:g}]; got {self.learning_rate!r}. It is the first step size: "
-                "change it, or the bounds."
+                f"learning_rate must be in [min_step, max_step] = [{self.min_step:g}, "
+                f"{self.max_step:g}]; got {self.learning_rate!r}. It is the first step size: "
+                "change it, or change the bounds."
             )
 
 
@@ -297,11 +297,11 @@ class LineSearch:
     Parameters
     ----------
     max_step : float, default=1e6
-        The largest t tried: where C falls for ever along −∇C, that step is taken.
+        Largest t that is tried. If C keeps falling along −∇C, this step is taken.
     tol : float, default=1e-4
-        The largest entry of the gradient at which the cost counts as minimal.
+        The cost counts as minimal when no entry of the gradient is larger than this.
     max_evaluations : int, default=15000
-        The most evaluations of cost and gradient.
+        Largest number of evaluations of cost and gradient.
     """
 
     max_step: float = 1e6
@@ -321,11 +321,11 @@ class LBFGS:
     Parameters
     ----------
     memory : int, default=10
-        How many of the last steps shape the estimate of the inverse Hessian.
+        Number of the last steps that the estimate of the inverse Hessian uses.
     tol : float, default=1e-4
-        The largest entry of the gradient at which the cost counts as minimal.
+        The cost counts as minimal when no entry of the gradient is larger than this.
     max_evaluations : int, default=15000
-        The most evaluations of cost and gradient.
+        Largest number of evaluations of cost and gradient.
     """
 
     memory: int = 10
@@ -339,19 +339,19 @@ class LBFGS:
 
 
 Optimizer: TypeAlias = (
-    SGD | MomentumAverage | RMSprop | Adam | AdamW | Nadam | Adagrad | Adadelta | Rprop
+    SGD | EMAMomentum | RMSprop | Adam | AdamW | Nadam | Adagrad | Adadelta | Rprop
 )
-"""What takes a step a mini-batch."""
+"""An optimiser that takes one step per mini-batch."""
 
 Minimizer: TypeAlias = LineSearch | LBFGS
-"""What minimises the cost of the whole training set."""
+"""An optimiser that minimises the cost of the whole training set."""
 
 
 def check_optimizer(optimizer: object) -> Optimizer:
-    """Return what takes a step a mini-batch, or raise ``SpecError`` if it is none."""
+    """Return an optimiser that takes one step per mini-batch, or raise ``SpecError``."""
     if not isinstance(optimizer, Optimizer):
         raise SpecError(
-            "optimizer must be an optimiser that takes a step a mini-batch, such as SGD(0.1) or "
-            f"Adam(); got {optimizer!r}."
+            "optimizer must be an optimiser that takes one step per mini-batch, such as SGD(0.1) "
+            f"or Adam(); got {optimizer!r}."
         )
     return optimizer

@@ -12,10 +12,9 @@ from deltarule.errors import DataError
 from deltarule.folding import fold_batch_norm
 from deltarule.inputs import check_inputs
 from deltarule.interpreters import interpreter_of
-from deltarule.parts import Dense
+from deltarule.lowering import lower
 from deltarule.program import Block, State
-from deltarule.spec import NetworkSpec
-from deltarule.tape import lower
+from deltarule.spec import Dense, NetworkSpec
 
 __all__ = ["Predictor"]
 

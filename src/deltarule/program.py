@@ -1,8 +1,8 @@
-"""What training and interpreters say to each other: five nouns and a few verbs.
+"""The interface between training and the interpreters: its data types and its protocol.
 
-Training hands *blocks* of rows and an *order* of batches to an interpreter, which moves a
-*state*; what comes back are *steps* (one line a mini-batch) or *sums* (additive over pieces).
-Training knows no interpreter, and an interpreter knows no epochs.
+Training passes *blocks* of rows and an *order* of batches to an interpreter, which changes a
+*state* and returns *steps* (one entry per mini-batch) or *sums* (additive over parts of a batch).
+Training depends on no interpreter, and an interpreter does not know about epochs.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ __all__ = ["Block", "Interpreter", "Order", "State", "Steps", "Sums"]
 
 
 class Block(NamedTuple):
-    """Rows in memory: what streaming, augmentation and workers make."""
+    """Rows of data in memory."""
 
     x: Array  # (n, d) inputs: dense, or SciPy CSR
-    y: Array | None = None  # (n, k) targets, of θ's type
+    y: Array | None = None  # (n, k) targets, of the dtype of θ
     weight: Array | None = None  # (n,) sample weights; None means all 1
 
     @property
     def n_rows(self) -> int:
-        """How many rows the block holds."""
+        """Number of rows in the block."""
         return int(self.x.shape[0])
 
     def take(self, rows: npt.NDArray[np.int64] | slice) -> Block:
-        """Return the block of the given rows, in their order."""
+        """Return a block of the given rows, in the given order."""
 
         def pick(array: Array | None) -> Array | None:
             if array is None:
@@ -45,15 +45,15 @@ class Block(NamedTuple):
 
 
 class Order(NamedTuple):
-    """The mini-batches of an epoch: batch k holds rows[bounds[k]:bounds[k + 1]]."""
+    """Mini-batches of an epoch: batch k consists of rows[bounds[k]:bounds[k + 1]]."""
 
     rows: npt.NDArray[np.int64]
     bounds: npt.NDArray[np.int64]
-    learning_rates: npt.NDArray[np.float64]  # (n_batches,) of each step
+    learning_rates: npt.NDArray[np.float64]  # (n_batches,) one per step
 
     @property
     def n_batches(self) -> int:
-        """⌈n / b⌉."""
+        """Number of batches, ⌈n / b⌉."""
         return len(self.bounds) - 1
 
     def batch(self, k: int) -> npt.NDArray[np.int64]:
@@ -63,13 +63,13 @@ class Order(NamedTuple):
 
 @dataclass
 class State:
-    """All that training changes: what is checkpointed, rolled back and restored as best."""
+    """Everything that training changes; checkpoints, rollback and "restore the best" copy it."""
 
     theta: Array  # (p,) every parameter of the network
-    seed: int = 0  # the key of every random mask
-    step: int = 0  # steps taken, over all epochs
-    slots: Any = None  # the optimiser's running averages (a NamedTuple), once it began
-    buffers: dict[str, Array] = field(default_factory=dict)  # statistics that are not learned
+    seed: int = 0  # key of the dropout masks
+    step: int = 0  # number of steps taken, over all epochs
+    slots: Any = None  # state of the optimiser (a NamedTuple); None before its first step
+    buffers: dict[str, Array] = field(default_factory=dict)  # statistics of batch normalisation
 
     def copy(self) -> State:
         """Return a copy that shares no memory with this one."""
@@ -81,20 +81,20 @@ class State:
         )
 
     def overwrite(self, other: State) -> None:
-        """Become a copy of another state, in this one's own arrays where they fit."""
+        """Copy another state into this one, into the existing arrays if they fit."""
         self.theta = _moved(self.theta, other.theta)
         self.seed, self.step = other.seed, other.step
         self.slots = _moved(self.slots, other.slots)
         self.buffers = {n: _moved(self.buffers.get(n), a) for n, a in other.buffers.items()}
 
     def forget_population(self) -> None:
-        """Begin the epoch's mean of the batches' statistics anew; the old one stays until then."""
+        """Start a new mean of batch statistics; the old one is kept until the first batch."""
         for name in self.buffers:
             if name.endswith(".weight"):
                 self.buffers[name] = 0 * self.buffers[name]
 
     def restore(self, other: State) -> None:
-        """Take over another state's numbers, θ in place: views of θ stay alive."""
+        """Copy another state into this one, θ in place, so that views of θ stay valid."""
         fresh = other.copy()
         self.theta[...] = fresh.theta
         self.seed, self.step = fresh.seed, fresh.step
@@ -110,7 +110,7 @@ def _copied(value: Any) -> Any:
 
 
 def _moved(mine: Any, theirs: Any) -> Any:
-    """Return a copy of what another state holds, in what this one holds if it fits."""
+    """Return a copy of ``theirs``, written into ``mine`` if shape and dtype agree."""
     if isinstance(theirs, tuple) and type(mine) is type(theirs):
         return type(theirs)(*(_moved(a, b) for a, b in zip(mine, theirs, strict=True)))
     fits = isinstance(mine, np.ndarray) and isinstance(theirs, np.ndarray) and theirs.ndim > 0
@@ -121,15 +121,15 @@ def _moved(mine: Any, theirs: Any) -> Any:
 
 
 class Sums(NamedTuple):
-    """Sums over rows: adding those of two pieces gives those of both."""
+    """Sums over the rows of a batch or a part of it; two parts add up to the sums of both."""
 
     loss: float  # Σ w_i L_i
     weight: float  # Σ w_i
     gradient: Array  # (p,) Σ w_i ∂L_i/∂θ
-    moments: tuple[Array, ...] = ()  # sums behind statistics of the batch, if layers ask for any
+    moments: tuple[Array, ...] = ()  # of the batch, one pair per normalisation
 
     def __add__(self, other: Sums) -> Sums:  # type: ignore[override]
-        """Add up two pieces, in this order."""
+        """Return the sums of both parts, added in this order."""
         return Sums(
             self.loss + other.loss,
             self.weight + other.weight,
@@ -139,38 +139,42 @@ class Sums(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """What a run of steps saw, a line a mini-batch. The last line of a run that met a
-    non-finite loss is that loss, and its step was not taken.
+    """Losses of a sequence of steps, one entry per mini-batch.
+
+    If a loss is infinite or NaN, it is the last entry, and its step was not taken.
     """
 
-    rows: npt.NDArray[np.int64]  # rows in the batch
+    rows: npt.NDArray[np.int64]  # number of rows in the batch
     weight: npt.NDArray[np.float64]  # Σ w_i
     loss: npt.NDArray[np.float64]  # weighted mean loss, without penalties
-    penalty: npt.NDArray[np.float64]  # the penalties' value
+    penalty: npt.NDArray[np.float64]  # value of the penalties
 
     @property
     def diverged(self) -> bool:
-        """Whether the run stopped at a non-finite loss."""
+        """Whether the last loss is infinite or NaN."""
         return len(self.loss) > 0 and not bool(np.isfinite(self.loss[-1] + self.penalty[-1]))
 
     @staticmethod
     def join(pieces: list[Steps]) -> Steps:
-        """Return the pieces as one run."""
+        """Return the concatenation of several sequences of steps."""
         return Steps(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
 
 
 class Interpreter(Protocol):
-    """The seam. Whoever offers these verbs can train and predict."""
+    """Protocol that the reference and the compiled engine implement.
+
+    The training loop depends on nothing else.
+    """
 
     def check(self, state: State) -> None:
-        """Raise ``DataError`` unless ``advance`` can go on with the state, whoever made it."""
+        """Raise ``DataError`` unless ``advance`` can continue from this state."""
         ...
 
     def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
-        """Take the steps of these batches; k steps in one call equal k calls of one.
+        """Take one step per batch; one call with k steps equals k calls with one step.
 
-        It may take fewer than asked, to give control back, and stops before the step of a
-        batch whose loss is not finite.
+        It may return early with fewer steps, so that the caller regains control, and it stops
+        before the step of a batch whose loss is infinite or NaN.
         """
         ...
 
@@ -182,14 +186,15 @@ class Interpreter(Protocol):
         *,
         first: int = 0,
     ) -> Sums:
-        """Return the sums over the rows (all of them by default); the state stays as it is.
+        """Return the sums over the rows (default: all of them); the state is not changed.
 
-        ``first`` is the place of the first row in the whole batch, of which these are a piece.
+        If the rows are a part of a batch, ``first`` is the position of the first row in the whole
+        batch.
         """
         ...
 
     def apply(self, state: State, sums: Sums, learning_rate: float) -> None:
-        """Take one step along the gradient of the cost of ``sums``."""
+        """Take one step with the gradient of the cost of ``sums``."""
         ...
 
     def forward(self, state: State, block: Block, *, logits: bool = False) -> Array:
@@ -197,9 +202,9 @@ class Interpreter(Protocol):
         ...
 
     def losses(self, state: State, block: Block) -> Array:
-        """Return the loss of every row (n,) at prediction, unweighted, without penalties."""
+        """Return the loss of every row (n,) as in prediction, without weights and penalties."""
         ...
 
     def cost(self, state: State, sums: Sums) -> tuple[float, float, Array]:
-        """Return (mean loss, penalty, gradient of their sum), which ``apply`` descends."""
+        """Return (mean loss, penalty, gradient of their sum); ``apply`` uses this gradient."""
         ...

@@ -1,4 +1,4 @@
-"""Logarithmic sampling for random searches (item T3; Matt R §8)."""
+"""Distributions on a logarithmic scale for random searches (item T3; Matt R §8)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ __all__ = ["LogMomentum", "LogUniform"]
 
 @dataclass(frozen=True)
 class LogUniform:
-    """Draws 10ʳ with r uniform on [log₁₀ low, log₁₀ high]: each decade is as likely as the next.
+    """Log-uniform distribution: 10ʳ with r uniform on [log₁₀ low, log₁₀ high].
 
-    For learning rates, penalties and other scales (Matt R §8). Has ``rvs``, so it stands among the
-    distributions of scikit-learn's ``RandomizedSearchCV`` and ``ParameterSampler``.
+    Every decade is equally likely, which suits learning rates, penalties and other scales (Matt R
+    §8). It has ``rvs``, so scikit-learn's ``RandomizedSearchCV`` and ``ParameterSampler`` accept it
+    as a distribution.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ class LogUniform:
     Raises
     ------
     SpecError
-        If they are not positive, finite and in order.
+        If they are not positive and finite, or if low ≥ high.
 
     Examples
     --------
@@ -45,25 +46,25 @@ class LogUniform:
         _check_ends(self.low, self.high, float("inf"), open_low=True)
 
     def rvs(self, size: int | tuple[int, ...] | None = None, random_state: Any = None) -> Any:
-        """Draw one number, or an array of them.
+        """Return one random number, or an array of them.
 
         Parameters
         ----------
         size : int or tuple of int, optional
-            Shape of the array; a float is returned without it.
+            Shape of the array; without it the result is a float.
         random_state : int, RandomState, Generator or None
-            An int gives the same draws every time; None draws from NumPy's global state.
+            An int gives the same numbers every time; None uses NumPy's global state.
         """
         return _draw(float(self.low), float(self.high), size, random_state)
 
 
 @dataclass(frozen=True)
 class LogMomentum:
-    """Draws a momentum β = 1 − 10ʳ, r uniform on [log₁₀(1 − high), log₁₀(1 − low)].
+    """Distribution of a momentum β = 1 − 10ʳ with r uniform on [log₁₀(1 − high), log₁₀(1 − low)].
 
-    It is 1 − β that varies over orders of magnitude: 1/(1 − β) steps are averaged (item O8), so
-    0.9 … 0.99 is as wide as 0.99 … 0.999. Matt R §8 takes the logarithm of β itself (erratum
-    E-ah). A distribution for searches, as :class:`LogUniform` is.
+    A momentum averages about 1/(1 − β) steps (item O8), so 1 − β varies over orders of magnitude:
+    0.9 … 0.99 is as likely as 0.99 … 0.999. Matt R §8 uses the logarithm of β itself (erratum
+    E-ah). Searches accept it like :class:`LogUniform`.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ class LogMomentum:
     Raises
     ------
     SpecError
-        If they are outside [0, 1) or not in order.
+        If they are outside [0, 1), or if low ≥ high.
 
     Examples
     --------
@@ -89,7 +90,7 @@ class LogMomentum:
         _check_ends(self.low, self.high, 1.0, open_low=False)
 
     def rvs(self, size: int | tuple[int, ...] | None = None, random_state: Any = None) -> Any:
-        """Draw one momentum, or an array of them; see :meth:`LogUniform.rvs`."""
+        """Return one random momentum, or an array of them; see :meth:`LogUniform.rvs`."""
         rest = _draw(1 - float(self.high), 1 - float(self.low), size, random_state)
         drawn = np.clip(1 - rest, self.low, self.high)
         return float(drawn) if size is None else drawn
@@ -99,7 +100,7 @@ def _check_ends(low: Any, high: Any, top: float, *, open_low: bool) -> None:
     first = check_between("low", low, 0.0, top, open_low=open_low, open_high=True)
     last = check_between("high", high, 0.0, top, open_low=open_low, open_high=True)
     if first >= last:
-        raise SpecError(f"low must be below high; got {low!r} and {high!r}. Swap them?")
+        raise SpecError(f"low must be below high; got {low!r} and {high!r}. Swap them.")
 
 
 def _draw(low: float, high: float, size: Any, random_state: Any) -> Any:
@@ -110,5 +111,5 @@ def _draw(low: float, high: float, size: Any, random_state: Any) -> Any:
     else:
         source = check_random_state(random_state)
     r = source.uniform(math.log10(low), math.log10(high), size)
-    drawn = np.clip(10.0**r, low, high)  # the power may round beyond an end
+    drawn = np.clip(10.0**r, low, high)  # rounding may move the power beyond an end
     return float(drawn) if size is None else drawn

@@ -1,9 +1,9 @@
-"""Signals that can wait for a moment: while steps are taken, and numbers belong together.
+"""Deferral of SIGINT and SIGTERM until training is in a consistent state.
 
-Training holds SIGINT and SIGTERM back until what it does can be left as it is, some hundredths of
-a second at most, and then lets the handler that was there have them. It touches no handler but
-Python's own, which raises ``KeyboardInterrupt``, and those that say that they can wait
-(``Patient``), and only in the main thread. A second signal is not held back.
+Training defers these signals while it changes its state, for some hundredths of a second at most,
+and then passes them to the handler that was installed before. It defers only in the main thread,
+and only for two kinds of handlers: Python's own, which raises ``KeyboardInterrupt``, and those that
+are marked with ``Patient``. A second signal is passed on at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NUMBERS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
 
 
 class Patient:
-    """A handler of signals that may be called a moment later than its signal came."""
+    """Mark a signal handler as one that may be called a moment after its signal arrived."""
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
@@ -33,7 +33,7 @@ class Patient:
 
 
 class Held:
-    """What came while signals were held back, and the handlers that wait for it."""
+    """The pending signal, and the handlers that were installed before."""
 
     def __init__(self) -> None:
         self.came: int | None = None
@@ -41,7 +41,7 @@ class Held:
         self.handlers: dict[int, Handler] = {}
 
     def note(self, number: int, frame: Any) -> None:
-        """Hold a signal back; a second one, or one that need not wait, goes to its handler."""
+        """Defer a signal. A second one, or one outside a deferral, goes to its handler at once."""
         if self.waiting and self.came is None:
             self.came = number
         else:
@@ -49,14 +49,14 @@ class Held:
             self.handlers[number](number, frame)
 
     def deliver(self) -> None:
-        """Hand on what came; the handler usually raises."""
+        """Pass a pending signal to its handler, which usually raises."""
         if self.came is not None:
             number, self.came = self.came, None
             self.handlers[number](number, None)
 
     @contextmanager
     def passed_on(self) -> Iterator[None]:
-        """Hand signals on at once for a while: somebody else's code is running."""
+        """Pass signals on at once inside this context, in which a user's code runs."""
         self.deliver()
         self.waiting = False
         try:
@@ -67,14 +67,17 @@ class Held:
 
 @contextmanager
 def held_signals(*, wanted: bool = True) -> Iterator[Held]:
-    """Hold signals back, if that is wanted; one that nobody asked for is handed on at the end."""
+    """Defer SIGINT and SIGTERM inside this context, if ``wanted``.
+
+    A signal that is still pending on exit is passed to its original handler.
+    """
     held = Held()
     before: dict[int, Any] = {}
     if wanted and threading.current_thread() is threading.main_thread():
         for number in _NUMBERS:
             found = handler = signal.getsignal(number)
             inner = getattr(handler, "__self__", None)
-            if isinstance(inner, Held):  # of a training in whose course this one runs
+            if isinstance(inner, Held):  # this training runs inside another one
                 handler = inner.handlers[number]
             if handler is signal.default_int_handler or isinstance(handler, Patient):
                 held.handlers[number] = handler
@@ -85,6 +88,6 @@ def held_signals(*, wanted: bool = True) -> Iterator[Held]:
     finally:
         for number, handler in before.items():
             found = signal.signal(number, handler)
-            if found != held.note:  # the handler has set another
+            if found != held.note:  # a handler has installed another one
                 signal.signal(number, found)
         held.deliver()

@@ -1,4 +1,4 @@
-"""What optimisers remember: one NamedTuple each, the same for both interpreters."""
+"""States of the optimisers: one NamedTuple per kind, the same for both interpreters."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ __all__ = [
 
 
 class VelocitySlots(NamedTuple):
-    """What momentum remembers."""
+    """State of gradient descent with momentum."""
 
     v: Array  # (p,) velocity, or mean gradient
 
 
 class SquareSlots(NamedTuple):
-    """What RMSprop and Adagrad remember."""
+    """State of RMSprop and Adagrad."""
 
     s: Array  # (p,) running mean, or sum, of g²
 
 
 class AdamSlots(NamedTuple):
-    """What Adam remembers."""
+    """State of Adam."""
 
     t: int  # steps taken
     m: Array  # (p,) running mean of g
@@ -38,7 +38,7 @@ class AdamSlots(NamedTuple):
 
 
 class NadamSlots(NamedTuple):
-    """What Nadam remembers."""
+    """State of Nadam."""
 
     t: int  # steps taken
     product: float  # Π_{i≤t} μ_i
@@ -47,21 +47,26 @@ class NadamSlots(NamedTuple):
 
 
 class AdadeltaSlots(NamedTuple):
-    """What Adadelta remembers."""
+    """State of Adadelta."""
 
     v: Array  # (p,) running mean of g²
     u: Array  # (p,) running mean of squared steps
 
 
 class RpropSlots(NamedTuple):
-    """What Rprop remembers."""
+    """State of Rprop."""
 
     t: int  # steps taken
-    sign: Array  # (p,) of the last slope; 0 where it had just turned
+    sign: Array  # (p,) sign of the last slope; 0 where it has just changed
     size: Array  # (p,) step sizes
 
 
 SLOTS: tuple[type[Any], ...] = (
-    *(AdadeltaSlots, AdamSlots, NadamSlots, RpropSlots, SquareSlots, VelocitySlots),
+    AdadeltaSlots,
+    AdamSlots,
+    NadamSlots,
+    RpropSlots,
+    SquareSlots,
+    VelocitySlots,
 )
-"""All of them."""
+"""All states of optimisers."""

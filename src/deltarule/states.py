@@ -1,7 +1,7 @@
-"""What a state must be: asked before rules and kernels, which believe it, come to read it.
+"""Checks of a state before optimisers and kernels read it.
 
-A state may be a user's or come out of a file. Kernels write as many numbers as θ has into each
-array of the optimiser, so that one too few, or too small, is memory that belongs to others.
+A state may come from a user or from a file. Kernels write as many numbers as θ has into every array
+of the optimiser, so an array that is missing or too short would let them write outside its memory.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ from deltarule.tape import Tape
 
 __all__ = ["check_counters", "check_slots", "check_state"]
 
-_REMEDY = "Take a state from net.initialize(seed), or one that this network's training left."
+_REMEDY = "Use a state from net.initialize(seed), or one that this network was trained with."
 
 
 def check_state(state: State, tape: Tape, slots: type[Any] | None = None) -> None:
-    """Raise unless a state's counters, statistics and averages are those of a network's training.
+    """Raise unless counters, statistics and optimiser state fit the network.
 
     Parameters
     ----------
     state : State
-        Its θ has the network's size.
+        The state; its θ has been checked already.
     tape : Tape
-        The network's.
+        Tape of the network.
     slots : type, optional
-        The NamedTuple of the optimiser that is to go on; None: nobody will look at ``state.slots``.
+        The NamedTuple that the optimiser needs. Without it ``state.slots`` is not checked.
 
     Raises
     ------
     DataError
-        If anything has another type, size or range.
+        If anything has a wrong type, size or range.
     """
     check_counters(state)
     _check_buffers(state, tape)
     if slots is not None and state.slots is not None:
         if type(state.slots) is not slots:
             raise DataError(
-                f"state.slots must be {slots.__name__}, which this optimiser keeps; got "
+                f"state.slots must be {slots.__name__}, the state of this optimiser; got "
                 f"{type(state.slots).__name__}. {_REMEDY}"
             )
         check_slots(state)
 
 
 def check_counters(state: State) -> None:
-    """Raise unless the key of the masks and the steps taken fit into 64 bits, with room for more.
+    """Raise unless the seed and the number of steps fit into 64 bits, with room to grow.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def check_counters(state: State) -> None:
 
 
 def check_slots(state: State) -> None:
-    """Raise unless what an optimiser remembers is of its kind, every array like θ.
+    """Raise unless the state of an optimiser is of a known kind and its arrays are like θ.
 
     Raises
     ------
@@ -72,23 +72,25 @@ def check_slots(state: State) -> None:
     """
     held, theta = state.slots, state.theta
     if type(held) not in SLOTS:
-        raise DataError(f"state.slots must be an optimiser's; got {type(held).__name__}. {_REMEDY}")
+        raise DataError(
+            f"state.slots must be an optimiser state; got {type(held).__name__}. {_REMEDY}"
+        )
     shape, dtype = tuple(theta.shape), theta.dtype
     for name, value in zip(held._fields, held, strict=True):
         if name == "t":
-            sound = is_count(value)
+            valid = is_count(value)
         elif name == "product":
-            sound = isinstance(value, float)
+            valid = isinstance(value, float)
         else:
-            sound = _is_array(value, shape, dtype)
-        if not sound:
-            scalars = {"t": "a count of steps", "product": "a float"}
-            wanted = scalars.get(name, f"{shape} of {dtype}, as θ is")
-            raise DataError(f"state.slots.{name} must be {wanted}; got {_told(value)}. {_REMEDY}")
+            valid = _is_array(value, shape, dtype)
+        if not valid:
+            scalars = {"t": "a number of steps", "product": "a float"}
+            wanted = scalars.get(name, f"{shape} of {dtype}, like θ")
+            raise DataError(f"state.slots.{name} must be {wanted}; got {_shown(value)}. {_REMEDY}")
 
 
 def _check_buffers(state: State, tape: Tape) -> None:
-    """Raise unless the statistics of batch norm are those of the network, or not begun yet."""
+    """Raise unless the statistics of batch normalisation fit the network, or do not exist yet."""
     held = state.buffers
     for i, norm in enumerate(tape.normalizations):
         mean, variance = held.get(f"{i}.mean"), held.get(f"{i}.variance")
@@ -98,9 +100,9 @@ def _check_buffers(state: State, tape: Tape) -> None:
         weighed = weight is None or (getattr(weight, "shape", None) == () and float(weight) >= 0)
         if not (both and (mean is None or wide) and weighed):
             raise DataError(
-                f"state.buffers of the normalisation {i} must be a mean and a variance "
+                f"state.buffers of normalisation {i} must be a mean and a variance, both "
                 f"({norm.width},) of {state.theta.dtype}, and a weight of at least 0; got "
-                f"{_told(mean)}, {_told(variance)} and {_told(weight)}. {_REMEDY}"
+                f"{_shown(mean)}, {_shown(variance)} and {_shown(weight)}. {_REMEDY}"
             )
 
 
@@ -108,6 +110,6 @@ def _is_array(value: Any, shape: tuple[int, ...], dtype: Any) -> bool:
     return getattr(value, "shape", None) == shape and value.dtype == dtype
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     shape = getattr(value, "shape", None)
     return f"{value!r:.40}" if not shape else f"{tuple(shape)} of {value.dtype}"

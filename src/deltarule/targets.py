@@ -1,4 +1,4 @@
-"""Targets as a loss wants them: a floating array (n, k), checked against the loss's domain."""
+"""Encoding of targets for a loss: a floating array (n, k), checked against its domain."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ import numpy as np
 
 from deltarule.arrays import Array
 from deltarule.errors import DataError, ShapeError
-from deltarule.parts import loss_name
-from deltarule.spec import NetworkSpec
+from deltarule.spec import NetworkSpec, loss_name
 
 __all__ = ["Targets", "encode_targets", "smooth"]
 
 
 class Targets(NamedTuple):
-    """Encoded targets, and what they mean."""
+    """Encoded targets and their kind."""
 
     values: Array  # (n, k)
-    kind: Literal["classes", "labels", "numbers"]  # one of k, several of k, real
+    kind: Literal["classes", "labels", "numbers"]  # one of k, any of k, real numbers
 
 
 def as_numbers(name: str, given: Any, dtype: str | None, remedy: str) -> Any:
-    """Return what was given as a NumPy array of numbers, of a type if one is named.
+    """Return the argument as a NumPy array of numbers, converted to ``dtype`` if given.
 
     Raises
     ------
     DataError
-        For strings, objects and ragged rows; it names the argument and the remedy.
+        For strings, objects, ragged rows, and numbers too large for ``dtype``.
     """
     try:
         array = np.asarray(given)
@@ -39,7 +38,7 @@ def as_numbers(name: str, given: Any, dtype: str | None, remedy: str) -> Any:
         raise DataError(f"{name} must hold numbers; got dtype {array.dtype}. {remedy}")
     if dtype is None:
         return array
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite
+    with np.errstate(over="ignore"):  # a number that is too large becomes infinite
         cast = np.ascontiguousarray(array, dtype=dtype)
     if array.dtype.kind == "f" and bool((np.isinf(cast) & np.isfinite(array)).any()):
         raise DataError(f"{name} holds a value too large for {dtype}. Scale it, or use float64.")
@@ -47,10 +46,11 @@ def as_numbers(name: str, given: Any, dtype: str | None, remedy: str) -> Any:
 
 
 def encode_targets(spec: NetworkSpec, y: Any, n_rows: int) -> Targets:
-    """Return y as the (n, k) array that the network's loss compares its outputs with.
+    """Return y as the (n, k) array that the loss compares the outputs with.
 
-    Integer class numbers 0 … k−1 in one dimension are one-hot encoded where the network has
-    several outputs; otherwise one dimension means one output. Soft targets are allowed.
+    If the network has several outputs, y in one dimension holds the class numbers 0 … k−1 and is
+    one-hot encoded. If it has one output, y in one dimension holds the targets. Soft targets are
+    allowed.
 
     Raises
     ------
@@ -72,8 +72,8 @@ def encode_targets(spec: NetworkSpec, y: Any, n_rows: int) -> Targets:
         values = given
     if values.shape != (n_rows, k):
         raise ShapeError(
-            f"y must have shape {(n_rows, k)}{f' or {(n_rows,)}' if k == 1 else ''}, a row for "
-            f"each row of X and a column for each target; got {given.shape}."
+            f"y must have shape {(n_rows, k)}{f' or {(n_rows,)}' if k == 1 else ''}, one row per "
+            f"row of X and one column per target; got {given.shape}."
         )
     values = as_numbers("y", values, spec.dtype, "Scale the targets.")
     if not np.isfinite(values).all():
@@ -90,7 +90,7 @@ def encode_targets(spec: NetworkSpec, y: Any, n_rows: int) -> Targets:
 
 
 def smooth(spec: NetworkSpec, targets: Targets) -> Array:
-    """Return the targets with label smoothing s: (1 − s) y + s/K over K classes, s/2 for labels."""
+    """Return the targets with label smoothing s: (1 − s) y + s/K for K classes, s/2 for labels."""
     s = spec.label_smoothing
     if s == 0:
         return targets.values
@@ -103,12 +103,12 @@ def _one_hot(labels: Any, k: int) -> Any:
     if integers.shape != labels.shape or (integers != labels).any():
         raise ShapeError(
             f"y in one dimension must hold class numbers 0 … {k - 1} for a network with {k} "
-            f"outputs; got values such as {labels[:3]}. Give y as (n, {k}) otherwise."
+            f"outputs; got values such as {labels[:3]}. Pass other targets as (n, {k})."
         )
     if len(integers) and (integers.min() < 0 or integers.max() >= k):
         raise DataError(
             f"y must hold class numbers 0 … {k - 1}; got {integers.min()} … {integers.max()}. "
-            "Number the classes from 0, or widen the output layer."
+            "Number the classes from 0, or add units to the output layer."
         )
     return np.eye(k)[integers]
 
@@ -131,5 +131,5 @@ def _check_domain(loss: str, values: Any) -> None:
     if loss == "poisson" and low < 0:
         raise DataError(
             f"y must not be negative for loss='poisson'; got {low:g}. Use loss='squared_error' "
-            "for targets below zero."
+            "for negative targets."
         )

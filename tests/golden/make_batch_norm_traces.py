@@ -29,19 +29,24 @@ D, HIDDEN, K = 3, 4, 2
 BATCHES = [5, 4, 7, 2, 6]
 
 
-def unstack(theta: torch.Tensor, place: str) -> list[torch.Tensor]:
+def unstack(theta: torch.Tensor, position: str) -> list[torch.Tensor]:
     """Return W1, (b1,) gamma1, beta1, W2, b2: a layer normalised before has no bias."""
-    shapes = [(D, HIDDEN), *([(HIDDEN,)] * (2 if place == "before" else 3)), (HIDDEN, K), (K,)]
+    shapes = [
+        (D, HIDDEN),
+        *([(HIDDEN,)] * (2 if position == "pre_activation" else 3)),
+        (HIDDEN, K),
+        (K,),
+    ]
     sizes = [int(np.prod(shape)) for shape in shapes]
     return [p.reshape(s) for p, s in zip(theta.split(sizes), shapes, strict=True)]
 
 
 def outputs(
-    theta: torch.Tensor, x: torch.Tensor, place: str, statistics: Any, training: bool
+    theta: torch.Tensor, x: torch.Tensor, position: str, statistics: Any, training: bool
 ) -> torch.Tensor:
     mean, variance = statistics
-    w1, *rest, w2, b2 = unstack(theta, place)
-    if place == "before":
+    w1, *rest, w2, b2 = unstack(theta, position)
+    if position == "pre_activation":
         gamma, beta = rest
         z = functional.batch_norm(x @ w1, mean, variance, gamma, beta, training, MOMENTUM, EPSILON)
         return torch.tanh(z) @ w2 + b2
@@ -63,9 +68,9 @@ def fresh() -> tuple[torch.Tensor, torch.Tensor]:
     return zero, zero + 1
 
 
-def case(place: str, seed: int) -> dict[str, Any]:
+def case(position: str, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
-    size = D * HIDDEN + (2 if place == "before" else 3) * HIDDEN + HIDDEN * K + K
+    size = D * HIDDEN + (2 if position == "pre_activation" else 3) * HIDDEN + HIDDEN * K + K
     theta = torch.tensor(rng.normal(0.3, 0.8, size), requires_grad=True)
     batches = [(rng.normal(0.5, 2.0, (b, D)), rng.normal(size=(b, K))) for b in BATCHES]
     tensors = [(torch.tensor(x), torch.tensor(y)) for x, y in batches]
@@ -74,13 +79,13 @@ def case(place: str, seed: int) -> dict[str, Any]:
     for loss in ("squared_error", "categorical_cross_entropy"):
 
         def at(t: torch.Tensor, loss: str = loss) -> torch.Tensor:
-            return cost(outputs(t, x0, place, fresh(), True), y0, loss)
+            return cost(outputs(t, x0, position, fresh(), True), y0, loss)
 
         hessians[loss] = torch.autograd.functional.hessian(at, theta.detach()).tolist()
     statistics, steps = fresh(), []
     start = theta.detach().tolist()
     for x, y in tensors:
-        loss = cost(outputs(theta, x, place, statistics, True), y, "squared_error")
+        loss = cost(outputs(theta, x, position, statistics, True), y, "squared_error")
         (gradient,) = torch.autograd.grad(loss, theta)
         with torch.no_grad():
             theta -= RATE * gradient
@@ -92,9 +97,9 @@ def case(place: str, seed: int) -> dict[str, Any]:
                 "variance": statistics[1].tolist(),
             }
         )
-    predicted = outputs(theta.detach(), x0, place, statistics, False)
+    predicted = outputs(theta.detach(), x0, position, statistics, False)
     return {
-        "place": place,
+        "position": position,
         "theta": start,
         "batches": [{"x": x.tolist(), "y": y.tolist()} for x, y in batches],
         "soft_targets": y0.softmax(dim=1).tolist(),
@@ -112,7 +117,7 @@ def main() -> None:
         "epsilon": EPSILON,
         "momentum": MOMENTUM,
         "widths": [D, HIDDEN, K],
-        "cases": [case("before", 0), case("after", 1)],
+        "cases": [case("pre_activation", 0), case("post_activation", 1)],
     }
     (HERE / "batch_norm_traces.json").write_text(json.dumps(written) + "\n")
 

@@ -93,7 +93,7 @@ def dropout_average(
 def _dropouts(net: Network) -> list[Instruction]:
     lines = [line for line in net.tape.instructions if line.op == Op.DROPOUT]
     if not lines:
-        raise SpecError("the network has no dropout: add Dropout(keep) to its layers.")
+        raise SpecError("the network has no dropout: add a layer such as Dropout(0.5).")
     return lines
 
 

@@ -28,7 +28,8 @@ def refresh_statistics(
 
     The size-weighted mean of μ_k and of b_k/(b_k − 1) σ²_k over batches as they stand (Ioffe &
     Szegedy 2015, Algorithm 2). Training accumulates them while θ still moves; this is the exact
-    form. Only for ``BatchNorm(statistics="population")``: running averages stay as they are.
+    form. Only for ``BatchNorm(inference_statistics="population")``: running averages are not
+    changed.
     """
     check_positive_integer("batch_size", batch_size)
     x = check_inputs(net, X)
@@ -40,7 +41,7 @@ def refresh_statistics(
     bounds = batch_bounds(x.shape[0], batch_size, present, net.tape.least_rows)
     for start, stop in pairwise(bounds):
         batch = Block(x, None, weight).take(slice(int(start), int(stop)))
-        trace = reference.trace(state, batch.x, reference.passage(state, batch, int(start)))
+        trace = reference.trace(state, batch.x, reference.training_pass(state, batch, int(start)))
         moments = batch_moments(net.tape, trace.contents, batch.weight)
         total = float(stop - start) if batch.weight is None else float(np.sum(batch.weight))
         accumulate(net.tape, population, Sums(0.0, total, state.theta, moments))

@@ -86,7 +86,7 @@ def measure_health(
 ) -> Health:
     """Return the health of a tape on a block; ``before`` holds the weights an epoch ago."""
     reference = Reference(tape)
-    trace = reference.trace(state, block.x, reference.passage(state, block))
+    trace = reference.trace(state, block.x, reference.training_pass(state, block))
     sums = reference.gradient(state, block)
     losses, pull = reference.row_losses(trace, block)
     weight = array_namespace(losses).ones_like(losses) if block.weight is None else block.weight

@@ -8,12 +8,12 @@ import numpy as np
 
 from deltarule.arrays import Array, array_namespace, to_numpy
 from deltarule.inputs import check_inputs, check_state
+from deltarule.lowering import lower
 from deltarule.opcodes import Op
 from deltarule.program import State
 from deltarule.reference import Reference
 from deltarule.reference.interpret import quiet
 from deltarule.spec import NetworkSpec
-from deltarule.tape import lower
 
 __all__ = ["input_gradients", "layer_activations"]
 

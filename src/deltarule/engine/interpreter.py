@@ -22,7 +22,8 @@ from deltarule.opcodes import Op, PenaltyCode
 from deltarule.optimizers import SGD, Optimizer
 from deltarule.program import Block, Order, State, Steps, Sums
 from deltarule.states import check_state
-from deltarule.tape import Tape, verify
+from deltarule.tape import Tape
+from deltarule.verify import verify
 
 __all__ = ["Engine"]
 

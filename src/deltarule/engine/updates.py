@@ -15,7 +15,7 @@ from deltarule.optimizers import (
     Adagrad,
     Adam,
     AdamW,
-    MomentumAverage,
+    EMAMomentum,
     Nadam,
     Optimizer,
     RMSprop,
@@ -48,7 +48,7 @@ def update_of(optimizer: Optimizer) -> Update:
     match optimizer:
         case SGD(momentum=momentum, nesterov=nesterov):
             return Update("sgd", (momentum, float(nesterov)), VelocitySlots)
-        case MomentumAverage(beta=beta):
+        case EMAMomentum(beta=beta):
             return Update("momentum_average", (beta,), VelocitySlots)
         case RMSprop(beta=beta, epsilon=epsilon):
             return Update("rmsprop", (beta, epsilon), SquareSlots)
@@ -62,8 +62,8 @@ def update_of(optimizer: Optimizer) -> Update:
             return Update("adagrad", (epsilon,), SquareSlots)
         case Adadelta(rho=rho, epsilon=epsilon):
             return Update("adadelta", (rho, epsilon), AdadeltaSlots)
-        case Rprop(shrink=shrink, grow=grow, smallest=smallest, largest=largest):
-            return Update("rprop", (shrink, grow, smallest, largest), RpropSlots)
+        case Rprop(eta_minus=minus, eta_plus=plus, min_step=low, max_step=high):
+            return Update("rprop", (minus, plus, low, high), RpropSlots)
     raise SpecError(f"optimizer must take a step a mini-batch, such as SGD; got {optimizer!r}.")
 
 

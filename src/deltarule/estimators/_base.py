@@ -33,8 +33,8 @@ from deltarule.estimators._sklearn import CallbackSupportMixin, check_sample_wei
 from deltarule.estimators._solvers import Course, fit_by_steps, fit_whole
 from deltarule.network import Network
 from deltarule.optimizers import Optimizer, Rprop
-from deltarule.parts import Loss
 from deltarule.program import Block, Interpreter
+from deltarule.spec import Loss
 from deltarule.targets import Targets, smooth
 from deltarule.training import Stopping, augmented_blocks
 

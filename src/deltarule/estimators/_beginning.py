@@ -10,8 +10,8 @@ from deltarule.arrays import aligned
 from deltarule.estimators._layers import Activation, Hidden
 from deltarule.initializers import draw_weights
 from deltarule.network import Network
-from deltarule.parts import Initializer
 from deltarule.program import State
+from deltarule.spec import Initializer
 from deltarule.tape import Parameter
 
 __all__ = ["begin_state", "draw_seed", "kind_of"]

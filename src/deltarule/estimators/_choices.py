@@ -16,9 +16,9 @@ from deltarule.optimizers import (
     Adagrad,
     Adam,
     AdamW,
+    EMAMomentum,
     LineSearch,
     Minimizer,
-    MomentumAverage,
     Nadam,
     Optimizer,
     RMSprop,
@@ -98,7 +98,7 @@ def optimizer_of(estimator: BaseMLP) -> Optimizer:
     if given == "sgd":
         return SGD(rate, float(estimator.momentum), bool(estimator.nesterovs_momentum))
     if given == "momentum_average":
-        return MomentumAverage(rate, float(estimator.momentum))
+        return EMAMomentum(rate, float(estimator.momentum))
     if given in _LIKE_ADAM:
         betas = float(estimator.beta_1), float(estimator.beta_2)
         return _LIKE_ADAM[given](rate, *betas, float(estimator.epsilon))

@@ -16,7 +16,15 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 
 from deltarule.estimators._choices import SCHEDULES, SOLVERS
 from deltarule.optimizers import LBFGS, LineSearch, Optimizer
-from deltarule.parts import ELU, INITIALIZERS, RANGES, Fixed, LeakyReLU, Normal, Uniform
+from deltarule.spec import (
+    ACTIVATIONS,
+    ELU,
+    INITIALIZERS,
+    ConstantInitializer,
+    LeakyReLU,
+    Normal,
+    Uniform,
+)
 from deltarule.training import Checkpoint
 
 __all__ = ["CLASSIFIER", "COMMON", "REGRESSOR"]
@@ -28,7 +36,7 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 
 COMMON: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", _COUNT],
-    "activation": [StrOptions({*RANGES, "logistic"}), LeakyReLU, ELU, "array-like"],
+    "activation": [StrOptions({*ACTIVATIONS, "logistic"}), LeakyReLU, ELU, "array-like"],
     "solver": [
         StrOptions(set(SOLVERS)),
         *Optimizer.__args__,
@@ -66,7 +74,13 @@ COMMON: dict[str, list[Any]] = {
     "l1": [_STRENGTH],
     "max_norm": [_LIMIT, None],
     "gradient_clip": [_LIMIT, tuple, list, None],
-    "weight_init": [StrOptions({"auto", *INITIALIZERS}), Normal, Uniform, Fixed, callable],
+    "weight_init": [
+        StrOptions({"auto", *INITIALIZERS}),
+        Normal,
+        Uniform,
+        ConstantInitializer,
+        callable,
+    ],
     "augment": [callable, None],
     "dtype": [StrOptions({"auto", "float32", "float64"})],
     "standardize": ["boolean"],

@@ -17,8 +17,8 @@ from deltarule.estimators._base import BaseMLP
 from deltarule.estimators._rows import rows_of
 from deltarule.estimators._weights import class_factors
 from deltarule.onnx.heads import Labels
-from deltarule.parts import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from deltarule.program import Block
+from deltarule.spec import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 
 __all__ = ["LabelMLP"]
 

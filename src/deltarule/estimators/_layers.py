@@ -10,11 +10,11 @@ import numpy as np
 from deltarule.checks import check_name
 from deltarule.errors import SpecError
 from deltarule.network import Network
-from deltarule.parts import (
+from deltarule.spec import (
+    ACTIVATIONS,
     ELU,
     L1,
     L2,
-    RANGES,
     BatchNorm,
     Dense,
     Dropout,
@@ -103,7 +103,7 @@ def _read_activations(given: Any, n_hidden: int) -> tuple[Activation, ...]:
         )
     for name in found:
         if not isinstance(name, LeakyReLU | ELU):
-            check_name("activation", name, {*RANGES, *_OURS})
+            check_name("activation", name, {*ACTIVATIONS, *_OURS})
     return tuple(found)
 
 
@@ -142,9 +142,9 @@ def build_network(
         layers.append(Dense(size, activation, batch_norm=norm))
         if rate > 0:
             layers.append(Dropout(keep=1 - rate))
-    penalties: list[L1 | L2] = [L2(restraint.alpha, per="batch")]
+    penalties: list[L1 | L2] = [L2(restraint.alpha, normalization="batch")]
     if restraint.l1 > 0:
-        penalties.append(L1(restraint.l1, per="batch", proximal=restraint.proximal))
+        penalties.append(L1(restraint.l1, normalization="batch", proximal=restraint.proximal))
     limit = restraint.max_norm
     return Network(
         n_inputs,

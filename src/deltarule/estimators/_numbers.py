@@ -12,7 +12,7 @@ from sklearn.utils.validation import validate_data
 from deltarule.errors import DataError, SpecError
 from deltarule.estimators._base import BaseMLP
 from deltarule.onnx import Numbers, Scaling
-from deltarule.parts import Huber, Loss, Quantile
+from deltarule.spec import Huber, Loss, Quantile
 
 __all__ = ["NumberMLP", "mean_d2"]
 

@@ -25,8 +25,8 @@ from deltarule.estimators._scales import Scales
 from deltarule.estimators._solvers import Course
 from deltarule.estimators.classifier import MLPClassifier
 from deltarule.estimators.regressor import MLPRegressor
-from deltarule.parts import Loss
 from deltarule.program import State
+from deltarule.spec import Loss
 from deltarule.tape import Tape
 
 __all__ = ["from_blueprint", "from_record", "to_blueprint", "to_record"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from deltarule import optimizers, parts, schedules
+from deltarule import optimizers, schedules, spec
 from deltarule.errors import ModelFileError
 
 __all__ = ["from_plain", "to_plain"]
@@ -20,12 +20,12 @@ __all__ = ["from_plain", "to_plain"]
 _DESCRIPTIONS: dict[str, type[Any]] = {
     name: getattr(home, name)
     for home, names in (
-        (parts, ("LeakyReLU", "ELU", "Normal", "Uniform", "Fixed")),
-        (parts, ("Huber", "Quantile", "BinaryCrossEntropy", "CategoricalCrossEntropy")),
+        (spec, ("LeakyReLU", "ELU", "Normal", "Uniform", "ConstantInitializer")),
+        (spec, ("Huber", "Quantile", "BinaryCrossEntropy", "CategoricalCrossEntropy")),
         (
             optimizers,
             (
-                *("SGD", "MomentumAverage", "RMSprop", "Adam", "AdamW", "Nadam"),
+                *("SGD", "EMAMomentum", "RMSprop", "Adam", "AdamW", "Nadam"),
                 *("Adagrad", "Adadelta", "Rprop", "LBFGS", "LineSearch"),
             ),
         ),
@@ -34,7 +34,7 @@ _DESCRIPTIONS: dict[str, type[Any]] = {
             (
                 *("Adaptive", "Constant", "Cosine", "Exponential", "InverseScaling"),
                 *("InverseSquareRoot", "InverseTime", "OneCycle", "ReduceOnPlateau"),
-                *("StepDecay", "Table", "WarmUp"),
+                *("StepDecay", "PiecewiseConstant", "WarmUp"),
             ),
         ),
     )

@@ -33,7 +33,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         Widths of the hidden layers; () is a network without any.
     activation : str, LeakyReLU, ELU or a list of them, default="relu"
         Of every hidden layer, or a list with one for each: scikit-learn's names, or any of
-        ``deltarule.parts.RANGES`` ("gelu", "silu", "mish", "selu", …).
+        ``deltarule.spec.ACTIVATIONS`` ("gelu", "silu", "mish", "selu", …).
     solver : str or an optimiser, default="adam"
         "lbfgs" and "line_search" minimise over the whole set; "sgd", "adam", "adamw", "nadam",
         "rmsprop", "adagrad", "adadelta", "momentum_average" and "rprop" (full batch) take steps.
@@ -110,7 +110,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         The largest norm of the weights into a unit, kept by projection (item R5).
     gradient_clip : float, ("value", float) or None, default=None
         The largest norm of a gradient, scaled back if longer; or where entries are cut off (H4).
-    weight_init : str, Normal, Uniform, Fixed or callable, default="auto"
+    weight_init : str, Normal, Uniform, ConstantInitializer or callable, default="auto"
         How weights begin: as scikit-learn's ("auto"), by a name such as "he_normal" or
         "orthogonal", a law, or ``f(rng, fan_in, fan_out)``. Biases then begin at zero (I1-I5).
     augment : callable or None, default=None

@@ -9,12 +9,13 @@ import numpy as np
 
 from deltarule.arrays import to_numpy
 from deltarule.folding import fold_batch_norm
+from deltarule.lowering import lower
 from deltarule.onnx.graph import Graph
 from deltarule.onnx.operators import activate
 from deltarule.opcodes import Op
 from deltarule.program import State
 from deltarule.spec import NetworkSpec
-from deltarule.tape import Instruction, lower
+from deltarule.tape import Instruction
 
 __all__ = ["Scaling", "append_network", "standardize", "unstandardize"]
 

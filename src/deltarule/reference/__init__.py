@@ -1,7 +1,8 @@
-"""The mathematics, readable beside its equations, on any array API array: the oracle.
+"""The mathematics, written to be read beside its equations, on any array API array.
 
-Read in this order: ``maps`` (what a map is), ``affine``, ``activations``, ``losses`` (the maps),
-``penalties``, ``optimizers``, and ``interpret`` (the chain rule over a tape).
+It is the oracle that the compiled engine is tested against. Read it in this order: ``maps`` (what a
+map is), ``affine``, ``activations``, ``losses`` (the maps), ``penalties``, ``optimizers``, and
+``interpret`` (the chain rule over a tape).
 """
 
 from deltarule.reference.interpret import Reference

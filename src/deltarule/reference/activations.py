@@ -1,7 +1,7 @@
-"""Activations as maps: a scalar function entry by entry, and softmax row by row (A1-A7).
+"""Activations as maps: a scalar function of every entry, or softmax of every row (A1-A7).
 
-:func:`broadcast` makes the map G of a scalar function g, whose reverse derivative is
-dz = g'(z) ⊙ da (Matt R §3.3); the functions stand in ``scalar_functions``. Softmax has a full
+:func:`broadcast` turns a scalar function g into the map G with the reverse derivative
+dz = g'(z) ⊙ da (Matt R §3.3); ``scalar_functions`` defines these functions. Softmax has a full
 Jacobian and is a map of its own.
 """
 
@@ -19,7 +19,7 @@ __all__ = ["ELEMENTWISE", "MAPS", "Elementwise", "activate", "log_softmax", "sof
 
 
 class Elementwise(NamedTuple):
-    """A scalar function with its derivatives; each takes (z, parameter)."""
+    """A scalar function with its first and second derivative; each takes (z, parameter)."""
 
     value: Callable[[Array, float], Array]
     derivative: Callable[[Array, float], Array]
@@ -49,7 +49,7 @@ ELEMENTWISE: dict[int, Elementwise] = {
 
 
 def broadcast(g: Elementwise, z: Array, constant: float = 0.0) -> tuple[Array, Pullback]:
-    """Return the map G of a scalar g, entry by entry, and dz = g'(z) ⊙ da."""
+    """Return G(z), the function g of every entry of z, and its pullback dz = g'(z) ⊙ da."""
 
     def pullback(da: Array) -> Array:
         return g.derivative(z, constant) * da
@@ -58,7 +58,7 @@ def broadcast(g: Elementwise, z: Array, constant: float = 0.0) -> tuple[Array, P
 
 
 def activate(code: int, z: Array, constant: float = 0.0) -> tuple[Array, Pullback]:
-    """Return a = g(z) and its reverse derivative: equation BP1/BP2's factor ⊙ g'(z)."""
+    """Return a = g(z) and its reverse derivative, the factor ⊙ g'(z) of BP1 and BP2."""
     if code == ActivationCode.SOFTMAX:
         return softmax(z)
     return broadcast(ELEMENTWISE[code], z, constant)
@@ -74,7 +74,7 @@ def activate_differential(code: int, z: Array, dz: Array, constant: float = 0.0)
 def activate_pullback_differential(
     code: int, z: Array, dz: Array, a_bar: Array, da_bar: Array, constant: float = 0.0
 ) -> Array:
-    """Return d(z̄) of z̄ = g'(z) ⊙ ā: g''(z) dz ⊙ ā + g'(z) ⊙ dā; for softmax likewise."""
+    """Return the differential of z̄ = g'(z) ⊙ ā, which is g''(z) dz ⊙ ā + g'(z) ⊙ dā."""
     if code == ActivationCode.SOFTMAX:
         return softmax_pullback_differential(z, dz, a_bar, da_bar)
     g = ELEMENTWISE[code]
@@ -82,7 +82,7 @@ def activate_pullback_differential(
 
 
 def shifted(z: Array) -> Array:
-    """Return z − max_k z_k, at or above minus the largest number: the difference may not fit."""
+    """Return z − max_k z_k, cut off at minus the largest number, where it would overflow."""
     xp = array_namespace(z)
     half = z / 2 - xp.max(z, axis=1, keepdims=True) / 2
     floor = xp.asarray(-xp.finfo(z.dtype).max / 2, dtype=z.dtype)
@@ -90,10 +90,10 @@ def shifted(z: Array) -> Array:
 
 
 def softmax(z: Array) -> tuple[Array, Pullback]:
-    """A6. S_k = e^{z_k}/Σ_j e^{z_j} of every row, and its reverse derivative (Matt R §2.2.4).
+    """A6. Return S_k = e^{z_k}/Σ_j e^{z_j} of every row, and its reverse derivative.
 
-    z (n, k) -> s (n, k);  ds -> dz = s ⊙ (ds − Σ_j s_j ds_j): the Jacobian S_i(δ_ij − S_j) is
-    symmetric. The largest logit is subtracted first: no exponential overflows.
+    z (n, k) -> s (n, k);  ds -> dz = s ⊙ (ds − Σ_j s_j ds_j), since the Jacobian S_i(δ_ij − S_j) is
+    symmetric (Matt R §2.2.4). The largest logit is subtracted first, so no exponential overflows.
     """
     xp = array_namespace(z)
     e = xp.exp(shifted(z))
@@ -106,7 +106,7 @@ def softmax(z: Array) -> tuple[Array, Pullback]:
 
 
 def softmax_differential(z: Array, dz: Array) -> Array:
-    """Return dS = J dz, with the Jacobian written out: J_ij = S_i(δ_ij − S_j)."""
+    """Return dS = J dz with the explicit Jacobian J_ij = S_i(δ_ij − S_j)."""
     xp = array_namespace(z, dz)
     p, _ = softmax(z)
     diagonal = xp.eye(z.shape[1], dtype=z.dtype)[None, :, :] * p[:, :, None]
@@ -115,7 +115,7 @@ def softmax_differential(z: Array, dz: Array) -> Array:
 
 
 def softmax_pullback_differential(z: Array, dz: Array, s_bar: Array, ds_bar: Array) -> Array:
-    """Return d(z̄) of z̄ = s ⊙ (s̄ − Σ_j s_j s̄_j) by the product rule."""
+    """Return the differential of z̄ = s ⊙ (s̄ − Σ_j s_j s̄_j), by the product rule."""
     xp = array_namespace(z, dz)
     p, pull = softmax(z)
     dp = softmax_differential(z, dz)
@@ -125,7 +125,7 @@ def softmax_pullback_differential(z: Array, dz: Array, s_bar: Array, ds_bar: Arr
 
 
 def log_softmax(z: Array) -> Array:
-    """Log S from the logits: z − m − log Σ e^{z − m}, never the logarithm of a rounded S."""
+    """Return log S from the logits as z − m − log Σ e^{z − m}, not as the log of a rounded S."""
     xp = array_namespace(z)
     below = shifted(z)
     return below - xp.log(xp.sum(xp.exp(below), axis=1, keepdims=True))

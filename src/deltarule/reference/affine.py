@@ -1,4 +1,4 @@
-"""The affine map z = x w + b, and the product and the shift it is made of (items B1, B2)."""
+"""The affine map z = x w + b, composed of a product and a shift (items B1, B2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def product(x: Array, w: Array, *, x_is_data: bool = False) -> tuple[Array, Pull
     """Return φ(w, x) = x w and its reverse derivative (Matt R §3.3).
 
     x (n, p), w (p, q) -> z (n, q);  dz (n, q) -> dx = dz wᵀ, dw = xᵀ dz. With ``x_is_data`` x is a
-    constant, CSR too, and dx is None.
+    constant, which may be a CSR matrix, and dx is None.
     """
     check_shape("w", w, (x.shape[1], w.shape[1]))
 
@@ -48,7 +48,7 @@ def shift_differential(x: Array, b: Array, dx: Array, db: Array) -> Array:
 
 
 def affine(x: Array, w: Array, b: Array, *, x_is_data: bool = False) -> tuple[Array, Pullback]:
-    """Return z = x w + b and its reverse derivative: equations BP2 (left factor), BP3, BP4.
+    """Return z = x w + b and its reverse derivative: BP2 (its left factor), BP3 and BP4.
 
     x (n, p), w (p, q), b (q,) -> z (n, q);  dz (n, q) -> dx = dz wᵀ, dw = xᵀ dz, db = Σ_rows dz
     (Schönhuth BP1-BP4; Matt R §3.1).
@@ -60,12 +60,12 @@ def affine(x: Array, w: Array, b: Array, *, x_is_data: bool = False) -> tuple[Ar
     w, b : (p, q), (q,) arrays
         Weights and biases.
     x_is_data : bool, default=False
-        x is a constant: the pullback returns None for dx, and does not compute it.
+        Whether x is a constant, so that the pullback returns None for dx.
 
     Raises
     ------
     ShapeError
-        If p or q do not agree.
+        If the shapes of x, w and b do not agree.
     """
     check_shape("w", w, (x.shape[1], b.shape[0]))
     xw, pull_product = product(x, w, x_is_data=x_is_data)

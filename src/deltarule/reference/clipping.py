@@ -9,14 +9,14 @@ __all__ = ["clip"]
 
 
 def clip(gradient: Array, clipping: Clipping | None) -> Array:
-    """Return g min(1, c/‖g‖), or min(max(g, −c), c) entry by entry, or g as it is."""
+    """Return g min(1, c/‖g‖), or min(max(g, −c), c) of every entry, or g without clipping."""
     if clipping is None:
         return gradient
     xp = array_namespace(gradient)
     if isinstance(clipping, ClipNorm):
         largest = float(xp.max(xp.abs(gradient)))
         if not 0 < largest < float("inf"):
-            return gradient  # nothing to clip, or no number: the next loss will tell
+            return gradient  # zero, or not finite: training checks the next loss
         scaled = gradient / largest  # so that no square overflows
         norm = largest * float(xp.sqrt(xp.sum(scaled * scaled)))
         return gradient if norm <= clipping.limit else gradient * (clipping.limit / norm)

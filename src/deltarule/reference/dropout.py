@@ -1,7 +1,7 @@
 """Dropout: masks from a counter-based generator, and the map that applies them (item R3).
 
-A mask depends on (seed, step, dropout, row in the whole batch, unit) alone: however a batch is cut
-into pieces, every unit meets the same draw. The generator is Philox4x32-10 (Salmon et al. 2011,
+A mask depends only on (seed, step, dropout layer, row in the whole batch, unit), so it does not
+change when a batch is divided into parts. The generator is Philox4x32-10 (Salmon et al. 2011,
 "Parallel random numbers: as easy as 1, 2, 3"), a bijection of a 128-bit counter under a 64-bit key.
 """
 
@@ -16,7 +16,7 @@ from deltarule.reference.maps import Map
 __all__ = ["MAPS", "dropout", "mask", "philox"]
 
 _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-_WEYL = 0x9E3779B9, 0xBB67AE85  # what the key grows by each round: golden ratio, √3 − 1
+_WEYL = 0x9E3779B9, 0xBB67AE85  # increments of the key in each round: golden ratio, √3 − 1
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 _ROUNDS = 10
@@ -25,10 +25,10 @@ _ROUNDS = 10
 def philox(
     counter: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.ArrayLike], seed: int
 ) -> npt.NDArray[np.uint32]:
-    """Return Philox4x32-10 of counters under the 64-bit key ``seed``: (…, 4) words of 32 bits.
+    """Return Philox4x32-10 of the counters under the 64-bit key ``seed``, (…, 4) 32-bit words.
 
     Each round maps (c0, c1, c2, c3) to (hi(M1 c2) ⊕ c1 ⊕ k0, lo(M1 c2), hi(M0 c0) ⊕ c3 ⊕ k1,
-    lo(M0 c0)), and the key (k0, k1) grows by two constants.
+    lo(M0 c0)), and adds two constants to the key (k0, k1).
     """
     words = np.broadcast_arrays(*(np.asarray(word, dtype=np.uint64) & _LOW for word in counter))
     c0, c1, c2, c3 = words
@@ -48,10 +48,10 @@ def philox(
 def mask(
     keep: float, n_rows: int, n_units: int, *, seed: int, step: int, number: int, first: int = 0
 ) -> npt.NDArray[np.bool_]:
-    """Return which units (n_rows, n_units) are kept, each with the probability ``keep``.
+    """Return the mask (n_rows, n_units) of the units that are kept, with probability ``keep``.
 
-    The counter is (unit // 4, row, step, dropout), with the row counted from ``first``; one draw
-    serves four units. A word w keeps its unit if w/2³² < keep (erratum E-p).
+    The counter is (unit // 4, row, step, dropout layer), with rows counted from ``first``; one call
+    of the generator gives four units. A unit with the word w is kept if w/2³² < keep (erratum E-p).
     """
     units = np.arange((n_units + 3) // 4)[None, :]
     rows = (first + np.arange(n_rows))[:, None]
@@ -61,10 +61,10 @@ def mask(
 
 
 def dropout(x: Array, kept: Array, keep: float) -> tuple[Array, Pullback]:
-    """Return x ⊙ mask / p and its reverse derivative, the same map (inverted dropout).
+    """Return x ⊙ mask / p and its reverse derivative, which is the same map (inverted dropout).
 
-    E[h̃] = h and Var(h̃) = h²(1 − p)/p; at prediction nothing is dropped (Matt R §5.2; Ayrapetyan
-    §4.2; erratum E-r). x may be a SciPy CSR matrix, and stays one.
+    E[h̃] = h and Var(h̃) = h²(1 − p)/p; prediction drops nothing (Matt R §5.2; Ayrapetyan §4.2;
+    erratum E-r). For a SciPy CSR matrix x the result is one, too.
     """
     if is_sparse(x):
         return x.multiply(kept / keep).tocsr().astype(x.dtype), lambda dz: None

@@ -1,4 +1,4 @@
-"""Scaling, Hadamard product and power: the entry-by-entry maps beside the activations (B2)."""
+"""Scaling, Hadamard product and power, the elementwise maps besides the activations (B2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["MAPS", "hadamard", "power", "scale"]
 
 
 def scale(gamma: Array, x: Array) -> tuple[Array, Pullback]:
-    """Return Γ(γ, x) = γ ⊙ x, γ the same for every row, and its reverse derivative.
+    """Return Γ(γ, x) = γ ⊙ x, with the same γ for every row, and its reverse derivative.
 
     γ (q,), x (n, q) -> (n, q);  dz -> dγ = Σ_rows x ⊙ dz, dx = γ ⊙ dz (Matt R §9.4).
     """

@@ -1,9 +1,9 @@
-"""Gradients against central differences (item B4).
+"""Gradient check: gradients compared with central differences (item B4).
 
-error = ‖g_num − g‖₂ / (‖g_num‖₂ + ‖g‖₂), 0/0 = 0 (Mebsout §4; Matt R §6). A difference quotient
-is itself only right up to the rounding of the two values it subtracts; below that floor no
-verdict is possible, and none is given. Coordinates whose ±ε step crosses a kink, where the cost
-has no derivative, are left out and counted.
+error = ‖g_num − g‖₂ / (‖g_num‖₂ + ‖g‖₂), 0/0 = 0 (Mebsout §4; Matt R §6). A difference quotient is
+only accurate up to the rounding of the two values that it subtracts; if the difference is below
+that floor, the verdict is "cannot tell". Coordinates whose ±ε step crosses a kink, where the cost
+has no derivative, are excluded and counted.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ __all__ = ["GradientCheck", "check_function", "check_tape"]
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 Probe: TypeAlias = Callable[[Vector], tuple[float, bytes]]
-"""θ -> (cost, which side of every kink): equal bytes mean that no kink was crossed."""
+"""θ -> (cost, side of every kink). Equal bytes mean that no kink was crossed."""
 
 _EPS = float(np.finfo(np.float64).eps)
-_ROUNDING = 8.0  # roundings of a cost, in units of its last place
+_ROUNDING = 8.0  # rounding error of a cost, in units of its last place
 
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """The outcome of a gradient check; ``str()`` says it in words.
+    """Result of a gradient check; ``str()`` describes it.
 
     Attributes
     ----------
     verdict : {"right", "wrong", "cannot tell"}
         "cannot tell": the difference is above the tolerance, but not above the rounding floor
-        of the difference quotients, as happens where the gradient is all but zero.
+        of the difference quotients, for example if the gradient is nearly zero.
     error : float
-        ‖g_num − g‖ / (‖g_num‖ + ‖g‖) over the checked coordinates, 0/0 = 0.
+        ‖g_num − g‖ / (‖g_num‖ + ‖g‖) over the compared coordinates, 0/0 = 0.
     tolerance : float
-        The error up to which the verdict is "right".
+        The largest error with the verdict "right".
     floor : float
-        What rounding alone can put into ‖g_num − g‖.
+        The largest ‖g_num − g‖ that rounding alone can cause.
     n_checked, n_kinks, n_parameters : int
-        Coordinates compared, left out at kinks, and in all of θ.
+        Numbers of coordinates: compared, excluded at kinks, and in θ.
     worst : str
-        The compared coordinate that differs most, such as "W2[3, 0]"; "" if there is none.
+        The compared coordinate with the largest difference, such as "W2[3, 0]"; "" without any.
     worst_numeric, worst_analytic : float
-        Its two derivatives.
+        The derivatives of that coordinate.
     """
 
     verdict: Literal["right", "wrong", "cannot tell"]
@@ -68,12 +68,12 @@ class GradientCheck:
     worst_analytic: float
 
     def __str__(self) -> str:
-        """Return the verdict with its figures."""
+        """Return the verdict and its numbers."""
         sampled = "" if self.n_checked + self.n_kinks == self.n_parameters else " (a sample)"
         lines = [
             f"Gradients: {self.verdict} (error {self.error:.2g}, tolerance {self.tolerance:.0e}).",
             f"Compared: {self.n_checked} of {self.n_parameters} parameters{sampled}.",
-            f"Left out at a kink: {self.n_kinks}.",
+            f"Excluded at a kink: {self.n_kinks}.",
         ]
         if self.worst:
             lines.append(
@@ -81,13 +81,13 @@ class GradientCheck:
                 f"{self.worst_analytic:.10g}, difference quotient {self.worst_numeric:.10g}."
             )
         if self.floor == float("inf"):
-            lines.append("The cost is not finite here: check at smaller parameters or inputs.")
+            lines.append("The cost is not finite here. Check at smaller parameters or inputs.")
         elif self.n_checked == 0:
-            lines.append("Every parameter is at a kink: check at random parameters.")
+            lines.append("Every parameter is at a kink. Check at random parameters.")
         elif self.verdict == "cannot tell":
             lines.append(
-                f"The gradient is below what rounding leaves of the quotients ({self.floor:.1g}): "
-                "check at random parameters, or on other rows."
+                f"The difference is below the rounding error of the quotients ({self.floor:.1g}). "
+                "Check at random parameters, or on other rows."
             )
         return "\n".join(lines)
 
@@ -100,20 +100,24 @@ def check_function(
     epsilon: float = 1e-6,
     tolerance: float = 1e-7,
 ) -> GradientCheck:
-    """Check the gradient of a plain function of a vector at x (Matt R §6).
+    """Return the gradient check of a function of a vector at x (Matt R §6).
 
     Parameters
     ----------
     f : callable
         x (p,) -> float.
     gradient : callable
-        x (p,) -> (p,), the gradient to be checked.
+        x (p,) -> (p,), the gradient to check.
     x : (p,) array-like
-        Where to check.
+        Point of the check.
     epsilon : float, default=1e-6
         Half the width of the difference quotients, times max(1, |x_i|).
     tolerance : float, default=1e-7
-        The error up to which the verdict is "right".
+        The largest error with the verdict "right".
+
+    Returns
+    -------
+    check : GradientCheck
 
     Examples
     --------
@@ -140,11 +144,11 @@ def check_tape(
     max_parameters: int = 2000,
     seed: int = 0,
 ) -> GradientCheck:
-    """Check backpropagation over a tape on a block, both in float64.
+    """Return the gradient check of backpropagation on a block; tape and block are in float64.
 
-    The cost is that of a training step at this state: batch statistics, and the dropout masks of
-    the state's seed and step, held fixed. A proximal penalty has no gradient and is left out.
-    Above ``max_parameters`` a sample is compared, drawn with ``seed`` from every named array.
+    The cost is that of a training step at this state, with batch statistics and the dropout masks
+    of the state's seed and step. Proximal penalties have no gradient and are excluded. If there are
+    more than ``max_parameters``, a random sample from every named array is compared.
     """
     tape = replace(
         tape, penalties=tuple(p for p in tape.penalties if p.code != PenaltyCode.PROXIMAL_L1)
@@ -165,7 +169,7 @@ def check_tape(
 
 
 def _noise(gradient: Callable[[Vector], Vector], at: Vector, claimed: Vector) -> float:
-    """Return by how much rounding may move a gradient: what one in the last place of θ does."""
+    """Return the rounding error of a gradient: its change for one unit in the last place of θ."""
     with quiet():
         moved = np.asarray(gradient(at * (1 + 2 * _EPS)), dtype=np.float64) - claimed
         distance = float(np.linalg.norm(moved))
@@ -173,11 +177,13 @@ def _noise(gradient: Callable[[Vector], Vector], at: Vector, claimed: Vector) ->
 
 
 def _cost(reference: Reference, state: State, block: Block) -> tuple[float, bytes]:
-    """Return the cost of a training step, and on which side of every kink it is."""
-    tape, line = reference.tape, reference.tape.loss
+    """Return the cost of a training step, and the side of every kink."""
+    tape, instruction = reference.tape, reference.tape.loss
     with quiet():
-        contents = reference.trace(state, block.x, reference.passage(state, block)).contents
-        losses, _ = LOSSES[line.code].value(contents[line.source], block.y, tape.loss_constants)
+        contents = reference.trace(state, block.x, reference.training_pass(state, block)).contents
+        losses, _ = LOSSES[instruction.code].value(
+            contents[instruction.source], block.y, tape.loss_constants
+        )
     weight = np.ones_like(losses) if block.weight is None else np.asarray(block.weight)
     total = float(weight.sum())
     value = float(weight @ losses) / total + penalty(tape, state.theta, total)[0]
@@ -185,10 +191,10 @@ def _cost(reference: Reference, state: State, block: Block) -> tuple[float, byte
 
 
 def _sides(tape: Tape, contents: list[Any], theta: Vector, block: Block) -> Iterator[bytes]:
-    for line in tape.instructions:
-        if line.op == Op.ACTIVATE and line.code in ELEMENTWISE:
-            for kink in ELEMENTWISE[line.code].kinks:
-                yield _side(contents[line.source], kink)
+    for instruction in tape.instructions:
+        if instruction.op == Op.ACTIVATE and instruction.code in ELEMENTWISE:
+            for kink in ELEMENTWISE[instruction.code].kinks:
+                yield _side(contents[instruction.source], kink)
     residual_kinks = LOSSES[tape.loss.code].residual_kinks(tape.loss_constants)
     for kink in residual_kinks:
         yield _side(contents[tape.loss.source] - block.y, kink)
@@ -244,7 +250,7 @@ def _compare(
         largest = max(largest, abs(up), abs(down))
     numeric, claimed, widths = numeric[smooth], analytic[chosen][smooth], widths[smooth]
     known = len(numeric) > 0 and bool(np.isfinite(numeric).all())
-    if not known:  # no quotient where the cost is not finite: nothing to compare with
+    if not known:  # without a finite cost there is nothing to compare with
         numeric, claimed, largest = np.zeros_like(numeric), np.zeros_like(numeric), np.inf
     gap = np.abs(numeric - claimed)
     gap[np.isnan(gap)] = np.inf

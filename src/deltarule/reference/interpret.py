@@ -1,8 +1,8 @@
-"""The tape, read line by line: the interpreter that is the oracle.
+"""The reference interpreter of a tape, the oracle for the compiled engine.
 
-Forward, every instruction's map returns its value and its pullback; backward, the pullbacks run
-in reverse order. That is the chain rule r(h∘g∘f) = rf ∘ rg ∘ rh (item B2), and with the maps of
-this package it is backpropagation, BP1-BP4 (item B1).
+In the forward pass every instruction's map returns its value and its pullback; in the backward pass
+the pullbacks run in reverse order. This is the chain rule r(h∘g∘f) = rf ∘ rg ∘ rh (item B2), and
+with the maps of this package it is backpropagation, BP1-BP4 (item B1).
 """
 
 from __future__ import annotations
@@ -33,38 +33,38 @@ from deltarule.reference.statistics import accumulate, batch_moments, inference_
 from deltarule.states import check_state
 from deltarule.tape import Instruction, Tape
 
-__all__ = ["Passage", "Reference"]
+__all__ = ["Reference", "TrainingPass"]
 
-_PATIENCE = 0.1  # seconds after which ``advance`` gives control back
+_PATIENCE = 0.1  # seconds after which ``advance`` returns to its caller
 
 
-class Passage(NamedTuple):
-    """How a training pass goes through the tape; prediction has none."""
+class TrainingPass(NamedTuple):
+    """Settings of a training pass over the tape; prediction has none."""
 
-    share: Array | None  # (n,) each row's share of the batch's weight; None: equal shares
-    seed: int  # the key of dropout masks
+    share: Array | None  # (n,) share of each row in the batch's weight; None if all are equal
+    seed: int  # key of the dropout masks
     step: int
-    first: int  # the place of the block's first row in the whole batch
+    first: int  # position of the block's first row in the whole batch
 
 
 class Trace(NamedTuple):
-    """What a pass leaves behind."""
+    """Result of a forward pass."""
 
-    contents: list[Array]  # of every slot
-    pullbacks: list[Pullback]  # of every instruction but the loss
+    contents: list[Array]  # one array per register
+    pullbacks: list[Pullback]  # one per instruction, without the loss
 
 
 class Reference:
-    """Interpret a tape on arrays of any library that follows the array API standard.
+    """Interpreter of a tape on arrays of any library that follows the array API standard.
 
     Parameters
     ----------
     tape : Tape
         A verified tape.
     optimizer : Optimizer, default=SGD()
-        Whose steps ``apply`` and ``advance`` take.
+        Optimiser of the steps of ``apply`` and ``advance``.
     clipping : ClipNorm, ClipValue or None, default=None
-        What is done to the gradient before a step.
+        Clipping of the gradient before a step.
     """
 
     def __init__(
@@ -76,47 +76,49 @@ class Reference:
         self._slots = type(self._rule.begin(np.empty(0)))
         self._clipping = clipping
         self._body = tape.instructions[:-1]
-        self._first = next(line for line in self._body if line.op == Op.AFFINE)
+        self._first = next(instruction for instruction in self._body if instruction.op == Op.AFFINE)
 
     def check(self, state: State) -> None:
-        """Raise ``DataError`` unless ``advance`` can go on with the state, whoever made it."""
+        """Raise ``DataError`` unless ``advance`` can continue from this state."""
         if tuple(state.theta.shape) != (self.tape.n_parameters,):
             raise DataError(
                 f"state.theta must have shape ({self.tape.n_parameters},); got "
-                f"{tuple(state.theta.shape)}. Take it from net.initialize(seed)."
+                f"{tuple(state.theta.shape)}. Use a state from net.initialize(seed)."
             )
         check_state(state, self.tape, self._slots)
 
     # --- prediction ----------------------------------------------------------------------------
 
     def forward(self, state: State, block: Block, *, logits: bool = False) -> Array:
-        """Return the outputs A_L (n, k), or Z_L with ``logits``: no masks, fixed statistics."""
+        """Return the outputs A_L (n, k), or Z_L with ``logits``; no masks, fixed statistics."""
         with quiet():
             contents = self.trace(state, block.x, None).contents
         return contents[self.tape.logits if logits else self.tape.output]
 
     def losses(self, state: State, block: Block) -> Array:
-        """Return the loss of every row (n,) at prediction, unweighted, without penalties."""
+        """Return the loss of every row (n,) as in prediction, without weights and penalties."""
         with quiet():
             return self.row_losses(self.trace(state, block.x, None), block)[0]
 
     # --- the chain rule ------------------------------------------------------------------------
 
-    def trace(self, state: State, x: Array, how: Passage | None) -> Trace:
-        """Run the tape forward, for training or, with None, for prediction."""
+    def trace(self, state: State, x: Array, training: TrainingPass | None) -> Trace:
+        """Run the tape forward, for training or, if ``training`` is None, for prediction."""
         trace = Trace([x], [])
-        for line in self._body:
-            value, pullback = self._run(line, state, trace.contents[line.source], how)
+        for instruction in self._body:
+            value, pullback = self._run(
+                instruction, state, trace.contents[instruction.source], training
+            )
             trace.contents.append(value)
             trace.pullbacks.append(pullback)
         return trace
 
-    def passage(self, state: State, block: Block, first: int = 0) -> Passage:
-        """Return how a training pass over this block goes at this state."""
+    def training_pass(self, state: State, block: Block, first: int = 0) -> TrainingPass:
+        """Return the settings of a training pass over this block at this state."""
         share = None
         if block.weight is not None and self.tape.normalizations:
             share = block.weight / array_namespace(block.weight).sum(block.weight)
-        return Passage(share, state.seed, state.step, first)
+        return TrainingPass(share, state.seed, state.step, first)
 
     def gradient(
         self,
@@ -126,18 +128,18 @@ class Reference:
         *,
         first: int = 0,
     ) -> Sums:
-        """Return Σ w_i L_i, Σ w_i and Σ w_i ∂L_i/∂θ over the rows: one pass out, one back.
+        """Return Σ w_i L_i, Σ w_i and Σ w_i ∂L_i/∂θ over the rows, by a pass forward and one back.
 
-        A piece of a batch begins at the row ``first`` of it. With batch norm the rows must be the
-        whole batch: its moments tie them together.
+        ``first`` is the position of the first row in the whole batch. With batch normalisation the
+        rows must be the whole batch, because its moments depend on all of them.
         """
-        piece = block if rows is None else block.take(rows)
+        part = block if rows is None else block.take(rows)
         with quiet():
-            return self._backpropagate(state, piece, first)
+            return self._backpropagate(state, part, first)
 
     def _backpropagate(self, state: State, block: Block, first: int = 0) -> Sums:
         xp = array_namespace(state.theta)
-        trace = self.trace(state, block.x, self.passage(state, block, first))
+        trace = self.trace(state, block.x, self.training_pass(state, block, first))
         losses, pull = self.row_losses(trace, block)
         weight = xp.ones_like(losses) if block.weight is None else block.weight
         gradient = xp.zeros_like(state.theta)
@@ -146,71 +148,83 @@ class Reference:
         return Sums(float(xp.sum(weight * losses)), float(xp.sum(weight)), gradient, moments)
 
     def pull_back(self, trace: Trace, adjoint: Array, gradient: Array) -> list[Array | None]:
-        """Run the pullbacks in reverse from ∂C/∂(what the loss reads).
+        """Run the pullbacks in reverse, starting from ∂C/∂(the register that the loss reads).
 
-        θ's part goes into ``gradient``; ∂C/∂slot of every slot that the loss depends on is
-        returned (None for the others, and for the data).
+        ∂C/∂θ is written into ``gradient``. The result holds ∂C/∂register of every register that
+        the loss depends on, and None for the others and for the data.
         """
         xp = array_namespace(gradient)
-        adjoints: list[Array | None] = [None] * self.tape.n_slots
+        adjoints: list[Array | None] = [None] * self.tape.n_registers
         adjoints[self.tape.loss.source] = adjoint
-        for line, pullback in zip(reversed(self._body), reversed(trace.pullbacks), strict=True):
-            arriving = adjoints[line.target]
+        for instruction, pullback in zip(
+            reversed(self._body), reversed(trace.pullbacks), strict=True
+        ):
+            arriving = adjoints[instruction.target]
             if arriving is None:
-                continue  # a fused loss reads the logits: nothing flows through the output
+                continue  # a fused loss reads the logits, so the output has no adjoint
             given = pullback(arriving)
-            if line.weights < 0:
-                adjoints[line.source] = given
+            if instruction.weights < 0:
+                adjoints[instruction.source] = given
                 continue
-            adjoints[line.source], dw, *db = given
-            gradient[line.weights : line.weights + dw.size] = xp.reshape(dw, (-1,))
+            adjoints[instruction.source], dw, *db = given
+            gradient[instruction.weights : instruction.weights + dw.size] = xp.reshape(dw, (-1,))
             if db:
-                gradient[line.bias : line.bias + line.n_out] = db[0]
+                gradient[instruction.bias : instruction.bias + instruction.n_out] = db[0]
         return adjoints
 
     def row_losses(self, trace: Trace, block: Block) -> tuple[Array, Pullback]:
-        """Return the losses of the rows, and their pullback to what the loss reads."""
-        line, constants = self.tape.loss, self.tape.loss_constants
-        return LOSSES[line.code].value(trace.contents[line.source], block.y, constants)
+        """Return the losses of the rows, and their pullback to the register that the loss reads."""
+        instruction, constants = self.tape.loss, self.tape.loss_constants
+        return LOSSES[instruction.code].value(
+            trace.contents[instruction.source], block.y, constants
+        )
 
     def _run(
-        self, line: Instruction, state: State, source: Array, how: Passage | None
+        self, instruction: Instruction, state: State, source: Array, training: TrainingPass | None
     ) -> tuple[Array, Pullback]:
-        if line.op == Op.AFFINE:
-            w, b = self.parameters(line, state.theta)
+        if instruction.op == Op.AFFINE:
+            w, b = self.parameters(instruction, state.theta)
             if b is None:
-                return product(source, w, x_is_data=line is self._first)
-            return affine(source, w, b, x_is_data=line is self._first)
-        if line.op == Op.ACTIVATE:
-            return activate(line.code, source, line.constant)
-        if line.op == Op.NORMALIZE:
-            gamma, beta = self.parameters(line, state.theta)
-            if how is None:
-                return inference_norm(line, state, source, gamma, beta)
-            return batch_norm(source, gamma, beta, line.constant, how.share)
-        if how is None:
+                return product(source, w, x_is_data=instruction is self._first)
+            return affine(source, w, b, x_is_data=instruction is self._first)
+        if instruction.op == Op.ACTIVATE:
+            return activate(instruction.code, source, instruction.constant)
+        if instruction.op == Op.NORMALIZE:
+            gamma, beta = self.parameters(instruction, state.theta)
+            if training is None:
+                return inference_norm(instruction, state, source, gamma, beta)
+            return batch_norm(source, gamma, beta, instruction.constant, training.share)
+        if training is None:
             return source, lambda dz: dz
-        return dropout(source, self.kept(line, source, how), line.constant)
+        return dropout(
+            source, self.dropout_mask(instruction, source, training), instruction.constant
+        )
 
-    def parameters(self, line: Instruction, theta: Array) -> tuple[Array, Array | None]:
-        """Return an instruction's (W, b) or (γ, β) in a vector laid out like θ; b may be absent."""
+    def parameters(self, instruction: Instruction, theta: Array) -> tuple[Array, Array | None]:
+        """Return (W, b) or (γ, β) of an instruction, as parts of a vector like θ; b may be None."""
         xp = array_namespace(theta)
-        shape = (line.n_in, line.n_out) if line.op == Op.AFFINE else (line.n_out,)
+        shape = (
+            (instruction.n_in, instruction.n_out)
+            if instruction.op == Op.AFFINE
+            else (instruction.n_out,)
+        )
         size = int(np.prod(shape))
-        first = xp.reshape(theta[line.weights : line.weights + size], shape)
-        return first, None if line.bias < 0 else theta[line.bias : line.bias + line.n_out]
+        first = xp.reshape(theta[instruction.weights : instruction.weights + size], shape)
+        return first, None if instruction.bias < 0 else theta[
+            instruction.bias : instruction.bias + instruction.n_out
+        ]
 
     @staticmethod
-    def kept(line: Instruction, source: Array, how: Passage) -> Array:
-        """Return the mask of a dropout."""
+    def dropout_mask(instruction: Instruction, source: Array, training: TrainingPass) -> Array:
+        """Return the mask of a dropout instruction."""
         drawn = mask(
-            line.constant,
+            instruction.constant,
             source.shape[0],
-            line.n_in,
-            seed=how.seed,
-            step=how.step,
-            number=line.code,
-            first=how.first,
+            instruction.n_in,
+            seed=training.seed,
+            step=training.step,
+            number=instruction.code,
+            first=training.first,
         )
         return drawn if is_sparse(source) else array_namespace(source).asarray(drawn)
 
@@ -222,13 +236,13 @@ class Reference:
         return sums.loss / sums.weight, value, sums.gradient / sums.weight + slope
 
     def apply(self, state: State, sums: Sums, learning_rate: float) -> None:
-        """Take one step along the gradient of the cost of ``sums``."""
+        """Take one step with the gradient of the cost of ``sums``."""
         self.check(state)
         with quiet():
             self._step(state, sums, self.cost(state, sums)[2], learning_rate)
 
     def _step(self, state: State, sums: Sums, gradient: Array, learning_rate: float) -> None:
-        """Clip, step, shrink, project; then take the batch's statistics in."""
+        """Clip, step, shrink and project; then update the statistics of batch normalisation."""
         slots = self._rule.begin(state.theta) if state.slots is None else state.slots
         change, state.slots, size = self._rule.step(
             slots, clip(gradient, self._clipping), learning_rate, state.theta
@@ -243,11 +257,11 @@ class Reference:
         accumulate(self.tape, state, sums)
 
     def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
-        """Take the steps of these batches; stop before the step of a non-finite loss.
+        """Take one step per batch; stop before the step of a loss that is infinite or NaN.
 
-        After 0.1 s the call returns with the steps taken so far. A batch whose weights sum to
-        zero says nothing, and no step is taken for it. With the first batch of an order the
-        population statistics of batch norm begin anew.
+        After 0.1 s the call returns with the steps taken so far. A batch whose weights are all
+        zero takes no step. The first batch of an order starts new population statistics of batch
+        normalisation.
         """
         self.check(state)
         seen: list[tuple[int, float, float, float]] = []
@@ -275,6 +289,6 @@ class Reference:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let infinities and NaN through without a warning: training looks at every loss."""
+    """Suppress warnings about infinity and NaN, because training checks every loss."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         yield

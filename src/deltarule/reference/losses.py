@@ -1,14 +1,14 @@
-"""Losses L_i of every row, with their gradients (items L1-L4 and what users expect beside them).
+"""Losses L_i of every row with their gradients (items L1-L4, and others that users expect).
 
-A loss takes what the tape gives it, outputs a or logits z, and targets y, and returns the losses
-of the rows (n,) and the pullback dL (n,) -> (n, k). This is the one file that fuses: where the
-activation is part of the loss, both are computed from the logits as a sum of non-negative terms,
-so that nothing overflows or cancels, and the gradient of the canonical pairs is a − y. Every other
-pair goes through the activation's own Jacobian.
+A loss takes outputs a or logits z, as the tape says, and targets y. It returns the losses of the
+rows (n,) and the pullback dL (n,) -> (n, k). Only this file fuses maps: a loss of logits includes
+the output activation and is computed as a sum of non-negative terms, so that nothing overflows or
+cancels, and the gradient of the canonical pairs is a − y. All other pairs of loss and activation
+use the activation's own Jacobian.
 
-The cost is the weighted mean over rows; the sum over output units is inside L_i. Beside each
-loss stands its ``_curvature``, the differential of its gradient, for Hessian-vector products.
-``c`` holds a loss's constants: Huber's corner, or the quantile of every output unit.
+The cost is the weighted mean over rows; the sum over output units is part of L_i. Next to each loss
+is its ``_curvature``, the differential of its gradient, for Hessian-vector products. ``c`` holds
+the constants of a loss: Huber's delta, or the quantile of every output unit.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ Constants: TypeAlias = tuple[float, ...]
 
 
 class Loss(NamedTuple):
-    """A loss as interpreters use it."""
+    """A loss: its value with its pullback, its curvature and its kinks."""
 
     value: Callable[[Array, Array, Constants], tuple[Array, Pullback]]
     curvature: Callable[[Array, Array, Constants, Array], Array]
-    residual_kinks: Callable[[Constants], tuple[float, ...]] = lambda c: ()  # in a − y
+    residual_kinks: Callable[[Constants], tuple[float, ...]] = lambda c: ()  # values of a − y
 
 
 # --- of the outputs -----------------------------------------------------------------------------
@@ -54,7 +54,7 @@ def squared_error_curvature(a: Array, y: Array, c: Constants, da: Array) -> Arra
 
 
 def absolute_error(a: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullback]:
-    """L_i = Σ_k |a_ik − y_ik|, dL/da = sgn(a − y), 0 at the kink a = y: the median's loss."""
+    """L_i = Σ_k |a_ik − y_ik|, dL/da = sgn(a − y), 0 at the kink a = y; the median minimises it."""
     xp = array_namespace(a, y)
     residual = a - y
     return xp.sum(xp.abs(residual), axis=1), _pull(xp.sign(residual))
@@ -66,7 +66,7 @@ def no_curvature(a: Array, y: Array, c: Constants, da: Array) -> Array:
 
 
 def huber(a: Array, y: Array, c: Constants = (1.0,)) -> tuple[Array, Pullback]:
-    """Huber's loss with the corner δ: ½r² for |r| ≤ δ, δ(|r| − ½δ) beyond (Huber 1964).
+    """Huber's loss of the residual r: ½r² for |r| ≤ δ, δ(|r| − ½δ) beyond (Huber 1964).
 
     L_i = Σ_k h(a_ik − y_ik), dL/da = min(max(r, −δ), δ).
     """
@@ -78,16 +78,16 @@ def huber(a: Array, y: Array, c: Constants = (1.0,)) -> tuple[Array, Pullback]:
 
 
 def huber_curvature(a: Array, y: Array, c: Constants, da: Array) -> Array:
-    """Return da inside the corner, 0 beyond."""
+    """Return da for |r| < δ, and 0 beyond."""
     xp = array_namespace(a, y)
     return xp.where(xp.abs(a - y) < c[0], da, xp.zeros_like(da))
 
 
 def quantile(a: Array, y: Array, c: Constants = (0.5,)) -> tuple[Array, Pullback]:
-    """Pinball loss of the quantiles q_k, one an output unit (Koenker & Bassett 1978).
+    """Pinball loss of the quantiles q_k, one per output unit (Koenker & Bassett 1978).
 
     L_i = Σ_k q_k max(y − a, 0) + (1 − q_k) max(a − y, 0);  dL/da = (1 − q_k) above y, −q_k below, 0
-    at the kink.  c holds q_k for every unit, or one for all.
+    at the kink.  c holds one q_k per unit, or one for all units.
     """
     xp = array_namespace(a, y)
     q = xp.asarray(c, dtype=a.dtype)[None, :]
@@ -99,8 +99,8 @@ def quantile(a: Array, y: Array, c: Constants = (0.5,)) -> tuple[Array, Pullback
 def poisson(a: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullback]:
     """Half the Poisson deviance of a rate a > 0 (McCullagh & Nelder 1989, §2.3).
 
-    L_i = Σ_k a − y − y log(a/y), and a where y = 0;  dL/da = 1 − y/a. Near its zero at a = y it
-    is y (x − log(1 + x)) with x = (a − y)/y.
+    L_i = Σ_k a − y − y log(a/y), or a if y = 0;  dL/da = 1 − y/a. Near its zero a = y it is
+    computed as y (x − log(1 + x)) with x = (a − y)/y.
     """
     xp = array_namespace(a, y)
     positive = y > 0
@@ -124,10 +124,10 @@ def poisson_curvature(a: Array, y: Array, c: Constants, da: Array) -> Array:
 
 
 def sigmoid_cross_entropy(z: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullback]:
-    """L1, L4. Binary cross-entropy of σ(z), one term an output unit (Khabar §4.1; Schönhuth 21).
+    """L1, L4. Binary cross-entropy of σ(z), one term per output unit (Khabar §4.1; Schönhuth 21).
 
     L_i = Σ_k y_ik log(1 + e^{−z_ik}) + (1 − y_ik) log(1 + e^{z_ik});  dL/dz = σ(z) − y, computed
-    as (1 − y) σ(z) − y σ(−z), which keeps its digits when σ(z) rounds to y.
+    as (1 − y) σ(z) − y σ(−z), which is accurate even if σ(z) rounds to y.
 
     z (n, k) logits, y (n, k) in [0, 1] -> (n,) losses, in nats.
     """
@@ -164,7 +164,7 @@ def softmax_cross_entropy_curvature(z: Array, y: Array, c: Constants, dz: Array)
 
 
 def softmax_binary_cross_entropy(z: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullback]:
-    """Binary cross-entropy of every softmax output, from the logits.
+    """Binary cross-entropy of every softmax output, computed from the logits.
 
     With ℓ_k = log Σ_{j≠k} e^{z_j} and the margin v_k = z_k − ℓ_k, S_k = σ(v_k), so that
     L_i = Σ_k y_k softplus(−v_k) + (1 − y_k) softplus(v_k). With r_k = (1 − y_k) S_k − y_k (1 − S_k)
@@ -200,7 +200,7 @@ def exp_poisson(z: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullback]
     positive = y > 0
     safe = xp.where(positive, y, xp.ones_like(y))
     u = z - xp.log(safe)
-    near = positive & (xp.abs(u) < 1)  # where e^u − 1 must not be taken as a difference
+    near = positive & (xp.abs(u) < 1)  # here e^u − 1 would cancel
     small = xp.where(near, u, xp.zeros_like(u))
     rate = xp.exp(z)
     terms = xp.where(near, safe * _exp_above_line(small), rate - y - y * u)
@@ -214,7 +214,7 @@ def exp_poisson_curvature(z: Array, y: Array, c: Constants, dz: Array) -> Array:
 
 
 def _exp_above_line(u: Array) -> Array:
-    """Return e^u − 1 − u for |u| ≤ 1, as ½u²(1 + u/3 (1 + u/4 (1 + …))): nothing cancels."""
+    """Return e^u − 1 − u for |u| ≤ 1 as ½u²(1 + u/3 (1 + u/4 (1 + …))), without cancellation."""
     series = array_namespace(u).ones_like(u)
     for k in range(20, 2, -1):
         series = 1 + u / k * series
@@ -222,7 +222,7 @@ def _exp_above_line(u: Array) -> Array:
 
 
 def _line_above_log(x: Array) -> Array:
-    """Return x − log(1 + x) for |x| ≤ ½: nothing cancels.
+    """Return x − log(1 + x) for |x| ≤ ½, without cancellation.
 
     With t = x/(2 + x): log(1 + x) = 2 artanh t = 2t + 2t³/3 + 2t⁵/5 + …, and x − 2t = x t.
     """
@@ -241,7 +241,7 @@ def _against_others(z: Array) -> tuple[Array, Array]:
     same = xp.eye(k, dtype=z.dtype)[None, :, :] > 0
     others = xp.where(same, -largest, xp.broadcast_to(z[:, None, :], (z.shape[0], k, k)))
     top = xp.max(others, axis=2, keepdims=True)
-    below = 2 * xp.maximum(others / 2 - top / 2, -largest / 2)  # a difference may not fit
+    below = 2 * xp.maximum(others / 2 - top / 2, -largest / 2)  # the difference could overflow
     e = xp.where(same, xp.zeros_like(others), xp.exp(below))
     total = xp.sum(e, axis=2, keepdims=True)
     half = z / 2 - top[:, :, 0] / 2 - xp.log(total[:, :, 0]) / 2
@@ -249,7 +249,7 @@ def _against_others(z: Array) -> tuple[Array, Array]:
 
 
 def _pull(gradient: Array) -> Pullback:
-    """Return the pullback of per-row losses whose gradient in their row is given."""
+    """Return the pullback of row losses with the given gradient."""
 
     def pullback(dloss: Array) -> Array:
         return dloss[:, None] * gradient

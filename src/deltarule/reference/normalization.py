@@ -1,7 +1,7 @@
 """Mean, variance, centring, normalisation and batch norm over the rows (items B2, N1, N2).
 
-Moments are weighted: every row i has a share p_i ≥ 0, Σ p_i = 1, which is 1/n without sample
-weights. A row of share 0 is absent from the moments.
+Moments are weighted: every row i has a share p_i ≥ 0 with Σ p_i = 1; without sample weights it is
+1/n. Rows with share 0 do not affect the moments.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def _shares(x: Array, share: Array | None) -> Array:
-    """Return p (n, 1)."""
+    """Return the shares p as a column (n, 1)."""
     if share is None:
         xp = array_namespace(x)
         share = xp.ones(x.shape[0], dtype=x.dtype) / x.shape[0]
@@ -67,12 +67,12 @@ def variance(x: Array, share: Array | None = None) -> tuple[Array, Pullback]:
 
 
 def variance_differential(x: Array, dx: Array, share: Array | None = None) -> Array:
-    """Return dσ² = 2 mean((x − μ) ⊙ dx); the term with dμ is zero, since Σ p (x − μ) = 0."""
+    """Return dσ² = 2 mean((x − μ) ⊙ dx); the term with dμ is zero because Σ p (x − μ) = 0."""
     return 2.0 * _average((x - _average(x, share)) * dx, share)
 
 
 def center(x: Array, share: Array | None = None) -> tuple[Array, Pullback]:
-    """Return x − μ; dz -> dz_i − p_i Σ_j dz_j, the map itself where shares are equal."""
+    """Return x − μ; dz -> dz_i − p_i Σ_j dz_j, which is the map itself if all shares are equal."""
     xp = array_namespace(x)
 
     def pullback(dz: Array) -> Array:
@@ -89,7 +89,7 @@ def center_differential(x: Array, dx: Array, share: Array | None = None) -> Arra
 def normalize(
     x: Array, epsilon: float = 1e-5, share: Array | None = None
 ) -> tuple[Array, Pullback]:
-    """Return N(x) = (x − μ)/√(σ² + ε) and its reverse derivative, every term of it.
+    """Return N(x) = (x − μ)/√(σ² + ε) and its reverse derivative, with all its terms.
 
     x (n, q) -> x̂ (n, q);  dz -> (dz − p (Σ dz) − p x̂ ⊙ Σ(dz ⊙ x̂)) / √(σ² + ε). With equal shares
     p = 1/n it equals the differential (Matt R §9.5, erratum E-t; Ioffe & Szegedy 2015).
@@ -119,7 +119,7 @@ def normalize_differential(
 
 
 class Moments(NamedTuple):
-    """What a normalisation saw in a batch."""
+    """Mean and variance of a batch."""
 
     mean: Array  # (q,)
     variance: Array  # (q,) biased
@@ -163,7 +163,7 @@ def batch_norm_pullback_differential(
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """Return the differential of (dx, dγ, dβ) of :func:`batch_norm`, by the product rule.
 
-    ``primals`` are (x, γ), ``tangents`` (dx, dγ); d and dd are D and its differential. With
+    ``primals`` are (x, γ), and ``tangents`` (dx, dγ); d and dd are D and its differential. With
     G = γ ⊙ D, u = Σ G + x̂ ⊙ Σ(G ⊙ x̂) and s = √(σ² + ε): x̄ = (G − p u)/s, so that
     d(x̄) = (dG − p du)/s − x̄ ds/s.
     """

@@ -1,8 +1,8 @@
-"""Optimisers as pure functions: what they remember, and the step they take (items O1-O5).
+"""Optimisers as pure functions: their initial state and their step (items O1-O5).
 
-Each is a pair: ``begin(θ)`` returns what is remembered (a NamedTuple), ``step(slots, g, η, θ)``
-returns the change of θ, what is remembered next, and how far a unit of gradient moves each
-coordinate. Nothing is mutated. t is the global step, counted from 1 (erratum E-m).
+Each optimiser is a pair: ``begin(θ)`` returns the initial state (a NamedTuple), and
+``step(slots, g, η, θ)`` returns the change of θ, the next state, and the effective step size of
+each coordinate. Nothing is mutated. t is the global step, counted from 1 (erratum E-m).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from deltarule.optimizers import (
     Adagrad,
     Adam,
     AdamW,
-    MomentumAverage,
+    EMAMomentum,
     Nadam,
     Optimizer,
     RMSprop,
@@ -40,7 +40,7 @@ __all__ = [
     "adagrad",
     "adam",
     "adamw",
-    "momentum_average",
+    "ema_momentum",
     "nadam",
     "rmsprop",
     "rprop",
@@ -50,20 +50,20 @@ __all__ = [
 
 
 class Step(NamedTuple):
-    """What an optimiser answers to a gradient."""
+    """Result of an optimiser's step."""
 
     change: Array  # (p,) Δθ
-    slots: Any  # what is remembered next
+    slots: Any  # the next state
     size: Array
-    """(p,) the effective step: how far a gradient of 1 that stays moves each coordinate, a step.
+    """(p,) effective step size: how far a constant gradient of 1 moves each coordinate per step.
 
-    A proximal step after Δθ takes it for its η: θ then rests where C + s‖θ‖₁ is stationary. It
-    is η itself for plain gradient descent.
+    A proximal step after Δθ uses it as its η, so that θ converges to a stationary point of
+    C + s‖θ‖₁. For plain gradient descent it is η itself.
     """
 
 
 class Rule(NamedTuple):
-    """An optimiser: its beginning and its step."""
+    """An optimiser: the functions that return its initial state and its step."""
 
     begin: Callable[[Array], Any]
     step: Callable[[Any, Array, float, Array], Step]
@@ -75,8 +75,8 @@ def sgd(momentum: float = 0.0, nesterov: bool = False) -> Rule:
     v ← μ v − η g; Δθ = v, or μ v − η g with ``nesterov`` (Sutskever et al. 2013; scikit-learn's
     form, with η inside the velocity). With μ = 0: Δθ = −η g (Mebsout §6).
 
-    The effective step is η/(1 − μ), the sum of η μʲ; with μ = 1 there is no such limit and it is
-    said to be η.
+    The effective step size is η/(1 − μ), the sum of η μʲ. For μ = 1 that sum diverges, and the
+    effective step size is defined as η.
     """
 
     def begin(theta: Array) -> VelocitySlots:
@@ -91,11 +91,11 @@ def sgd(momentum: float = 0.0, nesterov: bool = False) -> Rule:
     return Rule(begin, step)
 
 
-def momentum_average(beta: float = 0.9) -> Rule:
+def ema_momentum(beta: float = 0.9) -> Rule:
     """Momentum as an exponentially weighted average: V ← βV + (1 − β) g; Δθ = −η V (item O3).
 
-    (Matt R §7; Mebsout §6.) Equal to heavy ball with the step η(1 − β). The average is not
-    corrected for its start at 0.
+    (Matt R §7; Mebsout §6.) It equals heavy ball with the step η(1 − β). There is no bias
+    correction.
     """
 
     def begin(theta: Array) -> VelocitySlots:
@@ -111,8 +111,8 @@ def momentum_average(beta: float = 0.9) -> Rule:
 def rmsprop(beta: float = 0.9, epsilon: float = 1e-8) -> Rule:
     """RMSprop (Tieleman & Hinton 2012, lecture 6e; Mebsout §6; item O4).
 
-    S ← βS + (1 − β) g²; Δθ = −η g/(√S + ε), ε outside the root (erratum E-n). S starts at 0 and
-    is not corrected for it.
+    S ← βS + (1 − β) g²; Δθ = −η g/(√S + ε), ε outside the root (erratum E-n). S starts at 0,
+    and there is no bias correction.
     """
 
     def begin(theta: Array) -> SquareSlots:
@@ -130,8 +130,8 @@ def adam(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Rul
     """Adam (Kingma & Ba 2015, Algorithm 1; item O5).
 
     m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ), t the global
-    step;  Δθ = −η m̂/(√v̂ + ε). The averages are kept uncorrected (erratum E-m), and ε stands
-    outside the root (E-n); Khabar's eq. 13, which multiplies by g², is not this (E-o).
+    step;  Δθ = −η m̂/(√v̂ + ε). The state holds the uncorrected averages (erratum E-m), and ε is
+    outside the root (E-n). Khabar's eq. 13, which multiplies by g², is a different rule (E-o).
     """
 
     def begin(theta: Array) -> AdamSlots:
@@ -159,15 +159,15 @@ def adamw(
 ) -> Rule:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019, Algorithm 2).
 
-    Δθ = −ηλθ on the decayed coordinates, beside Adam's step at g without the decay. λ is
-    multiplied by the current η, as in PyTorch.
+    Δθ = −ηλθ on the decayed coordinates is added to Adam's step, which uses the gradient g without
+    the decay. λ is multiplied by the current η, as in PyTorch.
 
     Parameters
     ----------
     decayed : sequence of slices
-        Where in θ the weights lie; biases, γ and β never decay.
+        Positions of the weights in θ; biases, γ and β do not decay.
     beta1, beta2, epsilon : float
-        Adam's.
+        See :func:`adam`.
     weight_decay : float
         λ.
     """
@@ -193,7 +193,7 @@ def nadam(
 
     m, v as Adam's; μ_t = β₁(1 − ½ 0.96^(tψ)), Π_t = μ_1 ⋯ μ_t;
     m̂ = μ_{t+1} m/(1 − Π_{t+1}) + (1 − μ_t) g/(1 − Π_t), v̂ = v/(1 − β₂ᵗ);  Δθ = −η m̂/(√v̂ + ε).
-    As in PyTorch the average m itself keeps the fixed β₁ (the paper's would take μ_t).
+    As in PyTorch, the average m uses the fixed β₁; in the paper it would use μ_t.
     """
 
     def momentum(t: int) -> float:
@@ -237,7 +237,7 @@ def adadelta(rho: float = 0.9, epsilon: float = 1e-6) -> Rule:
     """Adadelta (Zeiler 2012, Algorithm 1; PyTorch's form, with η before the step).
 
     v ← ρv + (1 − ρ)g²;  d = √(u + ε)/√(v + ε) · g;  u ← ρu + (1 − ρ)d²;  Δθ = −η d. Both ε
-    stand inside the roots, as in the paper.
+    are inside the roots, as in the paper.
     """
 
     def begin(theta: Array) -> AdadeltaSlots:
@@ -256,17 +256,17 @@ def adadelta(rho: float = 0.9, epsilon: float = 1e-6) -> Rule:
 
 
 def rprop(
-    shrink: float = 0.5, grow: float = 1.2, smallest: float = 1e-6, largest: float = 50.0
+    eta_minus: float = 0.5, eta_plus: float = 1.2, min_step: float = 1e-6, max_step: float = 50.0
 ) -> Rule:
     """Resilient backpropagation, iRprop− (Igel & Hüsken 2003), for the full batch.
 
-    With g' the last slope, coordinate by coordinate:
-    g'g > 0: size ← min(η⁺ size, largest);  g'g < 0: size ← max(η⁻ size, smallest) and g ← 0;
-    Δθ = −sgn(g) size. The first size is the first η; later η are not looked at.
+    With g' the last slope, for every coordinate:
+    g'g > 0: size ← min(η⁺ size, max_step);  g'g < 0: size ← max(η⁻ size, min_step) and g ← 0;
+    Δθ = −sgn(g) size. The first size is the first η; later values of η are ignored.
 
-    The original Rprop (Riedmiller & Braun 1993) takes the last step back where the slope turned;
-    this one only rests there. PyTorch's ``Rprop`` rests too. Only the sign of a slope acts, so
-    the effective step is the size, whatever the slope: no proximal step goes with it.
+    After a change of sign the original Rprop (Riedmiller & Braun 1993) takes back the last step;
+    this rule, like PyTorch's ``Rprop``, only skips a step. Only the sign of a slope matters,
+    so the size of a step does not depend on the slope, and no proximal step can follow it.
     """
 
     def begin(theta: Array) -> RpropSlots:
@@ -278,8 +278,8 @@ def rprop(
         size = slots.size if slots.t > 0 else xp.full_like(g, eta)
         sign = xp.sign(g)
         same = sign * slots.sign
-        size = xp.where(same > 0, xp.clip(grow * size, max=largest), size)
-        size = xp.where(same < 0, xp.clip(shrink * size, min=smallest), size)
+        size = xp.where(same > 0, xp.clip(eta_plus * size, max=max_step), size)
+        size = xp.where(same < 0, xp.clip(eta_minus * size, min=min_step), size)
         sign = xp.where(same < 0, xp.zeros_like(sign), sign)
         return Step(-sign * size, RpropSlots(slots.t + 1, sign, size), size)
 
@@ -287,25 +287,27 @@ def rprop(
 
 
 def rule_of(optimizer: Optimizer, decayed: Sequence[slice] | None = None) -> Rule:
-    """Return the rule that a description names.
+    """Return the rule of a description.
 
     Parameters
     ----------
     optimizer : Optimizer
         The description.
     decayed : sequence of slices, optional
-        Where in θ the weights lie; ``AdamW`` must know.
+        Positions of the weights in θ; ``AdamW`` needs them.
     """
     match optimizer:
         case SGD(momentum=momentum, nesterov=nesterov):
             return sgd(momentum, nesterov)
-        case MomentumAverage(beta=beta):
-            return momentum_average(beta)
+        case EMAMomentum(beta=beta):
+            return ema_momentum(beta)
         case RMSprop(beta=beta, epsilon=epsilon):
             return rmsprop(beta, epsilon)
         case AdamW(beta1=beta1, beta2=beta2, epsilon=epsilon, weight_decay=weight_decay):
             if decayed is None:
-                raise SpecError("decayed must say where in θ the weights lie, for AdamW; got None.")
+                raise SpecError(
+                    "decayed must hold the positions of the weights in θ for AdamW; got None."
+                )
             return adamw(decayed, beta1, beta2, epsilon, weight_decay)
         case Adam(beta1=beta1, beta2=beta2, epsilon=epsilon):
             return adam(beta1, beta2, epsilon)
@@ -315,6 +317,6 @@ def rule_of(optimizer: Optimizer, decayed: Sequence[slice] | None = None) -> Rul
             return adagrad(epsilon)
         case Adadelta(rho=rho, epsilon=epsilon):
             return adadelta(rho, epsilon)
-        case Rprop(shrink=shrink, grow=grow, smallest=smallest, largest=largest):
-            return rprop(shrink, grow, smallest, largest)
-    raise SpecError(f"optimizer must take a step a mini-batch, such as SGD; got {optimizer!r}.")
+        case Rprop(eta_minus=minus, eta_plus=plus, min_step=low, max_step=high):
+            return rprop(minus, plus, low, high)
+    raise SpecError(f"optimizer must take one step per mini-batch, such as SGD; got {optimizer!r}.")

@@ -19,19 +19,19 @@ def l2(w: Array, strength: float) -> tuple[float, Array]:
 
 
 def l1(w: Array, strength: float) -> tuple[float, Array]:
-    """Return s Σ|w| and its gradient s sgn(w), sgn(0) = 0 (Schönhuth eq. 39-41; erratum E-j)."""
+    """Return s Σ|w| and its gradient s sgn(w), with sgn(0) = 0 (Schönhuth eq. 39-41; E-j)."""
     xp = array_namespace(w)
     return strength * float(xp.sum(xp.abs(w))), strength * xp.sign(w)
 
 
 def soften(w: Array, threshold: Array | float) -> Array:
-    """Return sgn(w) max(|w| − t, 0): the proximal map of t|w|, which makes zeros exact."""
+    """Return sgn(w) max(|w| − t, 0), the proximal map of t|w|, which gives exact zeros."""
     xp = array_namespace(w)
     return xp.sign(w) * xp.maximum(xp.abs(w) - threshold, xp.zeros_like(w))
 
 
 def max_norm(w: Array, limit: float) -> Array:
-    """Return w (p, q) with every column that is longer than the limit scaled back onto it."""
+    """Return w (p, q) with every column of norm > limit scaled to norm = limit."""
     xp = array_namespace(w)
     largest = xp.max(xp.abs(w), axis=0)
     ones = xp.ones_like(largest)
@@ -43,8 +43,8 @@ def max_norm(w: Array, limit: float) -> Array:
 def penalty(tape: Tape, theta: Array, batch_weight: float) -> tuple[float, Array]:
     """Return the value of all penalties at θ, and the gradient (p,) of those that have one.
 
-    ``batch_weight`` is Σw of the batch, by which strengths given per batch are divided. A proximal
-    penalty counts in the value; its step is :func:`shrink`.
+    ``batch_weight`` is Σw of the batch; strengths with ``normalization="batch"`` are divided by it.
+    Proximal penalties are part of the value, but their step is :func:`shrink`.
     """
     xp = array_namespace(theta)
     value, gradient = 0.0, xp.zeros_like(theta)
@@ -58,7 +58,7 @@ def penalty(tape: Tape, theta: Array, batch_weight: float) -> tuple[float, Array
 
 
 def penalty_curvature(tape: Tape, v: Array, batch_weight: float) -> Array:
-    """Return the penalties' Hessian times v: s v on weights under L2, 0 under L1."""
+    """Return the Hessian of the penalties times v: s v on weights with L2, and 0 with L1."""
     result = array_namespace(v).zeros_like(v)
     for term in tape.penalties:
         if term.code == PenaltyCode.L2:
@@ -68,7 +68,7 @@ def penalty_curvature(tape: Tape, v: Array, batch_weight: float) -> Array:
 
 
 def shrink(tape: Tape, theta: Array, step_size: Array, batch_weight: float) -> Array:
-    """Return θ after the proximal steps: every penalised weight shrunk by η s."""
+    """Return θ after the proximal steps, which shrink every penalised weight by η s."""
     for term in tape.penalties:
         if term.code == PenaltyCode.PROXIMAL_L1:
             part = slice(term.start, term.stop)
@@ -77,7 +77,7 @@ def shrink(tape: Tape, theta: Array, step_size: Array, batch_weight: float) -> A
 
 
 def project(tape: Tape, theta: Array) -> Array:
-    """Return θ with its weights projected onto every constraint (item R5; Ayrapetyan §4.1)."""
+    """Return θ with the weights projected onto every constraint (item R5; Ayrapetyan §4.1)."""
     for constraint in tape.constraints:
         if constraint.code == ConstraintCode.UNIT_NORM:
             _project_units(theta, constraint)

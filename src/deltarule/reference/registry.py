@@ -1,4 +1,4 @@
-"""Every map of the reference mathematics, in one list, for the tests that prove them all."""
+"""All maps of the reference mathematics, which one test verifies."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The scalar functions g behind entry-wise activations, each with g' and g'' (items A1-A5, A7).
+"""The scalar functions g of elementwise activations, each with g' and g'' (items A1-A5, A7).
 
-Every formula is written so that it neither overflows nor cancels for any finite z: exponentials
-are taken of −|z|. g'' is what Hessian-vector products need. ``c`` is the function's parameter.
-Where a derivative jumps, at a *kink*, it takes the value of the side that the activation's own
-source names, and g'' is 0.
+No formula overflows or cancels for any finite z, because exponentials are computed of −|z|.
+Hessian-vector products use g''. ``c`` is the parameter of the function. At a *kink*, where a
+derivative jumps, it has the one-sided value that the source of the activation defines, and g'' is
+0.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ def identity_derivative(z: Array, c: float) -> Array:
 
 
 def zero(z: Array, c: float) -> Array:
-    """g''(z) = 0, of every piecewise linear function."""
+    """g''(z) = 0 for every piecewise linear function."""
     return array_namespace(z).zeros_like(z)
 
 
 def sigmoid(z: Array, c: float = 0.0) -> Array:
-    """A2. σ(z) = 1/(1 + e^{−z}), as e^z/(1 + e^z) for z < 0: the exponential never overflows."""
+    """A2. σ(z) = 1/(1 + e^{−z}), computed as e^z/(1 + e^z) for z < 0: no overflow."""
     xp = array_namespace(z)
     e = xp.exp(-xp.abs(z))
     return xp.where(z >= 0, xp.ones_like(e), e) / (1 + e)
 
 
 def sigmoid_derivative(z: Array, c: float = 0.0) -> Array:
-    """σ' = σ(1 − σ) = e/(1 + e)², e = e^{−|z|}: nothing cancels in the tails."""
+    """σ' = σ(1 − σ) = e/(1 + e)² with e = e^{−|z|}: no cancellation in the tails."""
     xp = array_namespace(z)
     e = xp.exp(-xp.abs(z))
     return e / (1 + e) ** 2
@@ -56,7 +56,7 @@ def tanh(z: Array, c: float) -> Array:
 
 
 def tanh_derivative(z: Array, c: float) -> Array:
-    """1 − tanh² = 4e/(1 + e)², e = e^{−2|z|}: nothing cancels in the tails."""
+    """1 − tanh² = 4e/(1 + e)² with e = e^{−2|z|}: no cancellation in the tails."""
     e = _exp_below(-2 * _bounded(z))
     return 4 * e / (1 + e) ** 2
 
@@ -216,11 +216,11 @@ def hard_tanh_derivative(z: Array, c: float) -> Array:
 
 
 def exp(z: Array, c: float) -> Array:
-    """e^z, the inverse of the log link: rates of a Poisson model."""
+    """e^z, the inverse of the log link, for the rates of a Poisson model."""
     return array_namespace(z).exp(z)
 
 
-# --- what several of them need ------------------------------------------------------------------
+# --- helpers --------------------------------------------------------------------------------------
 
 
 def _constant(z: Array, value: float) -> Array:
@@ -233,7 +233,7 @@ def _clipped(z: Array, bound: float) -> Array:
 
 
 def _bounded(z: Array, *, signed: bool = False) -> Array:
-    """|z| (or z) cut off at 1000: beyond, what it is used for has long been 0."""
+    """|z| (or z), clipped to 1000. Its callers compute functions that are 0 beyond that."""
     cut = _clipped(z, 1e3)
     return cut if signed else array_namespace(z).abs(cut)
 
@@ -248,7 +248,7 @@ def _exp_below(z: Array) -> Array:
 
 
 def _tanh_softplus(z: Array) -> tuple[Array, Array]:
-    """W = tanh(log(1 + e^z)) and 1 − w², by e = e^{−|z|}.
+    """W = tanh(log(1 + e^z)) and 1 − w², computed from e = e^{−|z|}.
 
     For z < 0, with n = e² + 2e: w = n/(n + 2) and 1 − w² = 4(n + 1)/(n + 2)²; for z ≥ 0, with
     D = 1 + 2e + 2e²: w = (1 + 2e)/D and 1 − w² = 4e²(1 + e)²/D².
@@ -263,7 +263,7 @@ def _tanh_softplus(z: Array) -> tuple[Array, Array]:
 
 
 def _normal_distribution(z: Array) -> Array:
-    """Φ(z) = ½ erfc(−z/√2), by SciPy: the array API has no error function."""
+    """Φ(z) = ½ erfc(−z/√2), from SciPy, because the array API has no error function."""
     from scipy.special import erfc
 
     return array_namespace(z).asarray(0.5 * erfc(-to_numpy(z) / sqrt(2)), dtype=z.dtype)

@@ -1,4 +1,4 @@
-"""What batch norm remembers of its batches, and how it predicts with it (item N3)."""
+"""Statistics that batch normalisation collects in training and uses for prediction (item N3)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ __all__ = ["accumulate", "batch_moments", "inference_norm"]
 
 
 def batch_moments(tape: Tape, contents: list[Array], weight: Array | None) -> tuple[Array, ...]:
-    """Return W μ and W b/(b − 1) σ² of every normalisation, W = Σw, b the rows of non-zero weight.
+    """Return W μ and W b/(b − 1) σ² of every normalisation, for b rows of total weight W.
+
+    W = Σw, and b is the number of rows with non-zero weight.
 
     Raises
     ------
     DataError
-        For a batch with fewer than two rows of non-zero weight: it has no variance.
+        For a batch with fewer than two rows of non-zero weight, which has no variance.
     """
     if not tape.normalizations:
         return ()
@@ -33,19 +35,20 @@ def batch_moments(tape: Tape, contents: list[Array], weight: Array | None) -> tu
         )
     share = None if weight is None else weight / total
     moments: list[Array] = []
-    for line in tape.instructions:
-        if line.op == Op.NORMALIZE:
-            x = contents[line.source]
+    for instruction in tape.instructions:
+        if instruction.op == Op.NORMALIZE:
+            x = contents[instruction.source]
             moments.append(total * mean(x, share)[0])
             moments.append(total * b / (b - 1) * variance(x, share)[0])
     return tuple(moments)
 
 
 def accumulate(tape: Tape, state: State, sums: Sums) -> None:
-    """Take a batch's moments into the state: running averages, or the mean over the epoch so far.
+    """Update the statistics in the state with the moments of a batch.
 
-    Population: the size-weighted mean of μ_k and of b_k/(b_k − 1) σ²_k over the batches seen since
-    the epoch began (Ioffe & Szegedy 2015, Algorithm 2). Running: v ← (1 − m) v + m v_k.
+    Population statistics are the size-weighted mean of μ_k and of b_k/(b_k − 1) σ²_k over the
+    batches of the epoch so far (Ioffe & Szegedy 2015, Algorithm 2). Running averages are
+    v ← (1 − m) v + m v_k.
     """
     for i, norm in enumerate(tape.normalizations):
         mu = sums.moments[2 * i] / sums.weight
@@ -64,13 +67,13 @@ def accumulate(tape: Tape, state: State, sums: Sums) -> None:
 
 
 def inference_norm(
-    line: Instruction, state: State, x: Array, gamma: Array, beta: Array | None
+    instruction: Instruction, state: State, x: Array, gamma: Array, beta: Array | None
 ) -> tuple[Array, Pullback]:
-    """Return γ ⊙ (x − μ)/√(σ² + ε) + β with the state's statistics; an affine map of x."""
+    """Return γ ⊙ (x − μ)/√(σ² + ε) + β with the statistics of the state, an affine map of x."""
     xp = array_namespace(x)
-    mu, sigma2 = _statistics(state, line.code, gamma)
-    factor = gamma / xp.sqrt(sigma2 + line.constant)
-    normal = (x - mu) / xp.sqrt(sigma2 + line.constant)
+    mu, sigma2 = _statistics(state, instruction.code, gamma)
+    factor = gamma / xp.sqrt(sigma2 + instruction.constant)
+    normal = (x - mu) / xp.sqrt(sigma2 + instruction.constant)
 
     def pullback(d: Array) -> tuple[Array, Array, Array]:
         return factor * d, xp.sum(d * normal, axis=0), xp.sum(d, axis=0)
@@ -79,7 +82,7 @@ def inference_norm(
 
 
 def _statistics(state: State, number: int, like: Array) -> tuple[Array, Array]:
-    """Return (mean, variance) of a normalisation; (0, 1) before it has seen a batch."""
+    """Return (mean, variance) of a normalisation; (0, 1) before its first batch."""
     xp = array_namespace(like)
     mu = state.buffers.get(f"{number}.mean")
     if mu is None:

@@ -1,12 +1,12 @@
-"""How the learning rate changes over a training run (item O7).
+"""Learning-rate schedules (item O7).
 
-A schedule is a frozen description; the numbers it acts on, the current rate and what it
-remembers, belong to the training run. It has three moments to speak: before every epoch it gives
-a rate for each of the epoch's steps, after every epoch it hears the figure that stopping watches,
-and on a plateau (when the stopping rule would end the run) it may ask to go on.
+A schedule is a frozen description. The current rate and the schedule's memory belong to the
+training run, which calls the schedule at three points: before every epoch it asks for the rate of
+each step of the epoch, after every epoch it reports the metric that early stopping watches, and on
+a plateau, when early stopping would end the run, it asks whether to continue at another rate.
 
-Epochs are counted by how many are finished: the first one is i = 0, as in
-``torch.optim.lr_scheduler``. η₀ is the optimiser's ``learning_rate``.
+The first epoch is i = 0, as in ``torch.optim.lr_scheduler``. η₀ is the optimiser's
+``learning_rate``.
 """
 
 from deltarule.schedules.base import Clock, Constant, EpochSchedule, Rates, Schedule
@@ -15,8 +15,8 @@ from deltarule.schedules.decay import (
     InverseScaling,
     InverseSquareRoot,
     InverseTime,
+    PiecewiseConstant,
     StepDecay,
-    Table,
 )
 from deltarule.schedules.plateau import Adaptive, PlateauMemory, ReduceOnPlateau
 from deltarule.schedules.stepwise import Cosine, OneCycle, WarmUp
@@ -32,11 +32,11 @@ __all__ = [
     "InverseSquareRoot",
     "InverseTime",
     "OneCycle",
+    "PiecewiseConstant",
     "PlateauMemory",
     "Rates",
     "ReduceOnPlateau",
     "Schedule",
     "StepDecay",
-    "Table",
     "WarmUp",
 ]

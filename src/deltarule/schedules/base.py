@@ -1,4 +1,4 @@
-"""What a training run and a schedule say to each other."""
+"""The interface between a training run and its schedule."""
 
 from __future__ import annotations
 
@@ -17,61 +17,64 @@ Rates: TypeAlias = npt.NDArray[np.float64]
 
 
 class Clock(NamedTuple):
-    """How far a training run has come."""
+    """Progress of a training run."""
 
-    epoch: int  # epochs finished, in this run
-    examples: int  # examples seen, earlier runs included
-    epochs: int = 1  # the most epochs of this run
-    steps: int = 0  # steps taken, in this run
+    epoch: int  # number of finished epochs of this run
+    examples: int  # number of examples seen, including earlier runs
+    epochs: int = 1  # largest number of epochs of this run
+    steps: int = 0  # number of steps of this run
 
     def total_steps(self, n_steps: int) -> int:
-        """Return the steps of the whole run, if every epoch to come has ``n_steps``."""
+        """Return the steps of the whole run if the remaining epochs have ``n_steps`` each."""
         return self.steps + (self.epochs - self.epoch) * n_steps
 
 
 class Schedule(Protocol):
-    """What a training run asks of a schedule; ``EpochSchedule`` is a base to build on."""
+    """Protocol of a schedule; ``EpochSchedule`` is a base class for it."""
 
     def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
-        """Return the rates (n_steps,) of the epoch that begins at ``clock``."""
+        """Return the rates (n_steps,) of the epoch that starts at ``clock``."""
         ...
 
     def observe(
-        self, memory: Any, figure: float, current: float, *, maximize: bool
+        self, memory: Any, metric: float, current: float, *, maximize: bool
     ) -> tuple[Any, float]:
-        """Hear an epoch's figure; return what to remember (None at first) and the rate now."""
+        """Return the schedule's memory and the rate, after an epoch with this metric.
+
+        ``memory`` is None in the first call, and then what the previous call returned.
+        """
         ...
 
     def on_plateau(self, current: float) -> float | None:
-        """Return a new rate to go on with, or None to stop."""
+        """Return the rate to continue with, or None to stop."""
         ...
 
 
 class EpochSchedule:
-    """A schedule with one rate an epoch: a subclass says which in ``rate``, or keeps it."""
+    """Base class of schedules with one rate per epoch, which subclasses define in ``rate``."""
 
     def rate(self, initial: float, current: float, clock: Clock) -> float:
-        """Return the rate of the epoch that begins at ``clock``: the current one."""
+        """Return the rate of the epoch that starts at ``clock``; by default the current rate."""
         return current
 
     def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
-        """Return ``rate`` for every step."""
+        """Return the rate of the epoch for every step."""
         return np.full(n_steps, self.rate(initial, current, clock))
 
     def observe(
-        self, memory: Any, figure: float, current: float, *, maximize: bool
+        self, memory: Any, metric: float, current: float, *, maximize: bool
     ) -> tuple[Any, float]:
-        """Remember nothing, change nothing."""
+        """Return memory and rate unchanged."""
         return memory, current
 
     def on_plateau(self, current: float) -> float | None:
-        """Stop."""
+        """Return None: stop."""
         return None
 
 
 @dataclass(frozen=True)
 class Constant(EpochSchedule):
-    """The rate stays as it is."""
+    """Schedule with a constant rate."""
 
 
 def check_count(name: str, value: Any) -> None:

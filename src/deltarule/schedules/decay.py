@@ -1,4 +1,4 @@
-"""Laws by which the rate falls from epoch to epoch."""
+"""Schedules that reduce the rate from epoch to epoch."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ __all__ = [
     "InverseScaling",
     "InverseSquareRoot",
     "InverseTime",
+    "PiecewiseConstant",
     "StepDecay",
-    "Table",
 ]
 
 
 @dataclass(frozen=True)
 class InverseScaling(EpochSchedule):
-    """η₀ / (t + 1)^power, t the examples seen (scikit-learn's ``invscaling``)."""
+    """Rate η₀ / (t + 1)^power after t examples (scikit-learn's ``invscaling``).
+
+    Parameters
+    ----------
+    power : float, default=0.5
+        ≥ 0.
+    """
 
     power: float = 0.5
 
@@ -39,7 +45,7 @@ class InverseScaling(EpochSchedule):
 
 @dataclass(frozen=True)
 class InverseTime(EpochSchedule):
-    """η₀ / (1 + decay · i) in epoch i = 0, 1, …, decay by inverse time (item O7).
+    """Inverse time decay: the rate η₀ / (1 + decay · i) in epoch i = 0, 1, … (item O7).
 
     Parameters
     ----------
@@ -59,7 +65,7 @@ class InverseTime(EpochSchedule):
 
 @dataclass(frozen=True)
 class Exponential(EpochSchedule):
-    """η₀ · decayⁱ in epoch i = 0, 1, …, exponential decay (item O7; 0.95ⁱ in Mebsout).
+    """Exponential decay: the rate η₀ · decayⁱ in epoch i = 0, 1, … (item O7; 0.95ⁱ in Mebsout).
 
     Parameters
     ----------
@@ -79,7 +85,7 @@ class Exponential(EpochSchedule):
 
 @dataclass(frozen=True)
 class InverseSquareRoot(EpochSchedule):
-    """scale · η₀ / √i in epoch i = 1, 2, … (item O7; i = 0 would divide by zero: E-ah).
+    """Rate scale · η₀ / √i in epoch i = 1, 2, … (item O7; i = 0 would divide by zero: E-ah).
 
     Parameters
     ----------
@@ -93,24 +99,29 @@ class InverseSquareRoot(EpochSchedule):
         check_between("scale", self.scale, 0.0, inf, open_low=True, open_high=True)
 
     def rate(self, initial: float, current: float, clock: Clock) -> float:
-        """Return scale · η₀ / √i, i counted from 1."""
+        """Return scale · η₀ / √i, where the first epoch is i = 1."""
         return float(self.scale * initial / (clock.epoch + 1) ** 0.5)
 
 
 @dataclass(frozen=True)
-class Table(EpochSchedule):
-    """Rates set by hand (manual decay, item O7).
+class PiecewiseConstant(EpochSchedule):
+    """Rates set by hand, constant between the given epochs (manual decay, item O7).
 
     Parameters
     ----------
     epochs : sequence of int
-        Rising; 0 is the first epoch of the run.
+        Epochs at which the rate changes, in ascending order; 0 is the first epoch of the run.
     values : sequence of float
-        The rate from each of them on; before the first it is η₀.
+        The rate from each of these epochs on. Before the first of them it is η₀.
+
+    Raises
+    ------
+    SpecError
+        If the sequences have different lengths or no entries, or if an entry is invalid.
 
     Examples
     --------
-    >>> schedule = Table([10, 20], [0.01, 0.001])
+    >>> schedule = PiecewiseConstant([10, 20], [0.01, 0.001])
     >>> [schedule.rate(0.1, 0.1, Clock(epoch, 0)) for epoch in (0, 9, 10, 25)]
     [0.1, 0.1, 0.01, 0.001]
     """
@@ -126,28 +137,28 @@ class Table(EpochSchedule):
             check_between("values", value, 0.0, inf, open_low=True, open_high=True)
         if not epochs or len(epochs) != len(values):
             raise SpecError(
-                "epochs and values must hold as many entries, one at least; "
+                "epochs and values must have the same number of entries, at least one; "
                 f"got {len(epochs)} and {len(values)}."
             )
         if any(a >= b for a, b in pairwise(epochs)):
-            raise SpecError(f"epochs must rise; got {epochs}. Sort the table by epoch.")
+            raise SpecError(f"epochs must be in ascending order; got {epochs}. Sort them.")
         object.__setattr__(self, "epochs", epochs)
         object.__setattr__(self, "values", values)
 
     def rate(self, initial: float, current: float, clock: Clock) -> float:
-        """Return the entry that holds."""
+        """Return the value of the last epoch that is not after this one."""
         begun = bisect_right(self.epochs, clock.epoch)
         return float(self.values[begun - 1]) if begun else initial
 
 
 @dataclass(frozen=True)
 class StepDecay(EpochSchedule):
-    """η₀ · factor^⌊i / every⌋ in epoch i = 0, 1, … (PyTorch's ``StepLR``).
+    """Step decay: the rate η₀ · factor^⌊i / every⌋ in epoch i = 0, 1, … (PyTorch's ``StepLR``).
 
     Parameters
     ----------
     every : int, default=30
-        Epochs between two cuts.
+        Number of epochs between two reductions.
     factor : float, default=0.1
         In (0, 1].
     """
@@ -166,5 +177,5 @@ class StepDecay(EpochSchedule):
 
 def _as_tuple(name: str, given: Any) -> tuple[Any, ...]:
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise SpecError(f"{name} must be a sequence, an entry a change of rate; got {given!r}.")
+        raise SpecError(f"{name} must be a sequence with one entry per change; got {given!r}.")
     return tuple(given)

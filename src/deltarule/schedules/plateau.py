@@ -1,4 +1,4 @@
-"""Laws by which the rate falls when there is no progress."""
+"""Schedules that reduce the learning rate when training makes no progress."""
 
 from __future__ import annotations
 
@@ -14,82 +14,96 @@ __all__ = ["Adaptive", "PlateauMemory", "ReduceOnPlateau"]
 
 @dataclass(frozen=True)
 class Adaptive(EpochSchedule):
-    """On a plateau divide the rate; stop once it is small (scikit-learn's ``adaptive``)."""
+    """Reduce the rate when training would stop, and stop at ``min_lr``.
 
-    divisor: float = 5.0
-    smallest: float = 1e-6
+    This is scikit-learn's ``learning_rate="adaptive"``: when the stopping rule finds no progress,
+    the rate is multiplied by ``factor`` and training continues, unless the rate is already at or
+    below ``min_lr``.
+
+    Parameters
+    ----------
+    factor : float, default=0.2
+        In (0, 1). The rate is divided by 1/factor, which is exactly scikit-learn's division by 5
+        for the default, to the last bit.
+    min_lr : float, default=1e-6
+        ≥ 0. At or below this rate training stops instead.
+    """
+
+    factor: float = 0.2
+    min_lr: float = 1e-6
 
     def __post_init__(self) -> None:
-        check_between("divisor", self.divisor, 1.0, open_low=True)
-        check_between("smallest", self.smallest, 0.0)
+        check_between("factor", self.factor, 0.0, 1.0, open_low=True, open_high=True)
+        check_between("min_lr", self.min_lr, 0.0)
 
     def on_plateau(self, current: float) -> float | None:
-        """Return the divided rate, or None at or below the smallest."""
-        return None if current <= self.smallest else current / self.divisor
+        """Return the reduced rate, or None if the current rate is at or below ``min_lr``."""
+        return None if current <= self.min_lr else current / (1.0 / self.factor)
 
 
 class PlateauMemory(NamedTuple):
-    """What ``ReduceOnPlateau`` remembers."""
+    """State of ``ReduceOnPlateau`` between two epochs."""
 
-    best: float  # the best figure so far
-    stale: int = 0  # epochs in a row without progress
-    rest: int = 0  # epochs of rest still to come
+    best: float  # the best metric so far
+    bad_epochs: int = 0  # epochs in a row without progress
+    cooldown_left: int = 0  # epochs of the cooldown that are still to come
 
 
 @dataclass(frozen=True)
 class ReduceOnPlateau(EpochSchedule):
-    """Cut the rate after too many epochs without progress (PyTorch's ``ReduceLROnPlateau``).
+    """Reduce the rate after too many epochs without progress (PyTorch's ``ReduceLROnPlateau``).
 
-    It hears the figure that stopping watches (validation loss or score, else the cost) and has
-    a patience of its own: shorter than stopping's, or it never acts.
+    The schedule watches the metric that early stopping watches: the validation loss or score, or
+    the training cost without a validation set. Its patience must be shorter than the patience of
+    early stopping, or training stops before the rate is ever reduced.
 
     Parameters
     ----------
     factor : float, default=0.1
-        In (0, 1): what the rate is multiplied by.
+        In (0, 1). The rate is multiplied by it.
     patience : int, default=10
-        Epochs in a row without progress that are borne; one more cuts the rate.
+        Number of epochs in a row without progress that are allowed; one more reduces the rate.
     threshold : float, default=1e-4
-        By how much the best so far must be bettered to count as progress.
+        How much better than the best metric so far an epoch must be to count as progress.
     relative : bool, default=True
-        Whether the threshold is a part of the best so far.
-    rest : int, default=0
-        Epochs after a cut that are not counted.
-    smallest : float, default=0.0
-        The rate is not cut below.
+        Whether the threshold is a fraction of the best metric so far, or an absolute difference.
+    cooldown : int, default=0
+        Number of epochs after a reduction during which epochs without progress are not counted.
+    min_lr : float, default=0.0
+        ≥ 0. The rate is not reduced below it.
     """
 
     factor: float = 0.1
     patience: int = 10
     threshold: float = 1e-4
     relative: bool = True
-    rest: int = 0
-    smallest: float = 0.0
+    cooldown: int = 0
+    min_lr: float = 0.0
 
     def __post_init__(self) -> None:
         check_between("factor", self.factor, 0.0, 1.0, open_low=True, open_high=True)
         check_count("patience", self.patience)
         check_between("threshold", self.threshold, 0.0, inf, open_high=True)
-        check_count("rest", self.rest)
-        check_between("smallest", self.smallest, 0.0, inf, open_high=True)
+        check_count("cooldown", self.cooldown)
+        check_between("min_lr", self.min_lr, 0.0, inf, open_high=True)
 
     def observe(
-        self, memory: PlateauMemory | None, figure: float, current: float, *, maximize: bool
+        self, memory: PlateauMemory | None, metric: float, current: float, *, maximize: bool
     ) -> tuple[PlateauMemory, float]:
-        """Count epochs without progress; cut the rate when there are too many.
+        """Count epochs without progress; reduce the rate when there are too many.
 
-        A figure that is not a number is no progress.
+        A metric that is NaN counts as no progress.
         """
         sign = 1.0 if maximize else -1.0
-        best, stale, rest = PlateauMemory(-sign * inf) if memory is None else memory
-        step = self.threshold * (abs(best) if self.relative and abs(best) < inf else 1.0)
-        if sign * figure > sign * best + step:
-            best, stale = figure, 0
+        best, bad_epochs, cooldown_left = PlateauMemory(-sign * inf) if memory is None else memory
+        margin = self.threshold * (abs(best) if self.relative and abs(best) < inf else 1.0)
+        if sign * metric > sign * best + margin:
+            best, bad_epochs = metric, 0
         else:
-            stale += 1
-        if rest > 0:
-            stale, rest = 0, rest - 1
-        if stale <= self.patience:
-            return PlateauMemory(best, stale, rest), current
-        slower = max(current * self.factor, min(self.smallest, current))
-        return PlateauMemory(best, 0, self.rest), slower
+            bad_epochs += 1
+        if cooldown_left > 0:
+            bad_epochs, cooldown_left = 0, cooldown_left - 1
+        if bad_epochs <= self.patience:
+            return PlateauMemory(best, bad_epochs, cooldown_left), current
+        reduced = max(current * self.factor, min(self.min_lr, current))
+        return PlateauMemory(best, 0, self.cooldown), reduced

@@ -1,4 +1,4 @@
-"""Laws by which the rate moves from step to step, within epochs too."""
+"""Schedules that change the rate from step to step, within epochs too."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ __all__ = ["Cosine", "OneCycle", "WarmUp"]
 
 @dataclass(frozen=True)
 class WarmUp(EpochSchedule):
-    """Rise in equal steps to η₀, then stay (Goyal et al. 2017, §2.2).
+    """Linear warm-up to η₀, then a constant rate (Goyal et al. 2017, §2.2).
 
-    Step k = 0, 1, … of the first W takes η₀ (k + 1)/(W + 1) (PyTorch's ``LinearLR`` from 1/(W + 1)
-    on, a tick a step). For a descent after it see ``Cosine``.
+    Step k = 0, 1, … of the first W steps has the rate η₀ (k + 1)/(W + 1) (PyTorch's ``LinearLR``
+    with ``start_factor`` 1/(W + 1), called after every step). ``Cosine`` reduces the rate after its
+    warm-up.
 
     Parameters
     ----------
     epochs : float, default=1.0
-        How long it lasts, a part of an epoch perhaps: W = epochs · steps an epoch, rounded.
+        Length of the warm-up, also a fraction: W = epochs · (steps per epoch), rounded.
     """
 
     epochs: float = 1.0
@@ -38,52 +39,52 @@ class WarmUp(EpochSchedule):
 
 @dataclass(frozen=True)
 class Cosine(EpochSchedule):
-    """Half a cosine from η₀ down, step by step, after a linear warm-up.
+    """Cosine annealing from η₀ to ``min_lr``, after a linear warm-up.
 
-    With N steps in the run and W in the warm-up (see ``WarmUp``), step k ≥ W takes
+    With N steps in the run and W in the warm-up (see ``WarmUp``), step k ≥ W has the rate
     η_min + ½(η₀ − η_min)(1 + cos(π(k − W)/(N − W))) (Loshchilov & Hutter 2017, eq. 5, one cycle;
     PyTorch's ``CosineAnnealingLR``).
 
     Parameters
     ----------
     warm_up : float, default=0.0
-        Epochs of warm-up.
-    smallest : float, default=0.0
-        η_min ≥ 0, which the step after the last would take.
+        Length of the warm-up, in epochs.
+    min_lr : float, default=0.0
+        η_min ≥ 0, the rate that the step after the last one would have.
     """
 
     warm_up: float = 0.0
-    smallest: float = 0.0
+    min_lr: float = 0.0
 
     def __post_init__(self) -> None:
         check_between("warm_up", self.warm_up, 0.0, inf, open_high=True)
-        check_between("smallest", self.smallest, 0.0, inf, open_high=True)
+        check_between("min_lr", self.min_lr, 0.0, inf, open_high=True)
 
     def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
         """Return the rates of the epoch's steps."""
         k = _steps_of_epoch(clock, n_steps)
         warm = round(self.warm_up * n_steps)
         part = (k - warm) / max(clock.total_steps(n_steps) - warm, 1)
-        falling = _cosine(initial, self.smallest, np.clip(part, 0.0, 1.0))
+        falling = _cosine(initial, self.min_lr, np.clip(part, 0.0, 1.0))
         return np.where(k < warm, initial * _warmth(k, warm), falling)
 
 
 @dataclass(frozen=True)
 class OneCycle(EpochSchedule):
-    """One rise to η₀ and one fall, far below the start, step by step (Smith & Topin 2018).
+    """One-cycle schedule: the rate rises to η₀ and then falls far below its start.
 
-    PyTorch's ``OneCycleLR`` with two phases, η₀ its ``max_lr``: from η₀/start up to η₀ over the
-    first ``rise`` of the run's steps, then down to η₀/(start · end). The momentum stays as it is
-    (the paper, and PyTorch by default, moves it the other way).
+    (Smith & Topin 2018.) As PyTorch's ``OneCycleLR`` with two phases and ``max_lr`` = η₀: from
+    η₀/start up to η₀ during the first part of the run, then down to η₀/(start · end). The momentum
+    is not changed; the paper, and PyTorch by default, changes it in the opposite direction.
 
     Parameters
     ----------
     rise : float, default=0.3
-        In [0, 1]: the part of the steps that rises.
+        Fraction of the steps during which the rate rises, in [0, 1].
     start, end : float, default=25.0, 1e4
-        ≥ 1: how many times lower the first rate is than η₀, and the last than the first.
+        Ratios ≥ 1 of η₀ to the first rate, and of the first rate to the last.
     shape : {"cosine", "linear"}, default="cosine"
-        How both phases run.
+        Shape of both phases.
     """
 
     rise: float = 0.3
@@ -101,7 +102,7 @@ class OneCycle(EpochSchedule):
         """Return the rates of the epoch's steps."""
         k = _steps_of_epoch(clock, n_steps)
         last = clock.total_steps(n_steps) - 1
-        top = self.rise * (last + 1) - 1  # where it is highest, perhaps between two steps
+        top = self.rise * (last + 1) - 1  # step with the highest rate; it may lie between two steps
         lowest = initial / self.start
         between = _cosine if self.shape == "cosine" else _line
         rising = between(lowest, initial, np.clip(k / top, 0.0, 1.0) if top > 0 else k * 0.0)

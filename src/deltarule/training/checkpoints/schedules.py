@@ -13,7 +13,7 @@ _BLIND = tuple(
     getattr(schedules, name)
     for name in (
         *("Adaptive", "Constant", "Exponential", "InverseScaling", "InverseSquareRoot"),
-        *("InverseTime", "ReduceOnPlateau", "StepDecay", "Table", "WarmUp"),
+        *("InverseTime", "ReduceOnPlateau", "StepDecay", "PiecewiseConstant", "WarmUp"),
     )
 )
 """Schedules whose rates do not depend on how many epochs are planned."""

@@ -1,9 +1,4 @@
-"""What a network is: frozen descriptions, with no numbers that are learned.
-
-A :class:`NetworkSpec` is a row of layers, a loss, penalties and constraints. It is lowered to a
-tape (``deltarule.tape``), and the tape is what interpreters run. The parts stand in
-``deltarule.parts``.
-"""
+"""The specification of a whole network, checked when it is created."""
 
 from __future__ import annotations
 
@@ -13,21 +8,18 @@ from typing import TypeAlias
 
 from deltarule.checks import check_name, check_positive_integer
 from deltarule.errors import SpecError
-from deltarule.parts import (
-    L1,
-    L2,
+from deltarule.spec.activations import ACTIVATIONS
+from deltarule.spec.layers import Dense, Dropout
+from deltarule.spec.losses import (
     LOSSES,
-    RANGES,
     BinaryCrossEntropy,
     CategoricalCrossEntropy,
-    Dense,
-    Dropout,
     Huber,
     Loss,
-    MaxNorm,
     Quantile,
     loss_name,
 )
+from deltarule.spec.regularization import L1, L2, MaxNorm
 
 __all__ = ["NetworkSpec"]
 
@@ -37,29 +29,29 @@ Penalty: TypeAlias = L1 | L2
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A feed-forward network: layers in a row, a loss, penalties and a number type.
+    """Specification of a feed-forward network: layers in order, a loss, penalties and a dtype.
 
     Parameters
     ----------
     n_inputs : int
-        d, the number of features.
+        Number d of features, ≥ 1.
     layers : sequence of Dense and Dropout
-        At least one Dense; the last layer is the output layer. A Dropout that comes first drops
-        inputs.
+        At least one Dense; the last layer is the output layer. A Dropout in the first position
+        drops inputs.
     loss : str, Huber, Quantile, BinaryCrossEntropy or CategoricalCrossEntropy
-        A name from ``deltarule.parts.LOSSES``, or a loss with its constants; its domain must hold
+        A name of ``deltarule.spec.LOSSES``, or a loss with its constants. Its domain must contain
         the range of the output activation.
     penalties : sequence of L2 and L1, default=()
-        What is added to the mean loss.
+        Terms that are added to the mean loss.
     constraints : sequence of MaxNorm, default=()
-        What the weights are projected onto after every step.
+        Constraints that the weights are projected onto after every step.
     dtype : {"float64", "float32"}, default="float64"
-        The type of θ and of every number computed from it.
+        Type of θ and of every number computed from it.
 
     Raises
     ------
     SpecError
-        For a network that cannot be; the message names the argument and the remedy.
+        For a network that cannot be built; the message names the argument and the remedy.
     """
 
     n_inputs: int
@@ -96,33 +88,35 @@ class NetworkSpec:
         output = self.layers[-1]
         if not isinstance(output, Dense):
             raise SpecError(
-                f"layers must end with a Dense output layer; got {output!r}. Drop units before it."
+                f"layers must end with a Dense output layer; got {output!r}. Put the Dropout "
+                "before the output layer."
             )
         if output.batch_norm is not None:
             raise SpecError(
-                "the output layer cannot be batch-normalised (item N1): set its batch_norm=None."
+                "the output layer cannot have batch normalisation (item N1); got "
+                f"batch_norm={output.batch_norm!r}. Set batch_norm=None."
             )
 
     def _check_loss(self) -> None:
         name = loss_name(self.loss)
         activation = self.output.activation_name
         domain = LOSSES[name]
-        if RANGES[activation] not in domain:
-            fits = [a for a, values in RANGES.items() if values in domain]
+        if ACTIVATIONS[activation] not in domain:
+            fits = [a for a, values in ACTIVATIONS.items() if values in domain]
             raise SpecError(
-                f"loss={name!r} needs outputs that are {' or '.join(domain)} numbers, so an output "
-                f"layer with activation {', '.join(map(repr, fits))}; the last layer has "
-                f"{activation!r}. Change its activation, or choose another loss."
+                f"loss={name!r} needs {' or '.join(domain)} outputs, so the last layer must have "
+                f"one of the activations {', '.join(map(repr, fits))}; got {activation!r}. Change "
+                "the activation, or choose another loss."
             )
         if activation == "softmax" and name.endswith("cross_entropy") and self.n_outputs < 2:
             raise SpecError(
-                "a softmax output layer needs at least 2 units, one a class; got 1. Use "
+                "a softmax output layer needs at least 2 units, one per class; got 1. Use "
                 "Dense(1, 'sigmoid') with loss='binary_cross_entropy' for two classes."
             )
         if isinstance(self.loss, Quantile) and self.n_outputs % len(self.loss.levels):
             raise SpecError(
                 f"loss={self.loss!r} needs {len(self.loss.levels)} output units for each target; "
-                f"the output layer has {self.n_outputs}."
+                f"the output layer has {self.n_outputs}. Change its width to a multiple of that."
             )
 
     @property
@@ -144,20 +138,20 @@ class NetworkSpec:
 
     @property
     def n_targets(self) -> int:
-        """Numbers in a row of targets: outputs, divided by the levels of a quantile loss."""
+        """Width of a row of targets: that of the outputs, divided by the number of quantiles."""
         levels = len(self.loss.levels) if isinstance(self.loss, Quantile) else 1
         return self.n_outputs // levels
 
     @property
     def label_smoothing(self) -> float:
-        """By how much class targets are smoothed; 0 for losses without classes."""
+        """Label smoothing of the loss; 0 for losses without classes."""
         if isinstance(self.loss, BinaryCrossEntropy | CategoricalCrossEntropy):
             return self.loss.label_smoothing
         return 0.0
 
     @property
     def loss_constants(self) -> tuple[float, ...]:
-        """Huber's corner, or the quantile of every output unit; else empty."""
+        """Huber's delta, or the quantile of every output unit; empty for other losses."""
         if isinstance(self.loss, Huber) or self.loss == "huber":
             return (self.loss.delta if isinstance(self.loss, Huber) else Huber().delta,)
         if isinstance(self.loss, Quantile) or self.loss == "quantile":

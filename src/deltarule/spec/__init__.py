@@ -1,0 +1,51 @@
+"""Descriptions of a network: frozen dataclasses without any learned number.
+
+``NetworkSpec`` holds layers, a loss, penalties and constraints, and checks that they fit together.
+``deltarule.lowering`` translates it into a tape, which the interpreters run.
+"""
+
+from deltarule.spec.activations import ACTIVATIONS, ELU, LeakyReLU
+from deltarule.spec.initializers import (
+    INITIALIZERS,
+    ConstantInitializer,
+    Initializer,
+    Normal,
+    Uniform,
+)
+from deltarule.spec.layers import BatchNorm, Dense, Dropout
+from deltarule.spec.losses import (
+    LOSSES,
+    BinaryCrossEntropy,
+    CategoricalCrossEntropy,
+    Huber,
+    Loss,
+    Quantile,
+    loss_name,
+)
+from deltarule.spec.network import NetworkSpec
+from deltarule.spec.regularization import L1, L2, MaxNorm
+
+__all__ = [
+    "ACTIVATIONS",
+    "ELU",
+    "INITIALIZERS",
+    "L1",
+    "L2",
+    "LOSSES",
+    "BatchNorm",
+    "BinaryCrossEntropy",
+    "CategoricalCrossEntropy",
+    "ConstantInitializer",
+    "Dense",
+    "Dropout",
+    "Huber",
+    "Initializer",
+    "LeakyReLU",
+    "Loss",
+    "MaxNorm",
+    "NetworkSpec",
+    "Normal",
+    "Quantile",
+    "Uniform",
+    "loss_name",
+]

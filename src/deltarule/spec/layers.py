@@ -1,0 +1,154 @@
+"""Layers: dense layers, batch normalisation and dropout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from deltarule.checks import check_between, check_name, check_positive_integer
+from deltarule.errors import SpecError
+from deltarule.spec.activations import ACTIVATIONS, ELU, LeakyReLU
+from deltarule.spec.initializers import (
+    INITIALIZERS,
+    ConstantInitializer,
+    Initializer,
+    Normal,
+    Uniform,
+)
+
+__all__ = ["BatchNorm", "Dense", "Dropout"]
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Batch normalisation of a dense layer, per unit (items N1-N3; Ioffe & Szegedy 2015).
+
+    Parameters
+    ----------
+    position : {"pre_activation", "post_activation"}, default="pre_activation"
+        Whether the batch is normalised before the activation or after it. Before the activation
+        the layer has no bias of its own: β replaces it.
+    inference_statistics : {"population", "running"}, default="population"
+        The statistics that prediction normalises with: ``"population"`` is the mean over the last
+        epoch's batches (of μ, and of the unbiased σ²), ``"running"`` exponential running averages.
+    epsilon : float, default=1e-5
+        ε > 0, added to the variance under the root.
+    momentum : float, default=0.1
+        Weight of the newest batch in a running average, in (0, 1].
+    """
+
+    position: Literal["pre_activation", "post_activation"] = "pre_activation"
+    inference_statistics: Literal["population", "running"] = "population"
+    epsilon: float = 1e-5
+    momentum: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_name("position", self.position, ("pre_activation", "post_activation"))
+        check_name("inference_statistics", self.inference_statistics, ("population", "running"))
+        check_between("epsilon", self.epsilon, 0.0, open_low=True, open_high=True)
+        check_between("momentum", self.momentum, 0.0, 1.0, open_low=True)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Fully connected layer: A_l = g(A_{l-1} W_l + b_l).
+
+    Parameters
+    ----------
+    units : int
+        Width d_l of the layer, ≥ 1.
+    activation : str, LeakyReLU or ELU, default="identity"
+        The activation g, or its name in ``deltarule.spec.ACTIVATIONS``.
+    initializer : str, Normal, Uniform, ConstantInitializer or callable, optional
+        How W_l is drawn. The default depends on the activation: He for ReLU and its variants,
+        Glorot for tanh, sigmoid and softmax, LeCun otherwise. Biases start at zero (item I1).
+    batch_norm : BatchNorm, optional
+        Batch normalisation of this layer. The output layer cannot have one.
+
+    Raises
+    ------
+    SpecError
+        For a width below 1 or an unknown name.
+    """
+
+    units: int
+    activation: str | LeakyReLU | ELU = "identity"
+    initializer: Initializer | None = None
+    batch_norm: BatchNorm | None = None
+
+    def __post_init__(self) -> None:
+        check_positive_integer("units", self.units)
+        if not isinstance(self.activation, LeakyReLU | ELU):
+            check_name("activation", self.activation, ACTIVATIONS)
+        if isinstance(self.initializer, str):
+            check_name("initializer", self.initializer, INITIALIZERS)
+        elif not (
+            self.initializer is None
+            or isinstance(self.initializer, Normal | Uniform | ConstantInitializer)
+            or callable(self.initializer)
+        ):
+            raise SpecError(
+                "initializer must be a name, Normal(scale), Uniform(scale), "
+                "ConstantInitializer(value) or a callable f(rng, fan_in, fan_out); got "
+                f"{self.initializer!r}."
+            )
+        if not (self.batch_norm is None or isinstance(self.batch_norm, BatchNorm)):
+            raise SpecError(f"batch_norm must be BatchNorm() or None; got {self.batch_norm!r}.")
+
+    @property
+    def activation_name(self) -> str:
+        """Name of the activation, without its parameter."""
+        if isinstance(self.activation, LeakyReLU):
+            return "leaky_relu"
+        return "elu" if isinstance(self.activation, ELU) else self.activation
+
+    @property
+    def activation_constant(self) -> float:
+        """Parameter of the activation; 0 if it has none."""
+        name = self.activation_name
+        if name == "leaky_relu":
+            given = self.activation
+            return (given if isinstance(given, LeakyReLU) else LeakyReLU()).slope
+        if name == "elu":
+            return (self.activation if isinstance(self.activation, ELU) else ELU()).alpha
+        return 0.0
+
+
+@dataclass(frozen=True, init=False)
+class Dropout:
+    """Dropout layer: drops units in training and scales the others by 1/keep (item R3).
+
+    ``Dropout(0.2)`` drops 20 % of the units, as in PyTorch and Keras. As the first layer of a
+    network it drops inputs. Prediction drops nothing ("inverted dropout").
+
+    Parameters
+    ----------
+    rate : float
+        Probability in [0, 1) that a unit is dropped.
+    keep : float
+        Probability p in (0, 1] that a unit is kept, by keyword only and instead of ``rate``: the
+        p of the equations (erratum E-q). ``Dropout(rate)`` sets it to 1 − rate.
+
+    Raises
+    ------
+    SpecError
+        For a probability outside its interval, or if both or neither are given.
+
+    Examples
+    --------
+    >>> Dropout(0.2)
+    Dropout(keep=0.8)
+    """
+
+    keep: float
+
+    def __init__(self, rate: float | None = None, *, keep: float | None = None) -> None:
+        if (rate is None) == (keep is None):
+            raise SpecError(
+                "Dropout takes one argument, rate or keep, such as Dropout(0.2) or "
+                f"Dropout(keep=0.8); got rate={rate!r} and keep={keep!r}."
+            )
+        if rate is not None:
+            keep = 1.0 - check_between("rate", rate, 0.0, 1.0, open_high=True)
+        check_between("keep", keep, 0.0, 1.0, open_low=True)
+        object.__setattr__(self, "keep", keep)

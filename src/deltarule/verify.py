@@ -1,0 +1,102 @@
+"""Verification of a tape: a tape that passes can be run without leaving its arrays."""
+
+from __future__ import annotations
+
+from deltarule.errors import TapeError
+from deltarule.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
+from deltarule.tape import Instruction, Tape
+
+__all__ = ["verify"]
+
+
+def verify(tape: Tape) -> None:
+    """Raise ``TapeError`` unless the tape can be run without leaving its arrays.
+
+    The rules: parameters tile θ without gaps or overlaps; every register is written once, before it
+    is read; widths agree from instruction to instruction; offsets point to parameters of the right
+    shape, each used by one instruction; codes exist; the last instruction is the only loss and
+    follows an output activation; penalties and constraints lie inside θ.
+    """
+    _verify_parameters(tape)
+    shapes = {p.start: p.shape for p in tape.parameters}
+    widths = {0: tape.n_inputs}
+    for number, instruction in enumerate(tape.instructions):
+        where = f"instruction {number}"
+        op, code, source, target, n_in, n_out = instruction[:6]
+        last = number == len(tape.instructions) - 1
+        _require((op == Op.LOSS) == last, where, "the loss must be the last and the only one")
+        _require(source in widths, where, f"register {source} is read before it is written")
+        _require(widths[source] == n_in, where, "n_in is not the width of its source")
+        if last:
+            _require(code in list(LossCode), where, f"no loss has code {code}")
+            break
+        _require(target == len(widths), where, "registers must be written once and in order")
+        _require(source == target - 1, where, "it must read the register written last")
+        keeps_width = op == Op.AFFINE or n_in == n_out
+        _require(keeps_width, where, "only affine maps may change widths")
+        _verify_instruction(tape, instruction, where, shapes)
+        widths[target] = n_out
+    _verify_ends(tape, widths)
+
+
+def _verify_instruction(
+    tape: Tape, instruction: Instruction, where: str, shapes: dict[int, tuple[int, ...]]
+) -> None:
+    op, code, _, _, n_in, n_out, weights, bias, constant = instruction
+    if op == Op.AFFINE:
+        fits = shapes.pop(weights, None) == (n_in, n_out)
+        fits = fits and (bias == -1 or shapes.pop(bias, None) == (n_out,))
+        rule = "weights and bias must be offsets of parameters of its shape that no other uses"
+        _require(fits, where, rule)
+    elif op == Op.ACTIVATE:
+        _require(code in list(ActivationCode), where, f"no activation has code {code}")
+    elif op == Op.NORMALIZE:
+        fits = shapes.pop(weights, None) == (n_out,) and shapes.pop(bias, None) == (n_out,)
+        rule = "γ and β must be offsets of parameters of its width that no other uses"
+        _require(fits, where, rule)
+        known = 0 <= code < len(tape.normalizations)
+        _require(known, where, f"there is no normalisation {code}")
+        same_width = tape.normalizations[code].width == n_in
+        _require(same_width, where, "its normalisation has another width")
+        _require(constant > 0, where, "ε must be above 0")
+    elif op == Op.DROPOUT:
+        _require(0 < constant <= 1, where, "the probability of keeping must be in (0, 1]")
+    else:
+        raise TapeError(f"{where}: no operation has code {op}.")
+
+
+def _verify_parameters(tape: Tape) -> None:
+    end = 0
+    for p in tape.parameters:
+        _require(p.start == end and all(n > 0 for n in p.shape), p.name, "parameters must tile θ")
+        end = p.stop
+    _require(end == tape.n_parameters, "n_parameters", f"parameters end at {end}")
+
+
+def _verify_ends(tape: Tape, widths: dict[int, int]) -> None:
+    _require(len(tape.instructions) >= 3, "tape", "a tape needs at least a layer and a loss")
+    _require(len(widths) == tape.n_registers, "n_registers", f"{len(widths)} registers are written")
+    output = tape.instructions[-2]
+    _require(output.op == Op.ACTIVATE, "tape", "the output layer must end with its activation")
+    _require(widths[tape.output] == tape.n_outputs, "n_outputs", "it must be the output's width")
+    _require(
+        tape.loss.source in (tape.output, tape.logits), "loss", "it must read outputs or logits"
+    )
+    n_constants = {LossCode.HUBER: (1,), LossCode.QUANTILE: (1, tape.n_outputs)}
+    expected = n_constants.get(LossCode(tape.loss.code), (0,))
+    _require(len(tape.loss_constants) in expected, "loss", "it has too many or too few constants")
+    for penalty in tape.penalties:
+        _require(penalty.code in list(PenaltyCode), "penalty", f"no penalty {penalty.code}")
+        inside = 0 <= penalty.start < penalty.stop <= tape.n_parameters
+        _require(inside, "penalty", "it must lie inside θ")
+    for constraint in tape.constraints:
+        known = constraint.code in list(ConstraintCode)
+        _require(known, "constraint", f"no constraint {constraint.code}")
+        for start, rows, columns in constraint.matrices:
+            inside = start >= 0 and start + rows * columns <= tape.n_parameters
+            _require(inside, "constraint", "it must lie inside θ")
+
+
+def _require(holds: bool, where: str, rule: str) -> None:
+    if not holds:
+        raise TapeError(f"{where}: {rule}.")
