@@ -27,7 +27,7 @@ from deltarule import (
     fold_batch_norm,
     train,
 )
-from deltarule.measures import information_criteria
+from deltarule.metrics import information_criteria
 from deltarule.reference import Reference
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"

@@ -48,7 +48,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("fitting",),
     ("onnx",),
     ("plots", "estimators"),
-    ("measures",),
+    ("metrics",),
     ("datasets",),
     ("tables",),
     ("persistence",),

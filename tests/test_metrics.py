@@ -17,8 +17,8 @@ from sklearn.mixture import GaussianMixture
 from sklearn.svm import LinearSVC
 
 from deltarule.errors import DataError, ShapeError, SpecError
-from deltarule.measures import (
-    estimate_risk,
+from deltarule.metrics import (
+    estimate_generalization_error,
     information_criteria,
     mean_loss,
     measure_regression,
@@ -127,13 +127,13 @@ def test_criteria_refuse(arguments: Any, message: str) -> None:
 def test_risk_is_scipys_mean_and_standard_error(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     losses, seen = rng.exponential(size=n), rng.exponential(size=3)
-    risk = estimate_risk(losses, seen)
+    risk = estimate_generalization_error(losses, seen)
     assert risk.mean == pytest.approx(losses.mean())
     assert risk.standard_error == pytest.approx(stats.sem(losses), rel=1e-12)
     assert risk.gap == pytest.approx(losses.mean() - seen.mean())
     expected = stats.ttest_1samp(losses, 0).confidence_interval(0.9)
     assert risk.interval(0.9) == pytest.approx((expected.low, expected.high), rel=1e-9)
-    assert estimate_risk(losses).gap is None
+    assert estimate_generalization_error(losses).gap is None
     assert str(risk).startswith(f"risk {risk.mean:.6g} ± {risk.standard_error:.2g} on {n} unseen")
     assert str(risk).endswith(f"gap {risk.gap:+.6g}")
 
@@ -142,7 +142,7 @@ def test_the_interval_holds_the_risk_as_often_as_it_says() -> None:
     rng = np.random.default_rng(1)
     trials, held = 1000, 0
     for losses in rng.normal(1.0, 2.0, size=(trials, 20)):
-        low, high = estimate_risk(losses).interval(0.9)
+        low, high = estimate_generalization_error(losses).interval(0.9)
         held += low <= 1.0 <= high
     # Binomial(1000, 0.9) leaves this interval with probability 1e-6.
     low, high = stats.binom.interval(1 - 1e-6, trials, 0.9)
@@ -160,9 +160,9 @@ def test_the_interval_holds_the_risk_as_often_as_it_says() -> None:
 )
 def test_risk_refuses(arguments: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        estimate_risk(*arguments)
+        estimate_generalization_error(*arguments)
     with pytest.raises(SpecError, match=r"level must be in \(0, 1\)"):
-        estimate_risk([1.0, 2.0]).interval(1.0)
+        estimate_generalization_error([1.0, 2.0]).interval(1.0)
 
 
 def test_row_losses_average_to_scikit_learns() -> None:

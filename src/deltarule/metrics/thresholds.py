@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deltarule.checks import check_between
 from deltarule.errors import DataError, SpecError
-from deltarule.measures._inputs import Floats, check_weight, number_column, same_length
+from deltarule.metrics._inputs import Floats, check_weight, number_column, same_length
 
 __all__ = ["ThresholdChoice", "choose_threshold", "cost_threshold"]
 

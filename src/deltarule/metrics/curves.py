@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from deltarule.checks import check_between
 from deltarule.errors import DataError, ShapeError, SpecError
-from deltarule.measures._inputs import Floats
-from deltarule.measures.costs import Cost, as_scorer, to_cost
-from deltarule.measures.validation import make_folds
+from deltarule.metrics._inputs import Floats
+from deltarule.metrics.costs import Cost, as_scorer, to_cost
+from deltarule.metrics.validation import make_folds
 
 __all__ = [
     "LearningCurve",

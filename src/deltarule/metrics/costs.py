@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deltarule.errors import DataError, SpecError
-from deltarule.measures._inputs import Floats
+from deltarule.metrics._inputs import Floats
 
 __all__ = ["Cost", "mean_loss", "row_losses"]
 

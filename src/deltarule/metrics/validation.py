@@ -9,8 +9,8 @@ import numpy as np
 
 from deltarule.checks import check_between
 from deltarule.errors import SpecError
-from deltarule.measures._inputs import Floats
-from deltarule.measures.costs import Cost, as_scorer, to_cost
+from deltarule.metrics._inputs import Floats
+from deltarule.metrics.costs import Cost, as_scorer, to_cost
 
 __all__ = ["CrossValidation", "cross_validated_cost", "make_folds"]
 

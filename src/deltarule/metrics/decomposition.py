@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from deltarule.checks import check_between, check_positive_integer
 from deltarule.errors import DataError, ShapeError
-from deltarule.measures._inputs import Floats, finite_array
+from deltarule.metrics._inputs import Floats, finite_array
 
 __all__ = ["Decomposition", "decompose_error"]
 

@@ -13,7 +13,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
 from deltarule.errors import DataError, ShapeError, SpecError
-from deltarule.measures import (
+from deltarule.metrics import (
     choose_threshold,
     cost_threshold,
     measure_classification,

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from deltarule.checks import check_between, check_name
 from deltarule.errors import DataError, ShapeError
-from deltarule.measures._inputs import finite_array
+from deltarule.metrics._inputs import finite_array
 
-__all__ = ["TargetComparison", "Verdict", "bias_variance_verdict", "compare_targets"]
+__all__ = ["BiasVarianceDiagnosis", "TargetComparison", "compare_targets", "diagnose_bias_variance"]
 
 _FOR_BIAS = ("a bigger network", "longer training", "another architecture")
 _FOR_VARIANCE = ("more data", "regularisation", "another architecture")
@@ -48,8 +48,8 @@ class TargetComparison:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What :func:`bias_variance_verdict` says; ``print`` it.
+class BiasVarianceDiagnosis:
+    """What :func:`diagnose_bias_variance` says; ``print`` it.
 
     Attributes
     ----------
@@ -85,14 +85,14 @@ class Verdict:
         return "\n".join(lines)
 
 
-def bias_variance_verdict(
+def diagnose_bias_variance(
     train_error: float,
     dev_error: float,
     target: float,
     *,
     dev_targets: npt.ArrayLike | None = None,
     test_targets: npt.ArrayLike | None = None,
-) -> Verdict:
+) -> BiasVarianceDiagnosis:
     """Say whether bias and variance are high, and what to try next (item E3).
 
     Bias is high if E_tr ≥ 10ε, low if E_tr < ε, else borderline; variance is high if
@@ -110,7 +110,7 @@ def bias_variance_verdict(
 
     Returns
     -------
-    verdict : Verdict
+    verdict : BiasVarianceDiagnosis
 
     Raises
     ------
@@ -121,7 +121,7 @@ def bias_variance_verdict(
 
     Examples
     --------
-    >>> print(bias_variance_verdict(0.005, 0.08, 0.01))
+    >>> print(diagnose_bias_variance(0.005, 0.08, 0.01))
     bias low: train error 0.005, target 0.01
     variance high: dev error 0.08, gap 0.075
     try: more data; regularisation; another architecture
@@ -146,7 +146,9 @@ def bias_variance_verdict(
                 "splitting, and draw dev and test from what the network will meet.",
                 stacklevel=2,
             )
-    return Verdict(bias, variance, train, dev, goal, tuple(dict.fromkeys(steps)), comparison)
+    return BiasVarianceDiagnosis(
+        bias, variance, train, dev, goal, tuple(dict.fromkeys(steps)), comparison
+    )
 
 
 def compare_targets(

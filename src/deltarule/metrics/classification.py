@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.errors import DataError, ShapeError
-from deltarule.measures._inputs import Floats, check_weight, finite_array, same_length
+from deltarule.metrics._inputs import Floats, check_weight, finite_array, same_length
 
 __all__ = ["ClassificationReport", "PrecisionRecallCurve", "measure_classification"]
 

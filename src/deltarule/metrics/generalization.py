@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.checks import check_between
-from deltarule.measures._inputs import number_column
+from deltarule.metrics._inputs import number_column
 
-__all__ = ["Risk", "estimate_risk"]
+__all__ = ["GeneralizationError", "estimate_generalization_error"]
 
 
 @dataclass(frozen=True)
-class Risk:
-    """What :func:`estimate_risk` found; ``print`` it.
+class GeneralizationError:
+    """What :func:`estimate_generalization_error` found; ``print`` it.
 
     Attributes
     ----------
@@ -54,10 +54,10 @@ class Risk:
         return text
 
 
-def estimate_risk(
+def estimate_generalization_error(
     losses: npt.ArrayLike,
     training_losses: npt.ArrayLike | None = None,
-) -> Risk:
+) -> GeneralizationError:
     """Return the mean loss on unseen rows with its standard error (item E8; Mebsout §6).
 
     R(f) = E[L(f(X), Y)], estimated by the mean of n independent losses; its standard error is
@@ -78,12 +78,12 @@ def estimate_risk(
 
     Examples
     --------
-    >>> print(estimate_risk([1.0, 3.0, 2.0, 2.0], [1.0, 1.0]))
+    >>> print(estimate_generalization_error([1.0, 3.0, 2.0, 2.0], [1.0, 1.0]))
     risk 2 ± 0.41 on 4 unseen rows; training loss 1, gap +1
     """
     unseen = number_column("losses", losses, at_least=2)
     seen = None if training_losses is None else number_column("training_losses", training_losses)
-    return Risk(
+    return GeneralizationError(
         mean=float(unseen.mean()),
         standard_error=float(unseen.std(ddof=1) / np.sqrt(len(unseen))),
         n=len(unseen),

@@ -15,10 +15,10 @@ from sklearn.metrics import accuracy_score, mean_squared_error
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from deltarule.errors import DataError, ShapeError, SpecError
-from deltarule.measures import (
-    bias_variance_verdict,
+from deltarule.metrics import (
     compare_targets,
     cross_validated_cost,
+    diagnose_bias_variance,
 )
 
 PROPERTY = settings(max_examples=25, deadline=None, derandomize=True, database=None)
@@ -40,17 +40,17 @@ SEEDS = st.integers(0, 2**32 - 1)
         (1.0, 0.5, "borderline", "low"),
     ],
 )
-def test_verdict_at_the_bounds(train: float, dev: float, bias: str, variance: str) -> None:
-    verdict = bias_variance_verdict(train, dev, 1.0)
-    assert (verdict.bias, verdict.variance) == (bias, variance)
-    assert ("a bigger network" in verdict.next_steps) == (bias != "low")
-    assert ("more data" in verdict.next_steps) == (variance == "high")
-    assert len(set(verdict.next_steps)) == len(verdict.next_steps)
-    assert f"bias {bias}" in str(verdict)
+def test_diagnosis_at_the_bounds(train: float, dev: float, bias: str, variance: str) -> None:
+    diagnosis = diagnose_bias_variance(train, dev, 1.0)
+    assert (diagnosis.bias, diagnosis.variance) == (bias, variance)
+    assert ("a bigger network" in diagnosis.next_steps) == (bias != "low")
+    assert ("more data" in diagnosis.next_steps) == (variance == "high")
+    assert len(set(diagnosis.next_steps)) == len(diagnosis.next_steps)
+    assert f"bias {bias}" in str(diagnosis)
 
 
 def test_nothing_to_try_when_all_is_good() -> None:
-    assert str(bias_variance_verdict(0.1, 0.2, 1.0)).endswith("try: nothing, it is good")
+    assert str(diagnose_bias_variance(0.1, 0.2, 1.0)).endswith("try: nothing, it is good")
 
 
 @pytest.mark.parametrize(
@@ -62,26 +62,26 @@ def test_nothing_to_try_when_all_is_good() -> None:
         ((0.1, 1, 0), r"target must be in \(0, inf\); got 0"),
     ],
 )
-def test_verdict_refuses(arguments: Any, message: str) -> None:
+def test_diagnosis_refuses(arguments: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
-        bias_variance_verdict(*arguments)
+        diagnose_bias_variance(*arguments)
 
 
-def test_verdict_warns_when_dev_and_test_differ() -> None:
+def test_diagnosis_warns_when_dev_and_test_differ() -> None:
     dev, test = ["a"] * 90 + ["b"] * 10, ["a"] * 10 + ["b"] * 90
     with pytest.warns(UserWarning, match="dev and test targets differ .* Shuffle before splitting"):
-        verdict = bias_variance_verdict(0.1, 0.2, 1.0, dev_targets=dev, test_targets=test)
-    assert verdict.comparison is not None
-    assert verdict.comparison.differ
-    alike = bias_variance_verdict(0.1, 0.2, 1.0, dev_targets=dev, test_targets=dev)
+        diagnosis = diagnose_bias_variance(0.1, 0.2, 1.0, dev_targets=dev, test_targets=test)
+    assert diagnosis.comparison is not None
+    assert diagnosis.comparison.differ
+    alike = diagnose_bias_variance(0.1, 0.2, 1.0, dev_targets=dev, test_targets=dev)
     assert "may well be drawn alike" in str(alike)
 
 
-def test_verdict_wants_both_targets() -> None:
+def test_diagnosis_wants_both_targets() -> None:
     with pytest.raises(DataError, match="go together; test_targets is missing"):
-        bias_variance_verdict(0.1, 0.2, 1.0, dev_targets=[1, 2])
+        diagnose_bias_variance(0.1, 0.2, 1.0, dev_targets=[1, 2])
     with pytest.raises(DataError, match="go together; dev_targets is missing"):
-        bias_variance_verdict(0.1, 0.2, 1.0, test_targets=[1, 2])
+        diagnose_bias_variance(0.1, 0.2, 1.0, test_targets=[1, 2])
 
 
 def test_classes_are_compared_by_the_chi_square_formula() -> None:

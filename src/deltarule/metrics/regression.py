@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from deltarule.checks import check_name
 from deltarule.errors import DataError, ShapeError
-from deltarule.measures._inputs import check_weight, finite_array
+from deltarule.metrics._inputs import check_weight, finite_array
 
 __all__ = ["RegressionReport", "measure_regression"]
 

@@ -17,7 +17,7 @@ from sklearn.neural_network import MLPRegressor
 
 from deltarule import History
 from deltarule.errors import DataError, ShapeError, SpecError
-from deltarule.measures import (
+from deltarule.metrics import (
     decompose_error,
     epoch_curve,
     plot_learning_curves,
