@@ -122,10 +122,10 @@ def outcome(trained: Any) -> dict[str, str]:
 
 def file_of(model: Any) -> Any:
     from deltarule.estimators import to_record
-    from deltarule.files import Contents, encode
+    from deltarule.storage import ModelRecord, encode
 
     given, model.augment, model.n_threads = (model.augment, model.n_threads), None, None
-    data = encode(Contents("estimator", *to_record(model)))
+    data = encode(ModelRecord("estimator", *to_record(model)))
     model.augment, model.n_threads = given
     return data
 

@@ -16,7 +16,7 @@ import pytest
 from deltarule import load
 from deltarule.errors import ModelFileError
 from faults_support import report
-from files_support import Archive, model_files, parts_of, signed
+from storage_support import Archive, model_files, parts_of, signed
 
 KINDS = ("classifier", "pipeline", "regressor", "table")
 MOST_BYTES = 50 * 10**6

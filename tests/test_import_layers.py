@@ -25,7 +25,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 ROOT = "deltarule/__init__.py"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "arrays", "checks", "signals"),
-    ("files",),
+    ("storage",),
     (
         "parts",
         "spec",
@@ -260,7 +260,7 @@ def modules_after(names: str) -> set[str]:
         ("spec.py", "from deltarule import MLPClassifier", "module that defines it"),
         ("spec.py", "import deltarule", "module that defines it"),
         ("datasets/__init__.py", "from deltarule.inputs import make_block", "is a leaf"),
-        ("files/load.py", "from deltarule.datasets import penguins_path", "datasets comes after"),
+        ("storage/load.py", "from deltarule.datasets import penguins_path", "datasets comes after"),
         (
             "tape.py",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from deltarule import cli",
@@ -289,7 +289,7 @@ def test_checker_sees_a_forward_import(
     [
         ("training/loop.py", "from deltarule.tape import Tape\nfrom . import batches"),
         ("training/loop.py", "import numpy as np\nfrom numpy import network"),
-        ("files/save.py", "from deltarule import __version__, errors"),
+        ("storage/save.py", "from deltarule import __version__, errors"),
         ("cli/__init__.py", "from deltarule import MLPClassifier\nfrom deltarule import datasets"),
         ("__init__.py", "from deltarule.estimators import MLPClassifier"),
     ],

@@ -22,7 +22,7 @@ def export(
     OutputError
         If the file cannot be written, or exists and ``overwrite`` is false. Nothing is made then.
     """
-    from deltarule.files import check_writable, write_atomically
+    from deltarule.storage import check_writable, write_atomically
 
     if path is None:
         return make()

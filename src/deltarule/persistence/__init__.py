@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from deltarule.persistence.saving import load, save
+from deltarule.persistence.save_load import load, save
 
 __all__ = ["load", "save"]

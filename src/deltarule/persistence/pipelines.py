@@ -25,12 +25,12 @@ from deltarule.estimators import (
     to_blueprint,
     to_record,
 )
-from deltarule.files import Contents
-from deltarule.persistence.allowed import Placeholder, classes, functions, types
-from deltarule.persistence.archive import check, normalize
-from deltarule.persistence.inspection import objects
+from deltarule.persistence.allowlist import Placeholder, classes, functions, types
+from deltarule.persistence.object_graph import objects
+from deltarule.persistence.skops_archive import check, normalize
+from deltarule.storage import ModelRecord
 
-__all__ = ["from_contents", "holds", "to_contents"]
+__all__ = ["from_model_record", "holds", "to_model_record"]
 
 _OURS = (MLPClassifier, MLPRegressor)
 _ARCHIVE = "skops"
@@ -41,7 +41,7 @@ def holds(model: Any) -> bool:
     return isinstance(model, BaseEstimator) and type(model).__module__.startswith("sklearn.")
 
 
-def to_contents(model: Any) -> Contents:
+def to_model_record(model: Any) -> ModelRecord:
     """Return what a file of a pipeline holds.
 
     Raises
@@ -69,10 +69,10 @@ def to_contents(model: Any) -> Contents:
         record, arrays = to_record(estimator)
         records.append(record)
         tensors |= {f"{number}.{name}": array for name, array in arrays.items()}
-    return Contents("pipeline", {"networks": records}, tensors)
+    return ModelRecord("pipeline", {"networks": records}, tensors)
 
 
-def from_contents(contents: Contents) -> Any:
+def from_model_record(model_record: ModelRecord) -> Any:
     """Build a pipeline from what a file of it holds.
 
     Raises
@@ -81,8 +81,8 @@ def from_contents(contents: Contents) -> Any:
         If anything in it is malformed or not allowed. Nothing has been built then.
     """
     skops = _skops()
-    networks = _networks(contents)
-    archive = contents.tensors.get(_ARCHIVE)
+    networks = _networks(model_record)
+    archive = model_record.tensors.get(_ARCHIVE)
     if archive is None or archive.dtype != np.uint8 or archive.ndim != 1:
         raise ModelFileError("its record is of a pipeline, but there is none")
     try:
@@ -105,13 +105,13 @@ def from_contents(contents: Contents) -> Any:
         raise ModelFileError(f"its pipeline is not valid: {reason}") from error
 
 
-def _networks(contents: Contents) -> list[Any]:
+def _networks(model_record: ModelRecord) -> list[Any]:
     """Return the estimators of ours, in the order of their numbers."""
-    records = contents.record.get("networks")
-    if set(contents.record) != {"networks"} or not isinstance(records, list):
+    records = model_record.record.get("networks")
+    if set(model_record.record) != {"networks"} or not isinstance(records, list):
         raise ModelFileError("its record lacks entries, or has unknown ones")
     arrays: list[dict[str, Any]] = [{} for _ in records]
-    for name, array in contents.tensors.items():
+    for name, array in model_record.tensors.items():
         if name == _ARCHIVE:
             continue
         number, dot, inner = name.partition(".")

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from deltarule.errors import CheckpointError, ModelFileError, OutputError, UnreadFileError
-from deltarule.files import (
-    Contents,
+from deltarule.storage import (
+    ModelRecord,
     check_writable,
-    read_contents,
+    read_model_record,
     remove_orphans,
-    write_contents,
+    write_model_record,
 )
 from deltarule.training.checkpoints.policy import Checkpoint
 from deltarule.training.checkpoints.snapshot import Snapshot, read_snapshot
@@ -158,11 +158,11 @@ class Folder:
             )
         self._damaged = []
 
-    def write(self, contents: Contents, place: tuple[int, int], best: str | None) -> None:
+    def write(self, contents: ModelRecord, place: tuple[int, int], best: str | None) -> None:
         """Write a checkpoint; then remove those that are neither new enough nor the best."""
         name = file_name(place)
         try:
-            write_contents(contents, self.path / name, overwrite=True)
+            write_model_record(contents, self.path / name, overwrite=True)
         finally:  # if no more than the folder's flush failed, the file is there
             if os.path.exists(self.path / name):
                 self._names = [*(old for old in self._names if old != name), name]
@@ -187,7 +187,7 @@ class Folder:
         CheckpointError
             If its bytes are as they were written, and no record of ours.
         """
-        contents = read_contents(self.path / name)
+        contents = read_model_record(self.path / name)
         if contents.kind != "checkpoint":
             raise ModelFileError("it is a model, not a checkpoint")
         try:

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deltarule.checks import is_count, is_number
 from deltarule.errors import CheckpointError, DataError
-from deltarule.files.model_file import Contents, first_fault
 from deltarule.program import Order, State, Steps
 from deltarule.states import check_counters, check_slots
+from deltarule.storage.model_file import ModelRecord, first_fault
 from deltarule.training.checkpoints.identity import Identity
 from deltarule.training.checkpoints.values import Values
 from deltarule.training.history import History
@@ -61,7 +61,7 @@ class Snapshot:
 
 def write_snapshot(
     snapshot: Snapshot, state: State, at: Progress, kinds: tuple[type[Any], ...]
-) -> Contents:
+) -> ModelRecord:
     """Return a run and what goes with it, as a file holds them."""
     values = Values(kinds)
     held = {"state": state, "watch": [at.watch.best, at.watch.stale]}
@@ -79,10 +79,10 @@ def write_snapshot(
         "owner": values.plain("owner", snapshot.owner),
         "progress": {name: values.plain(name, held[name]) for name in _FIELDS},
     }
-    return Contents("checkpoint", record, values.tensors)
+    return ModelRecord("checkpoint", record, values.tensors)
 
 
-def read_snapshot(contents: Contents, kinds: tuple[type[Any], ...]) -> Snapshot:
+def read_snapshot(contents: ModelRecord, kinds: tuple[type[Any], ...]) -> Snapshot:
     """Return what a file holds, checked as far as it can be without the run that is to go on.
 
     Raises

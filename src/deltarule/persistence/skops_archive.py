@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from deltarule.errors import ModelFileError
-from deltarule.files import strict_json
-from deltarule.persistence.allowed import classes, functions, types
-from deltarule.persistence.inspection import MAX_DEPTH, SAFE_KINDS
+from deltarule.persistence.allowlist import classes, functions, types
+from deltarule.persistence.object_graph import MAX_DEPTH, SAFE_KINDS
+from deltarule.storage import strict_json
 
 __all__ = ["check", "normalize"]
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deltarule.files import strict_json
+from deltarule.storage import strict_json
 
-__all__ = ["ContainerError", "Tensors", "check_head", "pack", "unpack"]
+__all__ = ["InvalidFileError", "Tensors", "check_head", "pack", "unpack"]
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -40,7 +40,7 @@ _BLANK = b"0" * 64
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 
 
-class ContainerError(ValueError):
+class InvalidFileError(ValueError):
     """Bytes that are not a file of ours; the message says what is wrong with them."""
 
 
@@ -80,22 +80,22 @@ def unpack(data: bytes) -> tuple[dict[str, str], Tensors]:
 
     Raises
     ------
-    ContainerError
+    InvalidFileError
         If anything at all is wrong with the bytes.
     """
     end = check_head(data[: _COUNT_BYTES + 1], len(data))
     place = _find_digest(data, end)
     if _digest(data, place).encode() != data[place : place + 64]:
-        raise ContainerError("its SHA-256 does not match its content: the file is damaged")
+        raise InvalidFileError("its SHA-256 does not match its content: the file is damaged")
     try:
         header = strict_json.loads(data[_COUNT_BYTES:end].decode())
     except ValueError as error:
-        raise ContainerError(f"its header is not strict JSON ({error})") from None
+        raise InvalidFileError(f"its header is not strict JSON ({error})") from None
     if not isinstance(header, dict):
-        raise ContainerError("its header is not a JSON object")
+        raise InvalidFileError("its header is not a JSON object")
     metadata = header.pop("__metadata__", None)
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise ContainerError("its metadata is not a map of texts")
+        raise InvalidFileError("its metadata is not a map of texts")
     metadata.pop("sha256", None)
     return metadata, _arrays(header, memoryview(data)[end:])
 
@@ -105,18 +105,18 @@ def check_head(head: bytes, size: int) -> int:
 
     Raises
     ------
-    ContainerError
+    InvalidFileError
         Before more than those bytes need be read.
     """
     if size < _COUNT_BYTES:
-        raise ContainerError(f"it is {size} bytes long: the file is cut short")
+        raise InvalidFileError(f"it is {size} bytes long: the file is cut short")
     length = int.from_bytes(head[:_COUNT_BYTES], "little")
     if length > MAX_HEADER_BYTES:
-        raise ContainerError(f"it announces a header of {length} bytes: damaged or no model file")
+        raise InvalidFileError(f"it announces a header of {length} bytes: damaged or no model file")
     if length > size - _COUNT_BYTES:
-        raise ContainerError("it ends inside its header: the file is cut short")
+        raise InvalidFileError("it ends inside its header: the file is cut short")
     if head[_COUNT_BYTES : _COUNT_BYTES + 1] != b"{":
-        raise ContainerError("its header is not a JSON object")
+        raise InvalidFileError("its header is not a JSON object")
     return _COUNT_BYTES + length
 
 
@@ -124,7 +124,7 @@ def _find_digest(data: bytes | bytearray, end: int) -> int:
     """Return where the header's digest begins; quotes inside a record are escaped: no match."""
     found = list(_DIGEST.finditer(data, _COUNT_BYTES, end))
     if len(found) != 1:
-        raise ContainerError("it carries no digest: it is damaged, or not written by deltarule")
+        raise InvalidFileError("it carries no digest: it is damaged, or not written by deltarule")
     return found[0].start(1)
 
 
@@ -142,10 +142,10 @@ def _arrays(header: dict[str, Any], body: memoryview) -> Tensors:
     expected = 0
     for start, end, _, _, name in sorted(placed, key=lambda entry: entry[:2]):
         if start != expected:
-            raise ContainerError(f"its array {name[:40]!r} overlaps another or leaves a gap")
+            raise InvalidFileError(f"its array {name[:40]!r} overlaps another or leaves a gap")
         expected = end
     if expected != len(body):
-        raise ContainerError(f"its arrays take {expected} bytes, but {len(body)} are there")
+        raise InvalidFileError(f"its arrays take {expected} bytes, but {len(body)} are there")
     return {
         name: np.frombuffer(body[start:end], dtype).reshape(shape).astype(dtype.newbyteorder("="))
         for start, end, dtype, shape, name in placed
@@ -154,16 +154,16 @@ def _arrays(header: dict[str, Any], body: memoryview) -> Tensors:
 
 def _entry(name: str, value: Any) -> tuple[int, int, np.dtype[Any], tuple[int, ...]]:
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
-        raise ContainerError(f"its entry for the array {name[:40]!r} is malformed")
+        raise InvalidFileError(f"its entry for the array {name[:40]!r} is malformed")
     code, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(code, str) or code not in _DTYPES:
-        raise ContainerError(f"its array {name[:40]!r} has a dtype that models do not use")
+        raise InvalidFileError(f"its array {name[:40]!r} has a dtype that models do not use")
     if not _naturals(shape) or not _naturals(offsets) or len(shape) > 8 or len(offsets) != 2:
-        raise ContainerError(f"its array {name[:40]!r} has a malformed shape or place")
+        raise InvalidFileError(f"its array {name[:40]!r} has a malformed shape or place")
     dtype = _DTYPES[code]
     start, end = offsets
     if end - start != math.prod(shape) * dtype.itemsize or max(shape, default=0) >= 2**62:
-        raise ContainerError(f"its array {name[:40]!r} has a shape that does not fit its bytes")
+        raise InvalidFileError(f"its array {name[:40]!r} has a shape that does not fit its bytes")
     return start, end, dtype, tuple(shape)
 
 

@@ -1,6 +1,6 @@
 """Models on disk: one file per model, no code in it, every changed bit noticed (docs/format.md).
 
-The file is a safetensors file (see `deltarule.files.container`). Its metadata holds
+The file is a safetensors file (see `deltarule.storage.safetensors_file`). Its metadata holds
 
 ``format``
     ``"deltarule"``.
@@ -27,19 +27,25 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deltarule.errors import ModelFileError, UnreadFileError
-from deltarule.files import strict_json
-from deltarule.files.atomic import StrPath, write_atomically
-from deltarule.files.container import ContainerError, Tensors, check_head, pack, unpack
-from deltarule.files.foreign import describe
+from deltarule.storage import strict_json
+from deltarule.storage.atomic_write import StrPath, write_atomically
+from deltarule.storage.file_signatures import describe
+from deltarule.storage.safetensors_file import (
+    InvalidFileError,
+    Tensors,
+    check_head,
+    pack,
+    unpack,
+)
 
 __all__ = [
-    "Contents",
     "Kind",
+    "ModelRecord",
     "blaming",
     "encode",
     "first_fault",
-    "read_contents",
-    "write_contents",
+    "read_model_record",
+    "write_model_record",
 ]
 
 FORMAT = "deltarule"
@@ -50,7 +56,7 @@ _REMEDY = "take an undamaged copy, or train and save the model again"
 Kind = Literal["estimator", "table", "pipeline", "checkpoint"]
 
 
-class Contents(NamedTuple):
+class ModelRecord(NamedTuple):
     """What a file holds: the kind of model, or a checkpoint; its record and its arrays."""
 
     kind: Kind
@@ -75,20 +81,22 @@ def blaming(path: StrPath) -> Iterator[None]:
         raise ModelFileError(f"{path} is not a usable model file: {reason}") from error
 
 
-def write_contents(contents: Contents, path: StrPath, *, overwrite: bool = False) -> Path:
+def write_model_record(
+    model_record: ModelRecord, path: StrPath, *, overwrite: bool = False
+) -> Path:
     """Write a model file, durably, whole or not at all."""
-    return write_atomically(path, encode(contents), overwrite=overwrite)
+    return write_atomically(path, encode(record), overwrite=overwrite)
 
 
-def encode(contents: Contents) -> bytes:
-    """Return the bytes of a model file; equal contents give equal bytes."""
-    envelope = {"kind": contents.kind, "model": contents.record}
+def encode(model: ModelRecord) -> bytes:
+    """Return the bytes of a model file; equal records give equal bytes."""
+    envelope = {"kind": model.kind, "model": model.record}
     record = strict_json.dumps(envelope)
     metadata = {"format": FORMAT, "version": VERSION, "record": record}
-    return pack(contents.tensors, metadata)
+    return pack(model.tensors, metadata)
 
 
-def read_contents(path: StrPath) -> Contents:
+def read_model_record(path: StrPath) -> ModelRecord:
     """Read a model file and check everything that can be checked without building the model.
 
     Raises
@@ -102,13 +110,13 @@ def read_contents(path: StrPath) -> Contents:
         metadata, tensors = unpack(_read(path))
         _check_format(path, metadata)
         envelope = _envelope(metadata)
-    except ContainerError as error:
+    except InvalidFileError as error:
         raise ModelFileError(f"{path} is not a usable model file: {error}; {_REMEDY}") from None
     except MemoryError:
         raise UnreadFileError(
             f"{path} does not fit into memory; free some, and try again"
         ) from None
-    return Contents(envelope.kind, envelope.model, tensors)
+    return ModelRecord(envelope.kind, envelope.model, tensors)
 
 
 def _read(path: StrPath) -> bytes:
@@ -146,7 +154,7 @@ def _size(path: StrPath) -> int:
 
 def _check_format(path: StrPath, metadata: dict[str, str]) -> None:
     if metadata.get("format") != FORMAT:
-        raise ContainerError("it was not written by deltarule")
+        raise InvalidFileError("it was not written by deltarule")
     if metadata.get("version") != VERSION:
         version = metadata.get("version", "unknown")[:20]
         raise UnreadFileError(
@@ -157,13 +165,13 @@ def _check_format(path: StrPath, metadata: dict[str, str]) -> None:
 
 def _envelope(metadata: dict[str, str]) -> _Envelope:
     if set(metadata) != {"format", "version", "record"}:
-        raise ContainerError("its metadata has other entries than format, version and record")
+        raise InvalidFileError("its metadata has other entries than format, version and record")
     try:
         return _Envelope.model_validate(strict_json.loads(metadata["record"]))
     except ValidationError as error:
-        raise ContainerError(f"its record is malformed ({first_fault(error)})") from None
+        raise InvalidFileError(f"its record is malformed ({first_fault(error)})") from None
     except ValueError as error:
-        raise ContainerError(f"its record is not strict JSON ({error})") from None
+        raise InvalidFileError(f"its record is not strict JSON ({error})") from None
 
 
 def first_fault(error: ValidationError) -> str:

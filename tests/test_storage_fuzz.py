@@ -16,7 +16,7 @@ import support
 from deltarule import load
 from deltarule.errors import ModelFileError
 from faults_support import report
-from files_support import Mutator, model_files, parts_of, signed
+from storage_support import Mutator, model_files, parts_of, signed
 
 SHORT = [(seed, 2500) for seed in range(1001, 1005)]
 BATCHES = int(os.environ.get("DELTARULE_FUZZ_BATCHES", "50"))

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from deltarule.errors import OutputError
-from deltarule.files import atomic
-from deltarule.files.atomic import check_writable, write_atomically
+from deltarule.storage import atomic_write
+from deltarule.storage.atomic_write import check_writable, write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -95,7 +95,7 @@ def test_a_failing_system_call_leaves_everything_as_it_was(
             return real(*args, **kwargs)
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(atomic.os, call, fail)
+    monkeypatch.setattr(atomic_write.os, call, fail)
     if call == "link":  # a file system without hard links: the rename takes its place
         write_atomically(path, b"new")
         assert path.read_bytes() == b"new"
@@ -116,7 +116,7 @@ def test_flushes_file_then_names_it_then_flushes_the_folder(
     for call in ("fsync", "replace", "link", "unlink"):
         real = getattr(os, call)
         monkeypatch.setattr(
-            atomic.os,
+            atomic_write.os,
             call,
             lambda *args, call=call, real=real: (calls.append(call), real(*args))[1],
         )
@@ -139,7 +139,7 @@ def test_a_folder_that_cannot_be_flushed_has_the_new_file(
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         real(descriptor)
 
-    monkeypatch.setattr(atomic.os, "fsync", fsync)
+    monkeypatch.setattr(atomic_write.os, "fsync", fsync)
     message = r"model was written, but its folder .*\(Input/output error\).*save again"
     with pytest.raises(OutputError, match=message):
         write_atomically(path, b"new", overwrite=old is not None)
@@ -166,7 +166,7 @@ def test_a_name_taken_at_the_last_moment_is_not_overwritten(
         path.write_bytes(b"theirs")
         real(source, target)
 
-    monkeypatch.setattr(atomic.os, "link", late)
+    monkeypatch.setattr(atomic_write.os, "link", late)
     with pytest.raises(OutputError, match="already exists"):
         write_atomically(path, b"ours")
     assert path.read_bytes() == b"theirs"
@@ -176,9 +176,9 @@ def test_a_name_taken_at_the_last_moment_is_not_overwritten(
 def test_temporaries_of_killed_writers_are_removed(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"
-        "from deltarule.files import atomic\n"
-        "atomic.os.fsync = lambda fd: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "atomic.write_atomically(sys.argv[1], b'x' * 1000)\n"
+        "from deltarule.storage import atomic_write\n"
+        "atomic_write.os.fsync = lambda fd: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "atomic_write.write_atomically(sys.argv[1], b'x' * 1000)\n"
     )
     path = tmp_path / "model"
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=False, timeout=60)
@@ -189,7 +189,7 @@ def test_temporaries_of_killed_writers_are_removed(tmp_path: Path) -> None:
 
 
 def test_temporaries_of_living_writers_are_left_alone(tmp_path: Path) -> None:
-    with atomic._temporary(tmp_path / "model") as (_, temporary):
+    with atomic_write._temporary(tmp_path / "model") as (_, temporary):
         write_atomically(tmp_path / "model", b"new")
         assert temporary.exists()
     assert names(tmp_path) == ["model"]

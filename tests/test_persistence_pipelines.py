@@ -21,10 +21,10 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 
 from deltarule import MLPClassifier, MLPRegressor, load, save
 from deltarule.errors import MissingDependencyError, ModelFileError
-from deltarule.files import read_contents, write_contents
+from deltarule.storage import read_model_record, write_model_record
 from estimator_support import unconverged
 from faults_support import report
-from files_support import Archive
+from storage_support import Archive
 
 rng = np.random.default_rng(0)
 ROWS = rng.normal(size=(60, 4))
@@ -292,7 +292,7 @@ ATTACKS: dict[str, dict[str, Any]] = {
     },
     "partial": object_node("functools.partial") | {"__loader__": "PartialNode"},
     "unknown entry": object_node("sklearn.pipeline.Pipeline") | {"__reduce__": []},
-    "second network": object_node("deltarule.persistence.allowed.Placeholder"),
+    "second network": object_node("deltarule.persistence.allowlist.Placeholder"),
 }  # fmt: skip
 
 
@@ -352,14 +352,14 @@ def test_archives_with_anything_else_in_them_are_refused(tmp_path: Path, file: P
     bomb = {"0.npy": bytes(10**6)}
     with pytest.raises(ModelFileError, match="compressed"):
         load_bytes(tmp_path, archive.file(tree, arrays | bomb, zipfile.ZIP_DEFLATED))
-    contents = read_contents(file)
+    contents = read_model_record(file)
     for tensors in (
         {"skops": np.zeros(3, np.uint8)}, {"skops": np.zeros((2, 2), np.uint8)},
         {"skops": np.zeros(3)}, {"7.W1": np.zeros(3)}, {"W1": np.zeros(3)},
     ):  # fmt: skip
-        odd_contents = contents._replace(tensors=contents.tensors | tensors)
+        odd = contents._replace(tensors=contents.tensors | tensors)
         with pytest.raises(ModelFileError):
-            load(write_contents(odd_contents, tmp_path / "forged", overwrite=True))
+            load(write_model_record(odd, tmp_path / "forged", overwrite=True))
 
 
 def test_arguments_out_of_their_domain_are_refused(tmp_path: Path) -> None:

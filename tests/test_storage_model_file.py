@@ -26,8 +26,8 @@ from sklearn.datasets import load_iris
 from deltarule import MLPClassifier, MLPRegressor, load
 from deltarule import save as save_model
 from deltarule.errors import ModelFileError, OutputError
-from deltarule.files import read_contents
-from deltarule.files.container import ContainerError, pack, unpack
+from deltarule.storage import read_model_record
+from deltarule.storage.safetensors_file import InvalidFileError, pack, unpack
 from faults_support import report
 
 
@@ -111,7 +111,7 @@ def test_equal_models_give_equal_bytes(tmp_path: Path, iris: tuple[Any, Any]) ->
 def test_the_safetensors_library_reads_our_file(tmp_path: Path, good: bytes) -> None:
     path = tmp_path / "m.safetensors"
     path.write_bytes(good)
-    ours = read_contents(path).tensors
+    ours = read_model_record(path).tensors
     theirs = load_file(path)
     assert ours.keys() == theirs.keys()
     for name, array in ours.items():
@@ -175,7 +175,7 @@ def test_every_flipped_bit_is_noticed(good: bytes, count: int) -> None:
     for bit in flips(good, count):
         damaged = bytearray(good)
         damaged[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(ContainerError):
+        with pytest.raises(InvalidFileError):
             unpack(bytes(damaged))
 
 
@@ -189,10 +189,10 @@ def test_a_flipped_bit_is_one_line_to_the_user(tmp_path: Path, good: bytes) -> N
 @pytest.mark.parametrize("step", [13, pytest.param(1, marks=pytest.mark.long)])
 def test_every_truncation_is_noticed(good: bytes, step: int) -> None:
     for length in [*range(0, len(good), step), len(good) - 1]:
-        with pytest.raises(ContainerError):
+        with pytest.raises(InvalidFileError):
             unpack(good[:length])
     for tail in (b"\0", b" ", good):
-        with pytest.raises(ContainerError):
+        with pytest.raises(InvalidFileError):
             unpack(good + tail)
 
 

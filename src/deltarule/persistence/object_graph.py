@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from deltarule.errors import ModelFileError
-from deltarule.persistence.allowed import classes, functions, qualified, types
+from deltarule.persistence.allowlist import classes, functions, qualified, types
 
 __all__ = ["SAFE_KINDS", "objects"]
 
@@ -37,7 +37,7 @@ def objects(root: Any, extra: tuple[type[Any], ...] = ()) -> list[tuple[str, Any
     Raises
     ------
     ModelFileError
-        If anything is not on the list of `deltarule.persistence.allowed`.
+        If anything is not on the list of `deltarule.persistence.allowlist`.
     """
     seen: set[int] = set()
     found: list[tuple[str, Any]] = []

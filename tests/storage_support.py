@@ -24,7 +24,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from deltarule import Adam, MLPClassifier, MLPRegressor, save
 from deltarule.datasets import penguins_path
-from deltarule.files.container import pack, unpack
+from deltarule.storage.safetensors_file import pack, unpack
 from deltarule.tables import Plan, Settings, fit, prepare, read_table
 from estimator_support import unconverged
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from deltarule import estimators
 from deltarule.errors import ModelFileError
-from deltarule.files import Contents, StrPath, blaming, read_contents, write_contents
 from deltarule.persistence import pipelines
+from deltarule.storage import ModelRecord, StrPath, blaming, read_model_record, write_model_record
 
 __all__ = ["load", "save"]
 
@@ -51,7 +51,7 @@ def save(model: Any, path: StrPath, *, overwrite: bool = False) -> Path:
     --------
     load : Read the file back.
     """
-    return write_contents(_contents(model), path, overwrite=overwrite)
+    return write_model_record(_model_record(model), path, overwrite=overwrite)
 
 
 def load(path: StrPath) -> Any:
@@ -76,23 +76,23 @@ def load(path: StrPath) -> Any:
     MissingDependencyError
         If the file holds a pipeline and skops is not installed.
     """
-    contents = read_contents(path)
+    model_record = read_model_record(path)
     with blaming(path):
-        if contents.kind == "table":
+        if model_record.kind == "table":
             from deltarule.tables import TableModel  # pyarrow: not for an estimator's file
 
-            return TableModel.from_contents(contents)
-        if contents.kind == "pipeline":
-            return pipelines.from_contents(contents)
-        if contents.kind == "checkpoint":
+            return TableModel.from_model_record(model_record)
+        if model_record.kind == "pipeline":
+            return pipelines.from_model_record(model_record)
+        if model_record.kind == "checkpoint":
             raise ModelFileError(_CHECKPOINT)
-        return estimators.from_record(contents.record, contents.tensors)
+        return estimators.from_record(model_record.record, model_record.tensors)
 
 
-def _contents(model: Any) -> Contents:
-    if hasattr(model, "to_contents"):  # a TableModel
-        contents: Contents = model.to_contents()
-        return contents
+def _model_record(model: Any) -> ModelRecord:
+    if hasattr(model, "to_model_record"):  # a TableModel
+        model_record: ModelRecord = model.to_model_record()
+        return model_record
     if pipelines.holds(model):
-        return pipelines.to_contents(model)
-    return Contents("estimator", *estimators.to_record(model))
+        return pipelines.to_model_record(model)
+    return ModelRecord("estimator", *estimators.to_record(model))
