@@ -193,8 +193,8 @@ def test_prediction_is_the_average_of_small_networks_up_to_a_nonlinearity() -> N
     demo = example("dropout")
     for output in ("identity", "sigmoid"):
         net, state = demo.small_network(output)
-        exact = demo.dropout_exact(net, state, demo.X)
-        drawn = demo.dropout_average(net, state, demo.X, n_draws=300)
+        exact = demo.exact_dropout_mean(net, state, demo.X)
+        drawn = demo.monte_carlo_dropout(net, state, demo.X, n_draws=300)
         error = np.abs(drawn.mean - exact.mean)
         assert (error <= 5 * exact.deviation / 300**0.5 + 1e-12).all()
         apart = np.abs(net.predict(state, demo.X) - exact.mean).max()

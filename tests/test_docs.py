@@ -91,8 +91,8 @@ def deltarule_names() -> list[str]:
         "LineSearch", "MLPClassifier", "MLPRegressor", "MaxNorm", "MomentumAverage", "Nadam",
         "Network", "Normal", "OneCycle", "Quantile", "RMSprop", "ReduceOnPlateau", "Rprop",
         "SGD", "State", "StepDecay", "Stopping", "Table", "Uniform", "WarmUp", "check_function",
-        "check_gradients", "critical_point", "dropout_average", "dropout_exact", "errors",
-        "fold_batch_norm", "hessian_eigenvalues", "hessian_vector_product", "load",
+        "check_gradients", "critical_point", "errors", "exact_dropout_mean",
+        "fold_batch_norm", "hessian_eigenvalues", "hessian_vector_product", "load", "monte_carlo_dropout",
         "network_health", "plot_confusion_matrix", "plot_learning_curve", "plot_predictions",
-        "refresh_statistics", "save", "shrinkage_table", "train",
+        "recompute_batch_norm", "save", "shrinkage_table", "train",
     ]  # fmt: skip

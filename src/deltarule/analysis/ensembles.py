@@ -21,7 +21,7 @@ from deltarule.reference.interpret import Reference
 from deltarule.reference.statistics import inference_norm
 from deltarule.tape import Instruction
 
-__all__ = ["DropoutAverage", "dropout_average", "dropout_exact"]
+__all__ = ["DropoutAverage", "exact_dropout_mean", "monte_carlo_dropout"]
 
 _MOST_UNITS = 16
 
@@ -33,7 +33,7 @@ class DropoutAverage(NamedTuple):
     deviation: Any  # (n, k) standard deviation of the outputs
 
 
-def dropout_exact(net: Network, state: State, X: Array) -> DropoutAverage:
+def exact_dropout_mean(net: Network, state: State, X: Array) -> DropoutAverage:
     """Return the mean and deviation over all 2^m masks of m units, each by its probability.
 
     Against it, prediction with nothing dropped is an approximation: it is equal where everything
@@ -42,14 +42,14 @@ def dropout_exact(net: Network, state: State, X: Array) -> DropoutAverage:
     Raises
     ------
     SpecError
-        Without a dropout, or above 16 units that can be dropped: use :func:`dropout_average`.
+        Without a dropout, or above 16 units that can be dropped: use :func:`monte_carlo_dropout`.
     """
     lines = _dropouts(net)
     units = sum(line.n_in for line in lines)
     if units > _MOST_UNITS:
         raise SpecError(
             f"2^{units} masks are too many to average over: at most {_MOST_UNITS} units may be "
-            "dropped. Use dropout_average, which samples them."
+            "dropped. Use monte_carlo_dropout, which samples them."
         )
     x = check_inputs(net, X)
     total, square = 0.0, 0.0
@@ -69,7 +69,7 @@ def dropout_exact(net: Network, state: State, X: Array) -> DropoutAverage:
     return DropoutAverage(total, np.sqrt(np.maximum(square - np.asarray(total) ** 2, 0.0)))
 
 
-def dropout_average(
+def monte_carlo_dropout(
     net: Network, state: State, X: Array, *, n_draws: int = 100, seed: int = 0
 ) -> DropoutAverage:
     """Return the mean and deviation over masks drawn for every row, with ``seed``.

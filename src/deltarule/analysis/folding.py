@@ -18,10 +18,10 @@ from deltarule.reference import Reference
 from deltarule.reference.statistics import accumulate, batch_moments
 from deltarule.training.batches import batch_bounds
 
-__all__ = ["fold_batch_norm", "refresh_statistics"]
+__all__ = ["fold_batch_norm", "recompute_batch_norm"]
 
 
-def refresh_statistics(
+def recompute_batch_norm(
     net: Network, state: State, X: Array, *, batch_size: int = 256, sample_weight: Any = None
 ) -> None:
     """Measure the population statistics anew with the final θ: one pass over the batches.

@@ -81,9 +81,7 @@ def blaming(path: StrPath) -> Iterator[None]:
         raise ModelFileError(f"{path} is not a usable model file: {reason}") from error
 
 
-def write_model_record(
-    model_record: ModelRecord, path: StrPath, *, overwrite: bool = False
-) -> Path:
+def write_model_record(record: ModelRecord, path: StrPath, *, overwrite: bool = False) -> Path:
     """Write a model file, durably, whole or not at all."""
     return write_atomically(path, encode(record), overwrite=overwrite)
 
