@@ -91,7 +91,7 @@ SCHEDULES = ["constant", "adaptive", "cosine", "one_cycle", "warm_up", "reduce_o
             "dtype": st.sampled_from(["float64", "float32"]),
             "batch_size": st.sampled_from([16, 50, 120]),
             "tol": st.sampled_from([0.0, 0.1]),
-            "record": st.booleans(),
+            "record_health": st.booleans(),
         }
     ),
     place=st.floats(0, 1),

@@ -321,7 +321,7 @@ def interrupted(folder: Path | None, delay: float) -> float:
 
     model = MLPRegressor(
         hidden_layer_sizes=(64, 64), batch_size=50, max_iter=10**6, tol=0.0, random_state=0,
-        n_iter_no_change=np.inf, early_stopping=True, checkpoint=folder, record=True,
+        n_iter_no_change=np.inf, early_stopping=True, checkpoint=folder, record_health=True,
     )  # fmt: skip
     timer = threading.Timer(delay, press)
 

@@ -41,7 +41,7 @@ _LATER_PARAMETERS = {
     *("gradient_clip", "weight_init", "augment", "dtype", "standardize", "monitor"),
     *(
         "on_divergence",
-        "record",
+        "record_health",
         "label_smoothing",
         "class_weight",
         "huber_delta",
