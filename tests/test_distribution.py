@@ -17,6 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from deltarule import __version__
+
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_LOCK = ROOT / "requirements" / "demo.txt"
 DEV_LOCK = ROOT / "requirements" / "dev.txt"
@@ -162,7 +164,7 @@ def readme_example() -> str:
 def test_wheel_holds_what_users_need(tmp_path: Path) -> None:
     with zipfile.ZipFile(build_wheel(tmp_path)) as archive:
         names = set(archive.namelist())
-    info = f"deltarule-{PROJECT['project']['version']}.dist-info"
+    info = f"deltarule-{__version__}.dist-info"
     assert {
         "deltarule/__init__.py",
         "deltarule/py.typed",
@@ -173,7 +175,8 @@ def test_wheel_holds_what_users_need(tmp_path: Path) -> None:
     } <= names
     assert {name.split("/")[0] for name in names} == {"deltarule", info}
     source = ROOT / "src"
-    modules = {str(p.relative_to(source).as_posix()) for p in source.rglob("*.py")}
+    files = [*source.rglob("*.py"), *source.rglob("*.pyi")]
+    modules = {str(p.relative_to(source).as_posix()) for p in files}
     assert modules <= names
 
 
@@ -193,7 +196,7 @@ def test_wheel_alone_trains_and_runs_the_readme(tmp_path: Path) -> None:
     installed = run(python, "-m", "pip", "list", "--format=freeze", cwd=tmp_path)
     assert "matplotlib==" not in installed
 
-    assert PROJECT["project"]["version"] in run(deltarule, "--version", cwd=tmp_path)
+    assert __version__ in run(deltarule, "--version", cwd=tmp_path)
 
     where = "from deltarule.datasets import penguins_path; print(penguins_path())"
     table = run(python, "-c", where, cwd=tmp_path).strip()

@@ -24,7 +24,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 # ROOT is deltarule/__init__.py, the public face: only the commands may import through it.
 ROOT = "deltarule/__init__.py"
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "arrays", "checks", "signals"),
+    ("errors", "version", "context", "arrays", "checks", "signals"),
     ("storage",),
     (
         "parts",
@@ -61,8 +61,6 @@ LAYER = {name: level for level, row in enumerate(LAYERS) for name in row}
 STRANGERS = {frozenset({"reference", "engine"})}
 # Imports nothing of ours but the errors.
 LEAVES = {"datasets"}
-# Names that any module may take from deltarule/__init__.py.
-ROOT_NAMES = {"__version__"}
 
 # Heavy or optional: `import deltarule` does without them.
 LAZY = ("matplotlib", "numba", "onnx", "pandas", "pyarrow", "pydantic", "skops", "torch", "typer")
@@ -162,7 +160,7 @@ def forbidden(found: list[Import]) -> list[str]:
         if here == there or here not in LAYER:  # an unplaced module has its own complaint
             continue
         if there not in LAYER:
-            if there in ROOT_NAMES or item.target.count(".") > 1:  # the latter: a module, unplaced
+            if item.target.count(".") > 1:  # a module without a place
                 continue
             there = ROOT  # "from deltarule import Name": a name of the public face
         if here in LEAVES and there != "errors":
@@ -179,8 +177,8 @@ def circle(found: list[Import], modules: set[str]) -> list[str]:
     """Return one circle of modules that import each other at import time, or []."""
     graph: dict[str, set[str]] = {module: set() for module in modules}
     for item in found:
-        owner, _, name = item.target.rpartition(".")
-        if not item.at_import or (owner == PACKAGE and name in ROOT_NAMES):
+        owner = item.target.rpartition(".")[0]
+        if not item.at_import:
             continue
         target = item.target if item.target in modules else owner
         if target in modules and target != item.module:
@@ -289,7 +287,7 @@ def test_checker_sees_a_forward_import(
     [
         ("training/loop.py", "from deltarule.tape import Tape\nfrom . import batches"),
         ("training/loop.py", "import numpy as np\nfrom numpy import network"),
-        ("storage/save.py", "from deltarule import __version__, errors"),
+        ("storage/save.py", "from deltarule import errors"),
         ("cli/__init__.py", "from deltarule import MLPClassifier\nfrom deltarule import datasets"),
         ("__init__.py", "from deltarule.estimators import MLPClassifier"),
     ],

@@ -146,7 +146,7 @@ class Graph:
         SpecError
             If the model is larger than one ONNX file may be.
         """
-        from deltarule import __version__
+        from deltarule.version import __version__
 
         if self._bytes > _MOST_BYTES:
             raise SpecError(
