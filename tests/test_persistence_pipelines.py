@@ -169,22 +169,22 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "function": (lambda: fitted(scaling.FunctionTransformer(shift)), r"\.func=<function shift"),
     "lambda": (
         lambda: fitted(scaling.FunctionTransformer(lambda X: X)),
-        r"Pipeline\.steps\['functiontransformer'\]\[1\]\.func=.*holds no code",
+        r"Pipeline\.steps\['functiontransformer'\]\[1\]\.func=.*contains no code",
     ),
     "ufunc": (lambda: fitted(scaling.FunctionTransformer(np.square)), r"func=<ufunc 'square'>"),
     "kernel": (
         lambda: fitted(decomposition.KernelPCA(2, kernel=lambda a, b: a @ b)),
-        r"\.kernel=.*holds no code",
+        r"\.kernel=.*contains no code",
     ),
     "other estimator": (
         lambda: fitted(feature_selection.SelectFromModel(LogisticRegression())),
-        r"\.estimator=LogisticRegression\(\).*none of the classes",
+        r"\.estimator=LogisticRegression\(\).*not one of the classes",
     ),
     "own class": (
         lambda: fitted(type("Mine", (scaling.StandardScaler,), {})()),
-        r"\['mine'\]\[1\]=Mine\(\).*none of the classes",
+        r"\['mine'\]\[1\]=Mine\(\).*not one of the classes",
     ),
-    "whole other estimator": (lambda: LogisticRegression().fit(ROWS, LABELS), "none of the class"),
+    "whole other estimator": (lambda: LogisticRegression().fit(ROWS, LABELS), "not one of the class"),
     "function inside the network": (
         lambda: make_pipeline(fitted()[-1].set_params(monitor=shift)),
         "monitor=<function shift",
@@ -226,7 +226,7 @@ def test_odd_values_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_cache_of_pickles_is_refused(tmp_path: Path) -> None:
     model = fitted(scaling.StandardScaler()).set_params(memory=str(tmp_path / "cache"))
-    with pytest.raises(ModelFileError, match=r"Pipeline\.memory=.*cache is no part of a model"):
+    with pytest.raises(ModelFileError, match=r"Pipeline\.memory=.*cache is not part of a model"):
         save(model, tmp_path / "m")
 
 
@@ -347,7 +347,7 @@ def test_archives_with_anything_else_in_them_are_refused(tmp_path: Path, file: P
     tree, arrays = archive.tree, archive.arrays
     assert load_bytes(tmp_path, archive.file(tree, arrays))
     for odd in ({"evil.py": b"import os"}, {"../9.npy": b""}):
-        with pytest.raises(ModelFileError, match="not those that its tree names"):
+        with pytest.raises(ModelFileError, match="not the ones that its tree names"):
             load_bytes(tmp_path, archive.file(tree, arrays | odd))
     bomb = {"0.npy": bytes(10**6)}
     with pytest.raises(ModelFileError, match="compressed"):

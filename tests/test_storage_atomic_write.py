@@ -140,7 +140,7 @@ def test_a_folder_that_cannot_be_flushed_has_the_new_file(
         real(descriptor)
 
     monkeypatch.setattr(atomic_write.os, "fsync", fsync)
-    message = r"model was written, but its folder .*\(Input/output error\).*save again"
+    message = r"model was written, but its folder .*\(Input/output error\).*save it again"
     with pytest.raises(OutputError, match=message):
         write_atomically(path, b"new", overwrite=old is not None)
     assert path.read_bytes() == b"new"

@@ -352,7 +352,7 @@ def test_files_that_could_run_code_are_recognised_and_not_opened(tmp_path: Path,
     marker = tmp_path / "marker"
     path = tmp_path / "model.safetensors"
     path.write_bytes(make(Bomb(marker)))
-    with pytest.raises(ModelFileError, match=f"no deltarule model but .*{kind}.*not opened"):
+    with pytest.raises(ModelFileError, match=f"not a deltarule model but .*{kind}.*not opened"):
         load(path)
     assert not marker.exists()
     report("foreign", files=1)

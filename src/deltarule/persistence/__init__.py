@@ -1,4 +1,4 @@
-"""Persistence: any fitted model in one file, and back, without running code."""
+"""Saving and loading of fitted models of any kind, in one file, without running code."""
 
 from __future__ import annotations
 

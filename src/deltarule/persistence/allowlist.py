@@ -1,8 +1,9 @@
-"""What a pipeline on disk may be made of: this list, and nothing else.
+"""The classes, functions and types that a pipeline in a model file may contain.
 
-Names are looked up in scikit-learn here, never in a file: a file's names are compared with these.
-Left out are classes that hold others' code (`IterativeImputer` any estimator, `SplineTransformer`
-SciPy's splines), and every function but the scores that feature selection takes by name.
+The names are looked up in scikit-learn here, and never in a file; the names in a file are compared
+with these. The list excludes classes that hold foreign objects (`IterativeImputer` holds any
+estimator, `SplineTransformer` SciPy's splines), and all functions except the scores of feature
+selection.
 """
 
 from __future__ import annotations
@@ -57,26 +58,26 @@ _TYPES = (
 
 
 class Placeholder:
-    """Stands in a saved pipeline for the estimator of ours of this number."""
+    """The stand-in for deltarule's estimator number ``number`` in a saved pipeline."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 def qualified(thing: Any) -> str:
-    """Return the name under which a class or function is kept: where it is defined, and its own."""
+    """Return the qualified name of a class or function: its module, a dot, and its own name."""
     return f"{thing.__module__}.{thing.__name__}"
 
 
 @cache
 def classes() -> dict[str, type[Any]]:
-    """Return the classes whose objects a pipeline may hold, by qualified name."""
+    """Return the classes whose objects a pipeline may contain, by qualified name."""
     return {qualified(found): found for found in (*_look_up(_CLASSES), Placeholder)}
 
 
 @cache
 def functions() -> dict[str, Any]:
-    """Return the functions that a pipeline may hold, by qualified name."""
+    """Return the functions that a pipeline may contain, by qualified name."""
     return {qualified(found): found for found in _look_up(_FUNCTIONS)}
 
 

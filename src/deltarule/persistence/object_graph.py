@@ -1,6 +1,7 @@
-"""Walk through a pipeline's objects and find what a file must not hold, by name.
+"""A walk through a pipeline's objects that finds those that a model file must not contain.
 
-The same walk runs before saving, on the user's pipeline, and after loading, on what was built.
+The same walk runs before saving, on the user's pipeline, and after loading, on the pipeline that
+was built.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from deltarule.persistence.allowlist import classes, functions, qualified, types
 __all__ = ["SAFE_KINDS", "objects"]
 
 SAFE_KINDS = "biufU"
-"""Kinds of arrays that are plain bytes: booleans, integers, floats and texts."""
+"""The kinds of dtype that hold plain values: booleans, integers, floats and strings."""
 
 MAX_DEPTH = 100
 _PLAIN = (type(None), bool, int, float, str)
@@ -25,19 +26,19 @@ _KEYS = (str, int, float, np.str_, np.integer, np.floating)
 
 
 def objects(root: Any, extra: tuple[type[Any], ...] = ()) -> list[tuple[str, Any]]:
-    """Return every object of a class that matters, with its place; each object once.
+    """Return the objects whose classes are listed, each once, with its place in the pipeline.
 
     Parameters
     ----------
     root : object
         A pipeline or transformer.
     extra : tuple of type
-        Classes whose objects are returned, and not looked into.
+        Classes whose objects are returned, but whose attributes are not walked.
 
     Raises
     ------
     ModelFileError
-        If anything is not on the list of `deltarule.persistence.allowlist`.
+        If an object is not on the list of `deltarule.persistence.allowlist`.
     """
     seen: set[int] = set()
     found: list[tuple[str, Any]] = []
@@ -67,7 +68,7 @@ def _children(place: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif kind is dict:
         for key, item in value.items():
             if isinstance(key, bool) or not isinstance(key, _KEYS):
-                raise _refusal(f"a key of {place}", key, "texts and numbers can be keys")
+                raise _refusal(f"a key of {place}", key, "only strings and numbers can be keys")
             yield f"{place}[{key!r}]", item
     elif kind is slice:
         yield from ((f"{place}.{n}", getattr(value, n)) for n in ("start", "stop", "step"))
@@ -78,8 +79,12 @@ def _children(place: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"{place}.{name}", item) for name, item in vars(value).items())
     elif not _is_leaf(value):
         if callable(value):
-            raise _refusal(place, value, "a file holds no code")
-        raise _refusal(place, value, f"{qualified(kind)} is none of the classes that a file holds")
+            raise _refusal(place, value, "a model file contains no code")
+        raise _refusal(
+            place,
+            value,
+            f"{qualified(kind)} is not one of the classes that a model file may contain",
+        )
 
 
 def _is_leaf(value: Any) -> bool:
@@ -95,13 +100,13 @@ def _is_leaf(value: Any) -> bool:
 
 
 def _check_cache_folder(place: str, value: Any) -> None:
-    """Refuse a pipeline's cache: its folder holds pickles, which a later fit would open."""
+    """Refuse a pipeline with a cache: its folder holds pickles, which a later fit would load."""
     if getattr(value, "memory", None) is not None:
-        raise _refusal(f"{place}.memory", value.memory, "a cache is no part of a model")
+        raise _refusal(f"{place}.memory", value.memory, "a cache is not part of a model")
 
 
 def _label(number: int, item: Any) -> str:
-    """Return how an item is named: by its number, or as a step by its own name."""
+    """Return the label of an item in a list: the name of a pipeline's step, or else its number."""
     named = type(item) is tuple and len(item) > 1 and type(item[0]) is str
     return repr(item[0]) if named else str(number)
 
@@ -110,6 +115,6 @@ def _refusal(place: str, value: Any, reason: str) -> ModelFileError:
     shown = " ".join(repr(value).split())
     shown = shown if len(shown) <= 60 else shown[:59] + "…"
     return ModelFileError(
-        f"{place}={shown} cannot be kept in a file: {reason}; set another value, "
-        "or do this step outside of the pipeline (docs/format.md lists what is kept)"
+        f"{place}={shown} cannot be saved in a file: {reason}; set another value, "
+        "or do this step outside the pipeline (docs/format.md lists what can be saved)"
     )

@@ -1,4 +1,4 @@
-"""Save a model and load it again, whatever kind of model it is."""
+"""Saving a model of any kind to a file, and loading it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,33 @@ from typing import Any
 from deltarule import estimators
 from deltarule.errors import ModelFileError
 from deltarule.persistence import pipelines
-from deltarule.storage import ModelRecord, StrPath, blaming, read_model_record, write_model_record
+from deltarule.storage import (
+    ModelRecord,
+    StrPath,
+    read_model_record,
+    reading_model,
+    write_model_record,
+)
 
 __all__ = ["load", "save"]
 
 _CHECKPOINT = (
-    "it is a checkpoint of a training; go on with that training (checkpoint= of the estimator, "
-    "--resume of `deltarule train`), and save the model that comes out"
+    "it is a checkpoint of a training run; resume that run (checkpoint= of the estimator, "
+    "--resume of `deltarule train`), and save the resulting model"
 )
 
 
 def save(model: Any, path: StrPath, *, overwrite: bool = False) -> Path:
-    """Save a fitted model in one file that holds no code.
+    """Save a fitted model in one file that contains no code, and return the path.
 
     Parameters
     ----------
     model : MLPClassifier, MLPRegressor, TableModel or scikit-learn pipeline
         A fitted model. In a pipeline, steps may be deltarule's estimators and scikit-learn's own
         transformers (its preprocessing, impute, compose, decomposition, feature_extraction and
-        feature_selection; ``docs/format.md`` has the list); this needs skops.
+        feature_selection; ``docs/format.md`` has the list). Pipelines need skops.
     path : str or path-like
-        The file to write; ``.safetensors`` is the usual ending.
+        The file to write; its usual extension is ``.safetensors``.
     overwrite : bool, default=False
         Whether an existing file may be replaced.
 
@@ -40,8 +46,8 @@ def save(model: Any, path: StrPath, *, overwrite: bool = False) -> Path:
     Raises
     ------
     ModelFileError
-        If the model is not fitted, or holds what a file must not: a function, a class of others.
-        The message names its place in the model.
+        If the model is not fitted, or contains an object that a file must not contain, such as a
+        function or an unknown class. The message names the object's place in the model.
     OutputError
         If the file cannot be written, or exists and ``overwrite`` is false.
     MissingDependencyError
@@ -55,9 +61,9 @@ def save(model: Any, path: StrPath, *, overwrite: bool = False) -> Path:
 
 
 def load(path: StrPath) -> Any:
-    """Load a model saved by `save`, by an estimator's ``save`` or by ``deltarule train``.
+    """Return the model in a file written by `save`, an estimator's ``save`` or ``deltarule train``.
 
-    Loading never executes code from the file, and a damaged file is always noticed.
+    Loading never executes code from the file, and always detects a damaged file.
 
     Parameters
     ----------
@@ -67,17 +73,17 @@ def load(path: StrPath) -> Any:
     Returns
     -------
     MLPClassifier, MLPRegressor, TableModel or scikit-learn pipeline
-        The fitted model; its predictions equal the saved one's to the bit.
+        The fitted model; its predictions equal those of the saved model to the bit.
 
     Raises
     ------
     ModelFileError
         If the file is missing, damaged, or was not written by deltarule.
     MissingDependencyError
-        If the file holds a pipeline and skops is not installed.
+        If the file contains a pipeline and skops is not installed.
     """
     model_record = read_model_record(path)
-    with blaming(path):
+    with reading_model(path):
         if model_record.kind == "table":
             from deltarule.tables import TableModel  # pyarrow: not for an estimator's file
 

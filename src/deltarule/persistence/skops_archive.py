@@ -1,9 +1,10 @@
-"""The bytes that skops makes of a pipeline: put into one form, and checked before skops reads them.
+"""The archive that skops makes of a pipeline: normalised, and checked before skops reads it.
 
-skops writes a zip archive of a JSON tree, ``schema.json``, and NumPy arrays. Every node of the tree
-names a class and how to build it. Here only a dozen ways of building are let through, each with
-the classes it may build; archives are stored without compression, and arrays must have the bytes
-that their headers announce. So nothing is imported, constructed or allocated on a file's word.
+skops writes a zip archive with a JSON tree, ``schema.json``, and NumPy arrays. Every node of the
+tree names a class and a loader that builds it. Only a dozen loaders are allowed here, each with
+the classes that it may build. The archive must be uncompressed, and each array must have as many
+bytes as its header says. So a file cannot cause an import, a construction or an allocation that
+was not checked.
 """
 
 from __future__ import annotations
@@ -31,11 +32,14 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _COMMON = {"__class__", "__module__", "__loader__", "__id__"}
 _ROOT = {"protocol", "_skops_version"}
 _MUTABLE = ("DictNode", "ListNode", "NdArrayNode", "ObjectNode", "RandomStateNode", "SetNode")
-"""Where it matters that two places hold one object; of numbers and texts it is chance."""
+"""Nodes for which it matters whether two places hold the same object; it does not for values."""
 
 
 def normalize(data: bytes) -> bytes:
-    """Return an archive with numbers for addresses, fixed dates and sorted sets: one for equals."""
+    """Return the archive with numbers for addresses, fixed dates and sorted sets.
+
+    Equal pipelines then have equal archives.
+    """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         tree = json.loads(archive.read(SCHEMA))
         numbers: dict[int | str, int] = {}
@@ -49,24 +53,26 @@ def normalize(data: bytes) -> bytes:
                 node["file"] = files[node["file"]]
             if node["__loader__"] == "SetNode":
                 node["content"].sort(key=lambda item: str(item.get("content")))
-        members = {SCHEMA: json.dumps(tree, separators=(",", ":")).encode()}  # order matters
+        members = {
+            SCHEMA: json.dumps(tree, separators=(",", ":")).encode()
+        }  # the order of keys matters
         members |= {new: archive.read(old) for old, new in files.items()}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.create_system = 3  # whatever the system, so that the bytes are the same
+            entry.create_system = 3  # the same bytes on every operating system
             archive.writestr(entry, content)
     return buffer.getvalue()
 
 
 def check(data: bytes) -> None:
-    """Check an archive, byte by byte, before skops sees it.
+    """Check an archive completely, before skops reads it.
 
     Raises
     ------
     ModelFileError
-        If it holds anything but what `normalize` writes of allowed objects.
+        If it differs from what `normalize` writes for allowed objects.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = archive.infolist()
@@ -76,17 +82,17 @@ def check(data: bytes) -> None:
         sizes = sum(entry.file_size for entry in entries)
         names = {entry.filename for entry in entries}
         if sizes > len(data) or len(names) < len(entries) or SCHEMA not in names:
-            raise ModelFileError("its pipeline's archive repeats or overlaps its members")
+            raise ModelFileError("its pipeline's archive has repeated or overlapping members")
         tree = strict_json.loads(archive.read(SCHEMA).decode())
         arrays = _Tree().check(tree)
         if arrays != names - {SCHEMA}:
-            raise ModelFileError("its pipeline's arrays are not those that its tree names")
+            raise ModelFileError("its pipeline's arrays are not the ones that its tree names")
         for name in arrays:
             _check_array(archive.read(name))
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    """Yield every node of a tree that skops has just made, parents first."""
+    """Yield every node of a tree that skops wrote, parents first."""
     if isinstance(tree, dict):
         if "__loader__" in tree:
             yield tree
@@ -100,7 +106,7 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 
 @dataclass
 class _Tree:
-    """The state of one walk through a tree: what was seen, and where the walk stands."""
+    """The state of a walk through a tree: the nodes seen, the open nodes and the arrays."""
 
     kinds: dict[int, tuple[str, str]] = field(default_factory=dict)
     open: list[int] = field(default_factory=list)
@@ -110,25 +116,27 @@ class _Tree:
         """Check a whole tree; return the names of its arrays."""
         protocol = tree.get("protocol") if isinstance(tree, dict) else None
         if type(protocol) is not int or protocol < OLDEST_PROTOCOL:
-            raise ModelFileError("its pipeline was written by another skops")
+            raise ModelFileError("its pipeline was written by an unsupported version of skops")
         self.node({name: value for name, value in tree.items() if name not in _ROOT})
         return self.arrays
 
     def node(self, node: Any, *loaders: str) -> None:
-        """Check one node and its children; `loaders` are the kinds that fit there, if not all."""
+        """Check one node and its children; only these `loaders` are allowed, if any are given."""
         if not isinstance(node, dict) or not set(node) >= _COMMON:
             raise ModelFileError("its pipeline has a malformed node")
         loader, number = node["__loader__"], node["__id__"]
         if type(number) is not int or number < 1 or not isinstance(loader, str):
             raise ModelFileError("its pipeline has a node without a number")
         if loader not in _LOADERS or (loaders and loader not in loaders):
-            raise ModelFileError(f"its pipeline would be built by {loader[:40]!r}: refused")
+            raise ModelFileError(
+                f"its pipeline needs the loader {loader[:40]!r}, which is not allowed"
+            )
         name = f"{node['__module__']}.{node['__class__']}"
         rule = _LOADERS[loader]
         if name not in rule.names():
-            raise ModelFileError(f"its pipeline holds {name[:80]!r}, which is not allowed")
+            raise ModelFileError(f"its pipeline contains {name[:80]!r}, which is not allowed")
         if self.kinds.setdefault(number, (loader, name)) != (loader, name) or number in self.open:
-            raise ModelFileError("its pipeline has a node inside itself")
+            raise ModelFileError("its pipeline has a node that contains itself")
         if len(self.open) > MAX_DEPTH:
             raise ModelFileError("its pipeline is nested too deeply")
         self.open.append(number)
@@ -136,7 +144,7 @@ class _Tree:
         self.open.pop()
 
     def each(self, nodes: Any, *loaders: str) -> None:
-        """Check a list of nodes."""
+        """Check every node of a list."""
         if not isinstance(nodes, list):
             raise ModelFileError("its pipeline has a malformed list")
         for node in nodes:
@@ -185,7 +193,7 @@ def _array(walk: _Tree, node: _Rest, rest: _Rest) -> None:
     if rest.get("type") == "numpy":
         _only(rest, "type", "file")
         if rest["file"] != f"{node['__id__']}.npy":
-            raise ModelFileError("its pipeline has an array of another name than its number")
+            raise ModelFileError("its pipeline has an array whose name is not its number")
         walk.arrays.add(rest["file"])
     else:
         _only(rest, "type", "content", "shape")
@@ -209,7 +217,7 @@ def _name(walk: _Tree, node: _Rest, rest: _Rest) -> None:
 
 @dataclass(frozen=True)
 class _Rule:
-    """What a way of building may build, and what its nodes must look like."""
+    """The names that a loader may build, and the check of its nodes."""
 
     names: Callable[[], Any]
     check: Callable[[_Tree, _Rest, _Rest], None]
@@ -240,14 +248,14 @@ _LOADERS: dict[str, _Rule] = {
 
 
 def _check_array(data: bytes) -> None:
-    """Refuse an ``.npy`` member whose header does not fit its bytes, or that holds objects."""
+    """Refuse an ``.npy`` member with objects, or with a header that does not fit its bytes."""
     file = io.BytesIO(data)
     version = np.lib.format.read_magic(file)
     if version != (1, 0):
-        raise ModelFileError("its pipeline has an array with a header of another kind")
+        raise ModelFileError("its pipeline has an array with an unsupported header")
     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     plain = dtype.kind in SAFE_KINDS and dtype.subdtype is None
     if not plain or len(shape) > 8 or min(shape, default=0) < 0:
-        raise ModelFileError("its pipeline has an array that is not made of plain numbers or texts")
+        raise ModelFileError("its pipeline has an array of other values than numbers or strings")
     if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
         raise ModelFileError("its pipeline has an array whose shape does not fit its bytes")

@@ -1,11 +1,11 @@
-"""Write a file whole or not at all, and so that it is still there after a power cut.
+"""Atomic, durable writes: a file is written completely or not at all, and survives a power cut.
 
-The order is the one that POSIX asks for: write a temporary beside the target, flush it to the
-disk, give it the target's name in one step, flush the folder. Whoever opens the target sees the
-old bytes or the new ones, never a mixture.
+The steps are the ones that POSIX requires: write a temporary file beside the target, flush it to
+the disk, rename it to the target, flush the folder. A reader of the target sees the old bytes or
+the new bytes, never a mixture.
 
-A symbolic link is refused rather than followed or replaced: one surprises the owner of the file it
-points to, the other the owner of the link.
+A symbolic link is refused. Following it would surprise the owner of the file that it points to,
+and replacing it would surprise the owner of the link.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+from deltarule.context import error_context, system_reason
 from deltarule.errors import OutputError
 
-try:  # A POSIX module; without it temporaries of killed writers are left for the user.
+try:  # A POSIX module; without it, temporary files of killed writers are not removed.
     import fcntl
 except ImportError:  # pragma: no cover
     fcntl = None  # type: ignore[assignment]
@@ -29,13 +30,14 @@ __all__ = ["check_writable", "remove_orphans", "write_atomically"]
 
 StrPath = str | os.PathLike[str]
 
-_ALL = ".deltarule-"  # how the names of all temporaries begin
+_ALL = ".deltarule-"  # the start of every temporary file's name
+_NAME_A_FILE = "give the name of the file to write"
 
 
 def check_writable(path: StrPath, *, overwrite: bool = False) -> Path:
-    """Say early whether `write_atomically` could write to a path.
+    """Return the path if `write_atomically` could write to it; otherwise raise.
 
-    Call it before hours of training, not after.
+    Call it before a long computation, so that the result is not lost.
 
     Parameters
     ----------
@@ -47,20 +49,20 @@ def check_writable(path: StrPath, *, overwrite: bool = False) -> Path:
     Returns
     -------
     pathlib.Path
-        The same path.
+        The path, unchanged.
 
     Raises
     ------
     OutputError
-        If the folder is missing or read-only, or the path is taken.
+        If the folder is missing or read-only, or the path already exists.
     """
     target = Path(path)
     folder = target.parent
     if os.fspath(path).endswith(("/", os.sep)):
-        raise OutputError(f"{os.fspath(path)!r} names a folder; give the name of the file to write")
+        raise OutputError(f"{os.fspath(path)!r} names a folder; {_NAME_A_FILE}")
     if not target.name or target.name == "..":
-        raise OutputError(f"{str(path)!r} names no file; give the name of the file to write")
-    with _blaming(target):
+        raise OutputError(f"{str(path)!r} names no file; {_NAME_A_FILE}")
+    with _writing(target):
         if not folder.is_dir():
             raise OutputError(
                 f"cannot write {target}: there is no folder {folder}; create it first"
@@ -72,14 +74,14 @@ def check_writable(path: StrPath, *, overwrite: bool = False) -> Path:
 
 
 def write_atomically(path: StrPath, data: bytes, *, overwrite: bool = False) -> Path:
-    """Write bytes to a file, durably, whole or not at all.
+    """Write bytes to a file, atomically and durably.
 
     Parameters
     ----------
     path : str or path-like
         The file to write. Its folder must exist.
     data : bytes
-        The file's whole content.
+        The complete content of the file.
     overwrite : bool, default=False
         Whether an existing file may be replaced.
 
@@ -91,43 +93,36 @@ def write_atomically(path: StrPath, data: bytes, *, overwrite: bool = False) -> 
     Raises
     ------
     OutputError
-        If the file cannot be written, or exists and ``overwrite`` is false. The old file, if
-        there was one, is untouched and no temporary is left. If only the folder could not be
-        flushed, the new file stands in its place, and the message says so.
+        If the file cannot be written, or exists and ``overwrite`` is false. An old file is then
+        unchanged, and no temporary file is left. If only the folder could not be flushed, the new
+        file is in place, and the message says so.
     """
     target = check_writable(path, overwrite=overwrite)
-    with _blaming(target):
+    with _writing(target):
         remove_orphans(target.parent, _prefix(target))
         with _temporary(target) as (descriptor, temporary):
             _write_all(descriptor, data)
             _keep_permissions(descriptor, target)
             os.fsync(descriptor)
-            # The folder is opened early: what can fail fails before the name.
+            # Open the folder before the rename, so that opening cannot fail after it.
             with _folder(target.parent) as sync:
                 _publish(temporary, target, overwrite=overwrite)
                 _flush(sync, target)
     return target
 
 
-@contextmanager
-def _blaming(target: Path) -> Iterator[None]:
-    """Turn what the system says into one line about the target."""
-    try:
-        yield
-    except OutputError:
-        raise
-    except FileExistsError as error:
-        raise OutputError(_taken(target)) from error
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {_reason(error)}") from error
-    except ValueError as error:  # a NUL or a lone surrogate
-        raise OutputError(
-            f"{str(target)!r} names no file: {error}; give the name of the file to write"
-        ) from error
+def _writing(target: Path) -> AbstractContextManager[None]:
+    """Return a context in which errors of the system become an ``OutputError`` on the target."""
 
+    def no_name(error: ValueError) -> OutputError:  # a NUL or a lone surrogate
+        return OutputError(f"{str(target)!r} names no file: {error}; {_NAME_A_FILE}")
 
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+    return error_context(
+        (FileExistsError, lambda _: OutputError(_taken(target))),
+        (OSError, lambda error: OutputError(f"cannot write {target}: {system_reason(error)}")),
+        (ValueError, no_name),
+        unless=OutputError,
+    )
 
 
 def _taken(target: Path) -> str:
@@ -148,13 +143,13 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
 
 
 def _prefix(target: Path) -> str:
-    """Return how the names of this target's temporaries begin."""
+    """Return the start of the names of this target's temporary files."""
     return f"{_ALL}{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
 
 
 @contextmanager
 def _temporary(target: Path) -> Iterator[tuple[int, Path]]:
-    """Open a locked temporary beside the target; on leaving it is gone, whatever happened."""
+    """Open a locked temporary file beside the target, and remove it on exit."""
     while True:
         temporary = target.parent / f"{_prefix(target)}{secrets.token_hex(8)}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
@@ -164,29 +159,29 @@ def _temporary(target: Path) -> Iterator[tuple[int, Path]]:
                 yield descriptor, temporary
                 return
         finally:
-            with suppress(OSError):  # gone by a rename, or left for the next writer to remove
+            with suppress(OSError):  # it was renamed, or the next writer removes it
                 os.unlink(temporary)
             _close(descriptor)
 
 
 def _is_ours(descriptor: int) -> bool:
-    """Lock a new temporary; False if another run took it for an orphan before the lock was ours."""
+    """Lock a new temporary file; False if another run removed it as an orphan before the lock."""
     if fcntl is None:  # pragma: no cover
         return True
-    with suppress(OSError):  # A file system without locks still gets its file.
+    with suppress(OSError):  # The file system has no locks; write without one.
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     return os.fstat(descriptor).st_nlink > 0
 
 
 def remove_orphans(folder: Path, prefix: str = _ALL) -> None:
-    """Remove temporaries of writers that were killed: nobody holds their lock.
+    """Remove temporary files that killed writers left, which no process holds a lock on.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Where to look.
+        The folder to clean.
     prefix : str, optional
-        How their names begin; by default those of writers to any target.
+        The start of the file names; by default, those of all targets.
     """
     if fcntl is None:  # pragma: no cover
         return
@@ -207,7 +202,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _keep_permissions(descriptor: int, target: Path) -> None:
-    """Give the new file the permissions of the one it replaces."""
+    """Give the new file the permissions of the file that it replaces."""
     with suppress(FileNotFoundError, PermissionError):
         mode = stat.S_IMODE(os.lstat(target).st_mode)
         if hasattr(os, "fchmod"):
@@ -215,10 +210,10 @@ def _keep_permissions(descriptor: int, target: Path) -> None:
 
 
 def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
-    """Give the temporary its name in one step.
+    """Give the temporary file its final name in one step.
 
-    Without `overwrite` a hard link does it: unlike a rename, it fails if the name is taken, even
-    by someone who took it a moment ago.
+    Without `overwrite`, a hard link is used: unlike a rename, it fails if the name exists, even if
+    another process created it a moment ago.
     """
     if not overwrite:
         try:
@@ -233,7 +228,7 @@ def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def _folder(folder: Path) -> Iterator[Callable[[], None]]:
-    """Give a function that flushes a folder, so that a new name in it survives a power cut."""
+    """Yield a function that flushes a folder, so that a new name in it survives a power cut."""
     if os.name != "posix":  # pragma: no cover
         yield lambda: None
         return
@@ -245,17 +240,17 @@ def _folder(folder: Path) -> Iterator[Callable[[], None]]:
 
 
 def _flush(sync: Callable[[], None], target: Path) -> None:
-    """Flush the folder of a file that has just been given its name."""
+    """Flush the folder after the file in it was renamed."""
     try:
         sync()
     except OSError as error:
         raise OutputError(
-            f"{target} was written, but its folder could not be flushed ({_reason(error)}): it may "
-            "not survive a power cut; save again, over it"
+            f"{target} was written, but its folder could not be flushed ({system_reason(error)}): "
+            "the file may be lost in a power cut; save it again with overwriting allowed"
         ) from error
 
 
 def _close(descriptor: int) -> None:
-    """Close what was flushed, or is given up: there is nothing left that could be lost."""
+    """Close a descriptor; errors do not matter, because its data was flushed or is discarded."""
     with suppress(OSError):
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Recognise files that are not ours by their first bytes, to say what they are. None is opened."""
+"""The formats of files that are not model files, recognised by their first bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _COMPRESSED = "compressed (joblib and pickle files often are)"
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x93NUMPY", "a NumPy .npy file"),
     (b"PK\x03\x04", "a zip archive (Keras, PyTorch, skops and .npz files are)"),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras writes such)"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras writes them)"),
     (b"GGUF", "a GGUF file"),
     (b"PAR1", "a Parquet table"),
     (b"\x1f\x8b", _COMPRESSED),
@@ -26,9 +26,10 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 
 
 def describe(head: bytes) -> str | None:
-    """Return what a file seems to be by its first nine bytes, or None.
+    """Return the likely format of a file with these first nine bytes; None for a model file.
 
-    A model file begins with a count below 2³², in eight little-endian bytes, and a brace.
+    A model file begins with a number below 2³² as eight little-endian bytes, followed by a brace.
+    Unknown formats also give None.
     """
     if head[4:9] == b"\0\0\0\0{":
         return None

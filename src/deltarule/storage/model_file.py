@@ -1,31 +1,32 @@
-"""Models on disk: one file per model, no code in it, every changed bit noticed (docs/format.md).
+"""Model files: one file per model, without code, protected by a checksum (docs/format.md).
 
-The file is a safetensors file (see `deltarule.storage.safetensors_file`). Its metadata holds
+The file is a safetensors file (see `deltarule.storage.safetensors_file`). Its metadata contains
 
 ``format``
     ``"deltarule"``.
 ``version``
     The version of this layout, ``"1"``.
 ``record``
-    A strict JSON text: what kind of model it is and all of it that is not an array.
+    A strict JSON text: the kind of model, and everything about it that is not an array.
 ``sha256``
     The digest of the whole file.
 
-Here a file becomes a record and arrays, and back. What they mean is known to those who make them:
-`deltarule.estimators`, `deltarule.tables` and `deltarule.persistence`.
+This module converts between a file and a record with arrays. The modules that write the records
+define their meaning: `deltarule.estimators`, `deltarule.tables`, `deltarule.persistence` and
+`deltarule.training.checkpoints`.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from deltarule.context import error_context, system_reason
 from deltarule.errors import ModelFileError, UnreadFileError
 from deltarule.storage import strict_json
 from deltarule.storage.atomic_write import StrPath, write_atomically
@@ -41,10 +42,10 @@ from deltarule.storage.safetensors_file import (
 __all__ = [
     "Kind",
     "ModelRecord",
-    "blaming",
     "encode",
     "first_fault",
     "read_model_record",
+    "reading_model",
     "write_model_record",
 ]
 
@@ -57,7 +58,7 @@ Kind = Literal["estimator", "table", "pipeline", "checkpoint"]
 
 
 class ModelRecord(NamedTuple):
-    """What a file holds: the kind of model, or a checkpoint; its record and its arrays."""
+    """The content of a model file: the kind of model (or "checkpoint"), a record and arrays."""
 
     kind: Kind
     record: dict[str, Any]
@@ -71,23 +72,23 @@ class _Envelope(BaseModel):
     model: dict[str, Any]
 
 
-@contextmanager
-def blaming(path: StrPath) -> Iterator[None]:
-    """Put the file's name before what is wrong with the record read from it."""
-    try:
-        yield
-    except ModelFileError as error:
-        reason = " ".join(str(error).split())  # texts of the file may have brought line breaks
-        raise ModelFileError(f"{path} is not a usable model file: {reason}") from error
+def reading_model(path: StrPath) -> AbstractContextManager[None]:
+    """Return a context in which a ``ModelFileError`` about a record gets the file's name."""
+
+    def named(error: ModelFileError) -> ModelFileError:
+        reason = " ".join(str(error).split())  # texts from the file may contain line breaks
+        return ModelFileError(f"{path} is not a usable model file: {reason}")
+
+    return error_context((ModelFileError, named))
 
 
 def write_model_record(record: ModelRecord, path: StrPath, *, overwrite: bool = False) -> Path:
-    """Write a model file, durably, whole or not at all."""
+    """Write a model file, atomically and durably, and return its path."""
     return write_atomically(path, encode(record), overwrite=overwrite)
 
 
 def encode(model: ModelRecord) -> bytes:
-    """Return the bytes of a model file; equal records give equal bytes."""
+    """Return the bytes of a model file. Equal records give equal bytes."""
     envelope = {"kind": model.kind, "model": model.record}
     record = strict_json.dumps(envelope)
     metadata = {"format": FORMAT, "version": VERSION, "record": record}
@@ -95,14 +96,15 @@ def encode(model: ModelRecord) -> bytes:
 
 
 def read_model_record(path: StrPath) -> ModelRecord:
-    """Read a model file and check everything that can be checked without building the model.
+    """Return the content of a model file, checked as far as possible without building the model.
 
     Raises
     ------
     ModelFileError
         If the file is damaged, or was not written by deltarule.
     UnreadFileError
-        If it is missing, cannot be read, is too large, or has a layout of another release.
+        If the file is missing, cannot be read, is too large, or was written by a release with
+        another file format.
     """
     try:
         metadata, tensors = unpack(_read(path))
@@ -112,13 +114,13 @@ def read_model_record(path: StrPath) -> ModelRecord:
         raise ModelFileError(f"{path} is not a usable model file: {error}; {_REMEDY}") from None
     except MemoryError:
         raise UnreadFileError(
-            f"{path} does not fit into memory; free some, and try again"
+            f"{path} does not fit into memory; free some memory, and try again"
         ) from None
     return ModelRecord(envelope.kind, envelope.model, tensors)
 
 
 def _read(path: StrPath) -> bytes:
-    """Return a file's bytes, after its size and its first bytes have been found plausible."""
+    """Return a file's bytes, after its size and first bytes were found to be plausible."""
     try:
         size = _size(path)
         with open(path, "rb") as file:
@@ -126,7 +128,7 @@ def _read(path: StrPath) -> bytes:
             foreign = describe(head)
             if foreign is not None:
                 raise ModelFileError(
-                    f"{path} is no deltarule model but {foreign}; it was not opened: "
+                    f"{path} is not a deltarule model but {foreign}; it was not opened: "
                     "name a file written by deltarule.save or `deltarule train`"
                 )
             check_head(head, size)
@@ -134,7 +136,7 @@ def _read(path: StrPath) -> bytes:
     except FileNotFoundError:
         raise UnreadFileError(f"there is no model file {path}; check the path") from None
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = system_reason(error)
         raise UnreadFileError(f"cannot read the model file {path}: {reason}") from error
 
 
@@ -146,7 +148,9 @@ def _size(path: StrPath) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise UnreadFileError(f"{path} is not a regular file; name a model file")
     if status.st_size > MAX_FILE_BYTES:
-        raise UnreadFileError(f"{path} is larger than any model file: {status.st_size} bytes")
+        raise UnreadFileError(
+            f"{path} has {status.st_size} bytes; a model file has at most {MAX_FILE_BYTES}"
+        )
     return status.st_size
 
 
@@ -156,14 +160,14 @@ def _check_format(path: StrPath, metadata: dict[str, str]) -> None:
     if metadata.get("version") != VERSION:
         version = metadata.get("version", "unknown")[:20]
         raise UnreadFileError(
-            f"{path}: its layout has version {version!r}, this deltarule reads {VERSION!r}; use "
-            "the release that wrote it, or a newer one"
+            f"{path} has the file format {version!r}; this deltarule reads {VERSION!r}. Use the "
+            "release that wrote the file, or a newer one"
         )
 
 
 def _envelope(metadata: dict[str, str]) -> _Envelope:
     if set(metadata) != {"format", "version", "record"}:
-        raise InvalidFileError("its metadata has other entries than format, version and record")
+        raise InvalidFileError("its metadata has entries other than format, version and record")
     try:
         return _Envelope.model_validate(strict_json.loads(metadata["record"]))
     except ValidationError as error:
@@ -173,7 +177,7 @@ def _envelope(metadata: dict[str, str]) -> _Envelope:
 
 
 def first_fault(error: ValidationError) -> str:
-    """Return the first fault that pydantic found, on one line, without quoting the input."""
+    """Return the first fault that pydantic found, as one line that does not quote the input."""
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part)[:40] for part in fault["loc"]) or "record"
     return f"{place}: {fault['msg']}"

@@ -1,9 +1,10 @@
-"""Named arrays and metadata in one safetensors file that notices every changed bit.
+"""Named arrays and metadata in one safetensors file with a checksum.
 
-A safetensors file is eight bytes that count the header, a JSON header that places each array, and
-the arrays' bytes; any safetensors reader opens ours. The format has no checksum, so one is added:
-the header's metadata holds the SHA-256 of the whole file, computed with its own 64 digits set to
-``0``. Reading checks sizes first, then that digest, and only then believes a single byte.
+A safetensors file consists of the header's length (eight bytes), a JSON header with the place of
+each array, and the bytes of the arrays. Any safetensors reader can open our files. The format has
+no checksum, so we add one: the header's metadata contains the SHA-256 of the whole file, computed
+with its own 64 digits set to ``0``. Reading checks the sizes first, then the digest, and uses the
+content only if both are right.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["InvalidFileError", "Tensors", "check_head", "pack", "unpack"]
 Tensors = dict[str, NDArray[Any]]
 
 MAX_HEADER_BYTES = 64 * 2**20
-"""The longest header that is read: room for a record with a million categories."""
+"""The longest header that is read; enough for a record with a million categories."""
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
@@ -41,23 +42,23 @@ _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 
 
 class InvalidFileError(ValueError):
-    """Bytes that are not a file of ours; the message says what is wrong with them."""
+    """The bytes are not a valid model file; the message says what is wrong."""
 
 
 def pack(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
-    """Return the bytes of a safetensors file; equal input gives equal bytes.
+    """Return the bytes of a safetensors file. Equal input gives equal bytes.
 
     Parameters
     ----------
     tensors : mapping of str to array
         Arrays of float64, float32, int64, int32, uint8 or bool.
     metadata : mapping of str to str
-        Kept in the header's ``__metadata__``, together with the digest, ``sha256``.
+        Stored in the header's ``__metadata__``, together with the digest, ``sha256``.
     """
     header: dict[str, Any] = {"__metadata__": {**metadata, "sha256": _BLANK.decode()}}
     chunks = []
     end = 0
-    # Widest numbers first, so that every array starts at a multiple of its own width.
+    # Sort the widest numbers first, so that every array starts at a multiple of its item size.
     for name in sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name)):
         array = np.asarray(tensors[name], dtype=tensors[name].dtype.newbyteorder("<"), order="C")
         start, end = end, end + array.nbytes
@@ -76,12 +77,12 @@ def pack(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> by
 
 
 def unpack(data: bytes) -> tuple[dict[str, str], Tensors]:
-    """Return a file's metadata, without the digest, and its arrays.
+    """Return a file's metadata (without the digest) and its arrays.
 
     Raises
     ------
     InvalidFileError
-        If anything at all is wrong with the bytes.
+        If the bytes are not a complete, undamaged file of ours.
     """
     end = check_head(data[: _COUNT_BYTES + 1], len(data))
     place = _find_digest(data, end)
@@ -95,24 +96,24 @@ def unpack(data: bytes) -> tuple[dict[str, str], Tensors]:
         raise InvalidFileError("its header is not a JSON object")
     metadata = header.pop("__metadata__", None)
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise InvalidFileError("its metadata is not a map of texts")
+        raise InvalidFileError("its metadata is not a map of strings")
     metadata.pop("sha256", None)
     return metadata, _arrays(header, memoryview(data)[end:])
 
 
 def check_head(head: bytes, size: int) -> int:
-    """Return where the header ends, if the first nine bytes of a file of some size make sense.
+    """Return the offset at which the header ends, from the first nine bytes and the file's size.
 
     Raises
     ------
     InvalidFileError
-        Before more than those bytes need be read.
+        If the file cannot be a safetensors file. Only these nine bytes are needed.
     """
     if size < _COUNT_BYTES:
         raise InvalidFileError(f"it is {size} bytes long: the file is cut short")
     length = int.from_bytes(head[:_COUNT_BYTES], "little")
     if length > MAX_HEADER_BYTES:
-        raise InvalidFileError(f"it announces a header of {length} bytes: damaged or no model file")
+        raise InvalidFileError(f"it has a header of {length} bytes: it is damaged or no model file")
     if length > size - _COUNT_BYTES:
         raise InvalidFileError("it ends inside its header: the file is cut short")
     if head[_COUNT_BYTES : _COUNT_BYTES + 1] != b"{":
@@ -121,10 +122,10 @@ def check_head(head: bytes, size: int) -> int:
 
 
 def _find_digest(data: bytes | bytearray, end: int) -> int:
-    """Return where the header's digest begins; quotes inside a record are escaped: no match."""
+    """Return the offset of the header's digest. Escaped quotes inside a record cannot match."""
     found = list(_DIGEST.finditer(data, _COUNT_BYTES, end))
     if len(found) != 1:
-        raise InvalidFileError("it carries no digest: it is damaged, or not written by deltarule")
+        raise InvalidFileError("it has no digest: it is damaged, or was not written by deltarule")
     return found[0].start(1)
 
 
@@ -137,7 +138,7 @@ def _digest(data: bytes | bytearray, place: int) -> str:
 
 
 def _arrays(header: dict[str, Any], body: memoryview) -> Tensors:
-    """Check every entry of the header against the body, then copy the arrays out."""
+    """Return copies of the arrays, after every header entry was checked against the body."""
     placed = [(*_entry(name, value), name) for name, value in header.items()]
     expected = 0
     for start, end, _, _, name in sorted(placed, key=lambda entry: entry[:2]):
@@ -145,7 +146,7 @@ def _arrays(header: dict[str, Any], body: memoryview) -> Tensors:
             raise InvalidFileError(f"its array {name[:40]!r} overlaps another or leaves a gap")
         expected = end
     if expected != len(body):
-        raise InvalidFileError(f"its arrays take {expected} bytes, but {len(body)} are there")
+        raise InvalidFileError(f"its arrays take {expected} bytes, but it has {len(body)}")
     return {
         name: np.frombuffer(body[start:end], dtype).reshape(shape).astype(dtype.newbyteorder("="))
         for start, end, dtype, shape, name in placed

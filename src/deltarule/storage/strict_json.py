@@ -1,4 +1,4 @@
-"""JSON as the standard has it: no repeated keys, no NaN, no infinity, no huge nesting."""
+"""JSON in the strict form of the standard: no repeated keys, NaN, infinity or deep nesting."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["dumps", "loads"]
 
 
 def dumps(value: Any) -> str:
-    """Return the one text of a value: sorted keys, shortest round-tripping numbers.
+    """Return the canonical JSON text of a value: sorted keys, shortest exact numbers.
 
     Raises
     ------
     ValueError
-        If the value holds NaN or an infinity.
+        If the value contains NaN or an infinity.
     """
     return json.dumps(
         value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), sort_keys=True
@@ -28,7 +28,7 @@ def loads(text: str) -> Any:
     Raises
     ------
     ValueError
-        If the text is not JSON, repeats a key, or holds a number that is not finite.
+        If the text is not JSON, repeats a key, or contains a number that is not finite.
     """
     try:
         return json.loads(

@@ -14,7 +14,13 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped,un
 from deltarule import estimators
 from deltarule.errors import ModelFileError, TableError
 from deltarule.onnx import columns_model, export
-from deltarule.storage import ModelRecord, StrPath, blaming, read_model_record, write_model_record
+from deltarule.storage import (
+    ModelRecord,
+    StrPath,
+    read_model_record,
+    reading_model,
+    write_model_record,
+)
 from deltarule.tables.cells import Kind
 from deltarule.tables.evaluation import Evaluation, evaluate_classes, evaluate_quantity
 from deltarule.tables.exporting import columns_of, exportable_of
@@ -252,7 +258,7 @@ class TableModel:
         contents = read_model_record(path)
         if contents.kind != "table":
             raise ModelFileError(f"{path} holds no model of a table; load it with deltarule.load")
-        with blaming(path):
+        with reading_model(path):
             return cls.from_model_record(contents)
 
     def to_model_record(self) -> ModelRecord:
