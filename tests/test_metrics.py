@@ -1,4 +1,4 @@
-"""Figures of merit (E2, E5, E8) against formulas, scikit-learn and SciPy."""
+"""Metrics of regression, criteria and generalisation error (E2, E5, E8) against references."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 @PROPERTY
 @given(SEEDS, st.integers(2, 30), st.integers(1, 3), st.booleans())
-def test_regression_is_the_formulas(seed: int, n: int, k: int, weighted: bool) -> None:
+def test_regression_metrics_equal_the_formulas(seed: int, n: int, k: int, weighted: bool) -> None:
     rng = np.random.default_rng(seed)
     y, said = rng.normal(size=(n, k)) + 3, rng.normal(size=(n, k)) + 3
     w = rng.uniform(0.5, 2, size=n) if weighted else np.ones(n)
@@ -62,8 +62,10 @@ def test_zero_targets() -> None:
     report = measure_regression([0.0, 1.0], [0.5, 1.0], zero_targets="scikit-learn")
     assert report.mape == metrics.mean_absolute_percentage_error([0.0, 1.0], [0.5, 1.0]) > 1e15
     assert report.zero_targets == 1
-    assert "MAPE means nothing here: 1 targets are 0" in str(report)
-    with pytest.raises(DataError, match=r"must not contain 0 for MAPE; 1 of 2 .* Leave those rows"):
+    assert "MAPE has no meaning: 1 targets are 0" in str(report)
+    with pytest.raises(
+        DataError, match=r"must not contain 0 for MAPE; 1 of 2 .* Remove those rows"
+    ):
         measure_regression([0.0, 1.0], [0.5, 1.0])
 
 
@@ -79,10 +81,12 @@ def test_r2_of_one_row_is_undefined() -> None:
         ([[[1.0]]], [[[1.0]]], ShapeError, r"got \(1, 1, 1\)"),
         ([], [], DataError, "y_true has no rows"),
         ([1.0], [np.nan], DataError, "y_pred must be finite; 1 of 1 values"),
-        (["a"], [1.0], DataError, "y_true must hold numbers; got dtype <U1"),
+        (["a"], [1.0], DataError, "y_true must contain numbers; got dtype <U1"),
     ],
 )
-def test_regression_refuses(y: Any, said: Any, error: type[Exception], message: str) -> None:
+def test_bad_regression_input_is_refused(
+    y: Any, said: Any, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         measure_regression(y, said)
 
@@ -95,7 +99,7 @@ def test_an_unknown_rule_for_zero_targets_is_refused() -> None:
 # --- E5 ------------------------------------------------------------------------------------------
 
 
-def test_criteria_are_scikit_learns_for_a_gaussian() -> None:
+def test_criteria_equal_scikit_learns_for_a_gaussian() -> None:
     x = np.random.default_rng(0).normal(2, 3, size=(50, 1))
     mixture = GaussianMixture(1, reg_covar=0).fit(x)  # parameters: μ and σ²
     sigma2 = x.var()
@@ -114,7 +118,7 @@ def test_criteria_are_scikit_learns_for_a_gaussian() -> None:
         ((0.0, 1, 1.5), "n must be an integer of at least 1; got 1.5"),
     ],
 )
-def test_criteria_refuse(arguments: Any, message: str) -> None:
+def test_bad_criteria_input_is_refused(arguments: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         information_criteria(*arguments)
 
@@ -124,21 +128,24 @@ def test_criteria_refuse(arguments: Any, message: str) -> None:
 
 @PROPERTY
 @given(SEEDS, st.integers(2, 50))
-def test_risk_is_scipys_mean_and_standard_error(seed: int, n: int) -> None:
+def test_the_generalization_error_is_scipys_mean_and_standard_error(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     losses, seen = rng.exponential(size=n), rng.exponential(size=3)
-    risk = estimate_generalization_error(losses, seen)
-    assert risk.mean == pytest.approx(losses.mean())
-    assert risk.standard_error == pytest.approx(stats.sem(losses), rel=1e-12)
-    assert risk.gap == pytest.approx(losses.mean() - seen.mean())
+    estimated = estimate_generalization_error(losses, seen)
+    assert estimated.mean == pytest.approx(losses.mean())
+    assert estimated.standard_error == pytest.approx(stats.sem(losses), rel=1e-12)
+    assert estimated.gap == pytest.approx(losses.mean() - seen.mean())
     expected = stats.ttest_1samp(losses, 0).confidence_interval(0.9)
-    assert risk.interval(0.9) == pytest.approx((expected.low, expected.high), rel=1e-9)
+    assert estimated.interval(0.9) == pytest.approx((expected.low, expected.high), rel=1e-9)
     assert estimate_generalization_error(losses).gap is None
-    assert str(risk).startswith(f"risk {risk.mean:.6g} ± {risk.standard_error:.2g} on {n} unseen")
-    assert str(risk).endswith(f"gap {risk.gap:+.6g}")
+    text = (
+        f"generalisation error {estimated.mean:.6g} ± {estimated.standard_error:.2g} on {n} unseen"
+    )
+    assert str(estimated).startswith(text)
+    assert str(estimated).endswith(f"gap {estimated.gap:+.6g}")
 
 
-def test_the_interval_holds_the_risk_as_often_as_it_says() -> None:
+def test_the_interval_has_its_nominal_coverage() -> None:
     rng = np.random.default_rng(1)
     trials, held = 1000, 0
     for losses in rng.normal(1.0, 2.0, size=(trials, 20)):
@@ -158,7 +165,9 @@ def test_the_interval_holds_the_risk_as_often_as_it_says() -> None:
         (([1.0, 2.0], []), DataError, "training_losses must have at least 1 values; got 0"),
     ],
 )
-def test_risk_refuses(arguments: Any, error: type[Exception], message: str) -> None:
+def test_a_bad_generalization_error_is_refused(
+    arguments: Any, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         estimate_generalization_error(*arguments)
     with pytest.raises(SpecError, match=r"level must be in \(0, 1\)"):
@@ -177,7 +186,7 @@ def test_row_losses_average_to_scikit_learns() -> None:
     assert mean_loss(line, X[:, :2], targets) == pytest.approx(squared, rel=1e-12)
 
 
-def test_row_losses_are_finite_where_the_model_was_sure_and_wrong() -> None:
+def test_row_losses_are_finite_for_a_wrong_probability_of_one() -> None:
     class Sure:
         _estimator_type = "classifier"
         classes_ = np.array([0, 1])
@@ -192,12 +201,14 @@ def test_row_losses_are_finite_where_the_model_was_sure_and_wrong() -> None:
     assert losses.tolist() == [0.0, pytest.approx(-math.log(2**-52))]
 
 
-def test_row_losses_refuse() -> None:
+def test_bad_row_losses_input_is_refused() -> None:
     X, y = np.array([[0.0], [1.0], [2.0]]), np.array([0, 1, 1])
-    with pytest.raises(SpecError, match=r"LinearSVC has no predict_proba. Name a cost"):
+    with pytest.raises(SpecError, match=r"LinearSVC has none. Choose another cost"):
         row_losses(LinearSVC().fit(X, y), X, y)
     model = LogisticRegression().fit(X, y)
-    with pytest.raises(DataError, match=r"classes that the model has not seen: \[2\]. Stratify"):
+    with pytest.raises(
+        DataError, match=r"classes that the model was not trained on: \[2\]. Stratify"
+    ):
         row_losses(model, X, [0, 1, 2])
-    with pytest.raises(DataError, match=r"one class a row; got shape \(3, 2\)"):
+    with pytest.raises(DataError, match=r"one class per row; got shape \(3, 2\)"):
         row_losses(model, X, np.zeros((3, 2)))

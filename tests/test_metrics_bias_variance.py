@@ -1,4 +1,4 @@
-"""Verdicts and cross-validation (E3, E4) against the rules, SciPy and scikit-learn."""
+"""Bias-variance diagnosis and cross-validation (E3, E4) against the rules, SciPy, scikit-learn."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_diagnosis_at_the_bounds(train: float, dev: float, bias: str, variance: 
     assert f"bias {bias}" in str(diagnosis)
 
 
-def test_nothing_to_try_when_all_is_good() -> None:
-    assert str(diagnose_bias_variance(0.1, 0.2, 1.0)).endswith("try: nothing, it is good")
+def test_a_good_model_has_no_next_steps() -> None:
+    assert str(diagnose_bias_variance(0.1, 0.2, 1.0)).endswith("try: nothing, the model is good")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_nothing_to_try_when_all_is_good() -> None:
         ((0.1, 1, 0), r"target must be in \(0, inf\); got 0"),
     ],
 )
-def test_diagnosis_refuses(arguments: Any, message: str) -> None:
+def test_bad_diagnosis_input_is_refused(arguments: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         diagnose_bias_variance(*arguments)
 
@@ -74,13 +74,13 @@ def test_diagnosis_warns_when_dev_and_test_differ() -> None:
     assert diagnosis.comparison is not None
     assert diagnosis.comparison.differ
     alike = diagnose_bias_variance(0.1, 0.2, 1.0, dev_targets=dev, test_targets=dev)
-    assert "may well be drawn alike" in str(alike)
+    assert "do not differ significantly" in str(alike)
 
 
-def test_diagnosis_wants_both_targets() -> None:
-    with pytest.raises(DataError, match="go together; test_targets is missing"):
+def test_diagnosis_needs_both_targets() -> None:
+    with pytest.raises(DataError, match="belong together; test_targets is missing"):
         diagnose_bias_variance(0.1, 0.2, 1.0, dev_targets=[1, 2])
-    with pytest.raises(DataError, match="go together; dev_targets is missing"):
+    with pytest.raises(DataError, match="belong together; dev_targets is missing"):
         diagnose_bias_variance(0.1, 0.2, 1.0, test_targets=[1, 2])
 
 
@@ -94,7 +94,7 @@ def test_classes_are_compared_by_the_chi_square_formula() -> None:
     assert found.test == f"χ² = {statistic:.3g}"
 
 
-def test_small_tables_are_drawn() -> None:
+def test_small_tables_use_monte_carlo() -> None:
     dev, test = [0] * 9 + [1] * 1, [0] * 3 + [1] * 7
     found = compare_targets(dev, test)
     assert "Monte Carlo" in found.test
@@ -141,13 +141,13 @@ def test_false_alarms_are_as_rare_as_the_level(kind: str) -> None:
         (([[1, 2]], [[1]]), {}, ShapeError, r"the same columns; got shapes \(1, 2\) and \(1, 1\)"),
         (([1], [[1]]), {}, ShapeError, "must have the same columns"),
         (([1.0, np.nan], [1.0]), {}, DataError, "dev must be finite"),
-        ((["a"], [1.5]), {"kind": "numbers"}, DataError, "dev must hold numbers"),
+        ((["a"], [1.5]), {"kind": "numbers"}, DataError, "dev must contain numbers"),
         (([1], [1]), {"kind": "labels"}, SpecError, "kind must be one of"),
         (([1], [1]), {"level": 0}, SpecError, r"level must be in \(0, 1\)"),
-        ((np.array(["a", 1], object), [1]), {}, DataError, "classes of one kind"),
+        ((np.array(["a", 1], object), [1]), {}, DataError, "classes of one type"),
     ],
 )
-def test_comparison_refuses(
+def test_bad_comparison_input_is_refused(
     arguments: Any, options: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -163,7 +163,7 @@ def line_data(n: int = 60) -> tuple[Any, Any]:
     return X, X @ [1.0, -2.0] + 0.5 * rng.normal(size=n)
 
 
-def test_cross_validation_is_the_loop() -> None:
+def test_cross_validation_equals_a_loop() -> None:
     X, y = line_data()
     found = cross_validated_cost(Ridge(1.0), X, y, folds=4, seed=3)
     held, seen = [], []
@@ -176,10 +176,10 @@ def test_cross_validation_is_the_loop() -> None:
     assert found.mean == pytest.approx(np.mean(held))
     assert found.variance == pytest.approx(np.var(held, ddof=1))
     assert "cost over 4 folds" in str(found)
-    assert "give a target" in found.reading
+    assert "pass a target" in found.reading
 
 
-def test_named_and_own_costs() -> None:
+def test_named_and_custom_costs() -> None:
     X, y = load_iris(return_X_y=True)
     model = LogisticRegression(max_iter=500)
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
@@ -201,8 +201,8 @@ def test_named_and_own_costs() -> None:
     ("target", "reading"),
     [
         (10.0, "mean low; variance low (target 10)"),
-        (1.0, "mean borderline: it speaks of bias; variance high: it speaks of variance"),
-        (0.1, "mean high: it speaks of bias; variance high: it speaks of variance"),
+        (1.0, "mean borderline: it indicates bias; variance high: it indicates overfitting"),
+        (0.1, "mean high: it indicates bias; variance high: it indicates overfitting"),
     ],
 )
 def test_readings(target: float, reading: str) -> None:
@@ -222,12 +222,12 @@ def test_readings(target: float, reading: str) -> None:
     ("options", "message"),
     [
         ({"cost": "acuracy"}, "one of sklearn.metrics.get_scorer_names.*got 'acuracy'"),
-        ({"folds": 1}, "folds must be at least 2; got 1"),
-        ({"folds": True}, "folds must be at least 2; got True"),
+        ({"folds": 1}, "folds must be an integer ≥ 2; got 1"),
+        ({"folds": True}, "folds must be an integer ≥ 2; got True"),
         ({"folds": 2.5}, "folds must be an integer ≥ 2.*got 2.5"),
         ({"target": 0}, r"target must be in \(0, inf\)"),
     ],
 )
-def test_cross_validation_refuses(options: Any, message: str) -> None:
+def test_bad_cross_validation_input_is_refused(options: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         cross_validated_cost(Ridge(), *line_data(), **options)

@@ -1,4 +1,4 @@
-"""Classes told apart, and where to cut (E1), against counts by hand and definitions."""
+"""Classification metrics and thresholds (E1) against counts and definitions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 @PROPERTY
 @given(SEEDS, st.integers(2, 4), st.integers(1, 40), st.booleans())
-def test_report_is_what_counting_gives(seed: int, k: int, n: int, weighted: bool) -> None:
+def test_report_equals_counts(seed: int, k: int, n: int, weighted: bool) -> None:
     rng = np.random.default_rng(seed)
     true, said = rng.integers(k, size=n), rng.integers(k, size=n)
     weight = rng.integers(1, 4, size=n) if weighted else np.ones(n, dtype=int)
@@ -124,21 +124,23 @@ def test_a_class_without_a_true_row_has_no_curve() -> None:
         (
             ([[0, 1]], [0]),
             ShapeError,
-            r"y_true must have shape \(n,\), a class a row; got \(1, 2\)",
+            r"y_true must have shape \(n,\), one class per row; got \(1, 2\)",
         ),
         (([0], [[0, 1]]), ShapeError, "y_pred must have shape"),
         (([], []), DataError, "y_true has no rows"),
         (([0, 1], [0]), ShapeError, "y_true and y_pred must have the same number of rows"),
-        (([0.0, np.nan], [0, 1]), DataError, "y_true contains NaN or infinity"),
-        (([0.5, 1.7], [0.5, 1.2]), DataError, "Measure numbers with measure_regression"),
-        ((["a", "b"], [0, 1]), DataError, "must hold classes of one kind"),
+        (([0.0, np.nan], [0, 1]), DataError, "y_true must be finite; it contains NaN"),
+        (([0.5, 1.7], [0.5, 1.2]), DataError, "Use measure_regression for numbers"),
+        ((["a", "b"], [0, 1]), DataError, "must contain classes of one type"),
         (([0, 1], [0, 1], [0.1, np.inf]), DataError, "scores must be finite; 1 of 2 values"),
-        (([0, 1], [0, 1], ["a", "b"]), DataError, "scores must hold numbers; got dtype <U1"),
+        (([0, 1], [0, 1], ["a", "b"]), DataError, "scores must contain numbers; got dtype <U1"),
         (([0, 1], [0, 1], [0.1]), ShapeError, "scores and y_true must have the same number"),
         (([0, 1, 2], [0, 1, 2], [0.1, 0.2, 0.3]), ShapeError, r"scores must have shape \(3, 3\)"),
     ],
 )
-def test_classification_refuses(arguments: Any, error: type[Exception], message: str) -> None:
+def test_bad_classification_input_is_refused(
+    arguments: Any, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         measure_classification(*arguments)
 
@@ -147,7 +149,7 @@ def test_classification_refuses(arguments: Any, error: type[Exception], message:
     ("weight", "error", "message"),
     [
         ([1], ShapeError, r"sample_weight must have shape \(2,\); got \(1,\)"),
-        ([-1, 2], DataError, "sample_weight must not be negative, and not all zero; got -1 to 2"),
+        ([-1, 2], DataError, "sample_weight must be non-negative and not all zero; got -1 to 2"),
         ([0, 0], DataError, "not all zero"),
         ([1, np.nan], DataError, "sample_weight must be finite"),
     ],
@@ -166,7 +168,7 @@ def test_weights_are_checked(weight: Any, error: type[Exception], message: str) 
 
 @PROPERTY
 @given(st.floats(0, 1e6), st.floats(1e-3, 1e6))
-def test_closed_form_is_where_both_answers_cost_the_same(c_fp: float, c_fn: float) -> None:
+def test_closed_form_gives_equal_costs_for_both_classes(c_fp: float, c_fn: float) -> None:
     t = cost_threshold(c_fp, c_fn)
     assert (1 - t) * c_fp == pytest.approx(t * c_fn, rel=1e-9, abs=1e-9)
     for p in (t - 0.01, t + 0.01):
@@ -214,7 +216,7 @@ def test_choice_between_neighbouring_floats() -> None:
     assert choose_threshold([[0], [1]], [[-1e307], [1e307]]).threshold == 0
 
 
-def test_one_answer_for_all_can_be_cheapest() -> None:
+def test_one_class_for_all_rows_can_be_cheapest() -> None:
     assert choose_threshold([1, 0], [0.1, 0.9], 1, 0).threshold == math.inf
     everyone = choose_threshold([1, 0], [0.1, 0.9], 1, 9)
     assert everyone.threshold == -math.inf
@@ -244,20 +246,22 @@ def test_costs_are_checked(costs: Any) -> None:
 
 
 def test_costs_must_not_both_be_zero() -> None:
-    with pytest.raises(SpecError, match="must not both be 0; give at least one mistake a cost"):
+    with pytest.raises(SpecError, match="must not both be 0; set at least one of them"):
         choose_threshold([0, 1], [0, 1], 0, 0)
 
 
 @pytest.mark.parametrize(
     ("y", "scores", "error", "message"),
     [
-        ([1, 1], [0, 1], DataError, r"must hold two classes, one a row; got shape \(2,\) with 1"),
+        ([1, 1], [0, 1], DataError, r"must contain two classes, one per row; got shape \(2,\) with 1"),
         ([[0, 1]], [0, 1], DataError, r"got shape \(1, 2\)"),
         ([0, 1, 2], [0, 1, 2], DataError, "with 3 different values"),
         ([0, 1], [0, 1, 2], ShapeError, "scores and y_true must have the same number of rows"),
         ([0, 1], [[0, 1]], ShapeError, r"scores must have shape \(n,\); got \(1, 2\)"),
     ],
 )
-def test_threshold_refuses(y: Any, scores: Any, error: type[Exception], message: str) -> None:
+def test_bad_threshold_input_is_refused(
+    y: Any, scores: Any, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         choose_threshold(y, scores)

@@ -57,7 +57,7 @@ def cubic(x: Any) -> Any:
 
 
 @pytest.mark.parametrize("degree", [0, 1, 3, 6])
-def test_decomposition_of_least_squares_is_the_closed_form(degree: int) -> None:
+def test_decomposition_of_least_squares_equals_the_closed_form(degree: int) -> None:
     x, at = np.linspace(-1, 1, 15)[:, None], np.linspace(-0.9, 0.9, 7)[:, None]
     sigma, refits = 0.3, 400
     parts = decompose_error(
@@ -82,7 +82,9 @@ def test_decomposition_of_least_squares_is_the_closed_form(degree: int) -> None:
 
 @PROPERTY
 @given(SEEDS, st.integers(1, 8), st.floats(0, 10), st.booleans())
-def test_the_identity_holds_to_rounding(seed: int, refits: int, noise: float, draw: bool) -> None:
+def test_the_identity_holds_up_to_rounding(
+    seed: int, refits: int, noise: float, draw: bool
+) -> None:
     at = np.linspace(-1, 1, 5)[:, None]
     rows = (lambda rng: rng.uniform(-1, 1, size=(9, 1))) if draw else np.linspace(-2, 2, 9)[:, None]
     parts = decompose_error(
@@ -126,7 +128,7 @@ def test_the_same_seed_gives_the_same_parts() -> None:
         (lambda x: x[:, 0] / 0, {"noise": 1}, DataError, r"truth\(at\) must be finite"),
     ],
 )
-def test_decomposition_refuses(
+def test_bad_decomposition_input_is_refused(
     truth: Any, options: Any, error: type[Exception], message: str
 ) -> None:
     x = np.array([[1.0], [2.0], [3.0]])
@@ -134,16 +136,16 @@ def test_decomposition_refuses(
         decompose_error(LinearRegression(), truth, x, x, **options)
 
 
-def test_decomposition_refuses_no_rows() -> None:
+def test_decomposition_without_rows_is_refused() -> None:
     x = np.empty((0, 1))
-    with pytest.raises(DataError, match=r"truth\(at\) is empty"):
+    with pytest.raises(DataError, match=r"truth\(at\) has no rows"):
         decompose_error(LinearRegression(), cubic, x, x, noise=1)
 
 
 # --- E7, R4 --------------------------------------------------------------------------------------
 
 
-def test_size_curve_is_scikit_learns() -> None:
+def test_size_curve_equals_scikit_learns() -> None:
     X, y = line_data()
     curve = size_curve(Ridge(), X, y, sizes=[10, 20, 40], folds=3, seed=1)
     sizes, seen, unseen = learning_curve(
@@ -163,7 +165,7 @@ def test_size_curve_is_scikit_learns() -> None:
     assert len(str(curve).splitlines()) == 4
 
 
-def test_epoch_curves_of_ours_and_of_scikit_learns() -> None:
+def test_epoch_curves_of_deltarule_and_scikit_learn() -> None:
     X, y = line_data(30)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -175,7 +177,7 @@ def test_epoch_curves_of_ours_and_of_scikit_learns() -> None:
     assert len(str(curve).splitlines()[-1].split()) == 2
 
 
-def test_curves_are_drawn_side_by_side() -> None:
+def test_curves_share_one_plot() -> None:
     mpl.use("Agg")
     X, y = line_data()
     curves = {
@@ -219,7 +221,7 @@ def test_separation(seen: Any, unseen: Any, tolerance: float, epoch: int | None)
     ("model", "tolerance", "error", "message"),
     [
         (History(loss=[1.0]), 0.0, DataError, "no validation loss.*Train with validation="),
-        (History(), 0.0, DataError, "no epoch: the model was not trained"),
+        (History(), 0.0, DataError, "no epochs: it was not trained"),
         (Ridge(), 0.0, SpecError, "must be a History or an estimator with loss_curve_; got Ridge"),
         (History(loss=[1.0], validation_loss=[1.0]), -1, SpecError, "tolerance must be in"),
         (
@@ -236,7 +238,7 @@ def test_separation(seen: Any, unseen: Any, tolerance: float, epoch: int | None)
         ),
     ],
 )
-def test_separation_refuses(
+def test_bad_separation_input_is_refused(
     model: Any, tolerance: float, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):

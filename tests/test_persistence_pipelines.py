@@ -184,7 +184,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: fitted(type("Mine", (scaling.StandardScaler,), {})()),
         r"\['mine'\]\[1\]=Mine\(\).*not one of the classes",
     ),
-    "whole other estimator": (lambda: LogisticRegression().fit(ROWS, LABELS), "not one of the class"),
+    "whole other estimator": (
+        lambda: LogisticRegression().fit(ROWS, LABELS),
+        "not one of the class",
+    ),
     "function inside the network": (
         lambda: make_pipeline(fitted()[-1].set_params(monitor=shift)),
         "monitor=<function shift",

@@ -1,6 +1,6 @@
-"""How good a model is, and what to do about it: items E1-E8, R4's separation of the losses, T4.
+"""Metrics of a model and what to do about them: items E1-E8, R4's separation of the losses, T4.
 
-What scikit-learn has is scikit-learn's; ours are the readings around it.
+Where scikit-learn has a metric, it is used; this package adds the interpretation.
 """
 
 from deltarule.metrics.bias_variance import (

@@ -1,4 +1,4 @@
-"""Is it bias or variance that keeps a network from its target, and what to try next (item E3)."""
+"""Diagnosis of bias and variance, with suggestions for what to try next (item E3)."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _FOR_VARIANCE = ("more data", "regularisation", "another architecture")
 
 @dataclass(frozen=True)
 class TargetComparison:
-    """Whether two sets of targets look as if drawn from one distribution.
+    """The result of a test whether two sets of targets come from the same distribution.
 
     Attributes
     ----------
     test : str
-        Which test was made, in words.
+        The name of the test and its statistic.
     p_value : float
-        The chance of a difference at least as large if they are drawn alike.
+        The probability of a difference at least as large if the distributions are equal.
     level : float
-        ``differ`` is ``p_value < level``.
+        The significance level: ``differ`` is ``p_value < level``.
     """
 
     test: str
@@ -39,17 +39,17 @@ class TargetComparison:
 
     @property
     def differ(self) -> bool:
-        """Whether the test says that the distributions differ."""
+        """Whether the distributions differ at the significance level."""
         return self.p_value < self.level
 
     def __str__(self) -> str:
-        told = "differ" if self.differ else "may well be drawn alike"
-        return f"dev and test targets {told} ({self.test}, p = {self.p_value:.3g})"
+        result = "differ" if self.differ else "do not differ significantly"
+        return f"dev and test targets {result} ({self.test}, p = {self.p_value:.3g})"
 
 
 @dataclass(frozen=True)
 class BiasVarianceDiagnosis:
-    """What :func:`diagnose_bias_variance` says; ``print`` it.
+    """The result of :func:`diagnose_bias_variance`; ``print`` shows it.
 
     Attributes
     ----------
@@ -58,11 +58,11 @@ class BiasVarianceDiagnosis:
     variance : {"high", "low"}
         High if E_dev − E_tr ≥ ε.
     train_error, dev_error, target : float
-        E_tr, E_dev, ε.
+        E_tr, E_dev and ε.
     next_steps : tuple of str
-        What to try, in this order.
+        Suggestions, to be tried in this order.
     comparison : TargetComparison or None
-        Of the dev and test targets, if they were given.
+        The comparison of the dev and test targets, if they were given.
     """
 
     bias: str
@@ -78,7 +78,7 @@ class BiasVarianceDiagnosis:
         lines = [
             f"bias {self.bias}: train error {self.train_error:.4g}, target {self.target:.4g}",
             f"variance {self.variance}: dev error {self.dev_error:.4g}, gap {gap:.4g}",
-            f"try: {'; '.join(self.next_steps) if self.next_steps else 'nothing, it is good'}",
+            f"try: {'; '.join(self.next_steps) or 'nothing, the model is good'}",
         ]
         if self.comparison is not None:
             lines.append(str(self.comparison))
@@ -93,29 +93,29 @@ def diagnose_bias_variance(
     dev_targets: npt.ArrayLike | None = None,
     test_targets: npt.ArrayLike | None = None,
 ) -> BiasVarianceDiagnosis:
-    """Say whether bias and variance are high, and what to try next (item E3).
+    """Return whether bias and variance are high, and what to try next (item E3).
 
     Bias is high if E_tr ≥ 10ε, low if E_tr < ε, else borderline; variance is high if
     E_dev − E_tr ≥ ε (Matt R §4, Mebsout; the sources' four cases overlap and leave gaps, erratum
-    E-ag). All this presumes that dev and test are drawn alike.
+    E-ag). The rules assume that the dev and test sets come from the same distribution.
 
     Parameters
     ----------
     train_error, dev_error : float
-        Errors above the Bayes error, not negative: subtract what nobody can avoid.
+        Errors above the Bayes error, non-negative: subtract the error that no model can avoid.
     target : float
         ε > 0, the error above the Bayes error that would be good.
     dev_targets, test_targets : array-like, optional
-        y of both parts: a ``UserWarning`` is given when their distributions differ.
+        y of both sets. If their distributions differ, a ``UserWarning`` is issued.
 
     Returns
     -------
-    verdict : BiasVarianceDiagnosis
+    diagnosis : BiasVarianceDiagnosis
 
     Raises
     ------
     SpecError
-        If an error is negative or not finite, or the target not positive.
+        If an error is negative or not finite, or the target is not positive.
     DataError
         If only one of ``dev_targets`` and ``test_targets`` is given.
 
@@ -136,14 +136,15 @@ def diagnose_bias_variance(
     if (dev_targets is None) != (test_targets is None):
         missing = "dev_targets" if dev_targets is None else "test_targets"
         raise DataError(
-            f"dev_targets and test_targets go together; {missing} is missing. Give both, or none."
+            f"dev_targets and test_targets belong together; {missing} is missing. "
+            "Pass both or none."
         )
     if dev_targets is not None and test_targets is not None:
         comparison = compare_targets(dev_targets, test_targets)
         if comparison.differ:
             warnings.warn(
-                f"{comparison}: the verdict presumes the same distribution. Shuffle before "
-                "splitting, and draw dev and test from what the network will meet.",
+                f"{comparison}, but the diagnosis assumes the same distribution. Shuffle before "
+                "splitting, and take dev and test rows from the data that the network will see.",
                 stacklevel=2,
             )
     return BiasVarianceDiagnosis(
@@ -159,27 +160,30 @@ def compare_targets(
     level: float = 0.01,
     seed: int = 0,
 ) -> TargetComparison:
-    """Test whether dev and test targets are drawn from one distribution (item E3).
+    """Return a test whether dev and test targets come from the same distribution (item E3).
 
-    Classes by the χ² test of homogeneity, with a Monte-Carlo p-value where a cell expects fewer
-    than 5; numbers by the two-sample Kolmogorov-Smirnov test. Several columns are tested one by
-    one and the smallest p-value is multiplied by their number (Bonferroni).
+    Classes are compared by the χ² test of homogeneity, with a Monte Carlo p-value if a cell has an
+    expected count below 5; numbers by the two-sample Kolmogorov-Smirnov test. Several columns are
+    tested one by one, and the smallest p-value is multiplied by their number (Bonferroni).
 
     Parameters
     ----------
     dev, test : (n,) or (n, k) array-like
-        Targets; a row an example.
+        Targets, one row per example.
     kind : {"auto", "classes", "numbers"}, default="auto"
-        "auto" takes for numbers what is not whole, or has more distinct values than half the rows.
+        "auto" treats a column as numbers if a value is not whole, or if more than half of the
+        values are distinct.
     level : float, default=0.01
-        Below which p-value they are said to differ: the rate of false alarms.
+        The p-value below which the targets are said to differ: the rate of false alarms.
     seed : int, default=0
-        Of the Monte-Carlo tables.
+        The seed of the Monte Carlo tables.
 
     Raises
     ------
-    ShapeError, DataError
-        If a part is empty, or they have not the same columns.
+    ShapeError
+        If the two sets have different columns.
+    DataError
+        If a set is empty, or mixes classes of different types.
 
     Examples
     --------
@@ -192,7 +196,7 @@ def compare_targets(
     if np.ndim(dev) != np.ndim(test) or np.shape(dev)[1:] != np.shape(test)[1:]:
         raise ShapeError(
             f"dev and test must have the same columns; got shapes {np.shape(dev)} and "
-            f"{np.shape(test)}."
+            f"{np.shape(test)}. Pass the same targets of both sets."
         )
     results = []
     for a, b in columns:
@@ -209,7 +213,7 @@ def _columns(name: str, values: npt.ArrayLike) -> list[npt.NDArray[Any]]:
     if array.ndim not in (1, 2):
         raise ShapeError(f"{name} must have shape (n,) or (n, k); got {array.shape}.")
     if array.size == 0:
-        raise DataError(f"{name} has no targets. Give at least one row.")
+        raise DataError(f"{name} has no targets. Pass at least one row.")
     if array.dtype.kind == "f":
         array = finite_array(name, array)
     return [array] if array.ndim == 1 else list(array.T)
@@ -226,7 +230,7 @@ def _kolmogorov_smirnov(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> tuple[str, 
     from scipy.stats import ks_2samp
 
     a, b = finite_array("dev", a), finite_array("test", b)
-    exact = len(a) * len(b) <= 1_000_000  # beyond, the exact sum is slow and may lose its digits
+    exact = len(a) * len(b) <= 1_000_000  # above, the exact sum is slow and may lose digits
     result = ks_2samp(a, b, method="exact" if exact else "asymp")
     return f"Kolmogorov-Smirnov, D = {result.statistic:.3g}", float(result.pvalue)
 
@@ -237,7 +241,9 @@ def _chi_square(a: npt.NDArray[Any], b: npt.NDArray[Any], seed: int) -> tuple[st
     try:
         classes, codes = np.unique(np.concatenate([a, b]), return_inverse=True)
     except TypeError as error:
-        raise DataError(f"dev and test must hold classes of one kind. ({error})") from error
+        raise DataError(
+            f"dev and test must contain classes of one type ({error}). Convert them to strings."
+        ) from error
     if len(classes) == 1:
         return "one class in both", 1.0
     sizes = (codes[: len(a)], codes[len(a) :])

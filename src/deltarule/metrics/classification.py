@@ -1,4 +1,4 @@
-"""How well classes are told apart, beside what guessing the largest class gives (item E1)."""
+"""Metrics of classification, beside the accuracy of always predicting one class (item E1)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["ClassificationReport", "PrecisionRecallCurve", "measure_classificati
 
 @dataclass(frozen=True, eq=False)
 class PrecisionRecallCurve:
-    """Precision and recall of "positive where the score ≥ t", over all thresholds t.
+    """Precision and recall of the rule "positive if the score ≥ t", for all thresholds t.
 
     Attributes
     ----------
     thresholds : (m,) array
-        The distinct scores, rising.
+        The distinct scores, in ascending order.
     precision, recall : (m + 1,) arrays
-        At each threshold; the last entry is precision 1, recall 0, without a threshold.
+        Values at each threshold; the last entry (precision 1, recall 0) has no threshold.
     average_precision : float
-        Σ_j (R_j − R_{j−1}) P_j along the curve. It sums the curve up; F is one point of it
-        (erratum E-ad).
+        Σ_j (R_j − R_{j−1}) P_j along the curve. It summarises the whole curve, while F describes
+        one point of it (erratum E-ad).
     """
 
     thresholds: Floats
@@ -37,27 +37,27 @@ class PrecisionRecallCurve:
 
 @dataclass(frozen=True, eq=False)
 class ClassificationReport:
-    """What :func:`measure_classification` found; ``print`` it for a table.
+    """The result of :func:`measure_classification`; ``print`` shows a table.
 
     Attributes
     ----------
     labels : list
-        The k classes, sorted; rows and columns of what follows.
+        The k classes, sorted: the order of the rows and columns below.
     confusion : (k, k) array
-        Rows (or weight) of true class i that were taken for class j.
+        The number (or weight) of rows of class i that were predicted as class j.
     accuracy, error : float
-        Share of rows that are right; 1 − accuracy (erratum E-s).
+        The fraction of rows predicted correctly; 1 − accuracy (erratum E-s).
     baseline : float
-        Accuracy of always answering ``majority``, the largest true class.
+        The accuracy of always predicting ``majority``, the largest true class.
     majority : label
-        The first of them if several are largest.
+        The largest true class; the first one in case of a tie.
     precision, recall, f : (k,) arrays
         tp/(tp + fp), tp/(tp + fn) and 2pr/(p + r) = 2tp/(2tp + fp + fn); 0/0 counts as 0.
     undefined : list of str
-        Which of them are 0/0, in words.
+        A description of each value that is 0/0.
     curves : dict
-        A :class:`PrecisionRecallCurve` for each class that has a score and occurs in the truth,
-        the class against the rest; for two classes, of the second one.
+        A :class:`PrecisionRecallCurve` for each class that has a score and occurs in ``y_true``,
+        that class against the rest; with two classes, only for the second one.
     """
 
     labels: list[Any]
@@ -73,12 +73,12 @@ class ClassificationReport:
 
     @property
     def error(self) -> float:
-        """Share of rows that are wrong."""
+        """The fraction of rows that are predicted wrongly."""
         return 1.0 - self.accuracy
 
     @property
     def macro_f(self) -> float:
-        """Mean F of the classes, each counting the same however rare it is."""
+        """The mean F of the classes; each class has the same weight, however rare it is."""
         return float(self.f.mean())
 
     def __str__(self) -> str:
@@ -109,17 +109,17 @@ def measure_classification(
     *,
     sample_weight: npt.ArrayLike | None = None,
 ) -> ClassificationReport:
-    """Measure predicted classes against the true ones (item E1; Khabar §8.1).
+    """Return metrics of predicted classes against the true ones (item E1; Khabar §8.1).
 
-    All figures are :mod:`sklearn.metrics`' own.
+    :mod:`sklearn.metrics` computes all values.
 
     Parameters
     ----------
     y_true, y_pred : (n,) array-like
-        One class a row. For several labels a row, measure each column.
+        One class per row. With several labels per row, measure each column.
     scores : (n,) or (n, k) array-like, optional
-        Probabilities or other scores, for the precision-recall curves: of the second of two
-        classes, or a column for each of the k classes in sorted order.
+        Probabilities or other scores, for the precision-recall curves: those of the second of two
+        classes, or one column for each of the k classes in sorted order.
     sample_weight : (n,) array-like, optional
         Weights of the rows.
 
@@ -130,13 +130,13 @@ def measure_classification(
     Raises
     ------
     ShapeError
-        If the arrays do not fit each other.
+        If the shapes of the arrays do not match.
     DataError
         If there are no rows, or a score is not finite.
 
     Examples
     --------
-    A classifier that never finds the 5 sick among 100 (Khabar's 95/5):
+    A classifier that finds none of 5 sick patients among 100 (Khabar's 95/5):
 
     >>> report = measure_classification([0] * 95 + [1] * 5, [0] * 100)
     >>> report.accuracy, report.baseline, report.recall.tolist()
@@ -151,7 +151,7 @@ def measure_classification(
     how = {"labels": labels, "sample_weight": weight}
     if len(labels) > 1:
         confusion = confusion_matrix(true, predicted, **how)
-    else:  # scikit-learn warns here, for nothing
+    else:  # scikit-learn warns about a single class, without need
         confusion = np.array([[len(true) if weight is None else weight.sum()]])
     precision, recall, f, _ = precision_recall_fscore_support(
         true, predicted, zero_division=0.0, **how
@@ -178,13 +178,13 @@ def _classes(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
         array = array[:, 0]
     if array.ndim != 1:
         raise ShapeError(
-            f"{name} must have shape (n,), a class a row; got {array.shape}. Take argmax(axis=1) "
-            "of one-hot rows; measure each column of several labels by itself."
+            f"{name} must have shape (n,), one class per row; got {array.shape}. Use "
+            "argmax(axis=1) of one-hot rows; with several labels per row, measure each column."
         )
     if len(array) == 0:
-        raise DataError(f"{name} has no rows. Give at least one example.")
+        raise DataError(f"{name} has no rows. Pass at least one example.")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise DataError(f"{name} contains NaN or infinity. Drop those rows, or give a class.")
+        raise DataError(f"{name} must be finite; it contains NaN or infinity. Remove those rows.")
     return array
 
 
@@ -195,8 +195,8 @@ def _labels(true: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> npt.NDArray[
         return np.asarray(unique_labels(true, predicted))
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"y_true and y_pred must hold classes of one kind; got {true.dtype} and "
-            f"{predicted.dtype}. Measure numbers with measure_regression. ({error})"
+            f"y_true and y_pred must contain classes of one type; got {true.dtype} and "
+            f"{predicted.dtype}. Use measure_regression for numbers. ({error})"
         ) from error
 
 
@@ -223,7 +223,8 @@ def _curves(
     if not binary and given.shape != (len(true), len(labels)):
         raise ShapeError(
             f"scores must have shape {(len(true), len(labels))}, a column for each of the classes "
-            f"{labels.tolist()}; got {given.shape}. For two classes, (n,) scores of the second do."
+            f"{labels.tolist()}; got {given.shape}. For two classes, pass (n,) scores of "
+            "the second."
         )
     columns = [(labels[1], given)] if binary else list(zip(labels, given.T, strict=True))
     curves = {}

@@ -1,4 +1,4 @@
-"""What a fitted model costs on rows: the number that folds and learning curves report."""
+"""The cost of a fitted model on given rows, for cross-validation and learning curves."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from deltarule.metrics._inputs import Floats
 __all__ = ["Cost", "mean_loss", "row_losses"]
 
 Cost = str | Callable[[Any, Any, Any], float] | None
-"""A scorer's name, a function of (fitted model, X, y) to be minimised, or None for the loss."""
+"""The name of a scorer, a function of (fitted model, X, y) to be minimised, or None: the loss."""
 
 
 def row_losses(model: Any, X: Any, y: Any) -> Floats:
-    """Return the loss of every row under a fitted estimator, scikit-learn's or ours.
+    """Return the loss of every row under a fitted estimator of scikit-learn or deltarule.
 
-    Classifiers: −ln p of the true class; regressors: ‖y − ŷ‖², summed over the targets.
+    For classifiers −ln p of the true class, for regressors ‖y − ŷ‖², summed over the targets.
 
     Parameters
     ----------
     model : fitted classifier or regressor
         A classifier needs ``predict_proba``.
     X, y : arrays
-        Rows, and their targets: classes or numbers.
+        Rows and their targets (classes or numbers).
 
     Returns
     -------
     losses : (n,) array
-        At least 0; ∞ is cut to −ln 2.2e-16 = 36.04, as scikit-learn's ``log_loss`` does.
+        Non-negative; ∞ is replaced by −ln 2.2e-16 = 36.04, as in scikit-learn's ``log_loss``.
 
     Raises
     ------
     SpecError
-        If the classifier gives no probabilities.
+        If the classifier has no ``predict_proba``.
     DataError
-        If y has a class that the model has not seen, or several labels a row.
+        If y has a class that the model was not trained on, or several labels per row.
 
     Examples
     --------
@@ -55,21 +55,24 @@ def row_losses(model: Any, X: Any, y: Any) -> Floats:
         return squares if squares.ndim == 1 else np.asarray(squares.sum(axis=1))
     if not hasattr(model, "predict_proba"):
         raise SpecError(
-            f"model must give probabilities for its log-loss; {type(model).__name__} has no "
-            "predict_proba. Name a cost, such as cost='accuracy'."
+            f"model must have predict_proba for the log-loss; {type(model).__name__} has none. "
+            "Choose another cost, such as cost='accuracy'."
         )
     targets, classes = np.asarray(y), np.asarray(model.classes_)
     if targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
     if targets.ndim != 1:
         raise DataError(
-            f"y must hold one class a row; got shape {targets.shape}. Give your own cost function."
+            f"y must contain one class per row; got shape {targets.shape}. Pass your own "
+            "cost function."
         )
     at = np.searchsorted(classes, targets)
     known = classes[np.minimum(at, len(classes) - 1)] == targets
     if not np.all(known):
         unseen = np.unique(targets[~known])[:3].tolist()
-        raise DataError(f"y has classes that the model has not seen: {unseen}. Stratify the split.")
+        raise DataError(
+            f"y has classes that the model was not trained on: {unseen}. Stratify the split."
+        )
     probabilities = np.asarray(model.predict_proba(X), dtype=np.float64)
     true = probabilities[np.arange(len(targets)), at]
     return np.asarray(-np.log(np.clip(true, np.finfo(np.float64).eps, 1.0)))
@@ -81,7 +84,7 @@ def mean_loss(model: Any, X: Any, y: Any) -> float:
 
 
 def as_scorer(cost: Cost) -> Any:
-    """Return scikit-learn's scorer for a cost: what it maximises."""
+    """Return the scorer of a cost: a function that scikit-learn maximises."""
     if cost is None:
         return lambda model, X, y: -mean_loss(model, X, y)
     if callable(cost):
@@ -98,6 +101,6 @@ def as_scorer(cost: Cost) -> Any:
 
 
 def to_cost(cost: Cost, scores: Any) -> Floats:
-    """Return costs from scores: −score, but 1 − score where the best score is 1."""
+    """Return costs from scores: −score, or 1 − score if the best possible score is 1."""
     best = 1.0 if isinstance(cost, str) and not cost.startswith("neg_") else 0.0
     return best - np.asarray(scores, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Learning curves by epoch and by training-set size, of any estimators side by side (item E7)."""
+"""Learning curves by epoch and by training-set size, for any estimators (item E7)."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b7791f", "#718096")
 
 @dataclass(frozen=True, eq=False)
 class LearningCurve:
-    """A cost on training and unseen rows, along epochs or training-set sizes.
+    """The cost on training and validation rows, by epoch or by training-set size.
 
     Attributes
     ----------
     unit : {"epoch", "rows"}
-        What ``at`` counts.
+        The unit of ``at``.
     at : (m,) array of int
-        Epochs from 1, or sizes.
+        Epochs, counted from 1, or numbers of rows.
     training, validation : (m,) arrays
-        Mean cost; ``validation`` is empty where nothing was held out.
+        Mean costs; ``validation`` is empty if there were no validation rows.
     training_std, validation_std : (m,) arrays
-        Standard deviation over the folds; empty along epochs.
+        Standard deviations over the folds; empty for curves by epoch.
     """
 
     unit: str
@@ -58,20 +58,20 @@ class LearningCurve:
 
 
 def epoch_curve(model: Any) -> LearningCurve:
-    """Return the loss by epoch of what was trained (item E7).
+    """Return the loss of a trained model by epoch (item E7).
 
     Parameters
     ----------
     model : History, or fitted estimator with ``loss_curve_``
-        From ``train``, or an MLP of ours or of scikit-learn; ours keeps a validation loss with
-        ``early_stopping``.
+        The result of ``train``, or an MLP of deltarule or scikit-learn; deltarule's has a
+        validation loss if ``early_stopping`` was on.
 
     Raises
     ------
     SpecError
-        If it has no record of epochs.
+        If the model has no history of epochs.
     DataError
-        If the record is empty.
+        If the history is empty.
 
     Examples
     --------
@@ -101,20 +101,20 @@ def size_curve(
 
     Parameters
     ----------
-    estimator : scikit-learn's or ours
-        Cloned and fitted for each size and fold; the same ``seed`` gives another estimator the
+    estimator : scikit-learn estimator
+        Cloned and fitted for each size and fold. With the same ``seed``, other estimators get the
         same rows.
     X, y : arrays
         Rows and targets.
     sizes : array-like, default=(0.1, 0.325, 0.55, 0.775, 1.0)
-        Shares of the training folds, or row counts.
+        Fractions of the training folds, or numbers of rows.
     cost, folds, seed
         As for :func:`cross_validated_cost`.
 
     Raises
     ------
     SpecError, ValueError
-        If an argument cannot be used.
+        If an argument is invalid.
 
     Examples
     --------
@@ -151,17 +151,17 @@ def size_curve(
 def separation_epoch(model: Any, tolerance: float = 0.0) -> int | None:
     """Return the epoch at which training and validation loss separate, or None (item R4).
 
-    It is t* = argmin L_val (the first), if from there to the last finite epoch the training loss
-    went on falling and the gap L_val − L_train widened by more than ``tolerance``: what was
-    learned after t* did not carry over (Ayrapetyan §4.3). Each loss is compared with the best so
-    far, not with that of k epochs ago (erratum E-z).
+    It is t* = argmin L_val (the first minimum), if the training loss is lower at the last finite
+    epoch than at t*, and the gap L_val − L_train is larger by more than ``tolerance``: what the
+    model learned after t* did not generalise (Ayrapetyan §4.3). Each loss is compared with the
+    best one so far, not with that of k epochs ago (erratum E-z).
 
     Parameters
     ----------
     model : History
-        With a validation loss.
+        A history with a validation loss, or a fitted estimator that has one.
     tolerance : float, default=0.0
-        By how much the gap must widen, ≥ 0.
+        The least increase of the gap, ≥ 0.
 
     Raises
     ------
@@ -181,13 +181,13 @@ def separation_epoch(model: Any, tolerance: float = 0.0) -> int | None:
     training, validation = _losses(model)
     if len(validation) == 0:
         raise DataError(
-            "the history has no validation loss: nothing to compare the training loss with. "
+            "model has no validation loss to compare the training loss with. "
             "Train with validation=(X, y)."
         )
     n = min(len(training), len(validation))
     finite = np.flatnonzero(np.isfinite(training[:n]) & np.isfinite(validation[:n]))
     if len(finite) == 0:
-        raise DataError("the history has no epoch with finite losses. Lower the learning rate.")
+        raise DataError("model has no epoch with finite losses. Lower the learning rate.")
     seen, unseen = training[finite], validation[finite]
     best = int(np.argmin(unseen))
     widened = (unseen[-1] - seen[-1]) - (unseen[best] - seen[best])
@@ -198,19 +198,19 @@ def separation_epoch(model: Any, tolerance: float = 0.0) -> int | None:
 def plot_learning_curves(
     curves: Mapping[str, LearningCurve] | LearningCurve, ax: Any = None
 ) -> Any:
-    """Plot learning curves over each other: training solid, validation dashed.
+    """Plot learning curves in one figure (training solid, validation dashed); return its axes.
 
     Parameters
     ----------
     curves : dict of name to LearningCurve, or one LearningCurve
-        All along epochs, or all along sizes.
+        All curves by epoch, or all by size.
     ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
+        The axes to draw on; a new figure by default.
 
     Returns
     -------
     ax : matplotlib Axes
-        Bands are one standard deviation over the folds.
+        The axes; bands show one standard deviation over the folds.
 
     Raises
     ------
@@ -232,7 +232,9 @@ def plot_learning_curves(
     units = sorted({curve.unit for curve in named.values()})
     if len(units) != 1:
         got = f"units {units}" if units else "no curve"
-        raise SpecError(f"curves must have one unit, epochs or rows; got {got}. Plot them apart.")
+        raise SpecError(
+            f"curves must have one unit, epochs or rows; got {got}. Make one plot for each unit."
+        )
     ax = _axes(ax)
     for i, (name, curve) in enumerate(named.items()):
         colour = _COLOURS[i % len(_COLOURS)]
@@ -256,7 +258,7 @@ def plot_learning_curves(
 
 
 def _losses(model: Any) -> tuple[Floats, Floats]:
-    """Return training and validation loss, epoch by epoch; the second may be empty."""
+    """Return the training and validation losses by epoch; the latter may be empty."""
     if hasattr(model, "loss_curve_"):
         training, validation = model.loss_curve_, getattr(model, "validation_loss_curve_", None)
         validation = [] if validation is None else validation
@@ -268,7 +270,7 @@ def _losses(model: Any) -> tuple[Floats, Floats]:
             f"{type(model).__name__}. Call fit first, or pass what train() returned."
         )
     if len(training) == 0:
-        raise DataError("the record has no epoch: the model was not trained. Call fit or train.")
+        raise DataError("model has no epochs: it was not trained. Call fit or train first.")
     if len(validation) > len(training):
         raise ShapeError(
             f"validation_loss must not be longer than loss; got {len(validation)} and "

@@ -1,4 +1,4 @@
-"""Noise, bias² and variance of the expected squared error, by refitting (item E6)."""
+"""Decomposition of the expected squared error into noise, bias² and variance (item E6)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Rows = Callable[[np.random.Generator], Any]
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """What :func:`decompose_error` measured; each array has an entry for every row of ``at``.
+    """The result of :func:`decompose_error`; arrays have an entry for every row of ``at``.
 
     Attributes
     ----------
     noise : float
-        σ², what no model can avoid.
+        σ², the error that no model can avoid.
     bias_squared_at, variance_at, error_at : (m,) arrays
         (ḡ − f)², the mean of (g_r − ḡ)² over the refits r, and σ² + the mean of (g_r − f)².
     mean_prediction : (m,) array
         ḡ, the mean of the refits' predictions.
     observed : float
-        Mean squared error against fresh noisy targets: agrees with ``error`` up to chance.
+        The mean squared error against new noisy targets; equal to ``error`` in expectation.
     """
 
     noise: float
@@ -43,17 +43,17 @@ class Decomposition:
 
     @property
     def error(self) -> float:
-        """E = noise + bias² + variance, measured on its own: not as their sum."""
+        """E = noise + bias² + variance, measured independently of the three terms."""
         return float(self.error_at.mean())
 
     @property
     def bias_squared(self) -> float:
-        """Mean of ``bias_squared_at``."""
+        """The mean of ``bias_squared_at``."""
         return float(self.bias_squared_at.mean())
 
     @property
     def variance(self) -> float:
-        """Mean of ``variance_at``."""
+        """The mean of ``variance_at``."""
         return float(self.variance_at.mean())
 
     def __str__(self) -> str:
@@ -73,32 +73,31 @@ def decompose_error(
     refits: int = 200,
     seed: int = 0,
 ) -> Decomposition:
-    """Decompose the expected squared error of a method for a known regression function.
+    """Return the decomposed expected squared error of a method, for a known regression function.
 
     E[(Y − g(x))²] = σ² + (f(x) − E g(x))² + Var g(x), averaged over the rows of ``at`` (item E6;
-    Mebsout §6, whose formula is garbled: erratum E-ac). Each refit r sees new data
-    y = f(X) + σξ, ξ standard normal. With the refits' own mean in the place of E g, and their mean
-    square in that of the variance, the identity holds for the measured numbers exactly. As
-    estimates, bias² is too large and the variance too small by Var g / refits on average; their
-    sum is unbiased.
+    Mebsout §6, whose formula is garbled: erratum E-ac). Each refit r uses new data
+    y = f(X) + σξ, ξ standard normal. With the refits' mean for E g and their mean squared deviation
+    for Var g, the identity holds exactly for the measured numbers. As an estimate, bias² is too
+    large and the variance too small by Var g / refits on average; their sum is unbiased.
 
     Parameters
     ----------
-    estimator : regressor, scikit-learn's or ours
-        Cloned for each refit; give it a ``random_state`` for a repeatable answer.
+    estimator : scikit-learn regressor
+        Cloned for each refit. Set its ``random_state`` for a reproducible result.
     truth : callable
-        f: rows to (n,) numbers.
+        f: a function from rows to (n,) numbers.
     X : (n, d) array, or callable
         The training rows, the same for each refit; or a function of a ``Generator`` that draws new
-        ones.
+        rows.
     at : (m, d) array
-        Where the error is taken.
+        The rows at which the error is measured.
     noise : float
         σ ≥ 0, the standard deviation of Y about f.
     refits : int, default=200
-        How many.
+        The number of refits.
     seed : int, default=0
-        Of all draws.
+        The seed of all random draws.
 
     Returns
     -------
@@ -107,9 +106,9 @@ def decompose_error(
     Raises
     ------
     SpecError
-        If ``noise`` is negative, or ``refits`` no integer ≥ 1.
+        If ``noise`` is negative, or ``refits`` is not an integer ≥ 1.
     ShapeError, DataError
-        If f or the estimator returns something else than one finite number a row.
+        If f or the estimator does not return one finite number per row.
 
     Examples
     --------
@@ -151,8 +150,9 @@ def _column(name: str, values: Any, n_rows: int) -> Floats:
         numbers = numbers[:, 0]
     if numbers.shape != (n_rows,):
         raise ShapeError(
-            f"{name} must have shape {(n_rows,)}, one number a row; got {numbers.shape}."
+            f"{name} must have shape {(n_rows,)}, one number per row; got {numbers.shape}. "
+            "Return a single column."
         )
     if n_rows == 0:
-        raise DataError(f"{name} is empty: there are no rows. Give at least one.")
+        raise DataError(f"{name} has no rows. Pass at least one row.")
     return numbers

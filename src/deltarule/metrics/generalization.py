@@ -1,4 +1,4 @@
-"""The risk: what a fitted model is expected to lose on a row it has not seen (item E8)."""
+"""The generalisation error: the expected loss of a fitted model on an unseen row (item E8)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["GeneralizationError", "estimate_generalization_error"]
 
 @dataclass(frozen=True)
 class GeneralizationError:
-    """What :func:`estimate_generalization_error` found; ``print`` it.
+    """The result of :func:`estimate_generalization_error`; ``print`` shows it.
 
     Attributes
     ----------
     mean : float
-        Mean loss on the unseen rows: the estimate of E[L(f(X), Y)].
+        The mean loss on the unseen rows: the estimate of E[L(f(X), Y)].
     standard_error : float
-        Of that mean: s/√n.
+        The standard error of the mean, s/√n.
     n : int
-        Unseen rows.
+        The number of unseen rows.
     training_loss : float or None
-        Mean loss on the training rows.
+        The mean loss on the training rows.
     """
 
     mean: float
@@ -36,11 +36,11 @@ class GeneralizationError:
 
     @property
     def gap(self) -> float | None:
-        """Risk minus training loss: what the training loss flatters by."""
+        """The generalisation error minus the training loss; None without a training loss."""
         return None if self.training_loss is None else self.mean - self.training_loss
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return the interval that holds the risk with this confidence (Student's t)."""
+        """Return the confidence interval of the generalisation error (Student's t)."""
         from scipy.stats import t
 
         chance = check_between("level", level, 0.0, 1.0, open_low=True, open_high=True)
@@ -48,7 +48,10 @@ class GeneralizationError:
         return self.mean - reach, self.mean + reach
 
     def __str__(self) -> str:
-        text = f"risk {self.mean:.6g} ± {self.standard_error:.2g} on {self.n} unseen rows"
+        text = (
+            f"generalisation error {self.mean:.6g} ± {self.standard_error:.2g} "
+            f"on {self.n} unseen rows"
+        )
         if self.gap is not None:
             text += f"; training loss {self.training_loss:.6g}, gap {self.gap:+.6g}"
         return text
@@ -58,28 +61,28 @@ def estimate_generalization_error(
     losses: npt.ArrayLike,
     training_losses: npt.ArrayLike | None = None,
 ) -> GeneralizationError:
-    """Return the mean loss on unseen rows with its standard error (item E8; Mebsout §6).
+    """Return the mean loss on unseen rows and its standard error (item E8; Mebsout §6).
 
     R(f) = E[L(f(X), Y)], estimated by the mean of n independent losses; its standard error is
-    s/√n, s² with n − 1 in the denominator. It is honest only if the rows had no part in training
-    or choosing f: use the test set, once.
+    s/√n, where s² has n − 1 in the denominator. The estimate is valid only if the rows were used
+    neither to train f nor to select it: use the test set, once.
 
     Parameters
     ----------
     losses : (n,) array-like
-        Of the unseen rows, n ≥ 2; :func:`row_losses` gives them for an estimator.
+        The losses of the unseen rows, n ≥ 2; :func:`row_losses` returns them for an estimator.
     training_losses : (m,) array-like, optional
-        Of the training rows, for the gap.
+        The losses of the training rows, for the gap.
 
     Raises
     ------
     ShapeError, DataError
-        If they are not columns of finite numbers, or fewer than two.
+        If an argument is not a column of finite numbers, or has fewer than two unseen rows.
 
     Examples
     --------
     >>> print(estimate_generalization_error([1.0, 3.0, 2.0, 2.0], [1.0, 1.0]))
-    risk 2 ± 0.41 on 4 unseen rows; training loss 1, gap +1
+    generalisation error 2 ± 0.41 on 4 unseen rows; training loss 1, gap +1
     """
     unseen = number_column("losses", losses, at_least=2)
     seen = None if training_losses is None else number_column("training_losses", training_losses)

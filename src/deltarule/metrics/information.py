@@ -1,4 +1,4 @@
-"""Akaike's and Schwarz' criteria: fit against the number of parameters (item E5)."""
+"""Information criteria (AIC and BIC): the fit against the number of parameters (item E5)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["InformationCriteria", "information_criteria"]
 
 
 class InformationCriteria(NamedTuple):
-    """AIC and BIC of a fitted model; of two models on the same data, the lower is preferred."""
+    """AIC and BIC of a fitted model; of two models of the same data, prefer the lower value."""
 
     aic: float
     bic: float
@@ -25,9 +25,9 @@ def information_criteria(log_likelihood: float, n_parameters: int, n: int) -> In
     log_likelihood : float
         ln L̂, the log-likelihood of all n rows at the maximum (a sum, not a mean), in nats.
     n_parameters : int
-        k, every number that was fitted: for Gaussian targets σ² is one of them.
+        k, the number of fitted parameters. For Gaussian targets, σ² is one of them.
     n : int
-        Rows.
+        The number of rows.
 
     Raises
     ------

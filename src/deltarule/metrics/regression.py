@@ -1,4 +1,4 @@
-"""How far predicted numbers are from the true ones (item E2)."""
+"""Metrics of regression: errors of predicted numbers (item E2)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ __all__ = ["RegressionReport", "measure_regression"]
 
 @dataclass(frozen=True)
 class RegressionReport:
-    """What :func:`measure_regression` found; several targets are averaged.
+    """The result of :func:`measure_regression`; several targets are averaged.
 
     Attributes
     ----------
     n : int
-        Rows.
+        The number of rows.
     mse, rmse, mae : float
-        Mean squared error, its root (of each target, then averaged), mean absolute error.
+        Mean squared error, its root (of each target, then averaged) and mean absolute error.
     mape : float
-        Mean of |ŷ − y| / |y|: a fraction, not a percentage (erratum E-v).
+        The mean of |ŷ − y| / |y|: a fraction, not a percentage (erratum E-v).
     r2 : float
         1 − Σ(y − ŷ)²/Σ(y − ȳ)²; NaN for fewer than two rows.
     zero_targets : int
-        How many targets are 0: each is divided by 2.2e-16 there, as scikit-learn does, so MAPE
-        says nothing if there are any.
+        The number of targets that are 0. MAPE then divides by 2.2e-16, as scikit-learn does, and
+        has no meaning.
     """
 
     n: int
@@ -47,7 +47,7 @@ class RegressionReport:
             f"MAPE {self.mape:.6g} (a fraction), R² {self.r2:.6g} on {self.n} rows"
         )
         if self.zero_targets:
-            text += f"; MAPE means nothing here: {self.zero_targets} targets are 0"
+            text += f"; MAPE has no meaning: {self.zero_targets} targets are 0"
         return text
 
 
@@ -58,19 +58,19 @@ def measure_regression(
     sample_weight: npt.ArrayLike | None = None,
     zero_targets: str = "refuse",
 ) -> RegressionReport:
-    """Measure predicted numbers against the true ones (item E2; Khabar §8.2-8.5).
+    """Return metrics of predicted numbers against the true ones (item E2; Khabar §8.2-8.5).
 
-    All figures are :mod:`sklearn.metrics`' own.
+    :mod:`sklearn.metrics` computes all values.
 
     Parameters
     ----------
     y_true, y_pred : (n,) or (n, k) array-like
-        Numbers.
+        True and predicted numbers.
     sample_weight : (n,) array-like, optional
         Weights of the rows.
     zero_targets : {"refuse", "scikit-learn"}, default="refuse"
-        What MAPE does where a target is 0: divide by the smallest number instead, which gives a
-        huge but finite figure, or raise.
+        What happens if a target is 0: "refuse" raises an error; "scikit-learn" divides by 2.2e-16,
+        which gives a huge but finite MAPE.
 
     Returns
     -------
@@ -79,9 +79,9 @@ def measure_regression(
     Raises
     ------
     ShapeError
-        If the arrays do not fit each other.
+        If the shapes of the arrays do not match.
     DataError
-        If a number is not finite, or a target is 0 and that is refused.
+        If a number is not finite, or a target is 0 and ``zero_targets="refuse"``.
 
     Examples
     --------
@@ -96,16 +96,16 @@ def measure_regression(
     if true.ndim != 2 or true.shape != predicted.shape:
         raise ShapeError(
             "y_true and y_pred must both have shape (n,), or both (n, k); got "
-            f"{np.shape(y_true)} and {np.shape(y_pred)}."
+            f"{np.shape(y_true)} and {np.shape(y_pred)}. Pass arrays of the same shape."
         )
     if true.size == 0:
-        raise DataError("y_true has no rows. Give at least one example.")
+        raise DataError("y_true has no rows. Pass at least one example.")
     weight = check_weight(sample_weight, len(true))
     zeros = int((true == 0).sum())
     if zeros and zero_targets == "refuse":
         raise DataError(
-            f"y_true must not contain 0 for MAPE; {zeros} of {true.size} targets are 0. Leave "
-            "those rows out, use another measure, or allow it with zero_targets='scikit-learn'."
+            f"y_true must not contain 0 for MAPE; {zeros} of {true.size} targets are 0. Remove "
+            "those rows, use another metric, or allow it with zero_targets='scikit-learn'."
         )
     args = (true, predicted)
     return RegressionReport(

@@ -1,4 +1,4 @@
-"""Tuning again when the data has grown: start from the earlier study (item T4)."""
+"""Tuning again when there is more data, starting from an earlier search (item T4)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["Retuning", "retune"]
 
 @dataclass(frozen=True)
 class Retuning:
-    """Whether an earlier choice of parameters still stands; ``str()`` says it in words.
+    """The result of :func:`retune`: whether an earlier choice is still the best.
 
     Attributes
     ----------
     is_stale : bool
-        Another of the earlier study's best candidates is now better than its choice.
+        Whether another of the earlier search's best candidates is now better than its choice.
     gain : float
-        By how much, in the study's score; 0 where the choice stands.
+        The difference of their scores; 0 if the earlier choice is still the best.
     earlier, chosen : dict
-        The earlier choice, and the best candidate now.
+        The earlier choice and the best candidate now.
     search : GridSearchCV
-        The fitted second look, with every candidate's score.
+        The new search, with every candidate's score.
     """
 
     is_stale: bool
@@ -36,9 +36,9 @@ class Retuning:
     search: Any
 
     def __str__(self) -> str:
-        """Return the verdict with its figures."""
+        """Return the result as a sentence."""
         if not self.is_stale:
-            return f"The earlier choice stands: {self.earlier}."
+            return f"The earlier choice is still the best: {self.earlier}."
         return (
             f"The earlier choice is stale: {self.chosen} is better by {self.gain:.4g} than "
             f"{self.earlier}. Search again around it."
@@ -46,19 +46,19 @@ class Retuning:
 
 
 def retune(search: Any, X: Any, y: Any, *, keep: int = 3, cv: Any = None) -> Retuning:
-    """Measure an earlier study's best candidates on grown data, and say whether its choice stands.
+    """Return whether an earlier search's choice is still the best of its candidates on new data.
 
     Parameters
     ----------
     search : fitted GridSearchCV or RandomizedSearchCV
-        The earlier study, with one score.
+        The earlier search, with one metric.
     X, y : arrays
-        The grown data.
+        The enlarged data.
     keep : int, default=3
-        How many of its best candidates are measured again.
+        The number of its best candidates that are scored again.
     cv : splitter or int, optional
-        How the grown data is split; as in the earlier study by default (a ``PredefinedSplit`` fits
-        only the rows it was made for: give a new one).
+        How the data is split; by default as in the earlier search. A ``PredefinedSplit`` is valid
+        only for the rows it was made for, so pass a new one.
 
     Raises
     ------
@@ -69,7 +69,9 @@ def retune(search: Any, X: Any, y: Any, *, keep: int = 3, cv: Any = None) -> Ret
 
     check_positive_integer("keep", keep)
     if not hasattr(search, "cv_results_"):
-        raise DataError("search must be a fitted GridSearchCV or RandomizedSearchCV: call fit.")
+        raise DataError(
+            "search must be a fitted GridSearchCV or RandomizedSearchCV. Call its fit first."
+        )
     order = np.argsort(search.cv_results_["rank_test_score"], kind="stable")[:keep]
     candidates = [search.cv_results_["params"][i] for i in order]
     again = GridSearchCV(

@@ -1,4 +1,4 @@
-"""Where to cut a score into two classes when the two mistakes do not cost the same (item E1)."""
+"""Thresholds for two classes whose errors have different costs (item E1)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["ThresholdChoice", "choose_threshold", "cost_threshold"]
 
 
 def cost_threshold(false_positive_cost: float, false_negative_cost: float) -> float:
-    """Return the probability from which "positive" is the cheaper answer.
+    """Return the lowest probability at which predicting "positive" is cheaper.
 
-    t = c_FP/(c_FP + c_FN): at probability p the answer "positive" costs (1 − p) c_FP on average,
-    "negative" p c_FN (Khabar §8.1). For probabilities that are right; scores that may be off are
-    better cut by :func:`choose_threshold`.
+    t = c_FP/(c_FP + c_FN): at probability p, "positive" costs (1 − p) c_FP on average and
+    "negative" p c_FN (Khabar §8.1). This assumes calibrated probabilities; for other scores use
+    :func:`choose_threshold`.
 
     Parameters
     ----------
     false_positive_cost, false_negative_cost : float
-        Not negative, not both zero.
+        Non-negative costs, not both zero.
 
     Raises
     ------
@@ -46,16 +46,16 @@ def cost_threshold(false_positive_cost: float, false_negative_cost: float) -> fl
 
 @dataclass(frozen=True)
 class ThresholdChoice:
-    """What :func:`choose_threshold` found.
+    """The result of :func:`choose_threshold`.
 
     Attributes
     ----------
     threshold : float
-        Answer "positive" where the score ≥ it; ±inf where one answer for all is cheapest.
+        Predict "positive" if the score is at least this; ±inf if one class for all is cheapest.
     cost : float
-        Mean cost a row there.
+        The mean cost per row at the threshold.
     cost_all_negative, cost_all_positive : float
-        Mean cost of giving everyone the same answer.
+        The mean cost per row if all rows get the same class.
     """
 
     threshold: float
@@ -79,29 +79,29 @@ def choose_threshold(
     *,
     sample_weight: npt.ArrayLike | None = None,
 ) -> ThresholdChoice:
-    """Return the threshold with the lowest mean cost on these rows: take the dev set's.
+    """Return the threshold with the lowest mean cost on these rows; use the dev set.
 
-    cost(t) = (c_FP FP(t) + c_FN FN(t))/Σw, positive where the score ≥ t. Every cut between two
-    distinct scores is tried (:func:`sklearn.metrics.confusion_matrix_at_thresholds`); the answer
-    lies halfway, so that > and ≥ agree. Of equal costs the highest threshold is taken: the fewest
-    positives. For the cross-validated choice around an estimator, see scikit-learn's
-    ``TunedThresholdClassifierCV``.
+    cost(t) = (c_FP FP(t) + c_FN FN(t))/Σw, positive if the score ≥ t. Every cut between two
+    distinct scores is tried (:func:`sklearn.metrics.confusion_matrix_at_thresholds`); the result
+    lies halfway between them, so that > and ≥ agree. Of thresholds with equal costs, the highest
+    is returned: the fewest positives. To choose the threshold by cross-validation, see
+    scikit-learn's ``TunedThresholdClassifierCV``.
 
     Parameters
     ----------
     y_true : (n,) array-like
         Two classes; the second in sorted order is the positive one.
     scores : (n,) array-like
-        Of the positive class; any scale.
+        Scores of the positive class, on any scale.
     false_positive_cost, false_negative_cost : float, default=1.0
-        Not negative, not both zero.
+        Non-negative costs, not both zero.
     sample_weight : (n,) array-like, optional
         Weights of the rows.
 
     Raises
     ------
     DataError
-        If ``y_true`` does not hold two classes, or a score is not finite.
+        If ``y_true`` does not contain two classes, or a score is not finite.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def choose_threshold(
     positive, given = _positive(y_true), number_column("scores", scores)
     same_length("scores", given, "y_true", positive)
     weight = check_weight(sample_weight, len(given))
-    if weight is not None:  # rows of weight zero are absent: they are no place to cut at
+    if weight is not None:  # ignore rows of weight zero
         positive, given, weight = positive[weight > 0], given[weight > 0], weight[weight > 0]
     tn, fp, fn, tp, cuts = confusion_matrix_at_thresholds(positive, given, sample_weight=weight)
     total = tn[0] + fp[0] + fn[0] + tp[0]
@@ -127,7 +127,7 @@ def choose_threshold(
 
 
 def _halfway(cuts: Floats, at: int) -> float:
-    """Return a threshold that takes the ``at`` highest of the falling scores ``cuts``."""
+    """Return a threshold that the ``at`` highest of the descending scores ``cuts`` exceed."""
     if at == 0:
         return float("inf")
     if at == len(cuts):
@@ -144,8 +144,8 @@ def _positive(y_true: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     classes = np.unique(array)
     if array.ndim != 1 or len(classes) != 2:
         raise DataError(
-            f"y_true must hold two classes, one a row; got shape {array.shape} with "
-            f"{len(classes)} different values. For more classes, cut each against the rest."
+            f"y_true must contain two classes, one per row; got shape {array.shape} with "
+            f"{len(classes)} different values. For more classes, treat each against the rest."
         )
     return np.asarray(array == classes[1])
 
@@ -156,6 +156,6 @@ def _costs(false_positive: Any, false_negative: Any) -> tuple[float, float]:
     if a == b == 0:
         raise SpecError(
             "false_positive_cost and false_negative_cost must not both be 0; "
-            "give at least one mistake a cost."
+            "set at least one of them."
         )
     return a, b

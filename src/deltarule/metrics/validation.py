@@ -1,4 +1,4 @@
-"""The cost over the folds of a cross-validation, and how to read it (item E4)."""
+"""The cost over the folds of a cross-validation, and its interpretation (item E4)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["CrossValidation", "cross_validated_cost", "make_folds"]
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
-    """What :func:`cross_validated_cost` found; ``print`` it for the reading.
+    """The result of :func:`cross_validated_cost`; ``print`` shows its interpretation.
 
     Attributes
     ----------
     costs, train_costs : (k,) arrays
-        On the held-out fold, and on the k − 1 others.
+        The cost on each held-out fold, and on the k − 1 other folds.
     target : float or None
-        ε, a cost that would be good.
+        ε, a cost that would be good enough.
     """
 
     costs: Floats
@@ -33,27 +33,30 @@ class CrossValidation:
 
     @property
     def mean(self) -> float:
-        """Mean cost over the held-out folds."""
+        """The mean cost over the held-out folds."""
         return float(self.costs.mean())
 
     @property
     def variance(self) -> float:
-        """Their variance, with k − 1 in the denominator."""
+        """The variance of the costs over the folds, with k − 1 in the denominator."""
         return float(self.costs.var(ddof=1))
 
     @property
     def reading(self) -> str:
-        """What mean and variance speak of; a verdict only where there is a target.
+        """What the mean and the variance indicate; judged only if there is a target.
 
-        The mean is high from 10ε and low below ε, as in item E3; the variance is high where the
+        The mean is high from 10ε on and low below ε, as in item E3; the variance is high if the
         standard deviation is at least ε.
         """
         if self.target is None:
-            return "a high mean speaks of bias, a high variance of variance; give a target to judge"
+            return (
+                "a high mean indicates bias, a high variance indicates overfitting; "
+                "pass a target to judge"
+            )
         goal, deviation = self.target, self.variance**0.5
         mean = "high" if self.mean >= 10 * goal else "low" if self.mean < goal else "borderline"
-        bias = f"mean {mean}" + ("" if mean == "low" else ": it speaks of bias")
-        spread = "high: it speaks of variance" if deviation >= goal else "low"
+        bias = f"mean {mean}" + ("" if mean == "low" else ": it indicates bias")
+        spread = "high: it indicates overfitting" if deviation >= goal else "low"
         return f"{bias}; variance {spread} (target {goal:.4g})"
 
     def __str__(self) -> str:
@@ -74,29 +77,30 @@ def cross_validated_cost(
     target: float | None = None,
     seed: int = 0,
 ) -> CrossValidation:
-    """Return the cost of an estimator over folds, by scikit-learn's ``cross_validate`` (item E4).
+    """Return the costs of an estimator over folds, by scikit-learn's ``cross_validate`` (item E4).
 
     Parameters
     ----------
-    estimator : scikit-learn's or ours
-        Cloned and fitted once a fold.
+    estimator : scikit-learn estimator
+        Cloned and fitted once per fold.
     X, y : arrays
         Rows and targets.
     cost : str, callable or None, default=None
-        None: the mean log-loss of classifiers, the mean squared error of regressors (summed over
-        targets). A function of (fitted model, X, y). Or the name of a scorer: the cost is −score
-        for names that begin with ``neg_``, else 1 − score (the error, for "accuracy").
+        None is the mean log-loss of classifiers and the mean squared error of regressors (summed
+        over targets). A callable is a function of (fitted model, X, y). A string is the name of a
+        scorer: the cost is −score for names that begin with ``neg_``, else 1 − score (for
+        "accuracy", the error).
     folds : int or scikit-learn splitter, default=5
-        A number is shuffled with ``seed``, and stratified for classifiers.
+        The number of folds, shuffled with ``seed`` and stratified for classifiers; or a splitter.
     target : float, optional
-        ε > 0, for the reading.
+        ε > 0, for the interpretation.
     seed : int, default=0
-        Of the shuffling; the estimator has its own.
+        The seed of the shuffling; the estimator has its own ``random_state``.
 
     Raises
     ------
     SpecError
-        If an argument cannot be used.
+        If an argument is invalid.
 
     Examples
     --------
@@ -128,7 +132,7 @@ def cross_validated_cost(
 
 
 def make_folds(estimator: Any, y: Any, folds: Any, seed: int) -> Any:
-    """Return a splitter: ``folds`` itself, or that many shuffled folds, stratified for classes."""
+    """Return ``folds`` if it is a splitter, else that many shuffled (stratified) folds."""
     from numbers import Integral
 
     from sklearn.base import is_classifier
@@ -139,10 +143,10 @@ def make_folds(estimator: Any, y: Any, folds: Any, seed: int) -> Any:
             return folds
         raise SpecError(
             f"folds must be an integer ≥ 2, a scikit-learn splitter or pairs of row numbers; "
-            f"got {folds!r}."
+            f"got {folds!r}. Use 5, for example."
         )
     if isinstance(folds, bool) or folds < 2:
-        raise SpecError(f"folds must be at least 2; got {folds!r}.")
+        raise SpecError(f"folds must be an integer ≥ 2; got {folds!r}. Use 5, for example.")
     stratify = is_classifier(estimator) and np.ndim(y) == 1
     splitter = StratifiedKFold if stratify else KFold
     return splitter(int(folds), shuffle=True, random_state=seed)
