@@ -248,7 +248,9 @@ def test_the_differential_of_the_outputs(net: Network, seed: int, n: int) -> Non
 
 def test_a_direction_of_another_size_is_refused() -> None:
     net = Network(2, [Dense(1)])
-    with pytest.raises(ShapeError, match=r"v must have shape \(3,\); got \(4,\). .*laid out as θ"):
+    with pytest.raises(
+        ShapeError, match=r"v must have shape \(3,\); got \(4,\). .*the layout of θ"
+    ):
         hessian_vector_product(net, net.initialize(), np.ones((2, 2)), np.ones(2), np.ones(4))
 
 
@@ -393,5 +395,7 @@ def test_eigenvalues_that_cannot_be_told_apart(monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(found, full[:-3:-1], rtol=1e-5)
     assert tolerances == [1e-9, 1e-6]
     least = 1.0
-    with pytest.raises(SpecError, match=r"2 eigenvalues \(largest\) lie too close .* fewer \(k\)"):
+    with pytest.raises(
+        SpecError, match=r"2 largest of 332 eigenvalues are too close .* fewer \(k\)"
+    ):
         hessian_eigenvalues(net, state, data.x, data.y, k=2)

@@ -130,7 +130,9 @@ def test_a_dropout_behind_a_normalisation_after_the_activation_is_refused() -> N
     """What it drops is γ x̂ + β as one, which the folded network no longer has."""
     norm = BatchNorm("after")
     net = Network(2, [Dense(3, "tanh", batch_norm=norm), Dropout(0.5), Dense(1)])
-    with pytest.raises(SpecError, match="a dropout stands between a normalisation after"):
+    with pytest.raises(
+        SpecError, match="a dropout between a normalisation that follows its activation"
+    ):
         fold_batch_norm(net, net.initialize())
     norm = BatchNorm("before")
     net = Network(2, [Dense(3, "tanh", batch_norm=norm), Dropout(0.5), Dense(1)])

@@ -253,7 +253,12 @@ def test_costs_must_not_both_be_zero() -> None:
 @pytest.mark.parametrize(
     ("y", "scores", "error", "message"),
     [
-        ([1, 1], [0, 1], DataError, r"must contain two classes, one per row; got shape \(2,\) with 1"),
+        (
+            [1, 1],
+            [0, 1],
+            DataError,
+            r"must contain two classes, one per row; got shape \(2,\) with 1",
+        ),
         ([[0, 1]], [0, 1], DataError, r"got shape \(1, 2\)"),
         ([0, 1, 2], [0, 1, 2], DataError, "with 3 different values"),
         ([0, 1], [0, 1, 2], ShapeError, "scores and y_true must have the same number of rows"),

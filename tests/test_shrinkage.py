@@ -106,9 +106,9 @@ def test_negative_eigenvalues_are_flagged() -> None:
     h = np.diag([2.0, -0.5, -1e-15])
     found = quadratic_shrinkage(h, np.ones(3), 0.1, learning_rate=0.1, steps=3)
     assert found.negative == 1  # rounding is not
-    assert "Careful: 1 eigenvalues are negative, so this is not a minimum" in str(found)
+    assert "Warning: 1 eigenvalues are negative, so this is not a minimum" in str(found)
     assert l1_shrinkage([-0.5, 0.0, 1.0], [5.0, 5.0, 5.0], 0.1).tolist() == [0.0, 0.0, 4.9]
-    assert "Careful" not in str(quadratic_shrinkage(np.eye(2), [1, 1], 1, learning_rate=1, steps=1))
+    assert "Warning" not in str(quadratic_shrinkage(np.eye(2), [1, 1], 1, learning_rate=1, steps=1))
 
 
 def test_a_long_table_shows_both_ends() -> None:
@@ -246,7 +246,7 @@ def test_constants_that_cannot_be_are_refused(given: Any, message: str) -> None:
 def test_a_network_that_is_too_large_is_refused() -> None:
     X, y, net, state = least_squares()
     with pytest.raises(
-        SpecError, match=r"the whole Hessian, \(6, 6\) numbers; max_parameters is 5"
+        SpecError, match=r"at most max_parameters=5 parameters for the full Hessian; got 6"
     ):
         shrinkage_table(net, state, X, y, 0.1, max_parameters=5)
     assert len(shrinkage_table(net, state, X, y, 0.1, max_parameters=6).eigenvalues) == 5

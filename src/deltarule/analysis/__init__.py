@@ -1,4 +1,4 @@
-"""What can be learned about a network: gradients, curvature, health, averages of small nets."""
+"""Analysis of a network: gradient check, curvature, health, dropout averages, batch norm."""
 
 from deltarule.analysis.curvature import (
     CriticalPoint,
