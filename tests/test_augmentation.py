@@ -136,7 +136,7 @@ def test_each_seed_epoch_and_row_has_its_own_distortion() -> None:
     assert ALL(x, epoch=5).tobytes() == ALL(x, epoch=5).tobytes()
 
 
-def test_equal_pieces_of_one_pipeline_draw_apart() -> None:
+def test_equal_transformations_of_one_pipeline_draw_different_numbers() -> None:
     x = np.zeros((4, 6))
     once = Compose([GaussianNoise(1.0)])(x)
     twice = Compose([GaussianNoise(1.0), GaussianNoise(1.0)])(x)
@@ -164,7 +164,7 @@ def test_equal_pieces_of_one_pipeline_draw_apart() -> None:
 )
 @pytest.mark.parametrize("shape", [(7, 9), (7, 9, 3)])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
-def test_at_zero_strength_nothing_changes(piece: Any, shape: tuple[int, ...], dtype: str) -> None:
+def test_zero_strength_changes_nothing(piece: Any, shape: tuple[int, ...], dtype: str) -> None:
     x = np.random.default_rng(0).random((5, *shape))
     if dtype == "uint8":
         x *= 255
@@ -175,7 +175,7 @@ def test_at_zero_strength_nothing_changes(piece: Any, shape: tuple[int, ...], dt
 
 
 @pytest.mark.parametrize("piece", [TimeShift(0), PitchShift(0), GaussianNoise([0] * 8)])
-def test_at_zero_strength_no_signal_changes(piece: Any) -> None:
+def test_zero_strength_changes_no_signal(piece: Any) -> None:
     x = np.random.default_rng(0).random((5, 8))
     np.testing.assert_array_equal(Compose([piece])(x), x)
 
@@ -216,7 +216,7 @@ def test_preview_shows_the_original_and_the_epochs() -> None:
     np.testing.assert_array_equal(shown[:, 2].reshape(3, -1), ALL(x, epoch=3))
 
 
-def test_no_rows_and_no_pieces() -> None:
+def test_no_rows_and_no_transformations() -> None:
     x = np.zeros((0, 784))
     assert ALL(x).shape == (0, 784)
     y = np.ones((3, 4))
@@ -225,7 +225,7 @@ def test_no_rows_and_no_pieces() -> None:
     assert not np.shares_memory(copied, y)
 
 
-def test_pieces_and_pipelines_are_frozen_values() -> None:
+def test_transformations_and_pipelines_are_frozen_values() -> None:
     assert Rotation(15) == Rotation(15.0)
     assert hash(GaussianNoise([1, 2])) == hash(GaussianNoise((1.0, 2.0)))
     assert Compose([Rotation(3)], shape=[8, 8]) == Compose((Rotation(3),), shape=(8, 8))
@@ -266,10 +266,10 @@ def test_pieces_and_pipelines_are_frozen_values() -> None:
         (lambda: PitchShift(1, outside=float("nan")), "outside"),
         (lambda: PitchShift(120), "semitones must be in"),
         (lambda: Compose(Rotation(3)), "transforms must be a list"),
-        (lambda: Compose([Rotation], shape=(8, 8)), r"transforms\[0\] must be a piece"),
+        (lambda: Compose([Rotation], shape=(8, 8)), r"transforms\[0\] must be a transformation"),
         (lambda: Compose([Rotation(3)]), r"Rotation needs examples of shape \(height, width\)"),
         (lambda: Compose([TimeShift(3)], shape=(8, 8)), r"TimeShift needs .* \(length,\)"),
-        (lambda: Compose([Crop(8)], shape=(8, 9)), "padding must be below"),
+        (lambda: Compose([Crop(8)], shape=(8, 9)), "padding must be less than"),
         (lambda: Compose([ColorJitter(saturation=0.2)], shape=(8, 8)), "saturation needs images"),
         (lambda: Compose([GaussianNoise([1, 2])], shape=(3,)), "scale must be one number, or one"),
         (lambda: Compose([], shape=(8, 0)), r"shape\[1\] must be an integer of at least 1"),
@@ -283,7 +283,7 @@ def test_pieces_and_pipelines_are_frozen_values() -> None:
         (lambda: ALL.preview(np.zeros((2, 784)), copies=0), "copies"),
     ],
 )
-def test_nonsense_is_refused_by_name(make: Any, message: str) -> None:
+def test_invalid_parameters_are_refused_by_name(make: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         make()
 
@@ -310,8 +310,11 @@ def test_wrong_shapes_are_refused(call: Any, message: str) -> None:
     [
         (lambda: ALL(np.zeros((2, 784)), rows=[0.0, 1.0]), "rows must be integers"),
         (lambda: ALL(np.zeros((2, 784)), rows=[0, -1]), "rows must be integers of at least 0"),
-        (lambda: ALL(np.zeros((2, 784), dtype=complex)), "x must hold real numbers"),
-        (lambda: ALL(np.zeros((2, 784), dtype=bool)), "x must hold real numbers; got dtype bool"),
+        (lambda: ALL(np.zeros((2, 784), dtype=complex)), "x must contain real numbers"),
+        (
+            lambda: ALL(np.zeros((2, 784), dtype=bool)),
+            "x must contain real numbers; got dtype bool",
+        ),
     ],
 )
 def test_wrong_values_are_refused(call: Any, message: str) -> None:

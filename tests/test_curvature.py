@@ -376,7 +376,7 @@ def test_an_end_of_the_spectrum_may_be_a_crowd() -> None:
         assert found.tolist() == [pytest.approx(expected, rel=1e-9)]
 
 
-def test_eigenvalues_that_cannot_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eigenvalues_too_close_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """First the iteration is content with less; then it says what to do."""
     true, tolerances = linalg.eigsh, []
 

@@ -33,7 +33,7 @@ def idx(array: np.ndarray) -> bytes:
 
 
 @proves(short=50, full=1_000, array=ARRAYS, packed=st.booleans())
-def test_what_was_written_is_read(tmp_path: Path, array: np.ndarray, packed: bool) -> None:
+def test_written_arrays_are_read(tmp_path: Path, array: np.ndarray, packed: bool) -> None:
     file = tmp_path / "some-idx"
     content = idx(array)
     file.write_bytes(gzip.compress(content) if packed else content)
@@ -83,7 +83,7 @@ def test_a_forged_header_takes_no_memory(n_axes: int, size: int, code: int) -> N
     assert peak < 10**6
 
 
-def test_sizes_with_a_zero_hide_nothing() -> None:
+def test_a_size_of_zero_is_checked_too() -> None:
     huge = (2**32 - 1).to_bytes(4, "big")
     with pytest.raises(DatasetError, match="no array can have"):
         parse_idx(bytes([0, 0, 8, 4]) + huge * 3 + bytes(4), "some file")
@@ -102,7 +102,7 @@ def test_sizes_with_a_zero_hide_nothing() -> None:
         (b"\0\0\x08\x03\0\0\0\x01", "length of each"),
     ],
 )
-def test_what_is_no_idx_file_is_named(content: bytes, says: str, tmp_path: Path) -> None:
+def test_other_files_are_refused(content: bytes, says: str, tmp_path: Path) -> None:
     file = tmp_path / "images"
     file.write_bytes(content)
     with pytest.raises(DatasetError, match=says) as caught:
@@ -110,7 +110,7 @@ def test_what_is_no_idx_file_is_named(content: bytes, says: str, tmp_path: Path)
     assert str(file) in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nowhere cannot be read: No such file"):
         read_idx(tmp_path / "nowhere")
     with pytest.raises(DatasetError, match="cannot be read: Is a directory"):
@@ -130,7 +130,7 @@ def test_damaged_compression_is_named(tmp_path: Path) -> None:
             read_idx(file)
 
 
-def test_a_bomb_is_refused_at_the_limit(tmp_path: Path) -> None:
+def test_a_decompression_bomb_is_refused_at_the_limit(tmp_path: Path) -> None:
     file = tmp_path / "bomb"
     file.write_bytes(gzip.compress(bytes(50_000_000)))
     tracemalloc.start()

@@ -113,7 +113,7 @@ def test_an_unknown_type_is_refused(tmp_path: Path) -> None:
         load_mnist(tmp_path, dtype="int8")
 
 
-def test_absent_files_are_named_with_the_way_to_have_them(tmp_path: Path) -> None:
+def test_missing_files_are_named_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         load_mnist(tmp_path, download=False)
     text = str(caught.value)
@@ -127,7 +127,7 @@ def test_absent_files_are_named_with_the_way_to_have_them(tmp_path: Path) -> Non
         assert part in text
 
 
-def test_the_other_data_sets_files_are_passed_over(
+def test_files_of_the_other_data_set_are_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "data")  # in the data folder itself: MNIST's, by their sums
@@ -138,7 +138,7 @@ def test_the_other_data_sets_files_are_passed_over(
         load_fashion_mnist(tmp_path / "data", download=False)
 
 
-def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="cannot be read: File name too long"):
         load_mnist(tmp_path / ("x" * 300))
 
@@ -162,7 +162,7 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
         load_mnist(tmp_path)
 
 
-def test_openml_is_asked_unless_it_may_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openml_is_used_only_if_download_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def fetch(name: str, **options: Any) -> tuple[Any, Any]:
@@ -180,7 +180,7 @@ def test_openml_is_asked_unless_it_may_not_be(monkeypatch: pytest.MonkeyPatch) -
     assert asked == [("mnist_784", 1), ("Fashion-MNIST", 1)]
 
 
-def test_what_openml_sends_is_held_to_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_downloads_are_checked_with_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch(*_: Any, **__: Any) -> tuple[Any, Any]:
         return PIXELS[::-1], LABELS[::-1]
 
@@ -189,7 +189,7 @@ def test_what_openml_sends_is_held_to_the_same_sums(monkeypatch: pytest.MonkeyPa
         load_mnist()
 
 
-def test_no_network_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch(*_: Any, **__: Any) -> None:
         raise OSError("no route to host")
 

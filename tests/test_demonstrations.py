@@ -65,7 +65,7 @@ def test_the_chain_has_the_product_form(J: int) -> None:
 
 
 @pytest.mark.parametrize("table", ["exclusive or", "rings"])
-def test_one_hidden_layer_separates_what_none_cannot(table: str) -> None:
+def test_one_hidden_layer_separates_what_a_linear_model_cannot(table: str) -> None:
     """M3 beside M1."""
     demo = example("one_hidden_layer")
     X, y = demo.tables()[table]
@@ -124,7 +124,7 @@ def test_one_pass_back_against_two_passes_forward_for_each_parameter(
 # --- initialisation, optimisation -----------------------------------------------------------------
 
 
-def test_zero_weights_do_not_move_or_move_as_one() -> None:
+def test_zero_weights_stay_or_change_together() -> None:
     """I1."""
     demo = example("initialisation")
     for activation in ("tanh", "relu"):
@@ -165,7 +165,7 @@ def test_exact_line_search_on_a_quadratic() -> None:
         assert abs(before @ after) < 1e-8 * np.linalg.norm(before) ** 2
 
 
-def test_averages_are_their_sums() -> None:
+def test_averages_equal_their_sums() -> None:
     """O8."""
     demo = example("averages")
     x = np.random.default_rng(0).normal(size=300)
@@ -279,7 +279,7 @@ def test_dying_and_saturated_units() -> None:
     assert demo.saturated("binary_cross_entropy") == pytest.approx(-1.0, rel=1e-4)
 
 
-def test_critical_points_are_told_apart() -> None:
+def test_kinds_of_critical_points() -> None:
     """H5: f = a b x at 0 has the Hessian eigenvalues ±1; least squares has a minimum."""
     X = np.array([[-1.0], [1.0]])
     saddle = critical_point(Network(1, [Dense(1), Dense(1)]), State(np.zeros(4)), X, X)
@@ -310,7 +310,7 @@ def test_standardisation_makes_descent_fast() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_grid_and_random_search_and_a_second_look() -> None:
+def test_grid_search_random_search_and_retuning() -> None:
     """T1, T2, T4: layers, widths and activations are dimensions of the search."""
     demo = example("tuning")
     X, y = demo.make_moons(240, noise=0.25, random_state=0)
@@ -336,7 +336,7 @@ def test_grid_and_random_search_and_a_second_look() -> None:
         ("poisson", "exp"),
     ],
 )
-def test_log_likelihoods_are_scipys(loss: str, output: str) -> None:
+def test_log_likelihoods_equal_scipys(loss: str, output: str) -> None:
     """L5, E5: Gaussian, Bernoulli, categorical and Poisson targets, from the table of irises."""
     X, species = load_iris(return_X_y=True)
     y = {

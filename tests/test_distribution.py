@@ -97,7 +97,7 @@ def test_lock_satisfies_the_bounds(lock: Path, extras: list[str], python: str) -
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_two_files_are_one_set(python: str) -> None:
+def test_the_two_locks_agree(python: str) -> None:
     assert pins(DEMO_LOCK, python).items() <= pins(DEV_LOCK, python).items()
 
 
@@ -117,7 +117,7 @@ def test_every_locked_package_has_a_hash(lock: Path) -> None:
         assert not line or line.startswith("#") or "--hash=sha256:" in line
 
 
-def test_penguins_are_where_the_package_says() -> None:
+def test_penguins_path_exists() -> None:
     from deltarule.datasets import penguins_path
 
     lines = penguins_path().read_text(encoding="utf-8").splitlines()

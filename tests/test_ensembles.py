@@ -162,7 +162,7 @@ def test_csr_inputs_are_dropped_entry_by_entry(kind: Any) -> None:
     )
 
 
-def test_what_cannot_be_averaged_is_refused() -> None:
+def test_networks_without_dropout_or_with_too_many_units_are_refused() -> None:
     plain = Network(3, [Dense(2, "tanh"), Dense(1)])
     for average in (exact_dropout_mean, monte_carlo_dropout):
         with pytest.raises(SpecError, match=r"must have a Dropout layer; it has none"):

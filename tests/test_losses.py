@@ -406,7 +406,7 @@ def test_smoothed_labels_mix_the_losses_of_all_classes(s: float) -> None:
         ("squared_error", "tanh"),
     ],
 )
-def test_log_likelihoods_are_scipys(loss: str, output: str, k: int, weighted: bool) -> None:
+def test_log_likelihoods_equal_scipys(loss: str, output: str, k: int, weighted: bool) -> None:
     """L5: Bernoulli, categorical, Poisson, and Gaussian with σ̂² = RSS/n, one for each target."""
     k = max(k, least_outputs(loss, output))
     net = Network(4, [Dense(5, "tanh"), Dense(k, output)], loss)

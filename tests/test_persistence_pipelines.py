@@ -106,7 +106,7 @@ STEPS: dict[str, tuple[Callable[[], Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_pipelines_come_back_to_the_bit(tmp_path: Path, name: str) -> None:
+def test_loaded_pipelines_are_equal_to_the_bit(tmp_path: Path, name: str) -> None:
     make, X = STEPS[name]
     with unconverged():
         model = make_pipeline(make(), classifier()).fit(X, LABELS)
@@ -133,7 +133,7 @@ def test_networks_inside_other_estimators_fitted_or_not(tmp_path: Path) -> None:
         again.fit(ROWS, y)
 
 
-def test_a_network_used_twice_stays_one(tmp_path: Path) -> None:
+def test_a_network_used_twice_stays_one_object(tmp_path: Path) -> None:
     with unconverged():
         network = classifier().fit(ROWS, LABELS)
     chooser = feature_selection.SelectFromModel(
@@ -149,7 +149,7 @@ def fitted(*steps: Any) -> Pipeline:
         return make_pipeline(*steps, classifier()).fit(ROWS, LABELS)
 
 
-def test_the_networks_tensors_are_readable_ones(tmp_path: Path) -> None:
+def test_the_networks_tensors_are_readable(tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
     model = fitted(scaling.StandardScaler())
@@ -233,7 +233,9 @@ def test_a_cache_of_pickles_is_refused(tmp_path: Path) -> None:
         save(model, tmp_path / "m")
 
 
-def test_without_skops_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_skops_the_error_names_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = fitted(scaling.StandardScaler())
     path = save(model, tmp_path / "m")
     monkeypatch.setitem(sys.modules, "skops.io", None)
@@ -305,7 +307,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_nothing_off_the_list_is_imported_or_built(
+def test_only_listed_classes_are_imported_or_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: Path, name: str
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
@@ -345,7 +347,7 @@ def test_forged_arrays_are_refused(tmp_path: Path, file: Path, array: bytes) -> 
         load_bytes(tmp_path, archive.file(tree, arrays | {name: array}))
 
 
-def test_archives_with_anything_else_in_them_are_refused(tmp_path: Path, file: Path) -> None:
+def test_archives_with_other_members_are_refused(tmp_path: Path, file: Path) -> None:
     archive = Archive.of(file.read_bytes())
     tree, arrays = archive.tree, archive.arrays
     assert load_bytes(tmp_path, archive.file(tree, arrays))
@@ -365,7 +367,7 @@ def test_archives_with_anything_else_in_them_are_refused(tmp_path: Path, file: P
             load(write_model_record(odd, tmp_path / "forged", overwrite=True))
 
 
-def test_arguments_out_of_their_domain_are_refused(tmp_path: Path) -> None:
+def test_arguments_outside_their_domain_are_refused(tmp_path: Path) -> None:
     model = make_pipeline(text.HashingVectorizer(n_features=16), classifier())
     with unconverged():
         path = save(model.fit(TEXTS, LABELS), tmp_path / "m")

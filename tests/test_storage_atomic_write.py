@@ -56,7 +56,7 @@ def test_symbolic_links_are_neither_followed_nor_replaced(tmp_path: Path) -> Non
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_what_cannot_be_written_is_said_early(tmp_path: Path) -> None:
+def test_check_writable_reports_before_writing(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="there is no folder"):
         check_writable(tmp_path / "none" / "model")
     with pytest.raises(OutputError, match="not a regular file"):
@@ -78,7 +78,7 @@ def test_read_only_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("call", ["open", "write", "fsync", "replace", "link", "fchmod"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_failing_system_call_leaves_everything_as_it_was(
+def test_a_failing_system_call_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, overwrite: bool
 ) -> None:
     path = tmp_path / "model"
@@ -126,7 +126,7 @@ def test_flushes_file_then_names_it_then_flushes_the_folder(
 
 
 @pytest.mark.parametrize("old", [None, b"old"])
-def test_a_folder_that_cannot_be_flushed_has_the_new_file(
+def test_the_new_file_exists_if_the_folder_cannot_be_flushed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bytes | None
 ) -> None:
     path = tmp_path / "model"
@@ -148,7 +148,7 @@ def test_a_folder_that_cannot_be_flushed_has_the_new_file(
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800b", "a\0b/model", "a\ud800b/model"])
-def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+def test_invalid_file_names_are_refused(tmp_path: Path, name: str) -> None:
     for write in (check_writable, lambda path: write_atomically(path, b"new", overwrite=True)):
         with pytest.raises(OutputError, match=r"names no file|there is no folder") as caught:
             write(tmp_path / name)
@@ -156,7 +156,7 @@ def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
     assert names(tmp_path) == []
 
 
-def test_a_name_taken_at_the_last_moment_is_not_overwritten(
+def test_a_file_created_by_another_process_is_not_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "model"
@@ -173,7 +173,7 @@ def test_a_name_taken_at_the_last_moment_is_not_overwritten(
     assert names(tmp_path) == ["model"]
 
 
-def test_temporaries_of_killed_writers_are_removed(tmp_path: Path) -> None:
+def test_temporary_files_of_killed_writers_are_removed(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"
         "from deltarule.storage import atomic_write\n"
@@ -188,7 +188,7 @@ def test_temporaries_of_killed_writers_are_removed(tmp_path: Path) -> None:
     assert names(tmp_path) == ["model"]
 
 
-def test_temporaries_of_living_writers_are_left_alone(tmp_path: Path) -> None:
+def test_temporary_files_of_running_writers_stay(tmp_path: Path) -> None:
     with atomic_write._temporary(tmp_path / "model") as (_, temporary):
         write_atomically(tmp_path / "model", b"new")
         assert temporary.exists()

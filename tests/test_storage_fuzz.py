@@ -96,7 +96,7 @@ def test_any_json_in_the_header(place: Path, name: str, key: str, value: Any) ->
     assert not loaded(place, signed(header, body)) or header == before
 
 
-def test_sound_files_load(place: Path) -> None:
+def test_undamaged_files_load(place: Path) -> None:
     for data in model_files().values():
         header, body = parts_of(data)
         assert loaded(place, data)

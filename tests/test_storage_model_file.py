@@ -73,7 +73,7 @@ def forge(header: dict[str, Any] | str, body: bytes, *, keep: bool = False) -> b
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
-def test_estimators_come_back_to_the_bit(
+def test_loaded_estimators_are_equal_to_the_bit(
     tmp_path: Path, iris: tuple[Any, Any], kind: Any, dtype: Any
 ) -> None:
     X, y = iris[0].astype(dtype), iris[1]
@@ -93,7 +93,7 @@ def test_estimators_come_back_to_the_bit(
     assert again.validation_scores_ == model.validation_scores_
 
 
-def test_labels_of_any_text_come_back(tmp_path: Path, iris: tuple[Any, Any]) -> None:
+def test_labels_of_any_text_are_loaded(tmp_path: Path, iris: tuple[Any, Any]) -> None:
     labels = np.array(['"sha256":"' + "0" * 64 + '"', "é\n\u2028", "ç,'"])[iris[1]]
     model = MLPClassifier((3,), solver="lbfgs", max_iter=500, random_state=0).fit(iris[0], labels)
     again = load(save_model(model, tmp_path / "m"))
@@ -142,7 +142,7 @@ def test_arrays_of_every_kind_and_shape() -> None:
         assert again[name].flags.writeable
 
 
-def test_does_not_overwrite_unasked(tmp_path: Path, good: bytes, iris: tuple[Any, Any]) -> None:
+def test_does_not_overwrite_by_default(tmp_path: Path, good: bytes, iris: tuple[Any, Any]) -> None:
     path = tmp_path / "m"
     path.write_bytes(good)
     model = load(path)
@@ -151,7 +151,7 @@ def test_does_not_overwrite_unasked(tmp_path: Path, good: bytes, iris: tuple[Any
     save_model(model, path, overwrite=True)
 
 
-def test_unfitted_and_foreign_objects_are_not_saved(tmp_path: Path) -> None:
+def test_unfitted_and_unsupported_objects_are_not_saved(tmp_path: Path) -> None:
     for model in (MLPClassifier(), object()):
         with pytest.raises(ModelFileError):
             save_model(model, tmp_path / "m")
@@ -170,7 +170,7 @@ def flips(data: bytes, count: int) -> set[int]:
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.long)])
-def test_every_flipped_bit_is_noticed(good: bytes, count: int) -> None:
+def test_every_flipped_bit_is_detected(good: bytes, count: int) -> None:
     assert unpack(good)
     for bit in flips(good, count):
         damaged = bytearray(good)
@@ -179,7 +179,7 @@ def test_every_flipped_bit_is_noticed(good: bytes, count: int) -> None:
             unpack(bytes(damaged))
 
 
-def test_a_flipped_bit_is_one_line_to_the_user(tmp_path: Path, good: bytes) -> None:
+def test_a_flipped_bit_gives_one_line_on_the_command_line(tmp_path: Path, good: bytes) -> None:
     for place in (0, 5, 7, 8, 60, len(good) // 2, len(good) - 1):
         damaged = bytearray(good)
         damaged[place] ^= 64
@@ -187,7 +187,7 @@ def test_a_flipped_bit_is_one_line_to_the_user(tmp_path: Path, good: bytes) -> N
 
 
 @pytest.mark.parametrize("step", [13, pytest.param(1, marks=pytest.mark.long)])
-def test_every_truncation_is_noticed(good: bytes, step: int) -> None:
+def test_every_truncation_is_detected(good: bytes, step: int) -> None:
     for length in [*range(0, len(good), step), len(good) - 1]:
         with pytest.raises(InvalidFileError):
             unpack(good[:length])
@@ -285,7 +285,7 @@ def test_repeated_header_keys_are_refused(tmp_path: Path, good: bytes) -> None:
     assert "appears twice" in refused(tmp_path / "m", forge(twice, good[end:]))
 
 
-def test_a_safetensors_file_of_others_is_refused(tmp_path: Path) -> None:
+def test_another_programs_safetensors_file_is_refused(tmp_path: Path) -> None:
     data = save({"W1": np.ones(3)}, {"format": "pt"})
     assert "not written by deltarule" in refused(tmp_path / "m", data)
 

@@ -1,4 +1,4 @@
-"""What a built-in piece of a transformation is, and how its parameters are checked."""
+"""The base class of built-in transformations, and checks of their parameters."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from deltarule.augmentation.streams import Floats, RowStreams
 from deltarule.checks import check_between
 from deltarule.errors import SpecError
 
-__all__ = ["Piece", "Shape", "Span", "check_finite", "check_span", "elementwise"]
+__all__ = ["Shape", "Span", "Transformation", "check_finite", "check_span", "elementwise"]
 
 Shape: TypeAlias = tuple[int, ...]
-"""Of one example: (height, width), (height, width, channels) or (length,)."""
+"""The shape of one example: (height, width), (height, width, channels) or (length,)."""
 
 Span: TypeAlias = float | tuple[float, float]
-"""A number r for the interval [−r, r], or the interval's two ends (low, high)."""
+"""A number r for the interval [−r, r], or the ends of an interval (low, high)."""
 
 
-class Piece(ABC):
-    """A label-preserving transformation, its parameters drawn for each row."""
+class Transformation(ABC):
+    """Base class of transformations that keep labels, with random parameters for each row."""
 
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)
-    """How many dimensions an example may have."""
+    """The numbers of dimensions that an example may have."""
 
     @abstractmethod
     def __call__(self, rng: RowStreams, x: Floats) -> Floats:
-        """Return T(x) for a batch x (n, *shape); x stays as it is."""
+        """Return T(x) for a batch x (n, *shape), which is not changed."""
 
     def check_shape(self, shape: Shape | None) -> None:
-        """Raise ``SpecError`` unless the piece fits examples of this shape (None: unknown)."""
-        rank = 1 if shape is None else len(shape)  # rows as they come: signals or tables
+        """Raise ``SpecError`` unless examples may have this shape (None: unknown)."""
+        rank = 1 if shape is None else len(shape)  # without a shape, rows are signals or tables
         if rank not in self.ranks:
             wanted, such = (
                 ("(length,)", "(100,)")
@@ -73,6 +73,6 @@ def elementwise(
 ) -> npt.NDArray[np.float64]:
     """Return function(value) of each value, one at a time.
 
-    NumPy's own sine may differ in the last bit with the place in the array; this does not.
+    The last bit of NumPy's sine may depend on the position in the array; this result does not.
     """
     return np.array([function(value) for value in values.ravel()]).reshape(values.shape)
