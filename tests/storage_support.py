@@ -1,4 +1,4 @@
-"""What the tests of model files share: model files of every kind, and ways to spoil one."""
+"""Shared by the tests of model files: files of every kind, and ways to damage them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ATTRACTIVE: tuple[Any, ...] = (
     *({"=": "Adam"}, {"=": "os.system"}, {"=": ["dict"]}, {"kind": "os"}, [1e308] * 3),
     *(["a", "a"], "x" * 1000, list(range(50))),
 )
-"""Values at which readers break: edges of types, and words that mean something elsewhere."""
+"""Values that often break readers: limits of types, and words with a meaning elsewhere."""
 
 
 @cache
@@ -87,7 +87,7 @@ def parts_of(data: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def signed(header: dict[str, Any] | str, body: bytes) -> bytes:
-    """Build a file around a header, with a digest that is right if there is a place for it."""
+    """Return a file with this header and, if the header has a place for it, the right digest."""
     text = header if isinstance(header, str) else json.dumps(header, separators=(",", ":"))
     encoded = text.encode("utf-8", "surrogatepass")
     data = struct.pack("<Q", len(encoded)) + encoded + body
@@ -100,7 +100,7 @@ def signed(header: dict[str, Any] | str, body: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Archive:
-    """A pipeline's file taken apart down to the nodes and arrays inside skops's archive."""
+    """The parts of a pipeline's file, down to the nodes and arrays in skops's archive."""
 
     metadata: dict[str, str]
     tensors: dict[str, Any]
@@ -115,7 +115,7 @@ class Archive:
         return cls(metadata, tensors, json.loads(members.pop("schema.json")), members)
 
     def file(self, tree: Any, arrays: dict[str, bytes], compression: int = 0) -> bytes:
-        """Return a sound file around another tree and other arrays."""
+        """Return a file with a right digest, another tree and other arrays."""
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", compression) as archive:
             archive.writestr("schema.json", json.dumps(tree))
@@ -126,7 +126,7 @@ class Archive:
 
 
 class Mutator:
-    """Spoils model files at random, with a digest that is right, so that every check is reached."""
+    """Random damage of model files with a right digest, so that every check is reached."""
 
     def __init__(self, seed: int) -> None:
         self.draw = random.Random(seed)
@@ -134,7 +134,7 @@ class Mutator:
         self.pipeline = Archive.of(model_files()["pipeline"])
 
     def __call__(self) -> bytes:
-        """Return the bytes of a file with one to three things wrong."""
+        """Return the bytes of a file with one to three faults."""
         if self.draw.random() < 0.2:
             return self._pipeline()
         header, body = self.draw.choice(self.files)
@@ -153,7 +153,7 @@ class Mutator:
         return signed(header, bytes(body))
 
     def _pipeline(self) -> bytes:
-        """Return a file whose archive of skops is a sound one of an unsound tree, or of arrays."""
+        """Return a file with a valid skops archive of a damaged tree or damaged arrays."""
         tree = json.loads(json.dumps(self.pipeline.tree))
         arrays = dict(self.pipeline.arrays)
         for _ in range(self.draw.choice((1, 1, 2))):
@@ -167,19 +167,19 @@ class Mutator:
         return self.pipeline.file(tree, arrays)
 
     def _in_text(self, holder: Any, key: str) -> None:
-        """Spoil a value inside a JSON text inside a value."""
+        """Damage a value in a JSON text that is itself a value."""
         try:
             value = json.loads(holder[key])
         except (TypeError, ValueError, KeyError):
             return
-        if isinstance(value, dict | list):  # else it was spoilt already
+        if isinstance(value, dict | list):  # otherwise it is damaged already
             self._in_value(value)
         holder[key] = json.dumps(value)
 
     def _in_value(self, value: Any) -> None:
-        """Spoil something somewhere in a JSON value, in place."""
+        """Damage a random part of a JSON value, in place."""
         holders = [value]
-        for holder in holders:  # grows as it goes: every container in the value
+        for holder in holders:  # the list grows during the loop: every container in the value
             children = holder.values() if isinstance(holder, dict) else holder
             holders += [child for child in children if isinstance(child, dict | list)]
         holder = self.draw.choice([h for h in holders if h] or [value])
@@ -211,7 +211,7 @@ class Mutator:
             items[place] = self._other(items[place])
 
     def _other(self, value: Any) -> Any:
-        """Return something in the place of a value: near it, or far from it."""
+        """Return a replacement of a value, similar or different."""
         if type(value) in (int, float) and self.draw.random() < 0.5:
             return self.draw.choice((value + 1, -value, value * 2, value * 10**6, str(value)[:300]))
         if isinstance(value, str) and self.draw.random() < 0.3:
@@ -219,10 +219,12 @@ class Mutator:
         return self._attractive()
 
     def _attractive(self) -> Any:
-        return copy.deepcopy(self.draw.choice(ATTRACTIVE))  # never one container inside itself
+        return copy.deepcopy(
+            self.draw.choice(ATTRACTIVE)
+        )  # a copy, so that no container contains itself
 
     def _in_bytes(self, header: dict[str, Any], body: bytearray) -> None:
-        """Spoil bytes of an array; of a pipeline's archive mostly."""
+        """Damage bytes of an array, in most cases of a pipeline's archive."""
         entry = header.get("skops")
         start, end = 0, len(body)
         if isinstance(entry, dict) and self.draw.random() < 0.9:

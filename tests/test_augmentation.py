@@ -1,4 +1,4 @@
-"""Augmentation as a pipeline: reproducible, fresh, shape- and type-preserving, strict (item D4)."""
+"""Augmentation pipelines: reproducible, new in every epoch, keeping shape and type (item D4)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def pipelines(draw: st.DrawFn) -> Compose:
 
 @settings(max_examples=60, deadline=None)
 @given(pipelines(), st.data())
-def test_rows_are_distorted_alike_in_every_batch_and_by_every_number_of_threads(
+def test_results_do_not_depend_on_batches_or_threads(
     pipeline: Compose, data: st.DataObject
 ) -> None:
     n = data.draw(st.integers(1, 30))
@@ -115,7 +115,7 @@ ALL = Compose(
 )
 
 
-def test_the_size_that_is_benchmarked_does_not_depend_on_batches_either() -> None:
+def test_results_of_the_benchmarked_size_do_not_depend_on_batches() -> None:
     x = np.random.default_rng(0).random((300, 784), dtype=np.float32)
     whole = ALL(x)
     for start, stop in [(0, 1), (1, 130), (130, 300)]:
@@ -124,7 +124,7 @@ def test_the_size_that_is_benchmarked_does_not_depend_on_batches_either() -> Non
     assert replace(ALL, n_threads=2)(x).tobytes() == whole.tobytes()
 
 
-def test_each_seed_epoch_and_row_has_its_own_distortion() -> None:
+def test_each_seed_epoch_and_row_has_its_own_result() -> None:
     x = np.tile(np.random.default_rng(0).random((1, 28, 28)), (3, 1, 1))
     pictures = [
         picture.tobytes()
@@ -194,7 +194,7 @@ def test_a_function_may_replace_words() -> None:
         Compose([synonyms])(texts.astype(str))
 
 
-def test_a_function_works_in_floating_point_and_integers_come_back_rounded() -> None:
+def test_functions_get_floats_and_integers_are_rounded_afterwards() -> None:
     seen = []
 
     def brighter(rng: RowStreams, x: Any) -> Any:
@@ -208,7 +208,7 @@ def test_a_function_works_in_floating_point_and_integers_come_back_rounded() -> 
     np.testing.assert_array_equal(Compose([brighter])(most), [[2**63 - 1024, -(2**63)]])
 
 
-def test_preview_shows_the_original_and_the_epochs() -> None:
+def test_preview_returns_the_original_and_the_epochs() -> None:
     x = np.random.default_rng(0).random((3, 784), dtype=np.float32)
     shown = ALL.preview(x, copies=4, epoch=2)
     assert shown.shape == (3, 5, 28, 28)

@@ -1,4 +1,4 @@
-"""Distortions of images against SciPy's, exact cases, closed forms, and drawn parameters."""
+"""Image transformations against SciPy, exact cases, closed forms, and random parameters."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def streams(n: int, epoch: int = 0, stage: int = 0) -> RowStreams:
 
 
 def scipy_resample(image: Any, warp: Warp, i: int, fill: float) -> Any:
-    """The same map through ``scipy.ndimage.map_coordinates``."""
+    """Return the same map by ``scipy.ndimage.map_coordinates``."""
     height, width = image.shape
     middle = np.array([(height - 1) / 2, (width - 1) / 2])
     grid = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1)
@@ -217,7 +217,7 @@ def test_smaller_crops_stay_inside() -> None:
 
 
 def drawn_parameters() -> dict[str, tuple[Any, Any]]:
-    """Return name -> (what was drawn, the distribution that was asked for)."""
+    """Return name -> (drawn values, expected distribution)."""
     size = (10, 20)
 
     def uniform(low: float, high: float) -> Any:

@@ -1,4 +1,4 @@
-"""Reading idx files: every well-formed one is read, and no damaged or forged one is."""
+"""Reading of idx files: valid ones are read, damaged and forged ones are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ARRAYS = st.sampled_from(sorted(CODES)).flatmap(
 
 
 def idx(array: np.ndarray) -> bytes:
-    """Return the file of an array: written here from the format's description."""
+    """Return the content of an array's idx file, written from the format's description."""
     kind = array.dtype.str[1:]
     sizes = b"".join(n.to_bytes(4, "big") for n in array.shape)
     big = array.astype(array.dtype.newbyteorder(">"))
@@ -63,7 +63,7 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
         array = parse_idx(content, "some file")
     except DatasetError:
         return
-    assert idx(array) == content  # whatever is taken is exactly what the format says
+    assert idx(array) == content  # accepted content follows the format exactly
 
 
 @proves(

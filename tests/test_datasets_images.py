@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: where they are looked for, what is refused, what is said.
+"""MNIST and Fashion-MNIST: the search for files, refusals and messages.
 
 No test has the data: files of the right form and other pixels stand in, with their own checksums.
 """
@@ -40,7 +40,7 @@ def contents() -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten images stand for seventy thousand; no folder is named, and there is no network."""
+    """Replace seventy thousand images by ten, without a data folder and without a network."""
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents().items()}
     monkeypatch.setattr(images, "_N_TRAIN", N_TRAIN)
     monkeypatch.setattr(images, "_N_TEST", N_TEST)
@@ -64,7 +64,7 @@ def write(folder: Path, *, packed: bool = False) -> Path:
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("below", [False, True])
-def test_the_files_are_found_in_a_folder_and_in_its_own(
+def test_files_are_found_in_the_data_folder_and_its_subfolder(
     tmp_path: Path, packed: bool, below: bool
 ) -> None:
     write(tmp_path / "data" / "mnist" if below else tmp_path / "data", packed=packed)
@@ -79,7 +79,9 @@ def test_the_files_are_found_in_a_folder_and_in_its_own(
     assert found.target_names == list("0123456789")
 
 
-def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_variable_sets_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path / "fashion-mnist", packed=True)
     monkeypatch.setenv("DELTARULE_DATA", str(tmp_path))
     found = load_fashion_mnist()

@@ -1,4 +1,4 @@
-"""What the examples show, as numbers, held to closed forms and to outside values."""
+"""The results of the examples, against closed forms and published values."""
 
 from __future__ import annotations
 
@@ -93,15 +93,15 @@ def test_the_error_falls_with_width_unless_the_activation_is_a_polynomial() -> N
 # --- backpropagation ------------------------------------------------------------------------------
 
 
-def test_the_worked_graph() -> None:
+def test_the_worked_computation_graph() -> None:
     """B3 (Mebsout §4)."""
     assert example("gradients").graph(-2, 5, -4) == (-12, (-4, -4, 3))
 
 
-def test_one_pass_back_against_two_passes_forward_for_each_parameter(
+def test_one_backward_pass_replaces_two_forward_passes_per_parameter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """B1: passes through the network are counted, and their price is taken by the clock."""
+    """B1: passes through the network are counted and timed."""
     passes, trace = [0], Reference.trace
 
     def counted(self: Reference, *given: Any) -> Any:
@@ -157,7 +157,7 @@ def test_mini_batches_are_unbiased_and_vary_by_the_formula(b: int) -> None:
 
 
 def test_exact_line_search_on_a_quadratic() -> None:
-    """O6: t = gᵀg/gᵀHg, and each gradient stands upright on the last."""
+    """O6: t = gᵀg/gᵀHg, and each gradient is orthogonal to the previous one."""
     demo = example("optimisers")
     path, found, exact = demo.searched(12)
     np.testing.assert_allclose(found, exact, rtol=1e-9)
@@ -189,7 +189,7 @@ def test_dropout_of_the_worked_example() -> None:
 
 
 def test_prediction_is_the_average_of_small_networks_up_to_a_nonlinearity() -> None:
-    """R3: exact behind affine maps; drawn masks agree within five standard errors."""
+    """R3: exact before affine maps; random masks agree within five standard errors."""
     demo = example("dropout")
     for output in ("identity", "sigmoid"):
         net, state = demo.small_network(output)
@@ -201,8 +201,8 @@ def test_prediction_is_the_average_of_small_networks_up_to_a_nonlinearity() -> N
         assert apart < 1e-13 if output == "identity" else apart > 0.05
 
 
-def test_what_regularisation_does_to_a_quadratic() -> None:
-    """R6: the formulas are where descent on the penalised cost ends."""
+def test_the_effect_of_regularisation_on_a_quadratic() -> None:
+    """R6: the formulas agree with descent on the penalised cost."""
     demo = example("regularisation")
     D, w = np.logspace(1, -2, 7), np.random.default_rng(0).normal(size=7)
     table = demo.quadratic_shrinkage(
@@ -294,7 +294,7 @@ def test_kinds_of_critical_points() -> None:
 
 
 def test_standardisation_makes_descent_fast() -> None:
-    """D2: the steps are as many as the condition number says."""
+    """D2: the number of steps follows from the condition number."""
     demo = example("standardisation")
     raw, flipper, _ = demo.penguins()
     found = {}

@@ -1,4 +1,4 @@
-"""What users install: the bounds, the locked set, and the wheel alone in an empty environment."""
+"""Installation: version bounds, locks, and the wheel in an empty environment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def runtime() -> list[Requirement]:
 
 
 def named_by(*extras: str) -> list[Requirement]:
-    """Return what the extras, and the extras that they name, ask for."""
+    """Return the requirements of the extras, and of the extras that they include."""
     found = []
     for extra in extras:
         for requirement in map(Requirement, EXTRAS[extra]):

@@ -1,4 +1,4 @@
-"""R3: dropout as the average of small networks, exact over all masks and by sampling."""
+"""R3: dropout as the average of thinned networks, exact over all masks and by sampling."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_exact_average_enumerates_the_masks(keep: float) -> None:
     np.testing.assert_allclose(found.deviation, deviation, rtol=1e-7, atol=1e-9)
 
 
-def test_two_units_written_out() -> None:
+def test_two_units_computed_by_hand() -> None:
     """a = σ(h₁ + h₂) over four networks with p = ½: σ(0), σ(2h₁), σ(2h₂), σ(2h₁ + 2h₂)."""
     net = Network(2, [Dropout(0.5), Dense(1, "sigmoid")], "binary_cross_entropy")
     state = State(np.array([1.0, 1.0, 0.0]))
@@ -58,7 +58,7 @@ def test_two_units_written_out() -> None:
     assert net.predict(state, [[1.0, 3.0]])[0, 0] == pytest.approx(sigmoid(4), rel=1e-14)
 
 
-def test_behind_an_affine_map_the_scaling_rule_is_the_average() -> None:
+def test_before_an_affine_map_the_scaling_rule_is_exact() -> None:
     net = Network(3, [Dense(6, "tanh"), Dropout(0.6), Dense(4), Dense(2)])
     state, x = random_state(net, 1), random_data(net, 5, 1).x
     found = exact_dropout_mean(net, state, x)
@@ -76,7 +76,7 @@ def test_two_dropouts_of_a_linear_network_are_independent() -> None:
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid"])
-def test_through_a_nonlinearity_the_scaling_rule_is_an_approximation(activation: str) -> None:
+def test_before_a_nonlinearity_the_scaling_rule_is_approximate(activation: str) -> None:
     """The gap is many times what rounding leaves, and shrinks as p grows to 1."""
     gaps = []
     for keep in (0.5, 0.9, 0.99, 1.0):
@@ -89,7 +89,7 @@ def test_through_a_nonlinearity_the_scaling_rule_is_an_approximation(activation:
     assert gaps[3] < 1e-15
 
 
-def test_relus_average_is_above_the_rule_by_jensen() -> None:
+def test_the_average_of_relu_exceeds_the_scaling_rule() -> None:
     """max(0, ·) is convex: E[relu(z̃)] ≥ relu(E[z̃]), strictly where masks change the sign."""
     net = Network(4, [Dropout(0.5), Dense(3, "relu"), Dense(3)])
     state = random_state(net, 3)
@@ -124,7 +124,7 @@ def test_sampling_agrees_with_the_enumeration_within_standard_errors(layers: Any
     assert exact.deviation.max() > 0.01
 
 
-def test_more_draws_are_better_as_one_over_the_root() -> None:
+def test_the_error_falls_with_the_root_of_the_draws() -> None:
     net = Network(3, [Dense(8, "tanh"), Dropout(0.5), Dense(1)])
     state, x = random_state(net, 5), random_data(net, 40, 5).x
     exact = exact_dropout_mean(net, state, x).mean
@@ -135,7 +135,7 @@ def test_more_draws_are_better_as_one_over_the_root() -> None:
     assert 5 < errors[0] / errors[1] < 20  # √100 = 10
 
 
-def test_a_seed_repeats_a_sample_and_another_does_not() -> None:
+def test_the_seed_determines_the_sample() -> None:
     net = Network(3, [Dense(8, "tanh"), Dropout(0.5), Dense(1)])
     state, x = random_state(net, 6), random_data(net, 3, 6).x
     a, again, b = (monte_carlo_dropout(net, state, x, n_draws=7, seed=s).mean for s in (0, 0, 1))

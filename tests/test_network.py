@@ -1,4 +1,4 @@
-"""The low-level interface: inputs and targets, predictions, scores, and what bad data is told."""
+"""The low-level interface: inputs, targets, predictions, scores, and errors for bad data."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def net_of(loss: str, k: int = 1, **given: Any) -> Network:
     ],
     ids=["list", "fortran", "float32", "frame", "csr", "csc", "coo"],
 )
-def test_inputs_of_many_kinds_are_the_same_inputs(given: Any) -> None:
+def test_inputs_of_all_types_give_the_same_predictions(given: Any) -> None:
     net = net_of("squared_error")
     state = random_state(net, 0)
     np.testing.assert_allclose(net.predict(state, given), net.predict(state, X4), rtol=1e-14)
@@ -261,7 +261,7 @@ def test_named_parameters_are_live_views() -> None:
 
 
 def test_the_public_names() -> None:
-    """What they are is pinned in test_docs.py."""
+    """The names are pinned in test_public_names.py."""
     assert all(hasattr(deltarule, name) for name in deltarule.__all__)
     assert not hasattr(deltarule, "no_such_name")
 
@@ -313,7 +313,7 @@ def test_the_state_of_another_network_is_refused(size: int) -> None:
         net.predict(State(np.zeros(size)), X4)
 
 
-def test_where_the_cost_is_not_finite_the_gradient_check_cannot_tell() -> None:
+def test_the_gradient_check_cannot_tell_if_the_cost_is_not_finite() -> None:
     net = Network(1, [Dense(1, "exp")], "poisson")
     state = State(np.array([1000.0, 0.0]))
     check = check_gradients(net, state, [[1.0]], [1.0])

@@ -33,7 +33,7 @@ def alone(activation: Any, width: int = 1) -> tuple[Network, State]:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ENTRYWISE, ids=str)
-def test_activations_keep_their_digits_at_any_size(activation: Any, dtype: str) -> None:
+def test_activations_are_accurate_at_any_size(activation: Any, dtype: str) -> None:
     net, state = alone(activation)
     layer = net.output
     sizes = np.concatenate([np.logspace(-30, 4, 300), [18, 19, 20, 40, 87, 88, 100]])
@@ -46,7 +46,7 @@ def test_activations_keep_their_digits_at_any_size(activation: Any, dtype: str) 
     assert np.isfinite(found).all()
     assert_close(found, expected, {"float32": 2e-6, "float64": 1e-14}[dtype])
     if layer.activation_name not in ("gelu", "tanh") or dtype == "float64":
-        # Small outputs keep their digits, too: nothing cancels, and nothing is cut off.
+        # Small outputs are accurate too: no cancellation, no truncation.
         seen = np.abs(expected) > 1e3 * np.finfo(dtype).tiny
         assert_close(found[seen] / expected[seen], 1.0, {"float32": 2e-5, "float64": 2e-12}[dtype])
 
@@ -102,7 +102,7 @@ def test_batch_norm_is_folded_and_dropout_omitted() -> None:
     assert_close(run(model, X)["outputs"], net.predict(state, X), 1e-13)
 
 
-def test_a_float32_network_is_exported_from_its_own_numbers() -> None:
+def test_a_float32_network_is_exported_with_its_own_parameters() -> None:
     net = Network(3, [Dense(4, "gelu"), Dense(2)], dtype="float32")
     state = net.initialize(seed=0)
     model = matrix_model(Exportable(net, state))
@@ -133,7 +133,7 @@ def test_the_file_has_a_description() -> None:
 
 
 def test_other_runtimes_agree() -> None:
-    """onnx's own evaluator, in NumPy, reads the same numbers out of the same graph."""
+    """onnx's own evaluator, in NumPy, computes the same numbers from the same graph."""
     from onnx.reference import ReferenceEvaluator
 
     X = np.random.default_rng(0).normal(size=(6, 3))

@@ -1,4 +1,4 @@
-"""Pipelines in model files: the same to the bit, nothing but the list, no code in or out."""
+"""Pipelines in model files: equal to the bit, only listed classes, no code."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_not_on_the_list_is_refused_by_name(tmp_path: Path, name: str) -> None:
+def test_objects_that_are_not_on_the_list_are_refused_by_name(tmp_path: Path, name: str) -> None:
     make, message = REFUSED[name]
     with pytest.raises(ModelFileError, match=message):
         save(make(), tmp_path / "m")

@@ -1,4 +1,4 @@
-"""Atomic writes: the old file or the new one, and never a temporary left behind."""
+"""Atomic writes: the old file or the new one, and no temporary file left."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_failing_system_call_changes_nothing(
         assert path.read_bytes() == b"old"
 
 
-def test_flushes_file_then_names_it_then_flushes_the_folder(
+def test_the_file_is_flushed_then_renamed_then_the_folder_is_flushed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []

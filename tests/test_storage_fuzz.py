@@ -1,4 +1,4 @@
-"""Whatever the bytes of a file are, loading ends in a model or in one error of ours, and soon."""
+"""Loading any bytes gives a model or one of deltarule's errors, and quickly."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from storage_support import Mutator, model_files, parts_of, signed
 SHORT = [(seed, 2500) for seed in range(1001, 1005)]
 BATCHES = int(os.environ.get("DELTARULE_FUZZ_BATCHES", "50"))
 LONG = [pytest.param(seed, 10_000, marks=pytest.mark.long) for seed in range(1, BATCHES + 1)]
-"""Half a million inputs, or as many batches of 10 000 as were asked for."""
+"""Half a million inputs, or the requested number of batches of 10 000."""
 
 
 def loaded(path: Path, data: bytes) -> bool:
-    """Load some bytes; whether that gave a model. Any error but ours leaves here."""
+    """Load some bytes; return whether they gave a model; raise errors that are not ours."""
     path.write_bytes(data)
     try:
         model = load(path)
@@ -40,7 +40,7 @@ def loaded(path: Path, data: bytes) -> bool:
 
 
 def check_finite(model: Any) -> None:
-    """A model that was let in has finite parameters, whatever else was changed about it."""
+    """A model that was loaded has finite parameters."""
     last = getattr(model, "estimator", None) or getattr(model, "steps", [(0, model)])[-1][1]
     for array in getattr(last, "coefs_", []):
         assert np.isfinite(array).all()
@@ -51,7 +51,9 @@ def check_finite(model: Any) -> None:
 def test_structured_mutations_with_a_right_digest(tmp_path: Path, seed: int, count: int) -> None:
     mutate, path = Mutator(seed), tmp_path / "m"
     models = sum(loaded(path, mutate()) for _ in range(count))
-    assert 0.02 * count < models < 0.5 * count  # the mutator reaches past every check, and not only
+    assert (
+        0.02 * count < models < 0.5 * count
+    )  # some mutated files pass every check, and most do not
     report("fuzz", inputs=count)
 
 

@@ -1,4 +1,4 @@
-"""Model files: any safetensors reader opens them, any damage is noticed, no code is ever run."""
+"""Model files: any safetensors reader opens them, damage is detected, no code is run."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def header_of(data: bytes) -> dict[str, Any]:
 
 
 def forge(header: dict[str, Any] | str, body: bytes, *, keep: bool = False) -> bytes:
-    """Build a file around a header, with a digest that is right."""
+    """Return a file with this header and the right digest."""
     text = header if isinstance(header, str) else json.dumps(header, separators=(",", ":"))
     data = struct.pack("<Q", len(text.encode())) + text.encode() + body
     place = data.find(b'"sha256":"') + 10
@@ -162,7 +162,7 @@ def test_unfitted_and_unsupported_objects_are_not_saved(tmp_path: Path) -> None:
 
 
 def flips(data: bytes, count: int) -> set[int]:
-    """Choose bits all over the file, and one in every byte of the header."""
+    """Return bits from the whole file, and one from every byte of the header."""
     draw = random.Random(0)
     header = 8 + int.from_bytes(data[:8], "little")
     chosen = {8 * byte + draw.randrange(8) for byte in range(header)}
@@ -294,7 +294,7 @@ def test_another_programs_safetensors_file_is_refused(tmp_path: Path) -> None:
 
 
 class Bomb:
-    """Creates a file when it is unpickled."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker

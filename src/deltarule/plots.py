@@ -42,7 +42,7 @@ def plot_learning_curve(model: Any, ax: Any = None) -> Any:
     'epoch'
     """
     curves = _curves(model)
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     epochs = np.arange(1, len(curves["loss"]) + 1)
     lines = ax.plot(epochs, curves["loss"], color=_LOSS, label="training loss")
     if curves["validation_loss"]:
@@ -57,7 +57,7 @@ def plot_learning_curve(model: Any, ax: Any = None) -> Any:
     ax.set_ylabel("loss", color=_LOSS)
     if min(curves["loss"]) > 0:
         ax.set_yscale("log")
-    _whole_epochs(ax)
+    whole_epoch_ticks(ax)
     if curves["validation_score"]:
         lines += _draw_score(ax, curves["validation_score"])
     ax.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, 1.13), ncols=3, frameon=False)
@@ -83,7 +83,7 @@ def plot_confusion_matrix(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
     from sklearn.metrics import confusion_matrix
     from sklearn.utils.multiclass import unique_labels
 
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     labels = unique_labels(y_true, y_pred)
     counts = confusion_matrix(y_true, y_pred, labels=labels)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -118,7 +118,7 @@ def plot_predictions(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
     """
     from sklearn.metrics import r2_score
 
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     true, predicted = np.ravel(y_true), np.ravel(y_pred)
     ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
     ax.plot(ends, ends, color=_QUIET, linewidth=1)
@@ -171,13 +171,15 @@ def _draw_score(ax: Any, scores: list[float]) -> list[Any]:
     return lines
 
 
-def _whole_epochs(ax: Any) -> None:
+def whole_epoch_ticks(ax: Any) -> None:
+    """Place the ticks of the x axis at whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _axes(ax: Any) -> Any:
+def axes_or_new(ax: Any) -> Any:
+    """Return the axes passed, or those of a new figure if None was passed."""
     if ax is not None:
         return ax
     try:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from deltarule.errors import DataError, ShapeError
 
-__all__ = ["check_weight", "finite_array", "number_column", "same_length"]
+__all__ = ["check_weight", "finite_array", "flat_column", "number_column", "same_length"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,11 +29,14 @@ def finite_array(name: str, values: Any) -> Floats:
     return numbers
 
 
+def flat_column(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a column (n, 1) as (n,), and any other array unchanged."""
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+
+
 def number_column(name: str, values: Any, *, at_least: int = 1) -> Floats:
     """Return ``values`` as (n,) finite floats with n ≥ ``at_least``; (n, 1) becomes (n,)."""
-    numbers = finite_array(name, values)
-    if numbers.ndim == 2 and numbers.shape[1] == 1:
-        numbers = numbers[:, 0]
+    numbers = flat_column(finite_array(name, values))
     if numbers.ndim != 1:
         raise ShapeError(f"{name} must have shape (n,); got {numbers.shape}. Pass one column.")
     if len(numbers) < at_least:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.errors import DataError, ShapeError
-from deltarule.metrics._inputs import Floats, check_weight, finite_array, same_length
+from deltarule.metrics._inputs import Floats, check_weight, finite_array, flat_column, same_length
 
 __all__ = ["ClassificationReport", "PrecisionRecallCurve", "measure_classification"]
 
@@ -173,9 +173,7 @@ def measure_classification(
 
 
 def _classes(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
-    array = np.asarray(values)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
+    array = flat_column(np.asarray(values))
     if array.ndim != 1:
         raise ShapeError(
             f"{name} must have shape (n,), one class per row; got {array.shape}. Use "
@@ -215,9 +213,7 @@ def _curves(
 ) -> dict[Any, PrecisionRecallCurve]:
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
-    given = finite_array("scores", scores)
-    if given.ndim == 2 and given.shape[1] == 1:
-        given = given[:, 0]
+    given = flat_column(finite_array("scores", scores))
     same_length("scores", given, "y_true", true)
     binary = given.ndim == 1 and len(labels) == 2
     if not binary and given.shape != (len(true), len(labels)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deltarule.errors import DataError, SpecError
-from deltarule.metrics._inputs import Floats
+from deltarule.metrics._inputs import Floats, flat_column
 
 __all__ = ["Cost", "mean_loss", "row_losses"]
 
@@ -58,9 +58,7 @@ def row_losses(model: Any, X: Any, y: Any) -> Floats:
             f"model must have predict_proba for the log-loss; {type(model).__name__} has none. "
             "Choose another cost, such as cost='accuracy'."
         )
-    targets, classes = np.asarray(y), np.asarray(model.classes_)
-    if targets.ndim == 2 and targets.shape[1] == 1:
-        targets = targets[:, 0]
+    targets, classes = flat_column(np.asarray(y)), np.asarray(model.classes_)
     if targets.ndim != 1:
         raise DataError(
             f"y must contain one class per row; got shape {targets.shape}. Pass your own "

@@ -226,7 +226,7 @@ def plot_learning_curves(
     >>> plot_learning_curves({"ours": ours}).get_xlabel()
     'epoch'
     """
-    from deltarule.plots import _axes, _whole_epochs
+    from deltarule.plots import axes_or_new, whole_epoch_ticks
 
     named = {"": curves} if isinstance(curves, LearningCurve) else dict(curves)
     units = sorted({curve.unit for curve in named.values()})
@@ -235,7 +235,7 @@ def plot_learning_curves(
         raise SpecError(
             f"curves must have one unit, epochs or rows; got {got}. Make one plot for each unit."
         )
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     for i, (name, curve) in enumerate(named.items()):
         colour = _COLOURS[i % len(_COLOURS)]
         parts = [("training", curve.training, curve.training_std, "-")]
@@ -251,7 +251,7 @@ def plot_learning_curves(
                 )
     ax.set_xlabel("epoch" if units == ["epoch"] else "training rows")
     ax.set_ylabel("cost")
-    _whole_epochs(ax)
+    whole_epoch_ticks(ax)
     ax.legend(frameon=False)
     ax.grid(alpha=0.25)
     return ax

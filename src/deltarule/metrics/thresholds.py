@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deltarule.checks import check_between
 from deltarule.errors import DataError, SpecError
-from deltarule.metrics._inputs import Floats, check_weight, number_column, same_length
+from deltarule.metrics._inputs import Floats, check_weight, flat_column, number_column, same_length
 
 __all__ = ["ThresholdChoice", "choose_threshold", "cost_threshold"]
 
@@ -119,11 +119,11 @@ def choose_threshold(
     tn, fp, fn, tp, cuts = confusion_matrix_at_thresholds(positive, given, sample_weight=weight)
     total = tn[0] + fp[0] + fn[0] + tp[0]
     share = (costs[0] * fp + costs[1] * fn) / total
-    nobody = float(costs[1] * (fn[0] + tp[0]) / total)
-    everybody = float(costs[0] * (tn[0] + fp[0]) / total)
-    mean_costs = np.concatenate([[nobody], share])
+    all_negative = float(costs[1] * (fn[0] + tp[0]) / total)
+    all_positive = float(costs[0] * (tn[0] + fp[0]) / total)
+    mean_costs = np.concatenate([[all_negative], share])
     at = int(np.argmin(mean_costs))
-    return ThresholdChoice(_halfway(cuts, at), float(mean_costs[at]), nobody, everybody)
+    return ThresholdChoice(_halfway(cuts, at), float(mean_costs[at]), all_negative, all_positive)
 
 
 def _halfway(cuts: Floats, at: int) -> float:
@@ -138,9 +138,7 @@ def _halfway(cuts: Floats, at: int) -> float:
 
 
 def _positive(y_true: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    array: npt.NDArray[Any] = np.asarray(y_true)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
+    array = flat_column(np.asarray(y_true))
     classes = np.unique(array)
     if array.ndim != 1 or len(classes) != 2:
         raise DataError(

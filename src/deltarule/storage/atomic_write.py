@@ -74,21 +74,14 @@ def check_writable(path: StrPath, *, overwrite: bool = False) -> Path:
 
 
 def write_atomically(path: StrPath, data: bytes, *, overwrite: bool = False) -> Path:
-    """Write bytes to a file, atomically and durably.
+    """Write bytes to a file, atomically and durably, and return its path.
 
     Parameters
     ----------
-    path : str or path-like
-        The file to write. Its folder must exist.
+    path, overwrite
+        As for `check_writable`, which is called first.
     data : bytes
         The complete content of the file.
-    overwrite : bool, default=False
-        Whether an existing file may be replaced.
-
-    Returns
-    -------
-    pathlib.Path
-        The path written.
 
     Raises
     ------
