@@ -28,8 +28,8 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 TESTS = (
     "test_faults_saving.py",
     "test_faults_reading.py",
-    "test_files_model.py",
-    "test_files_pipelines.py",
+    "test_storage_model_file.py",
+    "test_persistence_pipelines.py",
     "test_cli_manners.py",
     "test_onnx_estimators.py",
     "test_engine_threads.py",
@@ -38,7 +38,7 @@ TESTS = (
     "test_estimator_checks.py",
     "test_faults_tables.py",
     "test_tables_streaming.py",
-    "test_files_fuzz.py",
+    "test_storage_fuzz.py",
     "test_tables_fuzz.py",
 )
 RESULTS = ROOT / "build" / "faults"

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from deltarule import Adam, BatchNorm, Dense, Network, fold_batch_norm, refresh_statistics, train
+from deltarule import Adam, BatchNorm, Dense, Network, fold_batch_norm, recompute_batch_norm, train
 from deltarule.reference.normalization import batch_norm
 
 EPSILON = 1e-5
@@ -59,7 +59,7 @@ def main(output: Path = Path("examples-output")) -> None:
         loss = net.loss_of(state, X, y)
         print(f"{name}: training loss {losses[-1]:.4f}, at prediction {loss:.4f}")
         if name == "population":
-            refresh_statistics(net, state, X, batch_size=32)
+            recompute_batch_norm(net, state, X, batch_size=32)
             folded, at = fold_batch_norm(net, state)
             difference = np.abs(folded.predict(at, X) - net.predict(state, X)).max()
             print(f"statistics recomputed: {net.loss_of(state, X, y):.4f}; folded, "

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from deltarule import MLPRegressor
-from deltarule.measures import Decomposition, decompose_error
+from deltarule.metrics import Decomposition, decompose_error
 
 NOISE, N = 0.5, 20
 AT = np.linspace(-1, 1, 101)[:, None]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from deltarule import Dense, Dropout, Network, State, dropout_average, dropout_exact
+from deltarule import Dense, Dropout, Network, State, exact_dropout_mean, monte_carlo_dropout
 from deltarule.reference.dropout import dropout, mask
 
 X = np.linspace(-3, 3, 61)[:, None]
@@ -55,8 +55,8 @@ def main(output: Path = Path("examples-output")) -> None:
     for ax, activation in zip(figure.subplots(1, 2), ("identity", "sigmoid"), strict=True):
         net, state = small_network(activation)
         at_prediction = net.predict(state, X)
-        exact = dropout_exact(net, state, X)
-        drawn = dropout_average(net, state, X, n_draws=400)
+        exact = exact_dropout_mean(net, state, X)
+        drawn = monte_carlo_dropout(net, state, X, n_draws=400)
         print(f"{activation} output: prediction differs from the mean of all 256 networks by up to "
               f"{np.abs(at_prediction - exact.mean).max():.2g}, the mean of 400 draws by up to "
               f"{np.abs(drawn.mean - exact.mean).max():.2g}")  # fmt: skip

@@ -18,7 +18,7 @@ from sklearn.datasets import make_classification
 from sklearn.model_selection import train_test_split
 
 from deltarule import MLPClassifier
-from deltarule.measures import choose_threshold, cost_threshold, measure_classification
+from deltarule.metrics import choose_threshold, cost_threshold, measure_classification
 
 FALSE_ALARM, MISSED = 1.0, 19.0
 

@@ -20,7 +20,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, PredefinedSplit, RandomizedSearchCV
 
 from deltarule import MLPClassifier
-from deltarule.measures import retune
+from deltarule.metrics import retune
 from deltarule.sampling import LogMomentum, LogUniform
 from deltarule.training import split_rows
 

@@ -65,7 +65,8 @@ def cases() -> list[dict[str, Any]]:
         {"kind": "classifier", "dropout": 0.3, "input_dropout": 0.1},
         {"kind": "classifier", "batch_norm": True, "solver": "sgd", "n_threads": 2},
         {"kind": "classifier", "augment": NOISE, "standardize": True, "solver": "nadam"},
-        {"kind": "classifier", "learning_rate": Cosine(1), "solver": "adamw", "record": True},
+        {"kind": "classifier", "learning_rate": Cosine(1), "solver": "adamw",
+         "record_health": True},
         {"kind": "regressor", **held, "monitor": "loss", "solver": "rmsprop"},
         {"kind": "regressor", "learning_rate": "adaptive", "solver": "sgd", "tol": 10.0,
          "n_iter_no_change": 1},
@@ -124,10 +125,10 @@ def outcome(trained: Any) -> dict[str, str]:
 
 def file_of(model: Any) -> Any:
     from deltarule.estimators import to_record
-    from deltarule.files import Contents, encode
+    from deltarule.storage import ModelRecord, encode
 
     given, model.augment, model.n_threads = (model.augment, model.n_threads), None, None
-    data = encode(Contents("estimator", *to_record(model)))
+    data = encode(ModelRecord("estimator", *to_record(model)))
     model.augment, model.n_threads = given
     return data
 

@@ -1,4 +1,4 @@
-"""Distortions of images against SciPy's, exact cases, closed forms, and drawn parameters."""
+"""Image transformations against SciPy, exact cases, closed forms, and random parameters."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def streams(n: int, epoch: int = 0, stage: int = 0) -> RowStreams:
 
 
 def scipy_resample(image: Any, warp: Warp, i: int, fill: float) -> Any:
-    """The same map through ``scipy.ndimage.map_coordinates``."""
+    """Return the same map by ``scipy.ndimage.map_coordinates``."""
     height, width = image.shape
     middle = np.array([(height - 1) / 2, (width - 1) / 2])
     grid = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1)
@@ -58,7 +58,7 @@ def scipy_resample(image: Any, warp: Warp, i: int, fill: float) -> Any:
     st.sampled_from([None, 1, 3]),
     st.floats(-3, 3),
 )
-def test_bilinear_interpolation_is_scipys(
+def test_bilinear_interpolation_equals_scipys(
     seed: int, height: int, width: int, channels: int | None, fill: float
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -77,7 +77,7 @@ def test_bilinear_interpolation_is_scipys(
                 np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance)
 
 
-def test_affine_pieces_are_scipys_affine_transform() -> None:
+def test_affine_transformations_equal_scipys() -> None:
     x = RNG.normal(size=(4, 9, 11))
     pieces = [Rotation(30), Shear(20, 10), Scaling((0.7, 1.4), per_axis=True), Translation(3, 2)]
     rng = streams(4)
@@ -94,7 +94,7 @@ def test_affine_pieces_are_scipys_affine_transform() -> None:
         np.testing.assert_allclose(found[i], expected, rtol=0, atol=1e-12)
 
 
-def test_a_row_of_pieces_is_the_pieces_one_after_the_other() -> None:
+def test_a_pipeline_equals_its_transformations_in_order() -> None:
     # On an image that is linear in x and y, bilinear interpolation is exact away from the edges.
     y, x = np.mgrid[-20:21, -20:21].astype(float)
     ramp = (2 * y - 3 * x)[np.newaxis]
@@ -217,7 +217,7 @@ def test_smaller_crops_stay_inside() -> None:
 
 
 def drawn_parameters() -> dict[str, tuple[Any, Any]]:
-    """Return name -> (what was drawn, the distribution that was asked for)."""
+    """Return name -> (drawn values, expected distribution)."""
     size = (10, 20)
 
     def uniform(low: float, high: float) -> Any:
@@ -261,7 +261,7 @@ def test_flips_happen_with_their_probability() -> None:
         assert stats.binomtest(flips, MANY, probability).pvalue > 1e-4
 
 
-def test_noise_is_normal_and_a_column_of_scale_0_keeps_still() -> None:
+def test_noise_is_normal_and_scale_0_leaves_a_column_unchanged() -> None:
     x = np.full((MANY, 3), 5.0)
     noise = Compose([GaussianNoise([0.5, 0.0, 2.0])])(x) - x
     assert np.all(noise[:, 1] == 0)
@@ -275,7 +275,7 @@ def test_noise_is_normal_and_a_column_of_scale_0_keeps_still() -> None:
 
 @pytest.mark.parametrize("sigma", [0.1, 1.0, 4.0, 9.0])
 @pytest.mark.parametrize("size", [(28, 28), (11, 40)])
-def test_smoothing_is_scipys_gaussian_filter(sigma: float, size: tuple[int, int]) -> None:
+def test_smoothing_equals_scipys_gaussian_filter(sigma: float, size: tuple[int, int]) -> None:
     fields = RNG.uniform(-1, 1, size=(3, 2, *size))
     expected = ndimage.gaussian_filter(fields, sigma, mode="constant", axes=(2, 3))
     np.testing.assert_allclose(smooth(fields, sigma, 34.0), 34 * expected, rtol=0, atol=1e-12)
@@ -333,7 +333,7 @@ def test_elastic_fields_and_affine_maps_are_interpolated_once() -> None:
 # --- colour --------------------------------------------------------------------------------------
 
 
-def test_colour_jitter_is_pils() -> None:
+def test_colour_jitter_equals_pils() -> None:
     enhance = pytest.importorskip("PIL.ImageEnhance")
     image = pytest.importorskip("PIL.Image")
     x = (RNG.random((9, 8, 3)) * 255).astype(np.uint8)
@@ -361,7 +361,7 @@ def test_colour_jitter_draws_its_factors_uniformly() -> None:
     assert stats.kstest(spread, stats.uniform(0.5, 1.0).cdf).pvalue > 1e-4
 
 
-def test_limits_hold_and_none_lets_pass() -> None:
+def test_values_are_clipped_to_limits_unless_none() -> None:
     x = np.tile(np.array([[0.1, 0.9]]), (100, 1, 1))
     held = Compose([ColorJitter(brightness=1.0)], shape=(1, 2))(x)
     free = Compose([ColorJitter(brightness=1.0, limits=None)], shape=(1, 2))(x)
@@ -384,7 +384,7 @@ def test_two_channels_keep_their_ratio_under_contrast() -> None:
     )
 
 
-def test_a_piece_can_be_called_by_itself() -> None:
+def test_a_transformation_can_be_called_directly() -> None:
     x = RNG.random((3, 6, 6))
     direct = Rotation(30)(streams(3), x)
     np.testing.assert_array_equal(direct, Compose([Rotation(30)], shape=(6, 6), seed=7)(x))

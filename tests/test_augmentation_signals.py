@@ -20,7 +20,7 @@ RNG = np.random.default_rng(21)
 
 @pytest.mark.parametrize("outside", [0.0, -2.5, "edge", "wrap"])
 @pytest.mark.parametrize("length", [1, 2, 9])
-def test_linear_interpolation_is_numpys(outside: Any, length: int) -> None:
+def test_linear_interpolation_equals_numpys(outside: Any, length: int) -> None:
     x = RNG.normal(size=(4, length))
     times = RNG.uniform(-3, length + 3, size=(4, 50))
     times[:, :5] = [-1, 0, length - 1, length, -1e-18]
@@ -68,7 +68,7 @@ def test_pitch_moves_every_frequency_by_its_ratio(semitones: int) -> None:
 # --- streams -------------------------------------------------------------------------------------
 
 
-def test_words_are_numpys_philox_at_the_counter_that_the_docstring_names() -> None:
+def test_words_equal_numpys_philox_at_the_documented_counter() -> None:
     rows = np.array([5, 6, 7, 2**40, 3])
     rng = RowStreams(11, 22, rows, stage=33)
     first, second = rng.raw(100), rng.raw(42)
@@ -80,7 +80,7 @@ def test_words_are_numpys_philox_at_the_counter_that_the_docstring_names() -> No
             np.testing.assert_array_equal(drawn[i], philox.random_raw(words))
 
 
-def test_small_draws_share_a_fetch_and_never_a_word() -> None:
+def test_small_draws_share_a_fetch_but_no_word() -> None:
     rng = RowStreams(1, 0, np.arange(3))
     small = [rng.raw(3) for _ in range(12)]
     words = np.concatenate([*small, rng.raw(50)], axis=1)

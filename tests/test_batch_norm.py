@@ -20,7 +20,7 @@ from deltarule import (
     Network,
     State,
     Stopping,
-    refresh_statistics,
+    recompute_batch_norm,
     train,
 )
 from deltarule.analysis import check_gradients
@@ -326,7 +326,9 @@ def test_refreshed_statistics_are_an_exact_pass_with_the_final_theta(
     train(net, state, data.x, data.y, epochs=3, batch_size=6, optimizer=SGD(0.3))
     stale, theta = state.buffers["0.mean"].copy(), state.theta.copy()
     weight = data.weight if weighted else np.ones(25)
-    refresh_statistics(net, state, data.x, batch_size=8, sample_weight=weight if weighted else None)
+    recompute_batch_norm(
+        net, state, data.x, batch_size=8, sample_weight=weight if weighted else None
+    )
     p = net.parameters(state)
     z = data.x @ p["W1"]
     if position == "post_activation":
@@ -349,7 +351,7 @@ def test_in_one_batch_refreshed_statistics_predict_what_training_saw() -> None:
     net = net_with()
     data = random_data(net, 12, 8)
     state = random_state(net, 8)
-    refresh_statistics(net, state, data.x, batch_size=12)
+    recompute_batch_norm(net, state, data.x, batch_size=12)
     state.buffers["0.variance"] = state.buffers["0.variance"] * 11 / 12
     reference = Reference(net.tape)
     trace = reference.trace(state, data.x, reference.training_pass(state, Block(data.x)))
@@ -364,7 +366,7 @@ def test_running_averages_are_not_refreshed() -> None:
     state = net.initialize(9)
     train(net, state, data.x, data.y, epochs=1)
     kept = {name: value.copy() for name, value in state.buffers.items()}
-    refresh_statistics(net, state, data.x)
+    recompute_batch_norm(net, state, data.x)
     assert set(state.buffers) == set(kept)
     assert all(np.array_equal(state.buffers[name], kept[name]) for name in kept)
 
@@ -374,7 +376,7 @@ def test_under_dropout_a_refresh_draws_every_row_its_own_mask() -> None:
     net = Network(2, [Dropout(0.5), Dense(1, batch_norm=BatchNorm()), Dense(1)])
     state = random_state(net, 10)
     x = np.ones((4000, 2))
-    refresh_statistics(net, state, x, batch_size=2)
+    recompute_batch_norm(net, state, x, batch_size=2)
     w = net.parameters(state)["W1"][:, 0]
     error = np.sqrt(np.sum(w**2) / 4000)  # Var(h̃) = h²(1 − p)/p = w² at p = ½
     assert abs(state.buffers["0.mean"][0] - w.sum()) < 5 * error

@@ -32,8 +32,8 @@ from deltarule import (
     train,
 )
 from deltarule.errors import CheckpointError, ModelFileError, SpecError
-from deltarule.files import read_contents, write_contents
 from deltarule.schedules import Clock, EpochSchedule, Exponential
+from deltarule.storage import read_model_record, write_model_record
 from deltarule.tables import TableModel
 from deltarule.training.checkpoints.folder import opened_folder
 from deltarule.training.checkpoints.identity import describe, fingerprint
@@ -91,7 +91,7 @@ SCHEDULES = ["constant", "adaptive", "cosine", "one_cycle", "warm_up", "reduce_o
             "dtype": st.sampled_from(["float64", "float32"]),
             "batch_size": st.sampled_from([16, 50, 120]),
             "tol": st.sampled_from([0.0, 0.1]),
-            "record": st.booleans(),
+            "record_health": st.booleans(),
         }
     ),
     place=st.floats(0, 1),
@@ -356,7 +356,7 @@ def forged(change: Any, contents: Any) -> Any:
 )
 def test_records_that_are_not_ours_are_refused(tmp_path: Path, change: Any) -> None:
     cut_off({"kind": "regressor"}, policy(tmp_path, True), 12)
-    contents = read_contents(tmp_path / names(tmp_path)[-1])
+    contents = read_model_record(tmp_path / names(tmp_path)[-1])
     assert read_snapshot(contents, ()).place == (1, 11)
     with pytest.raises(CheckpointError):
         read_snapshot(forged(change, contents), ())
@@ -376,7 +376,7 @@ def test_a_state_of_another_network_or_optimiser_reaches_no_kernel(
     case = {"kind": "classifier", "batch_norm": True, "engine": engine, "max_iter": 2}
     cut_off(case, policy(tmp_path, True), 12)  # in the second epoch, so that all five states differ
     newest = max(tmp_path.glob("*.safetensors"))
-    contents = read_contents(newest)
+    contents = read_model_record(newest)
 
     def change(record: dict[str, Any], tensors: dict[str, Any]) -> None:
         progress = record["progress"]
@@ -398,7 +398,7 @@ def test_a_state_of_another_network_or_optimiser_reaches_no_kernel(
         else:
             buffers.update(dict.fromkeys(("0.mean", "0.variance"), short))
 
-    write_contents(forged(change, contents), newest, overwrite=True)
+    write_model_record(forged(change, contents), newest, overwrite=True)
     message = r"does not fit this training: state\.(slots|buffers)"
     with pytest.raises(CheckpointError, match=message) as caught:
         run(case, policy(tmp_path, True))
@@ -420,9 +420,9 @@ def test_an_order_of_other_rows_is_refused(tmp_path: Path, change: Any) -> None:
     """The engine would read beyond the data."""
     cut_off({"kind": "regressor"}, policy(tmp_path, True), 12)
     for path in tmp_path.glob("*.safetensors"):
-        contents = read_contents(path)
+        contents = read_model_record(path)
         if "inside.order.rows" in contents.tensors:
-            write_contents(forged(lambda _, t: change(t), contents), path, overwrite=True)
+            write_model_record(forged(lambda _, t: change(t), contents), path, overwrite=True)
     with pytest.raises(CheckpointError, match="order of rows"):
         run({"kind": "regressor"}, policy(tmp_path, True))
 
@@ -440,7 +440,7 @@ VALUES = st.recursive(
 
 @proves(short=100, full=3000, value=VALUES)
 def test_values_come_back_as_they_were(value: Any) -> None:
-    from deltarule.files import strict_json
+    from deltarule.storage import strict_json
 
     there = Values()
     plain = strict_json.loads(strict_json.dumps(there.plain("value", value)))

@@ -29,7 +29,7 @@ from support import LIBRARIES, SEEDS, proves, random_data, random_state
 
 
 @pytest.mark.parametrize("xp", LIBRARIES)
-def test_values_computed_by_hand(xp: Any) -> None:
+def test_numbers_computed_by_hand(xp: Any) -> None:
     g = xp.asarray([3.0, -4.0, 0.0])
     assert np.asarray(clip(g, ClipNorm(1.0))).tolist() == pytest.approx([0.6, -0.8, 0.0])
     assert np.asarray(clip(g, ClipValue(3.5))).tolist() == [3.0, -3.5, 0.0]

@@ -1,4 +1,4 @@
-"""H5: exact Hessian-vector products, eigenvalues, and what a critical point is."""
+"""H5: exact Hessian-vector products, eigenvalues, and kinds of critical points."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ GOLDEN = json.loads((Path(__file__).parent / "golden" / "batch_norm_traces.json"
 
 
 def on_one_piece(net: Network, state: State, block: Block, reach: Any) -> bool:
-    """Whether no kink lies within θ ± reach: at one the gradient jumps."""
+    """Return whether θ ± reach contains no kink, at which the gradient jumps."""
     here, *ends = (smooth_pieces(net, moved(state, k * reach), block) for k in (0, -1, 1))
     return all((a == b).all() for end in ends for a, b in zip(here, end, strict=True))
 
@@ -77,7 +77,7 @@ def error_of(found: Any, numeric: Any) -> float:
     short=150, full=5000, net=regularised_networks(), seed=SEEDS, n=st.integers(3, 7),
     step=st.integers(0, 5),
 )  # fmt: skip
-def test_products_are_differences_of_the_gradient(
+def test_products_equal_differences_of_the_gradient(
     net: Network, seed: int, n: int, step: int
 ) -> None:
     """For networks of every kind: activations, losses, batch norm, dropout, penalties, weights."""
@@ -145,13 +145,13 @@ def test_the_whole_hessian_is_the_jacobian_of_the_gradient(seed: int) -> None:
     np.testing.assert_allclose(found @ v, product, rtol=1e-11, atol=1e-12)
 
 
-# --- against what others have computed ------------------------------------------------------------
+# --- against other libraries and books ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "categorical_cross_entropy"])
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["position"])
-def test_hessians_with_batch_norm_are_pytorchs(case: Any, loss: str) -> None:
-    """PyTorch differentiates twice by itself: every entry to 1e-12 of the largest."""
+def test_hessians_with_batch_norm_equal_pytorchs(case: Any, loss: str) -> None:
+    """PyTorch differentiates twice: every entry agrees to 1e-12 of the largest."""
     d, hidden, k = GOLDEN["widths"]
     norm = BatchNorm(case["position"], epsilon=GOLDEN["epsilon"])
     output = "softmax" if loss.startswith("categorical") else "identity"
@@ -164,7 +164,7 @@ def test_hessians_with_batch_norm_are_pytorchs(case: Any, loss: str) -> None:
 
 
 @pytest.mark.parametrize("s", [0.0, 0.7])
-def test_logistic_regression_has_the_hessian_of_the_books(s: float) -> None:
+def test_logistic_regression_has_the_textbook_hessian(s: float) -> None:
     """M1: (1/n) Xᵀ diag(a(1 − a)) X + s I on the weights; positive semi-definite."""
     net = Network(4, [Dense(1, "sigmoid")], "binary_cross_entropy", [L2(s)])
     state, data = random_state(net, 0), random_data(net, 30, 0)
@@ -189,7 +189,7 @@ def test_squared_error_on_a_sigmoid_is_not_convex() -> None:
     assert round(found, 3) == -0.016
 
 
-def test_least_squares_has_the_gram_matrix() -> None:
+def test_the_hessian_of_least_squares_is_the_gram_matrix() -> None:
     net = Network(3, [Dense(2)])
     state, data = random_state(net, 1), random_data(net, 9, 1)
     X = np.hstack([data.x, np.ones((9, 1))])
@@ -214,7 +214,7 @@ def test_csr_inputs_and_float32_networks() -> None:
     np.testing.assert_array_equal(found, hessian_vector_product(net, at, x, data.y, v))
 
 
-def test_the_masks_are_those_of_the_step() -> None:
+def test_the_masks_equal_those_of_the_training_step() -> None:
     net = Network(4, [Dense(6, "tanh"), Dropout(0.5), Dense(2)])
     state, data = random_state(net, 3), random_data(net, 8, 3)
     v = np.ones(len(state.theta))
@@ -248,7 +248,9 @@ def test_the_differential_of_the_outputs(net: Network, seed: int, n: int) -> Non
 
 def test_a_direction_of_another_size_is_refused() -> None:
     net = Network(2, [Dense(1)])
-    with pytest.raises(ShapeError, match=r"v must have shape \(3,\); got \(4,\). .*laid out as θ"):
+    with pytest.raises(
+        ShapeError, match=r"v must have shape \(3,\); got \(4,\). .*the layout of θ"
+    ):
         hessian_vector_product(net, net.initialize(), np.ones((2, 2)), np.ones(2), np.ones(4))
 
 
@@ -257,8 +259,8 @@ def test_a_direction_of_another_size_is_refused() -> None:
 
 @pytest.mark.parametrize("width", [4, 30])
 @pytest.mark.parametrize("which", ["largest", "smallest", "magnitude"])
-def test_eigenvalues_from_either_end(width: int, which: Any) -> None:
-    """Written out below 300 parameters, by Lanczos iteration above: both against NumPy's."""
+def test_eigenvalues_from_both_ends(width: int, which: Any) -> None:
+    """Full below 300 parameters, by Lanczos iteration above: both against NumPy's."""
     net = Network(8, [Dense(width, "tanh"), Dense(3, "softmax")], "categorical_cross_entropy")
     p = net.tape.n_parameters
     assert (p <= 300) == (width == 4)
@@ -272,12 +274,12 @@ def test_eigenvalues_from_either_end(width: int, which: Any) -> None:
     given = {"k": 3, "which": which}
     found = hessian_eigenvalues(net, state, data.x, data.y, **given)
     np.testing.assert_allclose(found, np.sort(chosen)[::-1], rtol=1e-8, atol=1e-10)
-    assert full[0] < -1e-4  # so that the ends are told apart
+    assert full[0] < -1e-4  # so that the two ends differ
     again = hessian_eigenvalues(net, state, data.x, data.y, **given)
     np.testing.assert_allclose(found, again, rtol=1e-12)
 
 
-def test_as_many_eigenvalues_as_there_are() -> None:
+def test_all_eigenvalues() -> None:
     net = Network(2, [Dense(1)])
     state, data = random_state(net, 1), random_data(net, 9, 1)
     X = np.hstack([data.x, np.ones((9, 1))])
@@ -328,7 +330,7 @@ def test_a_saturated_sigmoid_under_squared_error_is_a_plateau() -> None:
     assert found.verdict == "not critical"
 
 
-def test_the_bottom_of_silu_below_its_target_turned_over_is_a_maximum() -> None:
+def test_the_minimum_of_silu_below_its_target_is_a_maximum_of_the_cost() -> None:
     """C = ½(silu(b) − y)²: where silu' = 0 and y is above, C'' = (silu − y) silu'' < 0."""
     net = Network(1, [Dense(1, "silu")])
     b = brentq(lambda z: expit(z) * (1 + z * (1 - expit(z))), -2.0, -1.0, xtol=1e-15)
@@ -341,7 +343,7 @@ def test_the_bottom_of_silu_below_its_target_turned_over_is_a_maximum() -> None:
 
 @pytest.mark.parametrize("s", [0.0, 0.01, 0.2])
 @pytest.mark.parametrize("hidden", [6, 40])
-def test_where_training_ends_no_direction_leads_down(hidden: int, s: float) -> None:
+def test_training_ends_where_no_curvature_is_negative(hidden: int, s: float) -> None:
     """On both paths, below and above 300 parameters; without a penalty most are flat."""
     net = Network(6, [Dense(hidden, "tanh"), Dense(1)], penalties=[L2(s)])
     data, state = random_data(net, 12, 3), net.initialize(3)
@@ -356,8 +358,8 @@ def test_where_training_ends_no_direction_leads_down(hidden: int, s: float) -> N
     assert end.largest == pytest.approx(full[-1], rel=1e-9)
 
 
-def test_a_large_plateau_has_no_curvature_at_all() -> None:
-    """Above 300 parameters too, where the Hessian is never written out."""
+def test_a_large_plateau_has_zero_curvature() -> None:
+    """Also above 300 parameters, where the full Hessian is never computed."""
     net = Network(300, [Dense(1, "sigmoid")])
     state = State(np.zeros(301))
     state.theta[-1] = -800.0  # σ and its slopes underflow to 0
@@ -365,8 +367,8 @@ def test_a_large_plateau_has_no_curvature_at_all() -> None:
     assert (found.verdict, found.smallest, found.largest) == ("plateau", 0.0, 0.0)
 
 
-def test_an_end_of_the_spectrum_may_be_a_crowd() -> None:
-    """H = diag(½, …, ½, 1): of 400 equal eigenvalues one is found all the same."""
+def test_one_of_many_equal_eigenvalues_is_found() -> None:
+    """H = diag(½, …, ½, 1): one of 400 equal eigenvalues is found."""
     net = Network(400, [Dense(1)], penalties=[L2(0.5)])
     X, y = np.zeros((3, 400)), np.zeros(3)  # only the bias meets data: H = diag(0.5, …, 0.5, 1)
     for which, expected in (("largest", 1.0), ("smallest", 0.5), ("magnitude", 1.0)):
@@ -374,8 +376,8 @@ def test_an_end_of_the_spectrum_may_be_a_crowd() -> None:
         assert found.tolist() == [pytest.approx(expected, rel=1e-9)]
 
 
-def test_eigenvalues_that_cannot_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """First the iteration is content with less; then it says what to do."""
+def test_eigenvalues_too_close_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The iteration first lowers its tolerance; then the error names a remedy."""
     true, tolerances = linalg.eigsh, []
 
     def fails(operator: Any, *, tol: float, **given: Any) -> Any:
@@ -393,5 +395,7 @@ def test_eigenvalues_that_cannot_be_told_apart(monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(found, full[:-3:-1], rtol=1e-5)
     assert tolerances == [1e-9, 1e-6]
     least = 1.0
-    with pytest.raises(SpecError, match=r"2 eigenvalues \(largest\) lie too close .* fewer \(k\)"):
+    with pytest.raises(
+        SpecError, match=r"2 largest of 332 eigenvalues are too close .* fewer \(k\)"
+    ):
         hessian_eigenvalues(net, state, data.x, data.y, k=2)

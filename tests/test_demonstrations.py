@@ -1,4 +1,4 @@
-"""What the examples show, as numbers, held to closed forms and to outside values."""
+"""The results of the examples, against closed forms and published values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from deltarule import (
     fold_batch_norm,
     train,
 )
-from deltarule.measures import information_criteria
+from deltarule.metrics import information_criteria
 from deltarule.reference import Reference
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -65,7 +65,7 @@ def test_the_chain_has_the_product_form(J: int) -> None:
 
 
 @pytest.mark.parametrize("table", ["exclusive or", "rings"])
-def test_one_hidden_layer_separates_what_none_cannot(table: str) -> None:
+def test_one_hidden_layer_separates_what_a_linear_model_cannot(table: str) -> None:
     """M3 beside M1."""
     demo = example("one_hidden_layer")
     X, y = demo.tables()[table]
@@ -93,15 +93,15 @@ def test_the_error_falls_with_width_unless_the_activation_is_a_polynomial() -> N
 # --- backpropagation ------------------------------------------------------------------------------
 
 
-def test_the_worked_graph() -> None:
+def test_the_worked_computation_graph() -> None:
     """B3 (Mebsout §4)."""
     assert example("gradients").graph(-2, 5, -4) == (-12, (-4, -4, 3))
 
 
-def test_one_pass_back_against_two_passes_forward_for_each_parameter(
+def test_one_backward_pass_replaces_two_forward_passes_per_parameter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """B1: passes through the network are counted, and their price is taken by the clock."""
+    """B1: passes through the network are counted and timed."""
     passes, trace = [0], Reference.trace
 
     def counted(self: Reference, *given: Any) -> Any:
@@ -124,7 +124,7 @@ def test_one_pass_back_against_two_passes_forward_for_each_parameter(
 # --- initialisation, optimisation -----------------------------------------------------------------
 
 
-def test_zero_weights_do_not_move_or_move_as_one() -> None:
+def test_zero_weights_stay_or_change_together() -> None:
     """I1."""
     demo = example("initialisation")
     for activation in ("tanh", "relu"):
@@ -157,7 +157,7 @@ def test_mini_batches_are_unbiased_and_vary_by_the_formula(b: int) -> None:
 
 
 def test_exact_line_search_on_a_quadratic() -> None:
-    """O6: t = gᵀg/gᵀHg, and each gradient stands upright on the last."""
+    """O6: t = gᵀg/gᵀHg, and each gradient is orthogonal to the previous one."""
     demo = example("optimisers")
     path, found, exact = demo.searched(12)
     np.testing.assert_allclose(found, exact, rtol=1e-9)
@@ -165,7 +165,7 @@ def test_exact_line_search_on_a_quadratic() -> None:
         assert abs(before @ after) < 1e-8 * np.linalg.norm(before) ** 2
 
 
-def test_averages_are_their_sums() -> None:
+def test_averages_equal_their_sums() -> None:
     """O8."""
     demo = example("averages")
     x = np.random.default_rng(0).normal(size=300)
@@ -189,20 +189,20 @@ def test_dropout_of_the_worked_example() -> None:
 
 
 def test_prediction_is_the_average_of_small_networks_up_to_a_nonlinearity() -> None:
-    """R3: exact behind affine maps; drawn masks agree within five standard errors."""
+    """R3: exact before affine maps; random masks agree within five standard errors."""
     demo = example("dropout")
     for output in ("identity", "sigmoid"):
         net, state = demo.small_network(output)
-        exact = demo.dropout_exact(net, state, demo.X)
-        drawn = demo.dropout_average(net, state, demo.X, n_draws=300)
+        exact = demo.exact_dropout_mean(net, state, demo.X)
+        drawn = demo.monte_carlo_dropout(net, state, demo.X, n_draws=300)
         error = np.abs(drawn.mean - exact.mean)
         assert (error <= 5 * exact.deviation / 300**0.5 + 1e-12).all()
         apart = np.abs(net.predict(state, demo.X) - exact.mean).max()
         assert apart < 1e-13 if output == "identity" else apart > 0.05
 
 
-def test_what_regularisation_does_to_a_quadratic() -> None:
-    """R6: the formulas are where descent on the penalised cost ends."""
+def test_the_effect_of_regularisation_on_a_quadratic() -> None:
+    """R6: the formulas agree with descent on the penalised cost."""
     demo = example("regularisation")
     D, w = np.logspace(1, -2, 7), np.random.default_rng(0).normal(size=7)
     table = demo.quadratic_shrinkage(
@@ -279,7 +279,7 @@ def test_dying_and_saturated_units() -> None:
     assert demo.saturated("binary_cross_entropy") == pytest.approx(-1.0, rel=1e-4)
 
 
-def test_critical_points_are_told_apart() -> None:
+def test_kinds_of_critical_points() -> None:
     """H5: f = a b x at 0 has the Hessian eigenvalues ±1; least squares has a minimum."""
     X = np.array([[-1.0], [1.0]])
     saddle = critical_point(Network(1, [Dense(1), Dense(1)]), State(np.zeros(4)), X, X)
@@ -294,7 +294,7 @@ def test_critical_points_are_told_apart() -> None:
 
 
 def test_standardisation_makes_descent_fast() -> None:
-    """D2: the steps are as many as the condition number says."""
+    """D2: the number of steps follows from the condition number."""
     demo = example("standardisation")
     raw, flipper, _ = demo.penguins()
     found = {}
@@ -310,7 +310,7 @@ def test_standardisation_makes_descent_fast() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_grid_and_random_search_and_a_second_look() -> None:
+def test_grid_search_random_search_and_retuning() -> None:
     """T1, T2, T4: layers, widths and activations are dimensions of the search."""
     demo = example("tuning")
     X, y = demo.make_moons(240, noise=0.25, random_state=0)
@@ -336,7 +336,7 @@ def test_grid_and_random_search_and_a_second_look() -> None:
         ("poisson", "exp"),
     ],
 )
-def test_log_likelihoods_are_scipys(loss: str, output: str) -> None:
+def test_log_likelihoods_equal_scipys(loss: str, output: str) -> None:
     """L5, E5: Gaussian, Bernoulli, categorical and Poisson targets, from the table of irises."""
     X, species = load_iris(return_X_y=True)
     y = {

@@ -1,4 +1,4 @@
-"""What users install: the bounds, the locked set, and the wheel alone in an empty environment."""
+"""Installation: version bounds, locks, and the wheel in an empty environment."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from deltarule import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_LOCK = ROOT / "requirements" / "demo.txt"
@@ -37,7 +39,7 @@ def runtime() -> list[Requirement]:
 
 
 def named_by(*extras: str) -> list[Requirement]:
-    """Return what the extras, and the extras that they name, ask for."""
+    """Return the requirements of the extras, and of the extras that they include."""
     found = []
     for extra in extras:
         for requirement in map(Requirement, EXTRAS[extra]):
@@ -101,7 +103,7 @@ def test_lock_satisfies_the_bounds(lock: Path, extras: list[str], python: str) -
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_two_files_are_one_set(python: str) -> None:
+def test_the_two_locks_agree(python: str) -> None:
     assert pins(DEMO_LOCK, python).items() <= pins(DEV_LOCK, python).items()
 
 
@@ -191,7 +193,7 @@ def test_every_install_of_the_lock_lets_pip_resolve_nothing() -> None:
     assert all("--no-deps --require-hashes" in line for line in installs)
 
 
-def test_penguins_are_where_the_package_says() -> None:
+def test_penguins_path_exists() -> None:
     from deltarule.datasets import penguins_path
 
     lines = penguins_path().read_text(encoding="utf-8").splitlines()
@@ -238,7 +240,7 @@ def readme_example() -> str:
 def test_wheel_holds_what_users_need(tmp_path: Path) -> None:
     with zipfile.ZipFile(build_wheel(tmp_path)) as archive:
         names = set(archive.namelist())
-    info = f"deltarule-{PROJECT['project']['version']}.dist-info"
+    info = f"deltarule-{__version__}.dist-info"
     assert {
         "deltarule/__init__.py",
         "deltarule/py.typed",
@@ -249,7 +251,8 @@ def test_wheel_holds_what_users_need(tmp_path: Path) -> None:
     } <= names
     assert {name.split("/")[0] for name in names} == {"deltarule", info}
     source = ROOT / "src"
-    modules = {str(p.relative_to(source).as_posix()) for p in source.rglob("*.py")}
+    files = [*source.rglob("*.py"), *source.rglob("*.pyi")]
+    modules = {str(p.relative_to(source).as_posix()) for p in files}
     assert modules <= names
 
 
@@ -269,7 +272,7 @@ def test_wheel_alone_trains_and_runs_the_readme(tmp_path: Path) -> None:
     installed = run(python, "-m", "pip", "list", "--format=freeze", cwd=tmp_path)
     assert "matplotlib==" not in installed
 
-    assert PROJECT["project"]["version"] in run(deltarule, "--version", cwd=tmp_path)
+    assert __version__ in run(deltarule, "--version", cwd=tmp_path)
 
     where = "from deltarule.datasets import penguins_path; print(penguins_path())"
     table = run(python, "-c", where, cwd=tmp_path).strip()

@@ -126,23 +126,3 @@ def test_the_functions_that_the_mathematics_names_exist() -> None:
 def test_every_public_name_is_documented() -> None:
     for name in deltarule.__all__:
         assert (getattr(deltarule, name).__doc__ or "").strip(), name
-
-
-def test_the_public_names_are_pinned() -> None:
-    assert sorted(deltarule.__all__) == deltarule_names()
-
-
-def deltarule_names() -> list[str]:
-    return [
-        "Adadelta", "Adagrad", "Adam", "AdamW", "Adaptive", "BatchNorm", "BinaryCrossEntropy",
-        "CategoricalCrossEntropy", "Checkpoint", "ClipNorm", "ClipValue", "Constant",
-        "ConstantInitializer", "Cosine", "Dense", "Dropout", "ELU", "EMAMomentum", "Exponential",
-        "GradientCheck", "History", "Huber", "InverseScaling", "InverseSquareRoot", "InverseTime",
-        "L1", "L2", "LBFGS", "LeakyReLU", "LineSearch", "MLPClassifier", "MLPRegressor", "MaxNorm",
-        "Nadam", "Network", "Normal", "OneCycle", "PiecewiseConstant", "Quantile", "RMSprop",
-        "ReduceOnPlateau", "Rprop", "SGD", "State", "StepDecay", "Stopping", "Uniform", "WarmUp",
-        "check_function", "check_gradients", "critical_point", "dropout_average", "dropout_exact",
-        "errors", "fold_batch_norm", "hessian_eigenvalues", "hessian_vector_product", "load",
-        "network_health", "plot_confusion_matrix", "plot_learning_curve", "plot_predictions",
-        "refresh_statistics", "save", "shrinkage_table", "train",
-    ]  # fmt: skip

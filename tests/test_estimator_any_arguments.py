@@ -50,7 +50,7 @@ def fits(draw: st.DrawFn) -> tuple[str, dict[str, Any], bool, bool]:
         "weight_init": pick("auto", "he_uniform", "orthogonal", Normal(0.3)),
         "standardize": pick(True, False),
         "on_divergence": pick("raise", "recover"),
-        "record": pick(True, False),
+        "record_health": pick(True, False),
     }
     if TASKS[task] == "classifier":
         arguments["label_smoothing"] = pick(0.0, 0.1)

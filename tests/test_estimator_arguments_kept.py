@@ -55,7 +55,7 @@ EVERY: dict[str, tuple[str, dict[str, Any]]] = {
     "the loss watched": ("numbers", {"early_stopping": True, "monitor": "loss"}),
     "a score watched": ("binary", {"early_stopping": True, "monitor": "roc_auc"}),
     "recovery": ("numbers", {"on_divergence": "recover"}),
-    "health": ("numbers", {"record": True}),
+    "health": ("numbers", {"record_health": True}),
     "smoothing": ("multiclass", {"label_smoothing": 0.1}),
     "weights of classes": ("multiclass", {"class_weight": {3: 1.0, 5: 2.0, 8: 0.5}}),
     "weights of names": ("binary", {"class_weight": {"yes": 2.0}}),

@@ -123,7 +123,7 @@ def test_rows_of_another_width_are_refused() -> None:
 @pytest.mark.parametrize("task", ["numbers", "multiclass"])
 def test_health_is_recorded_epoch_by_epoch(task: str, solver: str) -> None:
     X, y = data(task)
-    model = fitted(task, record=True, solver=solver, activation=["relu", "tanh"])
+    model = fitted(task, record_health=True, solver=solver, activation=["relu", "tanh"])
     assert len(model.health_) == model.n_iter_
     if solver == "adam":
         codes = y if task == "numbers" else np.searchsorted(model.classes_, y)
@@ -136,7 +136,7 @@ def test_health_is_recorded_epoch_by_epoch(task: str, solver: str) -> None:
 
 def test_health_goes_on_over_calls() -> None:
     X, y = data("numbers")
-    model = new(record=True)
+    model = new(record_health=True)
     for _ in range(3):
         model.partial_fit(X, y)
     assert len(model.health_) == 3

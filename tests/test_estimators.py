@@ -35,7 +35,7 @@ OWN_ARGUMENTS = [
     ("dropout", 0.0), ("batch_norm", False), ("engine", "compiled"), ("n_threads", None),
     ("input_dropout", 0.0), ("l1", 0.0), ("max_norm", None), ("gradient_clip", None),
     ("weight_init", "auto"), ("augment", None), ("dtype", "auto"), ("standardize", False),
-    ("monitor", "auto"), ("on_divergence", "raise"), ("record", False),
+    ("monitor", "auto"), ("on_divergence", "raise"), ("record_health", False),
     ("checkpoint", None),
 ]  # fmt: skip
 OF_ONE_KIND = {

@@ -16,7 +16,7 @@ import pytest
 from deltarule import load
 from deltarule.errors import ModelFileError
 from faults_support import report
-from files_support import Archive, model_files, parts_of, signed
+from storage_support import Archive, model_files, parts_of, signed
 
 KINDS = ("classifier", "pipeline", "regressor", "table")
 MOST_BYTES = 50 * 10**6
@@ -153,7 +153,7 @@ def test_a_huge_file_of_nothing_is_not_read(tmp_path: Path) -> None:
         file.write(struct.pack("<Q", 2**40) + b"{")
         file.truncate(4 * 2**30)
     tracemalloc.start()
-    with pytest.raises(ModelFileError, match="announces a header"):
+    with pytest.raises(ModelFileError, match="has a header of"):
         load(path)
     taken = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

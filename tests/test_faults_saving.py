@@ -18,9 +18,9 @@ import pytest
 
 from deltarule import load
 from deltarule.errors import OutputError
-from deltarule.files import atomic
+from deltarule.storage import atomic_write
 from faults_support import report
-from files_support import model_files
+from storage_support import model_files
 
 CALLS = (
     *("stat", "lstat", "fstat", "access", "open", "write", "fchmod", "fsync", "link", "replace"),
@@ -39,7 +39,7 @@ class Fault:
     def install(self, patch: pytest.MonkeyPatch) -> None:
         for name in CALLS:
             patch.setattr(os, name, self._wrap(name, getattr(os, name)))
-        patch.setattr(atomic.fcntl, "flock", self._wrap("flock", atomic.fcntl.flock))
+        patch.setattr(atomic_write.fcntl, "flock", self._wrap("flock", atomic_write.fcntl.flock))
 
     def _wrap(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -60,7 +60,7 @@ def files(tmp_path: Path) -> tuple[bytes, bytes, Path]:
 
 
 def save(path: Path, data: bytes, old: bytes | None) -> None:
-    atomic.write_atomically(path, data, overwrite=old is not None)
+    atomic_write.write_atomically(path, data, overwrite=old is not None)
 
 
 def count_calls(path: Path, data: bytes, old: bytes | None) -> list[str]:
@@ -171,7 +171,7 @@ def test_file_then_name_then_folder(
 
 CHILD = """
 import sys
-from deltarule.files.atomic import write_atomically
+from deltarule.storage.atomic_write import write_atomically
 data = open(sys.argv[2], "rb").read()
 try:
     open("/begin")

@@ -23,7 +23,7 @@ from deltarule import Checkpoint, MLPClassifier, MLPRegressor, load
 from deltarule.cli.run import run
 from deltarule.datasets import penguins_path
 from deltarule.errors import CheckpointError, DivergenceError, OutputError
-from deltarule.files import atomic, model_file
+from deltarule.storage import atomic_write, model_file
 from deltarule.tables import TableModel
 from faults_support import report
 
@@ -79,7 +79,7 @@ def test_a_folder_that_cannot_be_used_is_refused_before_the_first_epoch(
             fitted(tmp_path / name, **given)
     (tmp_path / "run").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(atomic.os, "access", lambda *a: False)
+        patch.setattr(atomic_write.os, "access", lambda *a: False)
         with pytest.raises(OutputError, match="read-only"):
             fitted(tmp_path / "run", **given)
     for name in ("open", "listdir"):  # a folder that may be written to, and not read
@@ -106,7 +106,7 @@ def test_a_folder_that_cannot_be_used_is_refused_before_the_first_epoch(
             return real_call(*a, **k)
 
         with monkeypatch.context() as patch:
-            patch.setattr(atomic.os, call, failing)
+            patch.setattr(atomic_write.os, call, failing)
             with pytest.raises(OutputError, match="Read-only file system"):
                 fitted(tmp_path / "run", **given)
     assert epochs == []
@@ -235,7 +235,7 @@ def test_a_checkpoint_that_may_be_sound_is_neither_passed_over_nor_renamed(
     expected = outcome(fitted())
     cut_off(tmp_path / "run", 20)
     path = newest(tmp_path / "run")
-    sound, contents = path.read_bytes(), model_file.read_contents(path)
+    sound, contents = path.read_bytes(), model_file.read_model_record(path)
     told = {
         "memory": "does not fit into memory",
         "layout": "layout has version '2'",
@@ -321,7 +321,7 @@ def interrupted(folder: Path | None, delay: float) -> float:
 
     model = MLPRegressor(
         hidden_layer_sizes=(64, 64), batch_size=50, max_iter=10**6, tol=0.0, random_state=0,
-        n_iter_no_change=np.inf, early_stopping=True, checkpoint=folder, record=True,
+        n_iter_no_change=np.inf, early_stopping=True, checkpoint=folder, record_health=True,
     )  # fmt: skip
     timer = threading.Timer(delay, press)
 
@@ -592,7 +592,7 @@ def test_a_full_disk_costs_a_warning_and_no_training(
             raise OSError(28, "No space left on device")
         return real(*given)
 
-    monkeypatch.setattr(atomic.os, "write", full)
+    monkeypatch.setattr(atomic_write.os, "write", full)
     with pytest.warns(UserWarning, match="No space left.*Training goes on") as told:
         came_out = outcome(fitted(Checkpoint(tmp_path / "run", every_epochs=1)))
     assert came_out == expected

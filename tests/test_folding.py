@@ -62,21 +62,21 @@ def test_folding_keeps_every_prediction(net: Network, seed: int) -> None:
 
 @pytest.mark.parametrize("position", ["pre_activation", "post_activation"])
 @pytest.mark.parametrize("statistics", ["population", "running"])
-def test_a_trained_network_folds(position: str, statistics: str) -> None:
-    norm = BatchNorm(position, statistics)
-    layers = [Dropout(0.1), Dense(6, "relu", batch_norm=norm), Dense(5, "tanh", batch_norm=norm)]
+def test_a_trained_network_can_be_folded(place: str, statistics: str) -> None:
+    norm = BatchNorm(place, statistics)
+    layers = [Dropout(0.9), Dense(6, "relu", batch_norm=norm), Dense(5, "tanh", batch_norm=norm)]
     net = Network(3, [*layers, Dense(3, "softmax")], "categorical_cross_entropy")
     data, state = random_data(net, 50, 0), net.initialize(0)
     train(net, state, data.x, data.y, epochs=5, batch_size=8)
     folded, flat = fold_batch_norm(net, state)
     expected = net.predict(state, data.x)
     np.testing.assert_allclose(folded.predict(flat, data.x), expected, rtol=0, atol=1e-12)
-    # It matters: without the statistics the predictions are others.
+    # Without the statistics, the predictions differ.
     state.buffers.clear()
     assert np.abs(net.predict(state, data.x) - expected).max() > 1e-2
 
 
-def test_a_normalisation_written_out() -> None:
+def test_a_normalisation_computed_by_hand() -> None:
     """Before: W a, β − a μ; after: diag(a) W₂, b₂ + (β − a μ) W₂, a = γ/√(σ² + ε)."""
     for position in ("pre_activation", "post_activation"):
         net = Network(1, [Dense(1, batch_norm=BatchNorm(position, epsilon=1.0)), Dense(1)])
@@ -92,7 +92,7 @@ def test_a_normalisation_written_out() -> None:
             assert found == {"W1": 2.0, "b1": 0.0, "W2": 10.0, "b2": 7.0 - 19.0 * 5.0}
 
 
-def test_without_batch_norm_or_training_it_is_the_same_function() -> None:
+def test_folding_without_batch_norm_or_training_changes_nothing() -> None:
     plain = Network(2, [Dense(3, "tanh"), Dense(1)])
     state = random_state(plain, 1)
     folded, flat = fold_batch_norm(plain, state)
@@ -107,9 +107,9 @@ def test_without_batch_norm_or_training_it_is_the_same_function() -> None:
 
 @pytest.mark.parametrize("xp", LIBRARIES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("position", ["pre_activation", "post_activation"])
-def test_library_and_type_stay(xp: Any, dtype: str, position: str) -> None:
-    layers = [Dense(4, "tanh", batch_norm=BatchNorm(position)), Dense(2)]
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_library_and_type_are_kept(xp: Any, dtype: str, place: str) -> None:
+    layers = [Dense(4, "tanh", batch_norm=BatchNorm(place)), Dense(2)]
     net = Network(3, layers, dtype=dtype)
     data = random_data(net, 8, 3)
     state = net.initialize(3)
@@ -130,7 +130,9 @@ def test_a_dropout_behind_a_normalisation_after_the_activation_is_refused() -> N
     """What it drops is γ x̂ + β as one, which the folded network no longer has."""
     norm = BatchNorm("post_activation")
     net = Network(2, [Dense(3, "tanh", batch_norm=norm), Dropout(0.5), Dense(1)])
-    with pytest.raises(SpecError, match="a dropout stands between a normalisation after"):
+    with pytest.raises(
+        SpecError, match="a dropout between a normalisation that follows its activation"
+    ):
         fold_batch_norm(net, net.initialize())
     norm = BatchNorm("pre_activation")
     net = Network(2, [Dense(3, "tanh", batch_norm=norm), Dropout(0.5), Dense(1)])

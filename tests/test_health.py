@@ -1,4 +1,4 @@
-"""H1-H3: norms along the layers, dying rectifiers, saturated units; and their record."""
+"""H1-H3: norms of the layers, dying rectifiers, saturated units, and their record over epochs."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_norms_are_those_of_the_gradient_of_the_mean_loss(weighted: bool) -> Non
     [("sigmoid", "binary_cross_entropy"), ("softmax", "categorical_cross_entropy"),
      ("sigmoid", "squared_error"), ("exp", "poisson")],
 )  # fmt: skip
-def test_the_output_layers_delta_fused_or_not(output: str, loss: str) -> None:
+def test_the_output_layers_delta(output: str, loss: str) -> None:
     net = Network(3, [Dense(4, "tanh"), Dense(2, output)], loss)
     state, data = random_state(net, 1), random_data(net, 7, 1)
     p = net.parameters(state)
@@ -112,13 +112,13 @@ def test_the_output_layers_delta_fused_or_not(output: str, loss: str) -> None:
 # --- H2: dying rectifiers -------------------------------------------------------------------------
 
 
-def test_units_that_no_row_wakes_are_dead() -> None:
+def test_units_inactive_for_all_rows_are_dead() -> None:
     """E-w: negative pre-activations for every row, not inputs near zero."""
     net = Network(1, [Dense(4, "relu"), Dense(1)])
     state = State(np.zeros(net.tape.n_parameters))
     p = net.parameters(state)
     p["W1"][...] = [[1.0, 1.0, -1.0, 1e-9]]
-    p["b1"][...] = [-10.0, -2.5, -5.0, 1e-9]  # awake: the second at x = 3, the last everywhere
+    p["b1"][...] = [-10.0, -2.5, -5.0, 1e-9]  # active: the second at x = 3, the last for all rows
     p["W2"][...] = 1.0
     x = np.array([[0.0], [1.0], [3.0]])
     first, last = network_health(net, state, x, [1.0, 1.0, 1.0]).layers
@@ -127,11 +127,11 @@ def test_units_that_no_row_wakes_are_dead() -> None:
     assert network_health(net, state, x[:2], [1.0, 1.0]).layers[0].dead == 0.75
     gradient = Reference(net.tape).gradient(state, Block(x, np.ones((3, 1)))).gradient
     alive = {p.name: v for p, v in net.tape.views(gradient)}["W1"][0] != 0
-    assert alive.tolist() == [False, True, False, True]  # dead: nothing will move them
+    assert alive.tolist() == [False, True, False, True]  # dead units have zero gradients
 
 
 def test_a_learning_rate_that_is_too_large_kills_rectifiers() -> None:
-    """Khabar §5.4, and what is advised against it: a smaller rate."""
+    """Khabar §5.4 and the advice there: a smaller rate."""
     net = Network(4, [Dense(30, "relu"), Dense(1)])
     data = random_data(net, 60, 2)
     dead = []
@@ -179,7 +179,7 @@ def test_schoenhuths_numbers() -> None:
         ("hard_tanh", 1.0),
     ],
 )
-def test_entries_beyond_the_edge_are_saturated(activation: str, edge: float) -> None:
+def test_entries_beyond_the_threshold_are_saturated(activation: str, edge: float) -> None:
     net = Network(1, [Dense(2, activation), Dense(1)])
     state = State(np.zeros(net.tape.n_parameters))
     net.parameters(state)["W1"][...] = [[1.0, -1.0]]
@@ -207,7 +207,7 @@ def test_large_initial_weights_saturate() -> None:
 # --- as a training step ---------------------------------------------------------------------------
 
 
-def test_under_dropout_and_batch_norm_it_is_the_training_pass() -> None:
+def test_dropout_and_batch_norm_work_as_in_training() -> None:
     layers = [Dense(6, "tanh", batch_norm=BatchNorm()), Dropout(0.5), Dense(2)]
     net = Network(3, layers)
     state, data = random_state(net, 4), random_data(net, 12, 4)
@@ -234,7 +234,7 @@ def test_any_array_library_and_csr(xp: Any) -> None:
         assert one == pytest.approx(two)
 
 
-def test_the_table_that_is_printed() -> None:
+def test_the_printed_table() -> None:
     net = Network(1, [Dense(2, "relu"), Dense(1, "sigmoid")], "binary_cross_entropy")
     state = State(np.array([1.0, 1.0, -9.0, 0.0, 3.0, 4.0, 0.0]))
     lines = str(network_health(net, state, [[1.0], [2.5]], [1.0, 0.0])).splitlines()
@@ -260,7 +260,7 @@ def test_the_table_that_is_printed() -> None:
 
 
 @pytest.mark.parametrize("optimizer", [SGD(0.1), LBFGS()], ids=repr)
-def test_train_records_it_after_every_epoch(optimizer: Any) -> None:
+def test_train_records_health_after_every_epoch(optimizer: Any) -> None:
     net = Network(3, [Dense(5, "tanh"), Dense(2)])
     data, state, seen = random_data(net, 30, 6), net.initialize(6), []
     thetas = [state.theta.copy()]
@@ -274,7 +274,7 @@ def test_train_records_it_after_every_epoch(optimizer: Any) -> None:
         net, state, data.x, data.y, optimizer=optimizer, epochs=4, batch_size=10,
         record_health=True, on_epoch=watch,
     )  # fmt: skip
-    assert seen == [1, 2, 3, 4]  # it is there when the callback looks
+    assert seen == [1, 2, 3, 4]  # the callback sees the record
     assert len(history.health) == 4
     for epoch, health in enumerate(history.health):
         assert isinstance(health, Health)
@@ -290,7 +290,7 @@ def test_train_records_it_after_every_epoch(optimizer: Any) -> None:
         assert layer._replace(update_ratio=last.update_ratio) == last
 
 
-def test_without_asking_there_is_no_record_and_the_same_run() -> None:
+def test_health_is_not_recorded_by_default() -> None:
     layers = [Dense(5, "tanh", batch_norm=BatchNorm()), Dropout(0.5), Dense(2)]
     net, ends = Network(3, layers), []
     data = random_data(net, 30, 7)
@@ -302,8 +302,8 @@ def test_without_asking_there_is_no_record_and_the_same_run() -> None:
     assert ends[0] == ends[1]
 
 
-def test_the_monitor_looks_at_the_first_thousand_rows_that_count() -> None:
-    """A row of weight zero is absent: a set that begins with them has a record all the same."""
+def test_the_monitor_uses_the_first_thousand_weighted_rows() -> None:
+    """Rows of weight zero are ignored, also at the start of the data."""
     for norm in (None, BatchNorm()):
         net = Network(2, [Dense(3, "relu", batch_norm=norm), Dense(1)])
         data, state = random_data(net, 1200, 8), net.initialize(8)
@@ -320,7 +320,7 @@ def test_the_monitor_looks_at_the_first_thousand_rows_that_count() -> None:
     assert monitor._block.n_rows == 1000
 
 
-def test_weights_that_are_zero_have_no_update_ratio_of_infinity() -> None:
+def test_zero_weights_have_a_finite_update_ratio() -> None:
     net = Network(2, [Dense(1, initializer="zeros")])
     data, state = random_data(net, 10, 9), net.initialize(9)
     history = train(net, state, data.x, data.y, epochs=2, record_health=True)

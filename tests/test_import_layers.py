@@ -24,8 +24,8 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 # ROOT is deltarule/__init__.py, the public face: only the commands may import through it.
 ROOT = "deltarule/__init__.py"
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "arrays", "checks", "signals"),
-    ("files",),
+    ("errors", "version", "context", "arrays", "checks", "signals"),
+    ("storage",),
     (
         "spec",
         "optimizers",
@@ -58,7 +58,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("fitting",),
     ("onnx",),
     ("plots", "estimators"),
-    ("measures",),
+    ("metrics",),
     ("datasets",),
     ("tables",),
     ("persistence",),
@@ -71,8 +71,6 @@ LAYER = {name: level for level, row in enumerate(LAYERS) for name in row}
 STRANGERS = {frozenset({"reference", "engine"})}
 # Imports nothing of ours but the errors.
 LEAVES = {"datasets"}
-# Names that any module may take from deltarule/__init__.py.
-ROOT_NAMES = {"__version__"}
 
 # Heavy or optional: `import deltarule` does without them.
 LAZY = ("matplotlib", "numba", "onnx", "pandas", "pyarrow", "pydantic", "skops", "torch", "typer")
@@ -172,7 +170,7 @@ def forbidden(found: list[Import]) -> list[str]:
         if here == there or here not in LAYER:  # an unplaced module has its own complaint
             continue
         if there not in LAYER:
-            if there in ROOT_NAMES or item.target.count(".") > 1:  # the latter: a module, unplaced
+            if item.target.count(".") > 1:  # a module without a place
                 continue
             there = ROOT  # "from deltarule import Name": a name of the public face
         if here in LEAVES and there != "errors":
@@ -189,8 +187,8 @@ def circle(found: list[Import], modules: set[str]) -> list[str]:
     """Return one circle of modules that import each other at import time, or []."""
     graph: dict[str, set[str]] = {module: set() for module in modules}
     for item in found:
-        owner, _, name = item.target.rpartition(".")
-        if not item.at_import or (owner == PACKAGE and name in ROOT_NAMES):
+        owner = item.target.rpartition(".")[0]
+        if not item.at_import:
             continue
         target = item.target if item.target in modules else owner
         if target in modules and target != item.module:
@@ -270,7 +268,7 @@ def modules_after(names: str) -> set[str]:
         ("spec.py", "from deltarule import MLPClassifier", "module that defines it"),
         ("spec.py", "import deltarule", "module that defines it"),
         ("datasets/__init__.py", "from deltarule.inputs import make_block", "is a leaf"),
-        ("files/load.py", "from deltarule.datasets import penguins_path", "datasets comes after"),
+        ("storage/load.py", "from deltarule.datasets import penguins_path", "datasets comes after"),
         (
             "tape.py",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from deltarule import cli",
@@ -299,7 +297,7 @@ def test_checker_sees_a_forward_import(
     [
         ("training/loop.py", "from deltarule.tape import Tape\nfrom . import batches"),
         ("training/loop.py", "import numpy as np\nfrom numpy import network"),
-        ("files/save.py", "from deltarule import __version__, errors"),
+        ("storage/save.py", "from deltarule import errors"),
         ("cli/__init__.py", "from deltarule import MLPClassifier\nfrom deltarule import datasets"),
         ("__init__.py", "from deltarule.estimators import MLPClassifier"),
     ],

@@ -1,4 +1,4 @@
-"""The low-level interface: inputs and targets, predictions, scores, and what bad data is told."""
+"""The low-level interface: inputs, targets, predictions, scores, and errors for bad data."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def net_of(loss: str, k: int = 1, **given: Any) -> Network:
     ],
     ids=["list", "fortran", "float32", "frame", "csr", "csc", "coo"],
 )
-def test_inputs_of_many_kinds_are_the_same_inputs(given: Any) -> None:
+def test_inputs_of_all_types_give_the_same_predictions(given: Any) -> None:
     net = net_of("squared_error")
     state = random_state(net, 0)
     np.testing.assert_allclose(net.predict(state, given), net.predict(state, X4), rtol=1e-14)
@@ -83,7 +83,7 @@ BAD_INPUTS = {
 
 
 @pytest.mark.parametrize("name", BAD_INPUTS)
-def test_bad_inputs_are_told(name: str) -> None:
+def test_bad_inputs_are_refused(name: str) -> None:
     given, error, words = BAD_INPUTS[name]
     net = net_of("squared_error")
     state = net.initialize()
@@ -101,7 +101,7 @@ def test_bad_inputs_are_told(name: str) -> None:
     np.testing.assert_array_equal(state.theta, net.initialize().theta)
 
 
-def test_no_rows_are_told() -> None:
+def test_no_rows_are_refused() -> None:
     net = net_of("squared_error")
     for call in (net.loss_of, net.score):
         with pytest.raises(DataError, match="X has no rows"):
@@ -137,7 +137,7 @@ BAD_TARGETS = [
 @pytest.mark.parametrize(
     ("loss", "k", "y", "error", "words"), BAD_TARGETS, ids=[str(c[4])[:30] for c in BAD_TARGETS]
 )
-def test_bad_targets_are_told(loss: str, k: int, y: Any, error: Any, words: str) -> None:
+def test_bad_targets_are_refused(loss: str, k: int, y: Any, error: Any, words: str) -> None:
     net = net_of(loss, k)
     state = net.initialize()
     for call in (
@@ -190,7 +190,7 @@ def test_soft_targets_mix_losses() -> None:
         ([1, np.inf, 1, 1], DataError, "sample_weight must be finite"),
     ],
 )
-def test_bad_weights_are_told(weight: Any, error: Any, words: str) -> None:
+def test_bad_weights_are_refused(weight: Any, error: Any, words: str) -> None:
     net = net_of("squared_error")
     for call in (net.loss_of, net.score):
         with pytest.raises(error, match=words):
@@ -204,7 +204,7 @@ def test_bad_weights_are_told(weight: Any, error: Any, words: str) -> None:
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss", HEADS)
-def test_scores_are_scikit_learns(loss: str, weighted: bool) -> None:
+def test_scores_equal_scikit_learns(loss: str, weighted: bool) -> None:
     k = 3
     net = net_of(loss, k)
     state, data = random_state(net, 0), random_data(net, 60, 1)
@@ -231,7 +231,7 @@ def test_a_probability_of_one_half_is_class_0() -> None:
     assert net.score(state, X4, np.ones(4)) == 0.0
 
 
-def test_outputs_beyond_the_numbers_have_no_score() -> None:
+def test_infinite_outputs_have_no_score() -> None:
     net = Network(1, [Dense(1, "exp")], "poisson")
     assert np.isnan(net.score(State(np.array([1e4, 0.0])), [[1.0], [2.0]], [1.0, 2.0]))
 
@@ -261,7 +261,7 @@ def test_named_parameters_are_live_views() -> None:
 
 
 def test_the_public_names() -> None:
-    """What they are is pinned in test_docs.py."""
+    """The names are pinned in test_public_names.py."""
     assert all(hasattr(deltarule, name) for name in deltarule.__all__)
     assert not hasattr(deltarule, "no_such_name")
 
@@ -281,14 +281,14 @@ def test_the_tree_of_errors() -> None:
 # --- known faults: each marker goes when its fault does -------------------------------------------
 
 
-def test_a_list_of_the_wrong_shape_is_told() -> None:
+def test_a_list_of_the_wrong_shape_is_refused() -> None:
     net = net_of("squared_error")
     with pytest.raises(ShapeError, match=r"got \(2,\)"):
         net.predict(net.initialize(), [1.0, 2.0])
 
 
 @pytest.mark.parametrize("where", ["X", "y", "weight"])
-def test_numbers_beyond_float32_are_told(where: str) -> None:
+def test_numbers_beyond_float32_are_refused(where: str) -> None:
     net = net_of("squared_error", dtype="float32")
     given = {"X": X4, "y": np.zeros(4), "weight": np.ones(4)}
     given[where] = given[where] + 1e300
@@ -299,7 +299,7 @@ def test_numbers_beyond_float32_are_told(where: str) -> None:
 @pytest.mark.parametrize(
     "given", [{"X": [[1.0, 2.0], [3.0]] * 2}, {"y": [[1], [1, 2]] * 2}, {"weight": list("abcd")}]
 )
-def test_ragged_rows_and_weights_that_are_not_numbers_are_told(given: Any) -> None:
+def test_ragged_rows_and_weights_that_are_not_numbers_are_refused(given: Any) -> None:
     net = net_of("squared_error")
     full = {"X": X4, "y": np.zeros(4), "weight": np.ones(4)} | given
     with pytest.raises(errors.DeltaruleError):
@@ -307,13 +307,13 @@ def test_ragged_rows_and_weights_that_are_not_numbers_are_told(given: Any) -> No
 
 
 @pytest.mark.parametrize("size", [3, 99])
-def test_the_state_of_another_network_is_told(size: int) -> None:
+def test_the_state_of_another_network_is_refused(size: int) -> None:
     net = net_of("squared_error")
     with pytest.raises(ShapeError, match="theta"):
         net.predict(State(np.zeros(size)), X4)
 
 
-def test_where_the_cost_is_not_finite_the_gradient_check_cannot_tell() -> None:
+def test_the_gradient_check_cannot_tell_if_the_cost_is_not_finite() -> None:
     net = Network(1, [Dense(1, "exp")], "poisson")
     state = State(np.array([1000.0, 0.0]))
     check = check_gradients(net, state, [[1.0]], [1.0])

@@ -137,10 +137,10 @@ def test_classes_that_onnx_cannot_hold_are_refused() -> None:
     with unconverged():
         estimator = MLPClassifier(**QUICK).fit(X, np.arange(20) % 2)
     estimator.classes_ = np.array([b"no", b"yes"])
-    with pytest.raises(SpecError, match=r"classes must be texts, .*b'no'.*y\.astype\(str\)"):
+    with pytest.raises(SpecError, match=r"classes must be strings, .*b'no'.*y\.astype\(str\)"):
         estimator.to_onnx()
     estimator.classes_ = np.array([1, 2**63], dtype=np.uint64)
-    with pytest.raises(SpecError, match="classes must be texts"):
+    with pytest.raises(SpecError, match="classes must be strings"):
         estimator.to_onnx()
     estimator.classes_ = np.array(["fine", "\ud800"], dtype=object)
     with pytest.raises(SpecError, match="lone surrogate"):

@@ -35,7 +35,7 @@ def alone(activation: Any, width: int = 1) -> tuple[Network, State]:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ENTRYWISE, ids=str)
-def test_activations_keep_their_digits_at_any_size(activation: Any, dtype: str) -> None:
+def test_activations_are_accurate_at_any_size(activation: Any, dtype: str) -> None:
     net, state = alone(activation)
     layer = net.output
     sizes = np.concatenate([np.logspace(-30, 4, 300), [18, 19, 20, 40, 87, 88, 100]])
@@ -48,13 +48,13 @@ def test_activations_keep_their_digits_at_any_size(activation: Any, dtype: str) 
     assert np.isfinite(found).all()
     assert_close(found, expected, {"float32": 2e-6, "float64": 1e-14}[dtype])
     if layer.activation_name not in ("gelu", "tanh") or dtype == "float64":
-        # Small outputs keep their digits, too: nothing cancels, and nothing is cut off.
+        # Small outputs are accurate too: no cancellation, no truncation.
         seen = np.abs(expected) > 1e3 * np.finfo(dtype).tiny
         assert_close(found[seen] / expected[seen], 1.0, {"float32": 2e-5, "float64": 2e-12}[dtype])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_softmax_of_logits_that_no_exponential_takes(dtype: str) -> None:
+def test_softmax_of_logits_whose_exponentials_overflow(dtype: str) -> None:
     net, state = alone("softmax", 3)
     z = np.array([[1e4, 0.0, 1e4], [-1e4, -1e4 + 1, -1e4], [0.0, 0.0, 0.0], [-80.0, 0.0, 1.0]])
     found = run(matrix_model(Exportable(net, state), dtype), z)["outputs"]
@@ -85,7 +85,7 @@ def test_random_networks(net: Network, seed: int) -> None:
     assert np.abs(found["float32"] - expected).max() <= 1e-5 * largest
 
 
-def test_batch_norm_is_folded_and_dropout_left_out() -> None:
+def test_batch_norm_is_folded_and_dropout_omitted() -> None:
     layers = [
         Dropout(0.1),
         Dense(4, "relu", batch_norm=BatchNorm("pre_activation")),
@@ -104,7 +104,7 @@ def test_batch_norm_is_folded_and_dropout_left_out() -> None:
     assert_close(run(model, X)["outputs"], net.predict(state, X), 1e-13)
 
 
-def test_a_float32_network_is_exported_from_its_own_numbers() -> None:
+def test_a_float32_network_is_exported_with_its_own_parameters() -> None:
     net = Network(3, [Dense(4, "gelu"), Dense(2)], dtype="float32")
     state = net.initialize(seed=0)
     model = matrix_model(Exportable(net, state))
@@ -121,7 +121,7 @@ def test_any_number_of_rows(rows: int) -> None:
     assert run(model, np.zeros((rows, 3)))["outputs"].shape == (rows, 2)
 
 
-def test_the_file_says_what_it_is() -> None:
+def test_the_file_has_a_description() -> None:
     net = Network(3, [Dense(4, "selu"), Dense(2)])
     model = matrix_model(Exportable(net, net.initialize(), description="Two numbers."))
     onnx.checker.check_model(model, full_check=True)
@@ -134,8 +134,8 @@ def test_the_file_says_what_it_is() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_runtimes_of_other_makers_agree() -> None:
-    """onnx's own evaluator, in NumPy, reads the same numbers out of the same graph."""
+def test_other_runtimes_agree() -> None:
+    """onnx's own evaluator, in NumPy, computes the same numbers from the same graph."""
     from onnx.reference import ReferenceEvaluator
 
     X = np.random.default_rng(0).normal(size=(6, 3))
@@ -161,16 +161,16 @@ def test_numbers_beyond_float32_are_refused_by_name() -> None:
         matrix_model(Exportable(steep, steep.initialize()))
 
 
-def test_parameters_that_are_no_numbers_are_refused() -> None:
+def test_parameters_that_are_not_finite_are_refused() -> None:
     net = Network(1, [Dense(1)])
     with pytest.raises(SpecError, match=r"b1 must hold finite float64 numbers.* nan"):
         matrix_model(Exportable(net, State(np.array([1.0, np.nan]))), "float64")
 
 
-def test_scales_that_vanish_in_float32_are_refused() -> None:
+def test_scales_that_are_zero_in_float32_are_refused() -> None:
     net = Network(1, [Dense(1)])
     tiny = Exportable(net, State(np.ones(2)), inputs=Scaling([0.0], [1e-50]))
-    with pytest.raises(SpecError, match="scale must not vanish in float32"):
+    with pytest.raises(SpecError, match="scale must not be zero in float32"):
         matrix_model(tiny)
     assert_close(run(matrix_model(tiny, "float64"), [[3e-50]])["outputs"], 4.0, 1e-12)
 
@@ -181,8 +181,8 @@ def test_other_types_are_refused() -> None:
         matrix_model(Exportable(net, net.initialize()), "float16")
 
 
-def test_more_than_a_file_holds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_too_large_for_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deltarule.onnx.graph._MOST_BYTES", 100)
     net = Network(5, [Dense(6), Dense(1)])
-    with pytest.raises(SpecError, match="172 bytes as float32; an ONNX file holds at most 100"):
+    with pytest.raises(SpecError, match="172 bytes as float32; an ONNX file can hold at most 100"):
         matrix_model(Exportable(net, net.initialize()))

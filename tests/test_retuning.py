@@ -1,4 +1,4 @@
-"""T4: the second look at a study, held to cross-validation by hand."""
+"""T4: retuning against cross-validation by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score
 
 from deltarule.errors import DataError
-from deltarule.measures import retune
+from deltarule.metrics import retune
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(400, 30))
@@ -18,7 +18,7 @@ Y = X @ RNG.normal(size=30) + 0.5 * RNG.normal(size=400)
 GRID = {"alpha": [1e-3, 1.0, 30.0, 1e3]}
 
 
-def test_few_noisy_rows_want_a_penalty_that_many_do_not() -> None:
+def test_few_noisy_rows_need_a_penalty_that_many_rows_do_not() -> None:
     few = slice(0, 24)
     study = GridSearchCV(Ridge(), GRID, cv=4).fit(X[few], Y[few])
     verdict = retune(study, X, Y, keep=4)
@@ -34,14 +34,14 @@ def test_few_noisy_rows_want_a_penalty_that_many_do_not() -> None:
     assert "is stale" in str(verdict)
 
 
-def test_the_same_rows_leave_the_choice_as_it_was() -> None:
+def test_the_same_rows_give_the_same_choice() -> None:
     study = RandomizedSearchCV(Ridge(), GRID, n_iter=3, random_state=0, cv=4).fit(X, Y)
     verdict = retune(study, X, Y, keep=2)
     assert (verdict.is_stale, verdict.gain) == (False, 0.0)
-    assert "stands" in str(verdict)
+    assert "still the best" in str(verdict)
 
 
 @pytest.mark.parametrize("search", [GridSearchCV(Ridge(), GRID), None])
-def test_a_study_that_was_not_fitted_is_told(search: Any) -> None:
+def test_an_unfitted_search_is_refused(search: Any) -> None:
     with pytest.raises(DataError, match="search must be a fitted"):
         retune(search, X, Y)

@@ -1,4 +1,4 @@
-"""R6: what L2, L1 and early stopping do at a minimum, on quadratics and on linear networks."""
+"""R6: the effect of L2, L1 and early stopping at a minimum, for quadratics and linear networks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_on_a_quadratic_the_table_is_exact(m: int, seed: int, s: float, steps: i
     d, q = np.linalg.eigh(h)
     np.testing.assert_allclose(found.eigenvalues, d[::-1], rtol=1e-12)
     np.testing.assert_allclose(found.l2_factors, (d / (d + s))[::-1], rtol=1e-11)
-    # Early stopping: gradient descent from 0, actually run.
+    # Early stopping: run gradient descent from 0.
     v = np.zeros(m)
     for _ in range(steps):
         v -= 0.3 * h @ (v - w)
@@ -61,7 +61,7 @@ def test_with_a_diagonal_hessian_l1_is_a_soft_threshold(m: int, seed: int, s: fl
     np.testing.assert_array_equal(found.l1_weights == 0, np.abs(w) <= s / h)
 
 
-def test_numbers_done_by_hand() -> None:
+def test_numbers_computed_by_hand() -> None:
     found = quadratic_shrinkage(np.diag([4.0, 1.0]), [2.0, -3.0], 1.0, learning_rate=0.25, steps=2)
     np.testing.assert_allclose(found.eigenvalues, [4.0, 1.0])
     np.testing.assert_allclose(found.l2_factors, [0.8, 0.5])
@@ -77,7 +77,7 @@ def test_numbers_done_by_hand() -> None:
     ]
 
 
-def test_the_closer_to_flat_the_more_a_direction_shrinks() -> None:
+def test_flatter_directions_shrink_more() -> None:
     """Schönhuth's point: what the data hold (D ≫ s) stays, the rest goes; τ ≈ 1/(ηs) likewise."""
     s, eta = 0.1, 0.01
     found = quadratic_shrinkage(
@@ -92,23 +92,23 @@ def test_the_closer_to_flat_the_more_a_direction_shrinks() -> None:
     assert found.l2_factors[3] == pytest.approx(found.stopping_factors[3], rel=0.06)
 
 
-def test_no_strength_changes_nothing() -> None:
+def test_zero_strength_leaves_the_weights() -> None:
     h, w = quadratic(4, 0)
     found = quadratic_shrinkage(h, w, 0.0, learning_rate=0.1, steps=1)
     np.testing.assert_allclose(found.l2_weights, w, rtol=1e-12)
     np.testing.assert_allclose(found.l2_factors, 1.0)
     np.testing.assert_array_equal(found.l1_weights, w)
     flat = quadratic_shrinkage(np.zeros((2, 2)), [1.0, 2.0], 0.0, learning_rate=0.1, steps=1)
-    assert flat.l2_factors.tolist() == [0.0, 0.0]  # 0/0: nothing holds the weight
+    assert flat.l2_factors.tolist() == [0.0, 0.0]  # 0/0: the weight has no curvature
 
 
 def test_negative_eigenvalues_are_flagged() -> None:
     h = np.diag([2.0, -0.5, -1e-15])
     found = quadratic_shrinkage(h, np.ones(3), 0.1, learning_rate=0.1, steps=3)
     assert found.negative == 1  # rounding is not
-    assert "Careful: 1 eigenvalues are negative, so this is not a minimum" in str(found)
+    assert "Warning: 1 eigenvalues are negative, so this is not a minimum" in str(found)
     assert l1_shrinkage([-0.5, 0.0, 1.0], [5.0, 5.0, 5.0], 0.1).tolist() == [0.0, 0.0, 4.9]
-    assert "Careful" not in str(quadratic_shrinkage(np.eye(2), [1, 1], 1, learning_rate=1, steps=1))
+    assert "Warning" not in str(quadratic_shrinkage(np.eye(2), [1, 1], 1, learning_rate=1, steps=1))
 
 
 def test_a_long_table_shows_both_ends() -> None:
@@ -132,7 +132,7 @@ def least_squares(n: int = 40, d: int = 5, seed: int = 0) -> tuple[Any, Any, Net
 
 @pytest.mark.parametrize("s", [0.01, 0.5, 10.0])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_linear_networks_table_is_what_refitting_gives(s: float, weighted: bool) -> None:
+def test_the_table_of_a_linear_network_equals_refitting(s: float, weighted: bool) -> None:
     """Exact, with the free bias following: scikit-learn's Ridge with alpha = s Σw."""
     X, y, net, state = least_squares()
     weight = np.random.default_rng(1).uniform(0.2, 3, 40) if weighted else np.ones(40)
@@ -150,7 +150,7 @@ def test_a_linear_networks_table_is_what_refitting_gives(s: float, weighted: boo
     assert found.negative == 0
 
 
-def test_early_stopping_beside_l2_for_a_trained_network() -> None:
+def test_early_stopping_and_l2_for_a_trained_network() -> None:
     """τ steps of ``train`` from 0 on centred data leave 1 − (1 − ηD)^τ of each direction."""
     X, y, net, _ = least_squares()
     X, y = X - X.mean(axis=0), y - y.mean()
@@ -166,7 +166,7 @@ def test_early_stopping_beside_l2_for_a_trained_network() -> None:
 
 
 @pytest.mark.parametrize("s", [0.05, 0.5])
-def test_l1_for_orthogonal_features_is_what_refitting_gives(s: float) -> None:
+def test_l1_for_orthogonal_features_equals_refitting(s: float) -> None:
     rng = np.random.default_rng(2)
     X, _ = np.linalg.qr(np.hstack([np.ones((30, 1)), rng.normal(size=(30, 4))]))
     X = X[:, 1:] * np.array([3.0, 6.0, 2.0, 9.0])
@@ -203,7 +203,7 @@ def test_a_nonlinear_networks_table_is_right_to_first_order() -> None:
     assert 3 < errors[0] / errors[1] < 5
 
 
-def test_penalties_of_the_network_itself_are_left_out() -> None:
+def test_the_networks_own_penalties_are_ignored() -> None:
     """The table starts from the unpenalised cost (else s would be counted twice)."""
     X, y, net, state = least_squares()
     plain = shrinkage_table(net, state, X, y, 0.5)
@@ -246,7 +246,7 @@ def test_constants_that_cannot_be_are_refused(given: Any, message: str) -> None:
 def test_a_network_that_is_too_large_is_refused() -> None:
     X, y, net, state = least_squares()
     with pytest.raises(
-        SpecError, match=r"the whole Hessian, \(6, 6\) numbers; max_parameters is 5"
+        SpecError, match=r"at most max_parameters=5 parameters for the full Hessian; got 6"
     ):
         shrinkage_table(net, state, X, y, 0.1, max_parameters=5)
     assert len(shrinkage_table(net, state, X, y, 0.1, max_parameters=6).eigenvalues) == 5

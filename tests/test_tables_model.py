@@ -22,7 +22,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from deltarule import load, save
 from deltarule.datasets import penguins_path
 from deltarule.errors import ModelFileError, TableError
-from deltarule.files import Contents, read_contents, write_contents
+from deltarule.storage import ModelRecord, read_model_record, write_model_record
 from deltarule.tables import (
     Plan,
     Settings,
@@ -285,9 +285,9 @@ FORGED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", FORGED)
 def test_forged_records_are_refused(model: TableModel, tmp_path: Path, name: str) -> None:
-    contents = read_contents(model.save(tmp_path / "m"))
-    forged = Contents("table", contents.record | FORGED[name], contents.tensors)
-    write_contents(forged, tmp_path / "f")
+    contents = read_model_record(model.save(tmp_path / "m"))
+    forged = ModelRecord("table", contents.record | FORGED[name], contents.tensors)
+    write_model_record(forged, tmp_path / "f")
     with pytest.raises(ModelFileError, match=f"{tmp_path / 'f'} is not a usable model file"):
         TableModel.load(tmp_path / "f")
 
@@ -296,13 +296,13 @@ def test_forged_records_are_refused(model: TableModel, tmp_path: Path, name: str
 def test_a_preprocessing_of_another_network_is_refused(
     model: TableModel, tmp_path: Path, what: str
 ) -> None:
-    contents = read_contents(model.save(tmp_path / "m"))
+    contents = read_model_record(model.save(tmp_path / "m"))
     record = json.loads(json.dumps(contents.record))
     if what == "columns":
         record["preprocessing"]["columns"].pop()
     else:
         record["preprocessing"]["target"]["labels"].pop()
-    write_contents(Contents("table", record, contents.tensors), tmp_path / "f")
+    write_model_record(ModelRecord("table", record, contents.tensors), tmp_path / "f")
     with pytest.raises(ModelFileError, match="its network and its preprocessing differ"):
         TableModel.load(tmp_path / "f")
 

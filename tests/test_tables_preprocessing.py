@@ -16,7 +16,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from deltarule.errors import ModelFileError, TableError
-from deltarule.files import strict_json
+from deltarule.storage import strict_json
 from deltarule.tables.cells import Kind
 from deltarule.tables.preprocessing import Features, fit_columns, rare_below, transform
 from deltarule.tables.record import PreprocessingRecord, Quantity, validated

@@ -24,8 +24,8 @@ from deltarule.cli.run import run
 from deltarule.datasets import penguins_path
 from deltarule.engine import Engine
 from deltarule.errors import CheckpointError, DataError, OutputError, TableError
-from deltarule.files import encode
 from deltarule.program import Block
+from deltarule.storage import encode
 from deltarule.tables import (
     Plan,
     Settings,
@@ -421,7 +421,7 @@ def test_a_training_killed_in_mid_epoch_goes_on_to_the_same_file(tmp_path: Path)
         settings = Settings(hidden=(8,), epochs=4, batch_size=64, alpha=alpha, checkpoint=points)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the epochs were over
-            return encode(fit_stream(prepared, settings).to_contents())
+            return encode(fit_stream(prepared, settings).to_model_record())
 
     with Cut(0, None) as cut:
         expected = trained(None)

@@ -1,240 +1,46 @@
 """deltarule: multilayer perceptrons, built from their mathematics.
 
-``MLPClassifier`` and ``MLPRegressor`` take scikit-learn's place; ``Network`` and ``train`` show
-every step. See the README for a tour and ``docs/maths.md`` for the equations.
+``MLPClassifier`` and ``MLPRegressor`` replace scikit-learn's; ``Network`` and ``train`` show every
+step. See the README for a tour and ``docs/maths.md`` for the equations.
 
-Every name is imported when it is first asked for: importing the package costs next to nothing.
+Each public name is imported when it is first used, so importing the package costs almost nothing.
+The names are listed in ``__init__.pyi``, which type checkers read too.
 """
 
-from __future__ import annotations
-
+from functools import cache as _cache
 from importlib import import_module as _import_module
-from typing import TYPE_CHECKING
 from typing import Any as _Any
 
-if TYPE_CHECKING:
-    __version__: str
 
-    from deltarule import errors
-    from deltarule.analysis import (
-        check_gradients,
-        critical_point,
-        dropout_average,
-        dropout_exact,
-        fold_batch_norm,
-        hessian_eigenvalues,
-        hessian_vector_product,
-        network_health,
-        refresh_statistics,
-        shrinkage_table,
-    )
-    from deltarule.clipping import ClipNorm, ClipValue
-    from deltarule.estimators import MLPClassifier, MLPRegressor
-    from deltarule.fitting import train
-    from deltarule.network import Network
-    from deltarule.optimizers import (
-        LBFGS,
-        SGD,
-        Adadelta,
-        Adagrad,
-        Adam,
-        AdamW,
-        EMAMomentum,
-        LineSearch,
-        Nadam,
-        RMSprop,
-        Rprop,
-    )
-    from deltarule.persistence import load, save
-    from deltarule.plots import plot_confusion_matrix, plot_learning_curve, plot_predictions
-    from deltarule.program import State
-    from deltarule.reference.gradient_check import GradientCheck, check_function
-    from deltarule.schedules import (
-        Adaptive,
-        Constant,
-        Cosine,
-        Exponential,
-        InverseScaling,
-        InverseSquareRoot,
-        InverseTime,
-        OneCycle,
-        PiecewiseConstant,
-        ReduceOnPlateau,
-        StepDecay,
-        WarmUp,
-    )
-    from deltarule.spec import (
-        ELU,
-        L1,
-        L2,
-        BatchNorm,
-        BinaryCrossEntropy,
-        CategoricalCrossEntropy,
-        ConstantInitializer,
-        Dense,
-        Dropout,
-        Huber,
-        LeakyReLU,
-        MaxNorm,
-        Normal,
-        Quantile,
-        Uniform,
-    )
-    from deltarule.training import Checkpoint, History, Stopping
+@_cache
+def _public_names() -> dict[str, str]:
+    """Return the module that defines each public name; a submodule's own is ``deltarule``."""
+    import ast
+    from pkgutil import get_data
 
-_HOMES = {
-    "deltarule.errors": ("errors",),
-    "deltarule.analysis": (
-        "check_gradients",
-        "critical_point",
-        "dropout_average",
-        "dropout_exact",
-        "fold_batch_norm",
-        "hessian_eigenvalues",
-        "hessian_vector_product",
-        "network_health",
-        "refresh_statistics",
-        "shrinkage_table",
-    ),
-    "deltarule.clipping": ("ClipNorm", "ClipValue"),
-    "deltarule.estimators": ("MLPClassifier", "MLPRegressor"),
-    "deltarule.fitting": ("train",),
-    "deltarule.network": ("Network",),
-    "deltarule.optimizers": (
-        "LBFGS",
-        "SGD",
-        "Adadelta",
-        "Adagrad",
-        "Adam",
-        "AdamW",
-        "LineSearch",
-        "EMAMomentum",
-        "Nadam",
-        "RMSprop",
-        "Rprop",
-    ),
-    "deltarule.spec": (
-        "ELU",
-        "L1",
-        "L2",
-        "BatchNorm",
-        "BinaryCrossEntropy",
-        "CategoricalCrossEntropy",
-        "Dense",
-        "Dropout",
-        "ConstantInitializer",
-        "Huber",
-        "LeakyReLU",
-        "MaxNorm",
-        "Normal",
-        "Quantile",
-        "Uniform",
-    ),
-    "deltarule.persistence": ("load", "save"),
-    "deltarule.plots": ("plot_confusion_matrix", "plot_learning_curve", "plot_predictions"),
-    "deltarule.program": ("State",),
-    "deltarule.reference.gradient_check": ("GradientCheck", "check_function"),
-    "deltarule.schedules": (
-        "Adaptive",
-        "Constant",
-        "Cosine",
-        "Exponential",
-        "InverseScaling",
-        "InverseSquareRoot",
-        "InverseTime",
-        "OneCycle",
-        "ReduceOnPlateau",
-        "StepDecay",
-        "PiecewiseConstant",
-        "WarmUp",
-    ),
-    "deltarule.training": ("Checkpoint", "History", "Stopping"),
-}
-"""Where each public name lives."""
-
-__all__ = [
-    "ELU",
-    "L1",
-    "L2",
-    "LBFGS",
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adaptive",
-    "BatchNorm",
-    "BinaryCrossEntropy",
-    "CategoricalCrossEntropy",
-    "Checkpoint",
-    "ClipNorm",
-    "ClipValue",
-    "Constant",
-    "ConstantInitializer",
-    "Cosine",
-    "Dense",
-    "Dropout",
-    "EMAMomentum",
-    "Exponential",
-    "GradientCheck",
-    "History",
-    "Huber",
-    "InverseScaling",
-    "InverseSquareRoot",
-    "InverseTime",
-    "LeakyReLU",
-    "LineSearch",
-    "MLPClassifier",
-    "MLPRegressor",
-    "MaxNorm",
-    "Nadam",
-    "Network",
-    "Normal",
-    "OneCycle",
-    "PiecewiseConstant",
-    "Quantile",
-    "RMSprop",
-    "ReduceOnPlateau",
-    "Rprop",
-    "State",
-    "StepDecay",
-    "Stopping",
-    "Uniform",
-    "WarmUp",
-    "check_function",
-    "check_gradients",
-    "critical_point",
-    "dropout_average",
-    "dropout_exact",
-    "errors",
-    "fold_batch_norm",
-    "hessian_eigenvalues",
-    "hessian_vector_product",
-    "load",
-    "network_health",
-    "plot_confusion_matrix",
-    "plot_learning_curve",
-    "plot_predictions",
-    "refresh_statistics",
-    "save",
-    "shrinkage_table",
-    "train",
-]
+    listing = get_data("deltarule", "__init__.pyi")
+    if listing is None:  # only an import system without access to data files returns this
+        raise ImportError("deltarule/__init__.pyi cannot be read; install deltarule again.")
+    imports = (node for node in ast.parse(listing).body if isinstance(node, ast.ImportFrom))
+    return {alias.name: node.module or "" for node in imports for alias in node.names}
 
 
 def __getattr__(name: str) -> _Any:
-    """Import a public name from where it lives, once."""
-    if name == "__version__":
-        return _import_module("importlib.metadata").version("deltarule")
-    for home, names in _HOMES.items():
-        if name in names:
-            module = _import_module(home)
-            value = module if name == "errors" else getattr(module, name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module 'deltarule' has no attribute {name!r}")
+    """Import a public name or submodule, the first time that it is used."""
+    names = _public_names()
+    if name == "__all__":
+        return sorted(names.keys() - {"__version__"})
+    if name not in names:
+        raise AttributeError(f"module 'deltarule' has no attribute {name!r}")
+    home = names[name]
+    if home == "deltarule":
+        value = _import_module(f"deltarule.{name}")
+    else:
+        value = getattr(_import_module(home), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    """Return the public names too, imported or not."""
-    return sorted({*globals(), *__all__})
+    """Return all public names, including those that have not been imported yet."""
+    return sorted({*_public_names(), *(name for name in globals() if name.startswith("__"))})

@@ -1,8 +1,8 @@
-"""A first session, played: ``python -m deltarule.demo``.
+"""A demonstration of the command line: ``python -m deltarule.demo``.
 
-Trains a network on the penguins table that ships with deltarule, tests it, saves it, loads it
-again and predicts with it. Every step is a command that you can type yourself; it is printed
-before it runs.
+It trains a network on the penguins table that comes with deltarule, tests and saves it, loads it
+again and predicts with it. Each step is a command that you can type yourself; it is printed before
+it runs.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from deltarule.datasets import penguins_path
 __all__ = ["main"]
 
 SHOWN = 12
-"""How many rows are predicted and printed: every 30th penguin."""
+"""The number of rows that are predicted and printed: every 30th penguin."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play the session; return the exit code of the first command that fails, else 0.
+    """Run the demonstration; return the exit code of the first command that fails, or 0.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        The words after ``python -m deltarule.demo``; by default those of the process.
+        The arguments after ``python -m deltarule.demo``; by default those of the process.
     """
     parser = argparse.ArgumentParser(prog="python -m deltarule.demo", description=__doc__)
     parser.add_argument(
         "--output", type=Path, default=Path("demo-output"), metavar="DIR",
-        help="where the model, the predictions and the pictures go (default: demo-output)",
+        help="folder for the model, the predictions and the plots (default: demo-output)",
     )  # fmt: skip
     folder = parser.parse_args(arguments).output
     few = folder / "some-penguins.csv"
@@ -46,14 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     model, predictions = folder / "penguins.safetensors", folder / "predictions.csv"
     return (
-        _show("A network learns to tell three species of penguins apart.")
+        _show("Train a network that classifies three species of penguins.")
         or _type(
             "train", penguins_path(), "--target", "species", "--test", 0.2, "--ignore", "year",
             "-o", model, "--plots", folder, "--force",
         )
-        or _show("The saved model is loaded again. Is its gradient right?")
+        or _show("Load the saved model and check its gradient.")
         or _type("check", model, penguins_path())
-        or _show("It predicts some rows.")
+        or _show("Predict some rows.")
         or _type("predict", model, few, "-o", predictions, "--keep", "--force")
         or _show(_picked(predictions))
         or _show(f"All files are in {folder}.")
@@ -66,14 +66,14 @@ def _show(text: str) -> int:
 
 
 def _type(*words: object) -> int:
-    """Print a command as one would type it, then run it."""
+    """Print a command as a user would type it, then run it."""
     texts = [str(word) for word in words]
     print(f"\n$ deltarule {shlex.join(texts)}\n", flush=True)
     return run(texts)
 
 
 def _picked(predictions: Path) -> str:
-    """Return the columns of the predictions that tell the story."""
+    """Return the most important columns of the predictions, as a table."""
     from deltarule.tables import read_table
 
     columns = read_table(predictions).columns

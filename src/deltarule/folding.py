@@ -1,4 +1,4 @@
-"""Batch norm folded into the layers beside it: the same function at prediction (item N3)."""
+"""Batch norm folded into the neighbouring layers, for prediction (item N3)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ Spec = TypeVar("Spec", bound=NetworkSpec)
 
 
 def fold_batch_norm(net: Spec, state: State) -> tuple[Spec, State]:
-    """Return the same function at prediction as a network without batch norm.
+    """Return a network without batch norm, and its state, that predict the same.
 
-    Each normalisation is the affine map x ↦ a x + c, a = γ/√(σ² + ε), c = β − a μ. Before the
-    activation it is folded into the layer's own W a and b a + c; after it, into the next layer's
-    diag(a) W and b + c W (Matt R §9; Ioffe & Szegedy 2015).
+    At prediction, each normalisation is the affine map x ↦ a x + c, a = γ/√(σ² + ε), c = β − a μ.
+    A normalisation before the activation is folded into its own layer: W a and b a + c. One after
+    the activation is folded into the next layer: diag(a) W and b + c W (Matt R §9; Ioffe &
+    Szegedy 2015).
 
     Raises
     ------
     SpecError
-        If a normalisation after an activation has a dropout behind it before the next layer.
+        If a dropout follows a normalisation that comes after its activation.
     """
     layers = tuple(
         replace(layer, batch_norm=None) if isinstance(layer, Dense) else layer
@@ -39,14 +40,15 @@ def fold_batch_norm(net: Spec, state: State) -> tuple[Spec, State]:
     xp = array_namespace(state.theta)
     theta = xp.zeros(folded_tape.n_parameters, dtype=state.theta.dtype)
     places = {p.name: slice(p.start, p.stop) for p in folded_tape.parameters}
-    after: tuple[Array, Array] | None = None  # the map to be folded into the next layer
+    after: tuple[Array, Array] | None = None  # the map to fold into the next layer
     number = 0
     lines = tape.instructions
     for here, line in enumerate(lines):
         if line.op == Op.DROPOUT and after is not None:
             raise SpecError(
-                "a dropout stands between a normalisation after an activation and the next layer; "
-                "what it drops cannot be folded. Put the dropout elsewhere, or normalise before."
+                "net has a dropout between a normalisation that follows its activation and the "
+                "next layer, which cannot be folded. Move the dropout, or normalise before the "
+                "activation."
             )
         if line.op != Op.AFFINE:
             continue

@@ -1,7 +1,6 @@
-"""Which interpreter runs a tape: the compiled engine or the readable reference.
+"""The choice of the interpreter for a tape: the compiled engine or the readable reference.
 
-The one place where a name becomes an interpreter. Neither is imported before it is asked for:
-the engine brings compiled kernels with it.
+Each interpreter is imported when it is first requested, because the engine loads compiled kernels.
 """
 
 from __future__ import annotations
@@ -28,27 +27,27 @@ def interpreter_of(
     n_threads: int | None = None,
     like: Array | None = None,
 ) -> Interpreter:
-    """Return an interpreter of the tape.
+    """Return an interpreter of a tape: an ``Engine`` or a ``Reference``.
 
     Parameters
     ----------
     tape : Tape
         A verified tape.
     optimizer, clipping
-        As the interpreters take them.
+        The optimiser and the gradient clipping, if the interpreter is used for training.
     engine : {"auto", "compiled", "reference"}, default="auto"
-        "compiled" runs NumPy arrays through compiled kernels; "reference" is the mathematics as
-        written, on arrays of any library; "auto" is "compiled" for NumPy arrays.
+        "compiled" uses compiled kernels on NumPy arrays; "reference" follows the equations, on
+        arrays of any library; "auto" is "compiled" for NumPy arrays, else "reference".
     n_threads : int or None, default=None
-        The most threads that the compiled engine may use; None means the environment variable
-        ``DELTARULE_NUM_THREADS``, or else every core that the process may use.
+        The largest number of threads of the compiled engine. None means the environment variable
+        ``DELTARULE_NUM_THREADS`` or, if it is not set, all cores that the process may use.
     like : array, optional
-        θ, whose library "auto" looks at.
+        θ, whose library decides what "auto" means.
 
     Raises
     ------
     SpecError
-        For another name, or ``n_threads`` below 1.
+        If ``engine`` is not one of these names, or ``n_threads`` is below 1.
     """
     import numpy as np
 

@@ -1,6 +1,6 @@
-"""A network with its verbs: initialise, predict, measure, summarise.
+"""`Network`: a network specification with methods to initialise, predict, score and summarise.
 
-Training stands in ``deltarule.fitting``, what can be learned about a trained network in
+Training is in ``deltarule.fitting``, and the analysis of trained networks in
 ``deltarule.analysis``.
 """
 
@@ -28,24 +28,24 @@ __all__ = ["Network", "mean_loss", "score_outputs"]
 
 @dataclass(frozen=True)
 class Network(NetworkSpec):
-    """A multilayer perceptron: models M1 and M3-M7, by the choice of layers and loss.
+    """A multilayer perceptron. The layers and the loss make it one of the models M1 and M3-M7.
 
     Parameters
     ----------
     n_inputs : int
         d, the number of features.
     layers : sequence of Dense and Dropout
-        Hidden layers and, last, the output layer.
+        The hidden layers, followed by the output layer.
     loss : str, Huber, Quantile, BinaryCrossEntropy or CategoricalCrossEntropy
         "squared_error", "absolute_error", "huber", "quantile", "poisson", "binary_cross_entropy" or
-        "categorical_cross_entropy". Any output activation may be paired with any loss whose
-        domain holds its values.
+        "categorical_cross_entropy". An output activation and a loss can be combined if the range
+        of the activation lies in the domain of the loss.
     penalties : sequence of L2 and L1, default=()
-        What is added to the mean loss.
+        Terms that are added to the mean loss.
     constraints : sequence of MaxNorm, default=()
-        What the weights are projected onto after every step.
+        Sets that the weights are projected onto after every step.
     dtype : {"float64", "float32"}, default="float64"
-        The type of every number.
+        The type of all parameters and computations.
 
     Examples
     --------
@@ -60,22 +60,22 @@ class Network(NetworkSpec):
 
     @property
     def tape(self) -> Tape:
-        """The network lowered to a verified tape, once."""
-        # No cached_property: in Python 3.11 it has a lock, which a forked child may find held.
+        """The network lowered to a verified tape; computed once."""
+        # Not a cached_property: Python 3.11's has a lock, which may be locked in a forked child.
         kept: Tape | None = self.__dict__.get("_tape")
         if kept is None:
             kept = self.__dict__.setdefault("_tape", lower(self))
         return kept
 
     def initialize(self, seed: int = 0, *, like: Array | None = None) -> State:
-        """Return a fresh state: θ drawn with ``seed``, nothing trained.
+        """Return an untrained state, with θ drawn with ``seed``.
 
         Parameters
         ----------
         seed : int, default=0
-            The same seed gives the same bits; it is also the key of the dropout masks.
+            The same seed gives the same bits. It is also the key of the dropout masks.
         like : array, optional
-            An array of the library that θ shall belong to; NumPy by default.
+            An array of the library to use for θ; NumPy by default.
         """
         theta = draw_parameters(self, self.tape.parameters, seed)
         if like is not None:
@@ -87,19 +87,19 @@ class Network(NetworkSpec):
         return {p.name: view for p, view in self.tape.views(state.theta)}
 
     def predict(self, state: State, X: Array) -> Array:
-        """Return the outputs (n, k): probabilities, rates or values, as the last layer says."""
+        """Return the outputs (n, k) of the last layer: probabilities, rates or values."""
         check_state(self.tape, state)
         return _interpreter(self, state).forward(state, Block(check_inputs(self, X)))
 
     def predictor(self, state: State, *, n_threads: int | None = None) -> Predictor:
-        """Return what predicts at this state with the least delay: ``predictor(X)`` -> outputs.
+        """Return a fast predictor of this state: ``predictor(X)`` gives the outputs.
 
         Parameters
         ----------
         state : State
-            Parameters and statistics, of which a copy is kept; batch norm is folded into it.
+            Parameters and statistics. The predictor holds a copy, with batch norm folded into it.
         n_threads : int or None, default=None
-            The most threads for many rows.
+            The largest number of threads; used if there are many rows.
 
         Examples
         --------
@@ -112,7 +112,7 @@ class Network(NetworkSpec):
         return Predictor(self, state, n_threads=n_threads)
 
     def loss_of(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
-        """Return the weighted mean loss on these rows, without penalties."""
+        """Return the weighted mean loss on the rows, without penalties."""
         return mean_loss(self, state, make_block(self, X, y, sample_weight)[0])
 
     def losses(self, state: State, X: Array, y: Any) -> Array:
@@ -129,14 +129,14 @@ class Network(NetworkSpec):
         Raises
         ------
         SpecError
-            For a loss that is no log-likelihood.
+            If the loss is not a log-likelihood.
         """
         block, targets = make_block(self, X, y, sample_weight)
         outputs = to_numpy(_interpreter(self, state).forward(state, block))
         return log_likelihood(self, mean_loss(self, state, block), outputs, targets, block)
 
     def score(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy for classes and labels (all of a row right), R² for numbers."""
+        """Return the accuracy for classes and labels (all labels of a row correct), or R²."""
         check_state(self.tape, state)
         block, targets = make_block(self, X, y, sample_weight)
         outputs = _interpreter(self, state).forward(state, block)
@@ -167,7 +167,7 @@ class Network(NetworkSpec):
 
 
 def _interpreter(net: Network, state: State) -> Interpreter:
-    """Return what runs the network on arrays of the library that θ belongs to."""
+    """Return an interpreter of the network for arrays of θ's library."""
     return interpreter_of(net.tape, like=state.theta)
 
 
@@ -180,7 +180,7 @@ def mean_loss(net: Network, state: State, block: Block) -> float:
 
 
 def score_outputs(outputs: Array, targets: Targets, weight: Array | None) -> float:
-    """Return the accuracy for classes and labels, R² for numbers; NaN if an output is no number."""
+    """Return the accuracy (classes, labels) or R² (numbers); NaN if an output is not finite."""
     from sklearn.metrics import accuracy_score, r2_score
 
     given, values = to_numpy(outputs), np.asarray(targets.values)

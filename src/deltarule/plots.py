@@ -1,4 +1,4 @@
-"""Pictures: learning curves, confusion matrices, predictions. Needs matplotlib (extra "plots")."""
+"""Plots: learning curves, confusion matrices, predictions. Needs matplotlib (extra "plots")."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _LOSS, _SCORE, _QUIET = "#2b6cb0", "#c05621", "#718096"
 
 
 def plot_learning_curve(model: Any, ax: Any = None) -> Any:
-    """Plot training loss, and validation figures if there are any, over the epochs.
+    """Plot the training loss, and validation loss and score if there are any, by epoch.
 
     Parameters
     ----------
     model : fitted MLPClassifier or MLPRegressor, or History
-        What to show.
+        The model or history to plot.
     ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
+        The axes to draw on; a new figure by default.
 
     Returns
     -------
     ax : matplotlib Axes
-        The axes of the loss; a score has its own scale on the right.
+        The axes of the loss. A score has a scale of its own on the right.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def plot_learning_curve(model: Any, ax: Any = None) -> Any:
     'epoch'
     """
     curves = _curves(model)
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     epochs = np.arange(1, len(curves["loss"]) + 1)
     lines = ax.plot(epochs, curves["loss"], color=_LOSS, label="training loss")
     if curves["validation_loss"]:
@@ -57,7 +57,7 @@ def plot_learning_curve(model: Any, ax: Any = None) -> Any:
     ax.set_ylabel("loss", color=_LOSS)
     if min(curves["loss"]) > 0:
         ax.set_yscale("log")
-    _whole_epochs(ax)
+    whole_epoch_ticks(ax)
     if curves["validation_score"]:
         lines += _draw_score(ax, curves["validation_score"])
     ax.legend(
@@ -69,24 +69,24 @@ def plot_learning_curve(model: Any, ax: Any = None) -> Any:
 
 
 def plot_confusion_matrix(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
-    """Plot how often each class was taken for each: true classes in rows, predicted in columns.
+    """Plot a confusion matrix: true classes in rows, predicted classes in columns.
 
     Parameters
     ----------
     y_true, y_pred : (n,) array-like
         Class labels.
     ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
+        The axes to draw on; a new figure by default.
 
     Returns
     -------
     ax : matplotlib Axes
-        Counts are written into the cells; shades are shares of the row.
+        The axes. Cells show counts; their shades show fractions of the row.
     """
     from sklearn.metrics import confusion_matrix
     from sklearn.utils.multiclass import unique_labels
 
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     labels = unique_labels(y_true, y_pred)
     counts = confusion_matrix(y_true, y_pred, labels=labels)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -105,23 +105,23 @@ def plot_confusion_matrix(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
 
 
 def plot_predictions(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
-    """Plot predicted against true numbers, with the diagonal on which they agree.
+    """Plot predicted against true numbers, with the diagonal of perfect predictions.
 
     Parameters
     ----------
     y_true, y_pred : (n,) array-like
-        Numbers.
+        True and predicted numbers.
     ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
+        The axes to draw on; a new figure by default.
 
     Returns
     -------
     ax : matplotlib Axes
-        A scatter plot with equal scales.
+        The axes of a scatter plot with equal scales.
     """
     from sklearn.metrics import r2_score
 
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     true, predicted = np.ravel(y_true), np.ravel(y_pred)
     ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
     ax.plot(ends, ends, color=_QUIET, linewidth=1)
@@ -154,7 +154,9 @@ def _curves(model: Any) -> dict[str, list[float]]:
             "Call fit first, or pass what train() returned."
         )
     if not curves["loss"]:
-        raise ValueError("there is no epoch to plot: the model was not trained.")
+        raise ValueError(
+            "model has no epochs to plot: it was not trained. Call fit or train first."
+        )
     return curves
 
 
@@ -172,19 +174,21 @@ def _draw_score(ax: Any, scores: list[float]) -> list[Any]:
     return lines
 
 
-def _whole_epochs(ax: Any) -> None:
+def whole_epoch_ticks(ax: Any) -> None:
+    """Place the ticks of the x axis at whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _axes(ax: Any) -> Any:
+def axes_or_new(ax: Any) -> Any:
+    """Return the axes passed, or those of a new figure if None was passed."""
     if ax is not None:
         return ax
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise MissingDependencyError(
-            'pictures need matplotlib, which is not installed: pip install "deltarule[plots]".'
+            'plots need matplotlib, which is not installed: pip install "deltarule[plots]".'
         ) from error
     return plt.subplots(figsize=(6.4, 4.4), layout="constrained")[1]

@@ -1,4 +1,4 @@
-"""What can be learned about a network: gradients, curvature, health, averages of small nets."""
+"""Analysis of a network: gradient check, curvature, health, dropout averages, batch norm."""
 
 from deltarule.analysis.curvature import (
     CriticalPoint,
@@ -6,8 +6,8 @@ from deltarule.analysis.curvature import (
     hessian_eigenvalues,
     hessian_vector_product,
 )
-from deltarule.analysis.ensembles import dropout_average, dropout_exact
-from deltarule.analysis.folding import fold_batch_norm, refresh_statistics
+from deltarule.analysis.ensembles import exact_dropout_mean, monte_carlo_dropout
+from deltarule.analysis.folding import fold_batch_norm, recompute_batch_norm
 from deltarule.analysis.gradients import check_gradients
 from deltarule.analysis.health import Health, network_health
 from deltarule.analysis.shrinkage import Shrinkage, shrinkage_table
@@ -18,12 +18,12 @@ __all__ = [
     "Shrinkage",
     "check_gradients",
     "critical_point",
-    "dropout_average",
-    "dropout_exact",
+    "exact_dropout_mean",
     "fold_batch_norm",
     "hessian_eigenvalues",
     "hessian_vector_product",
+    "monte_carlo_dropout",
     "network_health",
-    "refresh_statistics",
+    "recompute_batch_norm",
     "shrinkage_table",
 ]

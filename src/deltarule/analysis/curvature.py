@@ -1,4 +1,4 @@
-"""Hessian-vector products, leading eigenvalues, and what a critical point is (items H5, R6)."""
+"""Hessian-vector products, extreme eigenvalues, and kinds of critical points (items H5, R6)."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ __all__ = [
 ]
 
 Vector = npt.NDArray[np.float64]
-_DENSE = 300  # parameters up to which the whole Hessian is written out
+_DENSE = 300  # the largest number of parameters for which the full Hessian is computed
 
 
 def hessian_vector_product(
     net: Network, state: State, X: Array, y: Any, v: Any, *, sample_weight: Any = None
 ) -> Vector:
-    """Return H v (p,), H the Hessian of the cost (penalties included) at θ; exact, in float64.
+    """Return H v (p,) in float64, where H is the exact Hessian of the cost (with penalties) at θ.
 
     Parameters
     ----------
     v : (p,) array
-        A direction in the space of all parameters, laid out as θ.
+        A direction in the space of all parameters, in the layout of θ.
 
     Notes
     -----
-    Computed by differentiating backpropagation itself along v (Pearlmutter 1994): the cost of two
-    gradients, no differences. At kinks the second derivative counts as 0.
+    Backpropagation itself is differentiated along v (Pearlmutter 1994). This takes as long as two
+    gradients and uses no finite differences. At kinks, the second derivative is taken as 0.
     """
     double, at, block = as_double(net, state, X, y, sample_weight)
     direction = np.asarray(v, dtype=np.float64)
-    check_shape("v", direction, (double.tape.n_parameters,), "It must be laid out as θ.")
+    check_shape("v", direction, (double.tape.n_parameters,), "It must have the layout of θ.")
     product: Vector = hessian_vector(Reference(double.tape), at, block, direction)
     return product
 
@@ -55,7 +55,7 @@ def hessian_vector_product(
 def hessian_matrix(
     net: Network, state: State, X: Array, y: Any, *, sample_weight: Any = None
 ) -> Vector:
-    """Return the whole Hessian (p, p) of the cost, column by column: for small networks."""
+    """Return the full Hessian (p, p) of the cost, for small networks."""
     double, at, block = as_double(net, state, X, y, sample_weight)
     reference = Reference(double.tape)
     columns = [hessian_vector(reference, at, block, e) for e in np.eye(double.tape.n_parameters)]
@@ -80,22 +80,22 @@ def hessian_eigenvalues(
     Parameters
     ----------
     k : int, default=6
-        How many; at most p.
+        The number of eigenvalues; at most p are returned.
     which : {"largest", "smallest", "magnitude"}, default="largest"
-        From which end of the spectrum (algebraically, or by absolute value).
+        The end of the spectrum: algebraically largest or smallest, or largest absolute values.
     seed : int, default=0
-        Of the Lanczos iteration's first vector.
+        The seed of the Lanczos iteration's first vector.
 
     Notes
     -----
-    By SciPy's ``eigsh`` (Lanczos) over :func:`hessian_vector_product`, to about 1e-9 of the largest
-    |eigenvalue|, 1e-6 where they are crowded; a network of at most 300 parameters has its Hessian
-    written out.
+    SciPy's ``eigsh`` (Lanczos) with :func:`hessian_vector_product`, accurate to about 1e-9 of the
+    largest |eigenvalue|, or 1e-6 for eigenvalues that lie close together. For networks of at most
+    300 parameters, the full Hessian is computed.
 
     Raises
     ------
     SpecError
-        If the iteration does not converge, because the eigenvalues asked for are (nearly) equal.
+        If the iteration does not converge because the requested eigenvalues are nearly equal.
     """
     double, at, block = as_double(net, state, X, y, sample_weight)
     p = double.tape.n_parameters
@@ -110,10 +110,10 @@ def hessian_eigenvalues(
 
 
 def _lanczos(product: Callable[[Vector], Vector], p: int, k: int, which: str, seed: int) -> Vector:
-    """Return k eigenvalues from an end of the spectrum of v ↦ Hv, in descending order.
+    """Return k eigenvalues from one end of the spectrum of v ↦ Hv, in descending order.
 
-    Convergence is judged relative to an eigenvalue, and those of a trained network crowd about 0;
-    so H is shifted by c ≈ 2‖H‖, which makes the error one relative to ‖H‖.
+    Convergence is measured relative to an eigenvalue, and many eigenvalues of a trained network
+    are close to 0. So H is shifted by c ≈ 2‖H‖, which makes the error relative to ‖H‖.
     """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
@@ -126,7 +126,7 @@ def _lanczos(product: Callable[[Vector], Vector], p: int, k: int, which: str, se
             break
         shift, v = max(shift, 2 * norm), moved / norm
     if shift == 0:
-        return np.zeros(k)  # nothing is curved: H is zero on a random vector
+        return np.zeros(k)  # H is zero: H v = 0 for a random v
     sign = {"largest": 1.0, "smallest": -1.0, "magnitude": 0.0}[which]
 
     def shifted(v: Vector) -> Vector:
@@ -145,19 +145,20 @@ def _lanczos(product: Callable[[Vector], Vector], p: int, k: int, which: str, se
         values = found if sign == 0 else sign * (found - shift)
         return np.sort(values)[::-1]
     raise SpecError(
-        f"{k} eigenvalues ({which}) lie too close together to be told apart among {p}. Ask for "
-        "fewer (k), or for those of the other end."
+        f"the {k} {which} of {p} eigenvalues are too close together to be separated. Ask for "
+        "fewer (k), or for the other end of the spectrum."
     )
 
 
 @dataclass(frozen=True)
 class CriticalPoint:
-    """What kind of point θ is; ``str()`` says it in words.
+    """The result of :func:`critical_point`: the kind of point that θ is.
 
     Attributes
     ----------
     verdict : {"minimum", "saddle", "plateau", "maximum", "not critical"}
-        "plateau": no curvature beyond the tolerance in the extreme directions on one side.
+        The kind of point; "plateau" means that no eigenvalue differs from zero by more than the
+        tolerance.
     gradient_norm : float
         ‖∇C‖.
     smallest, largest : float
@@ -170,7 +171,7 @@ class CriticalPoint:
     largest: float
 
     def __str__(self) -> str:
-        """Return the verdict with its figures."""
+        """Return the kind of point and its numbers, as one line."""
         return (
             f"{self.verdict}: gradient norm {self.gradient_norm:.3g}, Hessian eigenvalues from "
             f"{self.smallest:.3g} to {self.largest:.3g}."
@@ -187,16 +188,16 @@ def critical_point(
     gradient_tolerance: float = 1e-3,
     curvature_tolerance: float = 1e-6,
 ) -> CriticalPoint:
-    """Say by the extreme Hessian eigenvalues what kind of point θ is (item H5; Matt R §7).
+    """Return the kind of point that θ is, by the extreme Hessian eigenvalues (item H5; Matt R §7).
 
     Parameters
     ----------
     gradient_tolerance : float, default=1e-3
-        Up to which ‖∇C‖ the point counts as critical.
+        The largest ‖∇C‖ of a critical point.
     curvature_tolerance : float, default=1e-6
-        Up to which share of the largest |eigenvalue| (and up to which value, where all are
-        smaller) an eigenvalue counts as zero. A minimum may have flat directions; where both
-        extremes are flat the point is a plateau.
+        An eigenvalue counts as zero up to this fraction of the largest |eigenvalue| (up to this
+        value, if all |eigenvalues| are below 1). A minimum may have flat directions; if both
+        extreme eigenvalues count as zero, the point is a plateau.
     """
     double, at, block = as_double(net, state, X, y, sample_weight)
     reference = Reference(double.tape)

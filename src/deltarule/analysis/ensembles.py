@@ -1,4 +1,4 @@
-"""Dropout as an average of small networks: exact over all masks, or by sampling (item R3)."""
+"""Dropout as an average of thinned networks: exact over all masks, or by sampling (item R3)."""
 
 from __future__ import annotations
 
@@ -21,35 +21,36 @@ from deltarule.reference.interpret import Reference
 from deltarule.reference.statistics import inference_norm
 from deltarule.tape import Instruction
 
-__all__ = ["DropoutAverage", "dropout_average", "dropout_exact"]
+__all__ = ["DropoutAverage", "exact_dropout_mean", "monte_carlo_dropout"]
 
 _MOST_UNITS = 16
 
 
 class DropoutAverage(NamedTuple):
-    """What the networks that dropout trains say together."""
+    """The mean and standard deviation of the outputs of the networks that dropout leaves."""
 
     mean: Any  # (n, k) mean output
     deviation: Any  # (n, k) standard deviation of the outputs
 
 
-def dropout_exact(net: Network, state: State, X: Array) -> DropoutAverage:
-    """Return the mean and deviation over all 2^m masks of m units, each by its probability.
+def exact_dropout_mean(net: Network, state: State, X: Array) -> DropoutAverage:
+    """Return the mean and deviation over all 2^m masks of m units, weighted by probability.
 
-    Against it, prediction with nothing dropped is an approximation: it is equal where everything
-    behind the dropout is affine, and differs through a nonlinearity (Ayrapetyan §4.2).
+    Prediction without dropout approximates this mean. It is equal to it if all layers after the
+    dropout are affine, and differs if a nonlinearity follows (Ayrapetyan §4.2).
 
     Raises
     ------
     SpecError
-        Without a dropout, or above 16 units that can be dropped: use :func:`dropout_average`.
+        If the network has no dropout, or more than 16 units that can be dropped: then use
+        :func:`monte_carlo_dropout`.
     """
     lines = _dropouts(net)
     units = sum(line.n_in for line in lines)
     if units > _MOST_UNITS:
         raise SpecError(
-            f"2^{units} masks are too many to average over: at most {_MOST_UNITS} units may be "
-            "dropped. Use dropout_average, which samples them."
+            f"net must have at most {_MOST_UNITS} units that can be dropped; got {units}, "
+            f"which have 2^{units} masks. Use monte_carlo_dropout, which samples masks."
         )
     x = check_inputs(net, X)
     total, square = 0.0, 0.0
@@ -69,13 +70,13 @@ def dropout_exact(net: Network, state: State, X: Array) -> DropoutAverage:
     return DropoutAverage(total, np.sqrt(np.maximum(square - np.asarray(total) ** 2, 0.0)))
 
 
-def dropout_average(
+def monte_carlo_dropout(
     net: Network, state: State, X: Array, *, n_draws: int = 100, seed: int = 0
 ) -> DropoutAverage:
-    """Return the mean and deviation over masks drawn for every row, with ``seed``.
+    """Return the mean and deviation over masks that are drawn with ``seed`` for every row.
 
-    The mean's standard error is the deviation over √n_draws. The deviation is what is called Monte
-    Carlo dropout's uncertainty (Gal & Ghahramani 2016).
+    The standard error of the mean is the deviation divided by √n_draws. The deviation is the
+    uncertainty of Monte Carlo dropout (Gal & Ghahramani 2016).
     """
     check_positive_integer("n_draws", n_draws)
     lines, x = _dropouts(net), check_inputs(net, X)
@@ -93,12 +94,12 @@ def dropout_average(
 def _dropouts(net: Network) -> list[Instruction]:
     lines = [line for line in net.tape.instructions if line.op == Op.DROPOUT]
     if not lines:
-        raise SpecError("the network has no dropout: add a layer such as Dropout(0.5).")
+        raise SpecError("net must have a Dropout layer; it has none. Add Dropout to its layers.")
     return lines
 
 
 def _masked_outputs(net: Network, state: State, x: Array, masks: list[Any]) -> Any:
-    """Return the outputs of the small network that the masks leave; batch norm as at prediction."""
+    """Return the outputs of the network that the masks leave, with batch norm as at prediction."""
     reference, values = Reference(net.tape), x
     for line in net.tape.instructions[:-1]:
         if line.op == Op.DROPOUT:

@@ -18,18 +18,18 @@ from deltarule.reference import Reference
 from deltarule.reference.statistics import accumulate, batch_moments
 from deltarule.training.batches import batch_bounds
 
-__all__ = ["fold_batch_norm", "refresh_statistics"]
+__all__ = ["fold_batch_norm", "recompute_batch_norm"]
 
 
-def refresh_statistics(
+def recompute_batch_norm(
     net: Network, state: State, X: Array, *, batch_size: int = 256, sample_weight: Any = None
 ) -> None:
-    """Measure the population statistics anew with the final θ: one pass over the batches.
+    """Recompute the population statistics with the final θ, in one pass over the batches.
 
-    The size-weighted mean of μ_k and of b_k/(b_k − 1) σ²_k over batches as they stand (Ioffe &
-    Szegedy 2015, Algorithm 2). Training accumulates them while θ still moves; this is the exact
-    form. Only for ``BatchNorm(inference_statistics="population")``: running averages are not
-    changed.
+    They are the means, weighted by batch size, of μ_k and of b_k/(b_k − 1) σ²_k over consecutive
+    batches (Ioffe & Szegedy 2015, Algorithm 2). Training accumulates them while θ still changes;
+    this function gives the exact values and writes them into ``state``. It affects only
+    ``BatchNorm(inference_statistics="population")``: running averages stay unchanged.
     """
     check_positive_integer("batch_size", batch_size)
     x = check_inputs(net, X)

@@ -1,4 +1,4 @@
-"""The gradient check on a user's own network and data (item B4)."""
+"""The gradient check for a network and data of the user (item B4)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["as_double", "check_gradients"]
 def as_double(
     net: Network, state: State, X: Array, y: Any, sample_weight: Any = None
 ) -> tuple[Network, State, Block]:
-    """Return network, state and rows in float64: what exact analysis works on."""
+    """Return the network, state and rows in float64, for exact analysis."""
     double = replace(net, dtype="float64")
     check_state(net.tape, state)
     theta = np.array(to_numpy(state.theta), dtype=np.float64)
@@ -40,17 +40,17 @@ def check_gradients(
     max_parameters: int = 2000,
     seed: int = 0,
 ) -> GradientCheck:
-    """Check backpropagation against central differences on the user's own data (item B4).
+    """Return a comparison of backpropagation with central differences (item B4).
 
-    Always in float64, whatever the network's type, and as a training step would: with the batch's
-    statistics under batch norm, and under dropout with the masks of the state's seed and step,
-    held fixed. Above ``max_parameters`` a sample is compared, drawn with ``seed`` from every named
-    array.
+    The check runs in float64, whatever the network's type, and like a training step: batch norm
+    uses the statistics of the batch, and dropout the fixed masks of the state's seed and step. For
+    more than ``max_parameters`` parameters, a sample drawn with ``seed`` from every named array is
+    compared.
 
     Returns
     -------
     check : GradientCheck
-        Its ``verdict`` is "right", "wrong" or "cannot tell"; ``str(check)`` explains.
+        Its ``verdict`` is "right", "wrong" or "cannot tell"; ``str(check)`` explains it.
 
     Examples
     --------

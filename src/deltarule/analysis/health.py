@@ -1,4 +1,4 @@
-"""Numerical health: norms along the layers, dying and saturated units (items H1-H3)."""
+"""Numerical health: norms of every layer, dead and saturated units (items H1-H3)."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ _MOST_ROWS = 1000
 
 
 class LayerHealth(NamedTuple):
-    """How one layer fares on a set of rows."""
+    """Norms and unit statistics of one layer on a set of rows."""
 
     layer: int  # counted from 1
     activation_norm: float  # root mean square of A_l
     delta_norm: float  # ‖∂C/∂Z_l‖
     gradient_norm: float  # ‖∂C/∂W_l‖
     weight_norm: float  # ‖W_l‖
-    update_ratio: float | None  # ‖ΔW_l‖/‖W_l‖ over the epoch; None for a network at rest
-    dead: float | None  # share of rectifiers whose pre-activation is negative for every row
-    saturated: float | None  # share of (row, unit) with g' ≈ 0
+    update_ratio: float | None  # ‖ΔW_l‖/‖W_l‖ over the epoch; None outside training
+    dead: float | None  # fraction of rectifiers with a negative pre-activation for all rows
+    saturated: float | None  # fraction of (row, unit) pairs with g' ≈ 0
 
 
 class Health(NamedTuple):
-    """How every layer fares."""
+    """The health of every layer; ``print`` shows a table."""
 
     layers: tuple[LayerHealth, ...]
 
     def __str__(self) -> str:
-        """Return a table, a line a layer."""
+        """Return a table with one line per layer."""
         head = "layer  rms A     ‖δ‖       ‖∂W‖      ‖W‖       update    dead   saturated"
         lines = [
             f"{x.layer:<5}  {x.activation_norm:<8.2e}  {x.delta_norm:<8.2e}  "
@@ -61,21 +61,22 @@ class Health(NamedTuple):
 
 
 HEALTH_KINDS: tuple[type[Any], ...] = (Health, LayerHealth)
-"""What a history with health is made of, for checkpoints."""
+"""The types that a history with health contains, for checkpoints."""
 
 
 def network_health(
     net: Network, state: State, X: Array, y: Any, *, sample_weight: Any = None
 ) -> Health:
-    """Return norms of activations, δ and gradients, and shares of dead and saturated units.
+    """Return norms of activations, δ and gradients, and fractions of dead and saturated units.
 
-    * H1, exploding or vanishing: norms that grow or shrink from layer to layer (Mebsout).
+    * H1, exploding or vanishing gradients: norms that grow or shrink from layer to layer
+      (Mebsout).
     * H2, dying ReLU: units whose pre-activation is negative for every row (Khabar §5.4; erratum
       E-w).
     * H3, saturation: entries where the derivative of a sigmoid, tanh, softsign or hard variant is
       below a thousandth of its largest value (Schönhuth eq. 13).
 
-    Under dropout and batch norm as in a training step.
+    Dropout and batch norm work as in a training step.
     """
     block, _ = make_block(net, X, y, sample_weight)
     return measure_health(net.tape, state, block)
@@ -84,7 +85,7 @@ def network_health(
 def measure_health(
     tape: Tape, state: State, block: Block, before: dict[str, Any] | None = None
 ) -> Health:
-    """Return the health of a tape on a block; ``before`` holds the weights an epoch ago."""
+    """Return the health of a tape on a block; ``before`` holds the weights before the epoch."""
     reference = Reference(tape)
     trace = reference.trace(state, block.x, reference.training_pass(state, block))
     sums = reference.gradient(state, block)
@@ -118,24 +119,24 @@ def measure_health(
 
 
 class HealthMonitor:
-    """Measure the health after every epoch on the first rows of the training set (1000 at most)."""
+    """A monitor that records the health after every epoch, on the first 1000 training rows."""
 
     def __init__(self, tape: Tape, state: State, block: Block) -> None:
         self._tape, self._state = tape, state
         if block.weight is None:
             rows = np.arange(block.n_rows)
         else:
-            rows = np.flatnonzero(to_numpy(block.weight))  # a row of weight zero is absent
+            rows = np.flatnonzero(to_numpy(block.weight))  # rows of weight zero are ignored
         self._block = block.take(rows[:_MOST_ROWS])
         self._before = self._weights(self._state)
 
     def begin(self, entered: State) -> None:
-        """Take the weights with which an epoch begins, where they are not those of now."""
+        """Use the weights of another state as those with which the epoch begins."""
         if entered is not self._state:
             self._before = self._weights(entered)
 
     def observe(self, history: History) -> bool:
-        """Add the health to the history; never says stop."""
+        """Append the health to the history; return False, so that training continues."""
         history.health.append(measure_health(self._tape, self._state, self._block, self._before))
         self._before = self._weights(self._state)
         return False

@@ -1,4 +1,4 @@
-"""What a network makes of its inputs: activations of every layer, Jacobians of its outputs."""
+"""Activations of every layer, and Jacobians of the outputs with respect to the inputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["input_gradients", "layer_activations"]
 
 
 def layer_activations(net: NetworkSpec, state: State, X: Array) -> list[Any]:
-    """Return A_1 … A_L (n, d_l) at prediction: no masks, fixed statistics; A_L are the outputs.
+    """Return A_1 … A_L (n, d_l) at prediction, without dropout; A_L are the outputs.
 
     Parameters
     ----------
@@ -46,11 +46,11 @@ def layer_activations(net: NetworkSpec, state: State, X: Array) -> list[Any]:
 
 
 def input_gradients(net: NetworkSpec, state: State, X: Array) -> Any:
-    """Return ∂a_k/∂x_j at every row: the Jacobian of the outputs in the inputs, (n, k, d).
+    """Return ∂a_k/∂x_j for every row: the Jacobian of the outputs in the inputs, (n, k, d).
 
-    One reverse pass an output through the maps of prediction (item B2): every row's row of the
-    Jacobian is Jᵀ e_k. At a kink, such as a rectifier's at 0, the derivative is the one that
-    training follows.
+    Each output takes one reverse pass through the network as it predicts (item B2), which gives
+    Jᵀ e_k for every row. At a kink, such as that of a rectifier at 0, the derivative is the one
+    that training uses.
 
     Parameters
     ----------

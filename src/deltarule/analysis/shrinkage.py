@@ -1,4 +1,4 @@
-"""What regularisation does at a minimum: the table of item R6 (Schönhuth eq. 29-38)."""
+"""The effect of regularisation at a minimum: the table of item R6 (Schönhuth eq. 29-38)."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ Vector = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Shrinkage:
-    """What L2, L1 and early stopping do to the weights w* of a minimum; ``str()`` gives a table.
+    """The effect of L2, L1 and early stopping on the weights w* of a minimum, as a table.
 
     Attributes
     ----------
     eigenvalues : (m,) array
-        D of H_eff = H_ww − H_wb H_bb⁻¹ H_bw = Q D Qᵀ, in descending order: the curvature of the
-        cost in the weights, the other parameters following.
+        D in H_eff = H_ww − H_wb H_bb⁻¹ H_bw = Q D Qᵀ, in descending order: the curvature of the
+        cost in the weights, if the other parameters adapt.
     l2_factors : (m,) array
-        D/(D + s): what L2 multiplies each eigen-direction by.
+        D/(D + s): the factor of L2 in each eigen-direction.
     stopping_factors : (m,) array
-        1 − (1 − ηD)^τ: what τ steps of gradient descent from 0 leave of each.
+        1 − (1 − ηD)^τ: the factor of τ steps of gradient descent from 0.
     l2_weights, l1_weights : (m,) arrays
-        The penalised weights: w̃ = Q (D + s)⁻¹ D Qᵀ w*, and, taking H diagonal,
+        The penalised weights: w̃ = Q (D + s)⁻¹ D Qᵀ w* and, for a diagonal H,
         w̃_i = sgn(w*_i) max(|w*_i| − s/H_ii, 0).
     zero_share : float
-        Share of exact zeros under L1.
+        The fraction of weights that L1 makes exactly zero.
     negative : int
-        Eigenvalues below zero: θ is then no minimum, and their factors mean nothing.
+        The number of negative eigenvalues. If there are any, θ is not a minimum, and their factors
+        have no meaning.
     """
 
     eigenvalues: Vector
@@ -63,8 +64,8 @@ class Shrinkage:
         lines.append(f"L1 sets {self.zero_share:.1%} of the weights to zero.")
         if self.negative:
             lines.append(
-                f"Careful: {self.negative} eigenvalues are negative, so this is not a minimum; "
-                "train longer before reading the table."
+                f"Warning: {self.negative} eigenvalues are negative, so this is not a minimum; "
+                "train longer before using the table."
             )
         return "\n".join(lines)
 
@@ -73,7 +74,7 @@ def quadratic_shrinkage(
     hessian: npt.ArrayLike, weights: npt.ArrayLike, strength: float, *,
     learning_rate: float, steps: int,
 ) -> Shrinkage:  # fmt: skip
-    """Return the table for a quadratic cost ½ (w − w*)ᵀ H (w − w*): exact there.
+    """Return the table for a quadratic cost ½ (w − w*)ᵀ H (w − w*), for which it is exact.
 
     Parameters
     ----------
@@ -82,9 +83,9 @@ def quadratic_shrinkage(
     weights : (m,) array
         w*.
     strength : float
-        s = λ/n ≥ 0, on the mean loss.
+        s = λ/n ≥ 0, for the mean loss.
     learning_rate, steps : float, int
-        η and τ of the early stopping that stands beside it.
+        η and τ of early stopping.
     """
     s = check_between("strength", strength, 0.0, open_high=True)
     eta = check_between("learning_rate", learning_rate, 0.0, open_low=True, open_high=True)
@@ -108,7 +109,7 @@ def quadratic_shrinkage(
 
 
 def l1_shrinkage(diagonal: npt.ArrayLike, weights: npt.ArrayLike, strength: float) -> Vector:
-    """Return sgn(w*) max(|w*| − s/H_ii, 0); where H_ii ≤ 0 nothing holds a weight: 0 if s > 0."""
+    """Return sgn(w*) max(|w*| − s/H_ii, 0); if H_ii ≤ 0, any s > 0 makes the weight 0."""
     h, w = np.asarray(diagonal, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     threshold = np.full_like(w, np.inf if strength > 0 else 0.0)
     np.divide(strength, h, out=threshold, where=h > 0)
@@ -121,23 +122,23 @@ def shrinkage_table(
     learning_rate: float = 0.1, steps: int = 100, sample_weight: Any = None,
     max_parameters: int = 2000,
 ) -> Shrinkage:  # fmt: skip
-    """Return what regularisation of a strength s would do to a trained network (item R6).
+    """Return the effect of regularisation of strength s on a trained network (item R6).
 
-    The Hessian of the unpenalised cost at θ is written out, so the network must be small. The
-    weights are what is penalised; biases and batch-norm parameters b follow them by
+    The full Hessian of the unpenalised cost at θ is computed, so the network must be small. Only
+    the weights are penalised; biases and batch-norm parameters b adapt:
     H_eff = H_ww − H_wb H_bb⁻¹ H_bw.
 
     Raises
     ------
     SpecError
-        Above ``max_parameters``.
+        If the network has more than ``max_parameters`` parameters.
     """
     p = net.tape.n_parameters
     if p > max_parameters:
         raise SpecError(
-            f"the table needs the whole Hessian, ({p}, {p}) numbers; max_parameters is "
-            f"{max_parameters}. Take a smaller network, or hessian_eigenvalues for the leading "
-            "ones."
+            f"net must have at most max_parameters={max_parameters} parameters for the full "
+            f"Hessian; got {p}. Use a smaller network, or hessian_eigenvalues for the extreme "
+            "eigenvalues."
         )
     plain = replace(net, penalties=())
     h = hessian_matrix(plain, state, X, y, sample_weight=sample_weight)

@@ -1,15 +1,14 @@
-"""Augmentation: (x, y) ↦ (T(x), y), T label-preserving and drawn afresh (item D4).
+"""Augmentation: (x, y) ↦ (T(x), y), with random transformations T that keep labels (item D4).
 
-Training on T(x) in place of x, with a new T for every example in every epoch, minimises
-E_T[L(f(T(x)), y)] (Ayrapetyan §4.4). A :class:`Compose` holds the pieces of T in order and is
-what training calls, ``augmenter(x, rows, epoch) -> x'``; any function of that signature may
-take its place.
+Training on T(x) instead of x, with a new T for every example in every epoch, minimises
+E_T[L(f(T(x)), y)] (Ayrapetyan §4.4). A :class:`Compose` applies transformations in order. Training
+calls it as ``augmenter(x, rows, epoch) -> x'``; any function with that signature can be used.
 
 - images: :class:`Rotation`, :class:`Translation`, :class:`Scaling`, :class:`Shear`,
   :class:`Flip`, :class:`Crop`, :class:`Elastic`, :class:`GaussianNoise`, :class:`ColorJitter`;
 - signals: :class:`TimeShift`, :class:`PitchShift`, :class:`GaussianNoise`;
 - tables: :class:`GaussianNoise`, with a scale for each column;
-- anything else (text too): a function ``f(rng, x) -> x'``, see :class:`RowStreams`.
+- other data, such as text: a function ``f(rng, x) -> x'``, see :class:`RowStreams`.
 """
 
 from deltarule.augmentation.compose import Augmenter, Compose

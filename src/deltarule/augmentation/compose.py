@@ -1,4 +1,4 @@
-"""The pipeline that training calls: pieces in order, each row with its own random stream."""
+"""The pipeline that training calls: transformations in order, with a random stream per row."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from deltarule.arrays import is_sparse
 from deltarule.augmentation.geometry import Geometric
-from deltarule.augmentation.pieces import Piece, Shape, check_finite
 from deltarule.augmentation.streams import RowStreams
+from deltarule.augmentation.transformation import Shape, Transformation, check_finite
 from deltarule.augmentation.warps import resample
 from deltarule.checks import check_positive_integer
 from deltarule.errors import DataError, ShapeError, SpecError
@@ -25,47 +25,48 @@ from deltarule.errors import DataError, ShapeError, SpecError
 __all__ = ["Augmenter", "Compose", "Transform"]
 
 Transform: TypeAlias = Callable[[RowStreams, Any], Any]
-"""A built-in piece, or any f(rng, x) -> x' that keeps the shape of a batch x (n, *shape)."""
+"""A built-in transformation, or any f(rng, x) -> x' that keeps the shape of x (n, *shape)."""
 
 _CHUNK = 128 * 28 * 28
-"""Numbers that are worked on at a time: few enough for a core's cache."""
+"""How many numbers are processed at a time: they fit into the cache of a core."""
 
 
 class Augmenter(Protocol):
-    """What training asks for: new inputs of the given rows in the given epoch."""
+    """Protocol of what training calls: it returns new inputs for given rows and a given epoch."""
 
     def __call__(self, x: Any, rows: Any, epoch: int) -> Any:
-        """Return x' of the shape and type of x (n, ...); ``rows`` (n,) number them globally."""
+        """Return x' with the shape and type of x (n, ...); ``rows`` (n,) are global row numbers."""
         ...
 
 
 @dataclass(frozen=True)
 class Compose:
-    """Label-preserving pieces in order: T = T_k ∘ … ∘ T₁, drawn afresh per row and epoch.
+    """A pipeline of transformations, T = T_k ∘ … ∘ T₁, drawn again for every row and epoch.
 
-    What becomes of a row depends on (seed, epoch, row number, pipeline) and its values alone,
-    to the bit: not on the batch it stands in, nor on threads (see :mod:`.streams`). Pieces that
-    move pixels and stand side by side are interpolated once, bilinearly.
+    The result of a row depends, to the bit, only on the seed, the epoch, the row number, the
+    pipeline and the row's values; it depends neither on the batch nor on the number of threads
+    (see :mod:`.streams`). Consecutive geometric transformations are combined, so that the image
+    is interpolated (bilinearly) only once.
 
     Parameters
     ----------
-    transforms : sequence of pieces
-        Built-in pieces, other pipelines (their pieces are taken over), or functions
-        ``f(rng, x) -> x'`` of a :class:`RowStreams` and a batch (n, *shape).
+    transforms : sequence of transformations
+        Built-in transformations, other pipelines (their transformations are included), or
+        functions ``f(rng, x) -> x'`` of a :class:`RowStreams` and a batch (n, *shape).
     shape : tuple of int, optional
-        Of one example: (height, width) or, channels last, (height, width, channels) for images,
-        (length,) for signals and tables. None takes examples as they come.
+        The shape of one example: (height, width) or (height, width, channels) for images,
+        (length,) for signals and tables. None uses the shape of the examples passed.
     seed : int, default=0
-        In [0, 2⁶⁴).
+        The seed, in [0, 2⁶⁴).
     fill : float, default=0.0
-        What lies around an image.
+        The value of pixels outside an image.
     n_threads : int, optional
-        By default as many as there are cores to run on.
+        The number of threads; by default, the number of cores that the process may use.
 
     Raises
     ------
     SpecError
-        When a piece does not fit the shape, or a parameter makes no sense.
+        If a transformation does not fit the shape, or a parameter is invalid.
 
     Examples
     --------
@@ -89,15 +90,15 @@ class Compose:
                 f"transforms must be a list such as [Rotation(15)]; got {self.transforms!r}."
             )
         flat: list[Transform] = []
-        for i, piece in enumerate(self.transforms):
-            if isinstance(piece, Compose):
-                flat.extend(piece.transforms)
-            elif callable(piece) and not isinstance(piece, type):
-                flat.append(piece)
+        for i, transform in enumerate(self.transforms):
+            if isinstance(transform, Compose):
+                flat.extend(transform.transforms)
+            elif callable(transform) and not isinstance(transform, type):
+                flat.append(transform)
             else:
                 raise SpecError(
-                    f"transforms[{i}] must be a piece such as Rotation(15), or a function "
-                    f"f(rng, x) -> x'; got {piece!r}."
+                    f"transforms[{i}] must be a transformation such as Rotation(15), or a function "
+                    f"f(rng, x) -> x'; got {transform!r}."
                 )
         object.__setattr__(self, "transforms", tuple(flat))
         if self.shape is not None:
@@ -106,27 +107,28 @@ class Compose:
         check_finite("fill", self.fill)
         if self.n_threads is not None:
             check_positive_integer("n_threads", self.n_threads)
-        for piece in flat:
-            if isinstance(piece, Piece):
-                piece.check_shape(self.shape)
+        for transform in flat:
+            if isinstance(transform, Transformation):
+                transform.check_shape(self.shape)
 
     def __call__(self, x: Any, rows: Any = None, epoch: int = 0) -> Any:
-        """Return T(x), a new array of the shape and type of x.
+        """Return T(x), a new array with the shape and type of x.
 
         Parameters
         ----------
         x : (n, size) or (n, *shape) array
-            Flat rows, or images. Integers are rounded and kept within their type.
+            Flat rows, or images. Integers are rounded and clipped to the range of their type.
         rows : (n,) integers, optional
-            The number of each row in the whole data set; 0, 1, … by default.
+            The number of each row in the data set; 0, 1, … by default.
         epoch : int, default=0
+            The number of the epoch.
 
         Raises
         ------
         ShapeError
-            When the examples are not of the pipeline's shape, or rows do not number them.
+            If x does not have the pipeline's shape, or rows does not have one number per row.
         DataError
-            When x is neither of numbers nor left to functions alone.
+            If x does not contain real numbers, unless all transformations are functions.
         """
         if is_sparse(x):
             raise DataError("x must be a dense array; got a sparse one. Pass x.toarray().")
@@ -152,7 +154,7 @@ class Compose:
         return result.reshape(x.shape)
 
     def preview(self, x: Any, copies: int = 7, epoch: int = 0) -> Any:
-        """Return (n, 1 + copies, *shape): each example, and what ``copies`` epochs make of it."""
+        """Return (n, 1 + copies, *shape): each example, and its versions in ``copies`` epochs."""
         check_positive_integer("copies", copies)
         x = self._examples(np.asarray(x))
         return np.stack([x, *(self(x, None, epoch + i) for i in range(copies))], axis=1)
@@ -162,7 +164,7 @@ class Compose:
         return replace(self, seed=seed)
 
     def _examples(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return a view (n, *shape)."""
+        """Return a view of x with shape (n, *shape)."""
         if self.shape is None:
             shape = x.shape[1:]
             if x.ndim == 0:
@@ -176,19 +178,22 @@ class Compose:
                 )
         if x.dtype.kind in "US":
             raise DataError(
-                f"x must hold texts as objects, which may grow; got dtype {x.dtype}. Convert it "
-                "with x.astype(object)."
+                f"x must contain strings as objects, so that they can grow; got dtype {x.dtype}. "
+                "Convert it with x.astype(object)."
             )
-        pieces = [piece for piece in self.transforms if isinstance(piece, Piece)]
-        for piece in pieces:
-            if len(shape) not in piece.ranks:
+        transforms = [
+            transform for transform in self.transforms if isinstance(transform, Transformation)
+        ]
+        for transform in transforms:
+            if len(shape) not in transform.ranks:
+                n_axes = " or ".join(str(rank + 1) for rank in transform.ranks)
                 raise ShapeError(
-                    f"x must have {' or '.join(str(rank + 1) for rank in piece.ranks)} axes for "
-                    f"{type(piece).__name__}, the first for the examples; got shape {x.shape}."
+                    f"x must have {n_axes} axes for {type(transform).__name__}, the first for the "
+                    f"examples; got shape {x.shape}."
                 )
-        if pieces and x.dtype.kind not in "fiu":
+        if transforms and x.dtype.kind not in "fiu":
             raise DataError(
-                f"x must hold real numbers; got dtype {x.dtype}. Convert it, for instance with "
+                f"x must contain real numbers; got dtype {x.dtype}. Convert it, for example with "
                 "x.astype('float32')."
             )
         return x.reshape(len(x), *shape)
@@ -196,7 +201,7 @@ class Compose:
     def _chunk(
         self, x: npt.NDArray[Any], rows: npt.NDArray[np.uint64], epoch: int
     ) -> npt.NDArray[Any]:
-        """Return T(x) of some rows, in x's type."""
+        """Return T(x) for some rows, with the type of x."""
         kind = x.dtype
         x = x.astype(np.result_type(kind, np.float32) if kind.kind in "fiu" else kind)
         stage = 0
@@ -210,17 +215,17 @@ class Compose:
                 stage += 1
         return _rounded(x, kind) if kind.kind in "iu" else x.astype(kind, copy=False)
 
-    def _move(self, pieces: list[Any], rng: RowStreams, x: Any) -> Any:
-        """Return x moved by all the pieces in one interpolation."""
+    def _move(self, transforms: list[Any], rng: RowStreams, x: Any) -> Any:
+        """Return x transformed by all the geometric transformations, interpolated once."""
         size = (x.shape[1], x.shape[2])
-        warp = pieces[0].warp(rng, size)
-        for piece in pieces[1:]:
-            warp = warp.then(piece.warp(rng, size))
+        warp = transforms[0].warp(rng, size)
+        for transform in transforms[1:]:
+            warp = warp.then(transform.warp(rng, size))
         return resample(x, warp, self.fill)
 
 
 def _applied(transform: Transform, rng: RowStreams, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return what a piece or a function makes of x, once it is known to be of x's shape."""
+    """Return the transformed x; raise ``ShapeError`` unless it has the shape of x."""
     moved = np.asarray(transform(rng, x), dtype=x.dtype)
     if moved.shape != x.shape:
         raise ShapeError(
@@ -231,7 +236,7 @@ def _applied(transform: Transform, rng: RowStreams, x: npt.NDArray[Any]) -> npt.
 
 
 def _rounded(x: npt.NDArray[Any], kind: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Return x as integers: the nearest that the type has (of 64 bits, those a float64 has)."""
+    """Return x rounded to the nearest integers of the type (64 bits: those that a float64 has)."""
     limits = np.iinfo(kind)
     most = x.dtype.type(limits.max)
     if int(most) > limits.max:
@@ -253,7 +258,7 @@ def _checked_rows(rows: Any, n: int) -> npt.NDArray[np.uint64]:
     numbers = np.asarray(rows)
     if numbers.shape != (n,):
         raise ShapeError(
-            f"rows must have shape ({n},), a number for each row of x; got {numbers.shape}."
+            f"rows must have shape ({n},), one number per row of x; got {numbers.shape}."
         )
     if n > 0 and (numbers.dtype.kind not in "iu" or np.any(numbers < 0)):
         raise DataError("rows must be integers of at least 0: the rows' numbers in the data set.")
@@ -266,6 +271,6 @@ def _check_word(name: str, value: Any) -> None:
 
 
 def _cores() -> int:
-    """Return how many cores this process may run on."""
+    """Return the number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

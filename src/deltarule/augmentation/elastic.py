@@ -1,4 +1,4 @@
-"""Elastic distortion: every pixel moves along a smooth random field."""
+"""Elastic distortion of images by a smooth random displacement field."""
 
 from __future__ import annotations
 
@@ -9,38 +9,39 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.augmentation.geometry import Geometric
-from deltarule.augmentation.pieces import check_finite
 from deltarule.augmentation.streams import Floats, RowStreams
+from deltarule.augmentation.transformation import check_finite
 from deltarule.augmentation.warps import Warp
 from deltarule.errors import SpecError
 
 __all__ = ["Elastic", "gaussian_kernel", "smooth"]
 
 _TRUNCATE = 4.0
-"""Standard deviations at which the Gaussian is cut off, as ``scipy.ndimage`` does by default."""
+"""The Gaussian is truncated at this many standard deviations, as in ``scipy.ndimage``."""
 
 
 @dataclass(frozen=True)
 class Elastic(Geometric):
     """Elastic distortion of Simard, Steinkraus & Platt (2003, section 2).
 
-    The pixel p shows the point p + α (G_σ ∗ U)(p). U holds two independent fields, one for each
-    axis, of numbers uniform on (−1, 1); G_σ is a Gaussian of standard deviation σ that sums to 1.
+    The pixel p gets the value at the point p + α (G_σ ∗ U)(p). U has two independent fields, one
+    for each axis, with values uniform on (−1, 1); G_σ is a Gaussian with standard deviation σ and
+    sum 1.
 
     Parameters
     ----------
     alpha : float, default=34
         α ≥ 0, in pixels.
     sigma : float, default=4
-        σ > 0, in pixels. A small σ shakes every pixel for itself; a large one moves the image as
-        a whole.
+        σ > 0, in pixels. A small σ moves the pixels independently; a large one moves the image as a
+        whole.
 
     Notes
     -----
     Along each axis a displacement has mean 0 and standard deviation (α/√3) Σ_k g_k², with g the
-    Gaussian's one-dimensional weights: close to α/(2√(3π) σ), 1.38 pixels for the paper's σ 4
-    and α 34. Outside the image U counts as 0, so that it fades near the edges (to half the
-    variance at an edge, a quarter at a corner); the paper does not say. Best practices for
+    Gaussian's one-dimensional weights. This is close to α/(2√(3π) σ): 1.38 pixels for the paper's
+    σ = 4 and α = 34. Outside the image U is taken as 0, so the variance decreases to one half at
+    an edge and one quarter at a corner; the paper does not specify this. Best practices for
     convolutional neural networks applied to visual document analysis, ICDAR 2003, 958–962.
     """
 
@@ -51,21 +52,21 @@ class Elastic(Geometric):
         check_finite("alpha", self.alpha, 0.0)
         if check_finite("sigma", self.sigma) <= 0:
             raise SpecError(
-                f"sigma must be positive, in pixels; got {self.sigma!r}. Simard's is 4."
+                f"sigma must be positive, in pixels; got {self.sigma!r}. Use 4, as Simard et al."
             )
 
     def warp(self, rng: RowStreams, size: tuple[int, int]) -> Warp:
-        """Return p ↦ p + α (G_σ ∗ U)(p)."""
+        """Return the map p ↦ p + α (G_σ ∗ U)(p)."""
         n = len(rng)
         field = smooth(rng.displacements((2, *size)), self.sigma, self.alpha)
         return Warp(np.tile(np.eye(2), (n, 1, 1)), np.zeros((n, 2)), field)
 
 
 def smooth(fields: Floats, sigma: float, scale: float = 1.0) -> Floats:
-    """Return scale · G_σ ∗ f for fields f (..., height, width) that are 0 outside.
+    """Return scale · G_σ ∗ f for fields f (..., height, width), which are 0 outside.
 
-    The Gaussian is separable: the convolution is K_y f K_xᵀ, two products with banded matrices
-    for each image. Products of one size each give the same bits whatever batch they stand in.
+    The Gaussian is separable, so the convolution is K_y f K_xᵀ: two products with banded matrices
+    for each image. Each image has its own products, so its bits do not depend on the batch.
     """
     height, width = fields.shape[-2:]
     across = _smoothing_matrix(width, sigma, 1.0, fields.dtype.name).T

@@ -1,8 +1,8 @@
-"""Distortions of images by an affine map: rotation, translation, scaling, shear, flips, crops.
+"""Affine transformations of images: rotation, translation, scaling, shear, flips, crops.
 
-Each piece says what happens to the picture; its ``warp`` is the inverse of that, output to input.
-Neighbours in a pipeline, :class:`~deltarule.augmentation.Elastic` among them, are composed
-and interpolated once.
+Each class is named after its effect on the image; its ``warp`` is the inverse map, from output to
+input. Consecutive ones in a pipeline, including :class:`~deltarule.augmentation.Elastic`, are
+composed and interpolated once.
 """
 
 from __future__ import annotations
@@ -16,8 +16,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.augmentation.pieces import Piece, Shape, Span, check_span, elementwise
 from deltarule.augmentation.streams import Floats, RowStreams
+from deltarule.augmentation.transformation import (
+    Shape,
+    Span,
+    Transformation,
+    check_span,
+    elementwise,
+)
 from deltarule.augmentation.warps import Warp, resample
 from deltarule.checks import check_between, check_name
 from deltarule.errors import SpecError
@@ -25,29 +31,30 @@ from deltarule.errors import SpecError
 __all__ = ["Crop", "Flip", "Geometric", "Rotation", "Scaling", "Shear", "Translation"]
 
 
-class Geometric(Piece):
-    """A piece that moves pixels."""
+class Geometric(Transformation):
+    """Base class of transformations that move pixels."""
 
     ranks = (2, 3)
 
     @abstractmethod
     def warp(self, rng: RowStreams, size: tuple[int, int]) -> Warp:
-        """Draw the map from output to input for each row; ``size`` is (height, width)."""
+        """Return a random map from output to input for each row; ``size`` is (height, width)."""
 
     def __call__(self, rng: RowStreams, x: Floats) -> Floats:
-        """Return the distorted images, with zeros around them."""
+        """Return the transformed images, with zeros outside them."""
         return resample(x, self.warp(rng, (x.shape[1], x.shape[2])))
 
 
 @dataclass(frozen=True)
 class Rotation(Geometric):
-    """Rotation about the middle by θ ~ U[−degrees, degrees], positive counter-clockwise.
+    """Rotation about the centre by θ ~ U[−degrees, degrees], counter-clockwise.
 
-    (x, y) ↦ (x cos θ − y sin θ, x sin θ + y cos θ) with y upwards (15° in Schönhuth).
+    (x, y) ↦ (x cos θ − y sin θ, x sin θ + y cos θ), with y upwards (15° in Schönhuth).
 
     Parameters
     ----------
     degrees : float or (low, high), default=15
+        The largest angle, or the interval of angles.
     """
 
     degrees: Span = 15.0
@@ -69,8 +76,9 @@ class Translation(Geometric):
     Parameters
     ----------
     x, y : float or (low, high), default=2
+        The largest distance, or the interval of distances.
     unit : {"pixels", "fraction"}, default="pixels"
-        A fraction is one of the width (x) or the height (y).
+        The unit of x and y; "fraction" is a fraction of the width (x) or height (y).
     """
 
     x: Span = 2.0
@@ -83,7 +91,7 @@ class Translation(Geometric):
         check_span("y", self.y)
 
     def warp(self, rng: RowStreams, size: tuple[int, int]) -> Warp:
-        """Return the translation back."""
+        """Return the inverse translation."""
         down, right = rng.uniform(*check_span("y", self.y)), rng.uniform(*check_span("x", self.x))
         height, width = (1, 1) if self.unit == "pixels" else size
         one = np.ones(len(rng))
@@ -94,14 +102,14 @@ class Translation(Geometric):
 
 @dataclass(frozen=True)
 class Scaling(Geometric):
-    """Scaling about the middle by s ~ U[low, high]; above 1 the picture grows.
+    """Scaling about the centre by s ~ U[low, high]; s > 1 enlarges the image.
 
     Parameters
     ----------
     factor : (low, high), default=(0.9, 1.1)
-        Positive.
+        The interval of the factor; positive.
     per_axis : bool, default=False
-        Draw a factor each for the height and the width.
+        Draw separate factors for the height and the width.
     """
 
     factor: tuple[float, float] = (0.9, 1.1)
@@ -113,7 +121,7 @@ class Scaling(Geometric):
                 f"factor must be a pair (low, high) such as (0.9, 1.1); got {self.factor!r}."
             )
         if check_span("factor", self.factor)[0] <= 0:
-            raise SpecError(f"factor must be positive; got {self.factor!r}. To mirror, use Flip.")
+            raise SpecError(f"factor must be positive; got {self.factor!r}. Use Flip to mirror.")
 
     def warp(self, rng: RowStreams, size: tuple[int, int]) -> Warp:
         """Return the scaling by 1/s."""
@@ -124,14 +132,14 @@ class Scaling(Geometric):
 
 @dataclass(frozen=True)
 class Shear(Geometric):
-    """Skew: x ↦ x + y tan a (y upwards), then y ↦ y + x tan b, about the middle.
+    """Shear about the centre: x ↦ x + y tan a (y upwards), then y ↦ y + x tan b.
 
     Parameters
     ----------
     x : float or (low, high), default=10
-        a in degrees, below 90: verticals lean to the right by it.
+        a in degrees, below 90: the angle by which vertical lines lean to the right.
     y : float or (low, high), default=0
-        b in degrees, below 90: horizontals rise to the right by it.
+        b in degrees, below 90: the angle by which horizontal lines rise to the right.
     """
 
     x: Span = 10.0
@@ -142,24 +150,24 @@ class Shear(Geometric):
         check_span("y", self.y, 90.0)
 
     def warp(self, rng: RowStreams, size: tuple[int, int]) -> Warp:
-        """Return the inverses, in reverse."""
+        """Return the inverse maps, in reverse order."""
         lean = elementwise(math.tan, np.deg2rad(rng.uniform(*check_span("x", self.x, 90.0))))
         rise = elementwise(math.tan, np.deg2rad(rng.uniform(*check_span("y", self.y, 90.0))))
-        # Downwards: x ↦ x − lean y, y ↦ y − rise x. Back: y + rise x, then x + lean y.
+        # With y downwards: x ↦ x − lean y, y ↦ y − rise x. Inverse: y + rise x, then x + lean y.
         one = np.ones(len(rng))
         return _linear(one, rise, lean, one + lean * rise)
 
 
 @dataclass(frozen=True)
 class Flip(Geometric):
-    """Mirror images: left and right, top and bottom, each with its probability.
+    """Random mirroring: left and right, top and bottom, each with its own probability.
 
     Parameters
     ----------
     horizontal : float, default=0.5
-        How often left and right change places.
+        The probability of exchanging left and right.
     vertical : float, default=0.0
-        How often top and bottom change places.
+        The probability of exchanging top and bottom.
     """
 
     horizontal: float = 0.5
@@ -170,7 +178,7 @@ class Flip(Geometric):
         check_between("vertical", self.vertical, 0.0, 1.0)
 
     def warp(self, rng: RowStreams, size: tuple[int, int]) -> Warp:
-        """Return diag(±1, ±1), its own inverse."""
+        """Return the map diag(±1, ±1), which is its own inverse."""
         x = np.where(rng.uniform() < self.horizontal, -1.0, 1.0)
         y = np.where(rng.uniform() < self.vertical, -1.0, 1.0)
         return _linear(y, 0 * y, 0 * x, x)
@@ -178,16 +186,16 @@ class Flip(Geometric):
 
 @dataclass(frozen=True)
 class Crop(Geometric):
-    """A random window of the padded image, of the image's own size or enlarged to it.
+    """Random cropping: a window of the padded image, enlarged to the size of the image.
 
     Parameters
     ----------
     padding : int, default=2
-        Pixels added on every side. With ``keep=1`` the window lies at one of the
-        (2 padding + 1)² whole places, all equally likely, and nothing is interpolated.
+        The number of pixels added on every side. With ``keep=1``, the window has one of
+        (2 padding + 1)² positions with equal probability, and nothing is interpolated.
     keep : float, default=1.0
-        In (0, 1]. The sides of the window are the image's times a number from U[keep, 1]; below
-        1 the place is uniform over all the points where the window fits.
+        In (0, 1]. The sides of the window are those of the image times a factor from U[keep, 1].
+        With ``keep < 1``, the position is uniform over all positions at which the window fits.
     """
 
     padding: int = 2
@@ -200,16 +208,16 @@ class Crop(Geometric):
         check_between("keep", self.keep, 0.0, 1.0, open_low=True)
 
     def check_shape(self, shape: Shape | None) -> None:
-        """Refuse more padding than image: the window could miss it."""
+        """Raise ``SpecError`` if a window could miss the image because of the padding."""
         super().check_shape(shape)
         if shape is not None and self.padding >= min(shape[:2]):
             raise SpecError(
-                f"padding must be below the image's sides {shape[:2]}, or a window may miss it; "
-                f"got {self.padding}."
+                f"padding must be less than the image's sides {shape[:2]}, or a window may "
+                f"miss it; got {self.padding}. Use less padding."
             )
 
     def warp(self, rng: RowStreams, size: tuple[int, int]) -> Warp:
-        """Return p ↦ s p + t: s the window's side, t its middle."""
+        """Return the map p ↦ s p + t, with the window's relative side s and its centre t."""
         if self.keep == 1.0:
             side = np.ones(len(rng))
             place = rng.integers(-self.padding, self.padding + 1, (2,)).astype(np.float64)
@@ -226,6 +234,6 @@ def _linear(
     xy: npt.NDArray[np.float64],
     xx: npt.NDArray[np.float64],
 ) -> Warp:
-    """Return (y, x) ↦ (yy y + yx x, xy y + xx x), about the middle."""
+    """Return the map (y, x) ↦ (yy y + yx x, xy y + xx x) about the centre."""
     matrix = np.stack([yy, yx, xy, xx], axis=1).reshape(-1, 2, 2)
     return Warp(matrix, np.zeros((len(matrix), 2)))

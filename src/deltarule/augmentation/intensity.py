@@ -1,4 +1,4 @@
-"""Pieces that change values and leave them in place: noise and colour jitter."""
+"""Transformations that change values but do not move them: noise and colour jitter."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from numbers import Real
 
 import numpy as np
 
-from deltarule.augmentation.pieces import Piece, Shape, check_finite, check_span
 from deltarule.augmentation.streams import Floats, RowStreams
+from deltarule.augmentation.transformation import Shape, Transformation, check_finite, check_span
 from deltarule.errors import ShapeError, SpecError
 
 __all__ = ["ColorJitter", "GaussianNoise"]
 
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in a pixel's grey (ITU-R BT.601), as PIL and torchvision."""
+"""Weights of red, green and blue in a grey value (ITU-R BT.601), as in PIL and torchvision."""
 
 
 @dataclass(frozen=True)
-class GaussianNoise(Piece):
-    """x + N(0, scale²), independently in every number: images, signals or tables.
+class GaussianNoise(Transformation):
+    """Noise: x + N(0, scale²), independent for every number; for images, signals and tables.
 
-    On the inputs of a linear model with squared error it is, in expectation, the penalty
-    ½ scale² ‖w‖² (Bishop 1995, "Training with noise is equivalent to Tikhonov regularization").
+    For the inputs of a linear model with squared error it is equivalent, in expectation, to the
+    penalty ½ scale² ‖w‖² (Bishop 1995, "Training with noise is equivalent to Tikhonov
+    regularization").
 
     Parameters
     ----------
     scale : float or sequence of floats, default=0.1
-        Standard deviation, in the units of the data; a sequence holds one for each column
-        (0 for a column to leave alone, such as a code for a category).
+        The standard deviation, in the units of the data. A sequence has one for each column; 0
+        leaves a column unchanged, such as the code of a category.
     """
 
     scale: float | Sequence[float] = 0.1
@@ -45,7 +46,7 @@ class GaussianNoise(Piece):
         object.__setattr__(self, "scale", columns)
 
     def check_shape(self, shape: Shape | None) -> None:
-        """Refuse a number of scales that is not the number of columns."""
+        """Raise ``SpecError`` unless there is one scale, or one for each column."""
         if isinstance(self.scale, tuple) and shape is not None and shape != (len(self.scale),):
             raise SpecError(
                 f"scale must be one number, or one for each column of a table; got "
@@ -53,7 +54,7 @@ class GaussianNoise(Piece):
             )
 
     def __call__(self, rng: RowStreams, x: Floats) -> Floats:
-        """Return x with fresh noise."""
+        """Return x with new noise."""
         if isinstance(self.scale, tuple) and x.shape[1:] != (len(self.scale),):
             raise ShapeError(
                 f"x must have {len(self.scale)} columns, one for each entry of scale; got "
@@ -66,21 +67,21 @@ class GaussianNoise(Piece):
 
 
 @dataclass(frozen=True)
-class ColorJitter(Piece):
-    """Brightness, then contrast, then saturation, each times a factor from U[1 − r, 1 + r].
+class ColorJitter(Transformation):
+    """Random brightness, contrast and saturation, in this order, by factors from U[1 − r, 1 + r].
 
-    With factors b, c, s, the image's mean grey m, and a pixel's grey g = 0.299 R + 0.587 G +
-    0.114 B (the value itself where there is one channel): x ← b x; x ← m + c (x − m);
-    x ← g + s (x − g). These are torchvision's and PIL's definitions.
+    With factors b, c, s, the mean grey value m of the image and the grey value g = 0.299 R +
+    0.587 G + 0.114 B of a pixel (its value, if there is one channel): x ← b x; x ← m + c (x − m);
+    x ← g + s (x − g). These are the definitions of torchvision and PIL.
 
     Parameters
     ----------
     brightness, contrast, saturation : float or (low, high), default=0
-        The reach r in [0, 1], or the factor's ends, not negative. Saturation needs three
-        channels, in the order red, green, blue.
+        r in [0, 1], or the interval of the factor, non-negative. Saturation needs the channels
+        red, green, blue, in this order.
     limits : (low, high) or None, default=(0, 1)
-        Values outside are brought to the limit. For integers say (0, 255), for standardised
-        images None.
+        Values are clipped to these limits. Use (0, 255) for integers, and None for standardised
+        images.
     """
 
     ranks = (2, 3)
@@ -116,7 +117,7 @@ class ColorJitter(Piece):
         return found
 
     def check_shape(self, shape: Shape | None) -> None:
-        """Refuse saturation without three channels."""
+        """Raise ``SpecError`` if saturation is changed without three channels."""
         super().check_shape(shape)
         if self._spans()[2] != (1.0, 1.0) and (shape is None or shape[2:] != (3,)):
             raise SpecError(
@@ -125,7 +126,7 @@ class ColorJitter(Piece):
             )
 
     def __call__(self, rng: RowStreams, x: Floats) -> Floats:
-        """Return the images in new light."""
+        """Return the images with changed colours."""
         spans = self._spans()
         bright, contrast, saturation = (
             rng.uniform(*span).astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1)) for span in spans
@@ -136,13 +137,13 @@ class ColorJitter(Piece):
             x = mean + contrast * (x - mean)
         if spans[2] != (1.0, 1.0):
             grey = _grey(x)
-            for channel in range(3):  # long loops: those over an axis of three numbers are slow
+            for channel in range(3):  # faster than broadcasting over an axis of length 3
                 x[..., channel] = grey + saturation[..., 0] * (x[..., channel] - grey)
         return x if self.limits is None else x.clip(*self.limits)
 
 
 def _grey(x: Floats) -> Floats:
-    """Return the brightness of each pixel (n, height, width)."""
+    """Return the grey value of each pixel (n, height, width)."""
     if x.ndim == 3:
         return x
     if x.shape[3] != 3:

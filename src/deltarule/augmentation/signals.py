@@ -1,4 +1,4 @@
-"""Pieces for signals: rows (n, length) of samples at equal distances in time."""
+"""Transformations of signals: rows (n, length) of samples at equal time intervals."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.augmentation.pieces import Piece, Span, check_finite, check_span
 from deltarule.augmentation.streams import Floats, RowStreams
+from deltarule.augmentation.transformation import Span, Transformation, check_finite, check_span
 from deltarule.checks import check_name
 
 __all__ = ["Outside", "PitchShift", "TimeShift", "resample_series"]
 
 Outside: TypeAlias = float | Literal["edge", "wrap"]
-"""What a signal is before its start and after its end: a number, its end value, or itself."""
+"""The values outside a signal: a number, the nearest end value, or the signal repeated."""
 
 
 def _check_outside(outside: Outside) -> None:
@@ -26,14 +26,15 @@ def _check_outside(outside: Outside) -> None:
 
 
 @dataclass(frozen=True)
-class TimeShift(Piece):
-    """Delay: x'(t) = x(t − s), s ~ U[−samples, samples]; positive is later.
+class TimeShift(Transformation):
+    """Time shift: x'(t) = x(t − s), s ~ U[−samples, samples]; a positive s delays the signal.
 
     Parameters
     ----------
     samples : float or (low, high), default=10
-        Parts of a sample are interpolated linearly.
+        The largest shift, or the interval of shifts; fractions are interpolated linearly.
     outside : float, "edge" or "wrap", default=0.0
+        The values outside the signal: a number, the nearest end value, or the signal repeated.
     """
 
     ranks = (1,)
@@ -52,17 +53,18 @@ class TimeShift(Piece):
 
 
 @dataclass(frozen=True)
-class PitchShift(Piece):
-    """Resampling: x'(t) = x(c + r (t − c)), r = 2^(a/12), a ~ U[−semitones, semitones].
+class PitchShift(Transformation):
+    """Pitch shift: x'(t) = x(c + r (t − c)), r = 2^(a/12), a ~ U[−semitones, semitones].
 
-    The signal is played r times as fast: every frequency is multiplied by r (an octave is 12
-    semitones), its middle c stays in place and its length too. Interpolation is linear.
+    The signal is resampled r times as fast, which multiplies every frequency by r (an octave is 12
+    semitones). Its centre c and its length do not change. Interpolation is linear.
 
     Parameters
     ----------
     semitones : float or (low, high), default=1
-        Below 120.
+        The largest shift, or the interval of shifts; below 120.
     outside : float, "edge" or "wrap", default=0.0
+        The values outside the signal: a number, the nearest end value, or the signal repeated.
     """
 
     ranks = (1,)
@@ -83,16 +85,17 @@ class PitchShift(Piece):
 
 
 def resample_series(x: Floats, times: npt.NDArray[np.float64], outside: Outside) -> Floats:
-    """Return x at the given times (n, m), counted in samples, by linear interpolation.
+    """Return x at the given times (n, m), in samples, by linear interpolation.
 
-    A number outside is reached within one sample of the end; whole times give the sample itself.
+    At whole times the result is the sample itself. If ``outside`` is a number, the signal reaches
+    it within one sample after its end.
     """
     length = x.shape[1]
     if outside == "wrap":
         times = times % length
         before = np.floor(times).astype(np.intp)
         share = (times - before).astype(x.dtype)
-        before %= length  # a time just below 0 rounds up to the length itself
+        before %= length  # a time just below 0 is rounded to the length
         after = (before + 1) % length
     else:
         if outside == "edge":

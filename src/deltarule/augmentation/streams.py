@@ -1,11 +1,11 @@
-"""Random numbers that belong to a row, not to a batch.
+"""Random numbers that depend on the row, not on the batch.
 
 Row i in epoch e of a run with seed s reads words of Philox4x64-10 (Salmon et al. 2011, "Parallel
-random numbers: as easy as 1, 2, 3") under the key (s, e). A request for k words, or k' = ⌈k/4⌉
-blocks of four, takes those from the counter (i k', request, stage) on: two rows, epochs, stages or
-requests never read the same word, and nothing depends on which other rows are in the batch, on
-their order or on threads. Only the raw words of NumPy's generator are used, whose stream NumPy
-promises to keep (NEP 19).
+random numbers: as easy as 1, 2, 3") with the key (s, e). A request for k words, or k' = ⌈k/4⌉
+blocks of four, reads the words from the counter (i k', request, stage) on. Different rows, epochs,
+stages and requests never read the same word, and nothing depends on the other rows of the batch,
+on their order or on threads. Only the raw words of NumPy's generator are used, because NumPy
+guarantees that this stream does not change (NEP 19).
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ __all__ = ["Floats", "RowStreams"]
 Floats = npt.NDArray[np.floating[Any]]
 
 _POOL = 16
-"""Small requests are cut from a pool of this many words, since a fetch costs microseconds."""
+"""Small requests share a pool of this many words, because each fetch takes microseconds."""
 
 
 class RowStreams:
     """One stream of random numbers for each row of a batch.
 
-    A transformation ``f(rng, x)`` draws from it for all rows at once: the first axis of every
-    draw is the row. To apply a piece to half of the examples, for instance::
+    A transformation ``f(rng, x)`` draws numbers for all rows at once: the first axis of every draw
+    is the row. For example, to transform half of the examples::
 
-        lambda rng, x: np.where(rng.uniform(size=(1, 1)) < 0.5, piece(rng, x), x)
+        lambda rng, x: np.where(rng.uniform(size=(1, 1)) < 0.5, transform(rng, x), x)
 
     Parameters
     ----------
     seed : int
-        In [0, 2⁶⁴).
+        The seed, in [0, 2⁶⁴).
     epoch : int
-        In [0, 2⁶⁴).
+        The number of the epoch, in [0, 2⁶⁴).
     rows : (n,) integer array
-        The number of each row in the whole data set.
+        The number of each row in the data set.
     stage : int, default=0
-        The place in the pipeline.
+        The position of the transformation in the pipeline.
 
     Notes
     -----
-    What a row gets depends on how many draws came before: a function must not let the data decide
-    how often it draws. ``generator`` serves one that cannot work on all rows at once.
+    The numbers depend on how many draws came before, so the number of draws must not depend on the
+    data. Functions that cannot process all rows at once can use ``generator``.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class RowStreams:
         return taken
 
     def _fetch(self, words: int) -> npt.NDArray[np.uint64]:
-        """Return the words of a new request; rows that follow each other are read in one go."""
+        """Return the words of a new request; consecutive rows are read together."""
         blocks = -(-words // 4)
         counter = np.array([0, 0, self._requests, self._stage], dtype=np.uint64)
-        # A Philox that has not drawn yet: it adds one to the counter, then draws four words.
+        # The state of a new Philox: it increments the counter, then generates four words.
         fresh: Any = {
             "bit_generator": "Philox",
             "state": {"counter": counter, "key": self._key},
@@ -100,9 +100,9 @@ class RowStreams:
     def uniform(
         self, low: float = 0.0, high: float = 1.0, size: tuple[int, ...] = ()
     ) -> npt.NDArray[np.float64]:
-        """Return (n, *size) numbers, uniform on [low, high), of 52 random bits each.
+        """Return (n, *size) numbers, uniform on [low, high), with 52 random bits each.
 
-        Where low = high it is that number, exactly.
+        If low = high, the result is exactly this number.
         """
         return low + (high - low) * self._units(size, 0.0)
 
@@ -117,8 +117,8 @@ class RowStreams:
     def displacements(self, size: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Floats:
         """Return (n, *size) numbers (k + ½)/2¹⁵, uniform over the 2¹⁶ of them in (−1, 1).
 
-        Sixteen bits are enough for a field that will be smoothed. The mean is 0 and the variance
-        (1 − 2⁻³²)/3.
+        Sixteen bits are enough, because the field is smoothed afterwards. The mean is 0, and the
+        variance is (1 − 2⁻³²)/3.
         """
         count = math.prod(size)
         words = self.raw(-(-count // 4)).astype("<u8", copy=False)
@@ -131,7 +131,7 @@ class RowStreams:
     def generator(self, i: int) -> np.random.Generator:
         """Return a NumPy generator for the i-th row of the batch, at the start of its own stream.
 
-        It shares no word with the other draws; asked for again, it starts again.
+        Its words are not used by other draws. Every call returns a generator at the start.
         """
         counter = np.array([0, self.rows[i], 1 << 63, self._stage], dtype=np.uint64)
         return np.random.Generator(np.random.Philox(key=self._key, counter=counter))

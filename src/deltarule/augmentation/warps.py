@@ -1,8 +1,8 @@
-"""Where the pixels of a distorted image come from, and their interpolation.
+"""Maps from output to input pixels of geometric transformations, and their interpolation.
 
-A distortion is a map φ from an output pixel p to the point of the input that is shown there:
-(T x)(p) = x(φ(p)). T₁ followed by T₂ reads x(φ₁(φ₂(p))), so that a row of pieces needs a single
-interpolation. Points are (y, x) in pixels, counted from the middle of the image.
+A transformation is a map φ from an output pixel p to a point of the input: (T x)(p) = x(φ(p)). T₁
+followed by T₂ is x(φ₁(φ₂(p))), so a sequence of transformations needs a single interpolation.
+Points are (y, x) in pixels, relative to the centre of the image.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["Warp", "resample"]
 
 
 class Warp(NamedTuple):
-    """φ(p) = M p + t + D(p) for each of n images."""
+    """The map φ(p) = M p + t + D(p) of each of n images."""
 
     matrix: npt.NDArray[np.float64]  # M (n, 2, 2)
     offset: npt.NDArray[np.float64]  # t (n, 2), pixels
     field: Floats | None = None  # D (n, 2, height, width), pixels
 
     def then(self, other: Warp) -> Warp:
-        """Return the warp of this distortion followed by another.
+        """Return the map of this transformation followed by another.
 
-        M = M₁ M₂ and t = M₁ t₂ + t₁. Displacement fields add up on the grid of the output, as
-        those of Simard, Steinkraus & Platt (2003) do with their affine field.
+        M = M₁ M₂ and t = M₁ t₂ + t₁. Displacement fields are added on the grid of the output, as
+        in Simard, Steinkraus & Platt (2003).
         """
         field = self.field if other.field is None else other.field
         if self.field is not None and other.field is not None:
@@ -40,21 +40,28 @@ class Warp(NamedTuple):
 def resample(x: Floats, warp: Warp, fill: float = 0.0) -> Floats:
     """Return x(φ(p)) at every pixel p, by bilinear interpolation.
 
-    Around the image lies a plane of ``fill``. At whole points the pixel is returned as it is.
+    Outside the image, x is ``fill``. At whole points, the result is exactly the pixel.
 
     Parameters
     ----------
     x : (n, height, width) or (n, height, width, channels) floating array
+        The images.
     warp : Warp of n images
+        The map from output to input.
     fill : float, default=0.0
+        The value outside an image.
 
     Returns
     -------
     x' : array of the shape and type of ``x``
+        The transformed images.
     """
     n, height, width = x.shape[:3]
     y, x_ = _positions(warp, (height, width), x.dtype)
-    row, column = y.astype(np.intp), x_.astype(np.intp)  # ⌊·⌋, for these are not negative
+    row, column = (
+        y.astype(np.intp),
+        x_.astype(np.intp),
+    )  # equal to the floor, because positions are non-negative
     y -= row
     x_ -= column
     row *= width + 3
@@ -71,7 +78,7 @@ def resample(x: Floats, warp: Warp, fill: float = 0.0) -> Floats:
 def _interpolated(
     x: Floats, index: npt.NDArray[np.intp], share: tuple[Floats, Floats], fill: float
 ) -> Floats:
-    """Return the blend of four pixels, the first at ``index`` of the bordered images end to end."""
+    """Return weighted means of four pixels, the first at ``index`` of the padded, flat images."""
     n, height, width = x.shape
     padded = np.full((n, height + 3, width + 3), fill, dtype=x.dtype)
     padded[:, 1:-2, 1:-2] = x
@@ -95,9 +102,9 @@ def _between(pixels: Floats, left: npt.NDArray[np.intp], share: Floats) -> Float
 
 
 def _positions(warp: Warp, size: tuple[int, int], dtype: npt.DTypeLike) -> tuple[Floats, Floats]:
-    """Return φ(p) as rows and columns (n, height, width) of the image with a border of one pixel.
+    """Return φ(p) as rows and columns (n, height, width) of the image padded by one pixel.
 
-    Points outside the border show ``fill`` wherever they are, and are brought to it.
+    Points outside the padding are clipped to it, because all of them get ``fill``.
     """
     middle = [(length - 1) / 2 for length in size]
     down, right = (np.arange(length) - centre for length, centre in zip(size, middle, strict=True))

@@ -1,6 +1,6 @@
 """The command line: ``deltarule train``, ``evaluate``, ``predict``, ``export`` and ``check``.
 
-It has no logic of its own: it parses, calls `deltarule.tables` and `deltarule.files`, and prints.
+It has no logic of its own: it parses, calls `deltarule.tables` and `deltarule.storage`, and prints.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from deltarule import __version__
 from deltarule.cli.options import (
     Activation,
     Dtype,
@@ -26,6 +25,7 @@ from deltarule.cli.options import (
     parse_test,
     parse_widths,
 )
+from deltarule.version import __version__
 
 __all__ = ["app"]
 

@@ -19,9 +19,9 @@ from deltarule.cli.signals import leaving
 from deltarule.cli.streams import is_stream
 from deltarule.cli.tables import Tables, opened, opened_source, opened_table
 from deltarule.errors import DeltaruleError, ModelFileError
-from deltarule.files import encode, read_contents
 from deltarule.onnx import to_bytes
 from deltarule.persistence import load
+from deltarule.storage import encode, read_model_record
 from deltarule.tables import (
     Evaluation,
     Plan,
@@ -78,7 +78,7 @@ def train(tables: Tables, plan: Plan, settings: Settings, outputs: Outputs, mann
         if test is not None:
             check_test(prepared.preprocessing, test)
         model, notes = _fitted(prepared, settings, manner)
-        outputs.write(encode(model.to_contents()))
+        outputs.write(encode(model.to_model_record()))
         with _written(outputs.file):
             voice.notes(notes)
             voice.network(model)
@@ -170,7 +170,7 @@ def predict(
 def export(model_path: Path, outputs: Outputs, dtype: str, unseen: Unseen, manner: Manner) -> None:
     """Write a model of a table, or an estimator that was saved, as an ONNX file."""
     outputs.check(_reads(model_path), binary="an ONNX file")
-    if read_contents(model_path).kind == "table":
+    if read_model_record(model_path).kind == "table":
         graph = TableModel.load(model_path).to_onnx(dtype=dtype, unseen=unseen)
     else:
         model = load(model_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from deltarule.cli.pictures import check_pictures
 from deltarule.cli.streams import check_stdout, is_stream, write_stdout
 from deltarule.errors import OutputError
-from deltarule.files import check_writable, write_atomically
+from deltarule.storage import check_writable, write_atomically
 from deltarule.tables import write_pieces
 
 __all__ = ["Outputs", "check_apart"]

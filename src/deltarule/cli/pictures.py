@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deltarule.errors import MissingDependencyError, OutputError
-from deltarule.files import check_writable, write_atomically
+from deltarule.storage import check_writable, write_atomically
 from deltarule.tables import Evaluation, TableModel
 
 __all__ = ["check_pictures", "draw"]

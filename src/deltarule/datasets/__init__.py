@@ -1,8 +1,8 @@
-"""Data sets: the table that ships with deltarule, and MNIST and Fashion-MNIST from their files.
+"""Data sets: the penguins table, which comes with deltarule, and MNIST and Fashion-MNIST.
 
-The table's columns, units, licence and sources are in the ``README.md`` of this folder. The images
-do not ship with deltarule: :func:`load_mnist` and :func:`load_fashion_mnist` read them from a data
-folder, and say how to get them.
+The ``README.md`` of this folder describes the table's columns, units, licence and sources. The
+images do not come with deltarule: :func:`load_mnist` and :func:`load_fashion_mnist` read them from
+a data folder, or download them.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ __all__ = ["load_fashion_mnist", "load_mnist", "penguins_path", "read_idx"]
 
 
 def penguins_path() -> Path:
-    """Return where the Palmer penguins table lies on this disk.
+    """Return the path of the Palmer penguins table.
 
     Returns
     -------
     path : Path
-        ``penguins.csv``: 344 rows, 8 columns, one row a penguin, ``NA`` for a missing value.
+        ``penguins.csv``: 344 rows (one per penguin) and 8 columns; ``NA`` is a missing value.
         The usual target is ``species`` (Adelie, Chinstrap or Gentoo).
 
     Notes
     -----
-    deltarule is installed as plain files, so the path stays valid. It belongs to the package:
-    read it, do not write to it.
+    deltarule is installed as plain files, so the path stays valid. The file belongs to the package:
+    do not write to it.
     """
     with as_file(files(__name__) / "penguins.csv") as path:
         return path

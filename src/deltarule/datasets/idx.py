@@ -1,7 +1,8 @@
-"""The idx format of MNIST: arrays behind a header that says their type and sizes.
+"""Reader of MNIST's idx format: an array after a header with its type and shape.
 
-Two zero bytes, a byte for the type, a byte for the number of axes; then the length of every axis as
-four bytes, and the numbers in C order, all big-endian. The file may be compressed with gzip.
+The header consists of two zero bytes, a byte for the type, a byte for the number of axes, and the
+length of each axis as four bytes. The numbers follow in C order. All of it is big-endian, and the
+file may be compressed with gzip.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ def read_idx(path: str | Path, *, most_bytes: int = _MOST) -> npt.NDArray[Any]:
     Parameters
     ----------
     path : path
-        The file. Whether it is compressed is seen from its first bytes, not from its name.
+        The file. Its first bytes, not its name, decide whether it is read as compressed.
     most_bytes : int, default=2**30
-        A file whose content is longer, unpacked, is refused before more of it is read.
+        The largest size of the uncompressed content; a longer file is refused.
 
     Returns
     -------
     array : ndarray
-        Of the type and sizes in the header, in the machine's own byte order.
+        The array, in native byte order.
 
     Raises
     ------
     DatasetError
-        When there is no such file, or it is not idx from its first byte to its last.
+        If the file does not exist or is not a complete, valid idx file.
 
     Examples
     --------
@@ -58,12 +59,12 @@ def read_idx(path: str | Path, *, most_bytes: int = _MOST) -> npt.NDArray[Any]:
 
 
 def read_content(path: Path, most_bytes: int = _MOST) -> bytes:
-    """Return the bytes of a file, unpacked; at most ``most_bytes`` of them.
+    """Return the uncompressed content of a file, of at most ``most_bytes`` bytes.
 
     Raises
     ------
     DatasetError
-        When the file cannot be read, its compression is damaged, or there is more.
+        If the file cannot be read, its compression is damaged, or its content is longer.
     """
     found = bytearray()
     try:
@@ -78,20 +79,22 @@ def read_content(path: Path, most_bytes: int = _MOST) -> bytes:
                 found += piece
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DatasetError(
-            f"{path} is compressed with gzip and damaged ({error}). Get the file again."
+            f"{path} is a damaged gzip file ({error}). Download the file again."
         ) from error
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise DatasetError(
+            f"{path} cannot be read: {error.strerror or error}. Check the path."
+        ) from error
     raise DatasetError(
-        f"{path} holds more than the {most_bytes:,} bytes that were expected. Get the file again, "
-        "or name the right one."
+        f"{path} contains more than the expected {most_bytes:,} bytes. Download the file "
+        "again, or pass the right path."
     )
 
 
 def parse_idx(content: bytes, name: str) -> npt.NDArray[Any]:
-    """Return the array that the bytes of an idx file describe; ``name`` is for the errors.
+    """Return the array in the content of an idx file; ``name`` is used in error messages.
 
-    The header is compared with the bytes that are there before anything is made of it.
+    The size is compared with the header before the array is created.
     """
     if len(content) < 4 or content[:2] != b"\0\0":
         raise DatasetError(
@@ -107,7 +110,7 @@ def parse_idx(content: bytes, name: str) -> npt.NDArray[Any]:
     if n_axes == 0 or len(content) < begin:
         raise DatasetError(
             f"{name} must have at least one axis and the length of each; got {n_axes} axes and "
-            f"{len(content) - 4} bytes behind them."
+            f"{len(content) - 4} bytes after them. Download the file again."
         )
     sizes = tuple(int.from_bytes(content[i : i + 4], "big") for i in range(4, begin, 4))
     expected = math.prod(sizes) * kind.itemsize
@@ -117,10 +120,10 @@ def parse_idx(content: bytes, name: str) -> npt.NDArray[Any]:
         shown = " × ".join(map(str, sizes[:4])) + (" × …" if n_axes > 4 else "")
         raise DatasetError(
             f"{name} is {fault}: sizes {shown} need {needed} bytes of "
-            f"numbers; got {len(content) - begin:,}. Get the file again."
+            f"numbers; got {len(content) - begin:,}. Download the file again."
         )
     try:
         array = np.frombuffer(content, dtype=kind, offset=begin).reshape(sizes)
-    except ValueError as error:  # more axes, or longer ones, than an array can have
+    except ValueError as error:  # more or longer axes than an array can have
         raise DatasetError(f"{name} has sizes that no array can have: {error}.") from error
     return array.astype(kind.newbyteorder("="))

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: where their files are looked for, checked and read."""
+"""Loaders of MNIST and Fashion-MNIST, which find, check and read their files."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _TYPES = ("uint8", "float32", "float64")
 
 @dataclass(frozen=True)
 class Source:
-    """One of the two data sets: names, checksums, and where it can be had."""
+    """The description of a data set: its names, its checksums and where to get it."""
 
     title: str
-    folder: str  # below the data folder
-    sums: dict[str, str]  # SHA-256 of each file's content, unpacked
+    folder: str  # inside the data folder
+    sums: dict[str, str]  # SHA-256 of each file's uncompressed content
     openml: str
     classes: tuple[str, ...]
     remedy: str
-    places: tuple[str, ...] = ()  # where a package installs it
+    places: tuple[str, ...] = ()  # folders in which a package installs it
 
 
 _FILES = (
@@ -85,21 +85,21 @@ def load_mnist(
     return_X_y: bool = False,
     download: bool = True,
 ) -> Any:
-    """Return MNIST: 70 000 handwritten digits of 28 × 28 pixels, the last 10 000 for testing.
+    """Return MNIST: 70 000 handwritten digits of 28 × 28 pixels; the last 10 000 are test images.
 
     Parameters
     ----------
     folder : path, optional
-        The data folder: the four idx files, plain or with ``.gz``, lie in its ``mnist`` folder or
-        in itself. By default what the environment variable ``DELTARULE_DATA`` names.
+        The data folder: the four idx files, plain or with ``.gz``, are in it or in its folder
+        ``mnist``. The default is the environment variable ``DELTARULE_DATA``.
     dtype : {"uint8", "float32", "float64"}, default="uint8"
-        Of the pixels, whose values are 0 (background) to 255 in every type.
+        The type of the pixels; their values are 0 (background) to 255 in every type.
     return_X_y : bool, default=False
-        Return the pair (data, target) instead.
+        Return the pair (data, target) instead of a Bunch.
     download : bool, default=True
-        Where the files are absent, get the data set from OpenML with
-        ``sklearn.datasets.fetch_openml``, which keeps it in scikit-learn's data home. With False
-        nothing touches the network.
+        If the files are missing, download the data set from OpenML with
+        ``sklearn.datasets.fetch_openml``, which caches it in scikit-learn's data folder. False
+        prevents any access to the network.
 
     Returns
     -------
@@ -110,8 +110,8 @@ def load_mnist(
     Raises
     ------
     DatasetError
-        When the files are absent and OpenML cannot be reached (it says how to get them), or what
-        was found is not the data set, byte for byte: the SHA-256 sums are compared.
+        If the files are missing and cannot be downloaded (the message says how to get them), or
+        the SHA-256 of a file is wrong.
 
     References
     ----------
@@ -135,11 +135,11 @@ def load_fashion_mnist(
     return_X_y: bool = False,
     download: bool = True,
 ) -> Any:
-    """Return Fashion-MNIST: 70 000 pictures of clothes, in the form of MNIST.
+    """Return Fashion-MNIST: 70 000 images of clothes, in the format of MNIST.
 
-    The files are looked for in the data folder's ``fashion-mnist`` folder, in the data folder
-    itself, and where the Debian package installs them. Arguments, result and errors are those of
-    :func:`load_mnist`.
+    The files are searched for in the folder ``fashion-mnist`` of the data folder, in the data
+    folder itself, and where the Debian package installs them. Parameters, result and errors are
+    those of :func:`load_mnist`.
 
     References
     ----------
@@ -165,7 +165,7 @@ def _load(
         images, labels = _from_openml(source, _absent(source, given, places))
     else:
         raise DatasetError(
-            _absent(source, given, places) + " Or pass download=True to get them from OpenML."
+            _absent(source, given, places) + " Or pass download=True to download them from OpenML."
         )
     X, y = images.astype(dtype, copy=False), labels.astype(np.int64)
     if return_X_y:
@@ -186,22 +186,22 @@ def _places(source: Source, given: str | Path | None) -> list[Path]:
 
 
 def _find(place: Path, name: str) -> Path | None:
-    """Return the file of that name in a folder, plain or compressed, if there is one."""
+    """Return the path of a file in a folder, plain or compressed; None if it is missing."""
     for file in (place / name, place / f"{name}.gz"):
         try:
             if file.is_file():
                 return file
         except OSError as error:
             raise DatasetError(
-                f"{file} cannot be looked for: {error.strerror}. Name a folder that can be read."
+                f"{file} cannot be read: {error.strerror}. Pass a folder that can be read."
             ) from error
     return None
 
 
 def _may_hold(source: Source, place: Path) -> bool:
-    """Whether a folder has the first file of a data set, and not that of the other one.
+    """Return whether a folder has the files of this data set, and not those of the other one.
 
-    Their files have the same names: in the data folder itself either may lie.
+    The files of both data sets have the same names, and may be in the data folder itself.
     """
     if _find(place, _FILES[0]) is None:
         return False
@@ -212,30 +212,32 @@ def _may_hold(source: Source, place: Path) -> bool:
     try:
         content = read_content(file, 16 + _N_TEST)
     except DatasetError:
-        return True  # it is damaged, and will be named
+        return True  # the file is damaged; reading it raises an error that names it
     return hashlib.sha256(content).hexdigest() not in others
 
 
 def _absent(source: Source, given: str | Path | None, places: list[Path]) -> str:
-    where = " or ".join(map(str, places)) or "any folder (none was named)"
+    where = " or ".join(map(str, places)) or "any folder (none was given)"
     goal = f"{given}/{source.folder}" if given is not None else f"FOLDER/{source.folder}"
-    naming = "" if given is not None else f" Name FOLDER as folder= or as {FOLDER_VARIABLE}."
+    naming = (
+        "" if given is not None else f" Pass FOLDER as folder=, or set {FOLDER_VARIABLE} to it."
+    )
     return (
         f"{source.title} is not in {where}: expected {', '.join(_FILES)}, plain or with .gz. To "
-        f"have them: {source.remedy} into {goal}.{naming}"
+        f"get them: {source.remedy} into {goal}.{naming}"
     )
 
 
 def _read(source: Source, home: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return images (70000, 784) and labels (70000,) of the four files in a folder, checked."""
+    """Return images (70000, 784) and labels (70000,) from the four files, with checked sums."""
     images = np.empty((_N_TRAIN + _N_TEST, _SIZE * _SIZE), dtype=np.uint8)
     labels = np.empty(_N_TRAIN + _N_TEST, dtype=np.uint8)
     for name in _FILES:
         file = _find(home, name)
         if file is None:
             raise DatasetError(
-                f"{home / name} is missing, plain or with .gz, though others of the four files of "
-                f"{source.title} are there. To have it: {source.remedy} into {home}."
+                f"{home / name} is missing, plain or with .gz, but other files of {source.title} "
+                f"exist. To get it: {source.remedy} into {home}."
             )
         rows = slice(0, _N_TRAIN) if name.startswith("train") else slice(_N_TRAIN, None)
         target: npt.NDArray[np.uint8] = images if "images" in name else labels
@@ -257,13 +259,13 @@ def _check_sum(content: bytes, source: Source, name: str, where: str) -> None:
 def _from_openml(
     source: Source, absent: str
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return images and labels from OpenML, held to the same sums as the files."""
+    """Return images and labels from OpenML, checked with the sums of the files."""
     from sklearn.datasets import fetch_openml
 
     try:
         X, y = fetch_openml(source.openml, version=1, return_X_y=True, as_frame=False)
     except (OSError, ValueError, HTTPException) as error:
-        raise DatasetError(f"{absent} OpenML did not give it: {error}.") from error
+        raise DatasetError(f"{absent} The download from OpenML failed: {error}.") from error
     images, labels = np.asarray(X).astype(np.uint8), np.asarray(y).astype(np.uint8)
     for name in _FILES:
         rows = slice(0, _N_TRAIN) if name.startswith("train") else slice(_N_TRAIN, None)

@@ -349,10 +349,10 @@ class BaseMLP(Inspection, Exporting, CallbackSupportMixin, BaseEstimator, ABC):
         deltarule.load : Read the file back.
         """
         from deltarule.estimators._record import to_record
-        from deltarule.files import Contents, write_contents
+        from deltarule.storage import ModelRecord, write_model_record
 
-        contents = Contents("estimator", *to_record(self))
-        return write_contents(contents, path, overwrite=overwrite)
+        contents = ModelRecord("estimator", *to_record(self))
+        return write_model_record(contents, path, overwrite=overwrite)
 
     def _check_solver(self) -> bool:
         if minimizes(self.solver):

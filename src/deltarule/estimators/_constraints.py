@@ -86,7 +86,7 @@ COMMON: dict[str, list[Any]] = {
     "standardize": ["boolean"],
     "monitor": [StrOptions({"auto", "loss", *get_scorer_names()}), callable],
     "on_divergence": [StrOptions({"raise", "recover"})],
-    "record": ["boolean"],
+    "record_health": ["boolean"],
     "checkpoint": [str, PathLike, Checkpoint, None],
 }
 """Of both estimators."""

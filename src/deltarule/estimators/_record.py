@@ -6,8 +6,7 @@ from them runs no code of the file's choosing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +15,7 @@ from scipy.sparse import csr_array
 from sklearn.preprocessing import LabelBinarizer
 
 from deltarule.arrays import aligned
+from deltarule.context import error_context
 from deltarule.errors import DeltaruleError, ModelFileError
 from deltarule.estimators._base import BaseMLP
 from deltarule.estimators._kept import Kept
@@ -41,7 +41,7 @@ _LATER_PARAMETERS = {
     *("gradient_clip", "weight_init", "augment", "dtype", "standardize", "monitor"),
     *(
         "on_divergence",
-        "record",
+        "record_health",
         "label_smoothing",
         "class_weight",
         "huber_delta",
@@ -129,7 +129,7 @@ def from_record(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
     ModelFileError
         If the record does not fit the tensors, or is not one of ours.
     """
-    with _refusing_malformed():
+    with _reading_record():
         return _rebuild(record, tensors)
 
 
@@ -141,20 +141,18 @@ def from_blueprint(record: dict[str, Any]) -> BaseMLP:
     ModelFileError
         If the record is not one of ours.
     """
-    with _refusing_malformed():
+    with _reading_record():
         if set(record) != {"kind", "parameters"}:
             raise ModelFileError("the model's record has missing or unknown entries.")
         return _begin(record)
 
 
-@contextmanager
-def _refusing_malformed() -> Iterator[None]:
-    try:
-        yield
-    except ModelFileError:
-        raise
-    except _MALFORMED as error:
-        raise ModelFileError(f"the model's record is not valid: {error}") from error
+def _reading_record() -> AbstractContextManager[None]:
+    """Return a context in which errors that a malformed record causes become one of the file."""
+    return error_context(
+        (_MALFORMED, lambda e: ModelFileError(f"the model's record is not valid: {e}")),
+        unless=ModelFileError,
+    )
 
 
 def _begin(record: dict[str, Any]) -> BaseMLP:

@@ -31,7 +31,7 @@ class Report:
         shown = rows.shown
         self._callbacks = EpochCallbacks(estimator, epochs, shown.x, shown.y, shown.weight)
         tape, state = estimator._network.tape, estimator._state
-        self._health = HealthMonitor(tape, state, rows.block) if estimator.record else None
+        self._health = HealthMonitor(tape, state, rows.block) if estimator.record_health else None
 
     def go_on(self, *, repeats: bool) -> None:
         """Count the epochs of a further run behind those so far, or repeat the last one."""

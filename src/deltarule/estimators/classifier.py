@@ -127,7 +127,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
     on_divergence : {"raise", "recover"}, default="raise"
         At a loss that is not finite: raise; or go back to the best finite parameters, multiply
         every learning rate by 0.1, warn and go on, once a fit (minimisers end there).
-    record : bool, default=False
+    record_health : bool, default=False
         Keep norms, dead and saturated units of every epoch in ``health_`` (items H1-H3).
     checkpoint : str, path-like, Checkpoint or None, default=None
         A folder where checkpoints of the fit are kept; the same fit goes on from the newest one, to
@@ -162,7 +162,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
     validation_loss_curve_ : list of float or None
         Loss on the held-out part, without penalties, epoch by epoch, with ``early_stopping``.
     health_ : list of Health
-        What ``record=True`` keeps; not part of a file.
+        What ``record_health=True`` keeps; not part of a file.
     scales_ : Scales or None
         ``X_mean``, ``X_scale``, ``y_mean`` and ``y_scale`` of ``standardize``.
     network_, state_ : Network, State
@@ -241,7 +241,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         standardize: bool = False,
         monitor: Any = "auto",
         on_divergence: str = "raise",
-        record: bool = False,
+        record_health: bool = False,
         checkpoint: Any = None,
         label_smoothing: float = 0.0,
         class_weight: Any = None,
@@ -283,7 +283,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         self.standardize = standardize
         self.monitor = monitor
         self.on_divergence = on_divergence
-        self.record = record
+        self.record_health = record_health
         self.checkpoint = checkpoint
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight

@@ -1,9 +1,8 @@
-"""ONNX: a fitted network and its preprocessing as a graph that any ONNX runtime computes.
+"""ONNX export: a fitted network with its preprocessing as a graph for any ONNX runtime.
 
-The graph is written node by node from the tape: batch norm is folded into the weights, dropout
-left out. Estimators and models of tables describe themselves as an :class:`Exportable`, and what
-is written knows neither of them. `onnx` itself is an optional package; nothing imports it before
-a model is exported.
+The graph is written node by node from the tape; batch norm is folded into the weights, and dropout
+is omitted. Estimators and table models describe themselves as an :class:`Exportable`, so this
+package depends on neither. The package `onnx` is optional, and is imported only for an export.
 """
 
 from __future__ import annotations

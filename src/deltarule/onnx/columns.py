@@ -1,4 +1,4 @@
-"""The columns of a table as named inputs: imputed, standardised, one-hot encoded."""
+"""The columns of a table as named inputs, imputed, standardised or one-hot encoded."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["Categories", "Column", "Number", "append_columns"]
 
 @dataclass(frozen=True)
 class Number:
-    """A column of numbers: (x − mean)/scale, with ``fill`` in the place of a missing x.
+    """A column of numbers: (x − mean)/scale, where ``fill`` replaces a missing x.
 
-    If ``flag``, a second feature is 1 where x was missing.
+    If ``flag`` is true, a second feature is 1 where x is missing and 0 elsewhere.
     """
 
     name: str
@@ -31,10 +31,10 @@ class Number:
 
 @dataclass(frozen=True)
 class Categories:
-    """A column of texts: a feature for each code from 0 to ``width`` − 1.
+    """A column of strings: one feature for each code from 0 to ``width`` − 1.
 
-    A text that ``codes`` does not know has the code ``unknown``; −1 is no feature at all, and if
-    ``strict``, an error of the runtime.
+    A string that is not in ``codes`` gets the code ``unknown``. The code −1 sets no feature, or
+    causes an error in the runtime if ``strict`` is true.
     """
 
     name: str
@@ -49,9 +49,9 @@ Column: TypeAlias = Number | Categories
 
 
 def append_columns(g: Graph, columns: Sequence[Column]) -> str:
-    """Declare an input (batch, 1) for each column, and return the network's inputs (batch, d).
+    """Declare an input (batch, 1) for each column; return the network's inputs (batch, d).
 
-    Numbers come first, then their flags, then categories, each in the columns' order.
+    The order is numbers, their flags, categories; each in the order of the columns.
     """
     inputs = {column.name: _input(g, column) for column in columns}
     numbers = [column for column in columns if isinstance(column, Number)]
@@ -72,7 +72,7 @@ def _input(g: Graph, column: Column) -> str:
 
 
 def _numbers(g: Graph, columns: list[Number], inputs: list[str]) -> list[str]:
-    """Return the standardised columns and, if there are any, the flags of missing cells."""
+    """Return the standardised columns and, if any column has one, the flags of missing values."""
     x = _together(g, inputs)
     missing = g.node("IsNaN", x)
     filled = g.node("Where", missing, g.numbers("fill", [c.fill for c in columns]), x)
@@ -86,7 +86,7 @@ def _numbers(g: Graph, columns: list[Number], inputs: list[str]) -> list[str]:
 
 
 def _one_hot(g: Graph, column: Categories, texts: str) -> str:
-    """Return (batch, width): texts to codes, codes to rows with at most one 1."""
+    """Return (batch, width): each string's code as a row with at most one 1."""
     code = g.node(
         "LabelEncoder",
         texts,

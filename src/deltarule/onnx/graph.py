@@ -1,4 +1,4 @@
-"""A graph under construction: values with names, constants, nodes, inputs and outputs."""
+"""A builder of ONNX graphs: named values, constants, nodes, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ __all__ = ["BATCH", "ML", "Graph"]
 
 ML = "ai.onnx.ml"
 BATCH = "batch"
-"""The name of the dimension that rows are counted by; any number of them."""
+"""The name of the first dimension, the number of rows, which may have any length."""
 
-_MOST_BYTES = 2**31 - 2**20  # protobuf's limit for a message, less room for all but the numbers
+_MOST_BYTES = (
+    2**31 - 2**20
+)  # protobuf's limit for a message, minus space for everything except numbers
 
 
 class Graph:
-    """An ONNX graph of numbers of one type, written node by node.
+    """An ONNX graph with numbers of one type, built node by node.
 
-    Every method returns the name of the value it makes: names are the edges of an ONNX graph.
+    Methods return the name of the value that they create: names are the edges of an ONNX graph.
 
     Parameters
     ----------
     dtype : {"float32", "float64"}
-        The type of every number.
+        The type of all numbers.
     outputs : tuple of str
-        Names to be kept for outputs: inputs of these names are given others.
+        Names reserved for outputs; inputs with these names get other names.
     """
 
     def __init__(self, dtype: str, outputs: tuple[str, ...]) -> None:
@@ -53,15 +55,15 @@ class Graph:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Name nodes and constants after the part of the model that they belong to."""
+        """Prefix the names of nodes and constants with a part of the model, in this context."""
         self._place.append(name)
         yield
         self._place.pop()
 
-    # --- what the graph is made of -------------------------------------------------------------
+    # --- parts of the graph --------------------------------------------------------------------
 
     def input(self, name: str, width: int, description: str, kind: Any = None) -> str:
-        """Declare an input (batch, width), of the graph's numbers or of another numpy kind."""
+        """Declare an input (batch, width), of the graph's type or another NumPy type."""
         given = self._unique(name)
         self._inputs.append(self._value(given, kind or self.dtype, (BATCH, width), description))
         return given
@@ -69,16 +71,16 @@ class Graph:
     def output(
         self, name: str, value: str, shape: tuple[str | int, ...], description: str, kind: Any
     ) -> None:
-        """Declare that a value is an output, and let it have the output's name."""
+        """Declare a value to be an output, and rename it to the output's name."""
         if name not in self._kept:
-            raise ValueError(f"{name!r} is not among the outputs that names were kept for.")
+            raise ValueError(f"name must be one of the outputs given to the graph; got {name!r}.")
         for node in self._nodes:
             for names in (node.input, node.output):
                 names[:] = [name if known == value else known for known in names]
         self._outputs.append(self._value(name, kind, shape, description))
 
     def number(self, value: float) -> str:
-        """Return a scalar constant; equal ones are the same."""
+        """Return a scalar constant; equal numbers share one constant."""
         if value not in self._shared:
             array = self._finite("the activations' constants", value)
             self._shared[value] = self._add(self._unique(f"{value:.9g}"), array)
@@ -90,17 +92,17 @@ class Graph:
         Raises
         ------
         SpecError
-            If a value is no finite number of this type.
+            If a value is not a finite number of the graph's type.
         """
         return self._add(self._named(name), self._finite(name, values))
 
     def divisors(self, name: str, values: Any) -> str:
-        """Return a constant array that is divided by: no entry may vanish in the graph's type."""
+        """Return a constant array for a division; no entry may be zero in the graph's type."""
         exact = np.asarray(values, dtype=np.float64)
         small = np.abs(exact) < np.finfo(self.dtype).tiny
         if small.any():
             raise SpecError(
-                f"{name} must not vanish in {self.dtype} to be exported; got {exact[small][0]:g}. "
+                f"{name} must not be zero in {self.dtype} to be exported; got {exact[small][0]:g}. "
                 "Export with dtype='float64', or fit on X in another unit."
             )
         return self.numbers(name, exact)
@@ -110,7 +112,7 @@ class Graph:
         return self._add(self._named(name), np.asarray(values, dtype=np.int64))
 
     def table(self, name: str, values: NDArray[Any]) -> str:
-        """Return a constant array of whatever type the values have; objects are texts."""
+        """Return a constant array of the type of the values; objects become strings."""
         if values.dtype.kind != "O":
             return self._add(self._named(name), values)
         encoded = [encode(name, text) for text in values.tolist()]
@@ -133,10 +135,10 @@ class Graph:
         return names[0]
 
     def cast(self, value: str, kind: Any) -> str:
-        """Append a conversion to a numpy type."""
+        """Append a conversion to a NumPy type."""
         return self.node("Cast", value, to=self._code(kind))
 
-    # --- the whole -----------------------------------------------------------------------------
+    # --- the model -----------------------------------------------------------------------------
 
     def model(self, name: str, description: str, properties: dict[str, str]) -> ModelProto:
         """Return the checked model.
@@ -144,14 +146,14 @@ class Graph:
         Raises
         ------
         SpecError
-            If the model is larger than one ONNX file may be.
+            If the model is too large for an ONNX file.
         """
-        from deltarule import __version__
+        from deltarule.version import __version__
 
         if self._bytes > _MOST_BYTES:
             raise SpecError(
                 f"the model's parameters take {self._bytes:,} bytes as {self.dtype}; an ONNX file "
-                f"holds at most {_MOST_BYTES:,}. Use dtype='float32' or a smaller network."
+                f"can hold at most {_MOST_BYTES:,}. Use dtype='float32' or a smaller network."
             )
         helper = self._onnx.helper
         graph = helper.make_graph(
@@ -194,7 +196,7 @@ class Graph:
         return self._onnx.helper.make_tensor_value_info(name, self._code(kind), shape, description)
 
     def _code(self, kind: Any) -> int:
-        """Return ONNX's number of a numpy type; objects are texts."""
+        """Return ONNX's code of a NumPy type; objects are strings."""
         dtype = np.dtype(kind)
         if dtype.kind == "O":
             return int(self._onnx.TensorProto.STRING)
@@ -213,11 +215,11 @@ class Graph:
 
 
 def encode(name: str, text: Any) -> bytes:
-    """Return a text as the bytes that ONNX holds."""
+    """Return a string as UTF-8 bytes, which ONNX stores."""
     try:
         return str(text).encode()
     except UnicodeEncodeError:
         raise SpecError(
-            f"{name} must hold texts that UTF-8 can write to be exported; got {text!r}. Replace "
-            "the lone surrogate in it, and fit again."
+            f"{name} must contain strings that UTF-8 can encode to be exported; got {text!r}. "
+            "Replace the lone surrogate in it, and fit again."
         ) from None

@@ -1,7 +1,7 @@
-"""What a model's outputs are: labels with probabilities, numbers, or the network's own outputs.
+"""The outputs of a model: labels with probabilities, numbers, or the network's own outputs.
 
-Names and shapes are those that scikit-learn's users know from skl2onnx: ``label`` and
-``probabilities``, or ``variable`` with a column for each number.
+Names and shapes are those of skl2onnx: ``label`` and ``probabilities``, or ``variable`` with one
+column for each number.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["Head", "Labels", "Numbers", "Outputs", "append_head"]
 
 
 class Labels(NamedTuple):
-    """Outputs ``label`` and ``probabilities``."""
+    """The outputs ``label`` and ``probabilities`` of a classifier."""
 
-    values: Any  # (k,) the classes in the order of the probabilities
+    values: Any  # (k,) classes, in the order of the probabilities
     kind: Literal["binary", "multiclass", "multilabel"]
 
     @property
@@ -34,10 +34,10 @@ class Labels(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """The output ``variable``: predicted numbers in the unit of the targets."""
+    """The output ``variable`` of a regressor: predicted numbers in the unit of the targets."""
 
-    scalings: tuple[Scaling, ...] = ()  # undone one after the other
-    ranks: tuple[int, ...] | None = None  # of quantiles: which of the sorted outputs each is
+    scalings: tuple[Scaling, ...] = ()  # inverted in this order
+    ranks: tuple[int, ...] | None = None  # for quantiles: the rank of each among the sorted outputs
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,7 +46,7 @@ class Numbers(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """The output ``outputs``: what the network itself says."""
+    """The output ``outputs``: the outputs of the network itself."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ Head: TypeAlias = Labels | Numbers | Outputs
 
 
 def append_head(g: Graph, z: str, output: Instruction, head: Head) -> None:
-    """Append what turns the logits (batch, k) into the model's outputs."""
+    """Append the nodes that turn the logits (batch, k) into the model's outputs."""
     match head:
         case Labels():
             with g.part("classes"):
@@ -84,12 +84,12 @@ def _labels(g: Graph, z: str, output: Instruction, head: Labels) -> None:
     if head.kind == "multilabel":
         p = logistic(g, z)
         label = g.cast(g.node("Greater", p, g.number(0.5)), np.int64)
-        shown = "1 for every label that holds, else 0."
+        shown = "1 for every label that applies, else 0."
         g.output("label", label, (BATCH, len(classes)), shown, np.int64)
         shown = "The probability of every label."
     else:
         if head.kind == "binary":
-            # softmax of (−z/2, z/2) is (σ(−z), σ(z)), with all digits of both.
+            # The softmax of (−z/2, z/2) is (σ(−z), σ(z)), both at full precision.
             z = g.node("Mul", z, g.numbers("halves", [[-0.5, 0.5]]))
         p = g.node("Softmax", z, axis=1)
         label = g.node("ArgMax", p, axis=1, keepdims=0)
@@ -111,17 +111,17 @@ def _numbers(g: Graph, z: str, output: Instruction, head: Numbers) -> None:
         )
         if head.ranks != tuple(range(width)):
             value = g.node("Gather", value, g.integers("ranks", head.ranks), axis=1)
-    shown = "The predicted numbers" + (", one a quantile." if head.ranks is not None else ".")
+    shown = "The predicted numbers" + (", one per quantile." if head.ranks is not None else ".")
     g.output("variable", value, (BATCH, width), shown, g.dtype)
 
 
 def label_values(classes: Any) -> NDArray[Any]:
-    """Return classes as ONNX can hold them: texts, int64, booleans or floats.
+    """Return classes in a type that ONNX supports: strings, int64, booleans or floats.
 
     Raises
     ------
     SpecError
-        For classes of any other type.
+        If the classes have another type.
     """
     given = np.asarray(classes)
     kind = given.dtype.kind
@@ -132,6 +132,6 @@ def label_values(classes: Any) -> NDArray[Any]:
     if kind == "b" or given.dtype in (np.dtype(np.float32), np.dtype(np.float64)):
         return given
     raise SpecError(
-        f"classes must be texts, whole numbers below 2⁶³, floats or booleans to be exported; got "
+        f"classes must be strings, integers below 2⁶³, floats or booleans to be exported; got "
         f"{given.dtype} {given.tolist()[:5]!r}. Fit on y.astype(str)."
     )

@@ -1,4 +1,4 @@
-"""The onnx package, which is optional, and the versions that we write."""
+"""The optional package onnx, and the versions of the format that we write."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from deltarule.errors import MissingDependencyError
 __all__ = ["IR_VERSION", "OPSET", "OPSET_ML", "library"]
 
 OPSET = 13
-"""Of the standard operators. The oldest in which softmax runs along an axis and every operator
-that we write has the meaning it has today: whatever reads a newer opset reads this one."""
+"""Version of the standard operators: the oldest with softmax along one axis and with today's
+meaning of all operators that we write. Every runtime that reads a newer opset reads this one."""
 
 OPSET_ML = 2
-"""Of ai.onnx.ml, for category columns alone: the first with LabelEncoder from texts to integers."""
+"""Version of ai.onnx.ml, used for categories: the first with LabelEncoder from text to int64."""
 
 IR_VERSION = 7
-"""Of the file; it came with opset 13, in ONNX 1.8 (November 2020)."""
+"""Version of the file format; it was introduced with opset 13, in ONNX 1.8 (November 2020)."""
 
 
 def library() -> Any:
-    """Return the onnx package.
+    """Return the package onnx.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Whole models: from one matrix X, or from the named columns of a table."""
+"""Complete models, with a matrix X or the named columns of a table as inputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Exportable", "columns_model", "matrix_model"]
 
 @dataclass(frozen=True)
 class Exportable:
-    """All that a graph of a fitted model is written from.
+    """The description of a fitted model from which its graph is written.
 
     Attributes
     ----------
@@ -30,15 +30,15 @@ class Exportable:
     state : State
         Its parameters and statistics.
     inputs : Scaling, optional
-        What the network's inputs are standardised by.
+        The means and scales that standardise the inputs.
     head : Labels, Numbers or Outputs
-        What the model's outputs are.
+        The kind of the model's outputs.
     name : str
-        Of the graph.
+        The name of the graph.
     description : str
-        One sentence, for people.
+        One sentence for readers.
     properties : dict of str to str
-        Kept in the model's metadata.
+        Stored in the model's metadata.
     """
 
     network: NetworkSpec
@@ -53,16 +53,16 @@ class Exportable:
 def matrix_model(exportable: Exportable, dtype: str = "float32") -> ModelProto:
     """Return the model with one input, ``X`` (batch, d)."""
     g = Graph(dtype, exportable.head.names)
-    x = g.input("X", exportable.network.n_inputs, "The features, a row each.")
+    x = g.input("X", exportable.network.n_inputs, "The features, one row per example.")
     return _model(g, x, exportable)
 
 
 def columns_model(
     exportable: Exportable, columns: Sequence[Column], dtype: str = "float32"
 ) -> ModelProto:
-    """Return the model with an input (batch, 1) for each column of a table, by its name.
+    """Return the model with an input (batch, 1) for each column of a table, named after it.
 
-    A column that has the name of an output has ``_2`` behind it; its description says its name.
+    If a column has the name of an output, ``_2`` is appended; the description has the true name.
     """
     g = Graph(dtype, exportable.head.names)
     return _model(g, append_columns(g, columns), exportable)

@@ -1,4 +1,4 @@
-"""A network's layers as a graph, up to the logits, and scales before and behind it."""
+"""The layers of a network as a graph, up to the logits, and scaling of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = ["Scaling", "append_network", "standardize", "unstandardize"]
 
 
 class Scaling(NamedTuple):
-    """The means and scales of columns: (x − mean)/scale, or back."""
+    """The means and scales of columns, for (x − mean)/scale and its inverse."""
 
     mean: Any  # (d,)
     scale: Any  # (d,), above 0
 
 
 def append_network(g: Graph, x: str, spec: NetworkSpec, state: State) -> tuple[str, Instruction]:
-    """Append every layer up to the logits; return them and the output activation's instruction.
+    """Append all layers up to the logits; return them and the output activation's instruction.
 
-    Dropout is left out, and batch norm folded into the weights, in float64 whatever the type.
+    Dropout is omitted, and batch norm is folded into the weights, in float64 for every type.
     """
     bare = replace(spec, layers=spec.dense_layers, penalties=(), constraints=())
     exact = State(
@@ -54,10 +54,10 @@ def append_network(g: Graph, x: str, spec: NetworkSpec, state: State) -> tuple[s
 
 
 def standardize(g: Graph, x: str, scaling: Scaling) -> str:
-    """Append (x − mean)/scale.
+    """Append (x − mean)/scale, and return its value.
 
-    In float32 the mean is subtracted in two parts: large numbers with a small spread, such as
-    years, would else lose the digits that the rounded mean lacks.
+    In float32, the mean is subtracted in two parts. Otherwise, the rounding error of the mean would
+    matter for large numbers with a small spread, such as years.
     """
     mean = np.asarray(scaling.mean, dtype=np.float64)
     rounded = mean.astype(g.dtype).astype(np.float64)
@@ -69,7 +69,7 @@ def standardize(g: Graph, x: str, scaling: Scaling) -> str:
 
 
 def unstandardize(g: Graph, z: str, scaling: Scaling) -> str:
-    """Append z · scale + mean."""
+    """Append z · scale + mean, and return its value."""
     return g.node(
         "Add",
         g.node("Mul", z, g.numbers("scale", scaling.scale)),

@@ -1,9 +1,8 @@
 """The activations in ONNX operators, by their codes on the tape.
 
-Every formula neither overflows nor cancels for any finite z, and runs in both types: it uses only
-operators for which ONNX Runtime has float64 kernels, too. Where ONNX has an operator of the
-activation's own name that lacks one (Elu, Softplus, …), or that gives up digits, the formula stands
-here instead.
+No formula overflows or loses digits by cancellation, for any finite z. All formulas run in float32
+and float64: they use only operators for which ONNX Runtime has float64 kernels. If ONNX's operator
+of the activation has no float64 kernel (Elu, Softplus, …) or is inaccurate, a formula replaces it.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ Operator: TypeAlias = Callable[[Graph, str, float], str]
 
 
 def activate(g: Graph, code: int, z: str, constant: float = 0.0) -> str:
-    """Append an activation and return its value."""
+    """Append an activation, and return its value."""
     return _OPERATORS[ActivationCode(code)](g, z, constant)
 
 
 def logistic(g: Graph, z: str) -> str:
-    """σ(z) = (1 or e)/(1 + e) with e = e^{−|z|}.
+    """Append σ(z) = (1 or e)/(1 + e) with e = e^{−|z|}, and return its value.
 
-    Runtimes cut their Sigmoid off somewhere below −18, which is no matter inside of a network; but
-    a small probability keeps its digits here, and so does z σ(z).
+    The Sigmoid of runtimes is inaccurate somewhere below −18, which does not matter inside a
+    network. This formula keeps all digits of small probabilities and of z σ(z).
     """
     e = _exp_of_minus_abs(g, z)
     one = g.number(1.0)
@@ -44,7 +43,7 @@ def logistic(g: Graph, z: str) -> str:
 
 
 def _one(operator: str, **attributes: Any) -> Operator:
-    """Return an activation that is an operator of ONNX."""
+    """Return a function that appends one operator of ONNX."""
 
     def append(g: Graph, z: str, constant: float) -> str:
         return g.node(operator, z, **attributes)
@@ -80,7 +79,7 @@ def _silu(g: Graph, z: str, constant: float) -> str:
 def _softplus(g: Graph, z: str, constant: float) -> str:
     """max(z, 0) + log(1 + e), e = e^{−|z|}.
 
-    The logarithm is log d + (e − (d − 1))/d: the quotient puts back what d = 1 + e has rounded off.
+    The logarithm is log d + (e − (d − 1))/d; the quotient corrects the rounding of d = 1 + e.
     """
     e = _exp_of_minus_abs(g, z)
     one = g.number(1.0)
@@ -122,7 +121,7 @@ def _hard_tanh(g: Graph, z: str, constant: float) -> str:
 def _gelu(g: Graph, z: str, constant: float) -> str:
     """The product of z and Φ(z) = (1 + erf(z/√2))/2.
 
-    In float64, for which runtimes have no Erf, it is max(z, 0) − |z| Φ(−|z|) with
+    In float64, for which runtimes have no Erf, it is computed as max(z, 0) − |z| Φ(−|z|) with
     Φ(−|z|) = ½ e^{−z²/2} p(t)/(1 + 2x), x = |z|/√2, and the polynomial p of :func:`_tail`.
     """
     one, half = g.number(1.0), g.number(0.5)
@@ -149,8 +148,8 @@ _KNEE, _DEGREE = 3.75, 22
 def _tail() -> tuple[float, ...]:
     """Return the coefficients, highest first, of p(t) ≈ (1 + 2x) e^{x²} erfc(x) for all x ≥ 0.
 
-    It interpolates at the Chebyshev points of t = (x − k)/(x + k) in (−1, 1), to 2e-15 relative
-    (Shepherd & Laframboise 1981, with k = 3.75).
+    The polynomial interpolates at the Chebyshev points of t = (x − k)/(x + k) in (−1, 1), with a
+    relative error of 2e-15 (Shepherd & Laframboise 1981, with k = 3.75).
     """
     from numpy.polynomial import chebyshev
     from scipy.special import erfcx

@@ -1,4 +1,4 @@
-"""ONNX files: written whole or not at all, and never over another file unasked."""
+"""Writing of ONNX files, atomically, and over an existing file only if that is allowed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ __all__ = ["export", "to_bytes"]
 def export(
     make: Callable[[], ModelProto], path: str | os.PathLike[str] | None, *, overwrite: bool
 ) -> ModelProto:
-    """Return the model that ``make`` makes, written to a file if a path is given.
+    """Return the model that ``make`` builds, and write it to a file if a path is given.
 
     Raises
     ------
     OutputError
-        If the file cannot be written, or exists and ``overwrite`` is false. Nothing is made then.
+        If the file cannot be written, or exists and ``overwrite`` is false. This is checked before
+        the model is built.
     """
-    from deltarule.files import check_writable, write_atomically
+    from deltarule.storage import check_writable, write_atomically
 
     if path is None:
         return make()
@@ -33,5 +34,5 @@ def export(
 
 
 def to_bytes(model: ModelProto) -> bytes:
-    """Return what the file of a model holds; the same for the same model."""
+    """Return the bytes of a model's file. Equal models give equal bytes."""
     return model.SerializeToString(deterministic=True)

@@ -1,7 +1,7 @@
-"""Persistence: any fitted model in one file, and back, without running code."""
+"""Saving and loading of fitted models of any kind, in one file, without running code."""
 
 from __future__ import annotations
 
-from deltarule.persistence.saving import load, save
+from deltarule.persistence.save_load import load, save
 
 __all__ = ["load", "save"]

@@ -1,8 +1,8 @@
 """scikit-learn pipelines in a model file.
 
-deltarule's own estimators are taken out of the pipeline and kept as they always are, as records
-and tensors; a placeholder with a number stands where each one was. The rest goes through skops,
-whose archive is one more tensor: the file's digest covers it like everything else.
+deltarule's own estimators are taken out of the pipeline and saved as records and tensors; a
+numbered placeholder takes the place of each. skops writes the rest, and its archive is saved as
+one more tensor, so that the file's digest covers it too.
 """
 
 from __future__ import annotations
@@ -25,41 +25,42 @@ from deltarule.estimators import (
     to_blueprint,
     to_record,
 )
-from deltarule.files import Contents
-from deltarule.persistence.allowed import Placeholder, classes, functions, types
-from deltarule.persistence.archive import check, normalize
-from deltarule.persistence.inspection import objects
+from deltarule.persistence.allowlist import Placeholder, classes, functions, types
+from deltarule.persistence.object_graph import objects
+from deltarule.persistence.skops_archive import check, normalize
+from deltarule.storage import ModelRecord
 
-__all__ = ["from_contents", "holds", "to_contents"]
+__all__ = ["from_model_record", "holds", "to_model_record"]
 
 _OURS = (MLPClassifier, MLPRegressor)
 _ARCHIVE = "skops"
 
 
 def holds(model: Any) -> bool:
-    """Whether a model is one of scikit-learn's objects, to be kept as a pipeline is."""
+    """Return whether a model is a scikit-learn object, which is saved as a pipeline."""
     return isinstance(model, BaseEstimator) and type(model).__module__.startswith("sklearn.")
 
 
-def to_contents(model: Any) -> Contents:
-    """Return what a file of a pipeline holds.
+def to_model_record(model: Any) -> ModelRecord:
+    """Return the model record of a pipeline.
 
     Raises
     ------
     ModelFileError
-        If the pipeline is not fitted, or a part of it is not allowed; the message names the part.
+        If the pipeline is not fitted, or contains an object that is not allowed, which the message
+        names.
     """
     skops = _skops()
     found = objects(model, _OURS)
     try:
         check_is_fitted(model)
     except NotFittedError:
-        raise ModelFileError(f"this {type(model).__name__} is not fitted yet: call fit") from None
+        raise ModelFileError(f"this {type(model).__name__} is not fitted: call fit first") from None
     ours = [part for _, part in found if type(part) in _OURS]
-    # Copying with the estimators already "copied" puts their placeholders in their places.
+    # The memo makes deepcopy put a placeholder where each estimator was.
     memo: dict[int, Any] = {id(part): Placeholder(number) for number, part in enumerate(ours)}
     archive = normalize(skops.dumps(copy.deepcopy(model, memo)))
-    check(archive)  # what cannot be read back is not written
+    check(archive)  # do not write a file that could not be read
     records: list[dict[str, Any]] = []
     tensors: dict[str, Any] = {_ARCHIVE: np.frombuffer(archive, np.uint8)}
     for number, estimator in enumerate(ours):
@@ -69,22 +70,22 @@ def to_contents(model: Any) -> Contents:
         record, arrays = to_record(estimator)
         records.append(record)
         tensors |= {f"{number}.{name}": array for name, array in arrays.items()}
-    return Contents("pipeline", {"networks": records}, tensors)
+    return ModelRecord("pipeline", {"networks": records}, tensors)
 
 
-def from_contents(contents: Contents) -> Any:
-    """Build a pipeline from what a file of it holds.
+def from_model_record(model_record: ModelRecord) -> Any:
+    """Return the pipeline that a model record describes.
 
     Raises
     ------
     ModelFileError
-        If anything in it is malformed or not allowed. Nothing has been built then.
+        If anything in it is malformed or not allowed; then nothing is built.
     """
     skops = _skops()
-    networks = _networks(contents)
-    archive = contents.tensors.get(_ARCHIVE)
+    networks = _networks(model_record)
+    archive = model_record.tensors.get(_ARCHIVE)
     if archive is None or archive.dtype != np.uint8 or archive.ndim != 1:
-        raise ModelFileError("its record is of a pipeline, but there is none")
+        raise ModelFileError("its record says that it is a pipeline, but the pipeline is missing")
     try:
         data = archive.tobytes()
         check(data)
@@ -100,38 +101,38 @@ def from_contents(contents: Contents) -> Any:
         return model
     except ModelFileError:
         raise
-    except Exception as error:  # whatever scikit-learn says of a state that makes no sense
+    except Exception as error:  # scikit-learn raises all kinds of errors for an invalid state
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise ModelFileError(f"its pipeline is not valid: {reason}") from error
 
 
-def _networks(contents: Contents) -> list[Any]:
-    """Return the estimators of ours, in the order of their numbers."""
-    records = contents.record.get("networks")
-    if set(contents.record) != {"networks"} or not isinstance(records, list):
-        raise ModelFileError("its record lacks entries, or has unknown ones")
+def _networks(model_record: ModelRecord) -> list[Any]:
+    """Return deltarule's estimators in the pipeline, in the order of their numbers."""
+    records = model_record.record.get("networks")
+    if set(model_record.record) != {"networks"} or not isinstance(records, list):
+        raise ModelFileError("its record has missing or unknown entries")
     arrays: list[dict[str, Any]] = [{} for _ in records]
-    for name, array in contents.tensors.items():
+    for name, array in model_record.tensors.items():
         if name == _ARCHIVE:
             continue
         number, dot, inner = name.partition(".")
         if not dot or number not in map(str, range(len(records))):
-            raise ModelFileError("its tensors are not those of its networks")
+            raise ModelFileError("its tensors do not belong to its networks")
         arrays[int(number)][inner] = array
     made = []
     for record, tensors in zip(records, arrays, strict=True):
         if not isinstance(record, dict):
-            raise ModelFileError("its record holds no valid network")
+            raise ModelFileError("its record contains an invalid network")
         fitted = "widths" in record or tensors
         made.append(from_record(record, tensors) if fitted else from_blueprint(record))
     return made
 
 
 def _replacements(places: list[Placeholder], networks: list[Any]) -> dict[int, Any]:
-    """Return the estimator to put in the place of each placeholder, by its identity."""
+    """Return the estimator that replaces each placeholder, by the placeholder's id."""
     numbers = [vars(place) for place in places]
     if sorted(map(str, numbers)) != sorted(str({"number": i}) for i in range(len(networks))):
-        raise ModelFileError("its pipeline has other places for networks than networks")
+        raise ModelFileError("its pipeline's placeholders do not match its networks")
     return {id(place): networks[place.number] for place in places}
 
 

@@ -13,8 +13,14 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped,un
 
 from deltarule import estimators
 from deltarule.errors import ModelFileError, TableError
-from deltarule.files import Contents, StrPath, blaming, read_contents, write_contents
 from deltarule.onnx import columns_model, export
+from deltarule.storage import (
+    ModelRecord,
+    StrPath,
+    read_model_record,
+    reading_model,
+    write_model_record,
+)
 from deltarule.tables.cells import Kind
 from deltarule.tables.evaluation import Evaluation, evaluate_classes, evaluate_quantity
 from deltarule.tables.exporting import columns_of, exportable_of
@@ -203,7 +209,7 @@ class TableModel:
 
     def save(self, path: StrPath, *, overwrite: bool = False) -> Path:
         """Save the model with its preprocessing in one file; see `deltarule.save`."""
-        return write_contents(self.to_contents(), path, overwrite=overwrite)
+        return write_model_record(self.to_model_record(), path, overwrite=overwrite)
 
     def to_onnx(
         self,
@@ -249,13 +255,13 @@ class TableModel:
         ModelFileError
             If the file is missing, damaged, or holds no model of a table.
         """
-        contents = read_contents(path)
+        contents = read_model_record(path)
         if contents.kind != "table":
             raise ModelFileError(f"{path} holds no model of a table; load it with deltarule.load")
-        with blaming(path):
-            return cls.from_contents(contents)
+        with reading_model(path):
+            return cls.from_model_record(contents)
 
-    def to_contents(self) -> Contents:
+    def to_model_record(self) -> ModelRecord:
         """Return what a file of this model holds."""
         record, tensors = estimators.to_record(self.estimator)
         whole = {
@@ -263,10 +269,10 @@ class TableModel:
             "network": record,
             "preprocessing": self.preprocessing.model_dump(),
         }
-        return Contents("table", whole, tensors)
+        return ModelRecord("table", whole, tensors)
 
     @classmethod
-    def from_contents(cls, contents: Contents) -> TableModel:
+    def from_model_record(cls, contents: ModelRecord) -> TableModel:
         """Build a model from what a file of it holds."""
         record = contents.record
         if set(record) != {"facts", "network", "preprocessing"}:

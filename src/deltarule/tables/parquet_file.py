@@ -7,8 +7,7 @@ texts of their digits, as in a CSV file. Whoever takes them for numbers looks at
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from deltarule.context import error_context
 from deltarule.errors import TableError
 from deltarule.tables.table import Column, Table, check_names
 
-__all__ = ["blaming", "read_column", "read_parquet"]
+__all__ = ["read_column", "read_parquet", "reading_parquet"]
 
 MAX_BYTES = 2 * 2**30
 MAX_ROWS = 2**31
@@ -52,7 +52,7 @@ def read_parquet(path: Path) -> Table:
         Columns of float64 or of texts. Booleans become ``true`` and ``false``; dates become
         texts, by which they are recognised as dates later. What is neither stays as it is.
     """
-    with blaming(path):
+    with reading_parquet(path):
         with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
             schema = file.schema_arrow
             check_names(path, [name.strip() for name in schema.names])
@@ -65,16 +65,17 @@ def read_parquet(path: Path) -> Table:
     return Table(path, columns, whole.num_rows, lambda row: f"row {row + 1}")
 
 
-@contextmanager
-def blaming(path: Path) -> Iterator[None]:
-    """Turn what pyarrow says of a file into one line about the file."""
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, TableError | FileNotFoundError | pa.ArrowMemoryError):
-            raise
+def reading_parquet(path: Path) -> AbstractContextManager[None]:
+    """Return a context in which pyarrow's errors become a ``TableError`` on the file."""
+
+    def damaged(error: Exception) -> TableError:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise TableError(f"{path} is a damaged Parquet file ({reason}); write it anew") from None
+        return TableError(f"{path} is a damaged Parquet file ({reason}); write it anew")
+
+    return error_context(
+        ((pa.ArrowException, OSError, ValueError), damaged),
+        unless=(TableError, FileNotFoundError, pa.ArrowMemoryError),
+    )
 
 
 def _check_announced(path: Path, metadata: Any) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from deltarule.errors import ModelFileError
-from deltarule.files.model_file import first_fault
+from deltarule.storage.model_file import first_fault
 
 __all__ = [
     "CategoryColumn",

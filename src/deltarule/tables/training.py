@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deltarule import __version__
 from deltarule.errors import SpecError, TableError
 from deltarule.estimators import MLPClassifier, MLPRegressor, from_record, to_record
 from deltarule.tables.evaluation import Evaluation
@@ -31,6 +30,7 @@ from deltarule.tables.targets import (
 )
 from deltarule.training import Checkpoint
 from deltarule.training.splits import default_fractions
+from deltarule.version import __version__
 
 __all__ = [
     "Part",

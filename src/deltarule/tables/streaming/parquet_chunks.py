@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from deltarule.errors import TableError
-from deltarule.tables.parquet_file import blaming, read_column
+from deltarule.tables.parquet_file import read_column, reading_parquet
 from deltarule.tables.streaming.chunks import Chunk
 from deltarule.tables.table import Table, check_names
 
@@ -28,7 +28,7 @@ class ParquetChunks:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with blaming(path), self._opened(None) as file:
+        with reading_parquet(path), self._opened(None) as file:
             self._metadata = file.metadata
             self.names = [name.strip() for name in file.schema_arrow.names]
             check_names(path, self.names)
@@ -53,7 +53,7 @@ class ParquetChunks:
         """Read one row group."""
         size = max(BATCH_CELLS // max(len(self.names), 1), 1)
         row = chunk.row
-        with blaming(self.path), self._opened(self._metadata) as file:
+        with reading_parquet(self.path), self._opened(self._metadata) as file:
             for batch in file.iter_batches(size, row_groups=[chunk.start], use_threads=False):
                 if batch.nbytes > MAX_BATCH_BYTES:
                     raise TableError(

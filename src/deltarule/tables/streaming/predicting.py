@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from deltarule.errors import OutputError, TableError
-from deltarule.files import check_writable, write_atomically
+from deltarule.storage import check_writable, write_atomically
 from deltarule.tables.evaluation import Evaluation
 from deltarule.tables.model import TableModel, inputs_of
 from deltarule.tables.output import check_clashes, csv_header, csv_rows

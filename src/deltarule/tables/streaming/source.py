@@ -6,12 +6,13 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
+from deltarule.context import error_context, system_reason
 from deltarule.errors import TableError
 from deltarule.tables.reader import check_file, first_bytes
 from deltarule.tables.streaming.chunks import Chunk, Chunked
@@ -67,7 +68,7 @@ class Source:
         self._firsts: list[int] = []  # rows in the files before each
         self._prints = [_fingerprint(file) for file in files]
         for file in files:
-            with _blaming(file):
+            with _reading(file):
                 self._files.append(_open(file))
         self.names = list(self._files[0].names)
         for other in self._files[1:]:
@@ -85,7 +86,7 @@ class Source:
         for number, file in enumerate(self._files):
             self._check_untouched(number)
             firsts.append(rows)
-            with _blaming(file.path):
+            with _reading(file.path):
                 for chunk, tables in file.scan():
                     places.append(Place(number, chunk._replace(row=rows)))
                     for table in tables:
@@ -100,7 +101,7 @@ class Source:
         self._check_untouched(place.file)
         file, first = self._files[place.file], place.chunk.row
         own = place.chunk._replace(row=first - self._firsts[place.file])
-        with _blaming(file.path):
+        with _reading(file.path):
             for table in file.read(own):
                 yield Piece(self._ordered(table), first)
                 first += table.rows
@@ -109,7 +110,7 @@ class Source:
         """Return the SHA-256 of the files' contents, in their order."""
         sha = hashlib.sha256()
         for file in self._files:
-            with _blaming(file.path), open(file.path, "rb") as data:
+            with _reading(file.path), open(file.path, "rb") as data:
                 sha.update(hashlib.file_digest(data, "sha256").digest())
         return sha.hexdigest()
 
@@ -137,7 +138,7 @@ class Source:
 
     def _check_untouched(self, number: int) -> None:
         path = self._files[number].path
-        with _blaming(path):
+        with _reading(path):
             if _fingerprint(path) != self._prints[number]:
                 raise TableError(
                     f"{path} was changed while it was in use; leave it alone and run again"
@@ -164,7 +165,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         If a file is no table, or the files do not fit together.
     """
     place = Path(path)
-    with _blaming(place):
+    with _reading(place):
         files = _files_in(place) if place.is_dir() else [place]
         return Source(place, files)
 
@@ -206,19 +207,12 @@ def _fingerprint(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-@contextmanager
-def _blaming(path: Path) -> Iterator[None]:
-    """Turn what the system says into one line about a file."""
-    try:
-        yield
-    except TableError:
-        raise
-    except FileNotFoundError:
-        raise TableError(f"there is no file {path}; check the path") from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise TableError(f"cannot read {path}: {reason}") from error
-    except (MemoryError, pa.ArrowMemoryError):
-        raise TableError(
-            f"there is not enough memory for a few rows of {path}; give the process more"
-        ) from None
+def _reading(path: Path) -> AbstractContextManager[None]:
+    """Return a context in which errors of the system become a ``TableError`` on a file."""
+    no_memory = f"there is not enough memory for a few rows of {path}; give the process more"
+    return error_context(
+        (FileNotFoundError, lambda _: TableError(f"there is no file {path}; check the path")),
+        (OSError, lambda error: TableError(f"cannot read {path}: {system_reason(error)}")),
+        ((MemoryError, pa.ArrowMemoryError), lambda _: TableError(no_memory)),
+        unless=TableError,
+    )

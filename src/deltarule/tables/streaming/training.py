@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deltarule import __version__
 from deltarule.errors import TableError
 from deltarule.estimators._streaming import Pieces
 from deltarule.estimators._streaming import fit_stream as fit_estimator
@@ -28,6 +27,7 @@ from deltarule.tables.streaming.source import Source
 from deltarule.tables.streaming.survey import Question, survey_table
 from deltarule.tables.table import show
 from deltarule.tables.training import Plan, Settings, derived_seeds, estimator_for, model_of
+from deltarule.version import __version__
 
 __all__ = ["PreparedStream", "evaluate_parts", "fit_stream", "prepare_stream"]
 

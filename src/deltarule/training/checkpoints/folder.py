@@ -6,17 +6,18 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from deltarule.context import error_context, system_reason
 from deltarule.errors import CheckpointError, ModelFileError, OutputError, UnreadFileError
-from deltarule.files import (
-    Contents,
+from deltarule.storage import (
+    ModelRecord,
     check_writable,
-    read_contents,
+    read_model_record,
     remove_orphans,
-    write_contents,
+    write_model_record,
 )
 from deltarule.training.checkpoints.policy import Checkpoint
 from deltarule.training.checkpoints.snapshot import Snapshot, read_snapshot
@@ -49,37 +50,32 @@ def opened_folder(checkpoint: Checkpoint) -> Iterator[Folder]:
         If another training is using it.
     """
     path = Path(checkpoint.folder)
-    with _blaming(path):
+    with _using(path):
         if not path.is_dir():
             path.mkdir()
         check_writable(path / file_name((0, 0)), overwrite=True)
     with _locked(path):
-        with _blaming(path):
+        with _using(path):
             remove_orphans(path)
             folder = Folder(path, checkpoint)
         yield folder
 
 
-@contextmanager
-def _blaming(path: Path) -> Iterator[None]:
-    """Turn what the system says of a folder into one line."""
-    try:
-        yield
-    except OutputError:
-        raise
-    except FileNotFoundError:
-        raise OutputError(
-            f"cannot keep checkpoints in {path}: there is no folder {path.parent}; create it first"
-        ) from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise OutputError(
-            f"cannot keep checkpoints in {path}: {reason}; name another folder"
-        ) from None
-    except ValueError as error:  # a NUL or a lone surrogate
-        raise OutputError(
-            f"cannot keep checkpoints in {str(path)!r}: {error}; name another folder"
-        ) from None
+def _using(path: Path) -> AbstractContextManager[None]:
+    """Return a context in which errors of the system become an ``OutputError`` on the folder."""
+
+    def unusable(folder: object, reason: object) -> OutputError:
+        return OutputError(f"cannot keep checkpoints in {folder}: {reason}; name another folder")
+
+    no_parent = OutputError(
+        f"cannot keep checkpoints in {path}: there is no folder {path.parent}; create it first"
+    )
+    return error_context(
+        (FileNotFoundError, lambda _: no_parent),
+        (OSError, lambda error: unusable(path, system_reason(error))),
+        (ValueError, lambda error: unusable(repr(str(path)), error)),  # a NUL or a lone surrogate
+        unless=OutputError,
+    )
 
 
 @contextmanager
@@ -87,7 +83,7 @@ def _locked(path: Path) -> Iterator[None]:
     if fcntl is None:  # pragma: no cover
         yield
         return
-    with _blaming(path):
+    with _using(path):
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
         try:
@@ -150,7 +146,7 @@ class Folder:
                 os.replace(self.path / name, aside)
                 fate = f"is now called {aside.name}"
             except OSError as error:
-                fate = f"could not be renamed ({error.strerror or type(error).__name__})"
+                fate = f"could not be renamed ({system_reason(error)})"
             warnings.warn(
                 f"the checkpoint {self.path / name} cannot be used, and {fate}: {why}. Going on "
                 f"from an older one, {self.last}.",
@@ -158,11 +154,11 @@ class Folder:
             )
         self._damaged = []
 
-    def write(self, contents: Contents, place: tuple[int, int], best: str | None) -> None:
+    def write(self, contents: ModelRecord, place: tuple[int, int], best: str | None) -> None:
         """Write a checkpoint; then remove those that are neither new enough nor the best."""
         name = file_name(place)
         try:
-            write_contents(contents, self.path / name, overwrite=True)
+            write_model_record(contents, self.path / name, overwrite=True)
         finally:  # if no more than the folder's flush failed, the file is there
             if os.path.exists(self.path / name):
                 self._names = [*(old for old in self._names if old != name), name]
@@ -187,7 +183,7 @@ class Folder:
         CheckpointError
             If its bytes are as they were written, and no record of ours.
         """
-        contents = read_contents(self.path / name)
+        contents = read_model_record(self.path / name)
         if contents.kind != "checkpoint":
             raise ModelFileError("it is a model, not a checkpoint")
         try:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deltarule.arrays import is_sparse, to_numpy
-from deltarule.files import strict_json
+from deltarule.storage import strict_json
 
 __all__ = ["Identity", "describe", "differences", "fingerprint"]
 

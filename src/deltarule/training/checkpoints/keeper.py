@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from deltarule import __version__
 from deltarule.errors import CheckpointError, OutputError
 from deltarule.program import State
 from deltarule.training.checkpoints.folder import Folder, file_name, opened_folder
@@ -20,6 +19,7 @@ from deltarule.training.checkpoints.identity import Identity, describe, differen
 from deltarule.training.checkpoints.policy import Checkpoint
 from deltarule.training.checkpoints.snapshot import Snapshot, take_over, write_snapshot
 from deltarule.training.progress import Progress
+from deltarule.version import __version__
 
 __all__ = ["FolderKeeper", "keeping"]
 

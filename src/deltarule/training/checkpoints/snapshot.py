@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deltarule.checks import is_count, is_number
+from deltarule.context import error_context
 from deltarule.errors import CheckpointError, DataError
-from deltarule.files.model_file import Contents, first_fault
 from deltarule.program import Order, State, Steps
 from deltarule.states import check_counters, check_slots
+from deltarule.storage.model_file import ModelRecord, first_fault
 from deltarule.training.checkpoints.identity import Identity
 from deltarule.training.checkpoints.values import Values
 from deltarule.training.history import History
@@ -61,7 +62,7 @@ class Snapshot:
 
 def write_snapshot(
     snapshot: Snapshot, state: State, at: Progress, kinds: tuple[type[Any], ...]
-) -> Contents:
+) -> ModelRecord:
     """Return a run and what goes with it, as a file holds them."""
     values = Values(kinds)
     held = {"state": state, "watch": [at.watch.best, at.watch.stale]}
@@ -79,10 +80,10 @@ def write_snapshot(
         "owner": values.plain("owner", snapshot.owner),
         "progress": {name: values.plain(name, held[name]) for name in _FIELDS},
     }
-    return Contents("checkpoint", record, values.tensors)
+    return ModelRecord("checkpoint", record, values.tensors)
 
 
-def read_snapshot(contents: Contents, kinds: tuple[type[Any], ...]) -> Snapshot:
+def read_snapshot(contents: ModelRecord, kinds: tuple[type[Any], ...]) -> Snapshot:
     """Return what a file holds, checked as far as it can be without the run that is to go on.
 
     Raises
@@ -133,7 +134,7 @@ def take_over(
         states["epoch"] = held["inside"].entered
     for name, one in states.items():
         _check_state(name, one, state)
-        with _refusing(name):
+        with _checking(name):
             check(one)
     state.restore(held["state"])
     at.watch.best, at.watch.stale = held["watch"]
@@ -186,19 +187,20 @@ def _check_state(name: str, given: Any, like: State) -> None:
     )
     if not sound:
         raise CheckpointError(f"its {name} is not one of this network")
-    with _refusing(name):
+    with _checking(name):
         check_counters(given)
         if given.slots is not None:
             check_slots(given)
 
 
-@contextmanager
-def _refusing(name: str) -> Iterator[None]:
-    try:
-        yield
-    except DataError as error:
+def _checking(name: str) -> AbstractContextManager[None]:
+    """Return a context in which a ``DataError`` becomes a ``CheckpointError`` on that entry."""
+
+    def unfit(error: DataError) -> CheckpointError:
         fault = str(error).removesuffix(".")
-        raise CheckpointError(f"its {name} does not fit this training: {fault}") from None
+        return CheckpointError(f"its {name} does not fit this training: {fault}")
+
+    return error_context((DataError, unfit))
 
 
 def _check_history(given: Any) -> None:

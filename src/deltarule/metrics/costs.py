@@ -1,0 +1,104 @@
+"""The cost of a fitted model on given rows, for cross-validation and learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from deltarule.errors import DataError, SpecError
+from deltarule.metrics._inputs import Floats, flat_column
+
+__all__ = ["Cost", "mean_loss", "row_losses"]
+
+Cost = str | Callable[[Any, Any, Any], float] | None
+"""The name of a scorer, a function of (fitted model, X, y) to be minimised, or None: the loss."""
+
+
+def row_losses(model: Any, X: Any, y: Any) -> Floats:
+    """Return the loss of every row under a fitted estimator of scikit-learn or deltarule.
+
+    For classifiers −ln p of the true class, for regressors ‖y − ŷ‖², summed over the targets.
+
+    Parameters
+    ----------
+    model : fitted classifier or regressor
+        A classifier needs ``predict_proba``.
+    X, y : arrays
+        Rows and their targets (classes or numbers).
+
+    Returns
+    -------
+    losses : (n,) array
+        Non-negative; ∞ is replaced by −ln 2.2e-16 = 36.04, as in scikit-learn's ``log_loss``.
+
+    Raises
+    ------
+    SpecError
+        If the classifier has no ``predict_proba``.
+    DataError
+        If y has a class that the model was not trained on, or several labels per row.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> model = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
+    >>> row_losses(model, [[2.0]], [4.0]).round(12).tolist()
+    [4.0]
+    """
+    from sklearn.base import is_classifier
+
+    if not is_classifier(model):
+        error = np.asarray(model.predict(X), dtype=np.float64) - np.asarray(y, dtype=np.float64)
+        squares: Floats = error**2
+        return squares if squares.ndim == 1 else np.asarray(squares.sum(axis=1))
+    if not hasattr(model, "predict_proba"):
+        raise SpecError(
+            f"model must have predict_proba for the log-loss; {type(model).__name__} has none. "
+            "Choose another cost, such as cost='accuracy'."
+        )
+    targets, classes = flat_column(np.asarray(y)), np.asarray(model.classes_)
+    if targets.ndim != 1:
+        raise DataError(
+            f"y must contain one class per row; got shape {targets.shape}. Pass your own "
+            "cost function."
+        )
+    at = np.searchsorted(classes, targets)
+    known = classes[np.minimum(at, len(classes) - 1)] == targets
+    if not np.all(known):
+        unseen = np.unique(targets[~known])[:3].tolist()
+        raise DataError(
+            f"y has classes that the model was not trained on: {unseen}. Stratify the split."
+        )
+    probabilities = np.asarray(model.predict_proba(X), dtype=np.float64)
+    true = probabilities[np.arange(len(targets)), at]
+    return np.asarray(-np.log(np.clip(true, np.finfo(np.float64).eps, 1.0)))
+
+
+def mean_loss(model: Any, X: Any, y: Any) -> float:
+    """Return the mean of :func:`row_losses`."""
+    return float(row_losses(model, X, y).mean())
+
+
+def as_scorer(cost: Cost) -> Any:
+    """Return the scorer of a cost: a function that scikit-learn maximises."""
+    if cost is None:
+        return lambda model, X, y: -mean_loss(model, X, y)
+    if callable(cost):
+        return lambda model, X, y: -float(cost(model, X, y))
+    from sklearn.metrics import get_scorer
+
+    try:
+        return get_scorer(cost)
+    except ValueError as error:
+        raise SpecError(
+            f"cost must be a function, None, or one of sklearn.metrics.get_scorer_names(); "
+            f"got {cost!r}."
+        ) from error
+
+
+def to_cost(cost: Cost, scores: Any) -> Floats:
+    """Return costs from scores: −score, or 1 − score if the best possible score is 1."""
+    best = 1.0 if isinstance(cost, str) and not cost.startswith("neg_") else 0.0
+    return best - np.asarray(scores, dtype=np.float64)

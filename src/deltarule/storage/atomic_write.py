@@ -1,0 +1,249 @@
+"""Atomic, durable writes: a file is written completely or not at all, and survives a power cut.
+
+The steps are the ones that POSIX requires: write a temporary file beside the target, flush it to
+the disk, rename it to the target, flush the folder. A reader of the target sees the old bytes or
+the new bytes, never a mixture.
+
+A symbolic link is refused. Following it would surprise the owner of the file that it points to,
+and replacing it would surprise the owner of the link.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+from deltarule.context import error_context, system_reason
+from deltarule.errors import OutputError
+
+try:  # A POSIX module; without it, temporary files of killed writers are not removed.
+    import fcntl
+except ImportError:  # pragma: no cover
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["check_writable", "remove_orphans", "write_atomically"]
+
+StrPath = str | os.PathLike[str]
+
+_ALL = ".deltarule-"  # the start of every temporary file's name
+_NAME_A_FILE = "give the name of the file to write"
+
+
+def check_writable(path: StrPath, *, overwrite: bool = False) -> Path:
+    """Return the path if `write_atomically` could write to it; otherwise raise.
+
+    Call it before a long computation, so that the result is not lost.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to be written.
+    overwrite : bool, default=False
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The path, unchanged.
+
+    Raises
+    ------
+    OutputError
+        If the folder is missing or read-only, or the path already exists.
+    """
+    target = Path(path)
+    folder = target.parent
+    if os.fspath(path).endswith(("/", os.sep)):
+        raise OutputError(f"{os.fspath(path)!r} names a folder; {_NAME_A_FILE}")
+    if not target.name or target.name == "..":
+        raise OutputError(f"{str(path)!r} names no file; {_NAME_A_FILE}")
+    with _writing(target):
+        if not folder.is_dir():
+            raise OutputError(
+                f"cannot write {target}: there is no folder {folder}; create it first"
+            )
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OutputError(f"cannot write {target}: the folder {folder} is read-only")
+        _check_target(target, overwrite=overwrite)
+    return target
+
+
+def write_atomically(path: StrPath, data: bytes, *, overwrite: bool = False) -> Path:
+    """Write bytes to a file, atomically and durably, and return its path.
+
+    Parameters
+    ----------
+    path, overwrite
+        As for `check_writable`, which is called first.
+    data : bytes
+        The complete content of the file.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or exists and ``overwrite`` is false. An old file is then
+        unchanged, and no temporary file is left. If only the folder could not be flushed, the new
+        file is in place, and the message says so.
+    """
+    target = check_writable(path, overwrite=overwrite)
+    with _writing(target):
+        remove_orphans(target.parent, _prefix(target))
+        with _temporary(target) as (descriptor, temporary):
+            _write_all(descriptor, data)
+            _keep_permissions(descriptor, target)
+            os.fsync(descriptor)
+            # Open the folder before the rename, so that opening cannot fail after it.
+            with _folder(target.parent) as sync:
+                _publish(temporary, target, overwrite=overwrite)
+                _flush(sync, target)
+    return target
+
+
+def _writing(target: Path) -> AbstractContextManager[None]:
+    """Return a context in which errors of the system become an ``OutputError`` on the target."""
+
+    def no_name(error: ValueError) -> OutputError:  # a NUL or a lone surrogate
+        return OutputError(f"{str(target)!r} names no file: {error}; {_NAME_A_FILE}")
+
+    return error_context(
+        (FileExistsError, lambda _: OutputError(_taken(target))),
+        (OSError, lambda error: OutputError(f"cannot write {target}: {system_reason(error)}")),
+        (ValueError, no_name),
+        unless=OutputError,
+    )
+
+
+def _taken(target: Path) -> str:
+    return f"{target} already exists; choose another name, or allow overwriting it (--force)"
+
+
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    try:
+        mode = os.lstat(target).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(mode):
+        raise OutputError(f"{target} is a symbolic link; name the file it points to instead")
+    if not stat.S_ISREG(mode):
+        raise OutputError(f"{target} is not a regular file; choose another name")
+    if not overwrite:
+        raise OutputError(_taken(target))
+
+
+def _prefix(target: Path) -> str:
+    """Return the start of the names of this target's temporary files."""
+    return f"{_ALL}{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[tuple[int, Path]]:
+    """Open a locked temporary file beside the target, and remove it on exit."""
+    while True:
+        temporary = target.parent / f"{_prefix(target)}{secrets.token_hex(8)}.tmp"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        descriptor = os.open(temporary, flags, 0o666)
+        try:
+            if _is_ours(descriptor):
+                yield descriptor, temporary
+                return
+        finally:
+            with suppress(OSError):  # it was renamed, or the next writer removes it
+                os.unlink(temporary)
+            _close(descriptor)
+
+
+def _is_ours(descriptor: int) -> bool:
+    """Lock a new temporary file; False if another run removed it as an orphan before the lock."""
+    if fcntl is None:  # pragma: no cover
+        return True
+    with suppress(OSError):  # The file system has no locks; write without one.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def remove_orphans(folder: Path, prefix: str = _ALL) -> None:
+    """Remove temporary files that killed writers left, which no process holds a lock on.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder to clean.
+    prefix : str, optional
+        The start of the file names; by default, those of all targets.
+    """
+    if fcntl is None:  # pragma: no cover
+        return
+    for orphan in folder.glob(f"{prefix}*.tmp"):
+        with suppress(OSError):
+            descriptor = os.open(orphan, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(orphan)
+            finally:
+                os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _keep_permissions(descriptor: int, target: Path) -> None:
+    """Give the new file the permissions of the file that it replaces."""
+    with suppress(FileNotFoundError, PermissionError):
+        mode = stat.S_IMODE(os.lstat(target).st_mode)
+        if hasattr(os, "fchmod"):
+            os.fchmod(descriptor, mode)
+
+
+def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
+    """Give the temporary file its final name in one step.
+
+    Without `overwrite`, a hard link is used: unlike a rename, it fails if the name exists, even if
+    another process created it a moment ago.
+    """
+    if not overwrite:
+        try:
+            os.link(temporary, target)
+            return
+        except FileExistsError:
+            raise
+        except OSError:  # A file system without hard links.
+            _check_target(target, overwrite=False)
+    os.replace(temporary, target)
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[Callable[[], None]]:
+    """Yield a function that flushes a folder, so that a new name in it survives a power cut."""
+    if os.name != "posix":  # pragma: no cover
+        yield lambda: None
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield lambda: os.fsync(descriptor)
+    finally:
+        _close(descriptor)
+
+
+def _flush(sync: Callable[[], None], target: Path) -> None:
+    """Flush the folder after the file in it was renamed."""
+    try:
+        sync()
+    except OSError as error:
+        raise OutputError(
+            f"{target} was written, but its folder could not be flushed ({system_reason(error)}): "
+            "the file may be lost in a power cut; save it again with overwriting allowed"
+        ) from error
+
+
+def _close(descriptor: int) -> None:
+    """Close a descriptor; errors do not matter, because its data was flushed or is discarded."""
+    with suppress(OSError):
+        os.close(descriptor)

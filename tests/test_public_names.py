@@ -1,0 +1,110 @@
+"""The public names: what may be imported is written down here, and changes only on purpose."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from types import ModuleType
+
+import pytest
+
+import deltarule
+
+PUBLIC = {
+    "deltarule": """
+        Adadelta Adagrad Adam AdamW Adaptive BatchNorm BinaryCrossEntropy
+        CategoricalCrossEntropy Checkpoint ClipNorm ClipValue Constant ConstantInitializer
+        Cosine Dense Dropout ELU EMAMomentum Exponential GradientCheck History Huber
+        InverseScaling InverseSquareRoot InverseTime L1 L2 LBFGS LeakyReLU LineSearch
+        MLPClassifier MLPRegressor MaxNorm Nadam Network Normal OneCycle PiecewiseConstant
+        Quantile RMSprop ReduceOnPlateau Rprop SGD State StepDecay Stopping Uniform WarmUp
+        analysis augmentation averages capacity check_function check_gradients
+        critical_point datasets errors exact_dropout_mean fold_batch_norm
+        hessian_eigenvalues hessian_vector_product load metrics monte_carlo_dropout
+        network_health plot_confusion_matrix plot_learning_curve plot_predictions plots
+        recompute_batch_norm sampling save schedules shrinkage_table tables train
+    """,
+    "deltarule.analysis": """
+        CriticalPoint Health Shrinkage check_gradients critical_point exact_dropout_mean
+        fold_batch_norm hessian_eigenvalues hessian_vector_product monte_carlo_dropout
+        network_health recompute_batch_norm shrinkage_table
+    """,
+    "deltarule.augmentation": """
+        Augmenter ColorJitter Compose Crop Elastic Flip GaussianNoise PitchShift Rotation
+        RowStreams Scaling Shear TimeShift Translation
+    """,
+    "deltarule.averages": """
+        bias_corrected effective_window exponential_average moving_average
+    """,
+    "deltarule.capacity": """
+        CapacityTable capacity_table least_squares polynomial_features ridge
+    """,
+    "deltarule.datasets": """
+        load_fashion_mnist load_mnist penguins_path read_idx
+    """,
+    "deltarule.errors": """
+        CheckpointError DataError DatasetError DeltaruleError DivergenceError
+        MissingDependencyError ModelFileError OutputError ShapeError SpecError TableError
+        TapeError UnreadFileError
+    """,
+    "deltarule.metrics": """
+        BiasVarianceDiagnosis ClassificationReport CrossValidation Decomposition
+        GeneralizationError InformationCriteria LearningCurve PrecisionRecallCurve
+        RegressionReport Retuning TargetComparison ThresholdChoice choose_threshold
+        compare_targets cost_threshold cross_validated_cost decompose_error
+        diagnose_bias_variance epoch_curve estimate_generalization_error
+        information_criteria mean_loss measure_classification measure_regression
+        plot_learning_curves retune row_losses separation_epoch size_curve
+    """,
+    "deltarule.plots": """
+        plot_confusion_matrix plot_learning_curve plot_predictions
+    """,
+    "deltarule.sampling": """
+        LogMomentum LogUniform
+    """,
+    "deltarule.schedules": """
+        Adaptive Clock Constant Cosine EpochSchedule Exponential InverseScaling
+        InverseSquareRoot InverseTime OneCycle PiecewiseConstant PlateauMemory Rates
+        ReduceOnPlateau Schedule StepDecay WarmUp
+    """,
+    "deltarule.tables": """
+        Evaluation Plan Predictions Prepared PreparedStream Settings Shares Source
+        StreamedPredictions Table TableModel check_test evaluate_parts evaluate_stream fit
+        fit_stream is_large open_source predictions_csv prepare prepare_stream read_table
+        score_parts write_pieces
+    """,
+}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_public_names_are_these(module: str) -> None:
+    found = import_module(module)
+    assert sorted(found.__all__) == PUBLIC[module].split()
+    assert all(hasattr(found, name) for name in found.__all__)
+
+
+def test_every_public_module_is_listed_here() -> None:
+    public = {name: getattr(deltarule, name) for name in deltarule.__all__}
+    modules = {f"deltarule.{name}" for name, it in public.items() if isinstance(it, ModuleType)}
+    assert modules | {"deltarule"} == set(PUBLIC)
+
+
+def test_dir_lists_every_public_name() -> None:
+    assert {*deltarule.__all__, "__version__"} <= set(dir(deltarule))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'deltarule' has no attribute 'Perceptron'"):
+        _ = deltarule.Perceptron  # type: ignore[attr-defined]
+
+
+def test_submodules_are_imported_when_they_are_first_used() -> None:
+    code = (
+        "import sys, deltarule\n"
+        "assert not [name for name in sys.modules if name.startswith('deltarule.')]\n"
+        "assert 'retune' in dir(deltarule.metrics)\n"
+        "assert 'deltarule.plots' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
