@@ -59,8 +59,8 @@ def draw_weights(
         drawn = np.asarray(initializer(rng, fan_in, fan_out), dtype=np.float64)
         if drawn.shape != shape or not np.isfinite(drawn).all():
             raise SpecError(
-                f"initializer must return finite numbers of shape (fan_in, fan_out) = {shape}; got "
-                f"an array of shape {drawn.shape}."
+                f"initializer must return finite numbers of shape {shape}, which is (fan_in, "
+                f"fan_out); got an array of shape {drawn.shape}."
             )
         return drawn
     if initializer == "zeros":
