@@ -11,10 +11,10 @@ from deltarule.errors import OutputError, TableError
 def test_the_first_matching_rule_replaces_an_error() -> None:
     missing = (FileNotFoundError, lambda _: TableError("missing"))
     other = (OSError, lambda error: TableError(f"other: {system_reason(error)}"))
-    with pytest.raises(TableError, match="^missing$") as caught, error_context(missing, other):
+    with pytest.raises(TableError, match=r"^missing$") as caught, error_context(missing, other):
         raise FileNotFoundError
     assert isinstance(caught.value.__cause__, FileNotFoundError)
-    with pytest.raises(TableError, match="^other: No space left$"), error_context(missing, other):
+    with pytest.raises(TableError, match=r"^other: No space left$"), error_context(missing, other):
         raise OSError(28, "No space left")
 
 
@@ -27,7 +27,7 @@ def test_errors_without_a_rule_pass_unchanged() -> None:
 def test_excepted_errors_pass_unchanged() -> None:
     rule = (OSError, lambda _: OutputError("replaced"))
     with (
-        pytest.raises(OutputError, match="^original$"),
+        pytest.raises(OutputError, match=r"^original$"),
         error_context(rule, unless=OutputError),
     ):
         raise OutputError("original")

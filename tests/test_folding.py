@@ -62,8 +62,8 @@ def test_folding_keeps_every_prediction(net: Network, seed: int) -> None:
 
 @pytest.mark.parametrize("position", ["pre_activation", "post_activation"])
 @pytest.mark.parametrize("statistics", ["population", "running"])
-def test_a_trained_network_can_be_folded(place: str, statistics: str) -> None:
-    norm = BatchNorm(place, statistics)
+def test_a_trained_network_can_be_folded(position: str, statistics: str) -> None:
+    norm = BatchNorm(position, statistics)
     layers = [Dropout(0.9), Dense(6, "relu", batch_norm=norm), Dense(5, "tanh", batch_norm=norm)]
     net = Network(3, [*layers, Dense(3, "softmax")], "categorical_cross_entropy")
     data, state = random_data(net, 50, 0), net.initialize(0)
@@ -107,9 +107,9 @@ def test_folding_without_batch_norm_or_training_changes_nothing() -> None:
 
 @pytest.mark.parametrize("xp", LIBRARIES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("place", ["before", "after"])
-def test_library_and_type_are_kept(xp: Any, dtype: str, place: str) -> None:
-    layers = [Dense(4, "tanh", batch_norm=BatchNorm(place)), Dense(2)]
+@pytest.mark.parametrize("position", ["pre_activation", "post_activation"])
+def test_library_and_type_are_kept(xp: Any, dtype: str, position: str) -> None:
+    layers = [Dense(4, "tanh", batch_norm=BatchNorm(position)), Dense(2)]
     net = Network(3, layers, dtype=dtype)
     data = random_data(net, 8, 3)
     state = net.initialize(3)
