@@ -219,7 +219,7 @@ def test_on_epoch_sees_the_history_grow_and_can_stop() -> None:
 class Cliff(EpochSchedule):
     """A schedule that is gentle for three epochs, and then is not."""
 
-    def rate(self, initial: float, current: float, clock: Any) -> float:
+    def rate(self, initial: float, position: Any) -> float:
         return 0.05 if clock.epoch < 3 else 1e30
 
     def on_plateau(self, current: float) -> None:

@@ -22,11 +22,11 @@ from deltarule import (
     ClipNorm,
     Cosine,
     Dense,
+    EarlyStopping,
     LineSearch,
     Network,
     OneCycle,
     Rprop,
-    Stopping,
     train,
 )
 from deltarule.augmentation import Compose, Rotation, Translation
@@ -136,7 +136,7 @@ def test_health_is_recorded_for_every_layer_and_epoch() -> None:
     "given",
     [
         {"validation": (X, LABELS)},
-        {"stopping": Stopping()},
+        {"stopping": EarlyStopping()},
         {"schedule": Cosine()},
         {"clipping": ClipNorm(1.0)},
         {"augment": lambda x, rows, epoch: x},
