@@ -242,7 +242,7 @@ def test_minimisers_refuse_checkpoints(tmp_path: Path, solver: Any) -> None:
     if not isinstance(solver, str):
         net = Network(6, [Dense(1)])
         with pytest.raises(
-            SpecError, match="checkpoint=.* does not go with optimizer=.*checkpoint=None"
+            SpecError, match=r"checkpoint=.* does not go with optimizer=.*checkpoint=None"
         ):
             train(net, net.initialize(0), X, NUMBERS, optimizer=solver, checkpoint=tmp_path / "run")
     assert names(tmp_path) == []
