@@ -25,7 +25,7 @@ from deltarule.estimators._monitor import maximizes, monitor_of
 from deltarule.estimators._report import Report, take_over
 from deltarule.estimators._rows import Rows
 from deltarule.estimators._weights import Repeating
-from deltarule.optimizers import Rprop
+from deltarule.optimizers import Optimizer, Rprop
 from deltarule.program import Interpreter, State
 from deltarule.schedules import Position
 from deltarule.trainer import train
@@ -120,15 +120,14 @@ def _progress_at_start(estimator: BaseMLP, incremental: bool) -> PartialFitState
 
 def _arguments(estimator: BaseMLP, rows: Rows, report: Report, incremental: bool) -> dict[str, Any]:
     """Return the arguments of ``train`` that do not change during a fit."""
-    held_out = rows.held_out
-    engine: Interpreter = estimator._interpreter(
-        optimizer_of(estimator), clipping_of(estimator.gradient_clip)
-    )
+    held_out, optimizer = rows.held_out, optimizer_of(estimator)
+    clipping = clipping_of(estimator.gradient_clip)
+    engine: Interpreter = estimator._interpreter(optimizer, clipping)
     if estimator._network.tape.normalizations and rows.shown.weight is not None:
         engine = Repeating(engine, rows.shown.weight)
     return {
-        "optimizer": optimizer_of(estimator),
-        "batch_size": _batch_size(estimator, rows.block.n_rows),
+        "optimizer": optimizer,
+        "batch_size": _batch_size(estimator, optimizer, rows.block.n_rows),
         "planned_epochs": int(estimator.max_iter),
         "seed": estimator._random_state,
         "validation": None if held_out is None else monitor_of(estimator, held_out),
@@ -194,10 +193,10 @@ def _slowed_down(progress: PartialFitState) -> PartialFitState:
     return progress._replace(position=position, factor=_SLOWER)
 
 
-def _batch_size(estimator: BaseMLP, n_rows: int) -> int:
+def _batch_size(estimator: BaseMLP, optimizer: Optimizer, n_rows: int) -> int:
+    """Return the rows in a mini-batch; "auto" is 200, and all rows for Rprop."""
     if estimator.batch_size == "auto":
-        whole = isinstance(optimizer_of(estimator), Rprop)
-        return n_rows if whole else min(200, n_rows)
+        return n_rows if isinstance(optimizer, Rprop) else min(200, n_rows)
     if estimator.batch_size > n_rows:
         warnings.warn(
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
