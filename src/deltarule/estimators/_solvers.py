@@ -152,7 +152,7 @@ def _train(
     estimator: BaseMLP, rows: Rows, call: dict[str, Any], progress: PartialFitState, epochs: int
 ) -> tuple[History, DivergenceError | None]:
     """Return the history of a training, and its error if it diverged."""
-    if progress.factor != 1.0:
+    if progress.factor != 1.0 and not isinstance(call["optimizer"], Rprop):  # it has no schedule
         call = call | {"schedule": Slowed(call["schedule"], progress.factor)}
     try:
         history = train(
