@@ -87,7 +87,7 @@ def _check_rows(training: TrainingState, n_rows: int, rows: Rows) -> None:
     if (order is not None and order.bounds[-1] != n_rows) or not all(
         is_order(given, rows) for given in held
     ):
-        raise CheckpointError("the checkpoint's order of rows is not an order of these rows.")
+        raise CheckpointError("the order of rows to resume from is not an order of these rows.")
 
 
 class _Training:
