@@ -596,7 +596,7 @@ def test_a_full_disk_costs_a_warning_and_no_training(
         return real(*given)
 
     monkeypatch.setattr(atomic.os, "write", full)
-    with pytest.warns(UserWarning, match="No space left.*Training goes on") as told:
+    with pytest.warns(UserWarning, match="No space left.*Training continues") as told:
         came_out = outcome(fitted(Checkpoint(tmp_path / "run", every_epochs=1)))
     assert came_out == expected
     assert len(told) == 3

@@ -185,7 +185,7 @@ class _Training:
             self.training.consistent = False
             left = range(epoch.done, order.n_batches)
             epoch.add(advance(self.interpreter, self.state, block, order, left))
-            if epoch.pieces[-1].diverged:
+            if epoch.reports[-1].diverged:
                 break
             self.training.consistent = True
         self.signals.deliver()

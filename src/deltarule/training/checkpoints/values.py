@@ -95,10 +95,10 @@ class Values:
             if id(value) in self._states:
                 return {"=": "same", "state": self._states[id(value)]}
             self._states[id(value)] = name
-        if isinstance(value, Epoch) and value.pieces:
-            value.steps()  # joins its pieces
-        held = {n: self.plain(f"{name}.{n}", getattr(value, n)) for n in _fields(type(value))}
-        return {"=": kind, "name": name, "fields": held}
+        if isinstance(value, Epoch) and value.reports:
+            value.steps()  # joins its reports
+        entries = {n: self.plain(f"{name}.{n}", getattr(value, n)) for n in _fields(type(value))}
+        return {"=": kind, "name": name, "fields": entries}
 
     # --- and back -------------------------------------------------------------------------------
 
@@ -139,10 +139,10 @@ class Values:
             raise CheckpointError("its record names an array of another type")
         return array
 
-    def _made(self, kind: type[Any], name: Any, held: Any) -> Any:
-        if not isinstance(held, dict) or set(held) != set(_fields(kind)):
+    def _made(self, kind: type[Any], name: Any, entries: Any) -> Any:
+        if not isinstance(entries, dict) or set(entries) != set(_fields(kind)):
             raise CheckpointError(f"its record holds no valid {kind.__name__}")
-        made = kind(**{key: self.value(item) for key, item in held.items()})
+        made = kind(**{key: self.value(item) for key, item in entries.items()})
         if isinstance(made, State):
             self._read[str(name)] = made
         return made
