@@ -17,9 +17,9 @@ from deltarule import (
     BatchNorm,
     Dense,
     Dropout,
+    EarlyStopping,
     Network,
     State,
-    Stopping,
     recompute_batch_norm,
     train,
 )
@@ -443,7 +443,7 @@ def test_early_stopping_returns_the_best_statistics_with_the_best_theta() -> Non
     state, states = net.initialize(13), []
     history = train(
         net, state, data.x, data.y, epochs=40, batch_size=6, optimizer=SGD(0.4),
-        validation=(held.x, held.y), stopping=Stopping(tol=0.0, patience=3),
+        validation=(held.x, held.y), stopping=EarlyStopping(tol=0.0, patience=3),
         on_epoch=lambda history: states.append(state.copy()),
     )  # fmt: skip
     assert history.stopped_by == "no improvement"
@@ -553,7 +553,7 @@ def test_a_batch_of_one_is_refused() -> None:
     for block in (Block(data.x[:1], data.y[:1]), Block(data.x, data.y, lone)):
         with pytest.raises(DataError, match=r"at least 2 rows of non-zero weight .* got 1"):
             reference.gradient(state, block)
-    with pytest.raises(DataError, match="at least 2 rows"):
+    with pytest.raises(DataError, match="at least 2 samples"):
         train(net, net.initialize(), data.x[:1], data.y[:1])
 
 

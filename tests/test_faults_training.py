@@ -68,12 +68,12 @@ def test_a_folder_that_cannot_be_used_is_refused_before_the_first_epoch(
     monkeypatch.setattr(MLPRegressor, "_score_targets", lambda *a: (epochs.append(a), real(*a))[1])
     given = {"early_stopping": True}
     for name, message in (
-        ("file", "cannot keep checkpoints in .*file"),
-        ("dangling", "cannot keep checkpoints in .*dangling"),
+        ("file", "cannot write checkpoints to .*file"),
+        ("dangling", "cannot write checkpoints to .*dangling"),
         ("none/run", "there is no folder .*none; create it first"),
-        ("file/run", "cannot keep checkpoints in"),
-        ("a\0b", r"cannot keep checkpoints in .*a\\x00b.*; name another folder"),
-        ("a\ud800b", r"cannot keep checkpoints in .*a\\ud800b.*; name another folder"),
+        ("file/run", "cannot write checkpoints to"),
+        ("a\0b", r"cannot write checkpoints to .*a\\x00b.*; name another folder"),
+        ("a\ud800b", r"cannot write checkpoints to .*a\\ud800b.*; name another folder"),
     ):
         with pytest.raises(OutputError, match=message):
             fitted(tmp_path / name, **given)
@@ -93,7 +93,7 @@ def test_a_folder_that_cannot_be_used_is_refused_before_the_first_epoch(
         with monkeypatch.context() as patch:
             patch.setattr(os, name, forbidden)
             with pytest.raises(
-                OutputError, match=r"cannot keep checkpoints in .*Permission denied"
+                OutputError, match=r"cannot write checkpoints to .*Permission denied"
             ):
                 fitted(tmp_path / "run", **given)
     for call in ("open", "write", "fsync", "replace"):
@@ -176,8 +176,9 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> Non
         with pytest.warns(UserWarning, match="cannot be used") as told:
             came_out = outcome(fitted(folder))
         assert len(told) == 1, kind
-        assert f"Going on from an older one, {sorted(os.listdir(tmp_path / 'run'))[-2]}" in str(
-            told[0].message
+        assert (
+            f"Training resumes from an older one, {sorted(os.listdir(tmp_path / 'run'))[-2]}"
+            in str(told[0].message)
         )
         assert broken.with_name(broken.name + ".damaged").read_bytes() == data
         good += came_out == expected
@@ -191,7 +192,9 @@ def test_without_any_that_can_be_read_the_error_is_clear(tmp_path: Path) -> None
     for path in names:
         path.write_bytes(path.read_bytes()[:-1])
     before = {path.name: path.read_bytes() for path in names}
-    with pytest.raises(CheckpointError, match=f"none of the {len(names)} checkpoints .*anew"):
+    with pytest.raises(
+        CheckpointError, match=f"none of the {len(names)} checkpoints .*start again"
+    ):
         fitted(tmp_path / "run")
     assert {path.name: path.read_bytes() for path in names} == before
 
@@ -239,7 +242,7 @@ def test_a_checkpoint_that_may_be_sound_is_neither_passed_over_nor_renamed(
     told = {
         "memory": "does not fit into memory",
         "layout": "layout has version '2'",
-        "record": "none that this deltarule keeps",
+        "record": "this version of deltarule cannot use",
     }
     message = told.get(fault, "cannot read the model file")
     with monkeypatch.context() as patch:
@@ -293,7 +296,7 @@ def test_other_data_or_arguments_are_refused_and_named(tmp_path: Path) -> None:
          r"X was float64 \(120, 6\) and is float64 \(119, 6\); y was"),
         ({"fit": heavier}, "another training: sample_weight has other values"),
         ({"fit": {}}, "sample_weight is missing, and was given"),
-        ({"learning_rate": "cosine"}, "learning_rate was constant and is cosine. Give"),
+        ({"learning_rate": "cosine"}, "learning_rate was constant and is cosine. Use"),
     ]  # fmt: skip
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     for changed, message in cases:
@@ -539,7 +542,7 @@ from deltarule.engine import interpreter
 from deltarule.training import loop
 
 interpreter._CALL = 0.0  # a step a call
-real, looks = loop._Training._look, [0]
+real, looks = loop._Training._between_calls, [0]
 
 def look(training):
     real(training)
@@ -549,7 +552,7 @@ def look(training):
         room = pages * resource.getpagesize() + {room}
         resource.setrlimit(resource.RLIMIT_AS, (room, room))
 
-loop._Training._look = look
+loop._Training._between_calls = look
 sys.exit(run({words!r}))
 """
 
@@ -570,7 +573,7 @@ def test_too_little_memory_leaves_the_old_checkpoint(tmp_path: Path, at: int) ->
         assert done.stderr.startswith("error: ")
         assert done.stderr.count("\n") == 1
     else:
-        assert "no checkpoint could be kept" in done.stdout
+        assert "no checkpoint could be written" in done.stdout
     assert not list(tmp_path.glob("run/.deltarule-*"))
     left = sorted(tmp_path.glob("run/*.safetensors"))
     assert left
@@ -593,7 +596,7 @@ def test_a_full_disk_costs_a_warning_and_no_training(
         return real(*given)
 
     monkeypatch.setattr(atomic_write.os, "write", full)
-    with pytest.warns(UserWarning, match="No space left.*Training goes on") as told:
+    with pytest.warns(UserWarning, match="No space left.*Training continues") as told:
         came_out = outcome(fitted(Checkpoint(tmp_path / "run", every_epochs=1)))
     assert came_out == expected
     assert len(told) == 3

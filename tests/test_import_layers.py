@@ -55,7 +55,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("augmentation",),
     ("network",),
     ("analysis",),
-    ("fitting",),
+    ("trainer",),
     ("onnx",),
     ("plots", "estimators"),
     ("metrics",),

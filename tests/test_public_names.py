@@ -18,7 +18,7 @@ PUBLIC = {
         Cosine Dense Dropout ELU EMAMomentum Exponential GradientCheck History Huber
         InverseScaling InverseSquareRoot InverseTime L1 L2 LBFGS LeakyReLU LineSearch
         MLPClassifier MLPRegressor MaxNorm Nadam Network Normal OneCycle PiecewiseConstant
-        Quantile RMSprop ReduceOnPlateau Rprop SGD State StepDecay Stopping Uniform WarmUp
+        Quantile RMSprop ReduceOnPlateau Rprop SGD State StepDecay EarlyStopping Uniform WarmUp
         analysis augmentation averages capacity check_function check_gradients
         critical_point datasets errors exact_dropout_mean fold_batch_norm
         hessian_eigenvalues hessian_vector_product load metrics monte_carlo_dropout
@@ -64,9 +64,9 @@ PUBLIC = {
         LogMomentum LogUniform
     """,
     "deltarule.schedules": """
-        Adaptive Clock Constant Cosine EpochSchedule Exponential InverseScaling
-        InverseSquareRoot InverseTime OneCycle PiecewiseConstant PlateauMemory Rates
-        ReduceOnPlateau Schedule StepDecay WarmUp
+        Adaptive Constant Cosine EpochSchedule Exponential InverseScaling
+        InverseSquareRoot InverseTime OneCycle PiecewiseConstant PlateauMemory Position Rates
+        ReduceOnPlateau SCHEDULES Schedule StepDecay WarmUp resolve_schedule
     """,
     "deltarule.tables": """
         Evaluation Plan Predictions Prepared PreparedStream Settings Shares Source

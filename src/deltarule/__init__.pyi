@@ -26,7 +26,6 @@ from deltarule.clipping import ClipNorm as ClipNorm
 from deltarule.clipping import ClipValue as ClipValue
 from deltarule.estimators import MLPClassifier as MLPClassifier
 from deltarule.estimators import MLPRegressor as MLPRegressor
-from deltarule.fitting import train as train
 from deltarule.network import Network as Network
 from deltarule.optimizers import LBFGS as LBFGS
 from deltarule.optimizers import SGD as SGD
@@ -74,7 +73,8 @@ from deltarule.spec import MaxNorm as MaxNorm
 from deltarule.spec import Normal as Normal
 from deltarule.spec import Quantile as Quantile
 from deltarule.spec import Uniform as Uniform
+from deltarule.trainer import train as train
 from deltarule.training import Checkpoint as Checkpoint
+from deltarule.training import EarlyStopping as EarlyStopping
 from deltarule.training import History as History
-from deltarule.training import Stopping as Stopping
 from deltarule.version import __version__ as __version__

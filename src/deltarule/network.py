@@ -1,6 +1,6 @@
 """`Network`: a network specification with methods to initialise, predict, score and summarise.
 
-Training is in ``deltarule.fitting``, and the analysis of trained networks in
+Training stands in ``deltarule.trainer``, what can be learned about a trained network in
 ``deltarule.analysis``.
 """
 

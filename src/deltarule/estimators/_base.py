@@ -30,17 +30,17 @@ from deltarule.estimators._monitor import check_monitor
 from deltarule.estimators._rows import Given, Rows, in_one_piece, is_frame, is_plain, rows_of
 from deltarule.estimators._scales import Scales, learn_scales
 from deltarule.estimators._sklearn import CallbackSupportMixin, check_sample_weight
-from deltarule.estimators._solvers import Course, fit_by_steps, fit_whole
+from deltarule.estimators._solvers import PartialFitState, fit_by_steps, fit_whole
 from deltarule.network import Network
 from deltarule.optimizers import Optimizer, Rprop
 from deltarule.program import Block, Interpreter
 from deltarule.spec import Loss
 from deltarule.targets import Targets, smooth
-from deltarule.training import Stopping, augmented_blocks
+from deltarule.training.data import Augmenter, augmented
 
 if TYPE_CHECKING:
     from deltarule.estimators._streaming import Pieces
-    from deltarule.training.checkpoints.keeper import FolderKeeper
+    from deltarule.training.checkpoints.writer import CheckpointWriter
 
 __all__ = ["BaseMLP"]
 
@@ -151,7 +151,7 @@ class BaseMLP(Inspection, Exporting, CallbackSupportMixin, BaseEstimator, ABC):
         hidden: Hidden,
         *,
         incremental: bool = False,
-        keeper: FolderKeeper | None = None,
+        keeper: CheckpointWriter | None = None,
     ) -> Rows:
         """Check everything, begin the network if it is new, and hold the validation set out."""
         first = not hasattr(self, "_state") or not (self.warm_start or incremental)
@@ -199,11 +199,14 @@ class BaseMLP(Inspection, Exporting, CallbackSupportMixin, BaseEstimator, ABC):
         if held_out is not None:
             check_monitor(self, held_out.given)
             held_out = held_out._replace(block=self._to_network(held_out.block))
-        fresh = None
-        if self.augment is not None:
-            then = None if self.scales_ is None else self.scales_.inputs
-            fresh = augmented_blocks(ready._replace(x=block.x), self.augment, then)
-        return Rows(ready, shown, held_out, fresh)
+        return Rows(ready, shown, held_out, self._augmenter(block.x))
+
+    def _augmenter(self, x: Any) -> Augmenter | None:
+        """Return ``augment`` on the rows in the user's units, standardised after it."""
+        given, scales = self.augment, self.scales_
+        if given is None or scales is None:
+            return given
+        return lambda _, rows, epoch: scales.inputs(augmented(given, x, rows, epoch))
 
     def _to_network(self, block: Block) -> Block:
         """Return a block as the network takes it: standardised, its labels smoothed."""
@@ -219,8 +222,7 @@ class BaseMLP(Inspection, Exporting, CallbackSupportMixin, BaseEstimator, ABC):
         self.n_layers_ = len(hidden.sizes) + 2
         self._network = self._build(hidden, n_features, str(np.dtype(dtype)))
         self._state = begin_state(self._network, hidden, self.weight_init, self._random_state)
-        self._course, self.scales_ = Course(), None
-        self._watch: Stopping | None = None
+        self._progress, self.scales_ = PartialFitState(), None
         self.n_iter_, self.t_ = 0, 0
         self.loss_curve_: list[float] = []
         stops = bool(self.early_stopping)

@@ -1,4 +1,4 @@
-"""Checkpoints of a fit: what decides it, what the estimator keeps beside its run, and back."""
+"""Checkpoints of a fit: what identifies it, and the estimator's own part of a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from deltarule.checks import is_count, is_number
 from deltarule.errors import CheckpointError
 from deltarule.estimators._choices import schedule_of
 from deltarule.estimators._held_out import Validation
+from deltarule.estimators._monitor import maximizes
 from deltarule.estimators._rows import Rows
 from deltarule.program import Block
 from deltarule.training.checkpoints import as_checkpoint
@@ -20,12 +21,12 @@ from deltarule.training.checkpoints import as_checkpoint
 if TYPE_CHECKING:
     from deltarule.estimators._base import BaseMLP
     from deltarule.estimators._streaming import Pieces
-    from deltarule.training.checkpoints.keeper import FolderKeeper
+    from deltarule.training.checkpoints.writer import CheckpointWriter
 
 __all__ = ["begin_stream", "capture", "checkpoints_of", "compare_data", "restore"]
 
 _FREE = ("checkpoint", "max_iter", "n_threads", "verbose", "warm_start")
-"""Arguments that a fit which goes on may change; ``max_iter`` not with every schedule."""
+"""Arguments that may change when a fit is resumed; ``max_iter`` not with every schedule."""
 
 _NUMBERS = ("n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_")
 _CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_", "health_")
@@ -33,37 +34,42 @@ _CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_", "healt
 
 def checkpoints_of(
     estimator: BaseMLP, pieces: Pieces | None = None
-) -> AbstractContextManager[FolderKeeper]:
-    """Open the folder of the estimator's checkpoints for a fit, perhaps to pieces of a table."""
-    from deltarule.training.checkpoints.keeper import keeping
-    from deltarule.training.checkpoints.schedules import check_end
+) -> AbstractContextManager[CheckpointWriter]:
+    """Open the folder of the estimator's checkpoints, for a fit to X or to pieces of a table."""
+    from deltarule.training.checkpoints.fingerprint import end_argument
+    from deltarule.training.checkpoints.writer import open_checkpoints
 
     arguments = {
         name: value for name, value in estimator.get_params(deep=False).items() if name not in _FREE
     }
     arguments["estimator"] = type(estimator).__qualname__
     schedule = schedule_of(estimator, incremental=False)
-    arguments |= check_end("max_iter", int(estimator.max_iter), schedule)
+    arguments |= end_argument("max_iter", int(estimator.max_iter), schedule)
     if pieces is not None:
         arguments |= pieces.identity()
-    return keeping(as_checkpoint(estimator.checkpoint), arguments, HEALTH_KINDS)
+    return open_checkpoints(
+        as_checkpoint(estimator.checkpoint),
+        arguments,
+        HEALTH_KINDS,
+        maximize=maximizes(estimator),
+    )
 
 
-def begin_stream(estimator: BaseMLP, keeper: FolderKeeper) -> None:
-    """Let the fit draw the numbers that the first one drew, whatever ``random_state`` is.
+def begin_stream(estimator: BaseMLP, writer: CheckpointWriter) -> None:
+    """Let a resumed fit draw the random numbers that the first one drew.
 
-    Without a ``random_state`` a fit that goes on has a stream of its own, not NumPy's global one.
+    Without ``random_state`` it then uses a stream of its own, not NumPy's global one.
     """
-    if keeper.found is not None and estimator.random_state is None:
+    if writer.found is not None and estimator.random_state is None:
         estimator._random_state = check_random_state(0)
-    keeper.stream("random_state", estimator._random_state)
+    writer.stream("random_state", estimator._random_state)
 
 
 def compare_data(
-    estimator: BaseMLP, keeper: FolderKeeper, block: Block, validation: Validation, rows: Rows
+    estimator: BaseMLP, writer: CheckpointWriter, block: Block, validation: Validation, rows: Rows
 ) -> None:
-    """Refuse to go on with other data than those of the checkpoint, or other arguments."""
-    from deltarule.training.checkpoints.identity import fingerprint
+    """Refuse to resume with other data or arguments than those of the checkpoint."""
+    from deltarule.training.checkpoints.fingerprint import fingerprint
 
     parts: dict[str, Any] = {"X": block.x, "y": block.y, "sample_weight": block.weight}
     if validation.X is not None and rows.held_out is not None:
@@ -76,26 +82,26 @@ def compare_data(
     groups = None if validation.groups is None else np.asarray(validation.groups)
     parts |= {"groups": groups, "classes": classes, "names of the features": names}
     data = {name: fingerprint(part) for name, part in parts.items()}
-    keeper.compare(data, ("max_iter", int(estimator.max_iter)))
+    writer.compare(data, ("max_iter", int(estimator.max_iter)))
 
 
 def capture(estimator: BaseMLP, before: int, factor: float) -> dict[str, Any]:
-    """Return what the estimator holds of its fit beside the run.
+    """Return the estimator's own part of a checkpoint.
 
-    ``before`` counts the epochs of an earlier run of this fit, and ``factor`` is what every rate
-    is multiplied by, after a recovery.
+    ``before`` is the number of epochs of this fit before a recovery, and ``factor`` multiplies
+    every learning rate after it.
     """
     held = {name: getattr(estimator, name, None) for name in (*_NUMBERS, *_CURVES)}
     return {"before": before, "factor": factor, **held}
 
 
 def restore(estimator: BaseMLP, given: Any) -> tuple[int, float]:
-    """Put back what :func:`capture` returned; return (before, factor).
+    """Restore what :func:`capture` returned; return (before, factor).
 
     Raises
     ------
     CheckpointError
-        If it is something else.
+        If it is not valid.
     """
     wanted = {"before", "factor", *_NUMBERS, *_CURVES}
     if not isinstance(given, dict) or set(given) != wanted or not _is_sound(given):

@@ -1,8 +1,9 @@
-"""How an estimator's arguments choose what takes the steps, and how long the steps are."""
+"""Optimiser, schedule and clipping that an estimator's arguments mean."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -11,87 +12,65 @@ from deltarule.clipping import ClipNorm, Clipping, ClipValue
 from deltarule.errors import SpecError
 from deltarule.optimizers import (
     LBFGS,
+    OPTIMIZERS,
     SGD,
-    Adadelta,
-    Adagrad,
     Adam,
-    AdamW,
     EMAMomentum,
     LineSearch,
     Minimizer,
-    Nadam,
     Optimizer,
-    RMSprop,
-    Rprop,
 )
 from deltarule.schedules import (
-    Adaptive,
-    Clock,
+    SCHEDULES,
     Constant,
-    Cosine,
-    Exponential,
     InverseScaling,
-    InverseSquareRoot,
-    InverseTime,
-    OneCycle,
+    Position,
     Rates,
-    ReduceOnPlateau,
     Schedule,
-    StepDecay,
-    WarmUp,
 )
 
 if TYPE_CHECKING:
     from deltarule.estimators._base import BaseMLP
 
 __all__ = [
-    "SCHEDULES",
-    "SOLVERS",
     "Slowed",
     "clipping_of",
     "minimizer_of",
     "minimizes",
     "optimizer_of",
-    "rate_of",
     "schedule_of",
 ]
 
-_BY_RATE = {"adadelta": Adadelta, "adagrad": Adagrad, "rmsprop": RMSprop, "rprop": Rprop}
-_LIKE_ADAM = {"adam": Adam, "adamw": AdamW, "nadam": Nadam}
-_MINIMIZERS = ("lbfgs", "line_search")
+_SCIKIT_LEARN = ("constant", "invscaling", "adaptive")
+"""Schedules of scikit-learn, which it ignores with every solver but ``sgd``."""
 
-SOLVERS = (*_MINIMIZERS, "sgd", "momentum_average", *_LIKE_ADAM, *_BY_RATE)
-"""Every solver by name; their descriptions stand in ``deltarule.optimizers``."""
-
-SCHEDULES: dict[str, type[Schedule]] = {
-    "cosine": Cosine,
-    "exponential": Exponential,
-    "inverse_square_root": InverseSquareRoot,
-    "inverse_time": InverseTime,
-    "one_cycle": OneCycle,
-    "reduce_on_plateau": ReduceOnPlateau,
-    "step_decay": StepDecay,
-    "warm_up": WarmUp,
-}
-"""Our schedules by name, beside scikit-learn's three."""
+_FLAT = 2.2204460492503131e-09
+"""The relative fall of the cost below which LBFGS ends, as in scikit-learn."""
 
 
 def minimizes(solver: Any) -> bool:
-    """Whether a solver minimises the cost of the whole set, instead of a step a mini-batch."""
-    return isinstance(solver, Minimizer) or (isinstance(solver, str) and solver in _MINIMIZERS)
+    """Return whether a solver minimises the cost of the whole set, not of mini-batches."""
+    if isinstance(solver, str):
+        return solver in OPTIMIZERS and issubclass(OPTIMIZERS[solver], Minimizer)
+    return isinstance(solver, Minimizer)
 
 
 def minimizer_of(estimator: BaseMLP) -> Minimizer:
-    """Return what minimises over the whole set; a name takes ``tol`` and ``max_fun`` along."""
+    """Return the solver that minimises over the whole set; a name uses ``tol`` and ``max_fun``."""
     given = estimator.solver
-    if isinstance(given, Minimizer):
-        return given
-    limits = {"tol": float(estimator.tol), "max_evaluations": int(estimator.max_fun)}
-    return LBFGS(**limits) if given == "lbfgs" else LineSearch(**limits)  # type: ignore[arg-type]
+    tol, most = float(estimator.tol), int(estimator.max_fun)
+    if given == "lbfgs":
+        given = LBFGS(tol=tol, max_evaluations=most)
+    elif given == "line_search":
+        given = LineSearch(tol=tol, max_evaluations=most)
+    if isinstance(given, LBFGS) and given.ftol is None:
+        given = replace(given, ftol=_FLAT)
+    chosen: Minimizer = given
+    return chosen
 
 
 def optimizer_of(estimator: BaseMLP) -> Optimizer:
-    """Return what takes the steps; a name takes the arguments that scikit-learn has along."""
+    """Return the optimiser that takes the steps; a name uses scikit-learn's arguments."""
     given, rate = estimator.solver, float(estimator.learning_rate_init)
     if isinstance(given, Optimizer):
         return given
@@ -99,36 +78,31 @@ def optimizer_of(estimator: BaseMLP) -> Optimizer:
         return SGD(rate, float(estimator.momentum), bool(estimator.nesterovs_momentum))
     if given == "momentum_average":
         return EMAMomentum(rate, float(estimator.momentum))
-    if given in _LIKE_ADAM:
+    kind: Any = OPTIMIZERS[given]
+    if given == "nadam" or issubclass(kind, Adam):
         betas = float(estimator.beta_1), float(estimator.beta_2)
-        return _LIKE_ADAM[given](rate, *betas, float(estimator.epsilon))
-    return _BY_RATE[given](rate)
-
-
-def rate_of(estimator: BaseMLP) -> float:
-    """Return η₀: the solver's own, or ``learning_rate_init`` for one given by name."""
-    given = estimator.solver
-    own = given.learning_rate if isinstance(given, Optimizer) else estimator.learning_rate_init
-    return float(own)
+        kind = partial(kind, beta1=betas[0], beta2=betas[1], epsilon=float(estimator.epsilon))
+    chosen: Optimizer = kind(learning_rate=rate)
+    return chosen
 
 
 def schedule_of(estimator: BaseMLP, incremental: bool) -> Schedule:
-    """Return how the rate changes; scikit-learn's three names speak of gradient descent only."""
+    """Return the schedule; scikit-learn's three names have an effect with ``sgd`` only."""
     given = estimator.learning_rate
     if not isinstance(given, str):
         return given
-    if given in SCHEDULES:
+    if given not in _SCIKIT_LEARN:
         return SCHEDULES[given]()
     if estimator.solver != "sgd" and not isinstance(estimator.solver, SGD):
         return Constant()
     if given == "invscaling":
         power = float(estimator.power_t)
         return InverseScaling(power) if incremental else _RestartedInverseScaling(power)
-    return Adaptive() if given == "adaptive" else Constant()
+    return SCHEDULES[given]()
 
 
 def clipping_of(given: Any) -> Clipping | None:
-    """Return what ``gradient_clip`` asks for."""
+    """Return the clipping that ``gradient_clip`` means."""
     if given is None:
         return None
     if isinstance(given, Real):
@@ -147,11 +121,11 @@ def clipping_of(given: Any) -> Clipping | None:
 
 @dataclass(frozen=True)
 class _RestartedInverseScaling(InverseScaling):
-    """``invscaling`` as ``fit`` has it: also a warm one takes its first epoch at η₀."""
+    """``invscaling`` in ``fit``: the first epoch of every fit, also of a warm one, has η₀."""
 
-    def rate(self, initial: float, current: float, clock: Clock) -> float:
-        """Return η₀ in a run's first epoch, η₀ / (t + 1)^power from then on."""
-        return initial if clock.epoch == 0 else super().rate(initial, current, clock)
+    def rate(self, initial: float, position: Position) -> float:
+        """Return η₀ in the first epoch, η₀ / (t + 1)^power in later ones."""
+        return initial if position.epochs == 0 else super().rate(initial, position)
 
 
 @dataclass(frozen=True)
@@ -161,20 +135,20 @@ class Slowed:
     schedule: Schedule
     factor: float
 
-    def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
+    def rates(self, initial: float, position: Position, n_steps: int) -> Rates:
         """Return the schedule's rates, times the factor."""
-        return self.factor * self.schedule.rates(initial, current / self.factor, clock, n_steps)
+        current = initial if position.learning_rate is None else position.learning_rate
+        own = position._replace(learning_rate=current / self.factor)
+        return self.factor * self.schedule.rates(initial, own, n_steps)
 
     def observe(
-        self, memory: Any, figure: float, current: float, *, maximize: bool
+        self, state: Any, metric: float, current: float, *, maximize: bool
     ) -> tuple[Any, float]:
-        """Let the schedule hear the figure, at the rate that it takes for the current one."""
-        memory, rate = self.schedule.observe(
-            memory, figure, current / self.factor, maximize=maximize
-        )
-        return memory, self.factor * rate
+        """Return the schedule's state and rate after an epoch, the rate times the factor."""
+        state, rate = self.schedule.observe(state, metric, current / self.factor, maximize=maximize)
+        return state, self.factor * rate
 
     def on_plateau(self, current: float) -> float | None:
-        """Ask the schedule."""
+        """Return the schedule's new rate times the factor, or None to stop."""
         slower = self.schedule.on_plateau(current / self.factor)
         return None if slower is None else self.factor * slower

@@ -14,8 +14,8 @@ import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
-from deltarule.estimators._choices import SCHEDULES, SOLVERS
-from deltarule.optimizers import LBFGS, LineSearch, Optimizer
+from deltarule.optimizers import LBFGS, OPTIMIZERS, LineSearch, Optimizer
+from deltarule.schedules import SCHEDULES
 from deltarule.spec import (
     ACTIVATIONS,
     ELU,
@@ -38,7 +38,7 @@ COMMON: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", _COUNT],
     "activation": [StrOptions({*ACTIVATIONS, "logistic"}), LeakyReLU, ELU, "array-like"],
     "solver": [
-        StrOptions(set(SOLVERS)),
+        StrOptions(set(OPTIMIZERS)),
         *Optimizer.__args__,
         LBFGS,
         LineSearch,
@@ -46,7 +46,7 @@ COMMON: dict[str, list[Any]] = {
     "alpha": [_STRENGTH],
     "batch_size": [StrOptions({"auto"}), _COUNT],
     "learning_rate": [
-        StrOptions({"constant", "invscaling", "adaptive", *SCHEDULES}),
+        StrOptions(set(SCHEDULES)),
         HasMethods(["rates", "observe", "on_plateau"]),
     ],
     "learning_rate_init": [_LIMIT],

@@ -15,7 +15,7 @@ from sklearn.utils.validation import validate_data
 from deltarule.errors import SpecError
 from deltarule.estimators._base import BaseMLP
 from deltarule.estimators._rows import rows_of
-from deltarule.estimators._weights import class_factors
+from deltarule.inputs import class_factors
 from deltarule.onnx.heads import Labels
 from deltarule.program import Block
 from deltarule.spec import BinaryCrossEntropy, CategoricalCrossEntropy, Loss

@@ -1,4 +1,4 @@
-"""What early stopping measures after every epoch: the loss and a score of the held-out rows."""
+"""Validation of a fit: loss and score of the held-out rows, after every epoch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deltarule.errors import SpecError
 from deltarule.estimators._rows import Given, HeldOut
 from deltarule.estimators._sklearn import resolve_scorer, takes_weights
 from deltarule.program import State
-from deltarule.training.loop import Figures
+from deltarule.training import Metrics
 
 if TYPE_CHECKING:
     from deltarule.estimators._base import BaseMLP
@@ -20,38 +20,41 @@ __all__ = ["check_monitor", "maximizes", "monitor_of"]
 
 
 def maximizes(estimator: BaseMLP) -> bool:
-    """Whether what is watched is better when it is high: a score, not a loss."""
+    """Return whether early stopping watches a score, which is to be high, not a loss."""
     return bool(estimator.early_stopping) and estimator.monitor != "loss"
 
 
 def check_monitor(estimator: BaseMLP, given: Given) -> None:
-    """Refuse a scorer that cannot take the weights of the rows held out."""
+    """Refuse a scorer that takes no sample weights, if the held-out rows have weights."""
     _scorer(estimator, given)
 
 
-def monitor_of(estimator: BaseMLP, held_out: HeldOut) -> Callable[[State], Figures]:
-    """Return what measures the held-out rows; a figure that is no number comes as NaN."""
+def monitor_of(estimator: BaseMLP, held_out: HeldOut) -> Callable[[State], Metrics]:
+    """Return the function that measures a state on the held-out rows.
+
+    Both metrics are NaN if an output is not finite.
+    """
     interpreter = estimator._interpreter()
     block, scale = held_out.block, estimator._loss_scale()
     scorer = _scorer(estimator, held_out.given)
 
-    def measure(state: State) -> Figures:
+    def measure(state: State) -> Metrics:
         outputs = interpreter.forward(state, block)
         if not np.isfinite(outputs).all():
-            return Figures(loss=float("nan"), score=float("nan"))
+            return Metrics(loss=float("nan"), score=float("nan"))
         with np.errstate(over="ignore"):  # R² of numbers whose squares are infinite: -inf
             if scorer is not None:
                 score = scorer(held_out.given)
             else:
                 score = estimator._score_targets(block.y, outputs, block.weight)
             loss = float(np.average(interpreter.losses(state, block), weights=block.weight))
-        return Figures(loss=scale * loss, score=score)
+        return Metrics(loss=scale * loss, score=score)
 
     return measure
 
 
 def _scorer(estimator: BaseMLP, given: Given) -> Callable[[Given], float] | None:
-    """Return a user's scorer of the estimator as it stands; None for the estimator's own score."""
+    """Return a function that scores the estimator by the user's scorer; None if there is none."""
     monitor: Any = estimator.monitor
     if isinstance(monitor, str) and monitor in ("auto", "loss"):
         return None

@@ -22,7 +22,7 @@ from deltarule.estimators._kept import Kept
 from deltarule.estimators._layers import Hidden, read_hidden
 from deltarule.estimators._record_values import from_plain, to_plain
 from deltarule.estimators._scales import Scales
-from deltarule.estimators._solvers import Course
+from deltarule.estimators._solvers import PartialFitState
 from deltarule.estimators.classifier import MLPClassifier
 from deltarule.estimators.regressor import MLPRegressor
 from deltarule.program import State
@@ -190,7 +190,7 @@ def _rebuild(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
     estimator._network = estimator._build(layers, widths[0], record["dtype"], output)
     estimator._state = _restore_state(record, tensors, estimator._network.tape)
     estimator.scales_ = _restore_scales(tensors, widths)
-    estimator._kept, estimator._watch, estimator._course = Kept(), None, Course()
+    estimator._kept, estimator._progress = Kept(), PartialFitState()
     estimator.health_ = []
     for name in _FITTED:
         value = _figure(name, record[name])

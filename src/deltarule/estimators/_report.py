@@ -1,4 +1,4 @@
-"""What is said on the way: fitted attributes, verbose lines, health, the user's callbacks."""
+"""Reports after every epoch: fitted attributes, verbose lines, the user's callbacks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deltarule.analysis.health import HealthMonitor
 from deltarule.estimators._kept import Kept
 from deltarule.estimators._rows import Rows
 from deltarule.estimators._sklearn import EpochCallbacks
@@ -22,48 +21,43 @@ _PRIVATE = ("_hidden", "_network", "_label_binarizer")
 
 
 class Report:
-    """After every epoch, tell whoever wants to know."""
+    """Hooks of a fit: they set the fitted attributes, print, and call the user's callbacks."""
 
     def __init__(self, estimator: BaseMLP, rows: Rows, epochs: int) -> None:
         self._estimator, self._n_rows = estimator, rows.block.n_rows
-        self.before = 0  # epochs of earlier runs of this fit
-        self._repeats = False  # whether the next epoch is one that callbacks know already
+        self.before = 0  # epochs of this fit before a recovery
+        self._repeats = False  # whether callbacks have been told of the next epoch already
         shown = rows.shown
         self._callbacks = EpochCallbacks(estimator, epochs, shown.x, shown.y, shown.weight)
-        tape, state = estimator._network.tape, estimator._state
-        self._health = HealthMonitor(tape, state, rows.block) if estimator.record_health else None
 
-    def go_on(self, *, repeats: bool) -> None:
-        """Count the epochs of a further run behind those so far, or repeat the last one."""
+    def continue_after(self, *, repeats: bool) -> None:
+        """Count the epochs of the next training after those so far, or repeat the last one."""
         self._repeats = repeats
         if not repeats:
             self.before = self._estimator.n_iter_
 
     def begin(self, entered: State | None = None) -> None:
-        """Tell the callbacks that an epoch begins, and with which state."""
-        if self._health is not None and entered is not None:
-            self._health.begin(entered)
+        """Tell the callbacks that an epoch begins."""
         if not self._repeats:
             self._callbacks.begin_epoch()
         self._repeats = False
 
     def epoch(self, history: History) -> bool:
-        """Take an epoch of steps over; return whether a callback says stop."""
+        """Add an epoch to the fitted attributes; return whether a callback ends the fit."""
         take_over(self._estimator, history, self._n_rows, self.before)
-        return self._tell(history)
+        return self._report(history)
 
     def iteration(self, history: History) -> bool:
-        """Take a minimiser's iteration over; return whether a callback says stop."""
+        """Add a minimiser's iteration to the fitted attributes; return as ``epoch`` does."""
         estimator = self._estimator
-        estimator.loss_ = estimator._loss_scale() * history.loss[-1] + history.penalty[-1]
+        estimator.loss_ = history.cost[-1]
         estimator.loss_curve_.append(estimator.loss_)
         self.begin()
-        return self._tell(history)
+        return self._report(history)
 
-    def _tell(self, history: History) -> bool:
+    def _report(self, history: History) -> bool:
         estimator, number = self._estimator, self.before + history.n_epochs
-        if self._health is not None:
-            self._health.observe(history)
+        if estimator.record:
             estimator.health_.append(history.health[-1])
         if estimator.verbose:
             print(f"Iteration {number}, loss = {estimator.loss_:.8f}")  # noqa: T201
@@ -72,11 +66,11 @@ class Report:
         return self._callbacks.end_epoch(self._fitted)
 
     def end(self) -> None:
-        """Tell the callbacks that the fit is over."""
+        """Tell the callbacks that the fit ended."""
         self._callbacks.end_fit(self._fitted)
 
     def _fitted(self) -> dict[str, Any]:
-        """Return the attributes from which a ready estimator of this moment is made."""
+        """Return the attributes of an estimator as fitted so far."""
         attributes = {
             name: value
             for name, value in vars(self._estimator).items()
@@ -99,7 +93,7 @@ def take_over(estimator: BaseMLP, history: History, n_rows: int, before: int = 0
 
 
 def _take_validation_over(estimator: BaseMLP, history: History) -> None:
-    """Add the newest epoch's figures on the held-out rows; NaN for an epoch that diverged."""
+    """Add the newest epoch's metrics on the held-out rows; NaN for an epoch that diverged."""
     assert estimator.validation_scores_ is not None
     assert estimator.validation_loss_curve_ is not None
     measured = len(history.validation_loss) == history.n_epochs
@@ -108,14 +102,7 @@ def _take_validation_over(estimator: BaseMLP, history: History) -> None:
     estimator.validation_loss_curve_.append(
         history.validation_loss[-1] if measured else float("nan")
     )
-    watch = estimator._watch
-    if watch is None or not measured:
-        return
-    if watch.maximize:
-        best = watch.best
-    else:  # the score that goes with the lowest loss
-        best = score if history.best_epoch == history.n_epochs else None
-    if best is not None:
-        estimator.best_validation_score_ = best
-    elif watch.maximize:
+    if measured and history.best_epoch == history.n_epochs:  # by score, or by loss
+        estimator.best_validation_score_ = score
+    elif measured and estimator.best_validation_score_ is None:
         estimator.best_validation_score_ = -np.inf

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from deltarule.arrays import is_sparse
 from deltarule.estimators._sklearn import safe_indexing
 from deltarule.program import Block
+from deltarule.training import Augmenter
 
 __all__ = ["Given", "HeldOut", "Rows", "in_one_piece", "is_frame", "is_plain", "rows_of"]
 
@@ -43,7 +43,7 @@ class Rows(NamedTuple):
     block: Block
     shown: Block  # the same for callbacks: in the user's units, weights without those of classes
     held_out: HeldOut | None = None
-    block_of: Callable[[int], Block] | None = None  # of every epoch, where they differ
+    augment: Augmenter | None = None  # x, rows, epoch -> x of that epoch
 
 
 def is_frame(X: Any) -> bool:

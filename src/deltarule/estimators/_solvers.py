@@ -1,205 +1,202 @@
-"""The solvers: an estimator's arguments handed to the training loop or to a minimiser.
+"""Fitting: an estimator's arguments translated for ``train``, and how the fit ended.
 
-Each function moves the estimator's state and its fitted attributes. Warnings point at the user's
-call of ``fit``, which is a fixed number of frames away.
+Each function changes the estimator's state and its fitted attributes. Warnings point at the
+user's call of ``fit``, which is a fixed number of frames away.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from deltarule.errors import DivergenceError
 from deltarule.estimators._checkpoints import capture, restore
 from deltarule.estimators._choices import (
     Slowed,
     clipping_of,
     minimizer_of,
     optimizer_of,
-    rate_of,
     schedule_of,
 )
 from deltarule.estimators._monitor import maximizes, monitor_of
 from deltarule.estimators._report import Report, take_over
 from deltarule.estimators._rows import Rows
 from deltarule.estimators._weights import Repeating
-from deltarule.optimizers import LBFGS, Rprop
-from deltarule.program import Block, Interpreter, State
-from deltarule.training import (
-    History,
-    Run,
-    Stopping,
-    descend,
-    epoch_orders,
-    minimize_cost,
-    run_epochs,
-)
-from deltarule.training.divergence import divergence_error
-from deltarule.training.lbfgs import Minimum
-from deltarule.training.streams import Stream
+from deltarule.optimizers import Optimizer, Rprop
+from deltarule.program import Interpreter, State
+from deltarule.schedules import Position
+from deltarule.trainer import train
+from deltarule.training import EarlyStopping, History
 
 if TYPE_CHECKING:
     from deltarule.estimators._base import BaseMLP
-    from deltarule.training.checkpoints.keeper import FolderKeeper
+    from deltarule.training.checkpoints.writer import CheckpointWriter
 
-__all__ = ["Course", "fit_by_steps", "fit_whole"]
+__all__ = ["PartialFitState", "fit_by_steps", "fit_whole"]
 
 _SLOWER = 0.1
-"""What ``on_divergence="recover"`` multiplies every learning rate by, once."""
+"""With ``on_divergence="recover"``, every learning rate is multiplied by this, once."""
 
 
-class Course(NamedTuple):
-    """How far the calls of ``partial_fit`` have come; ``fit`` begins a new one."""
+class PartialFitState(NamedTuple):
+    """What the next call of ``partial_fit``, or of ``fit`` with ``warm_start``, continues from."""
 
-    rate: float | None = None  # the newest learning rate
-    memory: Any = None  # what the schedule remembers
-    epochs: int = 0
-    steps: int = 0
-    factor: float = 1.0  # of every learning rate, below 1 after a recovery
-    best: tuple[float, State] | None = None  # lowest cost of a call, where it may be needed
+    position: Position = Position()  # at first, nothing is done
+    maximizes: bool = False  # whether the best metric in the position is a score
+    factor: float = 1.0  # of every learning rate; below 1 after a recovery
+    best: tuple[float, State] | None = None  # lowest cost of a call, for a recovery
 
 
-# --- a step a mini-batch -----------------------------------------------------------------------
+# --- a step for each mini-batch ------------------------------------------------------------------
 
 
 def fit_by_steps(
-    estimator: BaseMLP, rows: Rows, incremental: bool, keeper: FolderKeeper | None = None
+    estimator: BaseMLP, rows: Rows, incremental: bool, writer: CheckpointWriter | None = None
 ) -> None:
     """Train by mini-batches: one epoch for ``partial_fit``, else up to ``max_iter``.
 
-    A ``keeper`` keeps checkpoints, and may have found one to go on from.
+    ``writer`` writes checkpoints, and may have found one to resume from.
     """
-    state, block = estimator._state, rows.block
-    if not incremental:
-        state.slots, estimator._course = None, Course()
+    state, n_rows = estimator._state, rows.block.n_rows
+    progress = _progress_at_start(estimator, incremental)
     epochs = 1 if incremental else int(estimator.max_iter)
     report = Report(estimator, rows, epochs)
-    if keeper is not None:
-        _go_on(estimator, report, keeper)
-    run = _run(estimator, rows, report, incremental)
-    run.epochs, run.keeper = epochs - report.before, keeper
-    interpreter: Interpreter = estimator._interpreter(
-        optimizer_of(estimator), clipping_of(estimator.gradient_clip)
-    )
-    if estimator._network.tape.normalizations and rows.shown.weight is not None:
-        interpreter = Repeating(interpreter, rows.shown.weight)
-    history = run_epochs(interpreter, state, block, run)
-    course = _course(estimator, run)
-    may_recover = estimator.on_divergence == "recover" and course.factor == 1.0
-    if history.stopped_by == "divergence" and may_recover:
-        take_over(estimator, history, block.n_rows)
-        warnings.warn(_recovery(estimator, history, block), ConvergenceWarning, stacklevel=5)
-        run.epochs = 1 if incremental else epochs - history.n_epochs
-        course = estimator._course = _slow_down(run, course)
-        if course.best is not None:
-            state.restore(course.best[1])
-        report.go_on(repeats=incremental)
-        if run.epochs > 0:
-            history = run_epochs(interpreter, state, block, run)
-            course = _course(estimator, run)._replace(factor=_SLOWER, best=None)
+    if writer is not None:
+        if writer.found is not None:
+            report.before, factor = restore(estimator, writer.found.owner)
+            progress = progress._replace(factor=factor)
+        writer.capture = lambda: capture(estimator, report.before, estimator._progress.factor)
+    estimator._progress = progress
+    call = _arguments(estimator, rows, report, incremental) | {"checkpoint": writer}
+    history, error = _train(estimator, rows, call, progress, epochs - report.before)
+    progress = progress._replace(position=_end_of(history))
+    may_recover = estimator.on_divergence == "recover" and progress.factor == 1.0
+    if error is not None and may_recover:
+        take_over(estimator, history, n_rows)
+        message = f"{error} Training continues from there with every learning rate times "
+        warnings.warn(f"{message}{_SLOWER:g}.", ConvergenceWarning, stacklevel=5)
+        left = 1 if incremental else epochs - history.n_epochs
+        progress = estimator._progress = _slowed_down(progress)
+        if progress.best is not None:
+            state.restore(progress.best[1])
+        report.continue_after(repeats=incremental)
+        if left > 0:
+            history, error = _train(estimator, rows, call, progress, left)
+            progress = progress._replace(position=_end_of(history), best=None)
         else:
-            history.stopped_by = "epochs"
+            history.stopped_by, error = "epochs", None
     if incremental and may_recover:
-        course = _remember(course, history, state)
-    # a schedule counts the calls of partial_fit that follow from 0, at the rate come to
-    estimator._course = course if incremental else course._replace(epochs=0, steps=0)
-    _conclude(estimator, history, block, report, None if incremental else epochs)
+        progress = _with_best(progress, history, state)
+    position = progress.position._replace(order=None)
+    if not incremental:  # calls of partial_fit after it count from 0, at the present rate
+        position = position._replace(epochs=0, steps=0)
+    estimator._progress = progress._replace(position=position)
+    if error is not None:
+        take_over(estimator, history, n_rows, report.before)
+        if not estimator.early_stopping:
+            raise error
+        warnings.warn(str(error), ConvergenceWarning, stacklevel=5)
+    else:
+        _warn_of_end(history, None if incremental else epochs)
     report.end()
 
 
-def _go_on(estimator: BaseMLP, report: Report, keeper: FolderKeeper) -> None:
-    """Bring the estimator to where a checkpoint was kept, and tell what later ones must hold."""
-    if keeper.found is not None:
-        before, factor = restore(estimator, keeper.found.owner)
-        report.before = before
-        estimator._course = Course(factor=factor)
-    keeper.capture = lambda: capture(estimator, report.before, estimator._course.factor)
+def _progress_at_start(estimator: BaseMLP, incremental: bool) -> PartialFitState:
+    """Return where a call begins: ``fit`` forgets rates and counts, but not the best metric."""
+    progress, maximize = estimator._progress, maximizes(estimator)
+    position = progress.position
+    if not incremental:
+        estimator._state.slots = None
+        position = Position(stopping_state=position.stopping_state)
+        progress = PartialFitState(maximizes=progress.maximizes)
+    if progress.maximizes != maximize:
+        position = position._replace(stopping_state=None)
+    position = position._replace(examples=estimator.t_)
+    return progress._replace(position=position, maximizes=maximize)
 
 
-def _run(estimator: BaseMLP, rows: Rows, report: Report, incremental: bool) -> Run:
-    """Return how to train, by the estimator's arguments."""
-    n_rows, course = rows.block.n_rows, estimator._course
-    schedule = schedule_of(estimator, incremental)
-    block: Block | Stream = rows.block
-    shuffling = _shuffling(estimator)
-    orders = block.orders if isinstance(block, Stream) else epoch_orders(n_rows, shuffling)
-    return Run(
-        epochs=1 if incremental else int(estimator.max_iter),
-        batch_size=_batch_size(estimator, n_rows),
-        learning_rate=rate_of(estimator),
-        orders=orders,
-        schedule=schedule if course.factor == 1.0 else Slowed(schedule, course.factor),
-        stopping=_watch(estimator),
-        validation=None if rows.held_out is None else monitor_of(estimator, rows.held_out),
-        restore_best=bool(estimator.early_stopping),
-        block_of=rows.block_of,
-        least_rows=estimator._network.tape.least_rows,
-        on_begin=report.begin,
-        on_epoch=report.epoch,
-        current_rate=course.rate,
-        schedule_memory=course.memory,
-        examples_seen=estimator.t_,
-        epochs_before=course.epochs,
-        steps_before=course.steps,
-        planned_epochs=int(estimator.max_iter),
-        loss_scale=estimator._loss_scale(),
-    )
+def _arguments(estimator: BaseMLP, rows: Rows, report: Report, incremental: bool) -> dict[str, Any]:
+    """Return the arguments of ``train`` that do not change during a fit."""
+    held_out, optimizer = rows.held_out, optimizer_of(estimator)
+    clipping = clipping_of(estimator.gradient_clip)
+    engine: Interpreter = estimator._interpreter(optimizer, clipping)
+    if estimator._network.tape.normalizations and rows.shown.weight is not None:
+        engine = Repeating(engine, rows.shown.weight)
+    return {
+        "optimizer": optimizer,
+        "batch_size": _batch_size(estimator, optimizer, rows.block.n_rows),
+        "planned_epochs": int(estimator.max_iter),
+        "seed": estimator._random_state,
+        "validation": None if held_out is None else monitor_of(estimator, held_out),
+        "stopping": EarlyStopping(
+            tol=float(estimator.tol),
+            patience=float(estimator.n_iter_no_change),
+            maximize=maximizes(estimator),
+            restore_best=bool(estimator.early_stopping),
+        ),
+        "schedule": schedule_of(estimator, incremental),
+        "augment": rows.augment,
+        "shuffle": bool(estimator.shuffle),
+        "loss_scale": estimator._loss_scale(),
+        "record_health": bool(estimator.record),
+        "on_epoch_begin": report.begin,
+        "on_epoch": report.epoch,
+        "engine": engine,
+    }
 
 
-def _course(estimator: BaseMLP, run: Run) -> Course:
-    """Return where a run has come to."""
-    return Course(
-        run.current_rate,
-        run.schedule_memory,
-        run.epochs_before,
-        run.steps_before,
-        estimator._course.factor,
-        estimator._course.best,
-    )
+def _train(
+    estimator: BaseMLP, rows: Rows, call: dict[str, Any], progress: PartialFitState, epochs: int
+) -> tuple[History, DivergenceError | None]:
+    """Return the history of a training, and its error if it diverged."""
+    if progress.factor != 1.0 and not isinstance(call["optimizer"], Rprop):  # it has no schedule
+        call = call | {"schedule": Slowed(call["schedule"], progress.factor)}
+    try:
+        history = train(
+            estimator._network,
+            estimator._state,
+            rows.block,
+            epochs=epochs,
+            resume=progress.position,
+            **call,
+        )
+    except DivergenceError as error:
+        return error.history, error
+    return history, None
 
 
-def _remember(course: Course, history: History, state: State) -> Course:
-    """Keep the state behind the best call of ``partial_fit``: the last may be far astray."""
-    if course.factor < 1.0 or history.stopped_by == "divergence":
-        return course
+def _end_of(history: History) -> Position:
+    assert history.position is not None
+    return history.position
+
+
+def _with_best(progress: PartialFitState, history: History, state: State) -> PartialFitState:
+    """Keep the state after the best call of ``partial_fit``: the last one may be far from it."""
+    if progress.factor < 1.0 or history.stopped_by == "divergence":
+        return progress
     cost = history.cost[-1]
-    better = course.best is None or cost < course.best[0]
-    return course._replace(best=(cost, state.copy())) if better else course
+    better = progress.best is None or cost < progress.best[0]
+    return progress._replace(best=(cost, state.copy())) if better else progress
 
 
-def _slow_down(run: Run, course: Course) -> Course:
-    """Lower every rate of the epochs to come, and forget the patience that was used up."""
-    run.schedule = Slowed(run.schedule, _SLOWER)
-    rate = run.learning_rate if run.current_rate is None else run.current_rate
-    run.current_rate = _SLOWER * rate
-    if run.stopping is not None:
-        run.stopping.stale = 0
-    return course._replace(rate=run.current_rate, factor=_SLOWER)
-
-
-def _recovery(estimator: BaseMLP, history: History, block: Block) -> str:
-    cause = divergence_error(
-        block.x, block.y, epochs=history.n_epochs, learning_rate=rate_of(estimator)
+def _slowed_down(progress: PartialFitState) -> PartialFitState:
+    """Lower the learning rate of the epochs to come, and start to count epochs without progress."""
+    position, stopping = progress.position, progress.position.stopping_state
+    assert position.learning_rate is not None
+    position = position._replace(
+        learning_rate=_SLOWER * position.learning_rate,
+        stopping_state=None if stopping is None else stopping._replace(stale=0),
     )
-    return f"{cause} Going on from there with every learning rate times {_SLOWER:g}."
+    return progress._replace(position=position, factor=_SLOWER)
 
 
-def _watch(estimator: BaseMLP) -> Stopping:
-    """Return the estimator's stopping rule, which outlives a fit, with its present arguments."""
-    watch, maximize = estimator._watch, maximizes(estimator)
-    if watch is None or watch.maximize != maximize:
-        watch = estimator._watch = Stopping(maximize=maximize)
-    watch.tol, watch.patience = float(estimator.tol), float(estimator.n_iter_no_change)
-    return watch
-
-
-def _batch_size(estimator: BaseMLP, n_rows: int) -> int:
+def _batch_size(estimator: BaseMLP, optimizer: Optimizer, n_rows: int) -> int:
+    """Return the rows in a mini-batch; "auto" is 200, and all rows for Rprop."""
     if estimator.batch_size == "auto":
-        whole = isinstance(optimizer_of(estimator), Rprop)
-        return n_rows if whole else min(200, n_rows)
+        return n_rows if isinstance(optimizer, Rprop) else min(200, n_rows)
     if estimator.batch_size > n_rows:
         warnings.warn(
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
@@ -208,32 +205,9 @@ def _batch_size(estimator: BaseMLP, n_rows: int) -> int:
     return min(int(estimator.batch_size), n_rows)
 
 
-def _shuffling(estimator: BaseMLP) -> Callable[[Any], Any] | None:
-    """Return what gives the next epoch's order, by scikit-learn's draw; None leaves the rows."""
-    if not estimator.shuffle:
-        return None
-
-    def shuffled(rows: Any) -> Any:
-        places = np.arange(len(rows))
-        estimator._random_state.shuffle(places)
-        return rows[places]
-
-    return shuffled
-
-
-def _conclude(
-    estimator: BaseMLP, history: History, block: Block, report: Report, epochs: int | None
-) -> None:
-    """Say how the training ended, in scikit-learn's words where it has them."""
-    if history.stopped_by == "divergence":
-        take_over(estimator, history, block.n_rows, report.before)
-        error = divergence_error(
-            block.x, block.y, epochs=estimator.n_iter_, learning_rate=rate_of(estimator)
-        )
-        if not estimator.early_stopping:
-            raise error
-        warnings.warn(str(error), ConvergenceWarning, stacklevel=6)
-    elif history.stopped_by == "interrupt":
+def _warn_of_end(history: History, epochs: int | None) -> None:
+    """Report how the training ended, in scikit-learn's words where it has them."""
+    if history.stopped_by == "interrupt":
         warnings.warn("Training interrupted by user.", stacklevel=6)
     elif history.stopped_by == "epochs" and epochs is not None:
         warnings.warn(
@@ -244,7 +218,7 @@ def _conclude(
         )
 
 
-# --- the whole set at once ---------------------------------------------------------------------
+# --- the whole set at once ----------------------------------------------------------------------
 
 
 def fit_whole(estimator: BaseMLP, rows: Rows) -> None:
@@ -252,45 +226,39 @@ def fit_whole(estimator: BaseMLP, rows: Rows) -> None:
     state, block, max_iter = estimator._state, rows.block, int(estimator.max_iter)
     interpreter = estimator._interpreter()
     report = Report(estimator, rows, max_iter)
-    ended = _minimize(estimator, interpreter, block, report.iteration)
-    estimator.n_iter_ = min(ended.n_iterations, max_iter)
+    error: DivergenceError | None = None
+    try:
+        history = train(
+            estimator._network,
+            state,
+            block,
+            optimizer=minimizer_of(estimator),
+            epochs=max_iter,
+            loss_scale=estimator._loss_scale(),
+            record_health=bool(estimator.record),
+            on_epoch=report.iteration,
+            engine=interpreter,
+        )
+    except DivergenceError as diverged:
+        history, error = diverged.history, diverged
+    estimator.n_iter_ = min(history.best_epoch or 0, max_iter)
     estimator.t_ += estimator.n_iter_ * block.n_rows
     estimator.best_loss_ = min(estimator.loss_curve_, default=None)
-    if ended.history.stopped_by != "interrupt" or not estimator.loss_curve_:  # else no one waits
+    if history.stopped_by != "interrupt" or not estimator.loss_curve_:  # do not delay an interrupt
         loss, penalty, _ = interpreter.cost(state, interpreter.gradient(state, block))
         estimator.loss_ = estimator._loss_scale() * loss + penalty
-    if ended.history.stopped_by == "divergence":
-        error = divergence_error(block.x, block.y, epochs=estimator.n_iter_)
+    if error is not None:
         if estimator.on_divergence == "raise" or not np.isfinite(estimator.loss_):
             raise error
         warnings.warn(str(error), ConvergenceWarning, stacklevel=5)
-    elif ended.history.stopped_by == "interrupt":
+    elif history.stopped_by == "interrupt":
         warnings.warn("Training interrupted by user.", stacklevel=5)
-    elif not ended.converged and ended.history.stopped_by != "callback":
+    elif not history.converged and history.stopped_by != "callback":
         name = estimator.solver if isinstance(estimator.solver, str) else "the solver"
         warnings.warn(
-            f"{name} failed to converge after {estimator.n_iter_} iteration(s): {ended.message}. "
+            f"{name} failed to converge after {estimator.n_iter_} iteration(s): {history.message}. "
             "Increase max_iter or max_fun, raise tol, or scale the data.",
             ConvergenceWarning,
             stacklevel=5,
         )
     report.end()
-
-
-def _minimize(
-    estimator: BaseMLP,
-    interpreter: Interpreter,
-    block: Block,
-    on_iteration: Callable[[History], bool],
-) -> Minimum:
-    state, max_iter = estimator._state, int(estimator.max_iter)
-    chosen = minimizer_of(estimator)
-    common: dict[str, Any] = {
-        "max_iterations": max_iter,
-        "max_evaluations": chosen.max_evaluations,
-        "tol": chosen.tol,
-        "on_iteration": on_iteration,
-    }
-    if isinstance(chosen, LBFGS):
-        return minimize_cost(interpreter, state, block, memory=chosen.memory, **common)
-    return descend(interpreter, state, block, max_step=chosen.max_step, **common)

@@ -12,7 +12,7 @@ from deltarule.estimators._held_out import Validation
 from deltarule.estimators._rows import in_one_piece
 from deltarule.estimators._sklearn import with_callbacks
 from deltarule.program import Block
-from deltarule.training.streams import Stream
+from deltarule.training.data import StreamedBlock
 
 __all__ = ["Pieces", "fit_stream"]
 
@@ -50,7 +50,7 @@ class Pieces(NamedTuple):
                 targets = in_one_piece(np.asarray(estimator._encode_targets(y)), dtype)
                 yield estimator._to_network(Block(in_one_piece(X, dtype), targets))
 
-        return Stream(self.n_rows, blocks, head)
+        return StreamedBlock(self.n_rows, blocks, head)
 
 
 @with_callbacks

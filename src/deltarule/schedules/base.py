@@ -1,71 +1,56 @@
-"""The interface between a training run and its schedule."""
+"""Interface between the training loop and a schedule."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from deltarule.errors import SpecError
+from deltarule.schedules.position import Position
 
-__all__ = ["Clock", "Constant", "EpochSchedule", "Rates", "Schedule"]
+__all__ = ["Constant", "EpochSchedule", "Rates", "Schedule"]
 
 Rates: TypeAlias = npt.NDArray[np.float64]
 
 
-class Clock(NamedTuple):
-    """Progress of a training run."""
-
-    epoch: int  # number of finished epochs of this run
-    examples: int  # number of examples seen, including earlier runs
-    epochs: int = 1  # largest number of epochs of this run
-    steps: int = 0  # number of steps of this run
-
-    def total_steps(self, n_steps: int) -> int:
-        """Return the steps of the whole run if the remaining epochs have ``n_steps`` each."""
-        return self.steps + (self.epochs - self.epoch) * n_steps
-
-
 class Schedule(Protocol):
-    """Protocol of a schedule; ``EpochSchedule`` is a base class for it."""
+    """What the training loop calls on a schedule; ``EpochSchedule`` is a base class for it."""
 
-    def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
-        """Return the rates (n_steps,) of the epoch that starts at ``clock``."""
+    def rates(self, initial: float, position: Position, n_steps: int) -> Rates:
+        """Return the rates (n_steps,) of the epoch that begins at ``position``, from η₀."""
         ...
 
     def observe(
-        self, memory: Any, metric: float, current: float, *, maximize: bool
+        self, state: Any, metric: float, current: float, *, maximize: bool
     ) -> tuple[Any, float]:
-        """Return the schedule's memory and the rate, after an epoch with this metric.
-
-        ``memory`` is None in the first call, and then what the previous call returned.
-        """
+        """Return the new state (at first it is None) and learning rate, after an epoch's metric."""
         ...
 
     def on_plateau(self, current: float) -> float | None:
-        """Return the rate to continue with, or None to stop."""
+        """Return a new rate to continue with, or None to stop."""
         ...
 
 
 class EpochSchedule:
-    """Base class of schedules with one rate per epoch, which subclasses define in ``rate``."""
+    """A schedule with one rate for each epoch, which a subclass returns from ``rate``."""
 
-    def rate(self, initial: float, current: float, clock: Clock) -> float:
-        """Return the rate of the epoch that starts at ``clock``; by default the current rate."""
-        return current
+    def rate(self, initial: float, position: Position) -> float:
+        """Return the rate of the epoch that begins at ``position``: the current one."""
+        return initial if position.learning_rate is None else position.learning_rate
 
-    def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
-        """Return the rate of the epoch for every step."""
-        return np.full(n_steps, self.rate(initial, current, clock))
+    def rates(self, initial: float, position: Position, n_steps: int) -> Rates:
+        """Return ``rate`` for every step."""
+        return np.full(n_steps, self.rate(initial, position))
 
     def observe(
-        self, memory: Any, metric: float, current: float, *, maximize: bool
+        self, state: Any, metric: float, current: float, *, maximize: bool
     ) -> tuple[Any, float]:
-        """Return memory and rate unchanged."""
-        return memory, current
+        """Change nothing."""
+        return state, current
 
     def on_plateau(self, current: float) -> float | None:
         """Return None: stop."""

@@ -88,14 +88,14 @@ class ReduceOnPlateau(EpochSchedule):
         check_between("min_lr", self.min_lr, 0.0, inf, open_high=True)
 
     def observe(
-        self, memory: PlateauMemory | None, metric: float, current: float, *, maximize: bool
+        self, state: PlateauMemory | None, metric: float, current: float, *, maximize: bool
     ) -> tuple[PlateauMemory, float]:
         """Count epochs without progress; reduce the rate when there are too many.
 
         A metric that is NaN counts as no progress.
         """
         sign = 1.0 if maximize else -1.0
-        best, bad_epochs, cooldown_left = PlateauMemory(-sign * inf) if memory is None else memory
+        best, bad_epochs, cooldown_left = PlateauMemory(-sign * inf) if state is None else state
         margin = self.threshold * (abs(best) if self.relative and abs(best) < inf else 1.0)
         if sign * metric > sign * best + margin:
             best, bad_epochs = metric, 0
