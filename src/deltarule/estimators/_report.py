@@ -57,7 +57,7 @@ class Report:
 
     def _report(self, history: History) -> bool:
         estimator, number = self._estimator, self.before + history.n_epochs
-        if estimator.record:
+        if estimator.record_health:
             estimator.health_.append(history.health[-1])
         if estimator.verbose:
             print(f"Iteration {number}, loss = {estimator.loss_:.8f}")  # noqa: T201

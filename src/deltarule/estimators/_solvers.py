@@ -141,7 +141,7 @@ def _arguments(estimator: BaseMLP, rows: Rows, report: Report, incremental: bool
         "augment": rows.augment,
         "shuffle": bool(estimator.shuffle),
         "loss_scale": estimator._loss_scale(),
-        "record_health": bool(estimator.record),
+        "record_health": bool(estimator.record_health),
         "on_epoch_begin": report.begin,
         "on_epoch": report.epoch,
         "engine": engine,
@@ -235,7 +235,7 @@ def fit_whole(estimator: BaseMLP, rows: Rows) -> None:
             optimizer=minimizer_of(estimator),
             epochs=max_iter,
             loss_scale=estimator._loss_scale(),
-            record_health=bool(estimator.record),
+            record_health=bool(estimator.record_health),
             on_epoch=report.iteration,
             engine=interpreter,
         )

@@ -30,7 +30,7 @@ _INDEPENDENT = tuple(
     getattr(schedules, name)
     for name in (
         *("Adaptive", "Constant", "Exponential", "InverseScaling", "InverseSquareRoot"),
-        *("InverseTime", "ReduceOnPlateau", "StepDecay", "Table", "WarmUp"),
+        *("InverseTime", "ReduceOnPlateau", "StepDecay", "PiecewiseConstant", "WarmUp"),
     )
 )
 """Schedules whose rates do not depend on the planned number of epochs."""
