@@ -22,7 +22,7 @@ from speed.pictures import Line, Panel, draw
 from speed.report import Table, console, mark, put
 from speed.turns import ENGINES, Engine, WorkerError, take_turns, worker
 
-from deltarule.engine.threads import available_cores
+from deltarule.engine.thread_pool import available_cores
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 QUICK = Path("build") / "scaling"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 numba = pytest.importorskip("numba")
 
 from deltarule.engine.kernels import activations, losses  # noqa: E402
-from deltarule.engine.kernels.memory import fast  # noqa: E402
+from deltarule.engine.kernels.intrinsics import fast  # noqa: E402
 from deltarule.opcodes import ActivationCode, LossCode  # noqa: E402
 from deltarule.reference.activations import activate  # noqa: E402
 from deltarule.reference.losses import LOSSES  # noqa: E402
@@ -310,7 +310,7 @@ def test_a_loss_of_nan_is_nan_in_its_row_alone(code: LossCode, dtype: Any) -> No
 
 
 @pytest.mark.skipif(not JIT, reason="this is the run without the compiler")
-@pytest.mark.parametrize("file", ["test_engine_elementwise.py", "test_engine_vectormath.py"])
+@pytest.mark.parametrize("file", ["test_engine_elementwise.py", "test_engine_math_functions.py"])
 def test_they_run_without_the_compiler(file: str) -> None:
     path = os.path.join(os.path.dirname(__file__), file)
     outcome = subprocess.run(

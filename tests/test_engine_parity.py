@@ -310,15 +310,15 @@ def test_rows_outside_the_block_are_refused(row: int) -> None:
 def test_bounds_outside_the_rows_are_refused(bounds: list[int]) -> None:
     engine, state, block, order = small()
     damaged = order._replace(bounds=np.array(bounds))
-    with pytest.raises(DataError, match="bounds must grow"):
+    with pytest.raises(DataError, match="bounds must increase"):
         engine.advance(state, block, damaged, range(2))
 
 
-def test_damaged_csr_inputs_are_refused() -> None:
+def test_invalid_csr_inputs_are_refused() -> None:
     engine, state, block, order = small()
     x = csr_array(block.x)
     x.indices[2] = 7
-    with pytest.raises(DataError, match="damaged CSR"):
+    with pytest.raises(DataError, match="invalid CSR"):
         engine.advance(state, block._replace(x=x), order, range(1))
 
 

@@ -30,9 +30,10 @@ from deltarule import (
     MaxNorm,
     Network,
 )
-from deltarule.engine import Engine, interpreter, threads
+from deltarule.engine import Engine, thread_pool
+from deltarule.engine import engine as engine_module
 from deltarule.engine.compiler import is_compiled
-from deltarule.engine.plan import Mode
+from deltarule.engine.work_plan import Mode
 from deltarule.errors import SpecError
 from deltarule.program import Block, State
 from faults_support import report
@@ -105,7 +106,7 @@ class Case:
         made: list[Any] = []
         for _ in range(epochs):
             made += advance_all(engine, state, self.block, self.order, most)
-        assert not engine._workspaces[
+        assert not engine._buffers[
             Mode.TRAIN, not isinstance(self.block.x, np.ndarray)
         ].plan.is_small
         sums = engine.gradient(state, self.block)
@@ -213,7 +214,7 @@ def test_python_threads_that_fit_at_once(
     cases = [Case(name, "float32", 300) for name in names]
     force(1)
     expected = [case.run(epochs=1) for case in cases]
-    force(forced or threads.available_cores())
+    force(forced or thread_pool.available_cores())
     for _ in range(count):
         found: list[Any] = [None] * fits
 
@@ -351,14 +352,14 @@ def test_a_forked_child_finds_no_lock_held() -> None:
     """Whatever another thread was doing: compiling, or asking for help."""
     python(
         """
-from deltarule.engine import compiler, threads
+from deltarule.engine import compiler, thread_pool
 fit()
 holding, leave = threading.Event(), threading.Event()
 def compile():
     with compiler._lock:
         time.sleep(0.2)
 def hold():
-    with threads._crew._lock:
+    with thread_pool._pool._lock:
         holding.set()
         leave.wait()
 holder = threading.Thread(target=hold, daemon=True)
@@ -452,8 +453,8 @@ assert late[len(late) // 2] < 0.5, late
 @pytest.fixture
 def crew(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a crew of this test's own."""
-    fresh = threads._Crew()
-    monkeypatch.setattr(threads, "_crew", fresh)
+    fresh = thread_pool._ThreadPool()
+    monkeypatch.setattr(thread_pool, "_pool", fresh)
     return fresh
 
 
@@ -469,7 +470,7 @@ def test_work_is_done_with_helpers_and_without(crew: Any) -> None:
             inside.append(is_helper())
             met.wait(20)
 
-        threads.run_together(work, n)
+        thread_pool.run_together(work, n)
         assert sorted(inside) == [False] + [True] * (n - 1)
         assert crew._size == n - 1
 
@@ -486,7 +487,7 @@ def test_an_error_on_a_helper_reaches_the_caller(crew: Any) -> None:
     for _ in range(3):  # and the helper lives on
         began.clear()
         with pytest.raises(ArithmeticError, match="on a helper"):
-            threads.run_together(work, 2)
+            thread_pool.run_together(work, 2)
     assert crew._size == 1
 
 
@@ -507,9 +508,9 @@ def test_nobody_is_inside_when_a_call_ends(crew: Any, fails: bool) -> None:
 
     if fails:
         with pytest.raises(ArithmeticError, match="of the caller"):
-            threads.run_together(work, 2)
+            thread_pool.run_together(work, 2)
     else:
-        threads.run_together(work, 2)
+        thread_pool.run_together(work, 2)
     assert inside == []
 
 
@@ -521,12 +522,12 @@ def test_a_busy_helper_is_not_waited_for(crew: Any) -> None:
             began.set()
         assert leave.wait(60)
 
-    first = threading.Thread(target=threads.run_together, args=(long, 2))
+    first = threading.Thread(target=thread_pool.run_together, args=(long, 2))
     first.start()
     assert began.wait(20)
     seen: list[bool] = []
     for _ in range(50):
-        threads.run_together(lambda: seen.append(is_helper()), 2)
+        thread_pool.run_together(lambda: seen.append(is_helper()), 2)
     assert seen == [False] * 50
     leave.set()
     first.join()
@@ -561,7 +562,7 @@ def test_an_interrupt_waits_for_the_helpers(crew: Any) -> None:
     try:
         striker.start()
         with pytest.raises(KeyboardInterrupt):
-            threads.run_together(work, 2)
+            thread_pool.run_together(work, 2)
         assert inside == []
     finally:
         striker.join()
@@ -574,10 +575,10 @@ def test_a_system_without_threads_to_spare(crew: Any, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     seen: list[bool] = []
-    threads.run_together(lambda: seen.append(is_helper()), 4)
+    thread_pool.run_together(lambda: seen.append(is_helper()), 4)
     assert seen == [False]
     monkeypatch.undo()
-    monkeypatch.setattr(threads, "_crew", crew)
+    monkeypatch.setattr(thread_pool, "_pool", crew)
     assert crew._size == 0
     test_work_is_done_with_helpers_and_without(crew)
 
@@ -600,7 +601,7 @@ def test_calls_from_many_threads(crew: Any, count: int) -> None:
                 with lock:
                     state["inside"] -= 1
 
-            threads.run_together(work, 4)
+            thread_pool.run_together(work, 4)
             state["over"] = 1
             if state["inside"]:
                 wrong.append("inside")
@@ -621,15 +622,15 @@ def test_calls_from_many_threads(crew: Any, count: int) -> None:
 def test_the_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("_DELTARULE_FORCE_THREADS", raising=False)
     monkeypatch.delenv("DELTARULE_NUM_THREADS", raising=False)
-    monkeypatch.setattr(threads, "available_cores", lambda: 4)
-    assert [threads.thread_ceiling(n) for n in (None, 1, 3, 4, 5, 99)] == [4, 1, 3, 4, 4, 4]
+    monkeypatch.setattr(thread_pool, "available_cores", lambda: 4)
+    assert [thread_pool.thread_ceiling(n) for n in (None, 1, 3, 4, 5, 99)] == [4, 1, 3, 4, 4, 4]
     for given, expected in ("3", 3), (" 2 ", 2), ("64", 4), ("", 4), ("  ", 4):
         monkeypatch.setenv("DELTARULE_NUM_THREADS", given)
-        assert threads.thread_ceiling(None) == expected
-        assert threads.thread_ceiling(1) == 1
+        assert thread_pool.thread_ceiling(None) == expected
+        assert thread_pool.thread_ceiling(1) == 1
     for n in (0, -1, 1.5, "2", True):
         with pytest.raises(SpecError, match="n_threads must be"):
-            threads.thread_ceiling(n)  # type: ignore[arg-type]
+            thread_pool.thread_ceiling(n)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "two", "1.5", "2x", "²", "0x2", "1 2", "None"])
@@ -639,13 +640,13 @@ def test_a_malformed_number_of_threads_is_refused(
     monkeypatch.delenv("_DELTARULE_FORCE_THREADS", raising=False)
     monkeypatch.setenv("DELTARULE_NUM_THREADS", given)
     with pytest.raises(SpecError, match="DELTARULE_NUM_THREADS must be a whole number above 0"):
-        threads.thread_ceiling(None)
+        thread_pool.thread_ceiling(None)
 
 
 @JIT
 def test_no_more_helpers_than_cores_but_one() -> None:
     script = """
-from deltarule.engine.threads import available_cores
+from deltarule.engine.thread_pool import available_cores
 cores = {cores}
 if cores:
     os.sched_setaffinity(0, set(list(os.sched_getaffinity(0))[:cores]))
@@ -703,10 +704,10 @@ QUOTAS = [
 def test_the_control_groups_quota(
     files: dict[str, str], quota: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(threads, "_read", Files(files).read)
-    assert threads._quota() == quota
+    monkeypatch.setattr(thread_pool, "_read", Files(files).read)
+    assert thread_pool._quota() == quota
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
-    assert threads.available_cores() == (quota or 16)
+    assert thread_pool.available_cores() == (quota or 16)
 
 
 # --- BLAS -----------------------------------------------------------------------------------------
@@ -720,14 +721,14 @@ def test_fits_leave_the_limits_of_blas_alone(
     case = Case("plain", "float32", 300)
     force(2)
     seen: list[list[int]] = []
-    together = threads.run_together
+    together = thread_pool.run_together
 
     def watch(work: Callable[[], None], n_threads: int) -> None:
         seen.append(blas_threads())
         together(work, n_threads)
         seen.append(blas_threads())
 
-    monkeypatch.setattr(interpreter, "run_together", watch)
+    monkeypatch.setattr(engine_module, "run_together", watch)
     with threadpool_limits(2, user_api="blas"):
         before = blas_threads()
         case.run()

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from deltarule.engine.interpreter import Engine
+from deltarule.engine.engine import Engine
 
 __all__ = ["Engine"]

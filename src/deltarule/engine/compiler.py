@@ -19,8 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from deltarule.engine import cache as disk
-from deltarule.engine import layout as at
+from deltarule.engine import kernel_cache
+from deltarule.engine.records import CONTEXT, structure_of
 
 __all__ = ["Runner", "checks_bounds", "is_compiled", "kernel_address", "runner"]
 
@@ -76,9 +76,9 @@ def runner(dtype: str) -> Runner:
 
 def _end_call(context: int) -> None:
     """Let the other threads of a call go, which wait for a piece that failed."""
-    fields = (ctypes.c_int64 * at.CONTEXT_FIELDS).from_address(context)
-    for counter in (at.NEXT, at.DONE):  # in this order: nothing left to take, everything done
-        ctypes.c_int64.from_address(fields[counter]).value = 2**62
+    c = structure_of(CONTEXT).from_address(context)
+    for counter in (c.next_tile, c.tiles_done):  # in this order: nothing left to claim, all done
+        ctypes.c_int64.from_address(counter).value = 2**62
 
 
 # --- at fork --------------------------------------------------------------------------------------
@@ -112,14 +112,14 @@ if hasattr(os, "register_at_fork"):
 def _load(name: str, dtype: str) -> int:
     """Return the address of a kernel's machine code, from the cache or from the compiler."""
     file = f"{name}-{dtype}-{_fingerprint(checks_bounds())}.kernel"
-    kept = disk.read(file)
+    kept = kernel_cache.read(file)
     if kept is not None:
         head, _, code = kept.partition(b"\0")
         return _link(head.decode(), code)
     from deltarule.engine.kernels.build import compile_kernel
 
     symbol, code = compile_kernel(name, dtype, check_bounds=checks_bounds())
-    disk.write(file, symbol.encode() + b"\0" + code)
+    kernel_cache.write(file, symbol.encode() + b"\0" + code)
     return _link(symbol, code)
 
 
@@ -151,7 +151,7 @@ def _fingerprint(check_bounds: bool) -> str:
 
     digest = hashlib.sha256()
     folder = Path(__file__).parent
-    for file in (*sorted((folder / "kernels").glob("*.py")), folder / "layout.py",
+    for file in (*sorted((folder / "kernels").glob("*.py")), folder / "records.py",
                  folder.parent / "opcodes.py"):  # fmt: skip
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     chosen = sorted(f"{n}={v}" for n, v in os.environ.items() if n.startswith("NUMBA_"))
@@ -170,7 +170,7 @@ def _fingerprint(check_bounds: bool) -> str:
 def _stand_in(name: str) -> int:
     """Return a number by which kernels call each other where nothing is compiled."""
     from deltarule.engine.kernels import KERNELS
-    from deltarule.engine.kernels.memory import stand_ins
+    from deltarule.engine.kernels.intrinsics import stand_ins
 
     number = len(stand_ins) + 1
     stand_ins[number] = KERNELS[name]

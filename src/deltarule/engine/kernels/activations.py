@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from deltarule.engine.kernels.memory import like, size_of, vector
-from deltarule.engine.kernels.vectormath import (
+from deltarule.engine.kernels.intrinsics import like, size_of, vector
+from deltarule.engine.kernels.math_functions import (
     clipped,
     exp,
     expm1,

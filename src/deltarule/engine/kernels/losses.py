@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.engine.kernels.memory import like, size_of, vector
-from deltarule.engine.kernels.vectormath import (
+from deltarule.engine.kernels.intrinsics import like, size_of, vector
+from deltarule.engine.kernels.math_functions import (
     clipped,
     exp,
     expm1,

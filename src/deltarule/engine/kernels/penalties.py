@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deltarule.engine.kernels.memory import like, vector
+from deltarule.engine.kernels.intrinsics import like, vector
 
 __all__ = ["l1_step"]
 

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from deltarule.checks import check_positive_integer
 from deltarule.errors import SpecError
 
-__all__ = ["available_cores", "pass_turn_address", "run_together", "thread_ceiling"]
+__all__ = ["available_cores", "run_together", "thread_ceiling", "yield_thread_address"]
 
 
 def available_cores() -> int:
@@ -120,7 +120,7 @@ class _Task:
             self._ended.wait()
 
 
-class _Crew:
+class _ThreadPool:
     """The helpers of a process."""
 
     def __init__(self) -> None:
@@ -148,13 +148,13 @@ class _Crew:
             self._tasks.get().run()
 
 
-_crew = _Crew()
+_pool = _ThreadPool()
 
 
 def _forget_helpers() -> None:
     """A forked child has none of its parent's threads: it begins with a crew of its own."""
-    global _crew
-    _crew = _Crew()
+    global _pool
+    _pool = _ThreadPool()
 
 
 if hasattr(os, "register_at_fork"):
@@ -169,7 +169,7 @@ def run_together(work: Callable[[], None], n_threads: int) -> None:
     tasks = [_Task(work) for _ in range(n_threads - 1)]
     try:
         for task in tasks:
-            _crew.request(task, n_threads - 1)
+            _pool.request(task, n_threads - 1)
         work()
     finally:
         interrupt: BaseException | None = None
@@ -188,7 +188,7 @@ def run_together(work: Callable[[], None], n_threads: int) -> None:
             raise task.error
 
 
-def pass_turn_address() -> int:
+def yield_thread_address() -> int:
     """Return the address of the system's ``sched_yield``; 0 if it has none."""
     import ctypes
 

@@ -1,4 +1,4 @@
-"""The compiled interpreter: four verbs over a state and a block, each one call of the driver."""
+"""The compiled interpreter: each of its methods is a call of the driver (``kernels/driver``)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.clipping import ClipNorm, Clipping
-from deltarule.engine import layout as at
+from deltarule.engine.buffers import Buffers
 from deltarule.engine.compiler import is_compiled, kernel_address, runner
-from deltarule.engine.plan import PREDICTED_AT_ONCE, Mode, make_plan
-from deltarule.engine.rows import Inputs, check_batches, check_targets, inputs_of
-from deltarule.engine.threads import pass_turn_address, run_together, thread_ceiling
-from deltarule.engine.updates import Memory, update_of
-from deltarule.engine.workspace import Workspace
+from deltarule.engine.inputs import Inputs, check_batches, check_targets, inputs_of
+from deltarule.engine.optimizers import OptimizerArrays, update_of
+from deltarule.engine.thread_pool import run_together, thread_ceiling, yield_thread_address
+from deltarule.engine.work_plan import PREDICTED_AT_ONCE, Mode, make_plan
 from deltarule.errors import DataError
-from deltarule.opcodes import Op, PenaltyCode
+from deltarule.opcodes import PenaltyCode
 from deltarule.optimizers import SGD, Optimizer
 from deltarule.program import Block, Order, State, Steps, Sums
 from deltarule.states import check_state
@@ -26,8 +25,8 @@ from deltarule.tape import Tape, verify
 
 __all__ = ["Engine"]
 
-_CALL = 0.03  # seconds that a call of the driver aims at, well below the 0.1 that it may take
-_PIECE = 1024  # rows of a gradient's piece, and of a prediction's
+_CALL = 0.03  # seconds: what a call of the driver should take; 0.1 is the limit
+_PIECE = 1024  # rows whose gradient is computed, or that are predicted, at a time
 _NEVER = 2**62
 
 
@@ -65,8 +64,8 @@ class Engine:
         self._update = update_of(SGD() if optimizer is None else optimizer)
         self._clipping = clipping
         self._n_threads = thread_ceiling(n_threads) if is_compiled() else 1
-        self._memory = Memory()
-        self._workspaces: dict[tuple[Mode, bool], Workspace] = {}
+        self._arrays = OptimizerArrays()
+        self._buffers: dict[tuple[Mode, bool], Buffers] = {}
         self._inputs: Inputs | None = None
         self._seconds_a_step = 0.0
         self._dtype = np.dtype(tape.dtype)
@@ -89,21 +88,21 @@ class Engine:
         begin, end = steps.start, min(steps.stop, steps.start + self._steps_a_call(steps))
         sizes = np.diff(order.bounds)
         check_batches(order, begin, end, block.n_rows, self.tape.least_rows, block.weight)
-        room = self._workspace(Mode.TRAIN, int(sizes.max()), inputs)
+        buffers = self._buffers_for(Mode.TRAIN, int(sizes.max()), inputs)
         weights = _batch_weights(order, block.weight, begin, end)
         records = np.zeros((2, end))
         rates = np.ascontiguousarray(order.learning_rates, dtype=np.float64)
-        c = room.context
-        c[at.ROWS], c[at.BOUNDS] = order.rows.ctypes.data, order.bounds.ctypes.data
-        c[at.BEGIN], c[at.END], c[at.FIRST] = begin, end, 0
-        c[at.BATCH_WEIGHT], c[at.RATES] = weights.ctypes.data, rates.ctypes.data
-        c[at.LOSS], c[at.PENALTY] = records[0].ctypes.data, records[1].ctypes.data
-        c[at.Y] = block.y.ctypes.data  # type: ignore[union-attr]
-        c[at.WEIGHT] = 0 if block.weight is None else block.weight.ctypes.data
-        room.make_room_for_inputs()
+        c = buffers.context
+        c.rows, c.bounds = order.rows.ctypes.data, order.bounds.ctypes.data
+        c.begin, c.end, c.first_row = begin, end, 0
+        c.batch_weights, c.learning_rates = weights.ctypes.data, rates.ctypes.data
+        c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
+        c.y = block.y.ctypes.data  # type: ignore[union-attr]
+        c.weight = 0 if block.weight is None else block.weight.ctypes.data
+        buffers.allocate_batch_inputs()
         started = perf_counter()
-        self._train(room, state, inputs, bool(weights[begin:end].any()))
-        taken = min(int(room.counters[room.STOP]) + 1, end) - begin
+        self._train(buffers, state, inputs, bool(weights[begin:end].any()))
+        taken = min(int(buffers.counters.stop) + 1, end) - begin
         self._seconds_a_step = (perf_counter() - started) / taken
         # Nobody's rows are held on to once the epoch is over.
         self._inputs = None if begin + taken >= order.n_batches else inputs
@@ -135,45 +134,45 @@ class Engine:
         weights = _batch_weights(order, piece.weight, 0, order.n_batches, in_order=True)
         if self.tape.normalizations:
             _check_moments(piece)
-        room = self._workspace(Mode.SUMS, int(np.diff(bounds).max()), inputs)
+        buffers = self._buffers_for(Mode.SUMS, int(np.diff(bounds).max()), inputs)
         records = np.zeros((2, order.n_batches))
-        c = room.context
-        c[at.ROWS], c[at.BOUNDS] = 0, bounds.ctypes.data
-        c[at.BATCH_WEIGHT] = weights.ctypes.data
-        c[at.LOSS], c[at.PENALTY] = records[0].ctypes.data, records[1].ctypes.data
-        c[at.Y] = piece.y.ctypes.data  # type: ignore[union-attr]
-        c[at.WEIGHT] = 0 if piece.weight is None else piece.weight.ctypes.data
+        c = buffers.context
+        c.rows, c.bounds = 0, bounds.ctypes.data
+        c.batch_weights = weights.ctypes.data
+        c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
+        c.y = piece.y.ctypes.data  # type: ignore[union-attr]
+        c.weight = 0 if piece.weight is None else piece.weight.ctypes.data
         total = np.zeros(self.tape.n_parameters, self._dtype)
         loss = 0.0
         for k in range(order.n_batches):
-            c[at.BEGIN], c[at.END], c[at.FIRST] = k, k + 1, first + int(bounds[k])
+            c.begin, c.end, c.first_row = k, k + 1, int(first + bounds[k])
             low, high = int(bounds[k]), int(bounds[k + 1])
             if weights[k] == 0.0:
                 # No step would be taken here; the sums are of zeros, or of infinity times zero.
                 weights[k] = 1.0
             # Row k's place among masks counts from the batch: bounds[k] is in FIRST already.
-            self._run(room, state, inputs)
-            factor = _at(c[at.FACTOR], high - low, self._dtype)
-            loss += float(factor.astype(np.float64) @ room.row_losses[: high - low])
-            assert room.gradient is not None
-            total += room.gradient
+            self._run(buffers, state, inputs)
+            factor = buffers.factor[: high - low].astype(np.float64)
+            loss += float(factor @ buffers.row_losses[: high - low])
+            assert buffers.gradient is not None
+            total += buffers.gradient
         weight = float(n) if piece.weight is None else float(np.sum(piece.weight))
-        return Sums(loss, weight, total, self._moments(room, piece, weight))
+        return Sums(loss, weight, total, self._moments(buffers, piece, weight))
 
     def apply(self, state: State, sums: Sums, learning_rate: float) -> None:
         """Take one step along the gradient of the cost of ``sums``."""
         self._check_state(state, changes=True)
-        room = self._workspace(Mode.APPLY, 1, None)
-        assert room.gradient is not None
-        room.gradient[:] = self.cost(state, sums)[2]
+        buffers = self._buffers_for(Mode.APPLY, 1, None)
+        assert buffers.gradient is not None
+        buffers.gradient[:] = self.cost(state, sums)[2]
         bounds, rate = np.array([0, 1]), np.array([float(learning_rate)])
         weights, records = np.array([float(sums.weight)]), np.zeros((2, 1))
-        c = room.context
-        c[at.BOUNDS], c[at.RATES] = bounds.ctypes.data, rate.ctypes.data
-        c[at.BATCH_WEIGHT] = weights.ctypes.data
-        c[at.LOSS], c[at.PENALTY] = records[0].ctypes.data, records[1].ctypes.data
-        c[at.BEGIN], c[at.END] = 0, 1
-        self._train(room, state, None, True, moments=sums)
+        c = buffers.context
+        c.bounds, c.learning_rates = bounds.ctypes.data, rate.ctypes.data
+        c.batch_weights = weights.ctypes.data
+        c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
+        c.begin, c.end = 0, 1
+        self._train(buffers, state, None, True, moments=sums)
 
     def forward(self, state: State, block: Block, *, logits: bool = False) -> Any:
         """Return the outputs A_L (n, k), or Z_L with ``logits``: no masks, fixed statistics."""
@@ -231,79 +230,80 @@ class Engine:
             inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
         return inputs
 
-    def _workspace(self, mode: Mode, rows: int, inputs: Inputs | None) -> Workspace:
+    def _buffers_for(self, mode: Mode, rows: int, inputs: Inputs | None) -> Buffers:
         """Return the buffers of a mode, for batches of exactly this size."""
         sparse = inputs is not None and inputs.sparse
-        room = self._workspaces.get((mode, sparse))
-        if room is None or room.rows != rows:
+        buffers = self._buffers.get((mode, sparse))
+        if buffers is None or buffers.rows != rows:
             clips_norm = isinstance(self._clipping, ClipNorm)
             plan = make_plan(self.tape, mode, rows, clips_norm=clips_norm)
-            room = Workspace(self.tape, plan, mode, rows, sparse=sparse)
-            self._prepare(room)
-            self._workspaces[mode, sparse] = room
-        return room
+            buffers = Buffers(self.tape, plan, mode, rows, sparse=sparse)
+            self._prepare(buffers)
+            self._buffers[mode, sparse] = buffers
+        return buffers
 
-    def _prepare(self, room: Workspace) -> None:
+    def _prepare(self, buffers: Buffers) -> None:
         """Write what does not change from call to call."""
-        c, dtype = room.context, self.tape.dtype
-        c[at.PRODUCT] = kernel_address("product", dtype)
-        c[at.PRODUCT_BY_TRANSPOSE] = kernel_address("product_by_transpose", dtype)
-        c[at.PASS_TURN] = pass_turn_address()
-        if room.mode in (Mode.TRAIN, Mode.APPLY):
-            c[at.UPDATE_KERNEL] = kernel_address(self._update.kernel, dtype)
-            room.update_constants[: len(self._update.constants)] = self._update.constants
-            room.update_constants[at.WEIGHT_DECAY] = self._update.weight_decay
-            room.update_constants[at.NADAM_DECAY] = self._update.momentum_decay
+        c, dtype = buffers.context, self.tape.dtype
+        c.product = kernel_address("product", dtype)
+        c.product_by_transpose = kernel_address("product_by_transpose", dtype)
+        c.yield_thread = yield_thread_address()
+        if buffers.mode in (Mode.TRAIN, Mode.APPLY):
+            c.update_kernel = kernel_address(self._update.kernel, dtype)
+            buffers.optimizer.momentum_decay = -1.0
+            for name, value in self._update.constants.items():
+                setattr(buffers.optimizer, name, value)
             if any(p.code != PenaltyCode.L2 for p in self.tape.penalties):
-                c[at.PENALTY_KERNEL] = kernel_address("l1_step", dtype)
+                c.penalty_kernel = kernel_address("l1_step", dtype)
             if self.tape.normalizations:
-                c[at.STATISTICS_KERNEL] = kernel_address("keep_statistics", dtype)
+                c.population_kernel = kernel_address("update_population", dtype)
             if self._clipping is not None:
                 by_norm = isinstance(self._clipping, ClipNorm)
-                c[at.CLIP_KERNEL] = kernel_address(
-                    "clip_norm" if by_norm else "clip_entries", dtype
-                )
-                room.numbers[at.LIMIT] = self._clipping.limit
+                name = "clip_norm" if by_norm else "clip_entries"
+                c.clip_kernel = kernel_address(name, dtype)
+                c.clip_limit = self._clipping.limit
         self._runner = runner(dtype)
 
     def _train(
         self,
-        room: Workspace,
+        buffers: Buffers,
         state: State,
         inputs: Inputs | None,
         takes_steps: bool,
         moments: Sums | None = None,
     ) -> None:
         """Run steps that move the state; bring its slots, buffers and counters along."""
-        taken, product = self._memory.load(self._update, state.slots, state.theta)
-        c = room.context
-        c[at.SLOT_1] = self._memory.first.ctypes.data
-        c[at.SLOT_2] = self._memory.second.ctypes.data
-        room.numbers[at.NADAM_PRODUCT] = product
-        self._load_statistics(room, state, moments)
-        room.counters[room.TAKEN] = taken
-        self._run(room, state, inputs)
-        steps = int(room.counters[room.TAKEN]) - taken
+        taken, product = self._arrays.load(self._update, state.slots, state.theta)
+        c = buffers.context
+        c.slot_1 = self._arrays.first.ctypes.data
+        c.slot_2 = self._arrays.second.ctypes.data
+        buffers.optimizer.momentum_product = product
+        self._load_statistics(buffers, state, moments)
+        buffers.counters.steps_taken = taken
+        self._run(buffers, state, inputs)
+        steps = int(buffers.counters.steps_taken) - taken
         state.step += steps
         if steps > 0 or state.slots is not None:
-            product = float(room.numbers[at.NADAM_PRODUCT])
-            state.slots = self._memory.save(self._update, taken + steps, product)
+            product = float(buffers.optimizer.momentum_product)
+            state.slots = self._arrays.save(self._update, taken + steps, product)
         if takes_steps and steps > 0:
-            self._save_statistics(room, state)
+            self._save_statistics(buffers, state)
 
-    def _run(self, room: Workspace, state: State, inputs: Inputs | None) -> None:
+    def _run(self, buffers: Buffers, state: State, inputs: Inputs | None) -> None:
         """Call the driver, on as many threads as the work is worth."""
-        c = room.context
-        c[at.THETA], c[at.SEED] = state.theta.ctypes.data, state.seed
+        c = buffers.context
+        c.theta, c.seed = state.theta.ctypes.data, int(state.seed)
         if inputs is not None:
-            inputs.point(c)
-        room.counters[room.RESET] = (0, 0, _NEVER, state.step)
-        threads = 1 if room.plan.is_small else min(self._n_threads, room.plan.most_pieces)
-        c[at.N_THREADS] = threads
+            inputs.write_addresses(c)
+        counters = buffers.counters
+        counters.next_tile = counters.tiles_done = 0
+        counters.stop, counters.state_step = _NEVER, int(state.step)
+        threads = 1 if buffers.plan.is_small else min(self._n_threads, buffers.plan.most_tiles)
+        c.n_threads = threads
         if threads > 1:
-            run_together(lambda: self._runner(room.address), threads)
+            run_together(lambda: self._runner(buffers.address), threads)
         else:
-            self._runner(room.address)
+            self._runner(buffers.address)
 
     def _predict(self, state: State, block: Block, mode: Mode, result: npt.NDArray[Any]) -> None:
         """Fill ``result`` with outputs or losses, a thousand rows at a time."""
@@ -316,53 +316,48 @@ class Engine:
             return
         bounds, ones = _even_bounds(n, _PIECE)
         rows = PREDICTED_AT_ONCE if n <= PREDICTED_AT_ONCE else _PIECE
-        room = self._workspace(mode, rows, inputs)
-        c = room.context
-        c[at.BOUNDS], c[at.BATCH_WEIGHT] = bounds.ctypes.data, ones.ctypes.data
-        c[at.END], c[at.OUTPUT] = len(bounds) - 1, result.ctypes.data
+        buffers = self._buffers_for(mode, rows, inputs)
+        c = buffers.context
+        c.bounds, c.batch_weights = bounds.ctypes.data, ones.ctypes.data
+        c.end, c.output = len(bounds) - 1, result.ctypes.data
         if mode == Mode.LOSSES:
-            c[at.OUTPUT_LOSSES] = c[at.OUTPUT]
-            c[at.Y] = block.y.ctypes.data  # type: ignore[union-attr]
-        if room.normalizations:
-            self._load_statistics(room, state, None)
-        self._run(room, state, inputs)
+            c.output_losses = c.output
+            c.y = block.y.ctypes.data  # type: ignore[union-attr]
+        if buffers.normalizations:
+            self._load_statistics(buffers, state, None)
+        self._run(buffers, state, inputs)
 
     # --- the statistics of batch norm --------------------------------------------------------
 
-    def _load_statistics(self, room: Workspace, state: State, moments: Sums | None) -> None:
+    def _load_statistics(self, buffers: Buffers, state: State, moments: Sums | None) -> None:
         """Take over what the state keeps of batch norm; (0, 1) before it has seen a batch."""
-        for i, norm in enumerate(room.normalizations):
+        for i, norm in enumerate(buffers.normalizations):
             norm.kept[0] = state.buffers.get(f"{i}.mean", 0.0)
             norm.kept[1] = state.buffers.get(f"{i}.variance", 1.0)
-            norm.numbers[1] = float(state.buffers.get(f"{i}.weight", 0.0))
-            norm.numbers[2] = 0.0
-            if not room.mode.trains:
-                epsilon = next(
-                    line.constant
-                    for line in self.tape.instructions
-                    if line.op == Op.NORMALIZE and line.code == i
-                )
+            norm.population.weight_seen = float(state.buffers.get(f"{i}.weight", 0.0))
+            norm.population.is_corrected = 0
+            if not buffers.mode.trains:
                 norm.batch[0] = norm.kept[0]
-                norm.batch[2] = 1 / np.sqrt(norm.kept[1] + self._dtype.type(epsilon))
+                norm.batch[2] = 1 / np.sqrt(norm.kept[1] + self._dtype.type(norm.epsilon))
             if moments is not None:  # a step along given sums brings its own
                 norm.batch[0] = moments.moments[2 * i] / moments.weight
                 norm.batch[1] = moments.moments[2 * i + 1] / moments.weight
-                norm.numbers[2] = 1.0
+                norm.population.is_corrected = 1
 
-    def _save_statistics(self, room: Workspace, state: State) -> None:
-        for i, norm in enumerate(room.normalizations):
+    def _save_statistics(self, buffers: Buffers, state: State) -> None:
+        for i, norm in enumerate(buffers.normalizations):
             state.buffers[f"{i}.mean"] = norm.kept[0].copy()
             state.buffers[f"{i}.variance"] = norm.kept[1].copy()
             if not self.tape.normalizations[i].running:
-                state.buffers[f"{i}.weight"] = np.asarray(norm.numbers[1])
+                state.buffers[f"{i}.weight"] = np.asarray(norm.population.weight_seen)
 
-    def _moments(self, room: Workspace, piece: Block, weight: float) -> tuple[Any, ...]:
+    def _moments(self, buffers: Buffers, piece: Block, weight: float) -> tuple[Any, ...]:
         """Return W μ and W b/(b − 1) σ² of every normalisation."""
-        if not room.normalizations:
+        if not buffers.normalizations:
             return ()
         b = piece.n_rows if piece.weight is None else int(np.count_nonzero(piece.weight))
         found: list[Any] = []
-        for norm in room.normalizations:
+        for norm in buffers.normalizations:
             found += [weight * norm.batch[0], weight * b / (b - 1) * norm.batch[1]]
         return tuple(found)
 
@@ -405,11 +400,3 @@ def _check_moments(piece: Block) -> None:
             f"batch norm needs at least 2 rows of non-zero weight in a batch; got {b}. Use a "
             "larger batch_size."
         )
-
-
-def _at(address: int, n: int, dtype: Any) -> npt.NDArray[Any]:
-    """Return the n numbers at an address of our own."""
-    import ctypes
-
-    memory = (ctypes.c_char * (n * dtype.itemsize)).from_address(int(address))
-    return np.frombuffer(memory, dtype)

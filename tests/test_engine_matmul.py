@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 pytest.importorskip("llvmlite")
 
 from deltarule.engine import compiler
-from deltarule.engine.kernels import KERNELS, blocks, vectors
+from deltarule.engine.kernels import KERNELS, gemm, simd
 from deltarule.engine.kernels.build import compile_kernel
 
 DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -183,17 +183,17 @@ def test_a_part_of_a_product_has_the_bits_of_the_whole(
 @DTYPES
 def test_every_width_of_vectors(bits: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written for lesser processors runs on this one: whole numbers come out exactly."""
-    triple, name, features = vectors.processor()
+    triple, name, features = simd.processor()
     wanted = PROCESSORS[bits]
     if not triple.startswith("x86_64") or f"+{wanted}" not in f"{features},+":
         pytest.skip(f"this processor has no {wanted}")
     fewer = {"512 bits": features, "256 bits": "+avx,+avx2,+fma", "128 bits": "+sse2"}[bits]
     name = {"512 bits": name, "256 bits": "haswell", "128 bits": "x86-64"}[bits]
-    monkeypatch.setattr(vectors, "processor", lambda: (triple, name, fewer))
-    lanes = vectors.Machine(dtype).lanes * np.dtype(dtype).itemsize * 8
+    monkeypatch.setattr(simd, "processor", lambda: (triple, name, fewer))
+    lanes = simd.Machine(dtype).lanes * np.dtype(dtype).itemsize * 8
     assert lanes == int(bits.split()[0])
     product, by_transpose = (
-        linked(kernel, dtype, *blocks.compile_product(kernel, dtype)) for kernel in ARGUMENTS
+        linked(kernel, dtype, *gemm.compile_product(kernel, dtype)) for kernel in ARGUMENTS
     )
     for m, n, k in (
         (1, 1, 1),

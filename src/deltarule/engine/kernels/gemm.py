@@ -19,7 +19,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
-from deltarule.engine.kernels.vectors import I32, I64, Machine, Writer, integer
+from deltarule.engine.kernels.simd import I32, I64, Machine, Writer, integer
 
 __all__ = ["PRODUCTS", "compile_product"]
 

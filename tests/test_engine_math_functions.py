@@ -17,8 +17,8 @@ from mpmath import mp, mpf
 
 numba = pytest.importorskip("numba")
 
-from deltarule.engine.kernels import vectormath  # noqa: E402
-from deltarule.engine.kernels.memory import fast, vector  # noqa: E402
+from deltarule.engine.kernels import math_functions  # noqa: E402
+from deltarule.engine.kernels.intrinsics import fast, vector  # noqa: E402
 from support import proves  # noqa: E402
 
 DIGITS = 60
@@ -45,7 +45,7 @@ JIT = not numba.config.DISABLE_JIT
 
 @functools.cache
 def kernel(name: str) -> Any:
-    g = vectormath.formula(getattr(vectormath, name))
+    g = math_functions.formula(getattr(math_functions, name))
 
     @fast
     def run(x, y, n, one):  # type: ignore[no-untyped-def]
