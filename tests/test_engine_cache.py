@@ -565,7 +565,7 @@ def test_a_poisoned_file_is_replaced(
     first: tuple[Path, list[str]], kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DELTARULE_CACHE_DIR", str(kept))
-    file = next(kept.glob("end_step-*"))
+    file = next(kept.glob("count_step-*"))
     kernel_cache.write(file.name, b"marker\0this would end the process")
     if os.geteuid() == 0:
         os.chown(file, NOBODY, NOBODY)
@@ -663,7 +663,7 @@ rng = np.random.default_rng(0)
 block = Block(rng.normal(size=(512, 64)), rng.normal(size=(512, 3)))
 engine, state = Engine(net.tape), net.initialize(seed=0)
 sums = engine.gradient(state, block)
-buffers = engine._buffers[Mode.SUMS, False]
+[buffers] = engine._free[Mode.SUMS, False]
 assert not buffers.plan.is_small
 kept = buffers.context.n_loss_constants
 buffers.context.n_loss_constants = 0  # the loss looks for a constant that is not there

@@ -106,9 +106,8 @@ class Case:
         made: list[Any] = []
         for _ in range(epochs):
             made += advance_all(engine, state, self.block, self.order, most)
-        assert not engine._buffers[
-            Mode.TRAIN, not isinstance(self.block.x, np.ndarray)
-        ].plan.is_small
+        [buffers] = engine._free[Mode.TRAIN, not isinstance(self.block.x, np.ndarray)]
+        assert not buffers.plan.is_small
         sums = engine.gradient(state, self.block)
         made += [sums.loss, sums.gradient, *sums.moments]
         engine.apply(state, sums, 0.01)
@@ -228,6 +227,55 @@ def test_python_threads_that_fit_at_once(
             worker.join(60)
         assert found == expected
     report("threads at once", times=count)
+
+
+@JIT
+@times(20, 500)
+def test_python_threads_that_share_a_predictor(count: int, force: Callable[[int], None]) -> None:
+    force(2)
+    net = Case("plain", "float32", 300).net
+    predict = net.predictor(net.initialize(seed=3))
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=(n, net.n_inputs)).astype("float32") for n in (1, 50, 300, 2000)]
+    expected = [predict(x) for x in rows]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        wrong.extend(i for _ in range(count) if not np.array_equal(predict(rows[i]), expected[i]))
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(len(rows))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert not wrong
+
+
+@pytest.mark.parametrize("verb", ["forward", "losses", "gradient"])
+def test_a_call_inside_another_call_of_the_same_engine(
+    verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal handler may predict in the middle of a prediction, when its tables are written."""
+    net = Network(3, [Dense(4, "tanh"), Dense(2)], "squared_error")
+    engine, state = Engine(net.tape), net.initialize(seed=0)
+    first, second = (random_data(net, n, n).block for n in (40, 7))
+
+    def numbers(block: Block) -> Any:
+        result = getattr(engine, verb)(state, block)
+        return result.gradient if verb == "gradient" else result
+
+    expected = numbers(first), numbers(second)
+    run, inner = engine._run, []
+
+    def interrupted(*given: Any) -> None:
+        if not inner:
+            inner.append(None)
+            inner[0] = numbers(second)
+        run(*given)
+
+    monkeypatch.setattr(engine, "_run", interrupted)
+    np.testing.assert_array_equal(numbers(first), expected[0])
+    np.testing.assert_array_equal(inner[0], expected[1])
 
 
 COMMON = """

@@ -67,6 +67,7 @@ class Buffers:
 
     def __init__(self, tape: Tape, plan: WorkPlan, mode: Mode, rows: int, *, sparse: bool) -> None:
         self.tape, self.plan, self.mode, self.rows = tape, plan, mode, rows
+        self.sparse = sparse
         self._dtype = tape.dtype
         self._held: list[npt.NDArray[Any]] = []  # the arrays to which addresses point
         self.normalizations: list[NormalizationBuffers] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import lru_cache
 from time import perf_counter
 from typing import Any
@@ -12,7 +13,14 @@ import numpy.typing as npt
 from deltarule.clipping import ClipNorm, Clipping
 from deltarule.engine.buffers import Buffers
 from deltarule.engine.compiler import is_compiled, kernel_address, runner
-from deltarule.engine.inputs import Inputs, check_batches, check_targets, inputs_of
+from deltarule.engine.inputs import (
+    Inputs,
+    batch_weights,
+    check_batches,
+    check_moments,
+    check_targets,
+    inputs_of,
+)
 from deltarule.engine.optimizers import OptimizerArrays, update_of
 from deltarule.engine.thread_pool import run_together, thread_ceiling, yield_thread_address
 from deltarule.engine.work_plan import PREDICTED_AT_ONCE, Mode, make_plan
@@ -49,6 +57,10 @@ class Engine:
     -----
     The same state, block and order give the same bits at any number of threads. The optimiser's
     averages in ``state.slots`` are changed in place.
+
+    A call runs on threads of its own (``n_threads``). In addition, several threads may call
+    ``forward``, ``losses`` and ``gradient`` of one engine at the same time, and a signal handler
+    may call them during another call; ``advance`` and ``apply`` are for one thread at a time.
     """
 
     def __init__(
@@ -65,22 +77,22 @@ class Engine:
         self._clipping = clipping
         self._n_threads = thread_ceiling(n_threads) if is_compiled() else 1
         self._arrays = OptimizerArrays()
-        self._buffers: dict[tuple[Mode, bool], Buffers] = {}
+        self._free: defaultdict[tuple[Mode, bool], list[Buffers]] = defaultdict(list)
         self._inputs: Inputs | None = None
         self._seconds_a_step = 0.0
         self._dtype = np.dtype(tape.dtype)
 
-    # --- the verbs ---------------------------------------------------------------------------
+    # --- the interpreter's methods -----------------------------------------------------------
 
     def check(self, state: State) -> None:
-        """Raise ``DataError`` unless ``advance`` can go on with the state, whoever made it."""
+        """Raise ``DataError`` unless ``advance`` can continue from the state."""
         self._check_state(state, changes=True)
 
     def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
         """Take the steps of these batches; k steps in one call equal k calls of one.
 
-        It takes as many as fit into a few hundredths of a second, at least one, and stops before
-        the step of a batch whose loss is not finite.
+        It takes as many steps as fit into a few hundredths of a second, and at least one. It stops
+        before the step of a batch whose loss is not finite.
         """
         self._check_state(state, changes=True)
         check_targets(block, self.tape.n_outputs, self._dtype)
@@ -88,23 +100,26 @@ class Engine:
         begin, end = steps.start, min(steps.stop, steps.start + self._steps_a_call(steps))
         sizes = np.diff(order.bounds)
         check_batches(order, begin, end, block.n_rows, self.tape.least_rows, block.weight)
-        buffers = self._buffers_for(Mode.TRAIN, int(sizes.max()), inputs)
-        weights = _batch_weights(order, block.weight, begin, end)
-        records = np.zeros((2, end))
+        weights = batch_weights(order, block.weight, begin, end)
         rates = np.ascontiguousarray(order.learning_rates, dtype=np.float64)
-        c = buffers.context
-        c.rows, c.bounds = order.rows.ctypes.data, order.bounds.ctypes.data
-        c.begin, c.end, c.first_row = begin, end, 0
-        c.batch_weights, c.learning_rates = weights.ctypes.data, rates.ctypes.data
-        c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
-        c.y = block.y.ctypes.data  # type: ignore[union-attr]
-        c.weight = 0 if block.weight is None else block.weight.ctypes.data
-        buffers.allocate_batch_inputs()
-        started = perf_counter()
-        self._train(buffers, state, inputs, bool(weights[begin:end].any()))
-        taken = min(int(buffers.counters.stop) + 1, end) - begin
-        self._seconds_a_step = (perf_counter() - started) / taken
-        # Nobody's rows are held on to once the epoch is over.
+        records = np.zeros((2, end))
+        buffers = self._take_buffers(Mode.TRAIN, int(sizes.max()), inputs)
+        try:
+            c = buffers.context
+            c.rows, c.bounds = order.rows.ctypes.data, order.bounds.ctypes.data
+            c.begin, c.end, c.first_row = begin, end, 0
+            c.batch_weights, c.learning_rates = weights.ctypes.data, rates.ctypes.data
+            c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
+            c.y = block.y.ctypes.data  # type: ignore[union-attr]
+            c.weight = 0 if block.weight is None else block.weight.ctypes.data
+            buffers.allocate_batch_inputs()
+            started = perf_counter()
+            self._train(buffers, state, inputs, bool(weights[begin:end].any()))
+            taken = min(int(buffers.counters.stop) + 1, end) - begin
+            self._seconds_a_step = (perf_counter() - started) / taken
+        finally:
+            self._give_back(buffers)
+        # The inputs are checked once an epoch, and not referenced after it.
         self._inputs = None if begin + taken >= order.n_batches else inputs
         seen = slice(begin, begin + taken)
         loss, penalty = records[:, seen]
@@ -127,52 +142,40 @@ class Engine:
         self._check_state(state, changes=False)
         check_targets(piece, self.tape.n_outputs, self._dtype)
         inputs = inputs_of(piece.x, self.tape.n_inputs, self._dtype)
-        n = piece.n_rows
-        least = n if self.tape.normalizations else _PIECE
-        bounds = _even_bounds(n, least)[0]
-        order = Order(np.empty(0, np.int64), bounds, np.zeros(len(bounds) - 1))
-        weights = _batch_weights(order, piece.weight, 0, order.n_batches, in_order=True)
         if self.tape.normalizations:
-            _check_moments(piece)
-        buffers = self._buffers_for(Mode.SUMS, int(np.diff(bounds).max()), inputs)
-        records = np.zeros((2, order.n_batches))
-        c = buffers.context
-        c.rows, c.bounds = 0, bounds.ctypes.data
-        c.batch_weights = weights.ctypes.data
-        c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
-        c.y = piece.y.ctypes.data  # type: ignore[union-attr]
-        c.weight = 0 if piece.weight is None else piece.weight.ctypes.data
-        total = np.zeros(self.tape.n_parameters, self._dtype)
-        loss = 0.0
-        for k in range(order.n_batches):
-            c.begin, c.end, c.first_row = k, k + 1, int(first + bounds[k])
-            low, high = int(bounds[k]), int(bounds[k + 1])
-            if weights[k] == 0.0:
-                # No step would be taken here; the sums are of zeros, or of infinity times zero.
-                weights[k] = 1.0
-            # Row k's place among masks counts from the batch: bounds[k] is in FIRST already.
-            self._run(buffers, state, inputs)
-            factor = buffers.factor[: high - low].astype(np.float64)
-            loss += float(factor @ buffers.row_losses[: high - low])
-            assert buffers.gradient is not None
-            total += buffers.gradient
+            check_moments(piece)
+        n = piece.n_rows
+        bounds = _even_bounds(n, n if self.tape.normalizations else _PIECE)[0]
+        order = Order(np.empty(0, np.int64), bounds, np.zeros(len(bounds) - 1))
+        weights = batch_weights(order, piece.weight, 0, order.n_batches, in_order=True)
+        # A batch of weight 0 would be skipped; with weight 1 its sums are those of its rows: 0, or
+        # NaN for an infinite loss.
+        weights[weights == 0.0] = 1.0
         weight = float(n) if piece.weight is None else float(np.sum(piece.weight))
-        return Sums(loss, weight, total, self._moments(buffers, piece, weight))
+        buffers = self._take_buffers(Mode.SUMS, int(np.diff(bounds).max()), inputs)
+        try:
+            loss, gradient = self._sum(buffers, state, piece, inputs, order, weights, first)
+            return Sums(loss, weight, gradient, self._moments(buffers, piece, weight))
+        finally:
+            self._give_back(buffers)
 
     def apply(self, state: State, sums: Sums, learning_rate: float) -> None:
         """Take one step along the gradient of the cost of ``sums``."""
         self._check_state(state, changes=True)
-        buffers = self._buffers_for(Mode.APPLY, 1, None)
-        assert buffers.gradient is not None
-        buffers.gradient[:] = self.cost(state, sums)[2]
         bounds, rate = np.array([0, 1]), np.array([float(learning_rate)])
         weights, records = np.array([float(sums.weight)]), np.zeros((2, 1))
-        c = buffers.context
-        c.bounds, c.learning_rates = bounds.ctypes.data, rate.ctypes.data
-        c.batch_weights = weights.ctypes.data
-        c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
-        c.begin, c.end = 0, 1
-        self._train(buffers, state, None, True, moments=sums)
+        buffers = self._take_buffers(Mode.APPLY, 1, None)
+        try:
+            assert buffers.gradient is not None
+            buffers.gradient[:] = self.cost(state, sums)[2]
+            c = buffers.context
+            c.bounds, c.learning_rates = bounds.ctypes.data, rate.ctypes.data
+            c.batch_weights = weights.ctypes.data
+            c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
+            c.begin, c.end = 0, 1
+            self._train(buffers, state, None, True, moments=sums)
+        finally:
+            self._give_back(buffers)
 
     def forward(self, state: State, block: Block, *, logits: bool = False) -> Any:
         """Return the outputs A_L (n, k), or Z_L with ``logits``: no masks, fixed statistics."""
@@ -202,7 +205,54 @@ class Engine:
                     part += strength * np.sign(w)
         return sums.loss / sums.weight, value, gradient
 
-    # --- what the verbs share ----------------------------------------------------------------
+    # --- buffers -----------------------------------------------------------------------------
+
+    def _take_buffers(self, mode: Mode, rows: int, inputs: Inputs | None) -> Buffers:
+        """Return buffers of a mode, for batches of this size, that no other call is using.
+
+        Buffers that are in use are in no list, so a second thread, or a signal handler during a
+        call, gets another set. ``_give_back`` must follow.
+        """
+        sparse = inputs is not None and inputs.sparse
+        free = self._free[mode, sparse]
+        try:
+            buffers = free.pop()
+        except IndexError:
+            return self._new_buffers(mode, rows, sparse)
+        return buffers if buffers.rows == rows else self._new_buffers(mode, rows, sparse)
+
+    def _give_back(self, buffers: Buffers) -> None:
+        self._free[buffers.mode, buffers.sparse].append(buffers)
+
+    def _new_buffers(self, mode: Mode, rows: int, sparse: bool) -> Buffers:
+        plan = make_plan(self.tape, mode, rows, clips_norm=isinstance(self._clipping, ClipNorm))
+        buffers = Buffers(self.tape, plan, mode, rows, sparse=sparse)
+        self._prepare(buffers)
+        return buffers
+
+    def _prepare(self, buffers: Buffers) -> None:
+        """Write what depends on the optimiser and the process, and not on the call."""
+        c, dtype = buffers.context, self.tape.dtype
+        c.product = kernel_address("product", dtype)
+        c.product_by_transpose = kernel_address("product_by_transpose", dtype)
+        c.yield_thread = yield_thread_address()
+        if buffers.mode in (Mode.TRAIN, Mode.APPLY):
+            c.update_kernel = kernel_address(self._update.kernel, dtype)
+            buffers.optimizer.momentum_decay = -1.0
+            for name, value in self._update.constants.items():
+                setattr(buffers.optimizer, name, value)
+            if any(p.code != PenaltyCode.L2 for p in self.tape.penalties):
+                c.penalty_kernel = kernel_address("l1_step", dtype)
+            if self.tape.normalizations:
+                c.population_kernel = kernel_address("update_population", dtype)
+            if self._clipping is not None:
+                by_norm = isinstance(self._clipping, ClipNorm)
+                name = "clip_norm" if by_norm else "clip_entries"
+                c.clip_kernel = kernel_address(name, dtype)
+                c.clip_limit = self._clipping.limit
+        self._runner = runner(dtype)
+
+    # --- one call of the driver --------------------------------------------------------------
 
     def _check_state(self, state: State, *, changes: bool) -> None:
         theta = state.theta
@@ -224,45 +274,11 @@ class Engine:
         check_state(state, self.tape, self._update.slots if changes else None)
 
     def _inputs_of_epoch(self, block: Block, steps: range) -> Inputs:
-        """Return the inputs as kernels read them: looked through once an epoch."""
+        """Return the inputs as kernels read them: checked once an epoch."""
         inputs = self._inputs
         if inputs is None or inputs.given is not block.x or steps.start == 0:
             inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
         return inputs
-
-    def _buffers_for(self, mode: Mode, rows: int, inputs: Inputs | None) -> Buffers:
-        """Return the buffers of a mode, for batches of exactly this size."""
-        sparse = inputs is not None and inputs.sparse
-        buffers = self._buffers.get((mode, sparse))
-        if buffers is None or buffers.rows != rows:
-            clips_norm = isinstance(self._clipping, ClipNorm)
-            plan = make_plan(self.tape, mode, rows, clips_norm=clips_norm)
-            buffers = Buffers(self.tape, plan, mode, rows, sparse=sparse)
-            self._prepare(buffers)
-            self._buffers[mode, sparse] = buffers
-        return buffers
-
-    def _prepare(self, buffers: Buffers) -> None:
-        """Write what does not change from call to call."""
-        c, dtype = buffers.context, self.tape.dtype
-        c.product = kernel_address("product", dtype)
-        c.product_by_transpose = kernel_address("product_by_transpose", dtype)
-        c.yield_thread = yield_thread_address()
-        if buffers.mode in (Mode.TRAIN, Mode.APPLY):
-            c.update_kernel = kernel_address(self._update.kernel, dtype)
-            buffers.optimizer.momentum_decay = -1.0
-            for name, value in self._update.constants.items():
-                setattr(buffers.optimizer, name, value)
-            if any(p.code != PenaltyCode.L2 for p in self.tape.penalties):
-                c.penalty_kernel = kernel_address("l1_step", dtype)
-            if self.tape.normalizations:
-                c.population_kernel = kernel_address("update_population", dtype)
-            if self._clipping is not None:
-                by_norm = isinstance(self._clipping, ClipNorm)
-                name = "clip_norm" if by_norm else "clip_entries"
-                c.clip_kernel = kernel_address(name, dtype)
-                c.clip_limit = self._clipping.limit
-        self._runner = runner(dtype)
 
     def _train(
         self,
@@ -272,7 +288,7 @@ class Engine:
         takes_steps: bool,
         moments: Sums | None = None,
     ) -> None:
-        """Run steps that move the state; bring its slots, buffers and counters along."""
+        """Run steps, and update the state: its slots, statistics and counters."""
         taken, product = self._arrays.load(self._update, state.slots, state.theta)
         c = buffers.context
         c.slot_1 = self._arrays.first.ctypes.data
@@ -290,7 +306,7 @@ class Engine:
             self._save_statistics(buffers, state)
 
     def _run(self, buffers: Buffers, state: State, inputs: Inputs | None) -> None:
-        """Call the driver, on as many threads as the work is worth."""
+        """Call the driver, on as many threads as the work deserves."""
         c = buffers.context
         c.theta, c.seed = state.theta.ctypes.data, int(state.seed)
         if inputs is not None:
@@ -305,6 +321,34 @@ class Engine:
         else:
             self._runner(buffers.address)
 
+    def _sum(
+        self,
+        buffers: Buffers,
+        state: State,
+        piece: Block,
+        inputs: Inputs,
+        order: Order,
+        weights: npt.NDArray[np.float64],
+        first: int,
+    ) -> tuple[float, npt.NDArray[Any]]:
+        """Return Σ w_i L_i and Σ w_i ∂L_i/∂θ, computed for one batch of ``order`` at a time."""
+        assert buffers.gradient is not None
+        bounds, records = order.bounds, np.zeros((2, order.n_batches))
+        c = buffers.context
+        c.rows, c.bounds = 0, bounds.ctypes.data
+        c.batch_weights = weights.ctypes.data
+        c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
+        c.y = piece.y.ctypes.data  # type: ignore[union-attr]
+        c.weight = 0 if piece.weight is None else piece.weight.ctypes.data
+        loss, gradient = 0.0, np.zeros(self.tape.n_parameters, self._dtype)
+        for k in range(order.n_batches):
+            c.begin, c.end, c.first_row = k, k + 1, int(first + bounds[k])
+            self._run(buffers, state, inputs)
+            n = int(bounds[k + 1] - bounds[k])
+            loss += float(buffers.factor[:n].astype(np.float64) @ buffers.row_losses[:n])
+            gradient += buffers.gradient
+        return loss, gradient
+
     def _predict(self, state: State, block: Block, mode: Mode, result: npt.NDArray[Any]) -> None:
         """Fill ``result`` with outputs or losses, a thousand rows at a time."""
         self._check_state(state, changes=False)
@@ -316,21 +360,24 @@ class Engine:
             return
         bounds, ones = _even_bounds(n, _PIECE)
         rows = PREDICTED_AT_ONCE if n <= PREDICTED_AT_ONCE else _PIECE
-        buffers = self._buffers_for(mode, rows, inputs)
-        c = buffers.context
-        c.bounds, c.batch_weights = bounds.ctypes.data, ones.ctypes.data
-        c.end, c.output = len(bounds) - 1, result.ctypes.data
-        if mode == Mode.LOSSES:
-            c.output_losses = c.output
-            c.y = block.y.ctypes.data  # type: ignore[union-attr]
-        if buffers.normalizations:
-            self._load_statistics(buffers, state, None)
-        self._run(buffers, state, inputs)
+        buffers = self._take_buffers(mode, rows, inputs)
+        try:
+            c = buffers.context
+            c.bounds, c.batch_weights = bounds.ctypes.data, ones.ctypes.data
+            c.end, c.output = len(bounds) - 1, result.ctypes.data
+            if mode == Mode.LOSSES:
+                c.output_losses = c.output
+                c.y = block.y.ctypes.data  # type: ignore[union-attr]
+            if buffers.normalizations:
+                self._load_statistics(buffers, state, None)
+            self._run(buffers, state, inputs)
+        finally:
+            self._give_back(buffers)
 
     # --- the statistics of batch norm --------------------------------------------------------
 
     def _load_statistics(self, buffers: Buffers, state: State, moments: Sums | None) -> None:
-        """Take over what the state keeps of batch norm; (0, 1) before it has seen a batch."""
+        """Load batch norm's statistics from the state; (0, 1) if it has seen no batch yet."""
         for i, norm in enumerate(buffers.normalizations):
             norm.kept[0] = state.buffers.get(f"{i}.mean", 0.0)
             norm.kept[1] = state.buffers.get(f"{i}.variance", 1.0)
@@ -339,7 +386,7 @@ class Engine:
             if not buffers.mode.trains:
                 norm.batch[0] = norm.kept[0]
                 norm.batch[2] = 1 / np.sqrt(norm.kept[1] + self._dtype.type(norm.epsilon))
-            if moments is not None:  # a step along given sums brings its own
+            if moments is not None:  # a step along given sums uses theirs
                 norm.batch[0] = moments.moments[2 * i] / moments.weight
                 norm.batch[1] = moments.moments[2 * i + 1] / moments.weight
                 norm.population.is_corrected = 1
@@ -352,7 +399,7 @@ class Engine:
                 state.buffers[f"{i}.weight"] = np.asarray(norm.population.weight_seen)
 
     def _moments(self, buffers: Buffers, piece: Block, weight: float) -> tuple[Any, ...]:
-        """Return W μ and W b/(b − 1) σ² of every normalisation."""
+        """Return W μ and W b/(b − 1) σ² of every normalisation, W the batch's weight."""
         if not buffers.normalizations:
             return ()
         b = piece.n_rows if piece.weight is None else int(np.count_nonzero(piece.weight))
@@ -364,7 +411,7 @@ class Engine:
     # --- how long a call may take ------------------------------------------------------------
 
     def _steps_a_call(self, steps: range) -> int:
-        """Return how many steps fit into a call, by the time that the last ones took."""
+        """Return how many steps fit into a call, judging by how long the last ones took."""
         if self._seconds_a_step == 0.0:
             return 1
         return max(1, min(len(steps), int(_CALL / self._seconds_a_step)))
@@ -375,28 +422,3 @@ def _even_bounds(n: int, size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[
     """Return the bounds of runs of ``size`` rows, the last one shorter, and a 1 for each."""
     bounds = np.append(np.arange(0, n, size), n).astype(np.int64)
     return bounds, np.ones(len(bounds) - 1)
-
-
-def _batch_weights(
-    order: Order, weight: Any, begin: int, end: int, *, in_order: bool = False
-) -> npt.NDArray[np.float64]:
-    """Return Σw of every batch up to ``end``; those before ``begin`` are not looked at."""
-    totals = np.zeros(end)
-    if weight is None:
-        totals[begin:] = np.diff(order.bounds[begin : end + 1])
-        return totals
-    low, high = int(order.bounds[begin]), int(order.bounds[end])
-    rows = slice(low, high) if in_order else order.rows[low:high]
-    given = np.asarray(weight[rows], dtype=np.float64)
-    for k in range(begin, end):
-        totals[k] = given[order.bounds[k] - low : order.bounds[k + 1] - low].sum()
-    return totals
-
-
-def _check_moments(piece: Block) -> None:
-    b = piece.n_rows if piece.weight is None else int(np.count_nonzero(piece.weight))
-    if b < 2:
-        raise DataError(
-            f"batch norm needs at least 2 rows of non-zero weight in a batch; got {b}. Use a "
-            "larger batch_size."
-        )

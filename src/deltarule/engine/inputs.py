@@ -16,7 +16,14 @@ from deltarule.arrays import is_sparse
 from deltarule.errors import DataError, ShapeError
 from deltarule.program import Block, Order
 
-__all__ = ["Inputs", "check_batches", "check_targets", "inputs_of"]
+__all__ = [
+    "Inputs",
+    "batch_weights",
+    "check_batches",
+    "check_moments",
+    "check_targets",
+    "inputs_of",
+]
 
 
 @dataclass(frozen=True)
@@ -123,3 +130,29 @@ def check_batches(order: Order, begin: int, end: int, n_rows: int, least: int, w
                     f"batch norm needs at least {least} rows of non-zero weight in a batch; got "
                     f"{b}. Use a larger batch_size."
                 )
+
+
+def batch_weights(
+    order: Order, weight: Any, begin: int, end: int, *, in_order: bool = False
+) -> npt.NDArray[np.float64]:
+    """Return Σw of every batch up to ``end``; 0 for those before ``begin``."""
+    totals = np.zeros(end)
+    if weight is None:
+        totals[begin:] = np.diff(order.bounds[begin : end + 1])
+        return totals
+    low, high = int(order.bounds[begin]), int(order.bounds[end])
+    rows = slice(low, high) if in_order else order.rows[low:high]
+    given = np.asarray(weight[rows], dtype=np.float64)
+    for k in range(begin, end):
+        totals[k] = given[order.bounds[k] - low : order.bounds[k + 1] - low].sum()
+    return totals
+
+
+def check_moments(piece: Block) -> None:
+    """Raise unless a batch has enough rows for batch norm's moments."""
+    b = piece.n_rows if piece.weight is None else int(np.count_nonzero(piece.weight))
+    if b < 2:
+        raise DataError(
+            f"batch norm needs at least 2 rows of non-zero weight in a batch; got {b}. Use a "
+            "larger batch_size."
+        )
