@@ -165,6 +165,17 @@ def test_nan_and_infinity_pass_as_in_the_reference(code: ActivationCode, dtype: 
     assert_alike(backward(code, quiet, da, 0, 0.25, in_place=True), expected)
 
 
+@CODES
+@DTYPES
+def test_nan_stays_nan(code: ActivationCode, dtype: Any) -> None:
+    z = np.array([[np.nan], [0.5]], dtype)
+    assert np.isnan(forward(code, z, 0, 0.25)).tolist() == [[True], [False]]
+    if code == ActivationCode.RELU:
+        for in_place in (False, True):
+            dz = backward(code, z, np.ones_like(z), 0, 0.25, in_place)
+            assert np.isnan(dz).tolist() == [[True], [False]]
+
+
 @DTYPES
 def test_slopes_at_kinks(dtype: Any) -> None:
     """The left one (errata E-a, A5), and 0 at the ends of what is cut off."""

@@ -74,8 +74,8 @@ _SCALARS: dict[ActivationCode, tuple[Callable[..., Any], Callable[..., Any]]] = 
     ActivationCode.SIGMOID: (lambda z, c: sigmoid(z), lambda z, a, c: a * (1 - a)),
     ActivationCode.TANH: (lambda z, c: tanh(z), lambda z, a, c: (1 - a) * (1 + a)),
     ActivationCode.RELU: (
-        lambda z, c: where(z > 0, z, 0),
-        lambda z, a, c: where(z > 0, 1, 0),
+        lambda z, c: where(z <= 0, 0, z),
+        lambda z, a, c: where(z > 0, 1, where(z <= 0, 0, z)),
     ),
     ActivationCode.LEAKY_RELU: (
         lambda z, c: where(z > 0, z, c * z),
