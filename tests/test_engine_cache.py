@@ -694,6 +694,6 @@ def test_the_debug_mode_is_compiled_apart_and_sees_what_leaves_its_array(
             _DELTARULE_FORCE_THREADS=threads,
         )
         assert said.splitlines() == [
-            "a kernel left its arrays: this is a defect of deltarule, report it.",
+            "a kernel left its arrays: this is a bug in deltarule, please report it.",
             "True",
         ]
