@@ -1,4 +1,4 @@
-"""The cache of compiled kernels: damage and strangers cost time, never a result."""
+"""The cache of compiled kernels: damaged or foreign files cost time and change no result."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from faults_support import report
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX's")
 JIT = pytest.mark.skipif(not compiler.is_compiled(), reason="nothing is compiled")
-NOBODY = 54321  # a user that no system knows
+NOBODY = 54321  # a user id that no system has
 AS_NOBODY = (
     "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
-    # It may read everything, as if Python and we were not installed in root's own folders.
+    # The other user may read everything, as if Python and the package were installed for all.
     "--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search",
 )  # fmt: skip
 
@@ -65,7 +65,7 @@ print(json.dumps({
 
 def python(script: str, *, without: tuple[str, ...] = (), cwd: Path | None = None,
            before: tuple[str, ...] = (), **env: Any) -> str:  # fmt: skip
-    """Return what a fresh Python prints."""
+    """Return what a new Python process prints."""
     where = {k: v for k, v in os.environ.items() if k not in without}
     done = subprocess.run(
         [*before, sys.executable, "-c", script],
@@ -80,7 +80,7 @@ def python(script: str, *, without: tuple[str, ...] = (), cwd: Path | None = Non
 
 
 def fit(folder: Path | None = None, **given: Any) -> dict[str, Any]:
-    """Train a little network in a fresh Python, with kernels kept in a folder."""
+    """Train a small network in a new Python process, with this folder as its cache."""
     if folder is not None:
         given["DELTARULE_CACHE_DIR"] = folder
     return json.loads(python(FIT, **given))
@@ -88,7 +88,7 @@ def fit(folder: Path | None = None, **given: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """Return a folder with every kernel that ``FIT`` needs, and the θ that comes of it."""
+    """Return a folder with every kernel that ``FIT`` needs, and the θ that ``FIT`` prints."""
     folder = tmp_path_factory.mktemp("kernels")
     cold = fit(folder)
     assert cold["numba"]
@@ -98,7 +98,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 @pytest.fixture
 def kept(first: tuple[Path, list[str]], tmp_path: Path) -> Path:
-    """Return a copy of that folder to do harm to."""
+    """Return a copy of that folder, for tests that damage it."""
     return copied(first[0], tmp_path / "kept")
 
 
@@ -110,7 +110,7 @@ def copied(folder: Path, target: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return this process's folder for kernels, a fresh one."""
+    """Return an empty folder that this process uses as its cache."""
     path = tmp_path / "cache" / "kernels"
     monkeypatch.setenv("DELTARULE_CACHE_DIR", str(path))
     kernel_cache._usable_folder.cache_clear()
@@ -124,7 +124,7 @@ def _forget_folders() -> Iterator[None]:
 
 
 def assert_refused(folder: Path | str | None = None, match: str = "") -> None:
-    """Assert that the folder is not used, and that this is said once, with the remedy."""
+    """Assert that the folder is not used, and that one warning says so, with the remedy."""
     kernel_cache._usable_folder.cache_clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -202,7 +202,7 @@ def test_damage_to_real_kernels_is_noticed(
 
 
 def damage(file: Path, rng: np.random.Generator) -> None:
-    """Do to a file what disks, and people, do."""
+    """Damage a file in one of the ways in which disks and people do."""
     whole = file.read_bytes()
     kind = rng.integers(10)
     if kind == 0:
@@ -244,7 +244,7 @@ def test_a_file_that_others_may_have_written_is_not_read(
 ) -> None:
     kernel_cache.write("a", b"payload")
     os.symlink("a", folder / "link")
-    os.mkfifo(folder / "pipe", 0o600)  # nobody writes to it: to wait would be for ever
+    os.mkfifo(folder / "pipe", 0o600)  # it has no writer: opening it would block for ever
     assert kernel_cache.read("link") is None
     assert kernel_cache.read("pipe") is None
     for mode in (0o620, 0o602, 0o666, 0o777):
@@ -259,7 +259,7 @@ def test_a_file_that_others_may_have_written_is_not_read(
 def test_a_name_that_is_exchanged_while_it_is_read_leads_nowhere(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file that was looked at is the one that is read."""
+    """The checks apply to the file that is read."""
     kernel_cache.write("a", b"payload")
     inspect = os.fstat
 
@@ -352,7 +352,7 @@ def test_a_link_is_not_used(folder: Path) -> None:
 
 @pytest.mark.parametrize("answer", ["", "~/.cache"])
 def test_no_home(answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What libraries that look for the home say then differs from release to release."""
+    """Libraries that look for the home directory differ then, from release to release."""
     import platformdirs
 
     def search(*_: Any, **__: Any) -> Path:
@@ -400,7 +400,7 @@ def test_a_relative_folder_is_not_made(
     assert list(tmp_path.iterdir()) == []
 
 
-# --- for what it was compiled ---------------------------------------------------------------------
+# --- what a file was compiled for ----------------------------------------------------------------
 
 SOURCES = Path(compiler.__file__).parent
 
@@ -411,7 +411,7 @@ def fingerprint(*, check_bounds: bool = False) -> str:
 
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a copy of our sources that the fingerprint is taken of."""
+    """Return a copy of the sources, of which the fingerprint is taken."""
     package = tmp_path / "deltarule"
     shutil.copytree(SOURCES, package / "engine", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(SOURCES.parent / "opcodes.py", package)
@@ -544,7 +544,7 @@ def test_damaged_kernels_are_compiled_anew(
 def test_poison_is_never_loaded(
     first: tuple[Path, list[str]], kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Kernels whose digests are right, in a folder that anybody can write to."""
+    """Kernels whose digests are right, in a folder that every user can write to."""
     monkeypatch.setenv("DELTARULE_CACHE_DIR", str(kept))
     for file in kept.iterdir():
         kernel_cache.write(file.name, b"marker\0this would end the process")
@@ -598,7 +598,7 @@ def test_without_a_home_kernels_are_compiled_in_memory(
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """Return a folder that every user can get at, unlike ``tmp_path``."""
+    """Return a folder that every user can access, unlike ``tmp_path``."""
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     os.chmod(folder, 0o755)
     yield folder
@@ -610,7 +610,7 @@ def open_folder() -> Iterator[Path]:
 def test_a_user_that_the_system_does_not_know(
     first: tuple[Path, list[str]], open_folder: Path
 ) -> None:
-    """No home, no name, and a read-only install: ``~`` stands for nothing."""
+    """No home, no user name, and a read-only install: ``~`` cannot be expanded."""
     can = os.geteuid() == 0 and shutil.which("setpriv")
     if not can or subprocess.run([*AS_NOBODY, "true"], capture_output=True).returncode != 0:
         pytest.skip("only root becomes somebody else")
@@ -626,7 +626,7 @@ def test_a_user_that_the_system_does_not_know(
     assert len(run["warnings"]) == 1
     assert "Set DELTARULE_CACHE_DIR" in run["warnings"][0]
     assert list((open_folder / "here").iterdir()) == []
-    # A folder of root's, which it can read: not used, although its kernels are right.
+    # A folder that belongs to root and is readable is not used, although its kernels are right.
     foreign = copied(first[0], open_folder / "kernels")
     for path in (foreign, *foreign.iterdir()):
         path.chmod(0o755)
@@ -666,7 +666,7 @@ sums = engine.gradient(state, block)
 [buffers] = engine._free[Mode.SUMS, False]
 assert not buffers.plan.is_small
 kept = buffers.context.n_loss_constants
-buffers.context.n_loss_constants = 0  # the loss looks for a constant that is not there
+buffers.context.n_loss_constants = 0  # the loss reads a constant that does not exist
 try:
     engine.gradient(state, block)
 except IndexError as error:

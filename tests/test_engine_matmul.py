@@ -1,4 +1,4 @@
-"""The engine's matrix products against NumPy's, exact where numbers are whole, and their bits."""
+"""The engine's matrix products against NumPy's: exact for whole numbers; always the same bits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 
 
 def native(name: str, dtype: str) -> Product:
-    """Return a kernel as the engine calls it."""
+    """Return a kernel as a function, called as the engine calls it."""
     if not compiler.is_compiled():
         one = np.dtype(dtype).type(1)
         return lambda *given: KERNELS[name](*given, one)
@@ -54,7 +54,7 @@ def products() -> dict[tuple[str, str], Product]:
 
 
 class Case:
-    """Operands inside larger arrays, and a target whose surroundings tell of a stray store."""
+    """Operands inside larger arrays, and a target with marked memory around it."""
 
     def __init__(
         self, m: int, n: int, k: int, dtype: str, seed: int, *, whole: bool = False
@@ -120,7 +120,7 @@ class Case:
 
 
 def checked(memory: Array, c: Array) -> Array:
-    """Return a copy of C; outside of it nothing may have been stored."""
+    """Return a copy of C; check that nothing was stored around it."""
     result = c.copy()
     c[...] = GUARD
     assert (memory == GUARD).all()
@@ -145,7 +145,7 @@ def test_products_are_numpys(
     assert case.is_close(plain, exact)
     transposed = case.by(product, case.copy(case.a.T).T, case.b, None)
     from_transpose = case.by_transpose(by_transpose, case.a, case.copy(case.b.T))
-    if compiler.is_compiled():  # one chain of sums, however the operands lie
+    if compiler.is_compiled():  # one chain of sums, whatever the layout of the operands
         np.testing.assert_array_equal(transposed, plain)
         np.testing.assert_array_equal(from_transpose, plain)
     else:
@@ -158,7 +158,7 @@ def test_products_are_numpys(
 def test_a_part_of_a_product_has_the_bits_of_the_whole(
     products: dict[tuple[str, str], Product], n: int, dtype: str
 ) -> None:
-    """The engine cuts products by rows and by columns: nobody may see where."""
+    """The engine cuts products by rows and by columns: the bits must not show where."""
     if not compiler.is_compiled():
         pytest.skip("NumPy promises no bits")
     case = Case(67, n, 600, dtype, seed=n)
@@ -182,7 +182,7 @@ def test_a_part_of_a_product_has_the_bits_of_the_whole(
 @pytest.mark.parametrize("bits", PROCESSORS)
 @DTYPES
 def test_every_width_of_vectors(bits: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written for lesser processors runs on this one: whole numbers come out exactly."""
+    """Code for narrower vectors also runs on this processor: whole numbers are exact."""
     triple, name, features = simd.processor()
     wanted = PROCESSORS[bits]
     if not triple.startswith("x86_64") or f"+{wanted}" not in f"{features},+":
@@ -216,7 +216,7 @@ def test_every_width_of_vectors(bits: str, dtype: str, monkeypatch: pytest.Monke
 def test_what_is_no_number_stays_in_its_row_or_column(
     products: dict[tuple[str, str], Product], dtype: str
 ) -> None:
-    """A lane beyond the matrix, or a row computed twice, may not leak NaN."""
+    """A lane beyond the matrix, or a row computed twice, must not leak NaN."""
     if not compiler.is_compiled():
         pytest.skip("these are NumPy's")
     case = Case(11, 19, 23, dtype, seed=1)

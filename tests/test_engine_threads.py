@@ -1,4 +1,4 @@
-"""Threads of the compiled engine: the same bits, no hang, no abort, whatever the process does."""
+"""Threads of the compiled engine: the same bits, no hang and no crash, whatever else happens."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ NETWORKS: dict[str, Callable[[str], Network]] = {
 
 
 class Case:
-    """A network, data, and what comes of training it."""
+    """A network and its data."""
 
     def __init__(self, name: str, dtype: str, rows: int = 500, *, sparse: bool = False) -> None:
         self.net = NETWORKS[name](dtype)
@@ -101,7 +101,7 @@ class Case:
         return Engine(self.net.tape, Adam(0.01), clipping, n_threads=n_threads)
 
     def run(self, *, most: int | None = None, clips: bool = False, epochs: int = 2) -> list[bytes]:
-        """Return every number that an engine makes, as bytes."""
+        """Return every number that an engine computes, as bytes."""
         engine, state = self.engine(clips=clips), self.net.initialize(seed=3)
         made: list[Any] = []
         for _ in range(epochs):
@@ -126,7 +126,7 @@ def numbers_of(state: State) -> list[Any]:
 
 @pytest.fixture
 def force(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Return what sets the number of threads, more of them than cores if need be."""
+    """Return a function that sets the number of threads, also to more than the cores."""
     return lambda n: monkeypatch.setenv("_DELTARULE_FORCE_THREADS", str(n))
 
 
@@ -280,7 +280,7 @@ def test_a_call_inside_another_call_of_the_same_engine(
 
 COMMON = """
 import os, signal, sys, threading, time, warnings
-warnings.simplefilter("ignore", DeprecationWarning)  # Python's, about forks beside threads
+warnings.simplefilter("ignore", DeprecationWarning)  # Python's, about forks of threads
 import numpy as np
 from deltarule import Adam, Dense, Network, train
 
@@ -309,7 +309,7 @@ def ended(child):
 
 
 def python(script: str, *, forced: int | None = 3, timeout: float = 250, **env: Any) -> str:
-    """Run a script after ``COMMON`` in a fresh Python; return what it prints."""
+    """Run a script after ``COMMON`` in a new Python process; return what it prints."""
     given = {name: str(value) for name, value in env.items()}
     if forced is not None:
         given["_DELTARULE_FORCE_THREADS"] = str(forced)
@@ -397,7 +397,7 @@ thread.join()
 @JIT
 @FORK
 def test_a_forked_child_finds_no_lock_held() -> None:
-    """Whatever another thread was doing: compiling, or asking for help."""
+    """Whether another thread was compiling, or queueing a task."""
     python(
         """
 from deltarule.engine import compiler, thread_pool
@@ -499,8 +499,8 @@ assert late[len(late) // 2] < 0.5, late
 
 
 @pytest.fixture
-def crew(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a crew of this test's own."""
+def pool(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return an empty pool for this test."""
     fresh = thread_pool._ThreadPool()
     monkeypatch.setattr(thread_pool, "_pool", fresh)
     return fresh
@@ -510,7 +510,7 @@ def is_helper() -> bool:
     return threading.current_thread().name.startswith("deltarule-")
 
 
-def test_work_is_done_with_helpers_and_without(crew: Any) -> None:
+def test_work_is_done_with_helpers_and_without(pool: Any) -> None:
     for n in (1, 2, 4):
         inside, met = [], threading.Barrier(n)
 
@@ -520,10 +520,10 @@ def test_work_is_done_with_helpers_and_without(crew: Any) -> None:
 
         thread_pool.run_together(work, n)
         assert sorted(inside) == [False] + [True] * (n - 1)
-        assert crew._size == n - 1
+        assert pool._size == n - 1
 
 
-def test_an_error_on_a_helper_reaches_the_caller(crew: Any) -> None:
+def test_an_error_on_a_helper_reaches_the_caller(pool: Any) -> None:
     began = threading.Event()
 
     def work() -> None:
@@ -532,15 +532,15 @@ def test_an_error_on_a_helper_reaches_the_caller(crew: Any) -> None:
             raise ArithmeticError("on a helper")
         assert began.wait(20)
 
-    for _ in range(3):  # and the helper lives on
+    for _ in range(3):  # the helper survives
         began.clear()
         with pytest.raises(ArithmeticError, match="on a helper"):
             thread_pool.run_together(work, 2)
-    assert crew._size == 1
+    assert pool._size == 1
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_nobody_is_inside_when_a_call_ends(crew: Any, fails: bool) -> None:
+def test_nobody_is_inside_when_a_call_ends(pool: Any, fails: bool) -> None:
     began, inside = threading.Event(), []
 
     def work() -> None:
@@ -562,7 +562,7 @@ def test_nobody_is_inside_when_a_call_ends(crew: Any, fails: bool) -> None:
     assert inside == []
 
 
-def test_a_busy_helper_is_not_waited_for(crew: Any) -> None:
+def test_a_busy_helper_is_not_waited_for(pool: Any) -> None:
     leave, began = threading.Event(), threading.Event()
 
     def long() -> None:
@@ -580,14 +580,14 @@ def test_a_busy_helper_is_not_waited_for(crew: Any) -> None:
     leave.set()
     first.join()
     time.sleep(0.05)
-    assert seen == [False] * 50  # what was withdrawn is not run later
+    assert seen == [False] * 50  # a withdrawn task is not run later
 
 
 @pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread() or os.name != "posix",
     reason="signals are for the main thread",
 )
-def test_an_interrupt_waits_for_the_helpers(crew: Any) -> None:
+def test_an_interrupt_waits_for_the_helpers(pool: Any) -> None:
     """Ctrl-C, twice, while the caller waits: the kernel's memory must outlive the helper."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     began, inside = threading.Event(), []
@@ -617,7 +617,7 @@ def test_an_interrupt_waits_for_the_helpers(crew: Any) -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_a_system_without_threads_to_spare(crew: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_threads_to_spare(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -626,14 +626,14 @@ def test_a_system_without_threads_to_spare(crew: Any, monkeypatch: pytest.Monkey
     thread_pool.run_together(lambda: seen.append(is_helper()), 4)
     assert seen == [False]
     monkeypatch.undo()
-    monkeypatch.setattr(thread_pool, "_pool", crew)
-    assert crew._size == 0
-    test_work_is_done_with_helpers_and_without(crew)
+    monkeypatch.setattr(thread_pool, "_pool", pool)
+    assert pool._size == 0
+    test_work_is_done_with_helpers_and_without(pool)
 
 
 @times(300, 20_000)
-def test_calls_from_many_threads(crew: Any, count: int) -> None:
-    """Nobody is ever inside a call that has ended, and no call waits for ever."""
+def test_calls_from_many_threads(pool: Any, count: int) -> None:
+    """No helper runs a task of a call that has ended, and no call waits for ever."""
     wrong: list[str] = []
 
     def call_often() -> None:
@@ -661,7 +661,7 @@ def test_calls_from_many_threads(crew: Any, count: int) -> None:
         caller.join(250)
         assert not caller.is_alive()
     assert wrong == []
-    assert crew._size == 3
+    assert pool._size == 3
 
 
 # --- how many -------------------------------------------------------------------------------------
@@ -716,7 +716,7 @@ print(helpers(), available_cores())
 
 
 class Files(dict[str, str]):
-    """What the system says in its files."""
+    """Stand-in for the system's files."""
 
     def read(self, file: Path) -> str | None:
         return self.get(str(file))
@@ -729,7 +729,7 @@ QUOTAS = [
     ({f"{GROUP}/cpu.max": "150000 100000\n"}, 2),
     ({f"{GROUP}/cpu.max": "50000 100000\n"}, 1),
     ({f"{GROUP}/cpu.max": "300000 100000\n", "/proc/self/cgroup": "0::/\n"}, 3),
-    # a service below a slice: the tightest counts
+    # a service below a slice: the smaller quota counts
     ({"/proc/self/cgroup": "0::/user.slice/a.service\n",
       f"{GROUP}/user.slice/a.service/cpu.max": "max 100000",
       f"{GROUP}/user.slice/cpu.max": "200000 100000"}, 2),
@@ -765,7 +765,7 @@ def test_the_control_groups_quota(
 def test_fits_leave_the_limits_of_blas_alone(
     force: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engine multiplies by its own kernels: whoever else uses BLAS keeps every thread."""
+    """The engine uses its own products, so other users of BLAS keep all threads."""
     case = Case("plain", "float32", 300)
     force(2)
     seen: list[list[int]] = []

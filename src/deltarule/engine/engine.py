@@ -34,7 +34,7 @@ from deltarule.tape import Tape, verify
 __all__ = ["Engine"]
 
 _CALL = 0.03  # seconds: what a call of the driver should take; 0.1 is the limit
-_PIECE = 1024  # rows whose gradient is computed, or that are predicted, at a time
+_AT_ONCE = 1024  # rows whose gradient is computed, or that are predicted, at a time
 _NEVER = 2**62
 
 
@@ -133,29 +133,30 @@ class Engine:
         *,
         first: int = 0,
     ) -> Sums:
-        """Return Σ w_i L_i, Σ w_i and Σ w_i ∂L_i/∂θ over the rows, piece by piece.
+        """Return Σ w_i L_i, Σ w_i and Σ w_i ∂L_i/∂θ over the rows.
 
-        A piece of a batch begins at the row ``first`` of it. With batch norm the rows must be the
-        whole batch: its moments tie them together.
+        If the rows are part of a batch, ``first`` is the place of the first of them in the batch,
+        which dropout's masks depend on. With batch norm the rows must be a whole batch, because
+        its moments depend on all of them.
         """
-        piece = block if rows is None else block.take(rows)
+        part = block if rows is None else block.take(rows)
         self._check_state(state, changes=False)
-        check_targets(piece, self.tape.n_outputs, self._dtype)
-        inputs = inputs_of(piece.x, self.tape.n_inputs, self._dtype)
+        check_targets(part, self.tape.n_outputs, self._dtype)
+        inputs = inputs_of(part.x, self.tape.n_inputs, self._dtype)
         if self.tape.normalizations:
-            check_moments(piece)
-        n = piece.n_rows
-        bounds = _even_bounds(n, n if self.tape.normalizations else _PIECE)[0]
+            check_moments(part)
+        n = part.n_rows
+        bounds = _even_bounds(n, n if self.tape.normalizations else _AT_ONCE)[0]
         order = Order(np.empty(0, np.int64), bounds, np.zeros(len(bounds) - 1))
-        weights = batch_weights(order, piece.weight, 0, order.n_batches, in_order=True)
+        weights = batch_weights(order, part.weight, 0, order.n_batches, in_order=True)
         # A batch of weight 0 would be skipped; with weight 1 its sums are those of its rows: 0, or
         # NaN for an infinite loss.
         weights[weights == 0.0] = 1.0
-        weight = float(n) if piece.weight is None else float(np.sum(piece.weight))
+        weight = float(n) if part.weight is None else float(np.sum(part.weight))
         buffers = self._take_buffers(Mode.SUMS, int(np.diff(bounds).max()), inputs)
         try:
-            loss, gradient = self._sum(buffers, state, piece, inputs, order, weights, first)
-            return Sums(loss, weight, gradient, self._moments(buffers, piece, weight))
+            loss, gradient = self._sum(buffers, state, part, inputs, order, weights, first)
+            return Sums(loss, weight, gradient, self._moments(buffers, part, weight))
         finally:
             self._give_back(buffers)
 
@@ -267,9 +268,9 @@ class Engine:
             given = f"{getattr(theta, 'dtype', type(theta).__name__)} {getattr(theta, 'shape', '')}"
             writeable = ", writeable" if changes else ""
             raise DataError(
-                f"state.theta must be a NumPy array ({self.tape.n_parameters},) of {self._dtype} "
-                f"in one piece{writeable}; got {given}. Take it from net.initialize(seed), or use "
-                "engine='reference'."
+                f"state.theta must be a contiguous{writeable} NumPy array "
+                f"({self.tape.n_parameters},) of {self._dtype}; got {given}. Take it from "
+                "net.initialize(seed), or use engine='reference'."
             )
         check_state(state, self.tape, self._update.slots if changes else None)
 
@@ -325,7 +326,7 @@ class Engine:
         self,
         buffers: Buffers,
         state: State,
-        piece: Block,
+        part: Block,
         inputs: Inputs,
         order: Order,
         weights: npt.NDArray[np.float64],
@@ -338,8 +339,8 @@ class Engine:
         c.rows, c.bounds = 0, bounds.ctypes.data
         c.batch_weights = weights.ctypes.data
         c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
-        c.y = piece.y.ctypes.data  # type: ignore[union-attr]
-        c.weight = 0 if piece.weight is None else piece.weight.ctypes.data
+        c.y = part.y.ctypes.data  # type: ignore[union-attr]
+        c.weight = 0 if part.weight is None else part.weight.ctypes.data
         loss, gradient = 0.0, np.zeros(self.tape.n_parameters, self._dtype)
         for k in range(order.n_batches):
             c.begin, c.end, c.first_row = k, k + 1, int(first + bounds[k])
@@ -358,8 +359,8 @@ class Engine:
         n = block.n_rows
         if n == 0:
             return
-        bounds, ones = _even_bounds(n, _PIECE)
-        rows = PREDICTED_AT_ONCE if n <= PREDICTED_AT_ONCE else _PIECE
+        bounds, ones = _even_bounds(n, _AT_ONCE)
+        rows = PREDICTED_AT_ONCE if n <= PREDICTED_AT_ONCE else _AT_ONCE
         buffers = self._take_buffers(mode, rows, inputs)
         try:
             c = buffers.context
@@ -398,11 +399,11 @@ class Engine:
             if not self.tape.normalizations[i].running:
                 state.buffers[f"{i}.weight"] = np.asarray(norm.population.weight_seen)
 
-    def _moments(self, buffers: Buffers, piece: Block, weight: float) -> tuple[Any, ...]:
+    def _moments(self, buffers: Buffers, part: Block, weight: float) -> tuple[Any, ...]:
         """Return W μ and W b/(b − 1) σ² of every normalisation, W the batch's weight."""
         if not buffers.normalizations:
             return ()
-        b = piece.n_rows if piece.weight is None else int(np.count_nonzero(piece.weight))
+        b = part.n_rows if part.weight is None else int(np.count_nonzero(part.weight))
         found: list[Any] = []
         for norm in buffers.normalizations:
             found += [weight * norm.batch[0], weight * b / (b - 1) * norm.batch[1]]

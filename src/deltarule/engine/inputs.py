@@ -148,9 +148,9 @@ def batch_weights(
     return totals
 
 
-def check_moments(piece: Block) -> None:
+def check_moments(block: Block) -> None:
     """Raise unless a batch has enough rows for batch norm's moments."""
-    b = piece.n_rows if piece.weight is None else int(np.count_nonzero(piece.weight))
+    b = block.n_rows if block.weight is None else int(np.count_nonzero(block.weight))
     if b < 2:
         raise DataError(
             f"batch norm needs at least 2 rows of non-zero weight in a batch; got {b}. Use a "
