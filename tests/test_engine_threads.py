@@ -776,6 +776,7 @@ def test_fits_leave_the_limits_of_blas_alone(
         together(work, n_threads)
         seen.append(blas_threads())
 
+    case.run()  # compile first: Numba may load another BLAS
     monkeypatch.setattr(engine_module, "run_together", watch)
     with threadpool_limits(2, user_api="blas"):
         before = blas_threads()
