@@ -23,7 +23,7 @@ from speed.machine import describe, load_average
 from speed.pictures import Line, Panel, draw
 from speed.report import Table, console, mark, put
 
-from deltarule.engine.threads import available_cores
+from deltarule.engine.thread_pool import available_cores
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 QUICK = Path("build") / "scaling"

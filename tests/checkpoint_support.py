@@ -34,7 +34,7 @@ from deltarule import (
     train,
 )
 from deltarule.augmentation import Compose, GaussianNoise
-from deltarule.engine import interpreter as engine
+from deltarule.engine import engine
 from deltarule.training import loop
 
 rng = np.random.default_rng(0)

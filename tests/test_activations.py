@@ -237,6 +237,15 @@ def test_derivatives_are_right_in_every_library(name: str, xp: Any) -> None:
                 assert float(g[i]) == pytest.approx(truth, rel=1e-13, abs=1e-14)
 
 
+@pytest.mark.parametrize("xp", LIBRARIES)
+@NAMES
+def test_nan_stays_nan(name: str, xp: Any) -> None:
+    value, derivative, _ = values_of(name, xp.asarray([np.nan, 0.5]))
+    assert np.isnan(np.asarray(value)).tolist() == [True, False]
+    if name == "relu":
+        assert np.isnan(np.asarray(derivative)).tolist() == [True, False]
+
+
 @DTYPES
 def test_the_derivative_at_a_kink_is_the_left_one(dtype: Any) -> None:
     """Erratum E-a: ReLU'(0) = 0; A5: leaky ReLU'(0) = β."""

@@ -118,7 +118,7 @@ def test_a_finished_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
     expected = outcome(fitted(tmp_path / "run"))
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     monkeypatch.setattr(
-        "deltarule.engine.interpreter.Engine.advance", lambda *a: pytest.fail("a step was taken")
+        "deltarule.engine.engine.Engine.advance", lambda *a: pytest.fail("a step was taken")
     )
     with pytest.warns(UserWarning, match="Maximum iterations"):  # as the first time
         again = MLPRegressor(**SMALL, checkpoint=tmp_path / "run").fit(X, NUMBERS)

@@ -1,4 +1,4 @@
-"""The cache of compiled kernels: damage and strangers cost time, never a result."""
+"""The cache of compiled kernels: damaged or foreign files cost time and change no result."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
-from deltarule.engine import cache, compiler
+from deltarule.engine import compiler, kernel_cache
 from faults_support import report
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX's")
 JIT = pytest.mark.skipif(not compiler.is_compiled(), reason="nothing is compiled")
-NOBODY = 54321  # a user that no system knows
+NOBODY = 54321  # a user id that no system has
 AS_NOBODY = (
     "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
-    # It may read everything, as if Python and we were not installed in root's own folders.
+    # The other user may read everything, as if Python and the package were installed for all.
     "--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search",
 )  # fmt: skip
 
@@ -65,7 +65,7 @@ print(json.dumps({
 
 def python(script: str, *, without: tuple[str, ...] = (), cwd: Path | None = None,
            before: tuple[str, ...] = (), **env: Any) -> str:  # fmt: skip
-    """Return what a fresh Python prints."""
+    """Return what a new Python process prints."""
     where = {k: v for k, v in os.environ.items() if k not in without}
     done = subprocess.run(
         [*before, sys.executable, "-c", script],
@@ -80,7 +80,7 @@ def python(script: str, *, without: tuple[str, ...] = (), cwd: Path | None = Non
 
 
 def fit(folder: Path | None = None, **given: Any) -> dict[str, Any]:
-    """Train a little network in a fresh Python, with kernels kept in a folder."""
+    """Train a small network in a new Python process, with this folder as its cache."""
     if folder is not None:
         given["DELTARULE_CACHE_DIR"] = folder
     return json.loads(python(FIT, **given))
@@ -88,7 +88,7 @@ def fit(folder: Path | None = None, **given: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """Return a folder with every kernel that ``FIT`` needs, and the θ that comes of it."""
+    """Return a folder with every kernel that ``FIT`` needs, and the θ that ``FIT`` prints."""
     folder = tmp_path_factory.mktemp("kernels")
     cold = fit(folder)
     assert cold["numba"]
@@ -98,7 +98,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 @pytest.fixture
 def kept(first: tuple[Path, list[str]], tmp_path: Path) -> Path:
-    """Return a copy of that folder to do harm to."""
+    """Return a copy of that folder, for tests that damage it."""
     return copied(first[0], tmp_path / "kept")
 
 
@@ -110,27 +110,27 @@ def copied(folder: Path, target: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return this process's folder for kernels, a fresh one."""
+    """Return an empty folder that this process uses as its cache."""
     path = tmp_path / "cache" / "kernels"
     monkeypatch.setenv("DELTARULE_CACHE_DIR", str(path))
-    cache._usable_folder.cache_clear()
+    kernel_cache._usable_folder.cache_clear()
     return path
 
 
 @pytest.fixture(autouse=True)
 def _forget_folders() -> Iterator[None]:
     yield
-    cache._usable_folder.cache_clear()
+    kernel_cache._usable_folder.cache_clear()
 
 
 def assert_refused(folder: Path | str | None = None, match: str = "") -> None:
-    """Assert that the folder is not used, and that this is said once, with the remedy."""
-    cache._usable_folder.cache_clear()
+    """Assert that the folder is not used, and that one warning says so, with the remedy."""
+    kernel_cache._usable_folder.cache_clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert cache.cache_folder() is None
-        assert cache.read("a") is None
-        cache.write("a", b"payload")
+        assert kernel_cache.cache_folder() is None
+        assert kernel_cache.read("a") is None
+        kernel_cache.write("a", b"payload")
     assert len(caught) == 1
     assert caught[0].category is RuntimeWarning
     assert "Set DELTARULE_CACHE_DIR" in str(caught[0].message)
@@ -144,10 +144,10 @@ def assert_refused(folder: Path | str | None = None, match: str = "") -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"\0", b"symbol\0code", bytes(range(256)) * 1000])
 def test_a_kernel_is_read_as_it_was_written(folder: Path, payload: bytes) -> None:
-    assert cache.read("a") is None
-    cache.write("a", b"the one before")
-    cache.write("a", payload)
-    assert cache.read("a") == payload
+    assert kernel_cache.read("a") is None
+    kernel_cache.write("a", b"the one before")
+    kernel_cache.write("a", payload)
+    assert kernel_cache.read("a") == payload
     assert [file.name for file in folder.iterdir()] == ["a"]
 
 
@@ -155,7 +155,7 @@ def test_a_kernel_is_read_as_it_was_written(folder: Path, payload: bytes) -> Non
 def test_the_folder_and_those_above_it_are_for_this_user_alone(folder: Path) -> None:
     before = os.umask(0)
     try:
-        cache.write("a", b"payload")
+        kernel_cache.write("a", b"payload")
     finally:
         os.umask(before)
     modes = [stat.S_IMODE(p.stat().st_mode) for p in (folder.parent, folder, folder / "a")]
@@ -163,21 +163,21 @@ def test_the_folder_and_those_above_it_are_for_this_user_alone(folder: Path) -> 
 
 
 def test_every_truncation_and_every_flipped_bit_is_noticed(folder: Path) -> None:
-    cache.write("a", b"symbol\0" + bytes(range(40)))
+    kernel_cache.write("a", b"symbol\0" + bytes(range(40)))
     whole = (folder / "a").read_bytes()
-    assert cache.read("a") is not None
+    assert kernel_cache.read("a") is not None
     for length in range(len(whole)):
         (folder / "a").write_bytes(whole[:length])
-        assert cache.read("a") is None
+        assert kernel_cache.read("a") is None
     for bit in range(8 * len(whole)):
         flipped = bytearray(whole)
         flipped[bit // 8] ^= 1 << bit % 8
         (folder / "a").write_bytes(flipped)
-        assert cache.read("a") is None
+        assert kernel_cache.read("a") is None
     (folder / "a").write_bytes(whole + b"\0")
-    assert cache.read("a") is None
+    assert kernel_cache.read("a") is None
     (folder / "a").write_bytes(whole)
-    assert cache.read("a") is not None
+    assert kernel_cache.read("a") is not None
 
 
 @JIT
@@ -191,18 +191,18 @@ def test_damage_to_real_kernels_is_noticed(
     rng = np.random.default_rng(0)
     for file in sorted(kept.iterdir()):
         whole = file.read_bytes()
-        assert cache.read(file.name) is not None
+        assert kernel_cache.read(file.name) is not None
         for _ in range(count):
             damage(file, rng)
-            assert cache.read(file.name) is None
+            assert kernel_cache.read(file.name) is None
             if file.is_dir():
                 file.rmdir()
             file.write_bytes(whole)
-        assert cache.read(file.name) is not None
+        assert kernel_cache.read(file.name) is not None
 
 
 def damage(file: Path, rng: np.random.Generator) -> None:
-    """Do to a file what disks, and people, do."""
+    """Damage a file in one of the ways in which disks and people do."""
     whole = file.read_bytes()
     kind = rng.integers(10)
     if kind == 0:
@@ -221,46 +221,46 @@ def damage(file: Path, rng: np.random.Generator) -> None:
 
 
 def test_what_is_no_file_is_not_read(folder: Path) -> None:
-    cache.write("a", b"payload")
+    kernel_cache.write("a", b"payload")
     (folder / "directory").mkdir()
     (folder / "empty").write_bytes(b"")
-    assert cache.read("directory") is None
-    assert cache.read("empty") is None
-    assert cache.read("missing") is None
-    cache.write("directory", b"payload")
-    assert cache.read("directory") is None
+    assert kernel_cache.read("directory") is None
+    assert kernel_cache.read("empty") is None
+    assert kernel_cache.read("missing") is None
+    kernel_cache.write("directory", b"payload")
+    assert kernel_cache.read("directory") is None
     assert sorted(file.name for file in folder.iterdir()) == ["a", "directory", "empty"]
 
 
 def test_a_kernel_under_another_name_is_not_read(folder: Path) -> None:
-    cache.write("a", b"payload")
+    kernel_cache.write("a", b"payload")
     os.rename(folder / "a", folder / "b")
-    assert cache.read("b") is None
+    assert kernel_cache.read("b") is None
 
 
 @POSIX
 def test_a_file_that_others_may_have_written_is_not_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache.write("a", b"payload")
+    kernel_cache.write("a", b"payload")
     os.symlink("a", folder / "link")
-    os.mkfifo(folder / "pipe", 0o600)  # nobody writes to it: to wait would be for ever
-    assert cache.read("link") is None
-    assert cache.read("pipe") is None
+    os.mkfifo(folder / "pipe", 0o600)  # it has no writer: opening it would block for ever
+    assert kernel_cache.read("link") is None
+    assert kernel_cache.read("pipe") is None
     for mode in (0o620, 0o602, 0o666, 0o777):
         os.chmod(folder / "a", mode)
-        assert cache.read("a") is None
+        assert kernel_cache.read("a") is None
     os.chmod(folder / "a", 0o644)
-    assert cache.read("a") == b"payload"
+    assert kernel_cache.read("a") == b"payload"
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    assert cache.read("a") is None
+    assert kernel_cache.read("a") is None
 
 
 def test_a_name_that_is_exchanged_while_it_is_read_leads_nowhere(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file that was looked at is the one that is read."""
-    cache.write("a", b"payload")
+    """The checks apply to the file that is read."""
+    kernel_cache.write("a", b"payload")
     inspect = os.fstat
 
     def exchange(handle: int) -> os.stat_result:
@@ -269,18 +269,18 @@ def test_a_name_that_is_exchanged_while_it_is_read_leads_nowhere(
         return inspect(handle)
 
     monkeypatch.setattr(os, "fstat", exchange)
-    assert cache.read("a") == b"payload"
+    assert kernel_cache.read("a") == b"payload"
 
 
 def test_reading_leaves_no_file_open(folder: Path) -> None:
     if not Path("/proc/self/fd").exists():
         pytest.skip("open files are counted in /proc")
-    cache.write("a", b"payload")
+    kernel_cache.write("a", b"payload")
     (folder / "directory").mkdir()
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
-        cache.read("a")
-        cache.read("directory")
+        kernel_cache.read("a")
+        kernel_cache.read("directory")
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -291,35 +291,35 @@ def test_reading_leaves_no_file_open(folder: Path) -> None:
 def test_a_full_disk_leaves_nothing_behind(
     folder: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    cache.write("a", b"payload")
+    kernel_cache.write("a", b"payload")
 
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, broken, fail)
-        cache.write("a", b"another")
-    assert cache.read("a") == b"payload"
+        kernel_cache.write("a", b"another")
+    assert kernel_cache.read("a") == b"payload"
     assert [file.name for file in folder.iterdir()] == ["a"]
 
 
 def test_an_interrupt_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cache.cache_folder() == folder
+    assert kernel_cache.cache_folder() == folder
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        cache.write("a", b"payload")
+        kernel_cache.write("a", b"payload")
     assert list(folder.iterdir()) == []
 
 
 def test_a_folder_that_is_deleted_meanwhile_costs_nothing_but_time(folder: Path) -> None:
-    cache.write("a", b"payload")
+    kernel_cache.write("a", b"payload")
     shutil.rmtree(folder)
-    cache.write("a", b"payload")
-    assert cache.read("a") is None
+    kernel_cache.write("a", b"payload")
+    assert kernel_cache.read("a") is None
 
 
 # --- which folder ---------------------------------------------------------------------------------
@@ -328,7 +328,7 @@ def test_a_folder_that_is_deleted_meanwhile_costs_nothing_but_time(folder: Path)
 @POSIX
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o720, 0o702, 0o777, 0o1777])
 def test_a_folder_that_others_can_write_to_is_not_used(folder: Path, mode: int) -> None:
-    cache.write("a", b"poison")  # its digest is right
+    kernel_cache.write("a", b"poison")  # its digest is right
     os.chmod(folder, mode)
     assert_refused(folder, "others can write to it")
 
@@ -337,14 +337,14 @@ def test_a_folder_that_others_can_write_to_is_not_used(folder: Path, mode: int) 
 def test_a_folder_of_somebody_else_is_not_used(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache.write("a", b"poison")
+    kernel_cache.write("a", b"poison")
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert_refused(folder, "belongs to another user")
 
 
 @POSIX
 def test_a_link_is_not_used(folder: Path) -> None:
-    cache.write("a", b"poison")
+    kernel_cache.write("a", b"poison")
     folder.rename(folder.with_name("elsewhere"))
     folder.symlink_to("elsewhere")
     assert_refused(folder, "is not a folder")
@@ -352,7 +352,7 @@ def test_a_link_is_not_used(folder: Path) -> None:
 
 @pytest.mark.parametrize("answer", ["", "~/.cache"])
 def test_no_home(answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What libraries that look for the home say then differs from release to release."""
+    """Libraries that look for the home directory differ then, from release to release."""
     import platformdirs
 
     def search(*_: Any, **__: Any) -> Path:
@@ -400,7 +400,7 @@ def test_a_relative_folder_is_not_made(
     assert list(tmp_path.iterdir()) == []
 
 
-# --- for what it was compiled ---------------------------------------------------------------------
+# --- what a file was compiled for ----------------------------------------------------------------
 
 SOURCES = Path(compiler.__file__).parent
 
@@ -411,7 +411,7 @@ def fingerprint(*, check_bounds: bool = False) -> str:
 
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a copy of our sources that the fingerprint is taken of."""
+    """Return a copy of the sources, of which the fingerprint is taken."""
     package = tmp_path / "deltarule"
     shutil.copytree(SOURCES, package / "engine", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(SOURCES.parent / "opcodes.py", package)
@@ -423,7 +423,7 @@ def test_every_source_of_a_kernel_is_in_the_fingerprint(sources: Path) -> None:
     kernels = sorted((sources / "engine" / "kernels").glob("*.py"))
     assert len(kernels) > 10
     seen = {fingerprint()}
-    for file in (*kernels, sources / "engine" / "layout.py", sources / "opcodes.py"):
+    for file in (*kernels, sources / "engine" / "records.py", sources / "opcodes.py"):
         file.write_bytes(file.read_bytes() + b"\n")
         seen.add(fingerprint())
     (sources / "engine" / "kernels" / "another.py").write_text("")
@@ -435,8 +435,8 @@ def test_every_source_of_a_kernel_is_in_the_fingerprint(sources: Path) -> None:
 
 
 def test_kernels_are_made_of_these_sources_alone() -> None:
-    ours = {"deltarule.opcodes", "deltarule.engine.layout"}
-    for file in (*(SOURCES / "kernels").rglob("*.py"), SOURCES / "layout.py",
+    ours = {"deltarule.opcodes", "deltarule.engine.records"}
+    for file in (*(SOURCES / "kernels").rglob("*.py"), SOURCES / "records.py",
                  SOURCES.parent / "opcodes.py"):  # fmt: skip
         assert file.parent.name in ("kernels", "engine", "deltarule")
         for node in ast.walk(ast.parse(file.read_text())):
@@ -544,10 +544,10 @@ def test_damaged_kernels_are_compiled_anew(
 def test_poison_is_never_loaded(
     first: tuple[Path, list[str]], kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Kernels whose digests are right, in a folder that anybody can write to."""
+    """Kernels whose digests are right, in a folder that every user can write to."""
     monkeypatch.setenv("DELTARULE_CACHE_DIR", str(kept))
     for file in kept.iterdir():
-        cache.write(file.name, b"marker\0this would end the process")
+        kernel_cache.write(file.name, b"marker\0this would end the process")
     poison = {file.name: file.read_bytes() for file in kept.iterdir()}
     os.chmod(kept, 0o777)
     run = fit(kept)
@@ -565,8 +565,8 @@ def test_a_poisoned_file_is_replaced(
     first: tuple[Path, list[str]], kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DELTARULE_CACHE_DIR", str(kept))
-    file = next(kept.glob("end_step-*"))
-    cache.write(file.name, b"marker\0this would end the process")
+    file = next(kept.glob("count_step-*"))
+    kernel_cache.write(file.name, b"marker\0this would end the process")
     if os.geteuid() == 0:
         os.chown(file, NOBODY, NOBODY)
     else:
@@ -598,7 +598,7 @@ def test_without_a_home_kernels_are_compiled_in_memory(
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """Return a folder that every user can get at, unlike ``tmp_path``."""
+    """Return a folder that every user can access, unlike ``tmp_path``."""
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     os.chmod(folder, 0o755)
     yield folder
@@ -610,7 +610,7 @@ def open_folder() -> Iterator[Path]:
 def test_a_user_that_the_system_does_not_know(
     first: tuple[Path, list[str]], open_folder: Path
 ) -> None:
-    """No home, no name, and a read-only install: ``~`` stands for nothing."""
+    """No home, no user name, and a read-only install: ``~`` cannot be expanded."""
     can = os.geteuid() == 0 and shutil.which("setpriv")
     if not can or subprocess.run([*AS_NOBODY, "true"], capture_output=True).returncode != 0:
         pytest.skip("only root becomes somebody else")
@@ -626,7 +626,7 @@ def test_a_user_that_the_system_does_not_know(
     assert len(run["warnings"]) == 1
     assert "Set DELTARULE_CACHE_DIR" in run["warnings"][0]
     assert list((open_folder / "here").iterdir()) == []
-    # A folder of root's, which it can read: not used, although its kernels are right.
+    # A folder that belongs to root and is readable is not used, although its kernels are right.
     foreign = copied(first[0], open_folder / "kernels")
     for path in (foreign, *foreign.iterdir()):
         path.chmod(0o755)
@@ -654,8 +654,8 @@ BEYOND = """
 import os, threading
 import numpy as np
 from deltarule import Dense, Huber, Network
-from deltarule.engine import Engine, layout
-from deltarule.engine.plan import Mode
+from deltarule.engine import Engine
+from deltarule.engine.work_plan import Mode
 from deltarule.program import Block
 
 net = Network(64, [Dense(256, "relu"), Dense(3)], loss=Huber(0.5))
@@ -663,15 +663,15 @@ rng = np.random.default_rng(0)
 block = Block(rng.normal(size=(512, 64)), rng.normal(size=(512, 3)))
 engine, state = Engine(net.tape), net.initialize(seed=0)
 sums = engine.gradient(state, block)
-room = engine._workspaces[Mode.SUMS, False]
-assert not room.plan.is_small
-kept = room.context[layout.N_LOSS_CONSTANTS]
-room.context[layout.N_LOSS_CONSTANTS] = 0  # the loss looks for a constant that is not there
+[buffers] = engine._free[Mode.SUMS, False]
+assert not buffers.plan.is_small
+kept = buffers.context.n_loss_constants
+buffers.context.n_loss_constants = 0  # the loss reads a constant that does not exist
 try:
     engine.gradient(state, block)
 except IndexError as error:
     print(error)
-room.context[layout.N_LOSS_CONSTANTS] = kept
+buffers.context.n_loss_constants = kept
 print(np.array_equal(engine.gradient(state, block).gradient, sums.gradient))
 """
 
@@ -694,6 +694,6 @@ def test_the_debug_mode_is_compiled_apart_and_sees_what_leaves_its_array(
             _DELTARULE_FORCE_THREADS=threads,
         )
         assert said.splitlines() == [
-            "a kernel left its arrays: this is a defect of deltarule, report it.",
+            "a kernel left its arrays: this is a bug in deltarule, please report it.",
             "True",
         ]

@@ -1,4 +1,4 @@
-"""Compiled activations and losses against the reference maps, on blocks of every shape."""
+"""Compiled activations and losses against the reference's maps, on tiles of every shape."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 numba = pytest.importorskip("numba")
 
 from deltarule.engine.kernels import activations, losses  # noqa: E402
-from deltarule.engine.kernels.memory import fast  # noqa: E402
+from deltarule.engine.kernels.intrinsics import fast  # noqa: E402
 from deltarule.opcodes import ActivationCode, LossCode  # noqa: E402
 from deltarule.reference.activations import activate  # noqa: E402
 from deltarule.reference.losses import LOSSES  # noqa: E402
@@ -36,7 +36,7 @@ def compiled(kernel: Callable[..., None]) -> Any:
 
 
 def run(kernel: Callable[..., None], *given: Any) -> None:
-    """Call a kernel on arrays, by their addresses, and numbers; the first array says the type."""
+    """Call a kernel with the addresses of arrays, and numbers; the first array tells the type."""
     taken = [v.ctypes.data if isinstance(v, np.ndarray) else v for v in given]
     with np.errstate(all="ignore"):
         compiled(kernel)(*taken, given[0].dtype.type(1))
@@ -54,7 +54,7 @@ def assert_alike(got: Any, expected: Any, room: float | None = None, size: float
     np.testing.assert_allclose(got, expected, rtol=0, atol=room)
 
 
-FROM_OUTPUTS = {  # whose slopes are right to ε, not to their own size
+FROM_OUTPUTS = {  # derivatives with a small absolute error, not a small relative one
     ActivationCode.SIGMOID,
     ActivationCode.TANH,
     ActivationCode.SELU,
@@ -67,7 +67,7 @@ FROM_OUTPUTS = {  # whose slopes are right to ε, not to their own size
 
 
 def block(values: Any, stride: int) -> Any:
-    """Return rows that lie ``stride`` apart, with something between them."""
+    """Return rows that lie ``stride`` apart, with marked numbers between them."""
     wide = np.full((values.shape[0], stride), UNTOUCHED, values.dtype)
     wide[:, : values.shape[1]] = values
     return wide
@@ -142,7 +142,7 @@ def test_activations_at_the_ends_of_the_range(code: ActivationCode, dtype: Any) 
         dz = pullback(da)
     got, slope = forward(code, z, 0, constant), backward(code, z, da, 0, constant, in_place=False)
     room = 20 * np.finfo(dtype).eps
-    # Each by its own size: what is small and right must not hide behind what is large.
+    # Relative errors entry by entry: a large entry must not hide the error of a small one.
     # GELU's reference rounds z/√2, which e^{−z²/2} magnifies by z².
     rtol = 20 * room if code == ActivationCode.GELU else room
     np.testing.assert_allclose(got, value, rtol=rtol, atol=float(np.finfo(dtype).tiny))
@@ -165,9 +165,20 @@ def test_nan_and_infinity_pass_as_in_the_reference(code: ActivationCode, dtype: 
     assert_alike(backward(code, quiet, da, 0, 0.25, in_place=True), expected)
 
 
+@CODES
+@DTYPES
+def test_nan_stays_nan(code: ActivationCode, dtype: Any) -> None:
+    z = np.array([[np.nan], [0.5]], dtype)
+    assert np.isnan(forward(code, z, 0, 0.25)).tolist() == [[True], [False]]
+    if code == ActivationCode.RELU:
+        for in_place in (False, True):
+            dz = backward(code, z, np.ones_like(z), 0, 0.25, in_place)
+            assert np.isnan(dz).tolist() == [[True], [False]]
+
+
 @DTYPES
 def test_slopes_at_kinks(dtype: Any) -> None:
-    """The left one (errata E-a, A5), and 0 at the ends of what is cut off."""
+    """The left derivative (errata E-a, A5), and 0 at the ends of clipped ranges."""
     for code, at, slope in (
         (ActivationCode.RELU, 0.0, 0.0),
         (ActivationCode.RELU, -0.0, 0.0),
@@ -194,7 +205,7 @@ def test_every_activation_and_loss_has_kernels() -> None:
 
 
 def random_rows(code: LossCode, rng: Any, shape: tuple[int, int], dtype: Any) -> tuple[Any, Any]:
-    """Return what a loss is given, and targets, some of them met exactly."""
+    """Return outputs or logits, and targets, some of which equal the outputs."""
     given, name = rng.normal(scale=rng.choice([0.3, 3.0]), size=shape), code.name
     if name.endswith("POISSON"):
         y = rng.poisson(1.5, shape).astype(float)
@@ -212,7 +223,7 @@ def random_rows(code: LossCode, rng: Any, shape: tuple[int, int], dtype: Any) ->
 
 
 def loss_of(code: int, given: Any, y: Any, share: Any, c: tuple[float, ...]) -> tuple[Any, Any]:
-    """Return the rows' losses and gradients; without gradients the losses are the same."""
+    """Return the rows' losses and gradients; check that losses alone are the same."""
     rows, columns = given.shape
     constants = np.array([*c, UNTOUCHED])
     outcomes = []
@@ -237,7 +248,7 @@ def test_losses_are_the_references(
     code: LossCode, dtype: Any, seed: int, rows: int, columns: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    columns += code == LossCode.SOFTMAX_BINARY_CROSS_ENTROPY  # which needs two
+    columns += code == LossCode.SOFTMAX_BINARY_CROSS_ENTROPY  # it needs two
     given, y = random_rows(code, rng, (rows, columns), dtype)
     share = rng.uniform(0, 2, rows).astype(dtype)
     c = {
@@ -247,7 +258,7 @@ def test_losses_are_the_references(
     with np.errstate(all="ignore"):
         expected, pullback = LOSSES[code].value(given, y, c)
     values, delta = loss_of(code, given, y, share, c)
-    # z − ℓ and z − log y magnify the rounding of what is subtracted.
+    # z − ℓ and z − log y magnify the rounding errors of their terms.
     room = ROOM[np.dtype(dtype)]
     room *= 10 if code == LossCode.SOFTMAX_BINARY_CROSS_ENTROPY else 1
     size = float(y.max()) / 100 if code == LossCode.EXP_POISSON else 0.0
@@ -279,7 +290,7 @@ def test_losses_at_extreme_outputs(code: LossCode, dtype: Any, size: float) -> N
 
 @DTYPES
 def test_losses_keep_the_digits_of_confident_answers(dtype: Any) -> None:
-    """σ(40) rounds to 1, and S = (1, e^{−40}): loss and gradient are e^{−40} all the same."""
+    """σ(40) rounds to 1, and S = (1, e^{−40}): loss and gradient are still e^{−40}."""
     tail, share = np.exp(-40.0), np.ones(1, dtype)
     room = 20 * np.finfo(dtype).eps
     values, delta = loss_of(
@@ -310,7 +321,7 @@ def test_a_loss_of_nan_is_nan_in_its_row_alone(code: LossCode, dtype: Any) -> No
 
 
 @pytest.mark.skipif(not JIT, reason="this is the run without the compiler")
-@pytest.mark.parametrize("file", ["test_engine_elementwise.py", "test_engine_vectormath.py"])
+@pytest.mark.parametrize("file", ["test_engine_elementwise.py", "test_engine_math_functions.py"])
 def test_they_run_without_the_compiler(file: str) -> None:
     path = os.path.join(os.path.dirname(__file__), file)
     outcome = subprocess.run(

@@ -1,4 +1,4 @@
-"""Max-norm by units in the engine: pieces of 64 columns, the last one shorter (item R5)."""
+"""Max-norm by units in the engine: blocks of 64 columns, the last one shorter (item R5)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_every_column_ends_at_its_norm_or_at_the_limit(width: int, dtype: str) -
     directions = rng.normal(size=weights.shape)
     weights[:] = directions / np.linalg.norm(directions, axis=0) * sizes
     given = weights.astype(np.float64)
-    X = np.zeros((4, 7), dtype)  # no slope reaches the first layer's weights
+    X = np.zeros((4, 7), dtype)  # the gradient of the first layer's weights is 0
     train(net, state, X, np.zeros((4, 2), dtype), optimizer=SGD(0.1), batch_size=4, epochs=1)
     norms = np.linalg.norm(given, axis=0)
     expected = given * np.minimum(1.0, LIMIT / np.maximum(norms, 1e-300))

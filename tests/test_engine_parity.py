@@ -101,7 +101,7 @@ def order_of(n: int, batch_size: int, rate: float, seed: int, least: int) -> Ord
 
 
 def run(interpreter: Any, state: State, block: Block, order: Order) -> dict[str, Any]:
-    """Return all that an interpreter says about a state, a block and an epoch of steps."""
+    """Return all that an interpreter computes from a state, a block and an epoch of steps."""
     sums = interpreter.gradient(state, block, first=3)
     seen = {"sums": sums.gradient, "sum of losses": sums.loss, "weight": sums.weight}
     seen |= {f"moment {i}": moment for i, moment in enumerate(sums.moments)}
@@ -120,7 +120,7 @@ def run(interpreter: Any, state: State, block: Block, order: Order) -> dict[str,
 
 
 class Case(NamedTuple):
-    """All that a comparison is made of."""
+    """A network, its data, and how it is trained."""
 
     net: Network
     optimizer: Any
@@ -131,7 +131,7 @@ class Case(NamedTuple):
     sparse: bool = False
 
     def run_by(self, interpreter: Any, nudge: int | None = None) -> dict[str, Any]:
-        """Return what an interpreter says; at inputs and θ moved by an ulp, with ``nudge``."""
+        """Return what an interpreter computes; ``nudge`` moves inputs and θ by an ulp."""
         net, data, dtype = self.net, self.data, self.net.dtype
         x = data.x * (np.abs(data.x) > 0.5) if self.sparse else data.x
         targets = np.repeat(data.y, net.n_outputs // data.y.shape[1], axis=1)  # quantiles' levels
@@ -150,7 +150,7 @@ class Case(NamedTuple):
 
 
 def worst_of(case: Case) -> tuple[float, str]:
-    """Return the distance of the two interpreters over its bound, where it is largest.
+    """Return the largest ratio of the two interpreters' distance to its bound, and its name.
 
     Where the reference itself moves by more than a fifth of the bound as inputs and θ move by an
     ulp, as batch norm over two or three rows can do, the bound is five times that.
@@ -253,7 +253,7 @@ def test_optimisers_with_their_own_constants(optimizer: Any) -> None:
 
 
 def spot_checks() -> None:
-    """Compare a few networks that together meet every kernel: for processes set up otherwise."""
+    """Compare a few networks that together use every kernel: for processes with other settings."""
     rng = np.random.default_rng(0)
     for i, name in enumerate(ACTIVATIONS):
         loss, output = HEADS[i * len(HEADS) // len(ACTIVATIONS)]
@@ -310,15 +310,15 @@ def test_rows_outside_the_block_are_refused(row: int) -> None:
 def test_bounds_outside_the_rows_are_refused(bounds: list[int]) -> None:
     engine, state, block, order = small()
     damaged = order._replace(bounds=np.array(bounds))
-    with pytest.raises(DataError, match="bounds must grow"):
+    with pytest.raises(DataError, match="bounds must increase"):
         engine.advance(state, block, damaged, range(2))
 
 
-def test_damaged_csr_inputs_are_refused() -> None:
+def test_invalid_csr_inputs_are_refused() -> None:
     engine, state, block, order = small()
     x = csr_array(block.x)
     x.indices[2] = 7
-    with pytest.raises(DataError, match="damaged CSR"):
+    with pytest.raises(DataError, match="invalid CSR"):
         engine.advance(state, block._replace(x=x), order, range(1))
 
 
@@ -359,7 +359,7 @@ def test_a_state_of_another_network_is_refused(theta: Any) -> None:
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_before_a_step(interpreter: Any, change: Any) -> None:
-    """Kernels would write beyond arrays that are too few or too small."""
+    """Kernels would write beyond arrays that are missing or too small."""
     engine, state, block, order = small()
     chosen = interpreter(engine.tape, Adam())
     chosen.advance(state, block, order, range(1))

@@ -1,4 +1,4 @@
-"""Threads of the compiled engine: the same bits, no hang, no abort, whatever the process does."""
+"""Threads of the compiled engine: the same bits, no hang and no crash, whatever else happens."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ from deltarule import (
     MaxNorm,
     Network,
 )
-from deltarule.engine import Engine, interpreter, threads
+from deltarule.engine import Engine, thread_pool
+from deltarule.engine import engine as engine_module
 from deltarule.engine.compiler import is_compiled
-from deltarule.engine.plan import Mode
+from deltarule.engine.work_plan import Mode
 from deltarule.errors import SpecError
 from deltarule.program import Block, State
 from faults_support import report
@@ -86,7 +87,7 @@ NETWORKS: dict[str, Callable[[str], Network]] = {
 
 
 class Case:
-    """A network, data, and what comes of training it."""
+    """A network and its data."""
 
     def __init__(self, name: str, dtype: str, rows: int = 500, *, sparse: bool = False) -> None:
         self.net = NETWORKS[name](dtype)
@@ -100,14 +101,13 @@ class Case:
         return Engine(self.net.tape, Adam(0.01), clipping, n_threads=n_threads)
 
     def run(self, *, most: int | None = None, clips: bool = False, epochs: int = 2) -> list[bytes]:
-        """Return every number that an engine makes, as bytes."""
+        """Return every number that an engine computes, as bytes."""
         engine, state = self.engine(clips=clips), self.net.initialize(seed=3)
         made: list[Any] = []
         for _ in range(epochs):
             made += advance_all(engine, state, self.block, self.order, most)
-        assert not engine._workspaces[
-            Mode.TRAIN, not isinstance(self.block.x, np.ndarray)
-        ].plan.is_small
+        [buffers] = engine._free[Mode.TRAIN, not isinstance(self.block.x, np.ndarray)]
+        assert not buffers.plan.is_small
         sums = engine.gradient(state, self.block)
         made += [sums.loss, sums.gradient, *sums.moments]
         engine.apply(state, sums, 0.01)
@@ -126,7 +126,7 @@ def numbers_of(state: State) -> list[Any]:
 
 @pytest.fixture
 def force(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Return what sets the number of threads, more of them than cores if need be."""
+    """Return a function that sets the number of threads, also to more than the cores."""
     return lambda n: monkeypatch.setenv("_DELTARULE_FORCE_THREADS", str(n))
 
 
@@ -213,7 +213,7 @@ def test_python_threads_that_fit_at_once(
     cases = [Case(name, "float32", 300) for name in names]
     force(1)
     expected = [case.run(epochs=1) for case in cases]
-    force(forced or threads.available_cores())
+    force(forced or thread_pool.available_cores())
     for _ in range(count):
         found: list[Any] = [None] * fits
 
@@ -229,9 +229,58 @@ def test_python_threads_that_fit_at_once(
     report("threads at once", times=count)
 
 
+@JIT
+@times(20, 500)
+def test_python_threads_that_share_a_predictor(count: int, force: Callable[[int], None]) -> None:
+    force(2)
+    net = Case("plain", "float32", 300).net
+    predict = net.predictor(net.initialize(seed=3))
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=(n, net.n_inputs)).astype("float32") for n in (1, 50, 300, 2000)]
+    expected = [predict(x) for x in rows]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        wrong.extend(i for _ in range(count) if not np.array_equal(predict(rows[i]), expected[i]))
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(len(rows))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert not wrong
+
+
+@pytest.mark.parametrize("verb", ["forward", "losses", "gradient"])
+def test_a_call_inside_another_call_of_the_same_engine(
+    verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal handler may predict in the middle of a prediction, when its tables are written."""
+    net = Network(3, [Dense(4, "tanh"), Dense(2)], "squared_error")
+    engine, state = Engine(net.tape), net.initialize(seed=0)
+    first, second = (random_data(net, n, n).block for n in (40, 7))
+
+    def numbers(block: Block) -> Any:
+        result = getattr(engine, verb)(state, block)
+        return result.gradient if verb == "gradient" else result
+
+    expected = numbers(first), numbers(second)
+    run, inner = engine._run, []
+
+    def interrupted(*given: Any) -> None:
+        if not inner:
+            inner.append(None)
+            inner[0] = numbers(second)
+        run(*given)
+
+    monkeypatch.setattr(engine, "_run", interrupted)
+    np.testing.assert_array_equal(numbers(first), expected[0])
+    np.testing.assert_array_equal(inner[0], expected[1])
+
+
 COMMON = """
 import os, signal, sys, threading, time, warnings
-warnings.simplefilter("ignore", DeprecationWarning)  # Python's, about forks beside threads
+warnings.simplefilter("ignore", DeprecationWarning)  # Python's, about forks of threads
 import numpy as np
 from deltarule import Adam, Dense, Network, train
 
@@ -260,7 +309,7 @@ def ended(child):
 
 
 def python(script: str, *, forced: int | None = 3, timeout: float = 250, **env: Any) -> str:
-    """Run a script after ``COMMON`` in a fresh Python; return what it prints."""
+    """Run a script after ``COMMON`` in a new Python process; return what it prints."""
     given = {name: str(value) for name, value in env.items()}
     if forced is not None:
         given["_DELTARULE_FORCE_THREADS"] = str(forced)
@@ -348,17 +397,17 @@ thread.join()
 @JIT
 @FORK
 def test_a_forked_child_finds_no_lock_held() -> None:
-    """Whatever another thread was doing: compiling, or asking for help."""
+    """Whether another thread was compiling, or queueing a task."""
     python(
         """
-from deltarule.engine import compiler, threads
+from deltarule.engine import compiler, thread_pool
 fit()
 holding, leave = threading.Event(), threading.Event()
 def compile():
     with compiler._lock:
         time.sleep(0.2)
 def hold():
-    with threads._crew._lock:
+    with thread_pool._pool._lock:
         holding.set()
         leave.wait()
 holder = threading.Thread(target=hold, daemon=True)
@@ -450,10 +499,10 @@ assert late[len(late) // 2] < 0.5, late
 
 
 @pytest.fixture
-def crew(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a crew of this test's own."""
-    fresh = threads._Crew()
-    monkeypatch.setattr(threads, "_crew", fresh)
+def pool(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return an empty pool for this test."""
+    fresh = thread_pool._ThreadPool()
+    monkeypatch.setattr(thread_pool, "_pool", fresh)
     return fresh
 
 
@@ -461,7 +510,7 @@ def is_helper() -> bool:
     return threading.current_thread().name.startswith("deltarule-")
 
 
-def test_work_is_done_with_helpers_and_without(crew: Any) -> None:
+def test_work_is_done_with_helpers_and_without(pool: Any) -> None:
     for n in (1, 2, 4):
         inside, met = [], threading.Barrier(n)
 
@@ -469,12 +518,12 @@ def test_work_is_done_with_helpers_and_without(crew: Any) -> None:
             inside.append(is_helper())
             met.wait(20)
 
-        threads.run_together(work, n)
+        thread_pool.run_together(work, n)
         assert sorted(inside) == [False] + [True] * (n - 1)
-        assert crew._size == n - 1
+        assert pool._size == n - 1
 
 
-def test_an_error_on_a_helper_reaches_the_caller(crew: Any) -> None:
+def test_an_error_on_a_helper_reaches_the_caller(pool: Any) -> None:
     began = threading.Event()
 
     def work() -> None:
@@ -483,15 +532,15 @@ def test_an_error_on_a_helper_reaches_the_caller(crew: Any) -> None:
             raise ArithmeticError("on a helper")
         assert began.wait(20)
 
-    for _ in range(3):  # and the helper lives on
+    for _ in range(3):  # the helper survives
         began.clear()
         with pytest.raises(ArithmeticError, match="on a helper"):
-            threads.run_together(work, 2)
-    assert crew._size == 1
+            thread_pool.run_together(work, 2)
+    assert pool._size == 1
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_nobody_is_inside_when_a_call_ends(crew: Any, fails: bool) -> None:
+def test_nobody_is_inside_when_a_call_ends(pool: Any, fails: bool) -> None:
     began, inside = threading.Event(), []
 
     def work() -> None:
@@ -507,13 +556,13 @@ def test_nobody_is_inside_when_a_call_ends(crew: Any, fails: bool) -> None:
 
     if fails:
         with pytest.raises(ArithmeticError, match="of the caller"):
-            threads.run_together(work, 2)
+            thread_pool.run_together(work, 2)
     else:
-        threads.run_together(work, 2)
+        thread_pool.run_together(work, 2)
     assert inside == []
 
 
-def test_a_busy_helper_is_not_waited_for(crew: Any) -> None:
+def test_a_busy_helper_is_not_waited_for(pool: Any) -> None:
     leave, began = threading.Event(), threading.Event()
 
     def long() -> None:
@@ -521,24 +570,24 @@ def test_a_busy_helper_is_not_waited_for(crew: Any) -> None:
             began.set()
         assert leave.wait(60)
 
-    first = threading.Thread(target=threads.run_together, args=(long, 2))
+    first = threading.Thread(target=thread_pool.run_together, args=(long, 2))
     first.start()
     assert began.wait(20)
     seen: list[bool] = []
     for _ in range(50):
-        threads.run_together(lambda: seen.append(is_helper()), 2)
+        thread_pool.run_together(lambda: seen.append(is_helper()), 2)
     assert seen == [False] * 50
     leave.set()
     first.join()
     time.sleep(0.05)
-    assert seen == [False] * 50  # what was withdrawn is not run later
+    assert seen == [False] * 50  # a withdrawn task is not run later
 
 
 @pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread() or os.name != "posix",
     reason="signals are for the main thread",
 )
-def test_an_interrupt_waits_for_the_helpers(crew: Any) -> None:
+def test_an_interrupt_waits_for_the_helpers(pool: Any) -> None:
     """Ctrl-C, twice, while the caller waits: the kernel's memory must outlive the helper."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     began, inside = threading.Event(), []
@@ -561,30 +610,30 @@ def test_an_interrupt_waits_for_the_helpers(crew: Any) -> None:
     try:
         striker.start()
         with pytest.raises(KeyboardInterrupt):
-            threads.run_together(work, 2)
+            thread_pool.run_together(work, 2)
         assert inside == []
     finally:
         striker.join()
         signal.signal(signal.SIGINT, before)
 
 
-def test_a_system_without_threads_to_spare(crew: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_threads_to_spare(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     seen: list[bool] = []
-    threads.run_together(lambda: seen.append(is_helper()), 4)
+    thread_pool.run_together(lambda: seen.append(is_helper()), 4)
     assert seen == [False]
     monkeypatch.undo()
-    monkeypatch.setattr(threads, "_crew", crew)
-    assert crew._size == 0
-    test_work_is_done_with_helpers_and_without(crew)
+    monkeypatch.setattr(thread_pool, "_pool", pool)
+    assert pool._size == 0
+    test_work_is_done_with_helpers_and_without(pool)
 
 
 @times(300, 20_000)
-def test_calls_from_many_threads(crew: Any, count: int) -> None:
-    """Nobody is ever inside a call that has ended, and no call waits for ever."""
+def test_calls_from_many_threads(pool: Any, count: int) -> None:
+    """No helper runs a task of a call that has ended, and no call waits for ever."""
     wrong: list[str] = []
 
     def call_often() -> None:
@@ -600,7 +649,7 @@ def test_calls_from_many_threads(crew: Any, count: int) -> None:
                 with lock:
                     state["inside"] -= 1
 
-            threads.run_together(work, 4)
+            thread_pool.run_together(work, 4)
             state["over"] = 1
             if state["inside"]:
                 wrong.append("inside")
@@ -612,7 +661,7 @@ def test_calls_from_many_threads(crew: Any, count: int) -> None:
         caller.join(250)
         assert not caller.is_alive()
     assert wrong == []
-    assert crew._size == 3
+    assert pool._size == 3
 
 
 # --- how many -------------------------------------------------------------------------------------
@@ -621,15 +670,15 @@ def test_calls_from_many_threads(crew: Any, count: int) -> None:
 def test_the_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("_DELTARULE_FORCE_THREADS", raising=False)
     monkeypatch.delenv("DELTARULE_NUM_THREADS", raising=False)
-    monkeypatch.setattr(threads, "available_cores", lambda: 4)
-    assert [threads.thread_ceiling(n) for n in (None, 1, 3, 4, 5, 99)] == [4, 1, 3, 4, 4, 4]
+    monkeypatch.setattr(thread_pool, "available_cores", lambda: 4)
+    assert [thread_pool.thread_ceiling(n) for n in (None, 1, 3, 4, 5, 99)] == [4, 1, 3, 4, 4, 4]
     for given, expected in ("3", 3), (" 2 ", 2), ("64", 4), ("", 4), ("  ", 4):
         monkeypatch.setenv("DELTARULE_NUM_THREADS", given)
-        assert threads.thread_ceiling(None) == expected
-        assert threads.thread_ceiling(1) == 1
+        assert thread_pool.thread_ceiling(None) == expected
+        assert thread_pool.thread_ceiling(1) == 1
     for n in (0, -1, 1.5, "2", True):
         with pytest.raises(SpecError, match="n_threads must be"):
-            threads.thread_ceiling(n)  # type: ignore[arg-type]
+            thread_pool.thread_ceiling(n)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "two", "1.5", "2x", "²", "0x2", "1 2", "None"])
@@ -639,13 +688,13 @@ def test_a_malformed_number_of_threads_is_refused(
     monkeypatch.delenv("_DELTARULE_FORCE_THREADS", raising=False)
     monkeypatch.setenv("DELTARULE_NUM_THREADS", given)
     with pytest.raises(SpecError, match="DELTARULE_NUM_THREADS must be a whole number above 0"):
-        threads.thread_ceiling(None)
+        thread_pool.thread_ceiling(None)
 
 
 @JIT
 def test_no_more_helpers_than_cores_but_one() -> None:
     script = """
-from deltarule.engine.threads import available_cores
+from deltarule.engine.thread_pool import available_cores
 cores = {cores}
 if cores:
     os.sched_setaffinity(0, set(list(os.sched_getaffinity(0))[:cores]))
@@ -667,7 +716,7 @@ print(helpers(), available_cores())
 
 
 class Files(dict[str, str]):
-    """What the system says in its files."""
+    """Stand-in for the system's files."""
 
     def read(self, file: Path) -> str | None:
         return self.get(str(file))
@@ -680,7 +729,7 @@ QUOTAS = [
     ({f"{GROUP}/cpu.max": "150000 100000\n"}, 2),
     ({f"{GROUP}/cpu.max": "50000 100000\n"}, 1),
     ({f"{GROUP}/cpu.max": "300000 100000\n", "/proc/self/cgroup": "0::/\n"}, 3),
-    # a service below a slice: the tightest counts
+    # a service below a slice: the smaller quota counts
     ({"/proc/self/cgroup": "0::/user.slice/a.service\n",
       f"{GROUP}/user.slice/a.service/cpu.max": "max 100000",
       f"{GROUP}/user.slice/cpu.max": "200000 100000"}, 2),
@@ -703,10 +752,10 @@ QUOTAS = [
 def test_the_control_groups_quota(
     files: dict[str, str], quota: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(threads, "_read", Files(files).read)
-    assert threads._quota() == quota
+    monkeypatch.setattr(thread_pool, "_read", Files(files).read)
+    assert thread_pool._quota() == quota
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
-    assert threads.available_cores() == (quota or 16)
+    assert thread_pool.available_cores() == (quota or 16)
 
 
 # --- BLAS -----------------------------------------------------------------------------------------
@@ -716,18 +765,19 @@ def test_the_control_groups_quota(
 def test_fits_leave_the_limits_of_blas_alone(
     force: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engine multiplies by its own kernels: whoever else uses BLAS keeps every thread."""
+    """The engine uses its own products, so other users of BLAS keep all threads."""
     case = Case("plain", "float32", 300)
     force(2)
     seen: list[list[int]] = []
-    together = threads.run_together
+    together = thread_pool.run_together
 
     def watch(work: Callable[[], None], n_threads: int) -> None:
         seen.append(blas_threads())
         together(work, n_threads)
         seen.append(blas_threads())
 
-    monkeypatch.setattr(interpreter, "run_together", watch)
+    case.run()  # compile first: Numba may load another BLAS
+    monkeypatch.setattr(engine_module, "run_together", watch)
     with threadpool_limits(2, user_api="blas"):
         before = blas_threads()
         case.run()

@@ -538,10 +538,10 @@ LIMITED = """
 import os, resource, sys, warnings
 sys.path.insert(0, {tests!r})
 from deltarule.cli.run import run
-from deltarule.engine import interpreter
+from deltarule.engine import engine
 from deltarule.training import loop
 
-interpreter._CALL = 0.0  # a step a call
+engine._CALL = 0.0  # a step a call
 real, looks = loop._Training._between_calls, [0]
 
 def look(training):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deltarule.engine.threads import available_cores
+from deltarule.engine.thread_pool import available_cores
 from speed.cases import Case
 
 __all__ = [

@@ -11,7 +11,7 @@ import numpy  # noqa: F401  # loads its BLAS, so that threadpoolctl finds it
 import scipy.linalg  # noqa: F401  # the same
 from threadpoolctl import threadpool_info
 
-from deltarule.engine.threads import available_cores
+from deltarule.engine.thread_pool import available_cores
 
 __all__ = ["describe"]
 

@@ -23,7 +23,7 @@ class Predictor:
     """Outputs of a network at a state, with everything prepared that does not depend on the rows.
 
     Batch norm is folded into the weights, dropout left out, and θ copied: training the state
-    further does not change what is predicted. One predictor serves one thread.
+    further does not change what is predicted. Several threads may share one predictor.
 
     Parameters
     ----------

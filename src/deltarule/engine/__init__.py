@@ -1,7 +1,7 @@
-"""The tape, interpreted by compiled kernels: the same verbs as the reference, many times faster."""
+"""The compiled interpreter of tapes: the reference's methods, many times faster. See README.md."""
 
 from __future__ import annotations
 
-from deltarule.engine.interpreter import Engine
+from deltarule.engine.engine import Engine
 
 __all__ = ["Engine"]

@@ -1,15 +1,15 @@
-"""Kernels by name: found in this process, read from the cache, or compiled.
+"""The address of a kernel's machine code: known to this process, read from the cache, or compiled.
 
-A kernel is compiled alone, for one type of number, when a network first needs it; no architecture
-is ever compiled. The object code is kept (``cache``) and loaded by LLVM without Numba, so that a
-process whose kernels are all kept never imports Numba.
+A kernel is compiled separately, for one type of number, when a network first needs it; no network
+is ever compiled. The object code is stored (``kernel_cache``) and loaded by LLVM without Numba, so
+a process whose kernels are all in the cache never imports Numba.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import logging  # noqa: F401 - before our hooks at fork: see _hold_compiler
+import logging  # noqa: F401 - its fork hooks must precede ours: see _hold_compiler
 import os
 import platform
 import threading
@@ -19,8 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from deltarule.engine import cache as disk
-from deltarule.engine import layout as at
+from deltarule.engine import kernel_cache
+from deltarule.engine.records import CONTEXT, structure_of
 
 __all__ = ["Runner", "checks_bounds", "is_compiled", "kernel_address", "runner"]
 
@@ -36,12 +36,12 @@ def is_compiled() -> bool:
 
 
 def checks_bounds() -> bool:
-    """Whether kernels look at every index: the debug mode ``DELTARULE_CHECK_BOUNDS=1``."""
+    """Whether kernels check every index: the debug mode ``DELTARULE_CHECK_BOUNDS=1``."""
     return os.environ.get("DELTARULE_CHECK_BOUNDS", "0") not in ("", "0")
 
 
 def kernel_address(name: str, dtype: str) -> int:
-    """Return the address of a kernel for numbers of a type, compiling it if need be."""
+    """Return the address of a kernel for numbers of a type, compiling it if necessary."""
     key = (name, dtype, checks_bounds())
     address = _addresses.get(key)
     if address is not None:
@@ -53,7 +53,7 @@ def kernel_address(name: str, dtype: str) -> int:
 
 
 def runner(dtype: str) -> Runner:
-    """Return the driver as a function of a context's address; it runs without Python's lock."""
+    """Return the driver as a function of a context's address; it releases Python's lock."""
     address = kernel_address("run", dtype)
     if not is_compiled():
         from deltarule.engine.kernels import KERNELS, numpy_one
@@ -69,25 +69,28 @@ def runner(dtype: str) -> Runner:
         nothing, error = ctypes.c_void_p(), ctypes.c_void_p()
         if function(ctypes.byref(nothing), ctypes.byref(error), context, 1.0) > 0:
             _end_call(context)
-            raise IndexError("a kernel left its arrays: this is a defect of deltarule, report it.")
+            raise IndexError(
+                "a kernel left its arrays: this is a bug in deltarule, please report it."
+            )
 
     return run
 
 
 def _end_call(context: int) -> None:
-    """Let the other threads of a call go, which wait for a piece that failed."""
-    fields = (ctypes.c_int64 * at.CONTEXT_FIELDS).from_address(context)
-    for counter in (at.NEXT, at.DONE):  # in this order: nothing left to take, everything done
-        ctypes.c_int64.from_address(fields[counter]).value = 2**62
+    """Release the other threads of a call, which wait for a tile that failed."""
+    c = structure_of(CONTEXT).from_address(context)
+    for counter in (c.next_tile, c.tiles_done):  # in this order: nothing left to claim, all done
+        ctypes.c_int64.from_address(counter).value = 2**62
 
 
 # --- at fork --------------------------------------------------------------------------------------
 
 
 def _hold_compiler() -> None:
-    # A child forked while another thread compiles would find Numba's and LLVM's locks, and half
-    # imported modules, held by nobody. Hooks run last registered first: logging's lock, which
-    # imports under ours may ask for, must have been registered before, hence the import above.
+    # If a process forks while another thread compiles, the child inherits Numba's and LLVM's locks
+    # held by a thread that it does not have, and half imported modules. So a fork waits for our
+    # lock. Hooks run in reverse order of registration: imports under our lock may acquire logging's
+    # lock, whose hook must therefore be registered before ours, hence the import above.
     _lock.acquire()
 
 
@@ -112,14 +115,14 @@ if hasattr(os, "register_at_fork"):
 def _load(name: str, dtype: str) -> int:
     """Return the address of a kernel's machine code, from the cache or from the compiler."""
     file = f"{name}-{dtype}-{_fingerprint(checks_bounds())}.kernel"
-    kept = disk.read(file)
+    kept = kernel_cache.read(file)
     if kept is not None:
         head, _, code = kept.partition(b"\0")
         return _link(head.decode(), code)
     from deltarule.engine.kernels.build import compile_kernel
 
     symbol, code = compile_kernel(name, dtype, check_bounds=checks_bounds())
-    disk.write(file, symbol.encode() + b"\0" + code)
+    kernel_cache.write(file, symbol.encode() + b"\0" + code)
     return _link(symbol, code)
 
 
@@ -131,7 +134,7 @@ def _link(symbol: str, code: bytes) -> int:
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     address = int(engine.get_function_address(symbol))
-    engine.detach()  # never freed: at exit a thread may still be in a kernel
+    engine.detach()  # never freed: at exit a thread may still run a kernel
     return address
 
 
@@ -146,12 +149,12 @@ def _machine() -> Any:
 
 @cache
 def _fingerprint(check_bounds: bool) -> str:
-    """Return what compiled code depends on: our sources, the compilers, the processor."""
+    """Return a digest of what compiled code depends on: sources, compilers, processor."""
     import llvmlite.binding as llvm
 
     digest = hashlib.sha256()
     folder = Path(__file__).parent
-    for file in (*sorted((folder / "kernels").glob("*.py")), folder / "layout.py",
+    for file in (*sorted((folder / "kernels").glob("*.py")), folder / "records.py",
                  folder.parent / "opcodes.py"):  # fmt: skip
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     chosen = sorted(f"{n}={v}" for n, v in os.environ.items() if n.startswith("NUMBA_"))
@@ -168,9 +171,9 @@ def _fingerprint(check_bounds: bool) -> str:
 
 
 def _stand_in(name: str) -> int:
-    """Return a number by which kernels call each other where nothing is compiled."""
+    """Return a number that stands for a kernel's address when nothing is compiled."""
     from deltarule.engine.kernels import KERNELS
-    from deltarule.engine.kernels.memory import stand_ins
+    from deltarule.engine.kernels.intrinsics import stand_ins
 
     number = len(stand_ins) + 1
     stand_ins[number] = KERNELS[name]

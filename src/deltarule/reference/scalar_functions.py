@@ -67,14 +67,15 @@ def tanh_second(z: Array, c: float) -> Array:
 
 
 def relu(z: Array, c: float = 0.0) -> Array:
-    """A4. max(z, 0)."""
+    """A4. max(z, 0); NaN stays NaN."""
     xp = array_namespace(z)
-    return xp.where(z > 0, z, xp.zeros_like(z))
+    return xp.where(z <= 0, xp.zeros_like(z), z)
 
 
 def relu_derivative(z: Array, c: float) -> Array:
-    """1 on (0, ∞), 0 at 0 and below (erratum E-a)."""
-    return array_namespace(z).astype(z > 0, z.dtype)
+    """1 on (0, ∞), 0 at 0 and below (erratum E-a); NaN stays NaN."""
+    xp = array_namespace(z)
+    return xp.where(xp.isnan(z), z, xp.astype(z > 0, z.dtype))
 
 
 def leaky_relu(z: Array, c: float) -> Array:

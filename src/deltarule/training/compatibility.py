@@ -14,10 +14,9 @@ import numpy as np
 from deltarule.arrays import is_sparse, to_numpy
 from deltarule.errors import DataError, SpecError
 from deltarule.optimizers import Minimizer
-from deltarule.spec import L1, Dropout
 from deltarule.program import Block
 from deltarule.schedules import Constant
-from deltarule.spec import NetworkSpec
+from deltarule.spec import L1, Dropout, NetworkSpec
 from deltarule.training.data import StreamedBlock
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The kernels, by name; importing this package imports Numba."""
+"""The kernels, by name. Importing this package imports Numba."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 
 from deltarule.engine.kernels import (
     activations,
-    chunks,
+    batch_norm,
     driver,
     dropout,
-    epilogues,
+    forward_backward,
     losses,
-    normalization,
+    matmul,
     norms,
-    passes,
+    optimizers,
+    parameter_updates,
     penalties,
-    products,
-    sparse,
-    updates,
+    sparse_inputs,
+    stage_end,
 )
 from deltarule.opcodes import ActivationCode, LossCode
 
@@ -28,44 +28,44 @@ __all__ = ["KERNELS", "numpy_one"]
 
 KERNELS: dict[str, Callable[..., None]] = {
     "run": driver.run,
-    **updates.UPDATES,
+    **optimizers.UPDATES,
     **{f"{ActivationCode(c).name.lower()}_forward": k for c, k in activations.FORWARD.items()},
     **{f"{ActivationCode(c).name.lower()}_backward": k for c, k in activations.BACKWARD.items()},
     **{f"{LossCode(c).name.lower()}_loss": k for c, k in losses.LOSSES.items()},
     **{
         kernel.__name__: kernel
         for kernel in (
-            passes.run_pass,
-            products.product,
-            products.product_by_transpose,
-            chunks.step_of_chunk,
-            chunks.gradient_of_chunk,
-            chunks.update_of_chunk,
-            chunks.measure_chunk,
-            epilogues.look_at_loss,
-            epilogues.end_step,
-            norms.entries_of_chunk,
-            norms.gradient_scale,
+            forward_backward.forward_backward,
+            matmul.product,
+            matmul.product_by_transpose,
+            parameter_updates.gradient_and_step_of_block,
+            parameter_updates.gradient_of_block,
+            parameter_updates.step_of_block,
+            parameter_updates.penalty_sums_of_block,
+            stage_end.record_loss,
+            stage_end.count_step,
+            norms.gradient_norm_of_block,
+            norms.find_gradient_scale,
             norms.clip_norm,
             norms.clip_entries,
             norms.clip_columns,
-            norms.weights_of_chunk,
-            norms.weights_scale,
-            norms.rescale_chunk,
-            norms.keep_statistics,
+            norms.weight_norm_of_block,
+            norms.find_weight_scale,
+            norms.rescale_block,
             dropout.dropout_forward,
             dropout.dropout_backward,
-            normalization.normalize_forward,
-            normalization.normalize_backward,
-            normalization.normalize_with_population,
+            batch_norm.normalize_forward,
+            batch_norm.normalize_backward,
+            batch_norm.normalize_with_population,
+            batch_norm.update_population,
             penalties.l1_step,
-            sparse.sparse_forward,
-            sparse.sparse_gradient,
+            sparse_inputs.sparse_forward,
+            sparse_inputs.sparse_gradient,
         )
     },
 }
 
 
 def numpy_one(dtype: str) -> Any:
-    """Return the number 1 of a type, as kernels take it last."""
+    """Return the number 1 of a type, the last argument of every kernel."""
     return np.dtype(dtype).type(1)

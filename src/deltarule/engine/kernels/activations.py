@@ -5,11 +5,11 @@ The equations stand in ``deltarule.reference.scalar_functions``. Every pair of k
 ``forward(z, a, rows, columns, stride, constant, one)``: a ← g(z);
 ``backward(z, a, da, dz, rows, columns, stride, constant, one)``: dz ← g'(z) ⊙ da,
 
-on addresses of blocks of ``rows`` rows with ``columns`` entries each, ``stride`` entries apart.
-dz may be da. What lies between the rows is not touched. Softmax needs rows without gaps.
+on addresses of tiles of ``rows`` rows with ``columns`` entries each, ``stride`` entries apart.
+dz may be da. Memory between the rows is not touched. Softmax needs contiguous rows.
 
-Slopes come from the stored outputs where that saves an exponential: they are then right to ε, not
-to their own size, in the flat ends of tanh, the sigmoid and ELU.
+Derivatives use the stored outputs if that saves an exponential. In the flat ends of tanh, sigmoid
+and ELU their absolute error is then about ε, but not their relative error.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from deltarule.engine.kernels.memory import like, size_of, vector
-from deltarule.engine.kernels.vectormath import (
+from deltarule.engine.kernels.intrinsics import like, size_of, vector
+from deltarule.engine.kernels.math_functions import (
     clipped,
     exp,
     expm1,
@@ -74,8 +74,8 @@ _SCALARS: dict[ActivationCode, tuple[Callable[..., Any], Callable[..., Any]]] = 
     ActivationCode.SIGMOID: (lambda z, c: sigmoid(z), lambda z, a, c: a * (1 - a)),
     ActivationCode.TANH: (lambda z, c: tanh(z), lambda z, a, c: (1 - a) * (1 + a)),
     ActivationCode.RELU: (
-        lambda z, c: where(z > 0, z, 0),
-        lambda z, a, c: where(z > 0, 1, 0),
+        lambda z, c: where(z <= 0, 0, z),
+        lambda z, a, c: where(z > 0, 1, where(z <= 0, 0, z)),
     ),
     ActivationCode.LEAKY_RELU: (
         lambda z, c: where(z > 0, z, c * z),
@@ -113,7 +113,7 @@ _SCALARS: dict[ActivationCode, tuple[Callable[..., Any], Callable[..., Any]]] = 
 
 
 def _pair(code: ActivationCode) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Make the two kernels of an activation that works entry by entry."""
+    """Return the forward and backward kernel of an activation that works entry by entry."""
     value, slope = (formula(function) for function in _SCALARS[code])
 
     def forward(z, a, rows, columns, stride, constant, one):
@@ -130,7 +130,9 @@ def _pair(code: ActivationCode) -> tuple[Callable[..., None], Callable[..., None
         for i in range(1 if columns == stride else rows):
             source, output = vector(z + i * row, n, one), vector(a + i * row, n, one)
             given, target = vector(da + i * row, n, one), vector(dz + i * row, n, one)
-            if dz != da:  # in place below: a loop over arrays that overlap is not vectorised
+            if (
+                dz != da
+            ):  # then work in place: a loop over arrays that may overlap is not vectorised
                 for j in range(n):
                     target[j] = given[j]
             for j in range(n):
@@ -158,7 +160,7 @@ def softmax_forward(z, a, rows, columns, stride, constant, one):
         for j in range(columns):
             target[j] = source[j] - top
     every = vector(a, n, one)
-    for j in range(n):  # all rows at once: rows are short
+    for j in range(n):  # all rows in one loop, because rows are short
         every[j] = _exp(every[j])
     for i in range(rows):
         target, total = vector(a + i * row, columns, one), like(one, 0.0)
@@ -170,7 +172,7 @@ def softmax_forward(z, a, rows, columns, stride, constant, one):
 
 
 def softmax_backward(z, a, da, dz, rows, columns, stride, constant, one):
-    """Dz = S ⊙ (da − Σ_j S_j da_j) in every row."""
+    """DZ = S ⊙ (dA − Σ_j S_j dA_j) in every row."""
     row, n = columns * size_of(one), rows * columns
     if dz != da:
         given, copied = vector(da, n, one), vector(dz, n, one)

@@ -1,47 +1,52 @@
-"""From a kernel's Python function to its machine code: by Numba, but for matrix products."""
+"""Compile a kernel: Numba does it, except for the matrix products (``gemm``)."""
 
 from __future__ import annotations
 
 from numba import njit, types
 
 from deltarule.engine.kernels import KERNELS
-from deltarule.engine.kernels.blocks import PRODUCTS, compile_product
-from deltarule.engine.kernels.memory import FAST
+from deltarule.engine.kernels.gemm import PRODUCTS, compile_product
+from deltarule.engine.kernels.intrinsics import FAST
 
 __all__ = ["compile_kernel"]
 
 _I, _F = types.int64, types.float64
 
-# What the kernels take before ``one``, by name or by the end of their names.
+_ON_STAGE_END = (_I,) * 4
+_BLOCK = (_I,) * 5
+_INSTRUCTION = (_I,) * 7
+_CLIP = (_I, _I, _F, _F)
+
+# The types of a kernel's arguments before ``one``, by its name or by the end of its name.
 _ARGUMENTS = {
     "run": (_I,),
-    "run_pass": (_I,) * 8,
-    "look_at_loss": (_I,) * 4,
-    "end_step": (_I,) * 4,
-    "gradient_scale": (_I,) * 4,
-    "weights_scale": (_I,) * 4,
-    "clip_columns": (_I,) * 5,
-    "clip_norm": (_I, _I, _I),
-    "clip_entries": (_I, _I, _I),
-    "keep_statistics": (_I,) * 5,
-    "_chunk": (_I,) * 5,
+    "forward_backward": (_I,) * 8,
+    "record_loss": _ON_STAGE_END,
+    "count_step": _ON_STAGE_END,
+    "find_gradient_scale": _ON_STAGE_END,
+    "find_weight_scale": _ON_STAGE_END,
+    "clip_columns": _BLOCK,
+    "_block": _BLOCK,
+    "clip_norm": _CLIP,
+    "clip_entries": _CLIP,
+    "update_population": (_I, _I, _I),
     "_loss": (_I,) * 9,
-    "dropout_forward": (_I,) * 7,
-    "dropout_backward": (_I,) * 7,
-    "normalize_forward": (_I,) * 7,
-    "normalize_with_population": (_I,) * 7,
-    "normalize_backward": (_I,) * 7,
+    "dropout_forward": _INSTRUCTION,
+    "dropout_backward": _INSTRUCTION,
+    "normalize_forward": _INSTRUCTION,
+    "normalize_with_population": _INSTRUCTION,
+    "normalize_backward": _INSTRUCTION,
+    "sparse_forward": _INSTRUCTION,
+    "sparse_gradient": _INSTRUCTION,
     "l1_step": (_I, _I, _I, _F, _I),
-    "sparse_forward": (_I,) * 7,
-    "sparse_gradient": (_I,) * 7,
     "_forward": (_I, _I, _I, _I, _I, _F),
     "_backward": (_I, _I, _I, _I, _I, _I, _I, _F),
 }
-_UPDATE = (_I, _I, _I, _I, _I, _F, _I, _I, _F, _I, _I)
+_UPDATE = (_I, _I, _I, _I, _I, _I, _F, _I, _F, _I)  # of the optimisers
 
 
 def compile_kernel(name: str, dtype: str, *, check_bounds: bool) -> tuple[str, bytes]:
-    """Return a kernel's symbol and object code for numbers of a type."""
+    """Return the symbol and the object code of a kernel for one type of numbers."""
     if name in PRODUCTS:
         return compile_product(name, dtype)
     taken = _arguments_of(name)

@@ -1,118 +1,99 @@
 """The driver: it runs the steps of a call, stage by stage, on one thread or on several.
 
-A step is a sequence of stages, a stage a number of pieces that do not touch each other: rows of
-the batch, columns of a layer, or chunks of θ. Every thread walks through the same stages and
-takes the next piece that nobody has taken; the thread that ends a stage's last piece does its
-epilogue. A thread that was held up finds its pieces taken, and holds nobody up. How many pieces
-there are, and where they lie, depends on the work alone: the results do not depend on the threads.
+A step is a sequence of stages. A stage is cut into tiles that do not touch each other: rows of the
+batch, columns of a layer, or blocks of θ. Every thread goes through the same stages and claims one
+tile after another; the thread that finishes a stage's last tile runs the stage's ``on_stage_end``.
+Tiles are claimed dynamically, so a delayed thread never blocks the others. How many tiles there
+are, and where they lie, depends on the work alone: results do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
-from deltarule.engine.kernels.memory import (
+from deltarule.engine.kernels.intrinsics import (
     add_atomically,
     call,
+    context_at,
     inlined,
     load_atomically,
-    pass_turn,
     read,
     read_float,
+    stage_at,
     swap_atomically,
-    vector,
+    yield_thread,
 )
-from deltarule.engine.layout import (
-    AXIS,
-    BATCH_WEIGHT,
-    BEGIN,
-    BOUNDS,
-    BY_CHUNKS,
-    BY_ROWS,
-    CONTEXT_FIELDS,
-    DONE,
-    END,
-    EPILOGUE,
-    EXTENT,
-    GRAIN,
-    KERNEL,
-    N_PROLOGUE,
-    N_STAGES,
-    N_THREADS,
-    NEXT,
-    PASS_TURN,
-    STAGE_FIELDS,
-    STAGES,
-    STOP,
-)
+from deltarule.engine.records import BY_BLOCKS, BY_ROWS
 
 __all__ = ["run"]
 
-SPINS = 2000  # looks at a counter before a waiting thread lets another one run
+SPINS = 2000  # how often a waiting thread reads a counter before it lets another thread run
 
 
 def run(context, one):
-    """Run the steps of a call, or help to: every thread calls this with the same context."""
-    c = vector(context, CONTEXT_FIELDS, 0)
-    base = base_done = read(c[NEXT])  # 0 before the first piece is taken, for whoever comes
-    base -= base
-    base_done -= base_done
-    k = c[BEGIN]
-    s = k - k
-    while k < c[END]:
-        if s >= c[N_PROLOGUE] and read_float(c[BATCH_WEIGHT] + 8 * k) == 0.0:
-            k += 1  # a batch that says nothing
+    """Run the steps of a call: every thread of the call enters here with the same context."""
+    c = context_at(context)
+    tiles_before = done_before = 0
+    s, k = 0, c.begin
+    while k < c.end:
+        if s >= c.n_prologue and read_float(c.batch_weights + 8 * k) == 0.0:
+            k += 1  # all weights are 0: no step
             continue
-        rows = read(c[BOUNDS] + 8 * (k + 1)) - read(c[BOUNDS] + 8 * k)
-        base, base_done = run_stage(context, s, k, rows, base, base_done, one)
+        rows = read(c.bounds + 8 * (k + 1)) - read(c.bounds + 8 * k)
+        tiles_before, done_before = run_stage(context, s, k, rows, tiles_before, done_before, one)
         s += 1
-        if s > c[N_PROLOGUE] and load_atomically(c[STOP]) <= k:
+        if s > c.n_prologue and load_atomically(c.stop) <= k:
             return
-        if s == c[N_STAGES]:
-            s = c[N_PROLOGUE]
+        if s == c.n_stages:
+            s = c.n_prologue
             k += 1
 
 
 @inlined
-def run_stage(context, s, k, rows, base, base_done, one):
-    """Take part in stage s of step k; return where the counters stand after it."""
-    c = vector(context, CONTEXT_FIELDS, 0)
-    stage_at = c[STAGES] + 8 * STAGE_FIELDS * s
-    stage = vector(stage_at, STAGE_FIELDS, 0)
-    extent = stage[EXTENT] if stage[EXTENT] > 0 else rows
-    pieces = (extent + stage[GRAIN] - 1) // stage[GRAIN]
-    limit, complete = base + pieces, base_done + pieces
-    alone, taken, looks = c[N_THREADS] == 1, base, 0
+def run_stage(context, s, k, rows, tiles_before, done_before, one):
+    """Claim and run tiles of stage s in step k; return the counters' values at the stage's end.
+
+    The counters only grow during a call: ``tiles_before`` and ``done_before`` are what they count
+    when the stage begins. Each stage adds its tiles to the first, and its tiles and 1 (for its end)
+    to the second.
+    """
+    c = context_at(context)
+    stage = stage_at(c.stages, s)
+    extent = stage.extent if stage.extent > 0 else rows
+    tiles = (extent + stage.tile_size - 1) // stage.tile_size
+    limit, complete = tiles_before + tiles, done_before + tiles
+    alone, tile, looks = c.n_threads == 1, tiles_before, 0
     while True:
         if not alone:
-            taken = load_atomically(c[NEXT])
-        if taken >= limit:
+            tile = load_atomically(c.next_tile)
+        if tile >= limit:
             break
-        if not (alone or swap_atomically(c[NEXT], taken, taken + 1)):
+        if not (alone or swap_atomically(c.next_tile, tile, tile + 1)):
             continue
-        run_piece(context, stage_at, k, rows, extent, taken - base, one)
-        taken += 1
-        done = taken if alone else add_atomically(c[DONE], 1) + 1
+        run_tile(context, s, k, rows, extent, tile - tiles_before, one)
+        tile += 1
+        done = tile if alone else add_atomically(c.tiles_done, 1) + 1
         if done == (limit if alone else complete):
-            if stage[EPILOGUE] != 0:
-                call(stage[EPILOGUE], (context, stage_at, k, rows, one))
+            if stage.on_stage_end != 0:
+                call(stage.on_stage_end, (context, s, k, rows, one))
             if not alone:
-                add_atomically(c[DONE], 1)
-    while not alone and load_atomically(c[DONE]) <= complete:
+                add_atomically(c.tiles_done, 1)
+    while not alone and load_atomically(c.tiles_done) <= complete:
         looks += 1
-        if looks > SPINS and c[PASS_TURN] != 0:
-            pass_turn(c[PASS_TURN])
+        if looks > SPINS and c.yield_thread != 0:
+            yield_thread(c.yield_thread)
     return limit, complete + 1
 
 
 @inlined
-def run_piece(context, stage_at, k, rows, extent, piece, one):
-    """Do one piece of a stage."""
-    stage = vector(stage_at, STAGE_FIELDS, 0)
-    low = piece * stage[GRAIN]
-    high = min(low + stage[GRAIN], extent)
-    if stage[AXIS] == BY_CHUNKS:
+def run_tile(context, s, k, rows, extent, tile, one):
+    """Run one tile of a stage."""
+    c = context_at(context)
+    stage = stage_at(c.stages, s)
+    low = tile * stage.tile_size
+    high = min(low + stage.tile_size, extent)
+    if stage.axis == BY_BLOCKS:
         for i in range(low, high):
-            call(stage[KERNEL], (context, stage_at, i, k, rows, one))
-    elif stage[AXIS] == BY_ROWS:
-        call(stage[KERNEL], (context, stage_at, k, rows, low, high, 0, 0, one))
+            call(stage.kernel, (context, s, i, k, rows, one))
+    elif stage.axis == BY_ROWS:
+        call(stage.kernel, (context, s, k, rows, low, high, 0, 0, one))
     else:
-        call(stage[KERNEL], (context, stage_at, k, rows, 0, rows, low, high, one))
+        call(stage.kernel, (context, s, k, rows, 0, rows, low, high, one))

@@ -1,26 +1,21 @@
-"""Dropout, compiled: Philox4x32-10 in the loop (item R3; ``deltarule.reference.dropout``)."""
+"""Dropout, compiled: Philox4x32-10 in the loop (item R3; ``deltarule.reference.dropout``).
+
+Kernels take ``(context, i, k, low, high, left, right, one)``, as in ``forward_backward``.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from deltarule.engine.kernels.batch import inputs_of_batch
-from deltarule.engine.kernels.memory import fast, like, read, read_float, size_of, vector
-from deltarule.engine.layout import (
-    CODE,
-    CONSTANTS,
-    CONTEXT_FIELDS,
-    EXTRA,
-    FIRST,
-    LINE_FIELDS,
-    LINES,
-    N_OUT,
-    SEED,
-    SOURCE,
-    SOURCE_DELTA,
-    STEP,
-    TARGET,
-    TARGET_DELTA,
+from deltarule.engine.kernels.gather import inputs_of_batch
+from deltarule.engine.kernels.intrinsics import (
+    context_at,
+    fast,
+    instruction_at,
+    like,
+    read,
+    size_of,
+    vector,
 )
 
 __all__ = ["dropout_backward", "dropout_forward", "word_of"]
@@ -49,7 +44,7 @@ def philox(c0, c1, c2, c3, seed):
 
 @fast
 def word_of(unit, row, step, number, seed):
-    """Return the word that decides over one unit of one row."""
+    """Return the random word, below 2³², that decides whether a unit of a row is kept."""
     words = philox(
         np.uint64(unit // 4), np.uint64(row), np.uint64(step) & _LOW, np.uint64(number),
         np.uint64(seed),
@@ -65,22 +60,26 @@ def word_of(unit, row, step, number, seed):
     return float(word)
 
 
-def dropout_forward(context, line_at, k, low, high, left, right, one):
-    """Y ← X ⊙ mask/p over a block whose first column is a multiple of 4; keep the factors."""
-    c, line = vector(context, CONTEXT_FIELDS, 0), vector(line_at, LINE_FIELDS, 0)
-    size, width, columns = size_of(one), line[N_OUT], right - left
-    source = line[SOURCE]
+def dropout_forward(context, i, k, low, high, left, right, one):
+    """Y ← X ⊙ mask/p over a tile whose first column is a multiple of 4; store the factors."""
+    c = context_at(context)
+    instruction = instruction_at(c.instructions, i)
+    size, width, columns = size_of(one), instruction.n_out, right - left
+    source = instruction.input
     if source == 0:
         source = inputs_of_batch(c, k, one)
-    keep = read_float(c[CONSTANTS] + (line_at - c[LINES]) // LINE_FIELDS)
+    keep = instruction.constant
     scale, zero, bound = like(one, 1.0 / keep), one - one, keep * 4294967296.0
-    seed, step, number = c[SEED], read(c[STEP]), line[CODE]
+    seed, step, number = c.seed, read(c.state_step), instruction.code
     key, c2, c3 = np.uint64(seed), np.uint64(step) & _LOW, np.uint64(number)
-    for i in range(low, high):
-        start = (i * width + left) * size
-        x, y = vector(source + start, columns, one), vector(line[TARGET] + start, columns, one)
-        f = vector(line[EXTRA] + start, columns, one)
-        c1 = np.uint64(c[FIRST] + i)
+    for r in range(low, high):
+        start = (r * width + left) * size
+        x, y = (
+            vector(source + start, columns, one),
+            vector(instruction.output + start, columns, one),
+        )
+        f = vector(instruction.extra + start, columns, one)
+        c1 = np.uint64(c.first_row + r)
         quads = columns // 4
         for q in range(quads):
             w0, w1, w2, w3 = philox(np.uint64(left // 4 + q), c1, c2, c3, key)
@@ -89,22 +88,22 @@ def dropout_forward(context, line_at, k, low, high, left, right, one):
             f[4 * q + 2] = scale if float(w2) < bound else zero
             f[4 * q + 3] = scale if float(w3) < bound else zero
         for j in range(4 * quads, columns):
-            word = word_of(left + j, c[FIRST] + i, step, number, seed)
+            word = word_of(left + j, c.first_row + r, step, number, seed)
             f[j] = scale if word < bound else zero
         for j in range(columns):
             y[j] = x[j] * f[j]
 
 
-def dropout_backward(context, line_at, k, low, high, left, right, one):
+def dropout_backward(context, i, k, low, high, left, right, one):
     """DX ← dY ⊙ mask/p."""
-    line = vector(line_at, LINE_FIELDS, 0)
-    size, width, columns = size_of(one), line[N_OUT], right - left
-    for i in range(low, high):
-        start = (i * width + left) * size
+    instruction = instruction_at(context_at(context).instructions, i)
+    size, width, columns = size_of(one), instruction.n_out, right - left
+    for r in range(low, high):
+        start = (r * width + left) * size
         f, dy = (
-            vector(line[EXTRA] + start, columns, one),
-            vector(line[TARGET_DELTA] + start, columns, one),
+            vector(instruction.extra + start, columns, one),
+            vector(instruction.output_delta + start, columns, one),
         )
-        dx = vector(line[SOURCE_DELTA] + start, columns, one)
+        dx = vector(instruction.input_delta + start, columns, one)
         for j in range(columns):
             dx[j] = dy[j] * f[j]

@@ -1,10 +1,10 @@
 """Losses, compiled: the loss of every row and its gradient (items L1-L4).
 
-The equations stand in ``deltarule.reference.losses``. Every kernel is
+The equations are in ``deltarule.reference.losses``. Every kernel is
 ``loss(source, y, share, losses, delta, rows, columns, constants, n_constants, one)``: addresses of
 outputs or logits, targets and gradients (rows, columns), of each row's share in the gradient and
-of its loss (rows,). The losses are not weighted; delta_i ← share_i ∂L_i/∂source_i, and without an
-address of delta there is no gradient.
+of its loss (rows,). Losses are not weighted; delta_i ← share_i ∂L_i/∂source_i. If delta is 0, no
+gradient is computed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.engine.kernels.memory import like, size_of, vector
-from deltarule.engine.kernels.vectormath import (
+from deltarule.engine.kernels.intrinsics import like, size_of, vector
+from deltarule.engine.kernels.math_functions import (
     clipped,
     exp,
     expm1,
@@ -40,7 +40,7 @@ def _sign(r: Any) -> Any:
 
 
 def _huber(a: Any, y: Any, c: Any) -> Any:
-    """½r² within the corner, c (|r| − ½c) beyond."""
+    """½r² for |r| ≤ c, c (|r| − ½c) beyond."""
     inner = clipped(a - y, c)
     return inner * ((a - y) - 0.5 * inner)
 
@@ -80,7 +80,7 @@ def _poisson(a: Any, y: Any, c: Any) -> Any:
 
 
 def _distance(z: Any, y: Any) -> tuple[Any, Any, Any]:
-    """Return y or 1, u = z − log y, and where e^u − 1 must not be taken as a difference."""
+    """Return y or 1, u = z − log y, and whether e^u − 1 would cancel as a difference."""
     safe = where(y > 0, y, 1)
     u = z - log(safe)
     return safe, u, (y > 0) & (abs(u) < 1)
@@ -116,7 +116,7 @@ _WITH_CONSTANTS = (LossCode.HUBER, LossCode.QUANTILE)
 
 
 def _sum_of_terms(code: LossCode) -> Callable[..., None]:
-    """Make the kernel of a loss that is a sum over units."""
+    """Return the kernel of a loss that is a sum over units."""
     term, slope = (formula(function) for function in _TERMS[code])
     with_constants = code in _WITH_CONSTANTS
 
@@ -124,7 +124,7 @@ def _sum_of_terms(code: LossCode) -> Callable[..., None]:
         shares, totals = vector(share, rows, one), vector(losses, rows, one)
         levels = vector(constants, n_constants, 1.0)
         c, row = like(one, levels[0] if with_constants else 0.0), columns * size_of(one)
-        if columns == 1:  # rows are the loop that is vectorised
+        if columns == 1:  # vectorise over the rows
             given, target = vector(source, rows, one), vector(y, rows, one)
             for i in range(rows):
                 totals[i] = term(given[i], target[i], c)
@@ -153,11 +153,11 @@ def _sum_of_terms(code: LossCode) -> Callable[..., None]:
     return loss
 
 
-# --- of softmax -----------------------------------------------------------------------------------
+# --- softmax losses -------------------------------------------------------------------------------
 
 
 def _bounded_difference(z: Any, top: Any) -> Any:
-    """Return z − top, at or above minus the largest number: the difference may not fit."""
+    """Return z − top, but at least minus the largest number: the difference may overflow."""
     difference = z - top
     return where(difference < -largest(z), -largest(z), difference)
 
@@ -175,8 +175,8 @@ def softmax_cross_entropy_loss(
 ):
     """L_i = Σ_k y_ik (m_i − z_ik) + log1p(Σ_{k≠argmax} e^{z_ik − m_i});  dL/dz = softmax(z) − y.
 
-    The exponentials stand in delta's memory, and are taken of all rows at once: rows are short.
-    The largest of a row is 1, and left out of its sum, which so keeps its digits.
+    The exponentials are stored in delta, and computed for all rows in one loop, because rows are
+    short. The largest of a row is 1; it is left out of the sum, which so keeps its digits.
     """
     totals, shares = vector(losses, rows, one), vector(share, rows, one)
     row = columns * size_of(one)
@@ -217,7 +217,7 @@ def softmax_cross_entropy_loss(
 
 
 def _margin_of(z: Any, top: Any, logarithm: Any) -> Any:
-    """Return z − (top + logarithm), within the numbers' range."""
+    """Return z − (top + logarithm), limited to the range of the type."""
     bound = 0.5 * largest(z)
     half = 0.5 * z - 0.5 * top - 0.5 * logarithm
     return 2 * where(half > bound, bound, where(half < -bound, -bound, half))

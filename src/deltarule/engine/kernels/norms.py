@@ -1,79 +1,63 @@
-"""What few networks need: norms of gradients and weights, statistics of batch norm (R5, H4, N3)."""
+"""Norms of gradients and of weights: clipping and max-norm, which few networks use (R5, H4).
+
+Kernels over parameter blocks take ``(context, s, i, k, rows, one)``, and what follows a stage
+``(context, s, k, rows, one)``, as in ``parameter_updates`` and ``stage_end``.
+"""
 
 from __future__ import annotations
 
 from math import isfinite, sqrt
 
-from deltarule.engine.kernels.memory import fast, inlined, like, read, read_float, size_of, vector
-from deltarule.engine.layout import (
-    CHUNK_FIELDS,
-    CHUNK_KIND,
-    CHUNK_START,
-    CHUNK_STOP,
-    CHUNKS,
-    CLIP_SCALE,
-    COLUMN_CHUNKS,
-    COLUMN_NORMS,
-    CONTEXT_FIELDS,
-    GRADIENT,
-    LARGEST,
-    LIMIT,
-    LINE_FIELDS,
-    N_CHUNKS,
-    N_OUT,
-    NUMBERS,
-    OF_WEIGHTS,
-    POPULATION,
-    SCALED,
-    SEEN,
-    STAGE_FIELDS,
-    STAGE_LIMIT,
-    STATISTICS,
-    THETA,
-    WEIGHT_LIMITS,
-    WEIGHT_SCALE,
+from deltarule.engine.kernels.intrinsics import (
+    block_at,
+    column_block_at,
+    context_at,
+    fast,
+    inlined,
+    like,
+    read_float,
+    size_of,
+    stage_at,
+    vector,
 )
+from deltarule.engine.records import OF_WEIGHTS
 
 __all__ = [
     "clip_columns",
     "clip_entries",
     "clip_norm",
-    "entries_of_chunk",
-    "gradient_scale",
-    "keep_statistics",
-    "rescale_chunk",
-    "weights_of_chunk",
-    "weights_scale",
+    "find_gradient_scale",
+    "find_weight_scale",
+    "gradient_norm_of_block",
+    "rescale_block",
+    "weight_norm_of_block",
 ]
 
 
 # --- clipping the gradient ------------------------------------------------------------------------
 
 
-def entries_of_chunk(context, stage_at, i, k, rows, one):
-    """Measure a chunk's gradient."""
-    c = vector(context, CONTEXT_FIELDS, 0)
-    chunk = vector(c[CHUNKS] + 8 * CHUNK_FIELDS * i, CHUNK_FIELDS, 0)
-    measure_entries(c, c[GRADIENT], chunk, i, one)
+def gradient_norm_of_block(context, s, i, k, rows, one):
+    """Compute a block's part of the gradient's norm."""
+    c = context_at(context)
+    norm_of_entries(c, c.gradient, block_at(c.blocks, i), i, one)
 
 
-def gradient_scale(context, stage_at, k, rows, one):
-    """Find what brings the gradient's norm down to its limit."""
-    c = vector(context, CONTEXT_FIELDS, 0)
-    numbers = vector(c[NUMBERS], WEIGHT_LIMITS, 1.0)
-    numbers[CLIP_SCALE] = scale_onto(c, numbers[LIMIT], False)
+def find_gradient_scale(context, s, k, rows, one):
+    """Find the factor that brings the gradient's norm down to its limit."""
+    c = context_at(context)
+    c.clip_scale = factor_for(c, c.clip_limit, False)
 
 
-def clip_norm(g, n, numbers, one):
-    """G ← g min(1, c/‖g‖), with the factor found before."""
-    scale = read_float(numbers + 8 * CLIP_SCALE)
+def clip_norm(g, n, scale, limit, one):
+    """G ← g min(1, c/‖g‖): ``scale`` is that factor, found by an earlier stage."""
     if scale != 1.0:
         multiply_by(g, n, scale, one)
 
 
-def clip_entries(g, n, numbers, one):
-    """G ← min(max(g, −c), c); NaN stays."""
-    slope, bound = vector(g, n, one), like(one, read_float(numbers + 8 * LIMIT))
+def clip_entries(g, n, scale, limit, one):
+    """G ← min(max(g, −c), c), c = ``limit``; NaN stays."""
+    slope, bound = vector(g, n, one), like(one, limit)
     for i in range(n):
         x = slope[i]
         x = bound if x > bound else x
@@ -83,44 +67,41 @@ def clip_entries(g, n, numbers, one):
 # --- keeping the weights small --------------------------------------------------------------------
 
 
-def weights_of_chunk(context, stage_at, i, k, rows, one):
-    """Measure a chunk's weights."""
-    c = vector(context, CONTEXT_FIELDS, 0)
-    chunk = vector(c[CHUNKS] + 8 * CHUNK_FIELDS * i, CHUNK_FIELDS, 0)
-    if chunk[CHUNK_KIND] == OF_WEIGHTS:
-        measure_entries(c, c[THETA], chunk, i, one)
+def weight_norm_of_block(context, s, i, k, rows, one):
+    """Compute a block's part of the norm of all weights."""
+    c = context_at(context)
+    block = block_at(c.blocks, i)
+    if block.kind == OF_WEIGHTS:
+        norm_of_entries(c, c.theta, block, i, one)
 
 
-def weights_scale(context, stage_at, k, rows, one):
-    """Find what brings the norm of all weights down to its limit."""
-    c = vector(context, CONTEXT_FIELDS, 0)
-    limit = read_float(c[NUMBERS] + 8 * vector(stage_at, STAGE_FIELDS, 0)[STAGE_LIMIT])
-    vector(c[NUMBERS], WEIGHT_LIMITS, 1.0)[WEIGHT_SCALE] = scale_onto(c, limit, True)
+def find_weight_scale(context, s, k, rows, one):
+    """Find the factor that brings the norm of all weights down to its limit."""
+    c = context_at(context)
+    c.weight_scale = factor_for(c, stage_at(c.stages, s).limit, True)
 
 
-def rescale_chunk(context, stage_at, i, k, rows, one):
-    """Multiply a chunk's weights by what was found."""
-    c = vector(context, CONTEXT_FIELDS, 0)
-    chunk = vector(c[CHUNKS] + 8 * CHUNK_FIELDS * i, CHUNK_FIELDS, 0)
-    scale = read_float(c[NUMBERS] + 8 * WEIGHT_SCALE)
-    if chunk[CHUNK_KIND] == OF_WEIGHTS and scale != 1.0:
-        n = chunk[CHUNK_STOP] - chunk[CHUNK_START]
-        multiply_by(c[THETA] + chunk[CHUNK_START] * size_of(one), n, scale, one)
+def rescale_block(context, s, i, k, rows, one):
+    """Multiply a block's weights by that factor."""
+    c = context_at(context)
+    block = block_at(c.blocks, i)
+    if block.kind == OF_WEIGHTS and c.weight_scale != 1.0:
+        n = block.stop - block.start
+        multiply_by(c.theta + block.start * size_of(one), n, c.weight_scale, one)
 
 
-def clip_columns(context, stage_at, i, k, rows, one):
-    """Scale every column of W (p, q) that is longer than c back onto it: 64 columns at most.
+def clip_columns(context, s, i, k, rows, one):
+    """Scale every column of W (p, q) whose norm exceeds the limit down to it.
 
-    They are read row by row, all columns of the piece beside each other.
+    A block has at most 64 columns. They are read row by row, all of them side by side.
     """
-    c = vector(context, CONTEXT_FIELDS, 0)
-    limit = read_float(c[NUMBERS] + 8 * vector(stage_at, STAGE_FIELDS, 0)[STAGE_LIMIT])
-    block = vector(c[COLUMN_CHUNKS] + 32 * i, 4, 0)
-    p, q, left = block[1], block[2], block[3]
+    c = context_at(context)
+    limit, block = stage_at(c.stages, s).limit, column_block_at(c.column_blocks, i)
+    p, q, left = block.n_rows, block.n_columns, block.first_column
     size, zero, columns = size_of(one), one - one, min(q - left, 64)
-    corner, stride = c[THETA] + (block[0] + left) * size, q * size
-    largest = vector(c[COLUMN_NORMS] + 128 * i * size, columns, one)
-    total = vector(c[COLUMN_NORMS] + (128 * i + 64) * size, columns, one)
+    corner, stride = c.theta + (block.start + left) * size, q * size
+    largest = vector(c.column_norms + 128 * i * size, columns, one)
+    total = vector(c.column_norms + (128 * i + 64) * size, columns, one)
     for j in range(columns):
         largest[j] = zero
         total[j] = zero
@@ -149,36 +130,7 @@ def clip_columns(context, stage_at, i, k, rows, one):
                 w[j] *= total[j]
 
 
-# --- batch norm -----------------------------------------------------------------------------------
-
-
-def keep_statistics(line_at, batch_weights, bounds, shares, k, one):
-    """Take a batch's mean and variance into those that prediction uses (item N3)."""
-    line = vector(line_at, LINE_FIELDS, 0)
-    width = line[N_OUT]
-    batch = vector(line[STATISTICS], 2 * width, one)
-    kept = vector(line[POPULATION], 2 * width, one)
-    numbers = vector(line[SEEN], 3, 1.0)  # momentum, weight seen, whether σ² is corrected
-    batch_weight = read_float(batch_weights + 8 * k)
-    share, correction = numbers[0], 1.0
-    if numbers[2] == 0.0:  # b/(b − 1), b the rows that count
-        rows = read(bounds + 8 * (k + 1)) - read(bounds + 8 * k)
-        p, b = vector(shares, rows, one), 0.0
-        for i in range(rows):
-            b += 1.0 if p[i] > 0 else 0.0
-        correction = b / (b - 1.0)
-    if share == 0.0:
-        if k == 0 and numbers[2] == 0.0:
-            numbers[1] = 0.0
-        share = batch_weight / (numbers[1] + batch_weight)
-        numbers[1] += batch_weight
-    new, old, new_variance = like(one, share), like(one, 1.0 - share), like(one, share * correction)
-    for j in range(width):
-        kept[j] = old * kept[j] + new * batch[j]
-        kept[width + j] = old * kept[width + j] + new_variance * batch[width + j]
-
-
-# --- what they share ------------------------------------------------------------------------------
+# --- shared ------------------------------------------------------------------------------
 
 
 @fast
@@ -190,10 +142,10 @@ def multiply_by(address, n, scale, one):
 
 
 @inlined
-def measure_entries(c, array, chunk, i, one):
-    """Keep the largest entry's size, and the sum of squares in its units: nothing overflows."""
-    n = chunk[CHUNK_STOP] - chunk[CHUNK_START]
-    x = vector(array + chunk[CHUNK_START] * size_of(one), n, one)
+def norm_of_entries(c, array, block, i, one):
+    """Store the largest |entry|, and Σ(entry/largest)²: no square overflows."""
+    n = block.stop - block.start
+    x = vector(array + block.start * size_of(one), n, one)
     largest, total = one - one, 0.0
     for j in range(n):
         largest = max(largest, abs(x[j]))
@@ -204,27 +156,25 @@ def measure_entries(c, array, chunk, i, one):
         for j in range(n):
             ratio = x[j] / largest
             total += ratio * ratio
-    vector(c[LARGEST], i + 1, 1.0)[i] = largest
-    vector(c[SCALED], i + 1, 1.0)[i] = total
+    vector(c.largest, i + 1, 1.0)[i] = largest
+    vector(c.scaled_squares, i + 1, 1.0)[i] = total
 
 
 @fast
-def scale_onto(c, limit, weights_only):
-    """Return what brings the norm of all chunks down to a limit; 1 if it is there."""
+def factor_for(c, limit, weights_only):
+    """Return the factor that brings the norm of all blocks down to a limit; 1 if none is needed."""
     top = total = 0.0
-    for i in range(c[N_CHUNKS]):
-        kind = read(c[CHUNKS] + 8 * (CHUNK_FIELDS * i + CHUNK_KIND))
-        if kind == OF_WEIGHTS or not weights_only:
-            largest = read_float(c[LARGEST] + 8 * i)
+    for i in range(c.n_blocks):
+        if block_at(c.blocks, i).kind == OF_WEIGHTS or not weights_only:
+            largest = read_float(c.largest + 8 * i)
             if not isfinite(largest):
-                return 1.0  # no number: the next loss will tell
+                return 1.0  # NaN or infinity: the next loss shows it
             top = max(top, largest)
     if top == 0.0:
         return 1.0
-    for i in range(c[N_CHUNKS]):
-        kind = read(c[CHUNKS] + 8 * (CHUNK_FIELDS * i + CHUNK_KIND))
-        if kind == OF_WEIGHTS or not weights_only:
-            ratio = read_float(c[LARGEST] + 8 * i) / top
-            total += read_float(c[SCALED] + 8 * i) * ratio * ratio
+    for i in range(c.n_blocks):
+        if block_at(c.blocks, i).kind == OF_WEIGHTS or not weights_only:
+            ratio = read_float(c.largest + 8 * i) / top
+            total += read_float(c.scaled_squares + 8 * i) * ratio * ratio
     norm = top * sqrt(total)
     return limit / norm if norm > limit else 1.0

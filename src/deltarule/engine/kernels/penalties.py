@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from deltarule.engine.kernels.memory import like, vector
+from deltarule.engine.kernels.intrinsics import like, vector
 
 __all__ = ["l1_step"]
 
 
 def l1_step(theta, g, n, strength, proximal, one):
-    """Add s sgn(θ) to g; or, proximal, soften θ by s times the step size that g holds."""
+    """Add s sgn(θ) to g; or, if proximal, soft-threshold θ by s times the step size in g."""
     w, slope = vector(theta, n, one), vector(g, n, one)
     s, zero = like(one, strength), one - one
     if proximal > 0:

@@ -1,15 +1,15 @@
-"""Matrix products, without packing: blocks of C held in registers.
+"""Matrix products without packing, written as LLVM instructions: blocks of C stay in registers.
 
-BLAS copies both factors into an order that suits it; for layers of a network that costs as much
-as it brings. Here the operands are read where they lie, row-major. Only a transposed right factor
-is copied, a panel at a time into the thread's stack, so that its columns become vectors.
+BLAS first packs both factors into an order that suits it; for a network's layers that costs as
+much as it saves. Here both are read in place, row-major. Only a right factor that is transposed, or
+has long rows, is copied: one panel at a time, to the thread's stack.
 
-An entry of C is one chain of fused multiplications and additions over k, in order, from the bias
-or 0, whatever block it falls into. Its bits so depend neither on m and n nor on how a product is
-cut into rows or columns.
+An entry of C is one chain of fused multiply-adds over k, in order, that starts from the bias or 0,
+whatever block it belongs to. So its bits depend neither on m and n nor on how a product is cut into
+rows or columns.
 
-The loops are written as LLVM instructions with vectors of the processor's width: Numba would not
-find these blocks, and its flags would let the optimiser reorder the sums.
+The loops are LLVM instructions on vectors of the processor's width: Numba would not keep these
+blocks in registers, and its flags would let the optimiser reorder the sums.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
-from deltarule.engine.kernels.vectors import I32, I64, Machine, Writer, integer
+from deltarule.engine.kernels.simd import I32, I64, Machine, Writer, integer
 
 __all__ = ["PRODUCTS", "compile_product"]
 
-_DEPTH = 512  # how far sums go in one pass over a panel's rows: it stays in the caches
-_PANEL = 192  # the same, where the panel is copied onto the stack: 24 KB at most
-_ROWS_THAT_PAY = 48  # for copying a panel that need not be
-_LONG_ROW = 1024  # bytes from row to row
+_DEPTH = (
+    512  # terms of a sum in one pass over a panel's rows, so that the panel stays in the caches
+)
+_PANEL = 192  # the same if the panel is copied to the stack: 24 KB at most
+_LEAST_ROWS = 48  # of A, for which it is worth copying a panel
+_LONG_ROW = 1024  # bytes from one row to the next
 
 
 def _function(machine: Machine, module: Any, name: str, kinds: list[Any], write: Any) -> Any:
-    """Return a function of a module, written unless it is there; shared by all modules."""
+    """Return a function of a module, and write it first if the module does not have it yet."""
     name = f"deltarule_{name}_{machine.name}"
     if name in module.globals:
         return module.globals[name]
@@ -61,8 +63,8 @@ def _panel(machine: Machine, module: Any, vectors: int, masked: bool) -> Any:
             rest = (on, a, down, along, b, ldb, start, lds, c, ldc, k)
             _block(*rest, rows, i, masks)
 
-        # The last block of rows reaches back over rows that are done: they come out the same,
-        # unless the start is C itself.
+        # The last block of rows overlaps rows that are done, and computes the same numbers again;
+        # not if sums start from C itself (lds ≠ 0), which would add twice.
         row = cgutils.alloca_once_value(builder, integer(0))
         head, body, end = (builder.append_basic_block(n) for n in ("rows", "row", "done"))
         builder.branch(head)
@@ -103,7 +105,7 @@ def _panel(machine: Machine, module: Any, vectors: int, masked: bool) -> Any:
 
 
 def _block(on, a, down, along, b, ldb, start, lds, c, ldc, k, rows, i, masks):
-    """A block of C in registers: a loop over k."""
+    """Write a block of C: a loop over k that keeps the block in registers."""
     builder, lanes = on.builder, on.machine.lanes
     offsets = [builder.mul(down, integer(r)) for r in range(rows)]
 
@@ -146,7 +148,7 @@ def _block(on, a, down, along, b, ldb, start, lds, c, ldc, k, rows, i, masks):
 
 
 def _over_panels(on, arguments, columns):
-    """Call the panel that ``columns`` fit."""
+    """Write a call of the panel function that fits the number of columns."""
     machine, builder, module = on.machine, on.builder, on.builder.module
     lanes = machine.lanes
     whole = builder.icmp_signed(">=", columns, integer(2 * lanes))
@@ -163,7 +165,7 @@ def _over_panels(on, arguments, columns):
 
 
 def _zeros(on):
-    """Return the address of as many zeros as a panel has columns."""
+    """Return the address of a row of zeros, as long as a panel is wide."""
     kind = ir.ArrayType(on.machine.kind, 2 * on.machine.lanes)
     cell = cgutils.alloca_once(on.builder, kind)
     on.builder.store(ir.Constant(kind, None), cell)
@@ -178,10 +180,10 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
     builder, machine, width = on.builder, on.machine, 2 * on.machine.lanes
     zeros, room = _zeros(on), _room(on)
     has_bias = builder.icmp_unsigned("!=", builder.ptrtoint(bias, I64), integer(0))
-    # Long rows, a page or a part of one apart, push each other out of the caches.
+    # Rows that lie a page, or a part of one, apart evict each other from the caches.
     many, long = (
         builder.icmp_signed(">=", value, integer(least))
-        for value, least in ((m, _ROWS_THAT_PAY), (ldb, _LONG_ROW // machine.size))
+        for value, least in ((m, _LEAST_ROWS), (ldb, _LONG_ROW // machine.size))
     )
     packs = builder.and_(many, long)
     step = builder.select(packs, integer(_PANEL), integer(_DEPTH))
@@ -211,7 +213,7 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
 
 
 def _room(on):
-    """Return the address of room for a panel, on the stack."""
+    """Return the address of memory for a panel, on the stack."""
     cell = cgutils.alloca_once(
         on.builder, ir.ArrayType(on.machine.kind, _PANEL * 2 * on.machine.lanes)
     )
@@ -220,7 +222,7 @@ def _room(on):
 
 
 def _write_copy(on, source, leading, columns, depth, panel, ahead):
-    """Lay ``depth`` rows of a panel side by side, and ask for those that come after them."""
+    """Copy ``depth`` rows of a panel to adjacent memory, and prefetch the rows after them."""
     builder, lanes = on.builder, on.machine.lanes
     masks = [on.mask(builder.sub(columns, integer(v * lanes))) for v in (0, 1)]
     with cgutils.for_range(builder, depth) as loop:
@@ -234,7 +236,7 @@ def _write_copy(on, source, leading, columns, depth, panel, ahead):
 
 
 def _start(on, low, begin, target, ldc):
-    """Return what sums from ``low`` on begin with: a row, or where they were left off in C."""
+    """Return what sums over k from ``low`` on start with: the bias row, or the sums so far in C."""
     is_first = on.builder.icmp_signed("==", low, integer(0))
     start = on.builder.select(is_first, begin, target)
     return start, on.builder.select(is_first, integer(0), ldc)
@@ -265,12 +267,12 @@ def _write_product_by_transpose(on, a, lda, b, ldb, c, ldc, m, n, k):
 
 
 def _write_transpose(on, source, leading, columns, depth, panel):
-    """Lay rows of ``depth`` numbers out as columns, squares of vectors at a time."""
+    """Copy rows of ``depth`` numbers as columns, one square of vectors at a time."""
     builder, lanes = on.builder, on.machine.lanes
     step = integer(lanes)
     last = builder.sub(columns, integer(1))
     with cgutils.for_range_slice(builder, integer(0), columns, step, I64) as (j, _):
-        rows = [  # beyond the last, it again: those columns are never stored in C
+        rows = [  # past the last row, the last again: those columns of C are never stored
             on.at(source, builder.mul(leading, _least(on, builder.add(j, integer(r)), last)))
             for r in range(lanes)
         ]
@@ -283,10 +285,10 @@ def _write_transpose(on, source, leading, columns, depth, panel):
 
 
 def _transposed(on, rows):
-    """Transpose as many vectors as they have lanes, by shuffles that are one instruction.
+    """Return the transpose of a square of vectors, by shuffles of one instruction each.
 
-    First within parts of 128 bits, by interleaving numbers, then pairs of them; then the
-    parts, by taking those at even and at odd places.
+    First within parts of 128 bits, by interleaving numbers, then pairs of numbers; then between
+    parts, by separating the even ones from the odd ones.
     """
     lanes = len(rows)
     part = min(lanes, 16 // on.machine.size)
@@ -326,7 +328,7 @@ def _transposed(on, rows):
 
 # --- the kernels ----------------------------------------------------------------------------------
 
-# Of each: what writes it, how many integers it takes, and which of them are addresses.
+# For each kernel: the function that writes it, how many integers it takes, which are addresses.
 PRODUCTS: dict[str, tuple[Any, int, tuple[int, ...]]] = {
     "product": (_write_product, 11, (0, 3, 5, 6)),
     "product_by_transpose": (_write_product_by_transpose, 9, (0, 2, 4)),
@@ -334,7 +336,7 @@ PRODUCTS: dict[str, tuple[Any, int, tuple[int, ...]]] = {
 
 
 def compile_product(name: str, dtype: str) -> tuple[str, bytes]:
-    """Return a kernel's symbol and object code; it is called as Numba's kernels are."""
+    """Return a product's symbol and object code, with the calling convention of Numba's kernels."""
     machine = Machine(dtype)
     module = ir.Module(f"{name}_{dtype}")
     module.triple = machine.triple

@@ -1,8 +1,8 @@
-"""Compiled kernels kept on disk: object code behind a digest, in a folder that is ours alone.
+"""The cache of compiled kernels on disk: object code with a digest, in a private directory.
 
-What is loaded from here is run, so a file counts only if it belongs to this user, nobody else may
-write to it or its folder, and its digest is right. Anything else is compiled anew. Nothing is
-unpickled, and a cache that cannot be written costs time, never a result.
+What is loaded from here is executed. So a file is used only if it belongs to this user, no other
+user may write to it or its directory, and its digest is right; otherwise the kernel is compiled
+again. Nothing is unpickled. A cache that cannot be written costs time, and changes no result.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pathlib import Path
 __all__ = ["cache_folder", "read", "write"]
 
 _MAGIC = b"deltarule kernel 2\n"
-_LARGEST = 64 * 2**20  # no kernel comes near
+_LARGEST = 64 * 2**20  # bytes; kernels are far smaller
 
 
 def cache_folder() -> Path | None:
-    """Return the folder for compiled kernels, made if need be; None if none may be used.
+    """Return the directory for compiled kernels, created if necessary; None if it is unusable.
 
-    It is ``$DELTARULE_CACHE_DIR``, or the platform's folder for caches. It must belong to this
-    user, and be writable by nobody else.
+    It is ``$DELTARULE_CACHE_DIR``, or in the platform's cache directory. It must belong to this
+    user and be writable by no other.
     """
     return _usable_folder(os.environ.get("DELTARULE_CACHE_DIR", ""), os.environ.get("HOME", ""))
 
@@ -38,8 +38,8 @@ def _usable_folder(chosen: str, home: str) -> Path | None:
     if reason is None:
         return folder
     warnings.warn(
-        f"Compiled kernels are not kept: {reason}. They are compiled anew in every process, which "
-        "takes a few seconds. Set DELTARULE_CACHE_DIR to a folder that only you can write to.",
+        f"Compiled kernels are not kept: {reason}. Every process compiles them again, which takes "
+        "a few seconds. Set DELTARULE_CACHE_DIR to a folder that only you can write to.",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -51,12 +51,12 @@ def _default_folder() -> Path | None:
 
     try:
         return user_cache_path("deltarule", appauthor=False) / "kernels"
-    except RuntimeError:  # no HOME, and nobody of that number in the system's list of users
+    except RuntimeError:  # no HOME, and the user is not in the system's list
         return None
 
 
 def _prepare(folder: Path) -> str | None:
-    """Make the folder; return why it must not be used, or None."""
+    """Create the directory; return why it must not be used, or None."""
     if not folder.is_absolute():
         return f"the cache folder {folder} is not an absolute path"
     try:
@@ -82,7 +82,7 @@ def _is_ours(found: os.stat_result) -> bool:
 
 
 def read(name: str) -> bytes | None:
-    """Return what was written under a name, or None if it is not there or not to be trusted."""
+    """Return what was written under a name; None if it is missing or not trustworthy."""
     folder = cache_folder()
     if folder is None:
         return None
@@ -98,9 +98,9 @@ def read(name: str) -> bytes | None:
 
 
 def _content(path: Path) -> bytes:
-    """Return what a file of ours holds; nothing if it may not be one."""
-    # What is looked at is what is read: the open file, whatever the path leads to by then. Without
-    # O_NONBLOCK a pipe of that name would be waited for.
+    """Return a file's bytes; none if it is not a regular file of this user's, or too large."""
+    # The checks apply to the open file, so it does not matter if the path is replaced meanwhile.
+    # Without O_NONBLOCK, opening a pipe of that name would block.
     handle = os.open(
         path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     )
@@ -115,12 +115,12 @@ def _content(path: Path) -> bytes:
 
 
 def _digest(name: str, payload: bytes) -> bytes:
-    """Return the digest of a kernel under its name: under another one it is not valid."""
+    """Return the digest of a name and its payload: a file is not valid under another name."""
     return hashlib.sha256(name.encode() + b"\0" + payload).digest()
 
 
 def write(name: str, payload: bytes) -> None:
-    """Keep bytes under a name: a reader finds all of them, or nothing."""
+    """Store bytes under a name, atomically: a reader finds all of them, or nothing."""
     folder = cache_folder()
     if folder is None:
         return
@@ -137,4 +137,4 @@ def write(name: str, payload: bytes) -> None:
             os.unlink(temporary)
         if not isinstance(error, OSError):
             raise
-        # A full disk, say: the kernel is in memory, and that is enough.
+        # For example a full disk: the kernel is in memory, which is enough for this process.

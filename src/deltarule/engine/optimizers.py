@@ -1,4 +1,4 @@
-"""Optimisers as the kernels see them: a kernel, its constants, and two arrays to remember."""
+"""What kernels need of an optimiser: which kernel, its constants, and its arrays of averages."""
 
 from __future__ import annotations
 
@@ -30,55 +30,56 @@ from deltarule.slots import (
     VelocitySlots,
 )
 
-__all__ = ["Memory", "Update", "update_of"]
+__all__ = ["OptimizerArrays", "Update", "update_of"]
 
 
 class Update(NamedTuple):
-    """An optimiser's kernel, and what it takes."""
+    """An optimiser's kernel, its constants, and what it stores in the state."""
 
     kernel: str
-    constants: tuple[float, ...]
-    slots: type[Any]  # what the state keeps
-    weight_decay: float = 0.0
-    momentum_decay: float = -1.0  # Nadam's ψ
+    constants: dict[str, float]  # fields of the record OPTIMIZER
+    slots: type[Any]
 
 
 def update_of(optimizer: Optimizer) -> Update:
     """Return the kernel and the constants of an optimiser."""
     match optimizer:
         case SGD(momentum=momentum, nesterov=nesterov):
-            return Update("sgd", (momentum, float(nesterov)), VelocitySlots)
+            return Update("sgd", {"momentum": momentum, "nesterov": int(nesterov)}, VelocitySlots)
         case EMAMomentum(beta=beta):
-            return Update("momentum_average", (beta,), VelocitySlots)
+            return Update("momentum_average", {"beta1": beta}, VelocitySlots)
         case RMSprop(beta=beta, epsilon=epsilon):
-            return Update("rmsprop", (beta, epsilon), SquareSlots)
-        case AdamW(beta1=beta1, beta2=beta2, epsilon=epsilon, weight_decay=weight_decay):
-            return Update("adam", (beta1, beta2, epsilon), AdamSlots, weight_decay)
+            return Update("rmsprop", {"beta2": beta, "epsilon": epsilon}, SquareSlots)
         case Adam(beta1=beta1, beta2=beta2, epsilon=epsilon):
-            return Update("adam", (beta1, beta2, epsilon), AdamSlots)
+            constants = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon}
+            if isinstance(optimizer, AdamW):
+                constants["weight_decay"] = optimizer.weight_decay
+            return Update("adam", constants, AdamSlots)
         case Nadam(beta1=beta1, beta2=beta2, epsilon=epsilon, momentum_decay=psi):
-            return Update("nadam", (beta1, beta2, epsilon), NadamSlots, momentum_decay=psi)
+            constants = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon}
+            return Update("nadam", {**constants, "momentum_decay": psi}, NadamSlots)
         case Adagrad(epsilon=epsilon):
-            return Update("adagrad", (epsilon,), SquareSlots)
+            return Update("adagrad", {"epsilon": epsilon}, SquareSlots)
         case Adadelta(rho=rho, epsilon=epsilon):
-            return Update("adadelta", (rho, epsilon), AdadeltaSlots)
+            return Update("adadelta", {"beta2": rho, "epsilon": epsilon}, AdadeltaSlots)
         case Rprop(eta_minus=minus, eta_plus=plus, min_step=low, max_step=high):
-            return Update("rprop", (minus, plus, low, high), RpropSlots)
+            steps = {"eta_minus": minus, "eta_plus": plus}
+            return Update("rprop", {**steps, "min_step": low, "max_step": high}, RpropSlots)
     raise SpecError(f"optimizer must take a step a mini-batch, such as SGD; got {optimizer!r}.")
 
 
-class Memory:
-    """What the optimiser remembers during a call: arrays that kernels change in place.
+class OptimizerArrays:
+    """The optimiser's averages during a call, which kernels change in place.
 
-    They are the arrays of ``state.slots`` where the engine made those, and copies otherwise: an
-    array that somebody else holds is never changed.
+    They are the arrays of ``state.slots`` if the engine made those, and copies otherwise: an array
+    that belongs to the caller is never changed.
     """
 
     def __init__(self) -> None:
         self.first = self.second = np.empty(0)
 
     def load(self, update: Update, slots: Any, theta: npt.NDArray[Any]) -> tuple[int, float]:
-        """Take over a state's slots, or begin; return the steps taken and Nadam's product."""
+        """Load a state's slots, or zeros; return the steps taken and Nadam's product of momenta."""
         if slots is None:
             nothing = np.zeros_like(theta)
             self.first = aligned(nothing, place=1)
@@ -93,7 +94,7 @@ class Memory:
         return taken, product
 
     def save(self, update: Update, taken: int, product: float) -> Any:
-        """Return the slots as the state keeps them."""
+        """Return the slots as the state stores them."""
         arrays = (self.first, self.second) if self._needs_second(update) else (self.first,)
         scalars = {"t": (taken,), "product": (product,)}
         begin = [scalars[name][0] for name in update.slots._fields if name in scalars]

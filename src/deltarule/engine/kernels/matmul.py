@@ -1,7 +1,7 @@
-"""The products of an affine map: forward, to its inputs' adjoints, and its gradient.
+"""The matrix products of an affine map: its output, its input's derivative, its gradient.
 
-Two kernels do them all, ``product`` and ``product_by_transpose``. What is compiled of them is in
-``blocks``; here they stand in NumPy, for where the compiler is off.
+Two kernels compute all three, ``product`` and ``product_by_transpose``. Their compiled form is
+written in ``gemm``; the functions of these names here are NumPy's, for when the compiler is off.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.engine.kernels.memory import call, inlined, vector
-from deltarule.engine.layout import PRODUCT, PRODUCT_BY_TRANSPOSE
+from deltarule.engine.kernels.intrinsics import call, context_at, inlined, vector
 
 __all__ = [
     "multiply",
@@ -25,35 +24,35 @@ __all__ = [
 @inlined
 def multiply(context, x, ldx, w, ldw, bias, z, ldz, m, n, k, one):
     """Z (m, n) ← X (m, k) W (k, n), plus the bias (n,) in every row unless its address is 0."""
-    c = vector(context, PRODUCT_BY_TRANSPOSE + 1, 0)
+    c = context_at(context)
     if n == 1 and ldw == 1 and ldz == 1:  # zᵀ = wᵀ Xᵀ: a column alone would fill no vector
-        call(c[PRODUCT_BY_TRANSPOSE], (w, k, x, ldx, z, m, 1, m, k, one))
+        call(c.product_by_transpose, (w, k, x, ldx, z, m, 1, m, k, one))
         if bias != 0:
             b, sums = vector(bias, 1, one), vector(z, m, one)
             for i in range(m):
                 sums[i] += b[0]
     else:
-        call(c[PRODUCT], (x, ldx, 1, w, ldw, bias, z, ldz, m, n, k, one))
+        call(c.product, (x, ldx, 1, w, ldw, bias, z, ldz, m, n, k, one))
 
 
 @inlined
 def transpose_and_multiply(context, x, ldx, d, ldd, g, ldg, m, n, k, one):
     """G (m, n) ← Xᵀ D, X (k, m), D (k, n)."""
-    c = vector(context, PRODUCT_BY_TRANSPOSE + 1, 0)
+    c = context_at(context)
     if n == 1 and ldg == 1:  # gᵀ = dᵀ X
-        call(c[PRODUCT], (d, 1, ldd, x, ldx, 0, g, m, 1, m, k, one))
+        call(c.product, (d, 1, ldd, x, ldx, 0, g, m, 1, m, k, one))
     else:
-        call(c[PRODUCT], (x, 1, ldx, d, ldd, 0, g, ldg, m, n, k, one))
+        call(c.product, (x, 1, ldx, d, ldd, 0, g, ldg, m, n, k, one))
 
 
 @inlined
 def multiply_by_transpose(context, d, ldd, w, ldw, x, ldx, m, n, k, one):
     """X (m, n) ← D (m, k) Wᵀ, W (n, k)."""
-    c = vector(context, PRODUCT_BY_TRANSPOSE + 1, 0)
+    c = context_at(context)
     if k == 1 and ldw == 1:  # its transpose is the same numbers
-        call(c[PRODUCT], (d, ldd, 1, w, n, 0, x, ldx, m, n, k, one))
+        call(c.product, (d, ldd, 1, w, n, 0, x, ldx, m, n, k, one))
     else:
-        call(c[PRODUCT_BY_TRANSPOSE], (d, ldd, w, ldw, x, ldx, m, n, k, one))
+        call(c.product_by_transpose, (d, ldd, w, ldw, x, ldx, m, n, k, one))
 
 
 def product(a, down, along, b, ldb, bias, c, ldc, m, n, k, one):

@@ -1,13 +1,14 @@
-"""Formulas of one number that compile into the loops around them, many numbers an instruction.
+"""Mathematical functions that compile to SIMD instructions inside the loops of kernels.
 
-Numba's own ``exp`` or ``tanh`` is a call of the C library for every entry, and a loop that calls
-is never vectorised. A *formula* is a Python function of numbers, ``x + y``, ``x * y``, ``x < y``,
-:func:`where`, :func:`exp` and so on, without branches. :func:`formula` makes of it what a kernel
-can call: called on :class:`Number`, it writes its LLVM instructions into the kernel's loop, which
-costs a hundredth of what compiling a function costs. They carry their own flags: ``fast`` kernels
-let sums be reordered, which would destroy the compensated sums here.
+Numba's ``exp`` or ``tanh`` calls the C library for every entry, and a loop with a call is never
+vectorised. A *formula* is a Python function of numbers without branches, made of ``x + y``,
+``x * y``, ``x < y``, :func:`where`, :func:`exp` and so on. :func:`formula` turns it into a function
+that kernels can call: applied to a :class:`Number`, it writes its LLVM instructions into the
+kernel's loop, which takes a hundredth of the time of compiling a function. The instructions have
+their own flags, because those of ``fast`` kernels allow the optimiser to reorder sums, which would
+destroy the compensated sums here.
 
-Where Numba's compiler is off, the same formulas run on NumPy's scalars.
+With Numba's compiler off, the same formulas run on NumPy's scalars.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class _Format:
         self.dtype = info.dtype
         self.tiny, self.largest = float(info.tiny), float(info.max)
         self.eps = float(info.eps)
-        # The sum with it has its integer part in the lowest bits.
+        # Added to a number, it leaves the integer part in the lowest bits.
         self.integers = 1.5 * 2.0**self.fraction
         self.is_double = name == "float64"
 
@@ -65,9 +66,9 @@ _DOUBLE, _SINGLE = _Format("float64"), _Format("float32")
 
 
 class Number:
-    """A float64 or float32 while its kernel is compiled: what is done to it becomes instructions.
+    """A float64 or float32 of a kernel that is being compiled: operations write instructions.
 
-    Python's own numbers take the type of the number they meet.
+    Python's numbers take the type of the number with which they are combined.
     """
 
     __slots__ = ("builder", "value")
@@ -77,7 +78,7 @@ class Number:
 
     @property
     def format(self) -> _Format:
-        """What depends on the number's type."""
+        """The constants of the number's type."""
         return _DOUBLE if isinstance(self.value.type, ir.DoubleType) else _SINGLE
 
     def like(self, other: Any) -> Any:
@@ -85,7 +86,7 @@ class Number:
         return other.value if isinstance(other, Number) else ir.Constant(self.value.type, other)
 
     def _made(self, operation: str, left: Any, right: Any) -> Number:
-        # Its own flags: where there are none, Numba adds the kernel's.
+        # Explicit flags: without any, Numba adds the kernel's.
         value = getattr(self.builder, operation)(
             self.like(left), self.like(right), flags=("contract",)
         )
@@ -143,7 +144,7 @@ class Number:
     # --- bits -------------------------------------------------------------------------------------
 
     def integer(self, value: int) -> Any:
-        """Return an integer as wide as the number."""
+        """Return an integer constant as wide as the number."""
         return ir.Constant(ir.IntType(self.format.width), value)
 
     def bits(self) -> Any:
@@ -151,27 +152,27 @@ class Number:
         return self.builder.bitcast(self.value, ir.IntType(self.format.width))
 
     def of_bits(self, bits: Any) -> Number:
-        """Return the number of some bits."""
+        """Return the number with these bits."""
         return Number(self.builder, self.builder.bitcast(bits, self.value.type))
 
     def with_sign_of(self, other: Number) -> Number:
-        """Return a number ≥ 0 with another's sign."""
+        """Return this number, which is ≥ 0, with the sign of another."""
         sign = self.integer(1 << (self.format.width - 1))
         return self.of_bits(self.builder.or_(self.bits(), self.builder.and_(other.bits(), sign)))
 
     def rounded(self) -> Number:
-        """Return the nearest integer to a number of at most half as many digits."""
+        """Return the nearest integer, for numbers of at most half the type's digits."""
         return (self + self.format.integers) - self.format.integers
 
     def power_of_two(self) -> Number:
-        """Return 2^n of an integer n for which it is a normal number."""
+        """Return 2^n for this integer n, if 2^n is a normal number."""
         f = self.format
         shifted = (self + (f.integers + f.bias)).bits()  # n + bias in the lowest bits
         return self.of_bits(self.builder.shl(shifted, self.integer(f.fraction)))
 
 
 class Condition:
-    """What a comparison of numbers gives: for ``&``, ``|`` and :func:`where`."""
+    """The result of a comparison of numbers, for ``&``, ``|`` and :func:`where`."""
 
     __slots__ = ("of", "value")
 
@@ -186,7 +187,7 @@ class Condition:
 
 
 def where(condition: Any, yes: Any, no: Any) -> Any:
-    """Return one number or the other; both have been computed."""
+    """Return one number or the other; both are computed."""
     if not isinstance(condition, Condition):
         return yes if condition else no
     of = condition.of
@@ -200,7 +201,7 @@ def clipped(x: Any, bound: Any) -> Any:
 
 
 def largest(x: Any) -> float:
-    """Return the largest number of a number's type."""
+    """Return the largest finite number of x's type."""
     return x.format.largest if isinstance(x, Number) else float(np.finfo(type(x)).max)
 
 
@@ -231,7 +232,7 @@ _EXP = {
 
 
 def _reduced(x: Number) -> tuple[Number, Number, Number]:
-    """Return n, r and what r lacks: x = n ln 2 + r + rest, |r| ≤ ½ ln 2."""
+    """Return n, r and the rest: x = n ln 2 + r + rest, |r| ≤ ½ ln 2."""
     high, low = _LN2[x.format.is_double]
     n = (x * 1.4426950408889634).rounded()
     first = x - n * high
@@ -242,7 +243,7 @@ def _reduced(x: Number) -> tuple[Number, Number, Number]:
 def exp(x: Any, low: Any = None) -> Any:
     """e^x = 2^n e^r; ``low`` is a small number to be added to x. Within 1 ulp.
 
-    2^n is multiplied in two steps: it need not be a number where its product is one.
+    The factor 2^n is applied in two halves, because it can overflow when the product does not.
     """
     if not isinstance(x, Number):
         return np.exp(x)
@@ -258,7 +259,7 @@ def exp(x: Any, low: Any = None) -> Any:
 
 
 def expm1(x: Any) -> Any:
-    """e^x − 1 = 2^n (e^r − 1) + (2^n − 1), the small terms last. Within 1 ulp."""
+    """e^x − 1 = 2^n (e^r − 1) + (2^n − 1), adding the small terms last. Within 1 ulp."""
     if not isinstance(x, Number):
         return np.expm1(x)
     f = x.format
@@ -266,7 +267,7 @@ def expm1(x: Any) -> Any:
     inner = where(x < bottom, bottom, where(x > top, top, x))
     n, r, rest = _reduced(inner)
     tail = rest + r * r * polynomial(r, _EXP[f.is_double])
-    half = (n - 1).power_of_two()  # 2^n may be too large
+    half = (n - 1).power_of_two()  # 2^n itself may overflow
     value = 2 * ((half * r + (half - 0.5)) + half * tail)
     return where(abs(x) < f.eps / 4, x, value)
 
@@ -294,7 +295,8 @@ def sigmoid(x: Any) -> Any:
 
 # --- logarithms -----------------------------------------------------------------------------------
 
-# ln 2 again: the second part is ≥ 0, and the first has room for the exponents of subnormals.
+# ln 2 in two other parts: the second is ≥ 0, and the first times an exponent is exact even for the
+# exponents of subnormals.
 _LN2_OF_LOG = {
     True: (6.93147180369123816490e-01, 1.90821492927058770002e-10),
     False: (6.9313812256e-01, 9.0580006145e-06),
@@ -344,7 +346,7 @@ def log(x: Any) -> Any:
 
 
 def log1p(x: Any) -> Any:
-    """log(1 + x), with what rounding took from 1 + x put back. Within 2 ulp."""
+    """log(1 + x), corrected for the rounding of 1 + x. Within 2 ulp."""
     if not isinstance(x, Number):
         return np.log1p(x)
     u = 1 + x
@@ -357,7 +359,7 @@ def log1p(x: Any) -> Any:
 
 
 def _logarithm_or_limit(x: Number, value: Number, pole: float) -> Number:
-    """Return the value for finite x above the pole, and what stands in its place elsewhere."""
+    """Return the value for finite x above the pole, and the limit or NaN elsewhere."""
     outside = where(x >= pole, -np.inf, np.nan * x)
     return where((x > pole) & (x <= x.format.largest), value, where(x > pole, x, outside))
 
@@ -385,17 +387,17 @@ _ROOT_TWO_PI = 2.5066282746310002
 
 
 def _gauss(z: Number) -> tuple[Number, Number]:
-    """Return w = |z|, cut off where Φ(−w) is 0, and e^{−w²/2} with the rounding of w² put back."""
+    """Return w = |z|, limited to where Φ(−w) > 0, and e^{−w²/2} corrected for w²'s rounding."""
     f = z.format
     top = 39.0 if f.is_double else 15.0
     w = where(abs(z) > top, top, abs(z))
     mask = z.integer((1 << f.width) - (1 << (f.fraction // 2 + 1)))
-    head = z.of_bits(z.builder.and_(w.bits(), mask))  # its square has no rounding error
+    head = z.of_bits(z.builder.and_(w.bits(), mask))  # its square is exact
     return w, exp(-0.5 * head * head, -0.5 * (w - head) * (w + head))
 
 
 def normal_distribution(z: Any) -> Any:
-    """Φ(z) = ½ erfc(−z/√2), in its left tail to a few ulp of its own size."""
+    """Φ(z) = ½ erfc(−z/√2), accurate to a few ulp also in its left tail."""
     if not isinstance(z, Number):
         from scipy.special import erfc
 
@@ -416,7 +418,7 @@ def normal_density(z: Any) -> Any:
 
 
 def formula(function: Callable[..., Any]) -> Any:
-    """Make a formula of one, two or three numbers of one type callable in kernels."""
+    """Return a formula of one, two or three numbers as a function that kernels can call."""
     parameters = inspect.signature(function).parameters.values()
     count = len([p for p in parameters if p.default is p.empty])
     if _settings.DISABLE_JIT:

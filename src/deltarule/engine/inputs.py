@@ -1,7 +1,7 @@
-"""A block as kernels read it: plain arrays in one piece, checked before every call.
+"""A block of data as kernels read it: contiguous arrays, checked before every call.
 
-Kernels follow the numbers that they are given: no row, bound or column that could lead them out
-of an array gets past this file.
+Kernels check no index. This module refuses every row number, bound or column that would lead them
+outside an array.
 """
 
 from __future__ import annotations
@@ -13,36 +13,42 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.arrays import is_sparse
-from deltarule.engine import layout as at
 from deltarule.errors import DataError, ShapeError
 from deltarule.program import Block, Order
 
-__all__ = ["Inputs", "check_batches", "check_targets", "inputs_of"]
+__all__ = [
+    "Inputs",
+    "batch_weights",
+    "check_batches",
+    "check_moments",
+    "check_targets",
+    "inputs_of",
+]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of a block: dense in rows, or CSR with the columns of every row in order."""
+    """The inputs of a block: dense and row-major, or CSR with sorted columns in every row."""
 
-    given: Any  # what the block holds
+    given: Any  # the block's own X
     sparse: bool
     values: npt.NDArray[Any]  # (n, d), or the stored entries
     indptr: npt.NDArray[np.int64] | None = None
     indices: npt.NDArray[np.int64] | None = None
 
-    def point(self, context: npt.NDArray[np.int64]) -> None:
+    def write_addresses(self, context: Any) -> None:
         """Write the arrays' addresses into a context."""
         if self.indptr is None or self.indices is None:
-            context[at.X] = self.values.ctypes.data
+            context.x = self.values.ctypes.data
             return
-        context[at.X] = 0
-        context[at.DATA] = self.values.ctypes.data
-        context[at.INDPTR] = self.indptr.ctypes.data
-        context[at.INDICES] = self.indices.ctypes.data
+        context.x = 0
+        context.data = self.values.ctypes.data
+        context.indptr = self.indptr.ctypes.data
+        context.indices = self.indices.ctypes.data
 
 
 def inputs_of(x: Any, n_inputs: int, dtype: Any) -> Inputs:
-    """Return inputs as kernels read them, copied only where they are of another form."""
+    """Return inputs as kernels read them; they are copied only if their form differs."""
     if len(x.shape) != 2 or x.shape[1] != n_inputs:
         raise ShapeError(f"X must have shape (n, {n_inputs}); got {tuple(x.shape)}.")
     if not is_sparse(x):
@@ -68,15 +74,15 @@ def inputs_of(x: Any, n_inputs: int, dtype: Any) -> Inputs:
     )
     if not fits:
         raise DataError(
-            "X is a damaged CSR matrix: its indptr or indices lead out of its arrays. Build it "
-            "anew, for example from its COO form."
+            "X is an invalid CSR matrix: indptr or indices point outside its arrays. Rebuild it, "
+            "for example with scipy.sparse.csr_array(X.tocoo())."
         )
     values = np.ascontiguousarray(matrix.data, dtype=dtype)
     return Inputs(x, True, values, indptr, indices)
 
 
 def check_targets(block: Block, n_outputs: int, dtype: Any) -> None:
-    """Raise unless targets and weights are plain arrays of θ's type that fit the rows."""
+    """Raise unless targets and weights are contiguous, of θ's type and of the rows' shape."""
     expected = (block.n_rows, n_outputs)
     for name, array, shape in (("y", block.y, expected), ("weight", block.weight, expected[:1])):
         if array is None and name == "weight":
@@ -88,20 +94,20 @@ def check_targets(block: Block, n_outputs: int, dtype: Any) -> None:
             )
         if array.dtype != dtype or not array.flags.c_contiguous:
             raise DataError(
-                f"block.{name} must be {dtype} in one piece (C order), as the network's numbers "
-                f"are; got {array.dtype}. Convert it with np.ascontiguousarray(…, dtype)."
+                f"block.{name} must be {dtype} in C order, as the network's numbers are; "
+                f"got {array.dtype}. Convert it with np.ascontiguousarray(…, dtype)."
             )
 
 
 def check_batches(order: Order, begin: int, end: int, n_rows: int, least: int, weight: Any) -> None:
-    """Raise unless the batches to be taken hold rows of the block, and enough of them."""
+    """Raise unless the steps' batches contain rows of the block, and enough of them."""
     bounds, rows = order.bounds, order.rows
     plain = all(
         isinstance(a, np.ndarray) and a.dtype == np.int64 and a.ndim == 1 and a.flags.c_contiguous
         for a in (bounds, rows)
     )
     if not plain:
-        raise DataError("order.rows and order.bounds must be int64 arrays (n,) in one piece.")
+        raise DataError("order.rows and order.bounds must be contiguous int64 arrays (n,).")
     if not 0 <= begin < end <= len(bounds) - 1 or len(order.learning_rates) < end:
         raise ShapeError(
             f"steps must lie in 0 … {len(bounds) - 1}, with a learning rate each; got "
@@ -109,7 +115,9 @@ def check_batches(order: Order, begin: int, end: int, n_rows: int, least: int, w
         )
     cut = bounds[begin : end + 1]
     if bounds[0] < 0 or bounds[-1] > len(rows) or (np.diff(bounds) <= 0).any():
-        raise DataError("order.bounds must grow from batch to batch, and stay within order.rows.")
+        raise DataError(
+            "order.bounds must increase from batch to batch, and stay within order.rows."
+        )
     taken = rows[cut[0] : cut[-1]]
     if taken.min() < 0 or taken.max() >= n_rows:
         raise DataError(f"order.rows must be row numbers from 0 to {n_rows - 1}.")
@@ -122,3 +130,29 @@ def check_batches(order: Order, begin: int, end: int, n_rows: int, least: int, w
                     f"batch norm needs at least {least} rows of non-zero weight in a batch; got "
                     f"{b}. Use a larger batch_size."
                 )
+
+
+def batch_weights(
+    order: Order, weight: Any, begin: int, end: int, *, in_order: bool = False
+) -> npt.NDArray[np.float64]:
+    """Return Σw of every batch up to ``end``; 0 for those before ``begin``."""
+    totals = np.zeros(end)
+    if weight is None:
+        totals[begin:] = np.diff(order.bounds[begin : end + 1])
+        return totals
+    low, high = int(order.bounds[begin]), int(order.bounds[end])
+    rows = slice(low, high) if in_order else order.rows[low:high]
+    given = np.asarray(weight[rows], dtype=np.float64)
+    for k in range(begin, end):
+        totals[k] = given[order.bounds[k] - low : order.bounds[k + 1] - low].sum()
+    return totals
+
+
+def check_moments(block: Block) -> None:
+    """Raise unless a batch has enough rows for batch norm's moments."""
+    b = block.n_rows if block.weight is None else int(np.count_nonzero(block.weight))
+    if b < 2:
+        raise DataError(
+            f"batch norm needs at least 2 rows of non-zero weight in a batch; got {b}. Use a "
+            "larger batch_size."
+        )

@@ -1,4 +1,4 @@
-"""Instructions on vectors of the processor's width, as LLVM writes them."""
+"""A writer of LLVM instructions on SIMD vectors as wide as the processor's registers."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ I64, I32 = ir.IntType(64), ir.IntType(32)
 
 
 def integer(value: int) -> Any:
-    """Return a constant of 64 bits."""
+    """Return a constant as a 64-bit LLVM integer."""
     return ir.Constant(I64, value)
 
 
 def processor() -> tuple[str, str, str]:
-    """Return the triple, the name and the features of the processor that Numba compiles for."""
+    """Return the triple, name and features of the processor that Numba compiles for."""
     triple, name, features = cpu_target.target_context.codegen().magic_tuple()
     return triple, name, features
 
 
 class Machine:
-    """The processor that is compiled for: its vectors and registers."""
+    """The target processor: its vectors and registers, for one type of numbers."""
 
     def __init__(self, dtype: str) -> None:
         self.triple, self.cpu, self.features = processor()
@@ -36,7 +36,8 @@ class Machine:
         self.size = 8 if dtype == "float64" else 4
         self.name = f"f{8 * self.size}"
         self.lanes = bits // 8 // self.size
-        # Two vectors a row, beside those of A and B, fill half or nearly all registers.
+        # Rows of a block. With two vectors each, and those of A and B, they fill half or nearly all
+        # of the registers.
         self.rows = 8 if bits == 512 else 6
         is_x86 = self.triple.startswith(("x86", "i386", "i686", "amd64"))
         self.fuses = "fma" in has or bits == 512 or not is_x86
@@ -56,7 +57,7 @@ class Machine:
 
 
 class Writer:
-    """Instructions on vectors, in one function."""
+    """Writes instructions on vectors into one LLVM function."""
 
     def __init__(self, machine: Machine, builder: Any) -> None:
         self.machine, self.builder, self.module = machine, builder, builder.module
@@ -67,11 +68,11 @@ class Writer:
         return cgutils.get_or_insert_function(self.module, kind, name.replace(".v", suffix))
 
     def at(self, base: Any, offset: Any) -> Any:
-        """Return the address so many numbers after another."""
+        """Return the address ``offset`` numbers after ``base``."""
         return self.builder.gep(base, [offset])
 
     def mask(self, count: Any) -> Any:
-        """Return which lanes are before a count; negative counts are none."""
+        """Return a mask of the lanes below a count; none if it is negative."""
         lanes = self.machine.lanes
         kind = ir.VectorType(I32, lanes)
         numbers = ir.Constant(kind, list(range(lanes)))
@@ -79,18 +80,18 @@ class Writer:
         return self.builder.icmp_signed("<", numbers, limit)
 
     def splat(self, value: Any, kind: Any) -> Any:
-        """Return a vector of one number."""
+        """Return a vector with the same number in all lanes."""
         empty = ir.Constant(kind, ir.Undefined)
         first = self.builder.insert_element(empty, value, ir.Constant(I32, 0))
         zeros = ir.Constant(ir.VectorType(I32, kind.count), [0] * kind.count)
         return self.builder.shuffle_vector(first, empty, zeros)
 
     def broadcast(self, pointer: Any) -> Any:
-        """Return a vector of the number at an address."""
+        """Return a vector with the number at an address in all lanes."""
         return self.splat(self.builder.load(pointer), self.machine.vector)
 
     def load(self, pointer: Any, mask: Any = None) -> Any:
-        """Return the vector at an address; where a mask leaves out, nothing is read: 0."""
+        """Return the vector at an address; lanes outside a mask are not read, and are 0."""
         kind = self.machine.vector
         pointer = self.builder.bitcast(pointer, kind.as_pointer())
         if mask is None:
@@ -102,7 +103,7 @@ class Writer:
         return self.builder.call(function, [pointer, align, mask, nothing])
 
     def store(self, value: Any, pointer: Any, mask: Any = None) -> None:
-        """Store a vector, or the part of it that a mask lets through."""
+        """Store a vector, or its lanes inside a mask."""
         pointer = self.builder.bitcast(pointer, value.type.as_pointer())
         if mask is None:
             self.builder.store(value, pointer, align=self.machine.size)
@@ -113,7 +114,7 @@ class Writer:
         self.builder.call(function, [value, pointer, align, mask])
 
     def prefetch(self, pointer: Any) -> None:
-        """Ask for what lies at an address, which need not be there."""
+        """Request the cache line at an address; the address may be invalid."""
         byte = ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
         function = cgutils.get_or_insert_function(self.module, kind, "llvm.prefetch.p0i8")
@@ -122,8 +123,8 @@ class Writer:
         self.builder.call(function, [place, read, second_cache, data])
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
-        """Return a b + c, rounded once where the processor can."""
-        # Without the instruction, fma is a call a lane.
+        """Return a b + c, rounded once if the processor can fuse."""
+        # Without that instruction, LLVM's fma would be a function call for each lane.
         if not self.machine.fuses:
             product = self.builder.fmul(a, b, flags=("contract",))
             return self.builder.fadd(product, c, flags=("contract",))
@@ -131,6 +132,6 @@ class Writer:
         return self.builder.call(function, [a, b, c], fastmath=("contract",))
 
     def shuffle(self, a: Any, b: Any, order: list[int]) -> Any:
-        """Return the numbers of two vectors, one after the other, at these places."""
+        """Return the numbers at these positions of the concatenation of two vectors."""
         mask = ir.Constant(ir.VectorType(I32, len(order)), order)
         return self.builder.shuffle_vector(a, b, mask)

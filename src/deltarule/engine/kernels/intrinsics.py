@@ -1,11 +1,11 @@
-"""What kernels need of the machine: arrays at addresses, atomics, calls through addresses.
+"""What kernels need of the machine: arrays and records at addresses, atomics, calls by address.
 
-Each is an intrinsic, a few LLVM instructions without a Python body; where Numba's compiler is
-switched off (``NUMBA_DISABLE_JIT=1``) a plain Python stand-in takes its place, so that the tests
+Each function here is an intrinsic, a few LLVM instructions without a Python body. With Numba's
+compiler off (``NUMBA_DISABLE_JIT=1``) a plain Python function takes its place, so that a debugger
 can step through every kernel.
 
-A kernel takes addresses as integers and, last, ``one``: the number 1 of θ's type, which says of
-what type the arrays at those addresses are. One kernel so serves float64 and float32.
+A kernel takes addresses and indices as integers and, last, ``one``: the number 1 of θ's type, which
+tells the type of the arrays at those addresses. So one source serves float64 and float32.
 """
 
 from __future__ import annotations
@@ -17,39 +17,61 @@ import numpy as np
 from numba import config, njit, types
 from numba.extending import intrinsic
 
+from deltarule.engine.records import (
+    COLUMN_BLOCK,
+    CONTEXT,
+    INPUT_DROPOUT,
+    INSTRUCTION,
+    OPTIMIZER,
+    PARAMETER_BLOCK,
+    PENALTY,
+    POPULATION,
+    STAGE,
+    structure_of,
+)
+
 __all__ = [
     "FAST",
     "add_atomically",
+    "block_at",
     "call",
+    "column_block_at",
+    "context_at",
     "copy_bytes",
     "fast",
     "inlined",
+    "input_dropout_at",
+    "instruction_at",
     "like",
     "load_atomically",
-    "pass_turn",
+    "optimizer_at",
+    "penalty_at",
+    "population_at",
     "prefetch",
     "read",
     "read_float",
     "size_of",
+    "stage_at",
     "stand_ins",
     "swap_atomically",
     "vector",
+    "yield_thread",
 ]
 
 FAST = {"contract", "afn", "reassoc", "nsz"}
 """What the optimiser may do with sums and products. NaN and infinity keep their meaning."""
 
 fast = njit(nogil=True, error_model="numpy", fastmath=FAST, _nrt=False)
-"""Compile a part of a kernel: sums may be reordered into vectors."""
+"""Compile a function that kernels call: its sums may be reordered into vectors."""
 
 inlined = njit(nogil=True, error_model="numpy", fastmath=FAST, _nrt=False, inline="always")
-"""The same, for a part that stands in one place: it is compiled there, and not once more alone."""
+"""The same for a function with one caller: it is compiled inside the caller only."""
 
 stand_ins: dict[int, Any] = {}
-"""Where the compiler is off: the kernels by the numbers that stand for their addresses."""
+"""With the compiler off: the kernels, by the numbers that stand for their addresses."""
 
 
-_settings: Any = config  # its names are made while Numba starts
+_settings: Any = config  # Numba sets its attributes at import, so type checkers do not see them
 
 if _settings.DISABLE_JIT:
 
@@ -60,6 +82,16 @@ if _settings.DISABLE_JIT:
             return np.empty(0, dtype)
         memory = (ctypes.c_char * (length * dtype.itemsize)).from_address(int(address))
         return np.frombuffer(memory, dtype)
+
+    def _record_at(record: np.dtype[Any]) -> Any:
+        """Return a function: address → the record there, whose fields are read and written."""
+        structure = structure_of(record)
+        return lambda address: structure.from_address(int(address))
+
+    def _entry_at(record: np.dtype[Any]) -> Any:
+        """Return a function: (address of a table, i) → its record i."""
+        structure, size = structure_of(record), record.itemsize
+        return lambda table, i: structure.from_address(int(table) + size * int(i))
 
     def read(address: int) -> int:
         """Return the integer at an address."""
@@ -74,28 +106,28 @@ if _settings.DISABLE_JIT:
         return type(one)(value)
 
     def size_of(one: Any) -> int:
-        """Return the bytes of a number of θ's type."""
+        """Return how many bytes a number of θ's type takes."""
         return int(np.dtype(type(one)).itemsize)
 
     def load_atomically(address: int) -> int:
-        """Return the integer at an address as the last writer left it."""
+        """Return the integer at an address as the last thread wrote it."""
         return int(vector(address, 1, 0)[0])
 
     def add_atomically(address: int, value: int) -> int:
-        """Add to the integer at an address; return what was there."""
+        """Add to the integer at an address; return its value before."""
         cell = vector(address, 1, 0)
         cell[0] += value
         return int(cell[0]) - value
 
     def swap_atomically(address: int, expected: int, value: int) -> bool:
-        """Replace the integer at an address if it is the expected one; say whether."""
+        """Replace the integer at an address if it is the expected one; return whether it was."""
         cell = vector(address, 1, 0)
         if cell[0] != expected:
             return False
         cell[0] = value
         return True
 
-    def pass_turn(function: int) -> None:
+    def yield_thread(function: int) -> None:
         """Let another thread run."""
 
     def copy_bytes(source: int, target: int, n: int) -> None:
@@ -103,7 +135,7 @@ if _settings.DISABLE_JIT:
         ctypes.memmove(int(target), int(source), int(n))
 
     def prefetch(address: int) -> None:
-        """Ask for the cache line at an address, which will be read soon."""
+        """Request the cache line at an address, which will be read soon."""
 
     def call(function: int, arguments: tuple[Any, ...]) -> None:
         """Call the kernel at an address."""
@@ -113,6 +145,7 @@ else:
     from llvmlite import ir
     from numba.core import cgutils
     from numba.np.arrayobj import make_array, populate_array
+    from numba.np.numpy_support import from_dtype
 
     _I64 = types.int64
 
@@ -136,6 +169,34 @@ else:
             return array._getvalue()
 
         return array_type(_I64, _I64, types.unliteral(one)), codegen
+
+    def _record_at(record: np.dtype[Any]) -> Any:
+        """Return a function: address → the record there, whose fields are read and written."""
+        kind = from_dtype(record)
+
+        @intrinsic
+        def record_at(typingctx, address):
+            def codegen(context, builder, signature, args):
+                return builder.inttoptr(args[0], context.get_value_type(kind))
+
+            return kind(_I64), codegen
+
+        return record_at
+
+    def _entry_at(record: np.dtype[Any]) -> Any:
+        """Return a function: (address of a table, i) → its record i."""
+        kind, size = from_dtype(record), record.itemsize
+
+        @intrinsic
+        def entry_at(typingctx, table, i):
+            def codegen(context, builder, signature, args):
+                offset = builder.mul(args[1], context.get_constant(_I64, size))
+                address = builder.add(args[0], offset)
+                return builder.inttoptr(address, context.get_value_type(kind))
+
+            return kind(_I64, _I64), codegen
+
+        return entry_at
 
     @intrinsic
     def read(typingctx, address):
@@ -167,7 +228,7 @@ else:
 
     @intrinsic
     def size_of(typingctx, one):
-        """Return the bytes of a number of θ's type."""
+        """Return how many bytes a number of θ's type takes."""
 
         def codegen(context, builder, signature, args):
             kind = context.get_data_type(signature.args[0])
@@ -180,7 +241,7 @@ else:
 
     @intrinsic
     def load_atomically(typingctx, address):
-        """Return the integer at an address as the last writer left it."""
+        """Return the integer at an address as the last thread wrote it."""
 
         def codegen(context, builder, signature, args):
             return builder.load_atomic(_cell(builder, args[0]), "acquire", 8)
@@ -189,7 +250,7 @@ else:
 
     @intrinsic
     def add_atomically(typingctx, address, value):
-        """Add to the integer at an address; return what was there."""
+        """Add to the integer at an address; return its value before."""
 
         def codegen(context, builder, signature, args):
             return builder.atomic_rmw("add", _cell(builder, args[0]), args[1], "acq_rel")
@@ -198,7 +259,7 @@ else:
 
     @intrinsic
     def swap_atomically(typingctx, address, expected, value):
-        """Replace the integer at an address if it is the expected one; say whether."""
+        """Replace the integer at an address if it is the expected one; return whether it was."""
 
         def codegen(context, builder, signature, args):
             cell = _cell(builder, args[0])
@@ -208,7 +269,7 @@ else:
         return types.boolean(_I64, _I64, _I64), codegen
 
     @intrinsic
-    def pass_turn(typingctx, function):
+    def yield_thread(typingctx, function):
         """Let another thread run."""
 
         def codegen(context, builder, signature, args):
@@ -232,7 +293,7 @@ else:
 
     @intrinsic
     def prefetch(typingctx, address):
-        """Ask for the cache line at an address, which will be read soon."""
+        """Request the cache line at an address, which will be read soon."""
 
         def codegen(context, builder, signature, args):
             byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -265,3 +326,14 @@ else:
             return context.get_dummy_value()
 
         return types.void(_I64, arguments), codegen
+
+
+context_at = _record_at(CONTEXT)
+optimizer_at = _record_at(OPTIMIZER)
+population_at = _record_at(POPULATION)
+instruction_at = _entry_at(INSTRUCTION)
+stage_at = _entry_at(STAGE)
+block_at = _entry_at(PARAMETER_BLOCK)
+penalty_at = _entry_at(PENALTY)
+column_block_at = _entry_at(COLUMN_BLOCK)
+input_dropout_at = _entry_at(INPUT_DROPOUT)

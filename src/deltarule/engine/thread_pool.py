@@ -1,8 +1,8 @@
-"""How many threads a call may use, and the threads themselves: one crew for the whole process.
+"""How many threads a call may use, and one pool of helper threads for the whole process.
 
-Helpers are Python threads that enter the same kernel as the caller and leave the interpreter's
-lock behind. However many fits run at once, there are never more of them than cores, less one:
-a fit that finds them all busy goes on alone, since no piece of work waits for a helper.
+Helpers are Python threads that enter the same kernel as the caller and release Python's lock. There
+are never more helpers than cores less one, however many fits run at the same time: a fit that finds
+them all busy continues alone, since no tile waits for a helper.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from queue import SimpleQueue
 from deltarule.checks import check_positive_integer
 from deltarule.errors import SpecError
 
-__all__ = ["available_cores", "pass_turn_address", "run_together", "thread_ceiling"]
+__all__ = ["available_cores", "run_together", "thread_ceiling", "yield_thread_address"]
 
 
 def available_cores() -> int:
-    """Return the cores that this process may use, by affinity and by its control group."""
+    """Return how many cores this process may use, by its affinity and its control group."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
@@ -36,7 +36,7 @@ def _quota() -> int | None:
 
 
 def _control_groups() -> Iterator[Path]:
-    """Yield the folders of the groups that share out the processor, from our own upwards."""
+    """Yield the directories of the control groups that limit the CPU, from our own upwards."""
     root = Path("/sys/fs/cgroup")
     for line in (_read(Path("/proc/self/cgroup")) or "0::/").splitlines():
         _, controllers, place = line.split(":", 2)
@@ -69,7 +69,7 @@ def _read(file: Path) -> str | None:
 
 
 def thread_ceiling(n_threads: int | None) -> int:
-    """Return the most threads that a call may use.
+    """Return the maximum number of threads of a call.
 
     Raises
     ------
@@ -93,11 +93,11 @@ def thread_ceiling(n_threads: int | None) -> int:
 
 
 class _Task:
-    """One call's request for help: taken by a helper, or withdrawn by the caller."""
+    """A function for one helper to run, unless the caller withdraws it first."""
 
     def __init__(self, work: Callable[[], None]) -> None:
         self._work = work
-        self._owner: dict[None, str] = {}  # whoever sets it first
+        self._owner: dict[None, str] = {}  # the first to set it owns the task
         self._ended = threading.Event()
         self.error: BaseException | None = None
 
@@ -112,16 +112,16 @@ class _Task:
             self._ended.set()
 
     def withdraw(self) -> None:
-        """Make sure that no helper will run it, or wait for the one that does.
+        """Prevent helpers from running it, or wait for the one that does.
 
-        If this is interrupted, it can be called again.
+        After an interrupt, it can be called again.
         """
         if self._owner.setdefault(None, "caller") == "helper":
             self._ended.wait()
 
 
-class _Crew:
-    """The helpers of a process."""
+class _ThreadPool:
+    """The helper threads of a process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -129,7 +129,7 @@ class _Crew:
         self._size = 0
 
     def request(self, task: _Task, helpers: int) -> None:
-        """Ask for help with a task; there will be at least so many helpers, if threads start."""
+        """Queue a task; start threads until there are so many helpers, if the system allows it."""
         with self._lock:
             while self._size < helpers:
                 self._size += 1
@@ -138,7 +138,10 @@ class _Crew:
                 )
                 try:
                     thread.start()
-                except (RuntimeError, MemoryError):  # no more to be had: those there are must do
+                except (
+                    RuntimeError,
+                    MemoryError,
+                ):  # the limit of threads is reached: use those there are
                     self._size -= 1
                     break
         self._tasks.put(task)
@@ -148,13 +151,13 @@ class _Crew:
             self._tasks.get().run()
 
 
-_crew = _Crew()
+_pool = _ThreadPool()
 
 
 def _forget_helpers() -> None:
-    """A forked child has none of its parent's threads: it begins with a crew of its own."""
-    global _crew
-    _crew = _Crew()
+    """Start a forked child with an empty pool: it has none of its parent's threads."""
+    global _pool
+    _pool = _ThreadPool()
 
 
 if hasattr(os, "register_at_fork"):
@@ -162,19 +165,19 @@ if hasattr(os, "register_at_fork"):
 
 
 def run_together(work: Callable[[], None], n_threads: int) -> None:
-    """Run ``work`` on this thread, and on up to n_threads − 1 helpers as long as it lasts.
+    """Run ``work`` on this thread and, at the same time, on up to n_threads − 1 helpers.
 
-    Whatever happens, no helper is in it any more on return: its memory may be freed.
+    On return, also by an exception, no helper runs it any more: its memory may be freed.
     """
     tasks = [_Task(work) for _ in range(n_threads - 1)]
     try:
         for task in tasks:
-            _crew.request(task, n_threads - 1)
+            _pool.request(task, n_threads - 1)
         work()
     finally:
         interrupt: BaseException | None = None
         running = bool(tasks)
-        while running:  # no function of its own: Ctrl-C could fall between its call and its try
+        while running:  # inline, because Ctrl-C could come between a call of a function and its try
             try:
                 for task in tasks:
                     task.withdraw()
@@ -188,7 +191,7 @@ def run_together(work: Callable[[], None], n_threads: int) -> None:
             raise task.error
 
 
-def pass_turn_address() -> int:
+def yield_thread_address() -> int:
     """Return the address of the system's ``sched_yield``; 0 if it has none."""
     import ctypes
 

@@ -1,4 +1,4 @@
-"""The engine's matrix products against NumPy's, exact where numbers are whole, and their bits."""
+"""The engine's matrix products against NumPy's: exact for whole numbers; always the same bits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 pytest.importorskip("llvmlite")
 
 from deltarule.engine import compiler
-from deltarule.engine.kernels import KERNELS, blocks, vectors
+from deltarule.engine.kernels import KERNELS, gemm, simd
 from deltarule.engine.kernels.build import compile_kernel
 
 DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 
 
 def native(name: str, dtype: str) -> Product:
-    """Return a kernel as the engine calls it."""
+    """Return a kernel as a function, called as the engine calls it."""
     if not compiler.is_compiled():
         one = np.dtype(dtype).type(1)
         return lambda *given: KERNELS[name](*given, one)
@@ -54,7 +54,7 @@ def products() -> dict[tuple[str, str], Product]:
 
 
 class Case:
-    """Operands inside larger arrays, and a target whose surroundings tell of a stray store."""
+    """Operands inside larger arrays, and a target with marked memory around it."""
 
     def __init__(
         self, m: int, n: int, k: int, dtype: str, seed: int, *, whole: bool = False
@@ -120,7 +120,7 @@ class Case:
 
 
 def checked(memory: Array, c: Array) -> Array:
-    """Return a copy of C; outside of it nothing may have been stored."""
+    """Return a copy of C; check that nothing was stored around it."""
     result = c.copy()
     c[...] = GUARD
     assert (memory == GUARD).all()
@@ -145,7 +145,7 @@ def test_products_are_numpys(
     assert case.is_close(plain, exact)
     transposed = case.by(product, case.copy(case.a.T).T, case.b, None)
     from_transpose = case.by_transpose(by_transpose, case.a, case.copy(case.b.T))
-    if compiler.is_compiled():  # one chain of sums, however the operands lie
+    if compiler.is_compiled():  # one chain of sums, whatever the layout of the operands
         np.testing.assert_array_equal(transposed, plain)
         np.testing.assert_array_equal(from_transpose, plain)
     else:
@@ -158,7 +158,7 @@ def test_products_are_numpys(
 def test_a_part_of_a_product_has_the_bits_of_the_whole(
     products: dict[tuple[str, str], Product], n: int, dtype: str
 ) -> None:
-    """The engine cuts products by rows and by columns: nobody may see where."""
+    """The engine cuts products by rows and by columns: the bits must not show where."""
     if not compiler.is_compiled():
         pytest.skip("NumPy promises no bits")
     case = Case(67, n, 600, dtype, seed=n)
@@ -182,18 +182,18 @@ def test_a_part_of_a_product_has_the_bits_of_the_whole(
 @pytest.mark.parametrize("bits", PROCESSORS)
 @DTYPES
 def test_every_width_of_vectors(bits: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written for lesser processors runs on this one: whole numbers come out exactly."""
-    triple, name, features = vectors.processor()
+    """Code for narrower vectors also runs on this processor: whole numbers are exact."""
+    triple, name, features = simd.processor()
     wanted = PROCESSORS[bits]
     if not triple.startswith("x86_64") or f"+{wanted}" not in f"{features},+":
         pytest.skip(f"this processor has no {wanted}")
     fewer = {"512 bits": features, "256 bits": "+avx,+avx2,+fma", "128 bits": "+sse2"}[bits]
     name = {"512 bits": name, "256 bits": "haswell", "128 bits": "x86-64"}[bits]
-    monkeypatch.setattr(vectors, "processor", lambda: (triple, name, fewer))
-    lanes = vectors.Machine(dtype).lanes * np.dtype(dtype).itemsize * 8
+    monkeypatch.setattr(simd, "processor", lambda: (triple, name, fewer))
+    lanes = simd.Machine(dtype).lanes * np.dtype(dtype).itemsize * 8
     assert lanes == int(bits.split()[0])
     product, by_transpose = (
-        linked(kernel, dtype, *blocks.compile_product(kernel, dtype)) for kernel in ARGUMENTS
+        linked(kernel, dtype, *gemm.compile_product(kernel, dtype)) for kernel in ARGUMENTS
     )
     for m, n, k in (
         (1, 1, 1),
@@ -216,7 +216,7 @@ def test_every_width_of_vectors(bits: str, dtype: str, monkeypatch: pytest.Monke
 def test_what_is_no_number_stays_in_its_row_or_column(
     products: dict[tuple[str, str], Product], dtype: str
 ) -> None:
-    """A lane beyond the matrix, or a row computed twice, may not leak NaN."""
+    """A lane beyond the matrix, or a row computed twice, must not leak NaN."""
     if not compiler.is_compiled():
         pytest.skip("these are NumPy's")
     case = Case(11, 19, 23, dtype, seed=1)

@@ -1,4 +1,4 @@
-"""Formulas of one number, as loops compute them, against mpmath over all finite numbers.
+"""The engine's mathematical functions against mpmath over all finite numbers.
 
 An ulp here is the distance between the two numbers around the exact value.
 """
@@ -17,8 +17,8 @@ from mpmath import mp, mpf
 
 numba = pytest.importorskip("numba")
 
-from deltarule.engine.kernels import vectormath  # noqa: E402
-from deltarule.engine.kernels.memory import fast, vector  # noqa: E402
+from deltarule.engine.kernels import math_functions  # noqa: E402
+from deltarule.engine.kernels.intrinsics import fast, vector  # noqa: E402
 from support import proves  # noqa: E402
 
 DIGITS = 60
@@ -28,7 +28,7 @@ def logarithm(x: mpf) -> mpf:
     return mp.log(x) if x > 0 else mpf("-inf") if x == 0 else mp.nan
 
 
-TRUTHS: dict[str, tuple[Callable[[mpf], mpf], float]] = {  # and the most ulps
+TRUTHS: dict[str, tuple[Callable[[mpf], mpf], float]] = {  # and the error allowed, in ulps
     "exp": (mp.exp, 1.0),
     "expm1": (mp.expm1, 1.5),
     "tanh": (mp.tanh, 3.0),
@@ -45,7 +45,7 @@ JIT = not numba.config.DISABLE_JIT
 
 @functools.cache
 def kernel(name: str) -> Any:
-    g = vectormath.formula(getattr(vectormath, name))
+    g = math_functions.formula(getattr(math_functions, name))
 
     @fast
     def run(x, y, n, one):  # type: ignore[no-untyped-def]
@@ -66,7 +66,7 @@ def error_in_ulps(got: float, exact: mpf, dtype: Any) -> float:
     info = np.finfo(dtype)
     if mpmath.isnan(exact) or mpmath.isinf(exact):
         return 0.0 if str(float(got)) == str(float(exact)) else np.inf
-    # Nothing is rounded to infinity that is not half an ulp beyond the largest number.
+    # Only what is half an ulp beyond the largest number is rounded to infinity.
     limit = mpf(float(info.max)) * (1 + mpf(float(info.eps)) / 4)
     if np.isinf(got):
         return 0.0 if got * exact > 0 and abs(exact) >= limit * (1 - info.eps) else np.inf
@@ -76,7 +76,7 @@ def error_in_ulps(got: float, exact: mpf, dtype: Any) -> float:
 
 
 def spare(name: str, at: float) -> float:
-    """Return the ulps more that NumPy's functions need, and SciPy's erfc at a rounded z/√2."""
+    """Return the extra ulps of NumPy's functions, and of SciPy's erfc at a rounded z/√2."""
     return 0.0 if JIT else 2.0 + (at * at if name.startswith("normal") else 0.0)
 
 
@@ -92,7 +92,7 @@ def assert_close(name: str, x: Any) -> float:
 
 
 def grid(dtype: Any) -> Any:
-    """Return numbers of every exponent and sign, the ends of ranges, and where functions bend."""
+    """Return numbers of every exponent and sign, the ends of ranges, and points of change."""
     info = np.finfo(dtype)
     powers = np.exp2(np.arange(info.minexp - info.nmant, info.maxexp, 7 if JIT else 40.0))
     powers = np.concatenate([powers * 1.37, np.exp2(np.arange(-30, 11.0)), [0.0, info.max]])
@@ -108,7 +108,7 @@ def grid(dtype: Any) -> Any:
 def test_functions_over_the_whole_range(name: str, dtype: Any) -> None:
     x = grid(dtype)
     if name.startswith("normal"):
-        x = x[np.abs(x) < 1e5]  # mpmath takes its time with e^{−10⁶⁰⁰}
+        x = x[np.abs(x) < 1e5]  # mpmath is slow with e^{−10⁶⁰⁰}
     elif name in ("exp", "expm1", "sigmoid", "tanh"):
         x = x[np.abs(x) < 1e7]
     print(f"{name} {np.dtype(dtype)}: {assert_close(name, x):.2f} ulp")
@@ -164,7 +164,7 @@ def test_the_smallest_numbers_are_kept(name: str, dtype: Any) -> None:
 @pytest.mark.skipif(not JIT, reason="the compiler is off")
 @NAMES
 def test_a_loop_over_a_formula_is_vectorised(name: str) -> None:
-    """No call is left in it, and arithmetic is on several numbers at once."""
+    """The compiled loop has no call, and its arithmetic is on vectors."""
     computed(name, np.ones(4, np.float32))
     (signature,) = [s for s in kernel(name).signatures if s[-1] == numba.float32]
     code = kernel(name).inspect_llvm(signature)

@@ -1,0 +1,273 @@
+"""The memory of a call: buffers for one batch, and the tables that lead kernels to them.
+
+Besides the data and the state, training with batches of b rows takes, in numbers of θ's type,
+
+    b (2 Σ widths + d + 2 k + 3) + p
+
+and b more for every unit of a dropout or a normalisation: the registers and their derivatives, the
+batch's inputs and targets, and the gradient. It does not grow with the number of rows of the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.arrays import aligned
+from deltarule.engine.compiler import kernel_address
+from deltarule.engine.records import (
+    CONTEXT,
+    COUNTERS,
+    INPUT_DROPOUT,
+    INSTRUCTION,
+    OF_WEIGHTS,
+    OPTIMIZER,
+    PARAMETER_BLOCK,
+    PENALTY,
+    POPULATION,
+    STAGE,
+    structure_of,
+)
+from deltarule.engine.work_plan import Mode, ParameterBlock, WorkPlan
+from deltarule.opcodes import ActivationCode, LossCode, Op, PenaltyCode
+from deltarule.tape import Instruction, Penalty, Tape
+
+__all__ = ["Buffers", "NormalizationBuffers"]
+
+
+@dataclass
+class NormalizationBuffers:
+    """The arrays of one normalisation, besides its registers."""
+
+    batch: npt.NDArray[Any]  # μ, σ², 1/√(σ² + ε) of the batch, (3, width)
+    kept: npt.NDArray[Any]  # mean and variance for prediction, (2, width)
+    population: Any  # the record POPULATION
+    epsilon: float
+
+
+class Buffers:
+    """Buffers and tables for one mode and one batch size.
+
+    Parameters
+    ----------
+    tape : Tape
+        What is run.
+    plan : WorkPlan
+        How it is cut.
+    mode : Mode
+        What the call is for.
+    rows : int
+        Rows in the largest batch.
+    sparse : bool
+        Whether inputs are CSR.
+    """
+
+    def __init__(self, tape: Tape, plan: WorkPlan, mode: Mode, rows: int, *, sparse: bool) -> None:
+        self.tape, self.plan, self.mode, self.rows = tape, plan, mode, rows
+        self.sparse = sparse
+        self._dtype = tape.dtype
+        self._held: list[npt.NDArray[Any]] = []  # the arrays to which addresses point
+        self.normalizations: list[NormalizationBuffers] = []
+        self.context, self.address = self._record(CONTEXT)
+        self.counters, self._counters_at = self._record(COUNTERS)
+        self.optimizer, optimizer_at = self._record(OPTIMIZER)
+        self.context.optimizer = optimizer_at
+        widths = {0: tape.n_inputs} | {i.target: i.n_out for i in tape.instructions[:-1]}
+        self._registers = self._make_registers(widths, sparse)
+        self._deltas = self._make_deltas(widths)
+        has_gradient = mode.trains or mode == Mode.APPLY
+        self.gradient = (
+            aligned(np.zeros(tape.n_parameters), tape.dtype, place=3) if has_gradient else None
+        )
+        self.row_losses = self._numbers(rows)
+        self.factor = self._numbers(rows)
+        self._fill_tables(sparse)
+        self._fill_context()
+
+    # --- memory ------------------------------------------------------------------------------
+
+    def _hold(self, array: npt.NDArray[Any]) -> int:
+        """Keep an array for as long as these buffers live; return its address, or 0 if empty."""
+        self._held.append(array)
+        return int(array.ctypes.data) if array.size > 0 else 0
+
+    def _numbers(self, n: int) -> npt.NDArray[Any]:
+        """Return n zeros of θ's type."""
+        array: npt.NDArray[Any] = aligned(np.zeros(n), self._dtype, place=len(self._held))
+        self._hold(array)
+        return array
+
+    def _record(self, kind: np.dtype[Any]) -> tuple[Any, int]:
+        """Return one record of zeros on a cache line of its own, and its address."""
+        address = self._hold(aligned(np.zeros(kind.itemsize // 8), np.int64))
+        return structure_of(kind).from_address(address), address
+
+    def _make_registers(self, widths: dict[int, int], sparse: bool) -> dict[int, int]:
+        """Return the address of every register; 0 stands for the inputs, wherever they are."""
+        found = {0: 0}
+        for line in self.tape.instructions[: self.plan.n_instructions]:
+            if self._is_idle(line, sparse):
+                found[line.target] = found[line.source]
+            elif self.mode == Mode.APPLY:
+                found[line.target] = 0
+            else:
+                register = self._numbers(self.rows * widths[line.target])
+                found[line.target] = int(register.ctypes.data)
+        return found
+
+    def _make_deltas(self, widths: dict[int, int]) -> dict[int, int]:
+        """Return the address of ∂C/∂register, for the registers that need it."""
+        if not self.mode.trains:
+            return {}
+        first, last = self._first_affine().target, self.tape.loss.source
+        return {
+            register: int(self._numbers(self.rows * width).ctypes.data)
+            for register, width in widths.items()
+            if first <= register <= last
+        }
+
+    def _is_idle(self, line: Instruction, sparse: bool) -> bool:
+        """Whether a dropout does nothing: at prediction, or as part of the sparse product."""
+        before_first = line.target < self._first_affine().target
+        return line.op == Op.DROPOUT and (not self.mode.trains or (sparse and before_first))
+
+    def _first_affine(self) -> Instruction:
+        return next(i for i in self.tape.instructions if i.op == Op.AFFINE)
+
+    # --- tables ------------------------------------------------------------------------------
+
+    def _fill_tables(self, sparse: bool) -> None:
+        """Write the tables, and their addresses into the context."""
+        c, plan, n = self.context, self.plan, len(self.plan.blocks)
+        penalties = sorted(self.tape.penalties, key=lambda penalty: penalty.start)
+        stages = [s.record(lambda name: kernel_address(name, self._dtype)) for s in plan.stages]
+        c.instructions = self._hold(self._instructions(sparse))
+        c.stages, c.n_stages = self._hold(np.array(stages, STAGE)), len(stages)
+        c.n_prologue = plan.n_prologue
+        c.blocks, c.n_blocks = self._hold(self._blocks(penalties)), n
+        c.penalties, c.n_penalties = self._hold(self._penalties(penalties)), len(penalties)
+        c.column_blocks = self._hold(plan.column_blocks)
+        c.column_norms = self._hold(self._numbers(128 * len(plan.column_blocks)))
+        dropouts = self._input_dropouts()
+        c.input_dropouts = self._hold(dropouts)
+        c.n_input_dropouts = len(dropouts) if self.mode.trains else 0
+        c.squares, c.absolutes, c.largest, c.scaled_squares = (
+            self._hold(np.zeros(n)) for _ in range(4)
+        )
+
+    def _instructions(self, sparse: bool) -> npt.NDArray[Any]:
+        table = np.zeros(self.plan.n_instructions, INSTRUCTION)
+        for row, line in zip(table, self.tape.instructions, strict=False):
+            self._fill_instruction(row, line, sparse)
+        return table
+
+    def _fill_instruction(self, row: Any, line: Instruction, sparse: bool) -> None:
+        row["code"], row["constant"] = line.code, line.constant
+        row["input"] = self._registers[line.source]
+        row["output"] = self._registers[line.target]
+        row["input_delta"] = self._deltas.get(line.source, 0)
+        row["output_delta"] = self._deltas.get(line.target, 0)
+        row["n_in"], row["n_out"] = line.n_in, line.n_out
+        row["weights"], row["bias"] = line.weights, line.bias
+        if line.op == Op.NORMALIZE:
+            self._fill_normalization(row, line)
+        if self._is_idle(line, sparse) or self.mode == Mode.APPLY:
+            return
+        row["op"] = line.op
+        forward, backward = self._kernels(line, sparse)
+        if forward:
+            row["forward"] = kernel_address(forward, self._dtype)
+        if backward and self.mode.trains:
+            row["backward"] = kernel_address(backward, self._dtype)
+        if line.op in (Op.DROPOUT, Op.NORMALIZE) and self.mode.trains:
+            row["extra"] = self._numbers(self.rows * line.n_out).ctypes.data
+
+    def _kernels(self, line: Instruction, sparse: bool) -> tuple[str, str]:
+        """Return the names of the kernels that run an instruction forward and backward."""
+        if line.op == Op.AFFINE:
+            is_sparse = sparse and self._registers[line.source] == 0
+            return ("sparse_forward", "sparse_gradient") if is_sparse else ("", "")
+        if line.op == Op.NORMALIZE:
+            trains = self.mode.trains
+            forward = "normalize_forward" if trains else "normalize_with_population"
+            return forward, "normalize_backward"
+        if line.op == Op.DROPOUT:
+            return "dropout_forward", "dropout_backward"
+        name = ActivationCode(line.code).name.lower()
+        backward = f"{name}_backward" if line.target in self._deltas else ""
+        return f"{name}_forward", backward
+
+    def _fill_normalization(self, row: Any, line: Instruction) -> None:
+        norm = self.tape.normalizations[line.code]
+        batch = self._numbers(3 * norm.width).reshape(3, norm.width)
+        kept = self._numbers(2 * norm.width).reshape(2, norm.width)
+        population, row["population"] = self._record(POPULATION)
+        population.momentum = norm.momentum if norm.running else 0.0
+        row["statistics"], row["population_statistics"] = batch.ctypes.data, kept.ctypes.data
+        self.normalizations.append(NormalizationBuffers(batch, kept, population, line.constant))
+
+    def _blocks(self, penalties: list[Penalty]) -> npt.NDArray[Any]:
+        """Return the table of parameter blocks."""
+        records = []
+        for block in self.plan.blocks:
+            here = [j for j, penalty in enumerate(penalties) if _covers(penalty, block)]
+            is_proximal = any(penalties[j].code == PenaltyCode.PROXIMAL_L1 for j in here)
+            which = range(here[0], here[-1] + 1) if here else range(0)
+            records.append(block.record(which, is_proximal))
+        return np.array(records, PARAMETER_BLOCK)
+
+    def _penalties(self, penalties: list[Penalty]) -> npt.NDArray[Any]:
+        """Return the table of penalties, those of one parameter side by side."""
+        records = []
+        for penalty in penalties:
+            inside = [i for i, block in enumerate(self.plan.blocks) if _covers(penalty, block)]
+            blocks = (inside[0], inside[-1] + 1)
+            records.append((penalty.code, penalty.per_batch, *blocks, penalty.strength))
+        return np.array(records, PENALTY)
+
+    def _input_dropouts(self) -> npt.NDArray[Any]:
+        first = self._first_affine().target
+        records = [
+            (line.constant, line.code)
+            for line in self.tape.instructions
+            if line.op == Op.DROPOUT and line.target < first
+        ]
+        return np.array(records, INPUT_DROPOUT)
+
+    # --- the context -------------------------------------------------------------------------
+
+    def _fill_context(self) -> None:
+        """Write what the context contains besides the tables."""
+        tape, c, loss = self.tape, self.context, self.tape.loss
+        c.gradient = 0 if self.gradient is None else self._hold(self.gradient)
+        c.row_losses, c.factor = self.row_losses.ctypes.data, self.factor.ctypes.data
+        c.share = self._numbers(self.rows).ctypes.data
+        c.n_inputs, c.n_outputs = tape.n_inputs, tape.n_outputs
+        c.sums_rows = int(self.mode == Mode.SUMS)
+        c.loss_constants = self._hold(np.array(tape.loss_constants, dtype=np.float64))
+        c.n_loss_constants = len(tape.loss_constants)
+        assert COUNTERS.fields is not None
+        for name, (_, offset, *_) in COUNTERS.fields.items():
+            setattr(c, name, self._counters_at + offset)
+        if self.mode in (Mode.TRAIN, Mode.SUMS, Mode.LOSSES):
+            name = f"{LossCode(loss.code).name.lower()}_loss"
+            c.loss_kernel = kernel_address(name, self._dtype)
+            c.loss_input = self._registers[loss.source]
+            c.loss_delta = self._deltas.get(loss.source, 0)
+            c.batch_y = self._numbers(self.rows * tape.n_outputs).ctypes.data
+        output = tape.logits if self.mode == Mode.LOGITS else tape.output
+        c.output_register = self._registers.get(output, 0)
+
+    def allocate_batch_inputs(self) -> None:
+        """Allocate the buffer into which a batch's inputs are copied, unless it exists."""
+        if self.context.batch_x == 0:
+            self.context.batch_x = self._numbers(self.rows * self.tape.n_inputs).ctypes.data
+
+
+def _covers(penalty: Penalty, block: ParameterBlock) -> bool:
+    """Whether a penalty applies to a block."""
+    inside = penalty.start <= block.start and block.stop <= penalty.stop
+    return inside and block.kind == OF_WEIGHTS

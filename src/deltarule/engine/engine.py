@@ -1,0 +1,426 @@
+"""The compiled interpreter: each of its methods is a call of the driver (``kernels/driver``)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import lru_cache
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.clipping import ClipNorm, Clipping
+from deltarule.engine.buffers import Buffers
+from deltarule.engine.compiler import is_compiled, kernel_address, runner
+from deltarule.engine.inputs import (
+    Inputs,
+    batch_weights,
+    check_batches,
+    check_moments,
+    check_targets,
+    inputs_of,
+)
+from deltarule.engine.optimizers import OptimizerArrays, update_of
+from deltarule.engine.thread_pool import run_together, thread_ceiling, yield_thread_address
+from deltarule.engine.work_plan import PREDICTED_AT_ONCE, Mode, make_plan
+from deltarule.errors import DataError
+from deltarule.opcodes import PenaltyCode
+from deltarule.optimizers import SGD, Optimizer
+from deltarule.program import Block, Order, State, Steps, Sums
+from deltarule.states import check_state
+from deltarule.tape import Tape
+from deltarule.verify import verify
+
+__all__ = ["Engine"]
+
+_CALL = 0.03  # seconds: what a call of the driver should take; 0.1 is the limit
+_AT_ONCE = 1024  # rows whose gradient is computed, or that are predicted, at a time
+_NEVER = 2**62
+
+
+class Engine:
+    """Interpret a tape by compiled kernels, on NumPy arrays.
+
+    Parameters
+    ----------
+    tape : Tape
+        What to run; it is verified.
+    optimizer : Optimizer, default=SGD()
+        Whose steps ``apply`` and ``advance`` take.
+    clipping : ClipNorm, ClipValue or None, default=None
+        What is done to the gradient before a step.
+    n_threads : int or None, default=None
+        The most threads; None means ``DELTARULE_NUM_THREADS``, or else every core available to
+        the process. More than those are never used, and small steps stay on one.
+
+    Notes
+    -----
+    The same state, block and order give the same bits at any number of threads. The optimiser's
+    averages in ``state.slots`` are changed in place.
+
+    A call runs on threads of its own (``n_threads``). In addition, several threads may call
+    ``forward``, ``losses`` and ``gradient`` of one engine at the same time, and a signal handler
+    may call them during another call; ``advance`` and ``apply`` are for one thread at a time.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        optimizer: Optimizer | None = None,
+        clipping: Clipping | None = None,
+        *,
+        n_threads: int | None = None,
+    ) -> None:
+        verify(tape)
+        self.tape = tape
+        self._update = update_of(SGD() if optimizer is None else optimizer)
+        self._clipping = clipping
+        self._n_threads = thread_ceiling(n_threads) if is_compiled() else 1
+        self._arrays = OptimizerArrays()
+        self._free: defaultdict[tuple[Mode, bool], list[Buffers]] = defaultdict(list)
+        self._inputs: Inputs | None = None
+        self._seconds_a_step = 0.0
+        self._dtype = np.dtype(tape.dtype)
+
+    # --- the interpreter's methods -----------------------------------------------------------
+
+    def check(self, state: State) -> None:
+        """Raise ``DataError`` unless ``advance`` can continue from the state."""
+        self._check_state(state, changes=True)
+
+    def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
+        """Take the steps of these batches; k steps in one call equal k calls of one.
+
+        It takes as many steps as fit into a few hundredths of a second, and at least one. It stops
+        before the step of a batch whose loss is not finite.
+        """
+        self._check_state(state, changes=True)
+        check_targets(block, self.tape.n_outputs, self._dtype)
+        inputs = self._inputs_of_epoch(block, steps)
+        begin, end = steps.start, min(steps.stop, steps.start + self._steps_a_call(steps))
+        sizes = np.diff(order.bounds)
+        check_batches(order, begin, end, block.n_rows, self.tape.least_rows, block.weight)
+        weights = batch_weights(order, block.weight, begin, end)
+        rates = np.ascontiguousarray(order.learning_rates, dtype=np.float64)
+        records = np.zeros((2, end))
+        buffers = self._take_buffers(Mode.TRAIN, int(sizes.max()), inputs)
+        try:
+            c = buffers.context
+            c.rows, c.bounds = order.rows.ctypes.data, order.bounds.ctypes.data
+            c.begin, c.end, c.first_row = begin, end, 0
+            c.batch_weights, c.learning_rates = weights.ctypes.data, rates.ctypes.data
+            c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
+            c.y = block.y.ctypes.data  # type: ignore[union-attr]
+            c.weight = 0 if block.weight is None else block.weight.ctypes.data
+            buffers.allocate_batch_inputs()
+            started = perf_counter()
+            self._train(buffers, state, inputs, bool(weights[begin:end].any()))
+            taken = min(int(buffers.counters.stop) + 1, end) - begin
+            self._seconds_a_step = (perf_counter() - started) / taken
+        finally:
+            self._give_back(buffers)
+        # The inputs are checked once an epoch, and not referenced after it.
+        self._inputs = None if begin + taken >= order.n_batches else inputs
+        seen = slice(begin, begin + taken)
+        loss, penalty = records[:, seen]
+        return Steps(sizes[seen].copy(), weights[seen].copy(), loss.copy(), penalty.copy())
+
+    def gradient(
+        self,
+        state: State,
+        block: Block,
+        rows: npt.NDArray[np.int64] | slice | None = None,
+        *,
+        first: int = 0,
+    ) -> Sums:
+        """Return Σ w_i L_i, Σ w_i and Σ w_i ∂L_i/∂θ over the rows.
+
+        If the rows are part of a batch, ``first`` is the place of the first of them in the batch,
+        which dropout's masks depend on. With batch norm the rows must be a whole batch, because
+        its moments depend on all of them.
+        """
+        part = block if rows is None else block.take(rows)
+        self._check_state(state, changes=False)
+        check_targets(part, self.tape.n_outputs, self._dtype)
+        inputs = inputs_of(part.x, self.tape.n_inputs, self._dtype)
+        if self.tape.normalizations:
+            check_moments(part)
+        n = part.n_rows
+        bounds = _even_bounds(n, n if self.tape.normalizations else _AT_ONCE)[0]
+        order = Order(np.empty(0, np.int64), bounds, np.zeros(len(bounds) - 1))
+        weights = batch_weights(order, part.weight, 0, order.n_batches, in_order=True)
+        # A batch of weight 0 would be skipped; with weight 1 its sums are those of its rows: 0, or
+        # NaN for an infinite loss.
+        weights[weights == 0.0] = 1.0
+        weight = float(n) if part.weight is None else float(np.sum(part.weight))
+        buffers = self._take_buffers(Mode.SUMS, int(np.diff(bounds).max()), inputs)
+        try:
+            loss, gradient = self._sum(buffers, state, part, inputs, order, weights, first)
+            return Sums(loss, weight, gradient, self._moments(buffers, part, weight))
+        finally:
+            self._give_back(buffers)
+
+    def apply(self, state: State, sums: Sums, learning_rate: float) -> None:
+        """Take one step along the gradient of the cost of ``sums``."""
+        self._check_state(state, changes=True)
+        bounds, rate = np.array([0, 1]), np.array([float(learning_rate)])
+        weights, records = np.array([float(sums.weight)]), np.zeros((2, 1))
+        buffers = self._take_buffers(Mode.APPLY, 1, None)
+        try:
+            assert buffers.gradient is not None
+            buffers.gradient[:] = self.cost(state, sums)[2]
+            c = buffers.context
+            c.bounds, c.learning_rates = bounds.ctypes.data, rate.ctypes.data
+            c.batch_weights = weights.ctypes.data
+            c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
+            c.begin, c.end = 0, 1
+            self._train(buffers, state, None, True, moments=sums)
+        finally:
+            self._give_back(buffers)
+
+    def forward(self, state: State, block: Block, *, logits: bool = False) -> Any:
+        """Return the outputs A_L (n, k), or Z_L with ``logits``: no masks, fixed statistics."""
+        outputs = np.empty((block.n_rows, self.tape.n_outputs), self._dtype)
+        self._predict(state, block, Mode.LOGITS if logits else Mode.OUTPUTS, outputs)
+        return outputs
+
+    def losses(self, state: State, block: Block) -> Any:
+        """Return the loss of every row (n,) at prediction, unweighted, without penalties."""
+        losses = np.empty(block.n_rows, self._dtype)
+        self._predict(state, block, Mode.LOSSES, losses)
+        return losses
+
+    def cost(self, state: State, sums: Sums) -> tuple[float, float, Any]:
+        """Return the mean loss, the penalty, and the gradient of their sum."""
+        value, gradient = 0.0, sums.gradient / sums.weight
+        for term in self.tape.penalties:
+            w = state.theta[term.start : term.stop]
+            strength = term.strength / sums.weight if term.per_batch else term.strength
+            part = gradient[term.start : term.stop]
+            if term.code == PenaltyCode.L2:
+                value += 0.5 * strength * float(w @ w)
+                part += strength * w
+            else:
+                value += strength * float(np.sum(np.abs(w)))
+                if term.code == PenaltyCode.L1:
+                    part += strength * np.sign(w)
+        return sums.loss / sums.weight, value, gradient
+
+    # --- buffers -----------------------------------------------------------------------------
+
+    def _take_buffers(self, mode: Mode, rows: int, inputs: Inputs | None) -> Buffers:
+        """Return buffers of a mode, for batches of this size, that no other call is using.
+
+        Buffers that are in use are in no list, so a second thread, or a signal handler during a
+        call, gets another set. ``_give_back`` must follow.
+        """
+        sparse = inputs is not None and inputs.sparse
+        free = self._free[mode, sparse]
+        try:
+            buffers = free.pop()
+        except IndexError:
+            return self._new_buffers(mode, rows, sparse)
+        return buffers if buffers.rows == rows else self._new_buffers(mode, rows, sparse)
+
+    def _give_back(self, buffers: Buffers) -> None:
+        self._free[buffers.mode, buffers.sparse].append(buffers)
+
+    def _new_buffers(self, mode: Mode, rows: int, sparse: bool) -> Buffers:
+        plan = make_plan(self.tape, mode, rows, clips_norm=isinstance(self._clipping, ClipNorm))
+        buffers = Buffers(self.tape, plan, mode, rows, sparse=sparse)
+        self._prepare(buffers)
+        return buffers
+
+    def _prepare(self, buffers: Buffers) -> None:
+        """Write what depends on the optimiser and the process, and not on the call."""
+        c, dtype = buffers.context, self.tape.dtype
+        c.product = kernel_address("product", dtype)
+        c.product_by_transpose = kernel_address("product_by_transpose", dtype)
+        c.yield_thread = yield_thread_address()
+        if buffers.mode in (Mode.TRAIN, Mode.APPLY):
+            c.update_kernel = kernel_address(self._update.kernel, dtype)
+            buffers.optimizer.momentum_decay = -1.0
+            for name, value in self._update.constants.items():
+                setattr(buffers.optimizer, name, value)
+            if any(p.code != PenaltyCode.L2 for p in self.tape.penalties):
+                c.penalty_kernel = kernel_address("l1_step", dtype)
+            if self.tape.normalizations:
+                c.population_kernel = kernel_address("update_population", dtype)
+            if self._clipping is not None:
+                by_norm = isinstance(self._clipping, ClipNorm)
+                name = "clip_norm" if by_norm else "clip_entries"
+                c.clip_kernel = kernel_address(name, dtype)
+                c.clip_limit = self._clipping.limit
+        self._runner = runner(dtype)
+
+    # --- one call of the driver --------------------------------------------------------------
+
+    def _check_state(self, state: State, *, changes: bool) -> None:
+        theta = state.theta
+        fits = (
+            isinstance(theta, np.ndarray)
+            and theta.shape == (self.tape.n_parameters,)
+            and theta.dtype == self._dtype
+            and theta.flags.c_contiguous
+            and (theta.flags.writeable or not changes)
+        )
+        if not fits:
+            given = f"{getattr(theta, 'dtype', type(theta).__name__)} {getattr(theta, 'shape', '')}"
+            writeable = ", writeable" if changes else ""
+            raise DataError(
+                f"state.theta must be a contiguous{writeable} NumPy array "
+                f"({self.tape.n_parameters},) of {self._dtype}; got {given}. Take it from "
+                "net.initialize(seed), or use engine='reference'."
+            )
+        check_state(state, self.tape, self._update.slots if changes else None)
+
+    def _inputs_of_epoch(self, block: Block, steps: range) -> Inputs:
+        """Return the inputs as kernels read them: checked once an epoch."""
+        inputs = self._inputs
+        if inputs is None or inputs.given is not block.x or steps.start == 0:
+            inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
+        return inputs
+
+    def _train(
+        self,
+        buffers: Buffers,
+        state: State,
+        inputs: Inputs | None,
+        takes_steps: bool,
+        moments: Sums | None = None,
+    ) -> None:
+        """Run steps, and update the state: its slots, statistics and counters."""
+        taken, product = self._arrays.load(self._update, state.slots, state.theta)
+        c = buffers.context
+        c.slot_1 = self._arrays.first.ctypes.data
+        c.slot_2 = self._arrays.second.ctypes.data
+        buffers.optimizer.momentum_product = product
+        self._load_statistics(buffers, state, moments)
+        buffers.counters.steps_taken = taken
+        self._run(buffers, state, inputs)
+        steps = int(buffers.counters.steps_taken) - taken
+        state.step += steps
+        if steps > 0 or state.slots is not None:
+            product = float(buffers.optimizer.momentum_product)
+            state.slots = self._arrays.save(self._update, taken + steps, product)
+        if takes_steps and steps > 0:
+            self._save_statistics(buffers, state)
+
+    def _run(self, buffers: Buffers, state: State, inputs: Inputs | None) -> None:
+        """Call the driver, on as many threads as the work deserves."""
+        c = buffers.context
+        c.theta, c.seed = state.theta.ctypes.data, int(state.seed)
+        if inputs is not None:
+            inputs.write_addresses(c)
+        counters = buffers.counters
+        counters.next_tile = counters.tiles_done = 0
+        counters.stop, counters.state_step = _NEVER, int(state.step)
+        threads = 1 if buffers.plan.is_small else min(self._n_threads, buffers.plan.most_tiles)
+        c.n_threads = threads
+        if threads > 1:
+            run_together(lambda: self._runner(buffers.address), threads)
+        else:
+            self._runner(buffers.address)
+
+    def _sum(
+        self,
+        buffers: Buffers,
+        state: State,
+        part: Block,
+        inputs: Inputs,
+        order: Order,
+        weights: npt.NDArray[np.float64],
+        first: int,
+    ) -> tuple[float, npt.NDArray[Any]]:
+        """Return Σ w_i L_i and Σ w_i ∂L_i/∂θ, computed for one batch of ``order`` at a time."""
+        assert buffers.gradient is not None
+        bounds, records = order.bounds, np.zeros((2, order.n_batches))
+        c = buffers.context
+        c.rows, c.bounds = 0, bounds.ctypes.data
+        c.batch_weights = weights.ctypes.data
+        c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
+        c.y = part.y.ctypes.data  # type: ignore[union-attr]
+        c.weight = 0 if part.weight is None else part.weight.ctypes.data
+        loss, gradient = 0.0, np.zeros(self.tape.n_parameters, self._dtype)
+        for k in range(order.n_batches):
+            c.begin, c.end, c.first_row = k, k + 1, int(first + bounds[k])
+            self._run(buffers, state, inputs)
+            n = int(bounds[k + 1] - bounds[k])
+            loss += float(buffers.factor[:n].astype(np.float64) @ buffers.row_losses[:n])
+            gradient += buffers.gradient
+        return loss, gradient
+
+    def _predict(self, state: State, block: Block, mode: Mode, result: npt.NDArray[Any]) -> None:
+        """Fill ``result`` with outputs or losses, a thousand rows at a time."""
+        self._check_state(state, changes=False)
+        inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
+        if mode == Mode.LOSSES:
+            check_targets(block, self.tape.n_outputs, self._dtype)
+        n = block.n_rows
+        if n == 0:
+            return
+        bounds, ones = _even_bounds(n, _AT_ONCE)
+        rows = PREDICTED_AT_ONCE if n <= PREDICTED_AT_ONCE else _AT_ONCE
+        buffers = self._take_buffers(mode, rows, inputs)
+        try:
+            c = buffers.context
+            c.bounds, c.batch_weights = bounds.ctypes.data, ones.ctypes.data
+            c.end, c.output = len(bounds) - 1, result.ctypes.data
+            if mode == Mode.LOSSES:
+                c.output_losses = c.output
+                c.y = block.y.ctypes.data  # type: ignore[union-attr]
+            if buffers.normalizations:
+                self._load_statistics(buffers, state, None)
+            self._run(buffers, state, inputs)
+        finally:
+            self._give_back(buffers)
+
+    # --- the statistics of batch norm --------------------------------------------------------
+
+    def _load_statistics(self, buffers: Buffers, state: State, moments: Sums | None) -> None:
+        """Load batch norm's statistics from the state; (0, 1) if it has seen no batch yet."""
+        for i, norm in enumerate(buffers.normalizations):
+            norm.kept[0] = state.buffers.get(f"{i}.mean", 0.0)
+            norm.kept[1] = state.buffers.get(f"{i}.variance", 1.0)
+            norm.population.weight_seen = float(state.buffers.get(f"{i}.weight", 0.0))
+            norm.population.is_corrected = 0
+            if not buffers.mode.trains:
+                norm.batch[0] = norm.kept[0]
+                norm.batch[2] = 1 / np.sqrt(norm.kept[1] + self._dtype.type(norm.epsilon))
+            if moments is not None:  # a step along given sums uses theirs
+                norm.batch[0] = moments.moments[2 * i] / moments.weight
+                norm.batch[1] = moments.moments[2 * i + 1] / moments.weight
+                norm.population.is_corrected = 1
+
+    def _save_statistics(self, buffers: Buffers, state: State) -> None:
+        for i, norm in enumerate(buffers.normalizations):
+            state.buffers[f"{i}.mean"] = norm.kept[0].copy()
+            state.buffers[f"{i}.variance"] = norm.kept[1].copy()
+            if not self.tape.normalizations[i].running:
+                state.buffers[f"{i}.weight"] = np.asarray(norm.population.weight_seen)
+
+    def _moments(self, buffers: Buffers, part: Block, weight: float) -> tuple[Any, ...]:
+        """Return W μ and W b/(b − 1) σ² of every normalisation, W the batch's weight."""
+        if not buffers.normalizations:
+            return ()
+        b = part.n_rows if part.weight is None else int(np.count_nonzero(part.weight))
+        found: list[Any] = []
+        for norm in buffers.normalizations:
+            found += [weight * norm.batch[0], weight * b / (b - 1) * norm.batch[1]]
+        return tuple(found)
+
+    # --- how long a call may take ------------------------------------------------------------
+
+    def _steps_a_call(self, steps: range) -> int:
+        """Return how many steps fit into a call, judging by how long the last ones took."""
+        if self._seconds_a_step == 0.0:
+            return 1
+        return max(1, min(len(steps), int(_CALL / self._seconds_a_step)))
+
+
+@lru_cache(maxsize=64)
+def _even_bounds(n: int, size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the bounds of runs of ``size`` rows, the last one shorter, and a 1 for each."""
+    bounds = np.append(np.arange(0, n, size), n).astype(np.int64)
+    return bounds, np.ones(len(bounds) - 1)

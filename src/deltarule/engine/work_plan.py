@@ -1,0 +1,327 @@
+"""How a step is cut into stages and tiles: by the tape and the batch size alone.
+
+- Narrow layers are cut by rows of the batch: a tile runs all instructions forward and backward on
+  its rows, and only the gradient needs the rows of all tiles.
+- Wide layers are cut by columns, with a stage for each layer and direction: a tile reads only its
+  own columns of W.
+- Batch norm ties the rows of a batch together, so it is cut by columns; softmax ties the columns
+  together, so it is cut by rows.
+- The gradient and the optimiser's step are cut by blocks of θ: a block's gradient is one matrix
+  product, and the step along it follows while it is in the cache.
+
+The number of threads plays no part, so results do not depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deltarule.engine.records import (
+    BY_BLOCKS,
+    BY_COLUMNS,
+    BY_ROWS,
+    COLUMN_BLOCK,
+    OF_BETA,
+    OF_BIAS,
+    OF_GAMMA,
+    OF_STATISTICS,
+    OF_WEIGHTS,
+)
+from deltarule.opcodes import ActivationCode, ConstraintCode, Op
+from deltarule.tape import Instruction, Tape
+
+__all__ = ["PREDICTED_AT_ONCE", "Mode", "ParameterBlock", "WorkPlan", "make_plan"]
+
+_SMALL_STEP = 3e6  # operations below which a second thread is not worth its overhead
+_TILE = 1e6  # operations below which a tile is not worth claiming
+_MOST_TILES = 8
+_WIDE = 2**18  # entries of W from which a layer is cut by columns
+_LARGE = 2**62
+PREDICTED_AT_ONCE = 64  # rows
+
+
+class Mode(Enum):
+    """What a call is for."""
+
+    TRAIN = "steps along the gradient"
+    SUMS = "the gradient alone, summed over rows"
+    APPLY = "a step along a gradient that is given"
+    OUTPUTS = "the outputs"
+    LOGITS = "what the output activation reads"
+    LOSSES = "the losses of the rows"
+
+    @property
+    def trains(self) -> bool:
+        """Whether masks are drawn and batches normalised by their own statistics."""
+        return self in (Mode.TRAIN, Mode.SUMS)
+
+
+@dataclass
+class Stage:
+    """A stage of a step; its fields are those of the record ``STAGE``, with kernels by name."""
+
+    kernel: str
+    tile_size: int
+    axis: int = BY_ROWS
+    extent: int = 0
+    gathers: int = 0
+    forward: tuple[int, int] = (0, 0)
+    with_loss: int = 0
+    backward: tuple[int, int] = (-1, 0)
+    on_stage_end: str = ""
+    limit: float = 0.0
+
+    def record(self, address_of: Callable[[str], int]) -> tuple[float, ...]:
+        """Return the fields of the record, with kernels by address."""
+        on_stage_end = address_of(self.on_stage_end) if self.on_stage_end else 0
+        return (
+            address_of(self.kernel), self.axis, self.tile_size, self.extent, self.gathers,
+            *self.forward, self.with_loss, *self.backward, on_stage_end, self.limit,
+        )  # fmt: skip
+
+    def n_tiles(self, rows: int) -> int:
+        """Return into how many tiles it is cut for a batch of so many rows."""
+        return -(-(self.extent or rows) // self.tile_size)
+
+
+@dataclass(frozen=True)
+class ParameterBlock:
+    """A run of θ whose gradient is computed in one go; see the record ``PARAMETER_BLOCK``."""
+
+    kind: int
+    instruction: int
+    start: int
+    stop: int
+    first_row: int = 0
+    n_rows: int = 0
+
+    def record(self, penalties: range, is_proximal: bool) -> tuple[int, ...]:
+        """Return the fields of the record."""
+        return (
+            self.kind, self.instruction, self.first_row, self.n_rows, self.start, self.stop,
+            penalties.start, penalties.stop, int(is_proximal),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WorkPlan:
+    """The stages of a step, and how they are cut."""
+
+    stages: tuple[Stage, ...]
+    n_prologue: int  # the first stages, which run once a call
+    blocks: tuple[ParameterBlock, ...]
+    column_blocks: npt.NDArray[Any]  # COLUMN_BLOCK
+    n_instructions: int  # how many of the tape's run
+    is_small: bool  # not worth a second thread
+    most_tiles: int
+
+
+def work(tape: Tape, rows: int) -> float:
+    """Return the multiplications and additions of a step's matrix products."""
+    return 6.0 * rows * sum(i.n_in * i.n_out for i in tape.instructions if i.op == Op.AFFINE)
+
+
+def make_plan(tape: Tape, mode: Mode, rows: int, *, clips_norm: bool = False) -> WorkPlan:
+    """Return the plan of a step, or of a prediction, for batches of so many rows."""
+    partitioner = _Partitioner(tape, mode, rows)
+    blocks = tuple(partitioner.parameter_blocks())
+    stages: list[Stage] = []
+    prologue = 0
+    if mode in (Mode.TRAIN, Mode.APPLY) and tape.penalties:
+        stages.append(partitioner.over_blocks("penalty_sums_of_block", len(blocks)))
+        prologue = 1
+    if mode != Mode.APPLY:
+        stages += partitioner.passes()
+    columns = partitioner.column_blocks()
+    if mode == Mode.SUMS:
+        stages.append(partitioner.over_blocks("gradient_of_block", len(blocks)))
+    elif mode in (Mode.TRAIN, Mode.APPLY):
+        stages += partitioner.steps(len(blocks), len(columns), clips_norm, mode == Mode.TRAIN)
+    return WorkPlan(
+        stages=tuple(stages),
+        n_prologue=prologue,
+        blocks=blocks,
+        column_blocks=columns,
+        n_instructions=partitioner.n_instructions,
+        is_small=partitioner.is_small,
+        most_tiles=max(stage.n_tiles(rows) for stage in stages),
+    )
+
+
+@dataclass
+class _Partitioner:
+    """The rules by which work is cut."""
+
+    tape: Tape
+    mode: Mode
+    rows: int
+    body: tuple[Instruction, ...] = field(init=False)
+    n_instructions: int = field(init=False)
+    is_small: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        loss_reads_logits = self.tape.loss.source == self.tape.logits
+        last_is_idle = self.mode == Mode.LOGITS or (self.mode != Mode.OUTPUTS and loss_reads_logits)
+        self.n_instructions = len(self.tape.instructions) - 1 - int(last_is_idle)
+        self.body = self.tape.instructions[: self.n_instructions]
+        operations = work(self.tape, self.rows)
+        self.is_small = (operations if self.mode.trains else operations / 3) < _SMALL_STEP
+
+    # --- passes over rows and columns --------------------------------------------------------
+
+    def rows_in_tile(self) -> int:
+        """Return how many rows of the batch make a tile."""
+        if not self.mode.trains:
+            return PREDICTED_AT_ONCE  # constant: a row's outputs depend on no other row
+        if self.is_small:
+            return _LARGE
+        tiles = _MOST_TILES
+        while tiles > 1 and self.rows / tiles * work(self.tape, 1) * 2 / 3 < _TILE:
+            tiles //= 2
+        return -(-self.rows // tiles)
+
+    def is_cut_by_columns(self, line: Instruction) -> bool:
+        """Whether an affine map is so wide that its tiles are columns."""
+        wide = line.n_in * line.n_out >= _WIDE
+        return self.mode.trains and not self.is_small and wide
+
+    def columns_in_tile(self, width: int) -> int:
+        """Return how many columns of a layer make a tile: whole SIMD vectors."""
+        if self.is_small:
+            return width
+        return max(32, 16 * -(-width // (16 * _MOST_TILES)))
+
+    def passes(self) -> list[Stage]:
+        """Return the stages of the forward and backward pass."""
+        stages = [Stage("forward_backward", self.rows_in_tile(), gathers=1)]
+        for number, line in enumerate(self.body):
+            self._forward(stages, number, line)
+        if self.mode in (Mode.OUTPUTS, Mode.LOGITS):
+            return stages
+        if stages[-1].axis == BY_COLUMNS:
+            stages.append(self._by_rows((self.n_instructions, self.n_instructions)))
+        stages[-1].with_loss = 1
+        if self.mode != Mode.LOSSES:
+            first = next(i for i, line in enumerate(self.body) if line.op == Op.AFFINE)
+            for number in range(self.n_instructions - 1, first, -1):
+                self._backward(stages, number, self.body[number])
+        if self.mode == Mode.TRAIN:
+            stages[-1].on_stage_end = "record_loss"
+        return stages
+
+    def _by_rows(self, forward: tuple[int, int]) -> Stage:
+        return Stage("forward_backward", self.rows_in_tile(), forward=forward)
+
+    def _by_columns(self, width: int, forward: tuple[int, int]) -> Stage:
+        return Stage(
+            "forward_backward", self.columns_in_tile(width), BY_COLUMNS, width, forward=forward
+        )
+
+    def _forward(self, stages: list[Stage], number: int, line: Instruction) -> None:
+        last = stages[-1]
+        on_columns = last.axis == BY_COLUMNS
+        lines = (number, number + 1)
+        if (line.op == Op.AFFINE and self.is_cut_by_columns(line)) or (
+            line.op == Op.NORMALIZE and self.mode.trains and not on_columns
+        ):
+            stages.append(self._by_columns(line.n_out, lines))
+        elif on_columns and (line.op == Op.AFFINE or _needs_whole_rows(line)):
+            stages.append(self._by_rows(lines))
+        elif last.forward[1] == number and last.forward[0] < number:
+            last.forward = (last.forward[0], number + 1)
+        else:
+            last.forward = lines
+
+    def _backward(self, stages: list[Stage], number: int, line: Instruction) -> None:
+        last = stages[-1]
+        on_columns = last.axis == BY_COLUMNS
+        nothing = (self.n_instructions, self.n_instructions)
+        if (line.op == Op.AFFINE and self.is_cut_by_columns(line)) or (
+            line.op == Op.NORMALIZE and not on_columns
+        ):
+            stages.append(self._by_columns(line.n_in, nothing))
+        elif on_columns and (line.op == Op.AFFINE or _needs_whole_rows(line)):
+            stages.append(self._by_rows(nothing))
+        last = stages[-1]
+        begin = last.backward[0] if last.backward[0] >= 0 else number
+        last.backward = (begin, number)
+
+    # --- blocks of parameters ----------------------------------------------------------------
+
+    def parameter_blocks(self) -> Iterator[ParameterBlock]:
+        """Yield the blocks of θ, in the order of the tape."""
+        for number, line in enumerate(self.tape.instructions[:-1]):
+            width = line.n_out
+            if line.op == Op.AFFINE:
+                count = self._rows_in_block(line)
+                for first in range(0, line.n_in, count):
+                    here = min(count, line.n_in - first)
+                    start = line.weights + first * width
+                    stop = start + here * width
+                    yield ParameterBlock(OF_WEIGHTS, number, start, stop, first, here)
+                if line.bias >= 0:
+                    yield ParameterBlock(OF_BIAS, number, line.bias, line.bias + width)
+            elif line.op == Op.NORMALIZE:
+                yield ParameterBlock(OF_GAMMA, number, line.weights, line.weights + width)
+                yield ParameterBlock(OF_BETA, number, line.bias, line.bias + width)
+                yield ParameterBlock(OF_STATISTICS, number, 0, 0)
+
+    def _rows_in_block(self, line: Instruction) -> int:
+        """Return how many rows of W make a block."""
+        if self.is_small:
+            return line.n_in
+        blocks = max(1, int(2 * self.rows * line.n_in * line.n_out / _TILE))
+        return -(-line.n_in // min(blocks, 2 * _MOST_TILES, line.n_in))
+
+    def over_blocks(self, kernel: str, n_blocks: int, on_stage_end: str = "") -> Stage:
+        """Return a stage over all blocks of parameters, or of columns."""
+        tile_size = n_blocks if self.is_small else 1
+        return Stage(kernel, tile_size, BY_BLOCKS, n_blocks, on_stage_end=on_stage_end)
+
+    def column_blocks(self) -> npt.NDArray[Any]:
+        """Return the blocks of columns for max-norm by units."""
+        blocks = [
+            (line.weights, line.n_in, line.n_out, left)
+            for line in self.tape.instructions
+            if line.op == Op.AFFINE
+            for left in range(0, line.n_out, 64)
+        ]
+        return np.array(blocks, dtype=COLUMN_BLOCK)
+
+    def steps(
+        self, n_blocks: int, n_columns: int, clips_norm: bool, with_gradient: bool
+    ) -> list[Stage]:
+        """Return the stages from the gradient to the end of the step."""
+        stages = []
+        if clips_norm and with_gradient:
+            stages.append(self.over_blocks("gradient_of_block", n_blocks))
+        if clips_norm:
+            stages.append(
+                self.over_blocks("gradient_norm_of_block", n_blocks, "find_gradient_scale")
+            )
+        at_once = with_gradient and not clips_norm
+        step = "gradient_and_step_of_block" if at_once else "step_of_block"
+        stages.append(self.over_blocks(step, n_blocks))
+        for constraint in self.tape.constraints:
+            if constraint.code == ConstraintCode.UNIT_NORM:
+                stage = self.over_blocks("clip_columns", n_columns)
+            else:
+                stage = self.over_blocks("weight_norm_of_block", n_blocks, "find_weight_scale")
+            stage.limit = constraint.limit
+            stages.append(stage)
+            if constraint.code == ConstraintCode.TOTAL_NORM:
+                stages.append(self.over_blocks("rescale_block", n_blocks))
+        if self.tape.constraints and self.tape.penalties:
+            stages.append(self.over_blocks("penalty_sums_of_block", n_blocks))
+        stages[-1].on_stage_end = "count_step"
+        return stages
+
+
+def _needs_whole_rows(line: Instruction) -> bool:
+    return line.op == Op.ACTIVATE and line.code == ActivationCode.SOFTMAX
