@@ -443,7 +443,7 @@ TRAIN = (
 
 def deltarule(folder: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "deltarule.cli", *words], cwd=folder, text=True,
+        [sys.executable, "-m", "deltarule", *words], cwd=folder, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
