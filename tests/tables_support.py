@@ -20,7 +20,7 @@ __all__ = ["decision_of", "kinds_of", "learned", "profiles_of", "table_of"]
 
 
 def table_of(**columns: Any) -> Table:
-    """Return a table in memory: columns called text of texts, others of numbers, None if missing."""
+    """Return a table in memory: columns called text hold texts, others numbers or None."""
     made = {
         name: pa.array(values, pa.string() if name.startswith("text") else pa.float64())
         for name, values in columns.items()

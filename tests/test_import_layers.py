@@ -24,7 +24,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 # ROOT is deltarule/__init__.py, the public face: only the commands may import through it.
 ROOT = "deltarule/__init__.py"
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "arrays", "checks", "signals"),
+    ("errors", "arrays", "checks", "limits", "signals"),
     ("files",),
     (
         "parts",

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import support
 from deltarule.errors import TableError
+from deltarule.limits import free_memory
 from deltarule.tables import Shares, Table, open_source, read_table
 from deltarule.tables.profile.row_hash import row_hash
 from deltarule.tables.profile.statistics import CappedCounter, Moments, Sample
@@ -355,7 +356,7 @@ def test_what_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_text("a,b\n" + "1,2\n" * 1000)
     assert large.is_large(tmp_path)
     assert not large.is_large(path)
-    assert large.free_memory() > 2**20
+    assert free_memory() > 2**20
     monkeypatch.setattr(large, "free_memory", lambda: 10_000)
     assert large.is_large(path)
     assert not large.is_large(tmp_path / "none.csv")  # reading it reports why

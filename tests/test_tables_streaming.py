@@ -24,7 +24,7 @@ from deltarule.cli.run import run
 from deltarule.datasets import penguins_path
 from deltarule.engine import Engine
 from deltarule.errors import CheckpointError, DataError, OutputError, TableError
-from deltarule.files import encode
+from deltarule.files import encode, write_pieces
 from deltarule.program import Block
 from deltarule.tables import (
     Plan,
@@ -39,7 +39,6 @@ from deltarule.tables import (
     prepare,
     read_table,
     score_parts,
-    write_pieces,
 )
 from deltarule.tables.batches import ExampleReader
 from deltarule.tables.sources import csv as csv_source

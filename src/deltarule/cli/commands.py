@@ -195,6 +195,4 @@ def _left_behind(settings: Settings) -> str:
     """Return what an interrupted training leaves behind."""
     if settings.checkpoint is None:
         return "nothing was written"
-    return (
-        f"a checkpoint is in {settings.checkpoint.folder}: the same command with --resume goes on"
-    )
+    return f"a checkpoint is in {settings.checkpoint.folder}: run the same command with --resume to continue"

@@ -9,8 +9,7 @@ from pathlib import Path
 from deltarule.cli.plots import check_plots
 from deltarule.cli.stdio import check_stdout, is_stream, write_stdout
 from deltarule.errors import OutputError
-from deltarule.files import check_writable, write_atomically
-from deltarule.tables import write_pieces
+from deltarule.files import check_writable, write_atomically, write_pieces
 
 __all__ = ["Outputs", "check_apart"]
 

@@ -33,7 +33,7 @@ STREAM = Path("-")
 
 
 def is_stream(path: Path | None) -> bool:
-    """Whether a path (of `options.parse_path`) stands for a standard stream."""
+    """Whether a path (of `options.parse_path`) means a standard stream."""
     return path == STREAM
 
 

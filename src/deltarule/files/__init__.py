@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deltarule.files.atomic import StrPath, check_writable, remove_orphans, write_atomically
 from deltarule.files.model_file import Contents, blaming, encode, read_contents, write_contents
+from deltarule.files.pieces import write_pieces
 
 __all__ = [
     "Contents",
@@ -15,4 +16,5 @@ __all__ = [
     "remove_orphans",
     "write_atomically",
     "write_contents",
+    "write_pieces",
 ]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from deltarule.tables.evaluation import Evaluation
+from deltarule.tables.evaluation import Evaluation, Predictions
 from deltarule.tables.model import TableModel, check_test
-from deltarule.tables.predictions import Predictions
-from deltarule.tables.predictions_csv import PredictionsCsv, predictions_csv, write_pieces
+from deltarule.tables.predictions_csv import PredictionsCsv, predictions_csv
 from deltarule.tables.sources.large import is_large
 from deltarule.tables.sources.open import open_source, read_table
 from deltarule.tables.split import Shares
@@ -31,5 +30,4 @@ __all__ = [
     "prepare",
     "read_table",
     "score_parts",
-    "write_pieces",
 ]

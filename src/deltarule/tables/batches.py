@@ -49,17 +49,7 @@ def buffer_rows(width: int, batch_size: int) -> int:
 
 @dataclass(frozen=True)
 class ExampleReader:
-    """Reads rows of a table as examples.
-
-    Attributes
-    ----------
-    source : Source
-        The table, profiled.
-    preprocessing : PreprocessingRecord
-        What was learned from the training rows.
-    split : Split
-        Which part each row is in; its seed decides the order of every epoch, too.
-    """
+    """Reads rows of a profiled table as examples; the seed of the split decides every order."""
 
     source: Source
     preprocessing: PreprocessingRecord

@@ -46,16 +46,7 @@ _EXACT = 2.0**53
 class ParsedColumn:
     """The cells of a column and what they read as; each reading is computed once, when asked for.
 
-    Parameters
-    ----------
-    name : str
-        The column.
-    cells : Cells
-        Its cells, as they were read.
-    path : Path
-        The file, for messages.
-    fault : callable
-        (row, problem) -> the error for one cell, with file, line and column.
+    ``fault(row, problem)`` returns the error for one cell, with file, line and column.
     """
 
     def __init__(
@@ -148,13 +139,7 @@ class ParsedColumn:
         return None
 
     def require(self, fits: Mask, expected: str) -> None:
-        """Refuse the first cell that is neither missing nor what the column should hold.
-
-        Raises
-        ------
-        TableError
-            With file, line, column and the cell.
-        """
+        """Refuse the first cell that is neither missing nor what the column should hold."""
         wrong = self.not_missing & ~fits
         if wrong.any():
             row = int(np.argmax(wrong))

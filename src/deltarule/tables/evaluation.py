@@ -1,18 +1,17 @@
-"""How good predictions are, always beside the score of a guess that uses no inputs."""
+"""Predictions, and how good they are beside a guess that uses no inputs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deltarule.tables.predictions import Predictions
 from deltarule.tables.profile.statistics import Moments
 from deltarule.tables.record import Classes, Quantity, Task
 
-__all__ = ["ClassScore", "Evaluation", "Scores"]
+__all__ = ["ClassScore", "Evaluation", "Predictions", "Scores"]
 
 SHOWN_ROWS = 10_000
 """Pieces are kept for pictures until they have at least so many rows."""
@@ -26,6 +25,28 @@ class ClassScore(NamedTuple):
     recall: float
     f1: float
     rows: int
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says about rows.
+
+    Attributes
+    ----------
+    values : (n,) array
+        Labels of classes, or numbers in the unit of the target.
+    labels : list of str
+        The classes; empty in regression.
+    probabilities : (n, k) array or None
+        The probability of each class, in the order of `labels`.
+    notes : list of str
+        What was unexpected about the rows.
+    """
+
+    values: NDArray[Any]
+    labels: list[str]
+    probabilities: NDArray[np.float64] | None
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

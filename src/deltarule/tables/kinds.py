@@ -30,26 +30,14 @@ _UNSEEN = -1
 
 
 class Encoded(NamedTuple):
-    """What a column gives the network, and what was surprising about its cells.
-
-    Attributes
-    ----------
-    standardised, flags, one_hot : (n, ...) arrays
-        Numbers, flags of missing cells, and categories; any of them may have no columns.
-    missing : int
-        Missing cells, if the training rows had none.
-    unseen : int
-        Cells with a category that the training rows did not have.
-    examples : list of str
-        Those categories.
-    """
+    """What some rows of a column give the network; each matrix (n, ...) may have no columns."""
 
     standardised: Matrix
-    flags: Matrix
+    flags: Matrix  # 1 where a cell is missing
     one_hot: Matrix
-    missing: int = 0
-    unseen: int = 0
-    examples: list[str] = []  # noqa: RUF012 (never written to)
+    missing: int = 0  # missing cells, if the training rows had none
+    unseen: int = 0  # cells with a category that the training rows did not have
+    examples: tuple[str, ...] = ()  # those categories
 
 
 class Kind(ABC):
@@ -114,8 +102,8 @@ class NumberKind(Kind):
                 wild = np.isinf((every - record.mean) / record.scale)
                 raise column.fault(int(np.argmax(wild)), "the number is too large")
         flags = missing[:, None] if record.flag else _none(rows)
-        strange = 0 if record.flag else int(missing.sum())
-        return Encoded(z[:, None], flags, _none(rows), missing=strange)
+        unexpected = 0 if record.flag else int(missing.sum())
+        return Encoded(z[:, None], flags, _none(rows), missing=unexpected)
 
     def onnx_input(self, record: NumberColumn, unseen: Unseen) -> Number:
         """Return the column as an input of numbers."""
@@ -175,22 +163,24 @@ class CategoryKind(Kind):
         texts = column.texts.take(pa.array(rows))
         codes = _index(texts, record.kept)
         codes[_index(texts, record.rare) >= 0] = len(record.kept)
-        strange = codes == _UNSEEN
-        names: list[str] = []
-        if strange.any():
-            seldom = texts.filter(pa.array(strange)).unique().to_pylist()
-            names = ["a missing cell" if text is None else text for text in seldom]
+        is_unseen = codes == _UNSEEN
+        names: tuple[str, ...] = ()
+        if is_unseen.any():
+            values = texts.filter(pa.array(is_unseen)).unique().to_pylist()
+            names = tuple("a missing cell" if text is None else text for text in values)
             if unseen == "error":
-                what = names[0] if seldom[0] is None else show(names[0])
+                what = names[0] if values[0] is None else show(names[0])
                 raise column.fault(
-                    int(rows[strange][0]),
-                    f"{what} is a category that training did not see ({strange.sum()} such cells); "
+                    int(rows[is_unseen][0]),
+                    f"{what} is a category that training did not see ({is_unseen.sum()} such cells); "
                     "correct them, or take them as 'other'",
                 )
             if record.rare:
-                codes[strange] = len(record.kept)
+                codes[is_unseen] = len(record.kept)
         one_hot = (codes[:, None] == np.arange(record.width)).astype(np.float64)
-        return Encoded(_none(rows), _none(rows), one_hot, unseen=int(strange.sum()), examples=names)
+        return Encoded(
+            _none(rows), _none(rows), one_hot, unseen=int(is_unseen.sum()), examples=names
+        )
 
     def onnx_input(self, record: CategoryColumn, unseen: Unseen) -> Categories:
         """Return the column as an input of texts; every word for a missing cell is known."""

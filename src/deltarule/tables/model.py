@@ -15,11 +15,10 @@ from deltarule import estimators
 from deltarule.errors import ModelFileError, TableError
 from deltarule.files import Contents, StrPath, blaming, read_contents, write_contents
 from deltarule.onnx import columns_model, export
-from deltarule.tables.evaluation import Evaluation, Scores
+from deltarule.tables.evaluation import Evaluation, Predictions, Scores
 from deltarule.tables.kinds import Unseen
 from deltarule.tables.messages import show
 from deltarule.tables.onnx_export import columns_of, exportable_of
-from deltarule.tables.predictions import Predictions
 from deltarule.tables.preprocessing import UnseenValues, transform
 from deltarule.tables.record import (
     Classes,
@@ -134,13 +133,7 @@ class TableModel:
         return transform(self.preprocessing.columns, table, rows, unseen, seen)
 
     def respond(self, X: NDArray[np.float64]) -> Predictions:
-        """Return predictions from the network's inputs (n, n_features).
-
-        Raises
-        ------
-        TableError
-            If the inputs are so far outside of training that the network overflows.
-        """
+        """Return predictions from the network's inputs (n, n_features); overflow is an error."""
         if isinstance(self.target, Quantity):
             # A network refuses to predict no rows, which a piece without targets has.
             z = self.estimator.predict(X) if len(X) else np.empty(0)
@@ -154,13 +147,9 @@ class TableModel:
         return Predictions(np.array(self.labels)[P.argmax(axis=1)], self.labels, P)
 
     def check(self, table: Table) -> Any:
-        """Check the network's gradient on rows of a table (at most 32, evenly spaced).
+        """Return a check of the gradient on at most 32 rows of a table, evenly spaced.
 
-        Returns
-        -------
-        GradientReport
-            Its ``verdict`` is "right", "wrong" or "cannot tell"; see ``check_gradients`` of the
-            estimators.
+        Its ``verdict`` is "right", "wrong" or "cannot tell"; see `MLPClassifier.check_gradients`.
         """
         y, rows = encode_target(self.target, table)
         _check_targets(table, self.target.name, len(rows))
@@ -197,26 +186,9 @@ class TableModel:
     ) -> ModelProto:
         """Return the model in ONNX with its preprocessing, and write it to a file if asked.
 
-        Each column is an input (batch, 1) of its name: numbers and truth values with NaN where
-        missing, categories as texts. The outputs are those of the estimators' ``to_onnx``, in the
-        labels or the unit of the table.
-
-        Parameters
-        ----------
-        path : str or path-like, optional
-            The file to write.
-        overwrite : bool, default=False
-            Whether an existing file may be replaced.
-        dtype : {"float32", "float64"}, default="float32"
-            The type of every number.
-        unseen : {"other", "error"}, default="other"
-            What the graph does with a category that was not in training: the same as ``predict``,
-            or an error of the runtime.
-
-        Raises
-        ------
-        MissingDependencyError, OutputError, SpecError
-            As the estimators' ``to_onnx``.
+        Each column is an input (batch, 1) of its name: numbers and booleans with NaN where
+        missing, categories as texts. With ``unseen="error"`` a category that was not in training
+        is an error of the runtime. The rest, errors too, is as of the estimators' ``to_onnx``.
         """
         columns = columns_of(self.preprocessing, unseen)
         inner = exportable_of(self.preprocessing, self.estimator)
@@ -224,13 +196,7 @@ class TableModel:
 
     @classmethod
     def load(cls, path: StrPath) -> TableModel:
-        """Load a model saved by `save`.
-
-        Raises
-        ------
-        ModelFileError
-            If the file is missing, damaged, or holds no model of a table.
-        """
+        """Return a model that `save` wrote; a missing, damaged or other file is an error."""
         contents = read_contents(path)
         if contents.kind != "table":
             raise ModelFileError(f"{path} holds no model of a table; load it with deltarule.load")
@@ -279,12 +245,7 @@ def check_test(record: PreprocessingRecord, test: Source) -> None:
     """Refuse a table that a model with this record could not be scored on, before it is trained.
 
     Every cell of a table in memory is checked; of a table in its files the first piece, which shows
-    a column that is missing or of another kind.
-
-    Raises
-    ------
-    TableError
-        As `TableModel.evaluate` would raise it.
+    a column that is missing or of another kind. The errors are those of `TableModel.evaluate`.
     """
     piece = next(test.scan()).table
     _, rows = encode_target(record.target, piece)

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-import mmap
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any, cast
 
-from deltarule.errors import OutputError, TableError
-from deltarule.files import check_writable, write_atomically
+from deltarule.errors import TableError
 from deltarule.tables.columns import number_texts
+from deltarule.tables.evaluation import Predictions
 from deltarule.tables.kinds import Unseen
 from deltarule.tables.messages import listing
 from deltarule.tables.model import TableModel
-from deltarule.tables.predictions import Predictions
 from deltarule.tables.preprocessing import UnseenValues
 from deltarule.tables.table import Source, Table
 
-__all__ = ["PredictionsCsv", "predictions_csv", "write_pieces"]
+__all__ = ["PredictionsCsv", "predictions_csv"]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -104,45 +98,6 @@ def predictions_csv(
     """
     header = _header([] if keep is None else keep.names, predictions.labels, escape=escape)
     return header + _rows(predictions, keep, escape=escape)
-
-
-def write_pieces(path: Path, pieces: Iterable[bytes], *, overwrite: bool = False) -> Path:
-    """Write a file of any size from pieces that are made on the way, whole or not at all.
-
-    The pieces are collected in an unnamed file beside the target: if making one of them fails, or
-    the process is killed, nothing is left of it. Then the file is written as `write_atomically`
-    writes it.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written, or exists and `overwrite` is false.
-    """
-    check_writable(path, overwrite=overwrite)
-    try:
-        collected = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 (closed below)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    with collected:
-        for piece in pieces:
-            try:
-                collected.write(piece)
-            except OSError as error:
-                raise _cannot_write(path, error) from error
-        try:
-            collected.flush()
-            if os.fstat(collected.fileno()).st_size == 0:
-                return write_atomically(path, b"", overwrite=overwrite)
-            with mmap.mmap(collected.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return write_atomically(path, cast(Any, data), overwrite=overwrite)
-        except OutputError:
-            raise
-        except OSError as error:
-            raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {path}: {error.strerror or type(error).__name__}")
 
 
 def _header(kept: Iterable[str], labels: Iterable[str], *, escape: bool) -> bytes:

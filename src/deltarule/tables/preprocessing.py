@@ -29,12 +29,8 @@ MAX_EXAMPLES = 1000
 class UnseenValues:
     """What the rows to be predicted held that the training rows did not.
 
-    Attributes
-    ----------
-    unseen, missing : dict of str to int
-        Cells of each column with an unseen category, and missing cells where training had none.
-    examples : dict of str to list of str
-        The unseen categories of each column.
+    By column: the number of cells with unseen categories, those categories, and the number of
+    missing cells where the training rows had none.
     """
 
     unseen: dict[str, int] = field(default_factory=dict)

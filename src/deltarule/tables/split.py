@@ -14,7 +14,7 @@ from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.profile.row_hash import PART, row_hash
 from deltarule.tables.table import Piece, Source
 
-__all__ = ["PARTS", "ExactSplit", "RowHashSplit", "RowNumbers", "Shares", "Split", "split_rows"]
+__all__ = ["PARTS", "ExactSplit", "RowHashSplit", "Shares", "Split", "split_rows"]
 
 PARTS = ("training", "dev", "test")
 """The parts, by their numbers."""
@@ -29,15 +29,7 @@ class Shares(NamedTuple):
 
 @dataclass(frozen=True)
 class Split(ABC):
-    """Which part each row of a table is in.
-
-    Attributes
-    ----------
-    shares : Shares
-        Of the dev and test parts.
-    seed : int
-        Decides the parts, and every sample of rows.
-    """
+    """Which part each row of a table is in; the seed decides it, and every sample of rows."""
 
     shares: Shares
     seed: int
@@ -65,10 +57,9 @@ class ExactSplit(Split):
         cls, target: ParsedColumn, shares: Shares, seed: int, labels: NDArray[Any] | None
     ) -> ExactSplit:
         """Return a split of the rows that have a target; see `split_rows`."""
-        rows = np.flatnonzero(target.not_missing)
         part = np.full(len(target), -1, dtype=np.int8)
-        for number, members in enumerate(split_rows(len(rows), shares, seed, labels)):
-            part[rows[members]] = number
+        count = int(target.not_missing.sum())
+        part[target.not_missing] = split_rows(count, shares, seed, labels)
         return cls(shares, seed, part)
 
     def parts(self, piece: Piece, target: ParsedColumn) -> NDArray[np.int8]:
@@ -102,39 +93,14 @@ class RowHashSplit(Split):
                 )
 
 
-class RowNumbers(NamedTuple):
-    """The rows of each part, in rising order."""
-
-    training: NDArray[np.intp]
-    dev: NDArray[np.intp]
-    test: NDArray[np.intp]
-
-
 def split_rows(
     count: int, shares: Shares, seed: int, labels: NDArray[Any] | None = None
-) -> RowNumbers:
-    """Split the rows 0 … count - 1 at random.
+) -> NDArray[np.int8]:
+    """Return a random part for each of `count` rows: 0 for training, 1 for dev, 2 for test.
 
-    Parameters
-    ----------
-    count : int
-        The number of rows.
-    shares : Shares
-        The shares of the dev and test parts, rounded to whole rows, at least two unless zero.
-    seed : int
-        Decides the shuffle.
-    labels : (count,) array, optional
-        The class of each row. Every part then holds the classes in the table's proportions, as
-        closely as whole rows allow, and at least one row of each class is for training.
-
-    Returns
-    -------
-    RowNumbers
-
-    Raises
-    ------
-    TableError
-        If nothing would be left to train on.
+    The shares are rounded to whole rows, at least two unless zero. With the class of each row,
+    every part holds the classes in the table's proportions, as closely as whole rows allow, and at
+    least one row of each class is for training. It is an error if too few rows would be left.
     """
     sizes = [max(round(count * share), 2) if share > 0 else 0 for share in shares]
     classes = np.zeros(count, dtype=np.intp)
@@ -146,7 +112,7 @@ def split_rows(
             f"{count} rows are too few to hold out {sum(sizes)} of them; add rows, "
             "or hold out less (--dev, --test)"
         )
-    part = np.zeros(count, dtype=np.intp)
+    part = np.zeros(count, dtype=np.int8)
     shuffled = np.random.default_rng(seed).permutation(count)
     by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
     starts = np.cumsum(members) - members
@@ -156,13 +122,13 @@ def split_rows(
         for start, skip, quota in zip(starts, taken, quotas, strict=True):
             part[by_class[start + skip : start + skip + quota]] = number
         taken += quotas
-    return RowNumbers(*(np.flatnonzero(part == number) for number in range(3)))
+    return part
 
 
 def _quotas(ideal: NDArray[np.float64], size: int, limits: NDArray[np.intp]) -> NDArray[np.intp]:
     """Round the classes' ideal counts so that they sum to `size` and keep within the limits."""
     quotas = np.minimum(np.floor(ideal).astype(np.intp), limits)
     while quotas.sum() < size:
-        wanting = np.where(quotas < limits, ideal - quotas, -np.inf)
-        quotas[int(np.argmax(wanting))] += 1
+        lacking = np.where(quotas < limits, ideal - quotas, -np.inf)
+        quotas[int(np.argmax(lacking))] += 1
     return quotas

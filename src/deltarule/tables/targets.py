@@ -21,26 +21,10 @@ __all__ = ["class_labels", "encode_target"]
 def encode_target(
     record: Classes | Quantity, table: Table
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Return the target of a known model, for the rows that have one.
+    """Return the target of a known model, and the rows that have one.
 
-    Parameters
-    ----------
-    record : Classes or Quantity
-        The model's target.
-    table : Table
-        The rows.
-
-    Returns
-    -------
-    y : (n,) array
-        Class numbers, or the quantity in its own unit.
-    rows : (n,) array of int
-        The rows that have a target.
-
-    Raises
-    ------
-    TableError
-        If the column is missing, or a cell is no known class or no number.
+    The target is class numbers, or the quantity in its own unit. It is an error if the column is
+    missing, or a cell is no known class or no number.
     """
     column = table.column(record.name, "the model's target")
     column.check_supported()

@@ -28,7 +28,7 @@ from deltarule.tables.evaluation import Evaluation, Scores
 from deltarule.tables.messages import show
 from deltarule.tables.model import TableModel, one_thread
 from deltarule.tables.profile.column import PieceRows
-from deltarule.tables.profile.table import Question, profile_table
+from deltarule.tables.profile.table import profile_table
 from deltarule.tables.profile.target import TargetProfile
 from deltarule.tables.record import Classes, PreprocessingRecord, Provenance, Quantity, Task
 from deltarule.tables.split import ExactSplit, RowHashSplit, Shares, Split
@@ -39,9 +39,7 @@ from deltarule.training.splits import default_fractions
 
 __all__ = ["Plan", "Prepared", "Settings", "fit", "prepare", "score_parts"]
 
-DEV_ROWS = 20_000
-"""Of a table in its files, training watches at most so many dev rows; all are scored at the end."""
-READ_AGAIN = "the table stays in its files and is read anew in every epoch (docs/streaming.md)"
+READ_AGAIN = "the table stays in its files and is read again in every epoch (docs/streaming.md)"
 LARGE = Shares(0.01, 0.01)
 """Of a table in its files, ``shares=None``: as of tables with more than 10⁴ rows (maths.md, D1)."""
 
@@ -140,13 +138,13 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         If the table cannot be learned from; the message says what to change.
     """
     split_seed, network_seed = _derived_seeds(plan.seed)
-    question = Question(plan.target, _features(source, plan), plan.task)
+    features = _features(source, plan)
     split: Split
     if isinstance(source, Table):
         split = _exact_split(source, plan, split_seed)
     else:
         split = RowHashSplit(plan.shares or LARGE, split_seed)
-    profile = profile_table(source, question, split, DEV_ROWS)
+    profile = profile_table(source, plan.target, features, plan.task, split)
     reader = ExampleReader(source, profile.preprocessing, split)
     dev = reader.whole_part("dev", profile.dev_limit)
     notes = profile.notes if source.in_memory else [READ_AGAIN, *profile.notes]

@@ -40,7 +40,7 @@ class PieceRows(NamedTuple):
 
 
 class _Fault(NamedTuple):
-    """A cell to complain about later, when its piece is gone; its line is looked up only then."""
+    """An error about a cell that may be raised after the last piece; its line is found only then."""
 
     fault: Callable[[int, str], TableError]
     row: int

@@ -21,16 +21,9 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def row_hash(seed: int, purpose: int, first: int, count: int) -> RowHashes:
-    """Return a number in [0, 1) for each row: SplitMix64 (Steele, Lea & Flood 2014) by counter.
+    """Return a number in [0, 1) for each of `count` rows from `first` on.
 
-    Parameters
-    ----------
-    seed : int
-        Decides all of them.
-    purpose : int
-        Hashes for different purposes are independent.
-    first, count : int
-        The rows: `count` of them from `first` on.
+    It is SplitMix64 (Steele, Lea & Flood 2014) by counter. Different purposes are independent.
     """
     key = np.random.SeedSequence([seed, purpose]).generate_state(1, np.uint64)[0]
     with np.errstate(over="ignore"):

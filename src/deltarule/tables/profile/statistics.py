@@ -52,11 +52,7 @@ class Sample:
     the median. Beyond, between 50 - 100 ε and 50 + 100 ε per cent of the numbers lie below it,
     except with a probability of 2 exp(-2 size ε²) (Dvoretzky, Kiefer & Wolfowitz 1956; Massart
     1990).
-
-    Parameters
-    ----------
-    size : int or None
-        The most numbers that it holds; None for all.
+    A size of None holds all numbers.
     """
 
     def __init__(self, size: int | None) -> None:
@@ -80,17 +76,10 @@ class Sample:
 
 
 class CappedCounter:
-    """How often each of a few values came; the counts are dropped beyond `most` values.
+    """How often each of a few values came; there are no counts of more than `most` values.
 
-    Attributes
-    ----------
-    counts : dict
-        The count of each value; empty if there are more than `most` different values.
-    full : bool
-        Whether there are more.
-    distinct : int or None
-        The number of different values; None if it is above `most` and not known, because the
-        values came in several pieces.
+    ``full`` says that there are more. ``distinct`` is the number of different values, or None if
+    it is above `most` and not known, because the values came in several pieces.
     """
 
     def __init__(self, most: int) -> None:

@@ -18,101 +18,53 @@ from deltarule.tables.record import ColumnRecord, PreprocessingRecord, Task
 from deltarule.tables.split import Split
 from deltarule.tables.table import Source
 
-__all__ = ["Question", "TableProfile", "profile_table", "sample_size"]
+__all__ = ["TableProfile", "profile_table"]
 
 SAMPLE_CELLS = 2**22
-
-
-@dataclass(frozen=True)
-class Question:
-    """What to learn from a table.
-
-    Attributes
-    ----------
-    target : str
-        The column to predict.
-    features : list of str
-        The columns to learn from.
-    task : {"classification", "regression"}, optional
-        By default the target decides.
-    """
-
-    target: str
-    features: list[str]
-    task: Task | None = None
+"""Numbers that are kept for all medians together, at least 1024 a column and at most 16 384."""
+DEV_ROWS = 20_000
+"""Training watches at most so many dev rows of a dataset; all are scored at the end."""
 
 
 @dataclass(frozen=True)
 class TableProfile:
-    """What one pass found.
-
-    Attributes
-    ----------
-    preprocessing : PreprocessingRecord
-        What was learned from the training rows.
-    reason : str
-        Why it is this task.
-    parts : tuple of int
-        Rows for training, dev and test.
-    dev_limit : float
-        Training watches the dev rows with a hash below this: all, or a sample of bounded size.
-    notes : list of str
-        What the user should know.
-    """
+    """What one pass found."""
 
     preprocessing: PreprocessingRecord
-    reason: str
-    parts: tuple[int, int, int]
-    dev_limit: float
-    notes: list[str]
+    reason: str  # why it is this task
+    parts: tuple[int, int, int]  # rows for training, dev and test
+    dev_limit: float  # training watches the dev rows with a hash below this
+    notes: list[str]  # what the user should know
 
 
-def sample_size(columns: int) -> int:
-    """Return how many numbers of each of so many columns are kept for its median."""
-    return max(1024, min(2**14, SAMPLE_CELLS // max(columns, 1)))
+def profile_table(
+    source: Source, target: str, features: list[str], task: Task | None, split: Split
+) -> TableProfile:
+    """Return what one pass over a table learns, from its first row to its last.
 
-
-def profile_table(source: Source, question: Question, split: Split, dev_rows: int) -> TableProfile:
-    """Read a table once, from its first row to its last.
-
-    The memory that it takes does not grow with the number of rows. Of a table in memory, which is
-    there anyway, medians are those of all training rows, and all dev rows are watched.
-
-    Parameters
-    ----------
-    source : Source
-        The table.
-    question : Question
-        What to learn.
-    split : Split
-        Which part each row is in.
-    dev_rows : int
-        The most dev rows that training can watch if the table is not in memory.
-
-    Raises
-    ------
-    TableError
-        If a cell anywhere is not what its column holds, or the table cannot be learned from.
+    The memory that it takes does not grow with the number of rows. A table in memory is there
+    anyway: then medians are those of all training rows, and all dev rows are watched. It is an
+    error if a cell anywhere is not what its column holds, or the table cannot be learned from.
     """
     whole = source.in_memory
-    size = None if whole else sample_size(len(question.features))
-    profiles = [ColumnProfile(name, size) for name in question.features]
-    target = TargetProfile(question.target, source.path)
-    counts, dev = np.zeros(3, dtype=np.int64), Smallest(None if whole else dev_rows)
+    size = None if whole else max(1024, min(2**14, SAMPLE_CELLS // len(features)))
+    profiles = [ColumnProfile(name, size) for name in features]
+    goal = TargetProfile(target, source.path)
+    counts, dev = np.zeros(3, dtype=np.int64), Smallest(None if whole else DEV_ROWS)
     for piece in source.scan():
         table, first = piece
-        column = table.column(question.target)
+        column = table.column(target)
         column.check_supported()
         part = split.parts(piece, column)
         counts += np.bincount(part[part >= 0], minlength=3)
         dev.add(row_hash(split.seed, DEV_SAMPLE, first, table.rows)[part == 1])
         hashes = row_hash(split.seed, MEDIAN_SAMPLE, first, table.rows)
         rows = PieceRows(part == 0, hashes, whole)
-        target.add(column, rows)
+        goal.add(column, rows)
         for profile in profiles:
             profile.add(table.column(profile.name), rows)
-    decision = target.decide(question.task)
-    record = target.record(decision)
+    decision = goal.decide(task)
+    record = goal.record(decision)
     split.check(source, counts)
     training_rows, dev_part, test_part = (int(count) for count in counts)
     preprocessing = PreprocessingRecord(

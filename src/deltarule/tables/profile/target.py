@@ -25,21 +25,11 @@ MAX_CLASSES = 1000
 
 
 class Decision(NamedTuple):
-    """What the target is learned as.
-
-    Attributes
-    ----------
-    task : {"classification", "regression"}
-        The task.
-    reason : str
-        Why it is this task.
-    labels : list of str
-        The classes in their order; empty in regression.
-    """
+    """What the target is learned as."""
 
     task: Task
-    reason: str
-    labels: list[str]
+    reason: str  # why it is this task
+    labels: list[str]  # the classes in their order; empty in regression
 
 
 class TargetProfile:
@@ -49,8 +39,7 @@ class TargetProfile:
         self.name = name
         self._path, self._where = path, f"{path}: the target {show(name)}"
         self._profile = ColumnProfile(name, 1)
-        self._values = CappedCounter(MAX_CLASSES)
-        self._training_values = CappedCounter(MAX_CLASSES)
+        self._values, self._training_values = CappedCounter(MAX_CLASSES), CappedCounter(MAX_CLASSES)
         self._whole = True
         self._least, self._most = np.inf, -np.inf
 
@@ -71,103 +60,96 @@ class TargetProfile:
     def decide(self, asked: Task | None) -> Decision:
         """Return the task, unless it is asked for, and the classes.
 
-        Raises
-        ------
-        TableError
-            If the target is empty, holds a mistake, or does not suit the task.
+        It is an error if the target is empty, holds a mistake, or does not suit the task.
         """
         profile = self._profile
         if profile.not_missing == 0:
             raise TableError(f"{self._where} is empty in every row")
-        numeric = profile.all_numbers
-        if not numeric and profile.booleans < profile.not_missing:
+        if not profile.all_numbers and profile.booleans < profile.not_missing:
             profile.check_mistake()
             if profile.dates == profile.not_missing:
                 raise TableError(f"{self._where} holds dates; convert it to a number")
-        task, reason = self._task(numeric=numeric)
+        task, reason = self._task()
         if asked is not None and asked != task:
             task, reason = asked, f"as asked, although {reason}"
-        if task == "regression":
-            if not numeric:
-                raise TableError(
-                    f"{self._where} holds texts, which regression cannot learn; "
-                    "leave --task out, or convert the column to numbers"
-                )
-            self._check_spread()
-            return Decision(task, reason, [])
-        return Decision(task, reason, self._labels(numeric=numeric))
+        if task == "classification":
+            return Decision(task, reason, self._labels())
+        if not profile.all_numbers:
+            raise TableError(
+                f"{self._where} holds texts, which regression cannot learn; "
+                "leave --task out, or convert the column to numbers"
+            )
+        if profile.not_missing < 4 or self._least == self._most:
+            same = self._least == self._most
+            what = f"is {number_text(self._least)} in every row" if same else "has few rows"
+            raise TableError(f"{self._where} {what}; there is nothing to learn")
+        return Decision(task, reason, [])
 
     def record(self, decision: Decision) -> Classes | Quantity:
         """Return what was learned from the training rows.
 
-        Raises
-        ------
-        TableError
-            If a class is in no training row, or the numbers are too large.
+        It is an error if a class is in no training row, or the numbers are too large.
         """
-        numeric = self._profile.all_numbers
+        profile, moments = self._profile, self._profile.moments
         if decision.task == "regression":
-            return self._quantity()
-        keys, trained = self._counted(numeric=numeric)[0], self._training_counts(numeric=numeric)
-        absent = [n for n, key in zip(decision.labels, keys, strict=True) if key not in trained]
+            if not np.isfinite([moments.mean, moments.variance]).all():
+                raise TableError(
+                    f"the numbers in the target {show(self.name)} are too large; use another unit"
+                )
+            scale = float(np.sqrt(moments.variance)) or 1.0
+            return Quantity(task="regression", name=self.name, mean=moments.mean, scale=scale)
+        numeric = profile.all_numbers
+        trained = (self._training_values if numeric else profile.training_texts).counts
+        pairs = zip(decision.labels, self._classes(), strict=True)
+        absent = [label for label, key in pairs if key not in trained]
         if absent:
             raise TableError(
                 f"{self._path}: no row of class {listing(absent)} of {show(self.name)} fell into "
                 "the training part; add rows of it, use another --seed, or hold out less (--dev, "
                 "--test)"
             )
-        return Classes(
-            task="classification", name=self.name, numeric=numeric, labels=decision.labels
-        )
+        labels = decision.labels
+        return Classes(task="classification", name=self.name, numeric=numeric, labels=labels)
 
-    def _task(self, *, numeric: bool) -> tuple[Task, str]:
-        if not numeric:
+    def _task(self) -> tuple[Task, str]:
+        if not self._profile.all_numbers:
             return "classification", "the target holds texts"
         if not self._whole:
             return "regression", "the target holds numbers with fractions"
-        distinct = self._values.distinct
-        many = f"more than {MAX_CLASSES}" if distinct is None else distinct
-        few = distinct is not None and distinct <= FEW
+        distinct = self._values.distinct or np.inf
+        many = f"more than {MAX_CLASSES}" if distinct == np.inf else distinct
         reason = f"the target holds whole numbers with {many} different values"
-        return "classification" if few else "regression", reason
+        return "classification" if distinct <= FEW else "regression", reason
 
-    def _check_spread(self) -> None:
-        """Refuse numbers that are all the same, or too few."""
-        if self._profile.not_missing < 4 or self._least == self._most:
-            same = self._least == self._most
-            what = f"is {number_text(self._least)} in every row" if same else "has few rows"
-            raise TableError(f"{self._where} {what}; there is nothing to learn")
+    @property
+    def _counter(self) -> CappedCounter:
+        """How often each class came, in all rows."""
+        return self._values if self._profile.all_numbers else self._profile.texts
 
-    def _counted(self, *, numeric: bool) -> tuple[list[Any], list[int]]:
-        """Return the classes of all rows in their order, and the rows of each."""
-        counts = self._values.counts if numeric else self._profile.texts.counts
-        keys = sorted(key for key in counts if key is not None)
-        return keys, [counts[key] for key in keys]
+    def _classes(self) -> list[Any]:
+        """Return the numbers or texts that are the classes, in their order."""
+        return sorted(key for key in self._counter.counts if key is not None)
 
-    def _training_counts(self, *, numeric: bool) -> dict[Any, int]:
-        return self._training_values.counts if numeric else self._profile.training_texts.counts
-
-    def _labels(self, *, numeric: bool) -> list[str]:
-        """Return the classes, or refuse those that no classifier can learn."""
-        counter = self._values if numeric else self._profile.texts
-        distinct = counter.distinct
-        if distinct is not None and not numeric:
-            distinct -= self._profile.has_missing
+    def _labels(self) -> list[str]:
+        """Return the classes as texts, or refuse those that no classifier can learn."""
+        distinct = self._counter.distinct
+        if distinct is not None and self._counter is self._profile.texts:
+            distinct -= self._profile.has_missing  # one of them is the missing cell
         if distinct is None or distinct > MAX_CLASSES:
-            many = f"{distinct} classes, more than" if distinct else "more than"
-            of = "" if distinct else " classes"
+            more = f"more than {MAX_CLASSES}"
+            many = f"{more} classes" if distinct is None else f"{distinct} classes, {more}"
             raise TableError(
-                f"{self._where} has {many} {MAX_CLASSES}{of}; group them, or use --task regression "
-                "if they are numbers"
+                f"{self._where} has {many}; group them, or use --task regression if they are "
+                "numbers"
             )
-        keys, counts = self._counted(numeric=numeric)
-        labels = [number_text(key) if numeric else key for key in keys]
+        keys = self._classes()
+        labels = [number_text(key) if self._profile.all_numbers else key for key in keys]
         if len(labels) == 1:
             raise TableError(
                 f"{self._where} is {show(labels[0])} in every row; add rows of at least one other "
                 "class"
             )
-        single = [label for label, count in zip(labels, counts, strict=True) if count == 1]
+        single = [n for n, key in zip(labels, keys, strict=True) if self._counter.counts[key] == 1]
         if single:
             one = len(single) == 1
             raise TableError(
@@ -177,12 +159,3 @@ class TargetProfile:
                 "quantity)"
             )
         return labels
-
-    def _quantity(self) -> Quantity:
-        moments = self._profile.moments
-        if not np.isfinite([moments.mean, moments.variance]).all():
-            raise TableError(
-                f"the numbers in the target {show(self.name)} are too large; use another unit"
-            )
-        scale = float(np.sqrt(moments.variance)) or 1.0
-        return Quantity(task="regression", name=self.name, mean=moments.mean, scale=scale)

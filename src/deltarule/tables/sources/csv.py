@@ -139,11 +139,8 @@ def _read_header(path: Path) -> _Header:
 def _whole_records(path: Path, header: _Header) -> Iterator[tuple[int, bytes]]:
     """Yield the records below the header, many at a time: where they begin, and their bytes.
 
-    Raises
-    ------
-    TableError
-        If a cell begins with a quote and does not end where a quote closes it, or a row is longer
-        than `BLOCK_BYTES`.
+    It is an error if a cell begins with a quote and does not end where a quote closes it, and if a
+    row is longer than `BLOCK_BYTES`.
     """
     with open(path, "rb") as file:
         start, held = file.seek(header.length), b""
@@ -220,14 +217,11 @@ def _parse(path: Path, data: Any, header: _Header, first: int) -> Any:
             ) from None
         if "UTF8" in str(error):
             raise _encoding_error(path) from None
-        raise TableError(f"{path} cannot be read as CSV: {_first_line(error)}") from None
+        raise TableError(f"{path} cannot be read as CSV: {error}".splitlines()[0]) from None
 
 
 def _reserve(size: int) -> None:
-    """Raise MemoryError now if parsing so many bytes would lack memory: pyarrow would abort then.
-
-    Asked for is what the cells may take, and what the parser takes for a block.
-    """
+    """Raise MemoryError where pyarrow would abort for lack of memory for cells and parser."""
     np.empty(3 * size + 4 * min(size, BLOCK_BYTES), dtype=np.uint8)
 
 
@@ -259,7 +253,3 @@ def _line(path: Path, header: _Header, record: int) -> int:
                 return line + 1
             line += len(text.splitlines())
     return line
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

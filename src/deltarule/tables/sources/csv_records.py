@@ -1,12 +1,12 @@
-"""What quotes mean in the bytes of a CSV file: where records end, and which quote is a mistake.
+"""Quotes in the bytes of a CSV file: where records end, and which quote is a mistake.
 
 A quote that begins a cell opens it. Separators and line ends belong to the cell until a quote that
-is not doubled closes it, and there the cell must end. Any other quote (5" pipe) is a letter.
-pyarrow reads on behind a closing quote: two cells that are never closed would join the rows between
-them in silence.
+is not doubled closes it, and there the cell must end. Any other quote (5" pipe) is an ordinary
+character. pyarrow continues a cell after its closing quote: two cells that are never closed would
+join the rows between them without an error.
 
-Each question is one regular expression with possessive repetitions: the bytes are read once,
-whatever they are.
+Each function is one regular expression with possessive repetitions, so that any bytes are read in
+linear time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _OPENED = r'"[^"]*+(?:""[^"]*+)*+'
 
 @lru_cache
 def _grammar(separator: str) -> _Grammar:
-    letter = f"[^{separator}\r\n]"  # no cell begins behind it, none ends before it
+    letter = f"[^{separator}\r\n]"  # no cell begins after it, none ends before it
     quoted = f'(?<!{letter}){_OPENED}"(?!{letter})'
 
     def cells(plain: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,42 +21,34 @@ __all__ = ["Dataset", "Place", "named_errors"]
 
 
 class Place(NamedTuple):
-    """A chunk of one of the files."""
+    """A chunk, the number of its file, and the number of its first row in the whole dataset."""
 
     file: int
     chunk: Chunk
+    first: int
 
 
 class Dataset(Source):
     """A table in one file or more, of which a few rows are in memory at a time.
 
-    Parameters
-    ----------
-    path : Path
-        What the user named, for messages.
-    files : list of Path
-        The files, in their order. All have the columns of the first, in any order.
-    open_file : callable
-        path -> the file, ready to be read in chunks.
-
-    Attributes
-    ----------
-    path, rows, names
-        As of `Source`; the number of rows is known once `scan` has read them all.
-    places : list of Place
-        The chunks, once `scan` has read them all.
+    All files have the columns of the first, in any order. `open_file` opens one to be read in
+    chunks, and `remedy` is what to tell the user if the memory is too small. The number of rows
+    and the places of the chunks are known once `scan` has read them all.
     """
 
     def __init__(
-        self, path: Path, files: list[Path], open_file: Callable[[Path], ChunkedFile]
+        self,
+        path: Path,
+        files: list[Path],
+        open_file: Callable[[Path], ChunkedFile],
+        remedy: str = "",
     ) -> None:
-        self.path, self.rows = path, 0
+        self.path, self.rows, self._remedy = path, 0, remedy
         self.places: list[Place] = []
         self._files: list[ChunkedFile] = []
-        self._firsts: list[int] = []  # rows in the files before each
         self._fingerprints = [_fingerprint(file) for file in files]
         for file in files:
-            with named_errors(file):
+            with named_errors(file, remedy):
                 self._files.append(open_file(file))
         for other in self._files[1:]:
             self._check_same(other)
@@ -69,32 +61,27 @@ class Dataset(Source):
     def scan(self) -> Iterator[Piece]:
         """Yield all rows in their order, and note where they are on the way.
 
-        Raises
-        ------
-        TableError
-            At the first fault, with its file and line; or if there are no rows at all.
+        The first fault is a `TableError` with its file and line, and so is a table without rows.
         """
-        places, firsts, rows = [], [], 0
+        places, rows = [], 0
         for number, file in enumerate(self._files):
             self._check_untouched(number)
-            firsts.append(rows)
-            with named_errors(file.path):
+            with named_errors(file.path, self._remedy):
                 for chunk, tables in file.scan():
-                    places.append(Place(number, chunk._replace(row=rows)))
+                    places.append(Place(number, chunk, rows))
                     for table in tables:
                         yield Piece(self._ordered(table), rows)
                         rows += table.rows
         if rows == 0:
             raise TableError(f"{self.path} has a header but no rows; add data below the header")
-        self.places, self.rows, self._firsts = places, rows, firsts
+        self.places, self.rows = places, rows
 
     def read(self, place: Place) -> Iterator[Piece]:
         """Yield the rows of one chunk."""
         self._check_untouched(place.file)
-        file, first = self._files[place.file], place.chunk.row
-        own = place.chunk._replace(row=first - self._firsts[place.file])
+        file, first = self._files[place.file], place.first
         with named_errors(file.path):
-            for table in file.read(own):
+            for table in file.read(place.chunk):
                 yield Piece(self._ordered(table), first)
                 first += table.rows
 
@@ -107,13 +94,7 @@ class Dataset(Source):
         return sha.hexdigest()
 
     def collect(self) -> Table:
-        """Return all rows of the only file in memory, as a table.
-
-        Raises
-        ------
-        TableError
-            If there are no rows, or too many.
-        """
+        """Return all rows of the only file as a table in memory, unless it is too large."""
         (file,) = self._files
         file.check_whole()
         pieces, size = [], 0
@@ -153,13 +134,11 @@ class Dataset(Source):
 
 
 def _fingerprint(path: Path) -> tuple[int, int]:
-    try:
+    with suppress(OSError):
         status = os.stat(path)
-    except OSError:
-        return (-1, -1)
-    if not stat.S_ISREG(status.st_mode):
-        return (-1, -1)
-    return status.st_size, status.st_mtime_ns
+        if stat.S_ISREG(status.st_mode):
+            return status.st_size, status.st_mtime_ns
+    return (-1, -1)
 
 
 @contextmanager

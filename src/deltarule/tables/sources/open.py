@@ -77,7 +77,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
         "deltarule train --stream, which reads it piece by piece"
     )
     with named_errors(place, remedy):
-        return Dataset(place, [place], _open_file).collect()
+        return Dataset(place, [place], _open_file, remedy).collect()
 
 
 def _files_in(folder: Path) -> list[Path]:
