@@ -310,6 +310,34 @@ def test_help_teaches() -> None:
     assert runner.invoke(app, ["--version"]).output == f"deltarule {__version__}\n"
 
 
+def test_help_is_in_panels() -> None:
+    runner = CliRunner(env={"COLUMNS": "100"})
+    panels = {
+        "train": ["Data", "Network", "Training", "Checkpoints", "Output"],
+        "evaluate": ["Data", "Output"],
+        "predict": ["Data", "Output"],
+        "export": ["Data", "Output"],
+        "check": ["Output"],
+    }
+    for command, expected in panels.items():
+        shown = runner.invoke(app, [command, "--help"]).output
+        found = re.findall(r"╭─ (\w+) ─", shown)
+        assert found == ["Arguments", "Options", *expected]
+
+
+def test_why_a_training_stopped(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "penguins.csv", "-t", "species", "--hidden", "8", "--overwrite"]
+    assert run([*words, "--epochs", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "note: Stopped after the 3 epochs of --epochs; the dev score was still rising." in out
+    assert "Stochastic Optimizer" not in out
+    assert run([*words, "--epochs", "30", "--learning-rate", "0.05"]) == 0
+    out = capsys.readouterr().out
+    best = re.search(r"kept the parameters of epoch (\d+)", out)
+    assert best is not None
+    assert f"the dev score was highest after epoch {best[1]}, less than --patience ago." in out
+
+
 def test_no_words_are_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
     assert "Usage" in capsys.readouterr().out

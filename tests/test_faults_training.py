@@ -421,7 +421,7 @@ def test_ctrl_c_in_the_first_epoch_writes_no_model(
     kept = ["--checkpoint", str(run_folder), "--resume"]
     for more, left in (
         ([], "nothing was written"),
-        (kept, f"a checkpoint is in {run_folder}: the same command with --resume goes on"),
+        (kept, f"a checkpoint is in {run_folder}: run the same command with --resume to continue"),
     ):
         with interrupt(3):
             code = run([*words, *more, "-o", str(model)])

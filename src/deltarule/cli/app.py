@@ -127,8 +127,9 @@ def train(
 def evaluate(
     model: ModelArgument,
     table: TableArgument,
-    output: OutputOptions,
+    *,
     unseen: UnseenOption = Unseen.other,
+    output: OutputOptions,
 ) -> None:
     """Compare a model's predictions with the target column of a table.
 
@@ -144,9 +145,10 @@ def evaluate(
 def predict(
     model: ModelArgument,
     table: TableArgument,
+    *,
+    unseen: UnseenOption = Unseen.other,
     files: PredictionFileOptions,
     output: OutputOptions,
-    unseen: UnseenOption = Unseen.other,
 ) -> None:
     """Predict every row of a table.
 
@@ -172,12 +174,14 @@ def export(
         Path,
         typer.Argument(metavar="OUT.onnx", parser=parse_path, help="The ONNX file to write, or -."),
     ],
-    output: OutputOptions,
-    dtype: Annotated[
-        Dtype, typer.Option(help="The type of every number in the graph.")
-    ] = Dtype.float32,
+    *,
     unseen: UnseenOption = Unseen.other,
+    dtype: Annotated[
+        Dtype,
+        typer.Option(help="The type of every number in the graph.", rich_help_panel="Output"),
+    ] = Dtype.float32,
     overwrite: OverwriteOption = False,
+    output: OutputOptions,
 ) -> None:
     """Write a model, with its preprocessing, as an ONNX file.
 

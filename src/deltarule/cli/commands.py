@@ -195,4 +195,5 @@ def _left_behind(settings: Settings) -> str:
     """Return what an interrupted training leaves behind."""
     if settings.checkpoint is None:
         return "nothing was written"
-    return f"a checkpoint is in {settings.checkpoint.folder}: run the same command with --resume to continue"
+    folder = settings.checkpoint.folder
+    return f"a checkpoint is in {folder}: run the same command with --resume to continue"

@@ -172,8 +172,8 @@ class CategoryKind(Kind):
                 what = names[0] if values[0] is None else show(names[0])
                 raise column.fault(
                     int(rows[is_unseen][0]),
-                    f"{what} is a category that training did not see ({is_unseen.sum()} such cells); "
-                    "correct them, or take them as 'other'",
+                    f"{what} is a category that training did not see ({is_unseen.sum()} such "
+                    "cells); correct them, or take them as 'other'",
                 )
             if record.rare:
                 codes[is_unseen] = len(record.kept)

@@ -40,7 +40,7 @@ class PieceRows(NamedTuple):
 
 
 class _Fault(NamedTuple):
-    """An error about a cell that may be raised after the last piece; its line is found only then."""
+    """An error about a cell that may be raised later; the line of the cell is found only then."""
 
     fault: Callable[[int, str], TableError]
     row: int
