@@ -278,7 +278,7 @@ ROWS = (
     ),
     Row(
         "29", "output to an existing file, a symbolic link, a missing folder",
-        "exit 2, nothing written, without `--force`", "100 %", ("outputs",),
+        "exit 2, nothing written, without `--overwrite`", "100 %", ("outputs",),
         lambda f: f"{total(f, 'kept')} of {total(f, 'tried')} kept",
     ),
     Row(
