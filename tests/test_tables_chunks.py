@@ -173,6 +173,27 @@ def test_row_groups_are_the_file(place: Path, group: int) -> None:
     check_same(path, open_source(path))
 
 
+def test_whole_numbers_that_are_no_floats_make_texts_of_all_pieces(place: Path) -> None:
+    path = place / "whole.parquet"
+    numbers = [1, None, -20, 2**53 + 1, 5, 6, 7]
+    pq.write_table(pa.table({"n": pa.array(numbers, pa.int64())}), path, row_group_size=2)
+    texts = [None if number is None else str(number) for number in numbers]
+    assert read_table(path).columns["n"].to_pylist() == texts
+    pieces = [piece.table.column("n").texts.to_pylist() for piece in open_source(path).scan()]
+    assert [text for piece in pieces for text in piece] == texts
+
+
+def test_a_column_is_parsed_once(place: Path) -> None:
+    path = place / "once.csv"
+    path.write_text("a,b\n1,x\n2,y\n")
+    table = read_table(path)
+    (piece,) = table.scan()
+    for name, reading in (("a", "numbers"), ("a", "not_missing"), ("b", "texts"), ("b", "is_date")):
+        parsed = table.column(name)
+        assert piece.table.column(name) is parsed
+        assert getattr(parsed, reading) is getattr(parsed, reading)
+
+
 BROKEN = {
     "too many cells": (b"a,b\n" + b"1,2\n" * 20 + b"1,2,3\n", "line 22: 3 cells"),
     "ragged after a quoted line end": (

@@ -42,6 +42,7 @@ from deltarule.tables import (
 )
 from deltarule.tables.batches import ExampleReader
 from deltarule.tables.sources import csv as csv_source
+from deltarule.tables.sources.dataset import Dataset
 from deltarule.tables.table import Piece
 from deltarule.training.streams import Stream, StreamedEpoch, advance
 from faults_support import report
@@ -247,6 +248,24 @@ def test_quality_is_that_of_a_training_in_memory() -> None:
         held.append(score_parts(other, in_memory)["test"].scores["accuracy"])
     assert np.mean(streamed) > 0.95
     assert abs(np.mean(streamed) - np.mean(held)) < 0.03
+
+
+def test_a_table_is_read_no_more_often_than_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = []
+    scan = Dataset.scan
+    monkeypatch.setattr(Dataset, "scan", lambda self: passes.append(1) or scan(self))
+    source = open_source(houses(tmp_path / "h"))
+    for plan, held_out in ((Plan("price"), 1), (Plan("price", shares=Shares(0.1, 0.1)), 2)):
+        passes.clear()
+        prepared = prepare(source, plan)
+        assert len(passes) == 2  # the profile, and the dev rows to be watched
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the epochs were over
+            model = fit(prepared, Settings(hidden=(2,), epochs=2))
+        assert len(score_parts(model, prepared)) == held_out
+        assert len(passes) == 2 + held_out
 
 
 def test_a_seed_repeats_a_run_to_the_bit(tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from deltarule.errors import SpecError, TableError
 from deltarule.estimators import MLPClassifier, MLPRegressor, from_record, to_record
 from deltarule.estimators._streaming import Pieces, fit_stream
 from deltarule.tables.batches import ExampleReader, Examples, buffer_rows
-from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.evaluation import Evaluation, Scores
 from deltarule.tables.messages import show
 from deltarule.tables.model import TableModel, one_thread
@@ -140,8 +139,8 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     split_seed, network_seed = _derived_seeds(plan.seed)
     features = _features(source, plan)
     split: Split
-    if isinstance(source, Table):
-        split = _exact_split(source, plan, split_seed)
+    if source.in_memory:
+        split = _exact_split(next(source.scan()).table, plan, split_seed)
     else:
         split = RowHashSplit(plan.shares or LARGE, split_seed)
     profile = profile_table(source, plan.target, features, plan.task, split)
@@ -168,17 +167,15 @@ def _exact_split(table: Table, plan: Plan, seed: int) -> ExactSplit:
     """Return the split of a table in memory, with the classes of its target in proportion."""
     target = table.column(plan.target)
     profile = TargetProfile(plan.target, table.path)
-    every = np.zeros(len(target), dtype=bool)
-    profile.add(target, PieceRows(every, np.empty(len(target)), last=True))
-    labels = profile.decide(plan.task).labels
+    no_rows = PieceRows(np.zeros(table.rows, dtype=bool), np.zeros(table.rows), last=True)
+    profile.add(target, no_rows)  # what decides the task is learned from all rows
     rows = np.flatnonzero(target.not_missing)
+    labels = None
+    if profile.decide(plan.task).task == "classification":
+        texts = class_labels(target, rows, numeric=bool(target.is_number[rows].all()))
+        labels = np.array(texts.to_pylist(), dtype=np.str_)
     shares = plan.shares or Shares(*default_fractions(len(rows))[1:])
-    return ExactSplit.draw(target, shares, seed, _labels(target, rows) if labels else None)
-
-
-def _labels(target: ParsedColumn, rows: NDArray[np.intp]) -> NDArray[Any]:
-    numeric = bool(target.is_number[rows].all())
-    return np.array(class_labels(target, rows, numeric=numeric).to_pylist(), dtype=np.str_)
+    return ExactSplit.draw(target, shares, seed, labels)
 
 
 class _LikelihoodBreaksTies(MLPClassifier):
@@ -225,6 +222,15 @@ def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ())
     KeyboardInterrupt
         If it comes before the first epoch has ended. Later ones end the training, and the best
         network so far is returned.
+
+    Examples
+    --------
+    >>> from deltarule.datasets import penguins_path
+    >>> from deltarule.tables import Plan, Settings, fit, prepare, read_table
+    >>> table = read_table(penguins_path())
+    >>> model = fit(prepare(table, Plan("species")), Settings(hidden=(8,), patience=5))
+    >>> model.predict(table).values[0]
+    np.str_('Adelie')
     """
     record, dev = prepared.preprocessing, prepared.dev
     estimator = _estimator(record.target, prepared.provenance, settings)
@@ -263,12 +269,12 @@ def _pieces(prepared: Prepared, batch_size: int) -> Pieces:
 def score_parts(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:
     """Return the scores on the rows held out: the dev part, and the test part if there is one."""
     found = {}
-    for name in ("dev", "test"):
+    held_out = {"dev": prepared.provenance.dev_rows, "test": prepared.provenance.test_rows}
+    for name in (name for name, rows in held_out.items() if rows):
         scores = Scores(model.target)
         for X, y in prepared.reader.part(name):
             scores.add(model.respond(X), y)
-        if scores.rows:
-            found[name] = scores.evaluation()
+        found[name] = scores.evaluation()
     return found
 
 
