@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 import support
 from deltarule.errors import TableError
 from deltarule.limits import free_memory
-from deltarule.tables import Shares, Table, open_source, read_table
+from deltarule.tables import Shares, Table, is_large, open_source, read_table
 from deltarule.tables.profile.row_hash import row_hash
 from deltarule.tables.profile.statistics import CappedCounter, Moments, Sample
 from deltarule.tables.sources import csv as csv_source
-from deltarule.tables.sources import large, parquet
+from deltarule.tables.sources import open as open_module
+from deltarule.tables.sources import parquet
 from deltarule.tables.sources.dataset import Dataset
 from deltarule.tables.split import RowHashSplit
 from deltarule.tables.table import Piece
@@ -375,12 +376,12 @@ def test_the_values_of_one_piece_are_counted_beyond_the_limit() -> None:
 def test_what_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,b\n" + "1,2\n" * 1000)
-    assert large.is_large(tmp_path)
-    assert not large.is_large(path)
+    assert is_large(tmp_path)
+    assert not is_large(path)
     assert free_memory() > 2**20
-    monkeypatch.setattr(large, "free_memory", lambda: 10_000)
-    assert large.is_large(path)
-    assert not large.is_large(tmp_path / "none.csv")  # reading it reports why
+    monkeypatch.setattr(open_module, "free_memory", lambda: 10_000)
+    assert is_large(path)
+    assert not is_large(tmp_path / "none.csv")  # reading it reports why
     pq.write_table(pa.table({"a": [0.0] * 10_000}), tmp_path / "t.parquet")
     assert os.path.getsize(tmp_path / "t.parquet") < 5000
-    assert large.needed_memory(tmp_path / "t.parquet") >= 80_000
+    assert open_module._needed_memory(tmp_path / "t.parquet") >= 80_000

@@ -19,7 +19,7 @@ from deltarule.tables import Table
 from deltarule.tables.kinds import CategoryKind, NumberKind
 from deltarule.tables.preprocessing import UnseenValues, rare_below, transform
 from deltarule.tables.record import PreprocessingRecord, Quantity, validated
-from deltarule.tables.split import Shares, split_rows
+from deltarule.tables.split import Shares, draw_parts
 from tables_support import learned, table_of
 
 numbers = st.lists(
@@ -187,9 +187,9 @@ def test_splits_are_partitions_in_proportion(
     held_out = max(round(n * dev), 2) + (max(round(n * test), 2) if test else 0)
     if held_out > n - len(counts):
         with pytest.raises(TableError, match="too few"):
-            split_rows(n, Shares(dev, test), seed, labels)
+            draw_parts(n, Shares(dev, test), seed, labels)
         return
-    part = split_rows(n, Shares(dev, test), seed, labels)
+    part = draw_parts(n, Shares(dev, test), seed, labels)
     training, *held_out_parts = (np.flatnonzero(part == number) for number in range(3))
     assert np.isin(part, [0, 1, 2]).all()
     assert len(part) == n
@@ -204,6 +204,6 @@ def test_splits_are_partitions_in_proportion(
 
 
 def test_the_seed_decides_the_split() -> None:
-    one, same, other = (split_rows(100, Shares(0.1, 0.2), seed) for seed in (1, 1, 2))
+    one, same, other = (draw_parts(100, Shares(0.1, 0.2), seed) for seed in (1, 1, 2))
     assert_array_equal(one, same)
     assert (one != other).any()

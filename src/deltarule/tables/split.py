@@ -14,7 +14,7 @@ from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.profile.row_hash import PART, row_hash
 from deltarule.tables.table import Piece, Source
 
-__all__ = ["PARTS", "ExactSplit", "RowHashSplit", "Shares", "Split", "split_rows"]
+__all__ = ["PARTS", "ExactSplit", "RowHashSplit", "Shares", "Split", "draw_parts"]
 
 PARTS = ("training", "dev", "test")
 """The parts, by their numbers."""
@@ -56,10 +56,10 @@ class ExactSplit(Split):
     def draw(
         cls, target: ParsedColumn, shares: Shares, seed: int, labels: NDArray[Any] | None
     ) -> ExactSplit:
-        """Return a split of the rows that have a target; see `split_rows`."""
+        """Return a split of the rows that have a target; see `draw_parts`."""
         part = np.full(len(target), -1, dtype=np.int8)
         count = int(target.not_missing.sum())
-        part[target.not_missing] = split_rows(count, shares, seed, labels)
+        part[target.not_missing] = draw_parts(count, shares, seed, labels)
         return cls(shares, seed, part)
 
     def parts(self, piece: Piece, target: ParsedColumn) -> NDArray[np.int8]:
@@ -67,7 +67,7 @@ class ExactSplit(Split):
         return self.part[piece.first : piece.first + piece.table.rows]
 
     def check(self, source: Source, counts: NDArray[np.int64]) -> None:
-        """Do nothing: `split_rows` has refused parts with too few rows."""
+        """Do nothing: `draw_parts` has refused parts with too few rows."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class RowHashSplit(Split):
                 )
 
 
-def split_rows(
+def draw_parts(
     count: int, shares: Shares, seed: int, labels: NDArray[Any] | None = None
 ) -> NDArray[np.int8]:
     """Return a random part for each of `count` rows: 0 for training, 1 for dev, 2 for test.

@@ -1,4 +1,4 @@
-"""Open a file or a folder as a table: which format it has, and what is no table."""
+"""Open a file or a folder as a table: its format, what is no table, and what memory it needs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,27 @@ import os
 import stat
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from deltarule.errors import TableError
+from deltarule.limits import free_memory
 from deltarule.tables.sources.base import ChunkedFile
-from deltarule.tables.sources.csv import CsvFile
+from deltarule.tables.sources.csv import MAX_FILE_BYTES, CsvFile
 from deltarule.tables.sources.dataset import Dataset, named_errors
 from deltarule.tables.sources.parquet import ParquetFile
 from deltarule.tables.table import Table
 
-__all__ = ["first_bytes", "open_source", "read_table"]
+__all__ = ["is_large", "open_source", "read_table"]
 
 MAX_FILES = 100_000
+CELL_BYTES = 64
+"""Training in memory takes about so many bytes a cell at its peak (texts, numbers, copies), ..."""
+TEXT_COPIES = 4
+"""... and so many times the bytes of a CSV file."""
+LOOK_BYTES = 2**16
+"""The cells of a CSV file are estimated from its first bytes."""
+SHARE = 0.5
+"""A table may take this share of the memory that is free."""
 _OTHER_FORMATS = (
     (b"\x1f\x8b", "is compressed with gzip; decompress it first (gunzip)"),
     (b"BZh", "is compressed with bzip2; decompress it first (bunzip2)"),
@@ -96,7 +107,7 @@ def _files_in(folder: Path) -> list[Path]:
     if not files:
         raise TableError(f"{folder} holds no files; name a folder with CSV or Parquet files")
     files.sort()
-    formats = {first_bytes(file).startswith(b"PAR1") for file in files}
+    formats = {_first_bytes(file).startswith(b"PAR1") for file in files}
     if len(formats) > 1:
         raise TableError(f"{folder} holds Parquet files beside others; keep one kind in a folder")
     return files
@@ -106,7 +117,7 @@ def _open_file(path: Path) -> ChunkedFile:
     return ParquetFile(path) if _check_file(path).startswith(b"PAR1") else CsvFile(path)
 
 
-def first_bytes(path: Path) -> bytes:
+def _first_bytes(path: Path) -> bytes:
     """Return what a file begins with: enough to tell its format."""
     with open(path, "rb") as file:
         return file.read(16)
@@ -119,8 +130,38 @@ def _check_file(path: Path) -> bytes:
         raise TableError(f"{path} is not a regular file; name a CSV or Parquet file")
     if status.st_size == 0:
         raise TableError(f"{path} is empty; a table needs a header line and rows")
-    head = first_bytes(path)
+    head = _first_bytes(path)
     for magic, advice in _OTHER_FORMATS:
         if head.startswith(magic):
             raise TableError(f"{path} {advice}")
     return head
+
+
+def is_large(path: Path) -> bool:
+    """Say whether training on a table in memory would take more than half of what is free.
+
+    Folders, and files of more than 2 GiB, are always large. A path that cannot be read is not:
+    reading it reports why.
+    """
+    if path.is_dir():
+        return True
+    try:
+        if os.stat(path).st_size > MAX_FILE_BYTES:
+            return True
+        return _needed_memory(path) > SHARE * free_memory()
+    except Exception:  # damaged: reading it reports how
+        return False
+
+
+def _needed_memory(path: Path) -> int:
+    """Estimate how many bytes training on a table in memory takes."""
+    if not _first_bytes(path).startswith(b"PAR1"):
+        size = os.stat(path).st_size
+        with open(path, "rb") as file:
+            head = file.read(LOOK_BYTES)
+        ends = sum(head.count(end) for end in (b",", b";", b"\t", b"|", b"\n"))
+        return TEXT_COPIES * size + CELL_BYTES * ends * size // max(len(head), 1)
+    metadata = pq.read_metadata(path)
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    encoded = sum(max(group.total_byte_size, 0) for group in groups)
+    return encoded + CELL_BYTES * metadata.num_rows * metadata.num_columns
