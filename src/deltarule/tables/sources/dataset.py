@@ -17,7 +17,7 @@ from deltarule.tables.messages import listing
 from deltarule.tables.sources.base import Chunk, ChunkedFile, joined
 from deltarule.tables.table import Piece, Source, Table
 
-__all__ = ["Dataset", "Place", "named_errors"]
+__all__ = ["Dataset", "Place", "reading_files"]
 
 
 class Place(NamedTuple):
@@ -48,7 +48,7 @@ class Dataset(Source):
         self._files: list[ChunkedFile] = []
         self._fingerprints = [_fingerprint(file) for file in files]
         for file in files:
-            with named_errors(file, remedy):
+            with reading_files(file, remedy):
                 self._files.append(open_file(file))
         for other in self._files[1:]:
             self._check_same(other)
@@ -66,7 +66,7 @@ class Dataset(Source):
         places, rows = [], 0
         for number, file in enumerate(self._files):
             self._check_untouched(number)
-            with named_errors(file.path, self._remedy):
+            with reading_files(file.path, self._remedy):
                 for chunk, tables in file.scan():
                     places.append(Place(number, chunk, rows))
                     for table in tables:
@@ -80,7 +80,7 @@ class Dataset(Source):
         """Yield the rows of one chunk."""
         self._check_untouched(place.file)
         file, first = self._files[place.file], place.first
-        with named_errors(file.path):
+        with reading_files(file.path):
             for table in file.read(place.chunk):
                 yield Piece(self._ordered(table), first)
                 first += table.rows
@@ -89,7 +89,7 @@ class Dataset(Source):
         """Return the SHA-256 of the files' contents, in their order."""
         sha = hashlib.sha256()
         for file in self._files:
-            with named_errors(file.path), open(file.path, "rb") as data:
+            with reading_files(file.path), open(file.path, "rb") as data:
                 sha.update(hashlib.file_digest(data, "sha256").digest())
         return sha.hexdigest()
 
@@ -126,7 +126,7 @@ class Dataset(Source):
 
     def _check_untouched(self, number: int) -> None:
         path = self._files[number].path
-        with named_errors(path):
+        with reading_files(path):
             if _fingerprint(path) != self._fingerprints[number]:
                 raise TableError(
                     f"{path} was changed while it was in use; leave it alone and run again"
@@ -142,7 +142,7 @@ def _fingerprint(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def named_errors(path: Path, remedy: str = "") -> Iterator[None]:
+def reading_files(path: Path, remedy: str = "") -> Iterator[None]:
     """Turn errors of the system into one line about a file."""
     try:
         yield

@@ -12,7 +12,7 @@ from deltarule.errors import TableError
 from deltarule.limits import free_memory
 from deltarule.tables.sources.base import ChunkedFile
 from deltarule.tables.sources.csv import MAX_FILE_BYTES, CsvFile
-from deltarule.tables.sources.dataset import Dataset, named_errors
+from deltarule.tables.sources.dataset import Dataset, reading_files
 from deltarule.tables.sources.parquet import ParquetFile
 from deltarule.tables.table import Table
 
@@ -58,7 +58,7 @@ def open_source(path: str | os.PathLike[str]) -> Dataset:
         If a file is no table, or the files do not fit together.
     """
     place = Path(path)
-    with named_errors(place):
+    with reading_files(place):
         files = _files_in(place) if place.is_dir() else [place]
         return Dataset(place, files, _open_file)
 
@@ -87,7 +87,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
         f"{place} does not fit into memory; use fewer rows or columns, or "
         "deltarule train --stream, which reads it piece by piece"
     )
-    with named_errors(place, remedy):
+    with reading_files(place, remedy):
         return Dataset(place, [place], _open_file, remedy).collect()
 
 

@@ -54,7 +54,7 @@ class ParquetFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _damage_named(path), self._opened(None) as file:
+        with _reading_parquet(path), self._opened(None) as file:
             self._metadata = file.metadata
             self.names = [name.strip() for name in file.schema_arrow.names]
             check_names(path, self.names)
@@ -80,7 +80,7 @@ class ParquetFile:
         """Yield the rows of one row group, some at a time."""
         size = max(BATCH_CELLS // max(len(self.names), 1), 1)
         row = chunk.row
-        with _damage_named(self.path), self._opened(self._metadata) as file:
+        with _reading_parquet(self.path), self._opened(self._metadata) as file:
             for batch in file.iter_batches(size, row_groups=[chunk.start], use_threads=False):
                 if batch.nbytes > MAX_BATCH_BYTES:
                     raise TableError(
@@ -143,7 +143,7 @@ class ParquetFile:
 
 
 @contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
+def _reading_parquet(path: Path) -> Iterator[None]:
     """Turn an error of pyarrow into one line about the file."""
     try:
         yield
