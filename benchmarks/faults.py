@@ -290,7 +290,7 @@ ROWS = (
     ),
     Row(
         "29", "output to an existing file, a symbolic link, a missing folder",
-        "without `--force`: exit code 2, nothing is written", "100 %", ("outputs",),
+        "without `--overwrite`: exit code 2, nothing is written", "100 %", ("outputs",),
         lambda f: f"{total(f, 'kept')} of {total(f, 'tried')} kept",
     ),
     Row(

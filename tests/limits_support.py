@@ -12,10 +12,10 @@ __all__ = ["environment", "limited"]
 LIMITED = """
 import resource, sys
 from deltarule.cli.run import run
-from deltarule.tables.streaming import epochs
+from deltarule.tables import batches
 most, warm, words = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
 if warm:  # import and compile all, and count the limit from there; a smaller buffer
-    epochs.BUFFER_CELLS, epochs.LANES = 2**17, 2
+    batches.BUFFER_CELLS, batches.LANES = 2**17, 2
     first = ["train", warm, "--target", "y", "--stream", "--epochs", "1", "-qfo", warm + ".m"]
     assert run(first) == 0
     held = int(open("/proc/self/statm").read().split()[5]) * resource.getpagesize()

@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from deltarule import __version__, demo
 from deltarule.cli.app import app
 from deltarule.cli.run import run
-from deltarule.cli.show import Screen
 from deltarule.cli.signals import Terminated
+from deltarule.cli.text_output import TextReporter
 from deltarule.datasets import penguins_path
 from deltarule.errors import OutputError, TableError
 from deltarule.tables import TableModel
+from deltarule.version import __version__, demo
 
 QUICK = ["--hidden", "8", "--epochs", "15", "--learning-rate", "0.02"]
 
@@ -57,7 +57,7 @@ def test_table_and_target_are_enough(here: Path, capsys: pytest.CaptureFixture[s
     assert "seeds: 0, from it split 2968811710 and network 3677149159" in seen.out
     assert "saved the model: penguins.safetensors" in seen.out
     assert seen.err == ""  # the bar is for terminals
-    assert TableModel.load("penguins.safetensors").facts.training_rows == 310
+    assert TableModel.load("penguins.safetensors").provenance.training_rows == 310
 
 
 def test_a_whole_session(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,10 +167,10 @@ def test_outputs_are_not_overwritten_unasked(
 ) -> None:
     (here / "p.csv").write_text("precious")
     words = ["predict", model, "penguins.csv", "-o", "p.csv"]
-    assert "--force" in error_of(capsys, *words)
+    assert "--overwrite" in error_of(capsys, *words)
     assert (here / "p.csv").read_text() == "precious"
     (here / "link").symlink_to(here / "p.csv")
-    assert "symbolic link" in error_of(capsys, *words[:-1], "link", "--force")
+    assert "symbolic link" in error_of(capsys, *words[:-1], "link", "--overwrite")
     assert (here / "p.csv").read_text() == "precious"
     assert run([*words, "--force", "-q"]) == 0
     (here / "pictures").mkdir()
@@ -226,9 +226,8 @@ def test_a_test_table_that_does_not_fit_is_refused_before_training(
     message: str, stream: str,
 ) -> None:  # fmt: skip
     edit(pd.read_csv("penguins.csv")).to_csv("test.csv", index=False)
-    for name in ("fit", "fit_stream"):
-        monkeypatch.setattr(f"deltarule.cli.commands.{name}", lambda *_: pytest.fail("trained"))
-    monkeypatch.setattr("deltarule.cli.tables.is_large", lambda path: stream == "--stream")
+    monkeypatch.setattr("deltarule.cli.commands.fit", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("deltarule.cli.inputs.is_large", lambda path: stream == "--stream")
     words = ("train", "penguins.csv", "-t", "species", "--test", "test.csv", stream, *QUICK)
     assert message in error_of(capsys, *words)
 
@@ -243,11 +242,11 @@ def test_what_fails_after_the_training_leaves_the_model(
     def failing(self: object, parts: object) -> None:
         raise error("no more.") if issubclass(error, Exception) else error()
 
-    monkeypatch.setattr(Screen, "scores", failing)
+    monkeypatch.setattr(TextReporter, "scores", failing)
     code = {KeyboardInterrupt: 130, Terminated: 143}.get(error, 2)
     told = error_of(capsys, "train", "penguins.csv", "-t", "species", *QUICK, code=code)
     assert told.endswith("; the model is written: penguins.safetensors\n")
-    assert TableModel.load("penguins.safetensors").facts.training_rows == 310
+    assert TableModel.load("penguins.safetensors").provenance.training_rows == 310
 
 
 def test_unseen_categories_are_told_or_refused(
@@ -268,7 +267,7 @@ def test_a_fault_of_ours_is_one_line_without_debug(
     def broken(path: object) -> None:
         raise RuntimeError("unforeseen\nin two lines")
 
-    monkeypatch.setattr("deltarule.cli.tables.read_table", broken)
+    monkeypatch.setattr("deltarule.cli.inputs.read_table", broken)
     words = ["train", "penguins.csv", "-t", "species"]
     assert "--debug" in error_of(capsys, *words)
     with pytest.raises(RuntimeError):
@@ -281,7 +280,7 @@ def test_interrupts_say_so(
     def interrupted(path: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("deltarule.cli.tables.read_table", interrupted)
+    monkeypatch.setattr("deltarule.cli.inputs.read_table", interrupted)
     error_of(capsys, "train", "penguins.csv", "-t", "species", code=130)
 
 
@@ -311,6 +310,34 @@ def test_help_teaches() -> None:
     assert runner.invoke(app, ["--version"]).output == f"deltarule {__version__}\n"
 
 
+def test_help_is_in_panels() -> None:
+    runner = CliRunner(env={"COLUMNS": "100"})
+    panels = {
+        "train": ["Data", "Network", "Training", "Checkpoints", "Output"],
+        "evaluate": ["Data", "Output"],
+        "predict": ["Data", "Output"],
+        "export": ["Data", "Output"],
+        "check": ["Output"],
+    }
+    for command, expected in panels.items():
+        shown = runner.invoke(app, [command, "--help"]).output
+        found = re.findall(r"╭─ (\w+) ─", shown)
+        assert found == ["Arguments", "Options", *expected]
+
+
+def test_why_a_training_stopped(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "penguins.csv", "-t", "species", "--hidden", "8", "--overwrite"]
+    assert run([*words, "--epochs", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "note: Stopped after the 3 epochs of --epochs; the dev score was still rising." in out
+    assert "Stochastic Optimizer" not in out
+    assert run([*words, "--epochs", "30", "--learning-rate", "0.05"]) == 0
+    out = capsys.readouterr().out
+    best = re.search(r"kept the parameters of epoch (\d+)", out)
+    assert best is not None
+    assert f"the dev score was highest after epoch {best[1]}, less than --patience ago." in out
+
+
 def test_no_words_are_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
     assert "Usage" in capsys.readouterr().out
@@ -329,12 +356,12 @@ def test_the_command_line_itself_imports_nothing_heavy() -> None:
 
 
 def test_modules_in_the_working_directory_are_not_run(here: Path, model: str) -> None:
-    for name in ("csv", "json", "typer", "pyarrow", "rich", "pydantic"):
+    for name in ("csv", "json", "numpy", "pyarrow", "pydantic", "rich", "typer", "typing"):
         (here / f"{name}.py").write_text("open('marker', 'w').close()\nraise SystemExit(99)\n")
     words = ["predict", model, "penguins.csv", "-o", "p.csv", "-q"]
     start = "from deltarule.cli import main; main()"
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    for command in (["-P", "-c", start], ["-m", "deltarule.cli"]):
+    for command in (["-P", "-c", start], ["-m", "deltarule"]):
         done = subprocess.run(
             [sys.executable, *command, *words, "--force"],
             capture_output=True, text=True, check=False, env=environment,

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from deltarule import load
-from deltarule.cli.results import Results
+from deltarule.cli.json_output import JsonReporter
 from deltarule.cli.run import run
 from deltarule.datasets import penguins_path
 from deltarule.tables import TableModel
@@ -30,7 +30,7 @@ TRAIN = ("train", "penguins.csv", "--target", "species", *QUICK)
 
 
 def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "deltarule.cli", *map(str, words)]
+    return [sys.executable, "-m", "deltarule", *map(str, words)]
 
 
 def environment() -> dict[str, str]:
@@ -156,7 +156,7 @@ def test_a_stream_that_cannot_be_copied_is_told_in_a_line(
     def refuse() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("deltarule.cli.tables.shutil.copyfileobj", full)
+    monkeypatch.setattr("deltarule.cli.inputs.shutil.copyfileobj", full)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     code, err = told(monkeypatch, b"a,b\n1,2\n", "evaluate", "m", "-")
     assert code == 2
@@ -277,7 +277,7 @@ def test_a_stream_of_any_encoding_takes_everything(here: Path) -> None:
 
 
 def test_json_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
-    results = Results("train")
+    results = JsonReporter("train")
     results.wrote("model", "r\u00e9sum\u00e9 \U0001f427")
     results.end()
     out = capsys.readouterr().out

@@ -30,11 +30,10 @@ from deltarule.datasets import penguins_path
 from deltarule.errors import TableError
 from deltarule.tables import (
     Plan,
-    StreamedPredictions,
+    PredictionsCsv,
     TableModel,
     open_source,
     prepare,
-    prepare_stream,
     read_table,
 )
 from estimator_support import unconverged
@@ -185,10 +184,10 @@ def test_unseen_categories(model: Path, tmp_path: Path) -> None:
         strange = rng.random(len(frame)) < rng.uniform(0.01, 0.5)
         frame.loc[strange, "island"] = rng.choice(["Atlantis", "Utopia", "dream"], strange.sum())
         frame.to_csv(tmp_path / "t.csv", index=False)
-        streamed = StreamedPredictions(loaded, open_source(tmp_path / "t.csv"))
+        streamed = PredictionsCsv(loaded, open_source(tmp_path / "t.csv"))
         assert list(streamed)
         notes = loaded.predict(read_table(tmp_path / "t.csv")).notes
-        assert notes == streamed.surprises.sentences()
+        assert notes == streamed.seen.sentences()
         assert f"'island': {strange.sum()} cells hold categories that were not" in notes[0]
         with pytest.raises(TableError, match=r"column 'island': .* training did not see"):
             loaded.predict(read_table(tmp_path / "t.csv"), "error")
@@ -247,9 +246,9 @@ def test_odd_cells_among_numbers(model: Path, tmp_path: Path, odd: str) -> None:
     loaded, plan = TableModel.load(model), Plan("species")
     tries: tuple[Callable[[Path], Any], ...] = (
         lambda p: prepare(read_table(p), plan),
-        lambda p: prepare_stream(open_source(p), plan),
+        lambda p: prepare(open_source(p), plan),
         lambda p: loaded.predict(read_table(p)),
-        lambda p: list(StreamedPredictions(loaded, open_source(p))),
+        lambda p: list(PredictionsCsv(loaded, open_source(p))),
         lambda p: loaded.evaluate(read_table(p)),
     )
     for do in tries:
@@ -279,7 +278,7 @@ def test_odd_bytes_and_types(model: Path, tmp_path: Path) -> None:
     for name, message in cases.items():
         for read in (
             lambda p: loaded.predict(read_table(p)),
-            lambda p: list(StreamedPredictions(loaded, open_source(p))),
+            lambda p: list(PredictionsCsv(loaded, open_source(p))),
         ):
             with pytest.raises(TableError, match=message):
                 read(tmp_path / name)
@@ -468,7 +467,7 @@ def test_little_memory_is_one_line(tmp_path: Path, most: int) -> None:
 @pytest.mark.parametrize(("option", "most"), [("-d", 60), ("-d", 120), ("-v", 250)])
 def test_too_little_memory_for_the_libraries_is_one_line(option: str, most: int) -> None:
     """They would loop, crash or end the process."""
-    command = f'ulimit {option} {1024 * most} && exec "$0" -m deltarule.cli evaluate m t.csv'
+    command = f'ulimit {option} {1024 * most} && exec "$0" -m deltarule evaluate m t.csv'
     done = subprocess.run(
         ["bash", "-c", command, sys.executable], capture_output=True, text=True, timeout=60
     )

@@ -424,7 +424,7 @@ def test_ctrl_c_in_the_first_epoch_writes_no_model(
     kept = ["--checkpoint", str(run_folder), "--resume"]
     for more, left in (
         ([], "nothing was written"),
-        (kept, f"a checkpoint is in {run_folder}: the same command with --resume goes on"),
+        (kept, f"a checkpoint is in {run_folder}: run the same command with --resume to continue"),
     ):
         with interrupt(3):
             code = run([*words, *more, "-o", str(model)])
@@ -446,7 +446,7 @@ TRAIN = (
 
 def deltarule(folder: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "deltarule.cli", *words], cwd=folder, text=True,
+        [sys.executable, "-m", "deltarule", *words], cwd=folder, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip

@@ -24,7 +24,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 # ROOT is deltarule/__init__.py, the public face: only the commands may import through it.
 ROOT = "deltarule/__init__.py"
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "version", "context", "arrays", "checks", "signals"),
+    ("errors", "version", "context", "arrays", "checks", "limits", "signals"),
     ("storage",),
     (
         "spec",

@@ -18,7 +18,7 @@ from deltarule.cli.run import run as command
 from deltarule.datasets import penguins_path
 from deltarule.errors import SpecError
 from deltarule.tables import Plan, Settings, TableModel, fit, prepare, read_table
-from deltarule.tables.cells import MISSING
+from deltarule.tables.columns import MISSING
 from estimator_support import data, unconverged
 from onnx_support import DTYPES, TOLERANCE, assert_close, operators, run
 
@@ -118,7 +118,7 @@ def test_numeric_classes_are_integers_and_fractions_floats(mixed: Path) -> None:
     assert set(label) <= {2, 7, 10}
     halves = model.target.model_copy(update={"labels": ["0.5", "1", "2.5"]})
     record = model.preprocessing.model_copy(update={"target": halves})
-    graph = TableModel(record, model.estimator, model.facts).to_onnx()
+    graph = TableModel(record, model.estimator, model.provenance).to_onnx()
     assert set(run(graph, feeds(graph, texts(mixed)))["label"]) <= {0.5, 1.0, 2.5}
 
 

@@ -69,10 +69,9 @@ PUBLIC = {
         ReduceOnPlateau SCHEDULES Schedule StepDecay WarmUp resolve_schedule
     """,
     "deltarule.tables": """
-        Evaluation Plan Predictions Prepared PreparedStream Settings Shares Source
-        StreamedPredictions Table TableModel check_test evaluate_parts evaluate_stream fit
-        fit_stream is_large open_source predictions_csv prepare prepare_stream read_table
-        score_parts write_pieces
+        Evaluation Plan Predictions PredictionsCsv Prepared Settings Shares Source Table
+        TableModel check_test fit is_large open_source predictions_csv prepare read_table
+        score_parts
     """,
 }
 

@@ -16,10 +16,16 @@ from hypothesis import strategies as st
 
 import support
 from deltarule.errors import TableError
-from deltarule.tables import Shares, Source, Table, csv_file, open_source, read_table
-from deltarule.tables.streaming import memory, parquet_chunks
-from deltarule.tables.streaming.draws import draws, parts
-from deltarule.tables.streaming.sketches import Moments, Sample, Tally
+from deltarule.limits import free_memory
+from deltarule.tables import Shares, Table, is_large, open_source, read_table
+from deltarule.tables.profile.row_hash import row_hash
+from deltarule.tables.profile.statistics import CappedCounter, Moments, Sample
+from deltarule.tables.sources import csv as csv_source
+from deltarule.tables.sources import open as open_module
+from deltarule.tables.sources import parquet
+from deltarule.tables.sources.dataset import Dataset
+from deltarule.tables.split import RowHashSplit
+from deltarule.tables.table import Piece
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +35,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_file, "CHUNK_BYTES", 16)
-    monkeypatch.setattr(parquet_chunks, "BATCH_CELLS", 6)
+    monkeypatch.setattr(csv_source, "CHUNK_BYTES", 16)
+    monkeypatch.setattr(parquet, "BATCH_CELLS", 6)
 
 
 def rows_of(tables: list[Table]) -> list[tuple[Any, ...]]:
@@ -41,7 +47,7 @@ def rows_of(tables: list[Table]) -> list[tuple[Any, ...]]:
     ]
 
 
-def check_same(path: Path, source: Source) -> None:
+def check_same(path: Path, source: Dataset) -> None:
     """The pieces are the whole, in any order of reading, and know their lines; or both fail."""
     try:
         whole = read_table(path)
@@ -150,7 +156,7 @@ def test_long_cells_beside_quotes(
     place: Path, monkeypatch: pytest.MonkeyPatch, quotes: str
 ) -> None:
     """No limit of Python's reader (csv.field_size_limit, 128 KiB) is taken for an open quote."""
-    monkeypatch.setattr(csv_file, "CHUNK_BYTES", 2**20)
+    monkeypatch.setattr(csv_source, "CHUNK_BYTES", 2**20)
     long = "x" * 200_000
     path = place / "long.csv"
     path.write_text(f'a,b\n1,{long}\n\n2,"{long}\n"\n3,{quotes}\n')
@@ -166,6 +172,27 @@ def test_row_groups_are_the_file(place: Path, group: int) -> None:
     table = pa.table({"n": [*range(9), None], "s": [*"abcdefgh ", None], "b": [True, None] * 5})
     pq.write_table(table, path, row_group_size=group)
     check_same(path, open_source(path))
+
+
+def test_whole_numbers_that_are_no_floats_make_texts_of_all_pieces(place: Path) -> None:
+    path = place / "whole.parquet"
+    numbers = [1, None, -20, 2**53 + 1, 5, 6, 7]
+    pq.write_table(pa.table({"n": pa.array(numbers, pa.int64())}), path, row_group_size=2)
+    texts = [None if number is None else str(number) for number in numbers]
+    assert read_table(path).columns["n"].to_pylist() == texts
+    pieces = [piece.table.column("n").texts.to_pylist() for piece in open_source(path).scan()]
+    assert [text for piece in pieces for text in piece] == texts
+
+
+def test_a_column_is_parsed_once(place: Path) -> None:
+    path = place / "once.csv"
+    path.write_text("a,b\n1,x\n2,y\n")
+    table = read_table(path)
+    (piece,) = table.scan()
+    for name, reading in (("a", "numbers"), ("a", "not_missing"), ("b", "texts"), ("b", "is_date")):
+        parsed = table.column(name)
+        assert piece.table.column(name) is parsed
+        assert getattr(parsed, reading) is getattr(parsed, reading)
 
 
 BROKEN = {
@@ -203,7 +230,7 @@ def test_broken_files_are_refused_with_their_line(place: Path, name: str) -> Non
 def test_an_endless_row_is_not_read_to_its_end(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_file, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(csv_source, "BLOCK_BYTES", 100)
     path = place / "long.csv"
     path.write_bytes(b"a,b\n1,2\n1," + b"x" * 10_000)
     with pytest.raises(TableError, match="a row of more than 100 bytes"):
@@ -264,26 +291,28 @@ def test_missing_columns_are_suggested(tmp_path: Path) -> None:
         open_source(tmp_path / "none.csv")
 
 
-# --- draws and sketches --------------------------------------------------------------------------
+# --- row hashes and statistics -------------------------------------------------------------------
 
 
-def test_draws_follow_from_the_row_alone() -> None:
-    whole = draws(7, 0, 0, 1000)
-    pieces = [draws(7, 0, first, 100) for first in range(0, 1000, 100)]
+def test_row_hashes_follow_from_the_row_alone() -> None:
+    whole = row_hash(7, 0, 0, 1000)
+    pieces = [row_hash(7, 0, first, 100) for first in range(0, 1000, 100)]
     np.testing.assert_array_equal(np.concatenate(pieces), whole)
-    assert (whole != draws(7, 1, 0, 1000)).all()
-    assert (whole != draws(8, 0, 0, 1000)).all()
+    assert (whole != row_hash(7, 1, 0, 1000)).all()
+    assert (whole != row_hash(8, 0, 0, 1000)).all()
 
 
-def test_draws_are_uniform_and_independent() -> None:
+def test_row_hashes_are_uniform_and_independent() -> None:
     n = 100_000
-    a, b = draws(0, 0, 0, n), draws(0, 1, 0, n)
+    a, b = row_hash(0, 0, 0, n), row_hash(0, 1, 0, n)
     for values in (a, b):
         counts = np.histogram(values, 50, (0, 1))[0]
         assert ((counts - n / 50) ** 2 / (n / 50)).sum() < 49 + 6 * np.sqrt(2 * 49)  # χ²
     for first, second in ((a, b), (a[1:], a[:-1])):
         assert abs(np.corrcoef(first, second)[0, 1]) < 5 / np.sqrt(n)
-    share = np.bincount(parts(a, Shares(0.1, 0.2)), minlength=3) / n
+    rows = Table(Path("t.csv"), {"y": pa.array(["1"] * n)}, n, str)
+    part = RowHashSplit(Shares(0.1, 0.2), 0).parts(Piece(rows, 0), rows.column("y"))
+    share = np.bincount(part, minlength=3) / n
     np.testing.assert_allclose(share, [0.7, 0.1, 0.2], atol=5 * np.sqrt(0.25 / n))
 
 
@@ -306,7 +335,7 @@ def test_moments_are_those_of_all(pieces: list[list[float]]) -> None:
 def test_small_medians_are_exact(pieces: list[list[float]], seed: int) -> None:
     sample, whole = Sample(64), [value for piece in pieces for value in piece]
     for number, piece in enumerate(pieces):
-        sample.add(np.array(piece), draws(seed, 0, 8 * number, len(piece)))
+        sample.add(np.array(piece), row_hash(seed, 0, 8 * number, len(piece)))
     assert sample.median() == (float(np.median(whole)) if whole else 0.0)
 
 
@@ -317,18 +346,28 @@ def test_large_medians_keep_their_bound() -> None:
         sample = Sample(1024)
         for first in range(0, 100_000, 7000):
             some = values[first : first + 7000]
-            sample.add(some, draws(seed, 0, first, len(some)))
+            sample.add(some, row_hash(seed, 0, first, len(some)))
         assert abs(sample.median() / 100_000 - 0.5) < 0.08
 
 
-def test_tallies_stop_at_their_limit() -> None:
-    tally = Tally(2)
-    tally.add([("a", 1), ("b", 2)])
-    tally.add([("a", 3)])
-    assert tally.counts == {"a": 4, "b": 2}
-    tally.add([("c", 1)])
-    assert tally.full
-    assert tally.counts == {}
+def test_counters_stop_at_their_limit() -> None:
+    counter = CappedCounter(2)
+    counter.add(np.array(["a", "b"]), np.array([1, 2]))
+    counter.add(np.array(["a"]), np.array([3]))
+    assert counter.counts == {"a": 4, "b": 2}
+    assert counter.distinct == 2
+    counter.add(np.array(["c"]), np.array([1]))
+    assert counter.full
+    assert counter.counts == {}
+    assert counter.distinct is None  # the values of several pieces are not known to differ
+
+
+def test_the_values_of_one_piece_are_counted_beyond_the_limit() -> None:
+    counter = CappedCounter(2)
+    counter.add(np.arange(5), np.ones(5, dtype=int))
+    assert (counter.full, counter.counts, counter.distinct) == (True, {}, 5)
+    counter.add(np.arange(3), np.ones(3, dtype=int))
+    assert counter.distinct is None
 
 
 # --- what is large -------------------------------------------------------------------------------
@@ -337,12 +376,12 @@ def test_tallies_stop_at_their_limit() -> None:
 def test_what_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,b\n" + "1,2\n" * 1000)
-    assert memory.is_large(tmp_path)
-    assert not memory.is_large(path)
-    assert memory.free_memory() > 2**20
-    monkeypatch.setattr(memory, "free_memory", lambda: 10_000)
-    assert memory.is_large(path)
-    assert not memory.is_large(tmp_path / "none.csv")  # whoever reads it says why
+    assert is_large(tmp_path)
+    assert not is_large(path)
+    assert free_memory() > 2**20
+    monkeypatch.setattr(open_module, "free_memory", lambda: 10_000)
+    assert is_large(path)
+    assert not is_large(tmp_path / "none.csv")  # reading it reports why
     pq.write_table(pa.table({"a": [0.0] * 10_000}), tmp_path / "t.parquet")
     assert os.path.getsize(tmp_path / "t.parquet") < 5000
-    assert memory.needed_memory(tmp_path / "t.parquet") >= 80_000
+    assert open_module._needed_memory(tmp_path / "t.parquet") >= 80_000

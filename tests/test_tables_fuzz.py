@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 import support
 from deltarule.errors import TableError
-from deltarule.tables import Table, csv_file, open_source, read_table
-from deltarule.tables.schema import infer_kinds
+from deltarule.tables import Table, open_source, read_table
+from deltarule.tables.sources import csv as csv_source
 from faults_support import report
+from tables_support import kinds_of
 
 BATCHES = int(os.environ.get("DELTARULE_FUZZ_BATCHES", "50"))
 LONG = [pytest.param(seed, 10_000, marks=pytest.mark.long) for seed in range(1, BATCHES + 1)]
@@ -113,7 +114,7 @@ def read(path: Path, data: bytes) -> bool:
     whole, pieces = found
     if isinstance(whole, Table):
         try:
-            infer_kinds(whole, whole.columns)
+            kinds_of(whole)
         except TableError as error:
             checked(error, path)
     if isinstance(whole, Table) and isinstance(pieces, list):
@@ -131,7 +132,7 @@ def test_mutated_tables(
     place: Path, monkeypatch: pytest.MonkeyPatch, seed: int, count: int
 ) -> None:
     draw = random.Random(seed)
-    monkeypatch.setattr(csv_file, "CHUNK_BYTES", 64)
+    monkeypatch.setattr(csv_source, "CHUNK_BYTES", 64)
     tables = sum(read(place, mutated(draw)) for _ in range(count))
     assert 0.02 * count < tables < 0.9 * count
     report("fuzz tables", inputs=count)

@@ -32,7 +32,9 @@ from deltarule.tables import (
     predictions_csv,
     prepare,
     read_table,
+    score_parts,
 )
+from deltarule.tables.split import ExactSplit
 
 SMALL = Settings(hidden=(16,), epochs=60, learning_rate=0.01, patience=10)
 
@@ -67,9 +69,9 @@ def regression(tmp_path: Path, shift: float = 1e6, unit: float = 1e4) -> pd.Data
 
 def test_the_parts_are_those_of_the_plan() -> None:
     prepared = prepare(read_table(penguins_path()), Plan("species", shares=Shares(0.1, 0.2)))
-    facts = prepared.facts
+    facts = prepared.provenance
     assert (facts.training_rows, facts.dev_rows, facts.test_rows) == (241, 34, 69)
-    auto = prepare(read_table(penguins_path()), Plan("species", shares=None)).facts
+    auto = prepare(read_table(penguins_path()), Plan("species", shares=None)).provenance
     assert (auto.training_rows, auto.dev_rows, auto.test_rows) == (206, 69, 69)
 
 
@@ -86,7 +88,7 @@ def test_a_seed_repeats_a_run_to_the_bit(tmp_path: Path) -> None:
 def test_the_best_dev_parameters_are_kept() -> None:
     prepared = prepare(read_table(penguins_path()), Plan("species"))
     model = fit(prepared, SMALL)
-    dev = model.compare(prepared.dev.X, prepared.dev.y)
+    dev = score_parts(model, prepared)["dev"]
     assert dev.scores["accuracy"] == pytest.approx(
         max(model.estimator.validation_scores_), abs=1e-4
     )
@@ -129,13 +131,15 @@ def test_defaults_are_as_good_as_scikit_learns_mlp(tmp_path: Path, name: str) ->
     for seed in range(5):
         prepared = prepare(table, Plan(target, shares=Shares(0.1, 0.3), seed=seed))
         fitted = fit(prepared, Settings())
-        scores = fitted.compare(prepared.test.X, prepared.test.y).scores
+        scores = score_parts(fitted, prepared)["test"].scores
         if name == "diabetes":
             ours.append(scores["R²"])
             theirs.append(0.35)  # what MLPRegressor reaches at its defaults, standardised
             continue
         ours.append(scores["accuracy"])
-        rest = np.concatenate([prepared.split.training, prepared.split.dev])
+        split = prepared.reader.split
+        assert isinstance(split, ExactSplit)
+        rest = np.flatnonzero(split.part < 2)
         X = frame.drop(columns=target)
         pipe = make_pipeline(
             make_column_transformer(
@@ -150,7 +154,7 @@ def test_defaults_are_as_good_as_scikit_learns_mlp(tmp_path: Path, name: str) ->
             ),
             MLPClassifier(max_iter=1000, random_state=seed),
         ).fit(X.iloc[rest], frame[target].iloc[rest])
-        test = prepared.split.test
+        test = np.flatnonzero(split.part == 2)
         theirs.append(pipe.score(X.iloc[test], frame[target].iloc[test]))
     difference = np.array(ours) - np.array(theirs)
     assert difference.mean() >= -2 * difference.std(ddof=1) / np.sqrt(5) - 0.01
@@ -263,7 +267,7 @@ def test_an_absurd_number_is_refused_or_stays_finite(model: TableModel, tmp_path
 def test_saved_models_predict_the_same_bits(model: TableModel, tmp_path: Path) -> None:
     again = TableModel.load(model.save(tmp_path / "m.safetensors"))
     assert again.preprocessing == model.preprocessing
-    assert again.facts == model.facts
+    assert again.provenance == model.provenance
     table = read_table(penguins_path())
     assert_array_equal(again.predict(table).probabilities, model.predict(table).probabilities)
 
@@ -278,7 +282,7 @@ def test_table_models_and_estimators_are_told_apart(model: TableModel, tmp_path:
 
 FORGED: dict[str, dict[str, Any]] = {
     "extra entry": {"hook": "os.system"},
-    "facts lack": {"facts": {}},
+    "provenance lacks": {"provenance": {}},
     "preprocessing lacks": {"preprocessing": {}},
 }
 

@@ -3,59 +3,54 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from deltarule.errors import ModelFileError, TableError
 from deltarule.storage import strict_json
-from deltarule.tables.cells import Kind
-from deltarule.tables.preprocessing import Features, fit_columns, rare_below, transform
+from deltarule.tables import Table
+from deltarule.tables.kinds import CategoryKind, NumberKind
+from deltarule.tables.preprocessing import UnseenValues, rare_below, transform
 from deltarule.tables.record import PreprocessingRecord, Quantity, validated
-from deltarule.tables.splits import Shares, split_rows
-from deltarule.tables.table import Table
+from deltarule.tables.split import Shares, draw_parts
+from tables_support import learned, table_of
 
 numbers = st.lists(
     st.one_of(st.none(), st.floats(-1e9, 1e9, allow_subnormal=False)), min_size=3, max_size=40
 )
-texts = st.lists(st.sampled_from([None, "a", "b", "c", "other", "", "é", "rare"]), min_size=3)
+texts = st.lists(st.sampled_from([None, "a", "b", "c", "other", "é", "rare"]), min_size=3)
+KIND = {"x": NumberKind(), "text": CategoryKind()}
 
 
-def features(**columns: list[Any]) -> tuple[Features, dict[str, Kind]]:
-    parsed: dict[str, Any] = {}
-    kinds: dict[str, Kind] = {}
-    for name, values in columns.items():
-        if name.startswith("text"):
-            parsed[name], kinds[name] = pa.array(values, pa.string()), "category"
-        else:
-            parsed[name], kinds[name] = np.array(values, dtype=float), "number"
-    rows = len(next(iter(parsed.values())))
-    table = Table(Path("t.csv"), {}, rows, lambda row: f"line {row + 2}")
-    return Features(table, parsed), kinds
+def fitted(table: Table, rows: Any = None) -> Any:
+    """Return the records of a column of numbers, x, and one of categories, text."""
+    return learned(table, rows, **{name: KIND[name] for name in table.names})
 
 
-def all_rows(some: Features) -> np.ndarray[Any, Any]:
-    return np.arange(some.table.rows)
-
-
-@given(numbers, st.sampled_from(["median", "mean"]))
-def test_numbers_match_scikit_learn(values: list[float | None], fill: Any) -> None:
-    some, kinds = features(x=values)
-    X = some.columns["x"].reshape(-1, 1)
-    imputer = SimpleImputer(strategy=fill, add_indicator=True, keep_empty_features=True).fit(X)
+@given(numbers)
+def test_numbers_match_scikit_learn(values: list[float | None]) -> None:
+    """Means and deviations but for the last digits: ours sum each column in pairs, as NumPy."""
+    table = table_of(x=values)
+    X = np.array(values, dtype=float).reshape(-1, 1)
+    imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True).fit(X)
     imputed = imputer.transform(X)
     scaler = StandardScaler().fit(imputed[:, :1])
+    (column,) = fitted(table)
+    assert column.fill == imputer.statistics_[0]
+    assert column.flag == bool(np.isnan(X).any())
+    size = float(np.abs(imputed[:, 0]).max())
+    assert_allclose(column.mean, scaler.mean_[0], rtol=1e-12, atol=1e-14 * size)
+    assert_allclose(column.scale, scaler.scale_[0], rtol=1e-9)
+    scaler.mean_, scaler.scale_ = np.array([column.mean]), np.array([column.scale])
     expected = np.hstack([scaler.transform(imputed[:, :1]), imputed[:, 1:]])
-    columns = fit_columns(some, kinds, all_rows(some), fill)
-    given_back, _ = transform(columns, some, all_rows(some))
+    given_back = transform([column], table)
     assert_array_equal(given_back, expected)
     assert np.isfinite(given_back).all()
 
@@ -63,22 +58,22 @@ def test_numbers_match_scikit_learn(values: list[float | None], fill: Any) -> No
 @given(texts)
 def test_categories_match_scikit_learn(values: list[str | None]) -> None:
     """`min_frequency` groups rare categories as we do."""
-    some, kinds = features(text=values)
+    table = table_of(text=values)
     column = np.array(values, dtype=object).reshape(-1, 1)
     encoder = OneHotEncoder(
         min_frequency=rare_below(len(values)),
         handle_unknown="infrequent_if_exist",
         sparse_output=False,
     ).fit(column)
-    (record,) = fit_columns(some, kinds, all_rows(some))
-    ours, surprises = transform([record], some, all_rows(some))
-    assert_array_equal(ours, encoder.transform(column))
-    assert not surprises.unseen
-    strange, _ = features(text=["never seen", None])
+    (record,) = fitted(table)
+    seen = UnseenValues()
+    assert_array_equal(transform([record], table, seen=seen), encoder.transform(column))
+    assert not seen.unseen
+    strange = table_of(text=["never seen", None])
     known = encoder.transform(np.array([["never seen"], [None]], dtype=object))
-    theirs, surprises = transform([record], strange, np.arange(2))
-    assert_array_equal(theirs, known)
-    assert surprises.unseen["text"] == 1 + (None not in values)
+    seen = UnseenValues()
+    assert_array_equal(transform([record], strange, seen=seen), known)
+    assert seen.unseen["text"] == 1 + (None not in values)
 
 
 @given(numbers, texts, st.integers(0, 2**32 - 1))
@@ -86,74 +81,64 @@ def test_record_through_json_gives_the_same_bits(
     values: list[float | None], words: list[str | None], seed: int
 ) -> None:
     n = min(len(values), len(words))
-    some, kinds = features(x=values[:n], text=words[:n])
+    table = table_of(x=values[:n], text=words[:n])
     rows = np.random.default_rng(seed).permutation(n)[: max(2, n // 2)]
     record = PreprocessingRecord(
         fill_with="median",
         rare_below=2,
-        columns=fit_columns(some, kinds, rows),
+        columns=fitted(table, rows),
         target=Quantity(task="regression", name="y", mean=0.1, scale=1 / 3),
     )
     again = validated(
         PreprocessingRecord, strict_json.loads(strict_json.dumps(record.model_dump()))
     )
     assert again == record
-    before, _ = transform(record.columns, some, all_rows(some))
-    after, _ = transform(again.columns, some, all_rows(some))
-    assert before.tobytes() == after.tobytes()
+    assert transform(record.columns, table).tobytes() == transform(again.columns, table).tobytes()
 
 
 def test_only_the_training_rows_are_learned_from() -> None:
-    some, kinds = features(x=[1.0, 3.0, 1000.0], text=["a", "a", "b"])
-    x, text = fit_columns(some, kinds, np.array([0, 1]))
+    x, text = fitted(table_of(x=[1.0, 3.0, 1000.0], text=["a", "a", "b"]), np.array([0, 1]))
     assert (x.mean, x.scale, x.fill) == (2.0, 1.0, 2.0)
     assert (text.kept, text.rare) == (["a"], [])
 
 
 def test_constant_columns_stay_finite() -> None:
-    some, kinds = features(x=[5.0] * 4, text=["a"] * 4)
-    X, _ = transform(fit_columns(some, kinds, all_rows(some)), some, all_rows(some))
-    assert_array_equal(X, [[0.0, 1.0]] * 4)
+    table = table_of(x=[5.0] * 4, text=["a"] * 4)
+    assert_array_equal(transform(fitted(table), table), [[0.0, 1.0]] * 4)
 
 
 def test_a_column_that_is_empty_in_training_stays_finite() -> None:
-    some, kinds = features(x=[np.nan, np.nan, 3.0])
-    X, _ = transform(fit_columns(some, kinds, np.array([0, 1])), some, all_rows(some))
-    assert_array_equal(X, [[0, 1], [0, 1], [3, 0]])
+    table = table_of(x=[np.nan, np.nan, 3.0])
+    assert_array_equal(transform(fitted(table, np.array([0, 1])), table), [[0, 1], [0, 1], [3, 0]])
 
 
 def test_numbers_too_large_to_standardise_name_the_column() -> None:
-    some, kinds = features(x=[1.7e308, -1.7e308, 1.0])
     with pytest.raises(TableError, match="column 'x' are too large"):
-        fit_columns(some, kinds, all_rows(some))
+        fitted(table_of(x=[1.7e308, -1.7e308, 1.0]))
 
 
 def test_a_number_far_outside_at_prediction_names_the_cell() -> None:
-    some, kinds = features(x=[1e-9, 2e-9, 3e-9])
-    columns = fit_columns(some, kinds, all_rows(some))
-    wild, _ = features(x=[1e-9, 1e305])
+    columns = fitted(table_of(x=[1e-9, 2e-9, 3e-9]))
     with pytest.raises(TableError, match="line 3, column 'x': the number is too large"):
-        transform(columns, wild, all_rows(wild))
+        transform(columns, table_of(x=[1e-9, 1e305]))
 
 
 def test_missing_cells_that_training_did_not_have_are_reported() -> None:
-    some, kinds = features(x=[1.0, 2.0, 6.0])
-    columns = fit_columns(some, kinds, all_rows(some))
-    holes, _ = features(x=[np.nan, 2.0])
-    X, surprises = transform(columns, holes, all_rows(holes))
-    assert surprises.missing == {"x": 1}
+    columns = fitted(table_of(x=[1.0, 2.0, 6.0]))
+    seen = UnseenValues()
+    X = transform(columns, table_of(x=[np.nan, 2.0]), seen=seen)
+    assert seen.missing == {"x": 1}
     assert X[0, 0] == (2.0 - columns[0].mean) / columns[0].scale
 
 
 def test_unseen_categories_are_counted_or_refused() -> None:
-    some, kinds = features(text=["a", "a", "b", "b"])
-    columns = fit_columns(some, kinds, all_rows(some))
-    strange, _ = features(text=["a", "new", "newer"])
-    X, surprises = transform(columns, strange, all_rows(strange))
-    assert_array_equal(X, [[1, 0], [0, 0], [0, 0]])
-    assert surprises.sentences()[0].startswith("column 'text': 2 cells hold categories")
+    columns = fitted(table_of(text=["a", "a", "b", "b"]))
+    strange = table_of(text=["a", "new", "newer"])
+    seen = UnseenValues()
+    assert_array_equal(transform(columns, strange, seen=seen), [[1, 0], [0, 0], [0, 0]])
+    assert seen.sentences()[0].startswith("column 'text': 2 cells hold categories")
     with pytest.raises(TableError, match="line 3, column 'text': 'new' is a category"):
-        transform(columns, strange, all_rows(strange), "error")
+        transform(columns, strange, unseen="error")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +147,7 @@ def test_unseen_categories_are_counted_or_refused() -> None:
         {"extra": 1},
         {"rare_below": "2"},
         {"rare_below": -1},
+        {"fill_with": "mean"},
         {"fill_with": "os.system"},
         {"columns": []},
         {"columns": [{"kind": "number", "name": "x"}]},
@@ -173,11 +159,10 @@ def test_unseen_categories_are_counted_or_refused() -> None:
     ids=lambda change: json.dumps(change)[:30],
 )
 def test_forged_records_are_refused(change: dict[str, Any]) -> None:
-    some, kinds = features(x=[1.0, 2.0])
     record = PreprocessingRecord(
         fill_with="median",
         rare_below=2,
-        columns=fit_columns(some, kinds, all_rows(some)),
+        columns=fitted(table_of(x=[1.0, 2.0])),
         target=Quantity(task="regression", name="y", mean=0.0, scale=1.0),
     ).model_dump()
     assert validated(PreprocessingRecord, record)
@@ -202,21 +187,23 @@ def test_splits_are_partitions_in_proportion(
     held_out = max(round(n * dev), 2) + (max(round(n * test), 2) if test else 0)
     if held_out > n - len(counts):
         with pytest.raises(TableError, match="too few"):
-            split_rows(n, Shares(dev, test), seed, labels)
+            draw_parts(n, Shares(dev, test), seed, labels)
         return
-    split = split_rows(n, Shares(dev, test), seed, labels)
-    assert_array_equal(np.sort(np.concatenate(split)), np.arange(n))
-    assert len(split.dev) == max(round(n * dev), 2)
-    assert len(split.test) == (max(round(n * test), 2) if test else 0)
-    assert set(labels[split.training]) == set(range(len(counts)))
-    for part in (split.dev, split.test):
-        held = np.bincount(labels[part], minlength=len(counts))
-        ideal = len(part) * np.array(counts) / n
+    part = draw_parts(n, Shares(dev, test), seed, labels)
+    training, *held_out_parts = (np.flatnonzero(part == number) for number in range(3))
+    assert np.isin(part, [0, 1, 2]).all()
+    assert len(part) == n
+    assert len(held_out_parts[0]) == max(round(n * dev), 2)
+    assert len(held_out_parts[1]) == (max(round(n * test), 2) if test else 0)
+    assert set(labels[training]) == set(range(len(counts)))
+    for rows in held_out_parts:
+        held = np.bincount(labels[rows], minlength=len(counts))
+        ideal = len(rows) * np.array(counts) / n
         capped = held.sum() and (np.array(counts) - 1 < ideal + 1).any()
         assert capped or (np.abs(held - ideal) < 1 + 1e-9).all()
 
 
 def test_the_seed_decides_the_split() -> None:
-    one, same, other = (split_rows(100, Shares(0.1, 0.2), seed) for seed in (1, 1, 2))
-    assert_array_equal(one.test, same.test)
-    assert set(one.test) != set(other.test)
+    one, same, other = (draw_parts(100, Shares(0.1, 0.2), seed) for seed in (1, 1, 2))
+    assert_array_equal(one, same)
+    assert (one != other).any()

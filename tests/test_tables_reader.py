@@ -22,13 +22,13 @@ def write(path: Path, data: bytes | str) -> Path:
     return path
 
 
-def cells(table: Table) -> dict[str, list[str]]:
+def columns(table: Table) -> dict[str, list[str]]:
     return {name: column.to_pylist() for name, column in table.columns.items()}
 
 
 def test_reads_every_cell_as_its_text(tmp_path: Path) -> None:
     table = read_table(write(tmp_path / "t.csv", "a, b\n1, x\n002,\n\n3.50,NA\n"))
-    assert cells(table) == {"a": ["1", "002", "3.50"], "b": ["x", "", "NA"]}
+    assert columns(table) == {"a": ["1", "002", "3.50"], "b": ["x", "", "NA"]}
     assert table.rows == 3
     assert table.place(2) == "line 5"
 
@@ -36,14 +36,14 @@ def test_reads_every_cell_as_its_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_other_separators(tmp_path: Path, separator: str) -> None:
     table = read_table(write(tmp_path / "t.csv", "a,b\n1,2\n".replace(",", separator)))
-    assert cells(table) == {"a": ["1"], "b": ["2"]}
+    assert columns(table) == {"a": ["1"], "b": ["2"]}
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_byte_order_mark_quotes_and_line_ends(tmp_path: Path, end: str) -> None:
     text = end.join(['"a","b"', '"x, ""y""",1', '"two', 'lines",2', "é,3", ""])
     table = read_table(write(tmp_path / "t.csv", b"\xef\xbb\xbf" + text.encode()))
-    assert cells(table) == {"a": ['x, "y"', f"two{end}lines", "é"], "b": ["1", "2", "3"]}
+    assert columns(table) == {"a": ['x, "y"', f"two{end}lines", "é"], "b": ["1", "2", "3"]}
     assert [table.place(row) for row in range(3)] == ["line 2", "line 3", "line 5"]
 
 
@@ -61,7 +61,7 @@ def test_reads_what_pythons_csv_module_wrote(
             read_table(path)
         return
     blanks = " \t\n\r\v\f"
-    read = cells(read_table(path))
+    read = columns(read_table(path))
     for name, expected in zip("ab", zip(*rows, strict=True), strict=True):
         assert [t.strip(blanks) for t in read[name]] == [strip(t).strip(blanks) for t in expected]
 
@@ -130,11 +130,11 @@ def test_parquet_keeps_numbers_and_texts(tmp_path: Path) -> None:
     )
     pq.write_table(table, tmp_path / "t.parquet")
     read = read_table(tmp_path / "t.parquet")
-    assert cells(read)["i"] == [1.0, None, 3.0]
+    assert columns(read)["i"] == [1.0, None, 3.0]
     assert read.columns["f"].type == pa.float64()
-    assert cells(read)["b"] == ["true", None, "false"]
-    assert cells(read)["s"] == ["x", None, "y"]
-    assert cells(read)["d"] == ["p", "q", "p"]
+    assert columns(read)["b"] == ["true", None, "false"]
+    assert columns(read)["s"] == ["x", None, "y"]
+    assert columns(read)["d"] == ["p", "q", "p"]
     assert read.place(1) == "row 2"
 
 

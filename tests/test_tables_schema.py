@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from deltarule.errors import TableError
-from deltarule.tables import Table, read_table
-from deltarule.tables.cells import parse_numbers, present
-from deltarule.tables.preprocessing import parse_features
-from deltarule.tables.schema import infer_kinds, row_counters
-from deltarule.tables.targets import read_target
+from deltarule.tables import Plan, Table, prepare, read_table
+from deltarule.tables.kinds import BooleanKind, NumberKind
+from deltarule.tables.preprocessing import transform
+from deltarule.tables.record import Classes, NumberColumn
+from deltarule.tables.targets import encode_target
+from tables_support import decision_of, kinds_of, profiles_of
 
 
 def column(tmp_path: Path, *texts: str) -> Table:
@@ -20,6 +21,10 @@ def column(tmp_path: Path, *texts: str) -> Table:
     lines = ['"' + text.replace('"', '""') + '"' for text in ["x", *texts]]
     path.write_text("\n".join(lines) + "\n")
     return read_table(path)
+
+
+def plain(name: str) -> NumberColumn:
+    return NumberColumn(kind="number", name=name, fill=0, mean=0, scale=1, flag=False)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +40,7 @@ def column(tmp_path: Path, *texts: str) -> Table:
     ],
 )
 def test_kinds(tmp_path: Path, texts: list[str], kind: str) -> None:
-    assert infer_kinds(column(tmp_path, *texts), ["x"]) == {"x": kind}
+    assert kinds_of(column(tmp_path, *texts)) == {"x": kind}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +58,7 @@ def test_what_cannot_be_learned_is_refused_by_name(
     tmp_path: Path, texts: list[str], reason: str
 ) -> None:
     with pytest.raises(TableError, match=reason) as caught:
-        infer_kinds(column(tmp_path, *texts), ["x"])
+        kinds_of(column(tmp_path, *texts))
     assert "'x'" in str(caught.value)
     assert "--ignore x" in str(caught.value)
 
@@ -62,7 +67,7 @@ def test_all_refused_columns_are_named_at_once(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("when,the name,n\n2024-01-01,,1\n2024-01-02,,2\n")
     with pytest.raises(TableError, match="--ignore when --ignore 'the name'"):
-        infer_kinds(read_table(path), ["when", "the name", "n"])
+        kinds_of(read_table(path))
 
 
 @pytest.mark.parametrize("odd", ["oops", "1,5", "None", "12 kg", "0x10", "1_000", "inf", "٣"])
@@ -71,7 +76,7 @@ def test_a_mistake_among_numbers_is_reported_at_training(tmp_path: Path, odd: st
     with pytest.raises(
         TableError, match=r"t\.csv, line 5, column 'x': .*is not a number"
     ) as caught:
-        infer_kinds(table, ["x"])
+        kinds_of(table)
     assert odd in str(caught.value)
 
 
@@ -79,13 +84,13 @@ def test_a_mistake_among_numbers_is_reported_at_training(tmp_path: Path, odd: st
 def test_a_mistake_among_numbers_is_reported_at_prediction(tmp_path: Path, odd: str) -> None:
     table = column(tmp_path, "1", "", odd)
     with pytest.raises(TableError, match=r"t\.csv, line 4, column 'x'") as caught:
-        parse_features(table, {"x": "number"})
+        NumberKind().parse(table.column("x"))
     assert odd in str(caught.value)
 
 
 def test_a_mistake_among_booleans(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="line 3, column 'x': 'maybe' is not true or false"):
-        parse_features(column(tmp_path, "true", "maybe"), {"x": "boolean"})
+        BooleanKind().parse(column(tmp_path, "true", "maybe").column("x"))
 
 
 def test_numbers_are_those_of_python(tmp_path: Path) -> None:
@@ -99,27 +104,28 @@ def test_numbers_are_those_of_python(tmp_path: Path) -> None:
         "NA",
     ]
     table = column(tmp_path, *texts)
-    parsed = parse_numbers(table, "x", table.columns["x"], "number")
+    parsed = NumberKind().parse(table.column("x"))
     np.testing.assert_array_equal(parsed, [*map(float, texts[:-1]), np.nan])
     assert np.signbit(parsed[3])
 
 
 def test_missing_spellings(tmp_path: Path) -> None:
     table = column(tmp_path, "", " ", "NA", "nan", "NULL", "None", "na", "-")
-    assert present(table.columns["x"]).tolist() == [False] * 5 + [True] * 3
+    assert table.column("x").not_missing.tolist() == [False] * 5 + [True] * 3
 
 
 def test_columns_are_found_by_name(tmp_path: Path) -> None:
     table = column(tmp_path, "1")
     with pytest.raises(TableError, match=r"lacks 1 of the 2 columns .*'y'"):
-        parse_features(table, {"x": "number", "y": "number"})
+        transform([plain("x"), plain("y")], table)
     with pytest.raises(TableError, match="did you mean 'x'"):
         table.column("X")
 
 
 def test_row_counters_are_noticed(tmp_path: Path) -> None:
-    assert row_counters(column(tmp_path, *map(str, range(30))), ["x"]) == ["x"]
-    assert row_counters(column(tmp_path, *["1", "2"] * 15), ["x"]) == []
+    for texts, counts in ((map(str, range(30)), True), (["1", "2"] * 15, False)):
+        (profile,) = profiles_of(column(tmp_path, *texts))
+        assert profile.only_counts(30) is counts
 
 
 # --- the target ----------------------------------------------------------------------------------
@@ -137,26 +143,35 @@ def test_row_counters_are_noticed(tmp_path: Path) -> None:
     ],
 )
 def test_task_rule(tmp_path: Path, texts: list[str], task: str) -> None:
-    assert read_target(column(tmp_path, *texts), "x").task == task
+    assert decision_of(column(tmp_path, *texts), "x").task == task
 
 
 def test_rows_without_a_target_are_dropped_and_counted(tmp_path: Path) -> None:
-    target = read_target(column(tmp_path, "a", "", "b", "NA", "a", "b"), "x")
-    assert target.rows.tolist() == [0, 2, 4, 5]
-    assert target.dropped == 2
+    table = column(tmp_path, "a", "", "b", "NA", "a", "b")
+    record = Classes(task="classification", name="x", numeric=False, labels=["a", "b"])
+    codes, rows = encode_target(record, table)
+    assert (codes.tolist(), rows.tolist()) == ([0, 1, 0, 1], [0, 2, 4, 5])
+    lines = "\n".join(["x,y", *(f"{i}.5,{'ab'[i % 2]}" for i in range(40)), "1,", "2,NA"])
+    (tmp_path / "u.csv").write_text(lines + "\n")
+    prepared = prepare(read_table(tmp_path / "u.csv"), Plan("y"))
+    assert prepared.notes == ["2 rows without a target were left out"]
+    assert prepared.provenance.training_rows + prepared.provenance.dev_rows == 40
 
 
 def test_whole_numbers_are_labelled_without_a_point(tmp_path: Path) -> None:
-    target = read_target(column(tmp_path, "1.0", "10", "1", "10.0"), "x")
-    assert target.values.tolist() == ["1", "10", "1", "10"]
+    table = column(tmp_path, "1.0", "10", "1", "10.0")
+    labels = decision_of(table, "x").labels
+    assert labels == ["1", "10"]
+    record = Classes(task="classification", name="x", numeric=True, labels=labels)
+    assert encode_target(record, table)[0].tolist() == [0, 1, 0, 1]
 
 
 def test_task_can_be_overruled(tmp_path: Path) -> None:
     table = column(tmp_path, *["1", "2", "3"] * 2)
-    assert read_target(table, "x").task == "classification"
-    assert read_target(table, "x", "regression").task == "regression"
+    assert decision_of(table, "x").task == "classification"
+    assert decision_of(table, "x", "regression").task == "regression"
     with pytest.raises(TableError, match="regression cannot learn"):
-        read_target(column(tmp_path, "a", "b", "a"), "x", "regression")
+        decision_of(column(tmp_path, "a", "b", "a"), "x", "regression")
 
 
 @pytest.mark.parametrize(
@@ -173,4 +188,4 @@ def test_task_can_be_overruled(tmp_path: Path) -> None:
 )
 def test_targets_that_cannot_be_learned(tmp_path: Path, texts: list[str], message: str) -> None:
     with pytest.raises(TableError, match=message):
-        read_target(column(tmp_path, *texts), "x")
+        decision_of(column(tmp_path, *texts), "x")

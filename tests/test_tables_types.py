@@ -23,18 +23,17 @@ import support
 from deltarule.errors import TableError
 from deltarule.tables import (
     Plan,
+    PredictionsCsv,
     Settings,
-    StreamedPredictions,
     Table,
     TableModel,
     fit,
     open_source,
     predictions_csv,
     prepare,
-    prepare_stream,
     read_table,
 )
-from deltarule.tables.cells import parse_numbers
+from deltarule.tables.kinds import NumberKind
 
 ROWS = 60
 X = [round(x, 3) for x in np.random.default_rng(0).normal(size=ROWS).tolist()]
@@ -43,7 +42,7 @@ BIG = 2**53
 
 PREPARE: dict[str, Callable[[Path, Plan], Any]] = {
     "whole": lambda path, plan: prepare(read_table(path), plan),
-    "streamed": lambda path, plan: prepare_stream(open_source(path), plan),
+    "streamed": lambda path, plan: prepare(open_source(path), plan),
 }
 ways = pytest.mark.parametrize("way", PREPARE)
 
@@ -98,7 +97,7 @@ def test_kept_columns_keep_every_digit(
     path = parquet(place, id=pa.array(numbers, pa.int64()), d=exact, x=X[:n])
     table = read_table(path)
     whole = predictions_csv(model.predict(table), table)
-    assert b"".join(StreamedPredictions(model, open_source(path), keep=True)) == whole
+    assert b"".join(PredictionsCsv(model, open_source(path), keep=True)) == whole
     rows = list(csv.DictReader(io.StringIO(whole.decode())))
     assert [row["id"] for row in rows] == ["" if i is None else str(i) for i in numbers]
     assert [Decimal(row["d"]) for row in rows] == decimals[:n]
@@ -109,16 +108,16 @@ def test_whole_numbers_are_taken_as_they_are_or_not_at_all(number: int) -> None:
     column = pa.array(["1", str(number)])
     table = Table(Path("t.csv"), {"n": column}, 2, lambda row: f"line {row + 2}")
     if int(float(number)) == number:
-        assert parse_numbers(table, "n", column, "number")[1] == number
+        assert NumberKind().parse(table.column("n"))[1] == number
     else:
         with pytest.raises(TableError, match=r"t.csv, line 3, column 'n': .* would be rounded to"):
-            parse_numbers(table, "n", column, "number")
+            NumberKind().parse(table.column("n"))
 
 
 def test_numbers_with_an_exponent_are_rounded_as_they_always_are() -> None:
     column = pa.array(["6.02214076e23", "1.7976931348623157e308"])
     table = Table(Path("t.csv"), {"n": column}, 2, str)
-    assert parse_numbers(table, "n", column, "number").tolist() == [
+    assert NumberKind().parse(table.column("n")).tolist() == [
         6.02214076e23,
         np.finfo(float).max,
     ]
@@ -192,9 +191,9 @@ def test_columns_of_other_types_do_not_hinder_predictions(
 ) -> None:
     path = parquet(place, x=X, odd=values)
     expected = predictions_csv(model.predict(read_table(path)))
-    assert b"".join(StreamedPredictions(model, open_source(path))) == expected
+    assert b"".join(PredictionsCsv(model, open_source(path))) == expected
     with pytest.raises(TableError, match="column 'odd' holds"):
-        b"".join(StreamedPredictions(model, open_source(path), keep=True))
+        b"".join(PredictionsCsv(model, open_source(path), keep=True))
 
 
 @foreign

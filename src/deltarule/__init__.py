@@ -7,6 +7,16 @@ Each public name is imported when it is first used, so importing the package cos
 The names are listed in ``__init__.pyi``, which type checkers read too.
 """
 
+import sys as _sys
+
+# `python -m deltarule` puts the working directory first on the path. It is removed before anything
+# else is imported, so that a typing.py or numpy.py in it is not run.
+if _sys.argv[:1] == ["-m"] and "-m" in _sys.orig_argv and not _sys.flags.safe_path:
+    _module = _sys.orig_argv[_sys.orig_argv.index("-m") + 1]
+    _home = __file__.rpartition("deltarule")[0].rstrip("/\\")
+    if _module.partition(".")[0] == "deltarule" and _sys.path[0] != _home:
+        del _sys.path[0]
+
 from functools import cache as _cache
 from importlib import import_module as _import_module
 from typing import Any as _Any

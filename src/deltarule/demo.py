@@ -49,12 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _show("Train a network that classifies three species of penguins.")
         or _type(
             "train", penguins_path(), "--target", "species", "--test", 0.2, "--ignore", "year",
-            "-o", model, "--plots", folder, "--force",
+            "-o", model, "--plots", folder, "--overwrite",
         )
         or _show("Load the saved model and check its gradient.")
         or _type("check", model, penguins_path())
-        or _show("Predict some rows.")
-        or _type("predict", model, few, "-o", predictions, "--keep", "--force")
+        or _show("It predicts some rows.")
+        or _type("predict", model, few, "-o", predictions, "--keep", "--overwrite")
         or _show(_picked(predictions))
         or _show(f"All files are in {folder}.")
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """The command line: ``deltarule train``, ``evaluate``, ``predict``, ``export`` and ``check``.
 
-It has no logic of its own: it parses, calls `deltarule.tables` and `deltarule.storage`, and prints.
+It parses options, calls `deltarule.tables` and `deltarule.storage`, and prints. It has no logic of
+its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit; docs/cli.md has the codes.
+    """Run the command line and exit; docs/cli.md lists the exit codes.
 
     Parameters
     ----------

@@ -1,29 +1,32 @@
-"""The commands."""
+"""The commands: their arguments, and the help that people read first."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from deltarule.cli.groups import grouped
 from deltarule.cli.options import (
-    Activation,
+    CheckpointOptions,
+    DataOptions,
     Dtype,
-    ForceOption,
-    JsonOption,
     ModelArgument,
-    QuietOption,
+    NetworkOptions,
     TableArgument,
-    TaskName,
+    TrainingOptions,
     Unseen,
     UnseenOption,
-    check_streams,
-    parse_checkpoint,
     parse_path,
-    parse_shares,
-    parse_test,
-    parse_widths,
+    settings,
+)
+from deltarule.cli.output_options import (
+    ModelFileOptions,
+    OutputOptions,
+    OverwriteOption,
+    PredictionFileOptions,
+    check_streams,
 )
 from deltarule.version import __version__
 
@@ -66,92 +69,15 @@ def deltarule(
 
 
 @app.command()
+@grouped
 def train(
     table: TableArgument,
-    target: Annotated[str, typer.Option("--target", "-t", help="The column to predict.")],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            parser=parse_path,
-            help="The model file to write, or -; by default TABLE's name.safetensors.",
-        ),
-    ] = None,
-    hidden: Annotated[
-        str, typer.Option(help="Widths of the hidden layers, as in 128,64.")
-    ] = "128,64",
-    activation: Annotated[
-        Activation, typer.Option(help="The activation of the hidden layers.")
-    ] = Activation.relu,
-    epochs: Annotated[int, typer.Option(min=1, help="The most passes over the rows.")] = 500,
-    learning_rate: Annotated[float, typer.Option(help="Adam's step size.")] = 0.001,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(min=1, help="Rows per step; by default 16 to 256, by the table's size."),
-    ] = None,
-    alpha: Annotated[float, typer.Option(min=0, help="Weight of the squared (L2) penalty.")] = 0.3,
-    patience: Annotated[
-        int, typer.Option(min=1, help="Epochs without a better dev score before stopping.")
-    ] = 50,
-    seed: Annotated[int, typer.Option(min=0, help="All randomness follows from it.")] = 0,
-    task: Annotated[
-        TaskName | None,
-        typer.Option(
-            help="By default texts, true/false and whole numbers with at most 20 values are "
-            "classes, other numbers quantities."
-        ),
-    ] = None,
-    test: Annotated[
-        str | None,
-        typer.Option(metavar="FRACTION|FILE", help="Hold out test rows, or test on another table."),
-    ] = None,
-    dev: Annotated[
-        float | None,
-        typer.Option(metavar="FRACTION", help="Rows that decide when to stop [default: 0.1]."),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|A/B/C",
-            help="Training/dev/test; auto is 60/20/20 up to 10000 rows, 98/1/1 above.",
-        ),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None, typer.Option(metavar="COL", help="A column to leave out; repeatable.")
-    ] = None,
-    stream: Annotated[
-        bool | None,
-        typer.Option(
-            "--stream/--no-stream",
-            help="Leave the table in its files and read it anew in every epoch; by default if it "
-            "would take more than half of the free memory, or is a folder.",
-        ),
-    ] = None,
-    plots: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write pictures of the training there.")
-    ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Keep checkpoints there, to go on from if cut off."),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on from the newest checkpoint, if there is one."),
-    ] = False,
-    every_epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs between checkpoints.")
-    ] = None,
-    every_seconds: Annotated[
-        float | None,
-        typer.Option(min=0, help="Seconds between checkpoints; 60, unless epochs are given."),
-    ] = None,
-    keep_last: Annotated[
-        int | None, typer.Option(min=1, help="How many checkpoints stay, beside the best: 3.")
-    ] = None,
-    force: ForceOption = False,
-    quiet: QuietOption = False,
-    json: JsonOption = False,
+    data: DataOptions,
+    network: NetworkOptions,
+    training: TrainingOptions,
+    checkpoints: CheckpointOptions,
+    files: ModelFileOptions,
+    output: OutputOptions,
 ) -> None:
     """Train a network on a table and save it.
 
@@ -175,40 +101,35 @@ def train(
 
         deltarule train houses.csv --target price --ignore address --ignore sold
 
-    Begin, or go on where a training with the same options was cut off:
+    Begin, or resume where a training with the same options was interrupted:
 
         deltarule train houses.csv --target price --checkpoint run --resume
     """
-    check_streams(table, output, json=json)
-    fraction, test_file = parse_test(test)
-    shares = parse_shares(split, dev, fraction)
-    widths = parse_widths(hidden)
-    if not 0 < learning_rate < float("inf"):
-        raise typer.BadParameter(f"{learning_rate} must be above 0", param_hint="--learning-rate")
-
-    points = parse_checkpoint(checkpoint, (every_epochs, every_seconds, keep_last), resume=resume)
+    check_streams(table, files.output, json=output.json)
+    plan = data.plan(training.seed)
+    how = settings(network, training, checkpoints)
 
     from deltarule.cli import commands
-    from deltarule.tables import Plan, Settings
 
     commands.train(
-        commands.Tables(table, test_file, stream),
-        Plan(target, task.value if task else None, tuple(ignore or ()), shares, seed),
-        Settings(
-            widths, activation.value, epochs, learning_rate, batch_size, alpha, patience, points
+        commands.Tables(table, data.test_table, data.stream),
+        plan,
+        how,
+        commands.Outputs(
+            files.output or Path(f"{table.stem}.safetensors"), files.plots, files.overwrite
         ),
-        commands.Outputs(output or Path(f"{table.stem}.safetensors"), plots, force),
-        commands.Manner(quiet, json),
+        output,
     )
 
 
 @app.command()
+@grouped
 def evaluate(
     model: ModelArgument,
     table: TableArgument,
+    *,
     unseen: UnseenOption = Unseen.other,
-    quiet: QuietOption = False,
-    json: JsonOption = False,
+    output: OutputOptions,
 ) -> None:
     """Compare a model's predictions with the target column of a table.
 
@@ -216,67 +137,51 @@ def evaluate(
     """
     from deltarule.cli import commands
 
-    commands.evaluate(model, table, unseen.value, commands.Manner(quiet, json))
+    commands.evaluate(model, table, unseen.value, output)
 
 
 @app.command()
+@grouped
 def predict(
     model: ModelArgument,
     table: TableArgument,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", parser=parse_path, help="The CSV file to write, or -.")
-    ],
-    keep: Annotated[bool, typer.Option("--keep", help="Write the table's columns too.")] = False,
-    escape_formulas: Annotated[
-        bool,
-        typer.Option(
-            "--escape-formulas",
-            help="Put ' before texts that a spreadsheet would run (those beginning with = + - @).",
-        ),
-    ] = False,
+    *,
     unseen: UnseenOption = Unseen.other,
-    force: ForceOption = False,
-    quiet: QuietOption = False,
-    json: JsonOption = False,
+    files: PredictionFileOptions,
+    output: OutputOptions,
 ) -> None:
     """Predict every row of a table.
 
         deltarule predict penguins.safetensors new.csv -o predictions.csv
 
     The file has a column `prediction` and, for classes, `probability_<class>` for each of them.
-    Columns are found by name; columns that the model does not know, the target too, are ignored.
+    Columns are found by name; columns that the model does not use, the target too, are ignored.
     In a pipe, `-` is the standard input or output:
 
         cat new.csv | deltarule predict penguins.safetensors - -o - | head
     """
-    check_streams(table, output, json=json)
+    check_streams(table, files.output, json=output.json)
     from deltarule.cli import commands
 
-    commands.predict(
-        model,
-        table,
-        commands.Outputs(output, force=force),
-        unseen.value,
-        commands.Manner(quiet, json),
-        keep=keep,
-        escape=escape_formulas,
-    )
+    commands.predict(model, table, files, unseen.value, output)
 
 
 @app.command()
+@grouped
 def export(
     model: ModelArgument,
-    output: Annotated[
+    file: Annotated[
         Path,
         typer.Argument(metavar="OUT.onnx", parser=parse_path, help="The ONNX file to write, or -."),
     ],
-    dtype: Annotated[
-        Dtype, typer.Option(help="The type of every number in the graph.")
-    ] = Dtype.float32,
+    *,
     unseen: UnseenOption = Unseen.other,
-    force: ForceOption = False,
-    quiet: QuietOption = False,
-    json: JsonOption = False,
+    dtype: Annotated[
+        Dtype,
+        typer.Option(help="The type of every number in the graph.", rich_help_panel="Output"),
+    ] = Dtype.float32,
+    overwrite: OverwriteOption = False,
+    output: OutputOptions,
 ) -> None:
     """Write a model, with its preprocessing, as an ONNX file.
 
@@ -284,20 +189,20 @@ def export(
 
     Each column is an input of its name; `label` and `probabilities`, or `variable`, come out.
     """
-    check_streams(None, output, json=json)
+    check_streams(None, file, json=output.json)
     from deltarule.cli import commands
 
-    outputs, manner = commands.Outputs(output, None, force), commands.Manner(quiet, json)
-    commands.export(model, outputs, dtype.value, unseen.value, manner)
+    outputs = commands.Outputs(file, overwrite=overwrite)
+    commands.export(model, outputs, dtype.value, unseen.value, output)
 
 
 @app.command()
+@grouped
 def check(
     model: ModelArgument,
     table: TableArgument,
-    quiet: QuietOption = False,
-    json: JsonOption = False,
-) -> Any:
+    output: OutputOptions,
+) -> None:
     """Check a model's gradient against difference quotients, on rows of a table.
 
         deltarule check penguins.safetensors penguins.csv
@@ -306,4 +211,4 @@ def check(
     """
     from deltarule.cli import commands
 
-    raise typer.Exit(commands.check(model, table, commands.Manner(quiet, json)))
+    raise typer.Exit(commands.check(model, table, output))

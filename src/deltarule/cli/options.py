@@ -1,30 +1,36 @@
-"""The options of the commands: their types, help and parsing."""
+"""The options of the commands, in groups: their types, defaults, help and parsing.
+
+A group is a panel of ``--help`` (`deltarule.cli.groups`).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from deltarule.cli.streams import STREAM, is_stream
+from deltarule.cli.stdio import STREAM, is_stream
 
 if TYPE_CHECKING:
-    from deltarule.tables import Shares
+    from deltarule.tables import Plan, Settings, Shares
+    from deltarule.tables.record import Task
     from deltarule.training import Checkpoint
 
 __all__ = [
-    "Activation",
+    "CheckpointOptions",
+    "DataOptions",
     "Dtype",
-    "TaskName",
+    "ModelArgument",
+    "NetworkOptions",
+    "TableArgument",
+    "TrainingOptions",
     "Unseen",
-    "check_streams",
-    "parse_checkpoint",
+    "UnseenOption",
     "parse_path",
-    "parse_shares",
-    "parse_test",
-    "parse_widths",
+    "settings",
 ]
 
 
@@ -38,7 +44,7 @@ class Activation(StrEnum):
 
 
 class TaskName(StrEnum):
-    """What is learned."""
+    """What can be learned."""
 
     classification = "classification"
     regression = "regression"
@@ -59,15 +65,188 @@ class Unseen(StrEnum):
 
 
 def parse_path(text: str) -> Path:
-    """Return the path in a text; a file called ``-``, named ``./-``, with its folder.
+    """Return the path in a text; of a file called ``-``, named ``./-``, its absolute path.
 
-    So nothing but the text ``-`` is taken for a stream.
+    Only the text ``-`` means a standard stream.
     """
     found = Path(text)
     return found.absolute() if is_stream(found) and text != str(STREAM) else found
 
 
-def parse_widths(text: str) -> tuple[int, ...]:
+TableArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="TABLE",
+        parser=parse_path,
+        help="A CSV or Parquet file, or a folder of them; - for standard input.",
+    ),
+]
+ModelArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A model written by deltarule train.")
+]
+UnseenOption = Annotated[
+    Unseen,
+    typer.Option(
+        help="Categories that training did not see: take them as 'other', or stop.",
+        rich_help_panel="Data",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Data."""
+
+    target: Annotated[str, typer.Option("--target", "-t", help="The column to predict.")]
+    task: Annotated[
+        TaskName | None,
+        typer.Option(
+            help="By default texts, true/false and whole numbers with at most 20 values are "
+            "classes, other numbers quantities."
+        ),
+    ] = None
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="COL", help="A column to leave out; repeatable.")
+    ] = None
+    test: Annotated[
+        str | None,
+        typer.Option(metavar="FRACTION|FILE", help="Hold out test rows, or test on another table."),
+    ] = None
+    dev: Annotated[
+        float | None,
+        typer.Option(metavar="FRACTION", help="Rows that decide when to stop [default: 0.1]."),
+    ] = None
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|A/B/C",
+            help="Training/dev/test; auto is 60/20/20 up to 10000 rows, 98/1/1 above.",
+        ),
+    ] = None
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            "--stream/--no-stream",
+            help="Leave the table in its files and read it again in every epoch; by default if it "
+            "would take more than half of the free memory, or is a folder.",
+        ),
+    ] = None
+
+    def plan(self, seed: int) -> Plan:
+        """Return what to learn, and from which rows."""
+        from deltarule.tables import Plan
+
+        shares = _parse_shares(self.split, self.dev, _parse_test(self.test)[0])
+        return Plan(
+            self.target,
+            cast("Task | None", self.task and self.task.value),
+            tuple(self.ignore or ()),
+            shares,
+            seed,
+        )
+
+    @property
+    def test_table(self) -> Path | None:
+        """The table to test on, if --test names one."""
+        return _parse_test(self.test)[1]
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Network."""
+
+    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers, as in 128,64.")] = (
+        "128,64"
+    )
+    activation: Annotated[Activation, typer.Option(help="The activation of the hidden layers.")] = (
+        Activation.relu
+    )
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Training."""
+
+    epochs: Annotated[int, typer.Option(min=1, help="The most passes over the rows.")] = 500
+    learning_rate: Annotated[float, typer.Option(help="Adam's step size.")] = 0.001
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rows per step; by default 16 to 256, by the table's size."),
+    ] = None
+    alpha: Annotated[float, typer.Option(min=0, help="Weight of the squared (L2) penalty.")] = 0.3
+    patience: Annotated[
+        int, typer.Option(min=1, help="Epochs without a better dev score before stopping.")
+    ] = 50
+    seed: Annotated[int, typer.Option(min=0, help="All randomness follows from it.")] = 0
+
+
+@dataclass(frozen=True)
+class CheckpointOptions:
+    """Checkpoints."""
+
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write checkpoints there, to resume from."),
+    ] = None
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Resume from the newest checkpoint, if there is one."),
+    ] = False
+    every_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs between checkpoints.")] = (
+        None
+    )
+    every_seconds: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds between checkpoints; 60, unless epochs are given."),
+    ] = None
+    keep_last: Annotated[
+        int | None, typer.Option(min=1, help="How many checkpoints stay, beside the best: 3.")
+    ] = None
+
+    def policy(self) -> Checkpoint | None:
+        """Return where checkpoints go, and how often; None if they are not asked for."""
+        others = (self.every_epochs, self.every_seconds, self.keep_last)
+        if self.checkpoint is None:
+            if self.resume or any(given is not None for given in others):
+                raise typer.BadParameter(
+                    "--resume, --every-epochs, --every-seconds and --keep-last go with "
+                    "--checkpoint FOLDER",
+                    param_hint="--checkpoint",
+                )
+            return None
+        from deltarule.training import Checkpoint
+
+        last = 3 if self.keep_last is None else self.keep_last
+        return Checkpoint(
+            self.checkpoint, self.every_epochs, self.every_seconds, last, resume=self.resume
+        )
+
+
+def settings(
+    network: NetworkOptions, training: TrainingOptions, checkpoints: CheckpointOptions
+) -> Settings:
+    """Return the network and how it is trained."""
+    widths = _parse_widths(network.hidden)
+    rate = training.learning_rate
+    if not 0 < rate < float("inf"):
+        raise typer.BadParameter(f"{rate} must be above 0", param_hint="--learning-rate")
+    policy = checkpoints.policy()
+
+    from deltarule.tables import Settings
+
+    return Settings(
+        hidden=widths,
+        activation=network.activation.value,
+        epochs=training.epochs,
+        learning_rate=rate,
+        batch_size=training.batch_size,
+        alpha=training.alpha,
+        patience=training.patience,
+        checkpoint=policy,
+    )
+
+
+def _parse_widths(text: str) -> tuple[int, ...]:
     """Return the widths of the hidden layers in a text such as "128,64"."""
     try:
         widths = tuple(int(part) for part in text.split(","))
@@ -81,7 +260,7 @@ def parse_widths(text: str) -> tuple[int, ...]:
     return widths
 
 
-def parse_shares(split: str | None, dev: float | None, test: float | None) -> Shares | None:
+def _parse_shares(split: str | None, dev: float | None, test: float | None) -> Shares | None:
     """Return the shares of dev and test, or None for the rule of --split auto."""
     from deltarule.tables import Shares
 
@@ -109,8 +288,8 @@ def parse_shares(split: str | None, dev: float | None, test: float | None) -> Sh
     return shares
 
 
-def parse_test(text: str | None) -> tuple[float | None, Path | None]:
-    """Return a fraction or a file, whichever --test names."""
+def _parse_test(text: str | None) -> tuple[float | None, Path | None]:
+    """Return the fraction or the file that --test names, and None for the other."""
     if text is None:
         return None, None
     try:
@@ -122,55 +301,3 @@ def parse_test(text: str | None) -> tuple[float | None, Path | None]:
             f"{text!r} is neither a fraction between 0 and 1 nor a file", param_hint="--test"
         )
     return fraction, None
-
-
-def check_streams(table: Path | None, output: Path | None, *, json: bool) -> None:
-    """Refuse what the standard streams cannot carry together, or cannot name."""
-    if is_stream(output) and json:
-        raise typer.BadParameter(
-            "the standard output carries the file or the JSON object, not both; name a file",
-            param_hint="--output",
-        )
-    if is_stream(table) and output is None:
-        raise typer.BadParameter(
-            "a table from the standard input has no name; say where the model goes",
-            param_hint="--output",
-        )
-
-
-def parse_checkpoint(
-    folder: Path | None, keep: tuple[int | None, float | None, int | None], *, resume: bool
-) -> Checkpoint | None:
-    """Return where checkpoints go; ``keep`` has the epochs and seconds between, and how many."""
-    epochs, seconds, last = keep
-    if folder is None:
-        if resume or any(given is not None for given in keep):
-            raise typer.BadParameter(
-                "--resume, --every-epochs, --every-seconds and --keep-last go with --checkpoint "
-                "FOLDER",
-                param_hint="--checkpoint",
-            )
-        return None
-    from deltarule.training import Checkpoint
-
-    return Checkpoint(folder, epochs, seconds, 3 if last is None else last, resume=resume)
-
-
-TableArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="TABLE",
-        parser=parse_path,
-        help="A CSV or Parquet file, or a folder of them; - for standard input.",
-    ),
-]
-ModelArgument = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A model written by deltarule train.")
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the results as one JSON object.")]
-ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
-UnseenOption = Annotated[
-    Unseen,
-    typer.Option(help="Categories that training did not see: take them as 'other', or stop."),
-]

@@ -1,4 +1,4 @@
-"""The files that a command writes: never over its own inputs, nor over others unasked."""
+"""The files that a command writes: never over its own inputs, over others only with --overwrite."""
 
 from __future__ import annotations
 
@@ -6,67 +6,65 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deltarule.cli.pictures import check_pictures
-from deltarule.cli.streams import check_stdout, is_stream, write_stdout
+from deltarule.cli.plots import check_plots
+from deltarule.cli.stdio import check_stdout, is_stream, write_stdout
 from deltarule.errors import OutputError
-from deltarule.storage import check_writable, write_atomically
-from deltarule.tables import write_pieces
+from deltarule.storage import check_writable, write_atomically, write_pieces
 
 __all__ = ["Outputs", "check_apart"]
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a command writes: a file, a folder of pictures, and whether over old files."""
+    """A file, a folder of plots, and whether existing files are replaced."""
 
     file: Path
     plots: Path | None = None
-    force: bool = False
+    overwrite: bool = False
 
     def check(self, inputs: Mapping[str, Path | None], *, binary: str = "") -> None:
-        """Refuse early what could not be written at the end.
+        """Refuse what could not be written, before any work is done.
 
         Parameters
         ----------
         inputs : mapping of str to Path or None
-            What the command reads, by what it is called; None is not given.
+            What the command reads, by what it is called in messages; None if it is not given.
         binary : str
-            What the file is called, if it is no text for a terminal.
+            What the file is called in messages, if it must not be printed on a terminal.
         """
         if is_stream(self.file):
             check_stdout(binary)
         else:
             check_apart(self.file, inputs)
-            check_writable(self.file, overwrite=self.force)
+            check_writable(self.file, overwrite=self.overwrite)
         if self.plots is not None:
             check_apart(self.plots / "picture", inputs)
-            check_pictures(self.plots, overwrite=self.force)
+            check_plots(self.plots, overwrite=self.overwrite)
 
     def write(self, data: bytes) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file completely or not at all."""
         if is_stream(self.file):
             write_stdout([data])
         else:
-            write_atomically(self.file, data, overwrite=self.force)
+            write_atomically(self.file, data, overwrite=self.overwrite)
 
     def write_pieces(self, pieces: Iterable[bytes]) -> None:
-        """Write a file of any size; to the standard output while it is made."""
+        """Write a file of any size; to the standard output, as it is made."""
         if is_stream(self.file):
             write_stdout(pieces)
         else:
-            write_pieces(self.file, pieces, overwrite=self.force)
+            write_pieces(self.file, pieces, overwrite=self.overwrite)
 
 
 def check_apart(output: Path, inputs: Mapping[str, Path | None]) -> None:
-    """Refuse an output in the place of an input, or in the folder that is one.
+    """Refuse an output that is an input, under whatever name, or is inside a folder that is one.
 
-    The first would destroy what is read, by whatever name it goes; the second would be read as a
-    part of the table the next time.
+    The first would destroy what is read; the second would be read as a part of the table next time.
 
     Raises
     ------
     OutputError
-        It names both.
+        The message names both.
     """
     folder = output.parent.resolve()
     for name, given in inputs.items():
@@ -79,7 +77,7 @@ def check_apart(output: Path, inputs: Mapping[str, Path | None]) -> None:
 
 
 def _same(a: Path, b: Path) -> bool:
-    """Whether two paths lead to the same file; what is not there is reported by who reads it."""
+    """Whether two paths lead to the same file; a missing file is reported where it is read."""
     try:
         return a.samefile(b)
     except OSError:

@@ -1,4 +1,4 @@
-"""Run a command so that what goes wrong is said on one line."""
+"""Run a command and report every error in one line."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import suppress
 
 import typer
 
-from deltarule.cli.memory import check_limits, lacks_memory, what_to_do
+from deltarule.cli.memory_errors import check_limits, lacks_memory, what_to_do
 from deltarule.cli.signals import INTERRUPTED, CutOff, Interrupted, watched
-from deltarule.cli.streams import printing, silence, take_any_text
+from deltarule.cli.stdio import printing, silence, take_any_text
 from deltarule.errors import DeltaruleError
 
 __all__ = ["run", "say_error"]
@@ -32,8 +32,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 for success, 1 if a gradient is wrong, 2 for an error that the user can mend, 130 after
-        Ctrl-C, 143 after SIGTERM. With ``--debug`` errors leave as exceptions instead.
+        0 for success, 1 if a gradient is wrong, 2 for an error that the user can correct, 130 after
+        Ctrl-C, 143 after SIGTERM. With ``--debug`` errors are raised as exceptions instead.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
@@ -44,7 +44,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             code = _call([word for word in words if word != "--debug"] or ["--help"])
         if code == INTERRUPTED:  # Typer's word for a KeyboardInterrupt
             raise KeyboardInterrupt
-        if signals.interrupted:  # training took it, and gave the best network so far
+        if signals.interrupted:  # training caught it, and returned the best network so far
             say_error("interrupted; what was printed above is what there is")
             return INTERRUPTED
         return code
@@ -62,7 +62,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def say_error(message: str) -> None:
-    """Print one line on the standard error stream; if that takes none, the exit code tells all."""
+    """Print one line on the standard error stream; if that fails, the exit code has to suffice."""
     with suppress(OSError):
         print("error:", " ".join(message.split()), file=sys.stderr, flush=True)
 
@@ -75,7 +75,7 @@ def _call(words: list[str]) -> int:
     try:
         code = command.main(words, prog_name="deltarule", standalone_mode=False)
     except SystemExit as how:
-        # Typer and its help end the process so when the reader of the output leaves.
+        # Typer and its help exit like this when the reader of the output has closed it.
         if not isinstance(how.__context__, BrokenPipeError):
             raise
         silence(sys.stdout)

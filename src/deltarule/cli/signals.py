@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the command ends soon, in order, and its exit code says why."""
+"""Ctrl-C and SIGTERM: the command ends soon and cleanly, and its exit code says why."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 class CutOff(BaseException):
-    """A signal ends the command. No handler of errors catches it; temporaries go on its way out.
+    """A signal ends the command. No handler of errors catches it; temporary files are removed.
 
     Parameters
     ----------
     left : str
-        What there is now, for the user.
+        What the command leaves behind, for the user.
     """
 
     code: ClassVar[int]
@@ -33,7 +33,7 @@ class CutOff(BaseException):
 
 
 class Interrupted(CutOff):
-    """Ctrl-C came, and there is something to say about it; else it is a KeyboardInterrupt."""
+    """Ctrl-C came, and the command says what it leaves; otherwise it is a KeyboardInterrupt."""
 
     code, word = INTERRUPTED, "interrupted"
 
@@ -46,7 +46,7 @@ class Terminated(CutOff):
 
 @contextmanager
 def leaving(left: str) -> Iterator[None]:
-    """Say what there is if a signal ends the command here."""
+    """Report what the command leaves behind if a signal ends it inside this context."""
     try:
         yield
     except KeyboardInterrupt:
@@ -56,13 +56,13 @@ def leaving(left: str) -> Iterator[None]:
 
 
 class Signals:
-    """What has come so far.
+    """The handlers of both signals, and whether Ctrl-C came.
 
     Attributes
     ----------
     interrupted : bool
-        Whether Ctrl-C came, even if somebody took the exception: training does, and gives the best
-        network so far.
+        Whether Ctrl-C came, even if the exception was caught: training catches it, and returns the
+        best network so far.
     """
 
     def __init__(self) -> None:
@@ -74,16 +74,16 @@ class Signals:
         raise KeyboardInterrupt
 
     def terminate(self, number: int, frame: Any) -> None:
-        """Leave, once."""
+        """Raise `Terminated`, once."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Terminated
 
 
 @contextmanager
 def watched() -> Iterator[Signals]:
-    """Handle both signals while a command runs; signals reach the main thread alone.
+    """Handle both signals inside this context; only the main thread receives signals.
 
-    Training may let them wait until what it does can be left as it is (``deltarule.signals``).
+    Training may defer them until its state is consistent (``deltarule.signals``).
     """
     signals = Signals()
     if threading.current_thread() is not threading.main_thread():

@@ -10,6 +10,7 @@ from deltarule.storage.model_file import (
     reading_model,
     write_model_record,
 )
+from deltarule.storage.pieces import write_pieces
 
 __all__ = [
     "ModelRecord",
@@ -21,4 +22,5 @@ __all__ = [
     "remove_orphans",
     "write_atomically",
     "write_model_record",
+    "write_pieces",
 ]

@@ -119,7 +119,7 @@ def _writing(target: Path) -> AbstractContextManager[None]:
 
 
 def _taken(target: Path) -> str:
-    return f"{target} already exists; choose another name, or allow overwriting it (--force)"
+    return f"{target} already exists; choose another name, or allow overwriting it (--overwrite)"
 
 
 def _check_target(target: Path, *, overwrite: bool) -> None:

@@ -1,52 +1,32 @@
-"""Tables: from a file of rows to a fitted model and back to a file of predictions."""
+"""Tables: from a file of rows to a fitted model, and back to a file of predictions."""
 
 from __future__ import annotations
 
-from deltarule.tables.evaluation import Evaluation
-from deltarule.tables.model import Predictions, TableModel
-from deltarule.tables.output import predictions_csv
-from deltarule.tables.reader import read_table
-from deltarule.tables.splits import Shares
-from deltarule.tables.streaming.memory import is_large
-from deltarule.tables.streaming.predicting import (
-    StreamedPredictions,
-    check_test,
-    evaluate_stream,
-    write_pieces,
-)
-from deltarule.tables.streaming.source import Source, open_source
-from deltarule.tables.streaming.training import (
-    PreparedStream,
-    evaluate_parts,
-    fit_stream,
-    prepare_stream,
-)
-from deltarule.tables.table import Table
-from deltarule.tables.training import Plan, Prepared, Settings, fit, prepare, score_parts
+from deltarule.tables.evaluation import Evaluation, Predictions
+from deltarule.tables.model import TableModel, check_test
+from deltarule.tables.predictions_csv import PredictionsCsv, predictions_csv
+from deltarule.tables.sources.open import is_large, open_source, read_table
+from deltarule.tables.split import Shares
+from deltarule.tables.table import Source, Table
+from deltarule.tables.train import Plan, Prepared, Settings, fit, prepare, score_parts
 
 __all__ = [
     "Evaluation",
     "Plan",
     "Predictions",
+    "PredictionsCsv",
     "Prepared",
-    "PreparedStream",
     "Settings",
     "Shares",
     "Source",
-    "StreamedPredictions",
     "Table",
     "TableModel",
     "check_test",
-    "evaluate_parts",
-    "evaluate_stream",
     "fit",
-    "fit_stream",
     "is_large",
     "open_source",
     "predictions_csv",
     "prepare",
-    "prepare_stream",
     "read_table",
     "score_parts",
-    "write_pieces",
 ]

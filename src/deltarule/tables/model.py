@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,49 +21,28 @@ from deltarule.storage import (
     reading_model,
     write_model_record,
 )
-from deltarule.tables.cells import Kind
-from deltarule.tables.evaluation import Evaluation, evaluate_classes, evaluate_quantity
-from deltarule.tables.exporting import columns_of, exportable_of
-from deltarule.tables.preprocessing import Features, Surprises, Unseen, parse_features, transform
+from deltarule.tables.evaluation import Evaluation, Predictions, Scores
+from deltarule.tables.kinds import Unseen
+from deltarule.tables.messages import show
+from deltarule.tables.onnx_export import columns_of, exportable_of
+from deltarule.tables.preprocessing import UnseenValues, transform
 from deltarule.tables.record import (
     Classes,
     PreprocessingRecord,
+    Provenance,
     Quantity,
-    TrainingFacts,
     validated,
 )
-from deltarule.tables.table import Table
-from deltarule.tables.targets import encode
+from deltarule.tables.table import Source, Table
+from deltarule.tables.targets import encode_target
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["Predictions", "TableModel", "inputs_of", "one_thread"]
+__all__ = ["TableModel", "check_test", "one_thread"]
 
 CHECKED_ROWS = 32
 """A gradient check takes at most this many rows, evenly spaced over the table."""
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a model says about rows.
-
-    Attributes
-    ----------
-    values : (n,) array
-        Labels of classes, or numbers in the unit of the target.
-    labels : list of str
-        The classes; empty in regression.
-    probabilities : (n, k) array or None
-        The probability of each class, in the order of `labels`.
-    notes : list of str
-        What was surprising about the rows.
-    """
-
-    values: NDArray[Any]
-    labels: list[str]
-    probabilities: NDArray[np.float64] | None
-    notes: list[str]
 
 
 class Summary(NamedTuple):
@@ -85,111 +64,103 @@ class TableModel:
         What was learned about the columns.
     estimator : MLPClassifier or MLPRegressor
         The network; its inputs are standardised, its classes numbered, its target standardised.
-    facts : TrainingFacts
+    provenance : Provenance
         Seeds and sizes, enough to repeat the training.
 
     See Also
     --------
-    deltarule.tables.training.prepare : The way to make one.
+    deltarule.tables.prepare : Prepares a table, from which `deltarule.tables.fit` trains a model.
     """
 
     preprocessing: PreprocessingRecord
     estimator: Any
-    facts: TrainingFacts
+    provenance: Provenance
 
     @property
     def target(self) -> Classes | Quantity:
         """The record of the column that the model predicts."""
         return self.preprocessing.target
 
-    def predict(self, table: Table, unseen: Unseen = "other") -> Predictions:
-        """Predict every row of a table.
+    @property
+    def labels(self) -> list[str]:
+        """The classes in their order; empty in regression."""
+        return self.target.labels if isinstance(self.target, Classes) else []
+
+    def predict(self, source: Source, unseen: Unseen = "other") -> Predictions:
+        """Return predictions for every row of a table; they are all in memory.
 
         Parameters
         ----------
-        table : Table
-            Columns are found by name; those that the model does not know are ignored.
+        source : Source
+            Columns are found by name; other columns than the model's are ignored.
         unseen : {"other", "error"}, default="other"
             What to do with a category that was not in training.
 
-        Returns
-        -------
-        Predictions
-
         Raises
         ------
         TableError
             If a column is missing, or a cell is not what its column held in training.
-        """
-        X, surprises = self.inputs(table, np.arange(table.rows), unseen)
-        return self.respond(X, surprises.sentences())
 
-    def evaluate(self, table: Table, unseen: Unseen = "other") -> Evaluation:
-        """Predict the rows of a table that have a target, and compare.
+        See Also
+        --------
+        deltarule.tables.PredictionsCsv : Predictions of any number of rows.
+        """
+        seen = UnseenValues()
+        X = [self.inputs(table, None, unseen, seen) for table, _ in source.scan()]
+        return replace(self.respond(np.concatenate(X)), notes=seen.sentences())
+
+    def evaluate(self, source: Source, unseen: Unseen = "other") -> Evaluation:
+        """Return the scores of predictions for the rows that have a target, piece by piece.
 
         Raises
         ------
         TableError
-            If a column is missing, or a cell is not what its column held in training.
+            If a column is missing, a cell is not what its column held in training, or no row has a
+            target.
         """
-        y, rows = encode(self.target, table)
-        X, surprises = self.inputs(table, rows, unseen)
-        notes = surprises.sentences()
-        if len(rows) < table.rows:
-            notes.insert(0, f"{table.rows - len(rows)} rows without a target were left out")
-        return self.compare(X, y, notes)
-
-    def compare(
-        self, X: NDArray[np.float64], y: NDArray[Any], notes: list[str] | None = None
-    ) -> Evaluation:
-        """Compare predictions for transformed inputs with class numbers or quantities."""
-        predictions = self.respond(X)
-        if predictions.probabilities is not None:
-            return evaluate_classes(y, predictions.probabilities, predictions.labels, notes or [])
-        return evaluate_quantity(y, predictions.values, notes or [])
+        scores, seen, dropped = Scores(self.target), UnseenValues(), 0
+        source.check_column(self.target.name, "the model's target")
+        for table, _ in source.scan():
+            y, rows = encode_target(self.target, table)
+            dropped += table.rows - len(rows)
+            scores.add(self.respond(self.inputs(table, rows, unseen, seen)), y)
+        _check_targets(source, self.target.name, scores.rows)
+        notes = [f"{dropped} rows without a target were left out"] if dropped else []
+        return scores.evaluation(notes + seen.sentences())
 
     def inputs(
-        self, table: Table, rows: NDArray[np.intp], unseen: Unseen = "other"
-    ) -> tuple[NDArray[np.float64], Surprises]:
-        """Return the network's inputs for some rows, and what was surprising about them.
+        self,
+        table: Table,
+        rows: NDArray[np.intp] | None = None,
+        unseen: Unseen = "other",
+        seen: UnseenValues | None = None,
+    ) -> NDArray[np.float64]:
+        """Return the network's inputs for some rows of a table; see `preprocessing.transform`."""
+        return transform(self.preprocessing.columns, table, rows, unseen, seen)
 
-        Raises
-        ------
-        TableError
-            If a column is missing, or a cell is not what its column held in training.
-        """
-        return inputs_of(self.preprocessing, table, rows, unseen)
-
-    def respond(self, X: NDArray[np.float64], notes: list[str] | None = None) -> Predictions:
-        """Predict from the network's inputs.
-
-        Raises
-        ------
-        TableError
-            If the inputs are so far outside of training that the network overflows.
-        """
-        told = notes or []
+    def respond(self, X: NDArray[np.float64]) -> Predictions:
+        """Return predictions from the network's inputs (n, n_features); overflow is an error."""
         if isinstance(self.target, Quantity):
-            values = self.target.from_network(self.estimator.predict(X))
+            # A network refuses to predict no rows, which a piece without targets has.
+            z = self.estimator.predict(X) if len(X) else np.empty(0)
+            values = self.target.from_network(z)
             _check_finite(values)
-            return Predictions(values, [], None, told)
-        P = np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
+            return Predictions(values, [], None)
+        k = len(self.labels)
+        P = self.estimator.predict_proba(X) if len(X) else np.empty((0, k))
+        P = np.asarray(P, dtype=np.float64)
         _check_finite(P)
-        labels = self.target.labels
-        return Predictions(np.array(labels)[P.argmax(axis=1)], labels, P, told)
+        return Predictions(np.array(self.labels)[P.argmax(axis=1)], self.labels, P)
 
     def check(self, table: Table) -> Any:
-        """Check the network's gradient on rows of a table (at most 32, evenly spaced).
+        """Return a check of the gradient on at most 32 rows of a table, evenly spaced.
 
-        Returns
-        -------
-        GradientReport
-            Its ``verdict`` is "right", "wrong" or "cannot tell"; see ``check_gradients`` of the
-            estimators.
+        Its ``verdict`` is "right", "wrong" or "cannot tell"; see `MLPClassifier.check_gradients`.
         """
-        y, rows = encode(self.target, table)
+        y, rows = encode_target(self.target, table)
+        _check_targets(table, self.target.name, len(rows))
         chosen = np.unique(np.linspace(0, len(rows) - 1, CHECKED_ROWS).astype(np.intp))
-        X, _ = self.inputs(table, rows[chosen], "other")
+        X = self.inputs(table, rows[chosen])
         with one_thread():
             return self.estimator.check_gradients(X, self.target.to_network(y[chosen]))
 
@@ -221,26 +192,9 @@ class TableModel:
     ) -> ModelProto:
         """Return the model in ONNX with its preprocessing, and write it to a file if asked.
 
-        Each column is an input (batch, 1) of its name: numbers and truth values with NaN where
-        missing, categories as texts. The outputs are those of the estimators' ``to_onnx``, in the
-        labels or the unit of the table.
-
-        Parameters
-        ----------
-        path : str or path-like, optional
-            The file to write.
-        overwrite : bool, default=False
-            Whether an existing file may be replaced.
-        dtype : {"float32", "float64"}, default="float32"
-            The type of every number.
-        unseen : {"other", "error"}, default="other"
-            What the graph does with a category that was not in training: the same as ``predict``,
-            or an error of the runtime.
-
-        Raises
-        ------
-        MissingDependencyError, OutputError, SpecError
-            As the estimators' ``to_onnx``.
+        Each column is an input (batch, 1) of its name: numbers and booleans with NaN where
+        missing, categories as texts. With ``unseen="error"`` a category that was not in training
+        is an error of the runtime. The rest, errors too, is as of the estimators' ``to_onnx``.
         """
         columns = columns_of(self.preprocessing, unseen)
         inner = exportable_of(self.preprocessing, self.estimator)
@@ -248,13 +202,7 @@ class TableModel:
 
     @classmethod
     def load(cls, path: StrPath) -> TableModel:
-        """Load a model saved by `save`.
-
-        Raises
-        ------
-        ModelFileError
-            If the file is missing, damaged, or holds no model of a table.
-        """
+        """Return a model that `save` wrote; a missing, damaged or other file is an error."""
         contents = read_model_record(path)
         if contents.kind != "table":
             raise ModelFileError(f"{path} holds no model of a table; load it with deltarule.load")
@@ -265,7 +213,7 @@ class TableModel:
         """Return what a file of this model holds."""
         record, tensors = estimators.to_record(self.estimator)
         whole = {
-            "facts": self.facts.model_dump(),
+            "provenance": self.provenance.model_dump(),
             "network": record,
             "preprocessing": self.preprocessing.model_dump(),
         }
@@ -275,12 +223,12 @@ class TableModel:
     def from_model_record(cls, contents: ModelRecord) -> TableModel:
         """Build a model from what a file of it holds."""
         record = contents.record
-        if set(record) != {"facts", "network", "preprocessing"}:
+        if set(record) != {"provenance", "network", "preprocessing"}:
             raise ModelFileError("its record lacks entries, or has unknown ones")
         preprocessing = validated(PreprocessingRecord, record["preprocessing"])
-        facts = validated(TrainingFacts, record["facts"])
+        provenance = validated(Provenance, record["provenance"])
         estimator = estimators.from_record(record["network"], contents.tensors)
-        model = cls(preprocessing, estimator, facts)
+        model = cls(preprocessing, estimator, provenance)
         model._check_widths()
         return model
 
@@ -299,21 +247,27 @@ class TableModel:
             raise ModelFileError("its network and its preprocessing differ in their target")
 
 
-def inputs_of(
-    record: PreprocessingRecord,
-    table: Table,
-    rows: NDArray[np.intp],
-    unseen: Unseen = "other",
-) -> tuple[NDArray[np.float64], Surprises]:
-    """Return what a network is fed for some rows, as `TableModel.inputs` does."""
-    kinds: dict[str, Kind] = {column.name: column.kind for column in record.columns}
-    features: Features = parse_features(table, kinds)
-    return transform(record.columns, features, rows, unseen)
+def check_test(record: PreprocessingRecord, test: Source) -> None:
+    """Refuse a table that a model with this record could not be scored on, before it is trained.
+
+    Every cell of a table in memory is checked; of a table in its files the first piece, which shows
+    a column that is missing or of another kind. The errors are those of `TableModel.evaluate`.
+    """
+    piece = next(test.scan()).table
+    _, rows = encode_target(record.target, piece)
+    if test.in_memory:
+        _check_targets(test, record.target.name, len(rows))
+    transform(record.columns, piece)
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """Keep BLAS to one thread: faster for small networks, and the same bits on any machine."""
+    """Limit BLAS to one thread: faster for small networks, and the same bits on any machine."""
     return ThreadpoolController().limit(limits=1, user_api="blas")
+
+
+def _check_targets(source: Source, name: str, count: int) -> None:
+    if count == 0:
+        raise TableError(f"{source.path}: the target {show(name)} is empty in every row")
 
 
 def _check_finite(values: NDArray[np.float64]) -> None:

@@ -1,8 +1,8 @@
-"""The record of a fitted preprocessing: all that was learned from a table, as strict JSON.
+"""Records of what was learned from a table, as strict JSON.
 
 The schema is closed: unknown keys, wrong types, NaN and infinities are refused. Floats are written
-with their shortest round-tripping digits, so that a record read back gives the same matrices to the
-bit.
+with the fewest digits that read back as the same float, so that a record that was read back gives
+the same matrices to the bit.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = [
     "ColumnRecord",
     "NumberColumn",
     "PreprocessingRecord",
+    "Provenance",
     "Quantity",
     "Strict",
     "Task",
-    "TrainingFacts",
     "validated",
 ]
 
@@ -35,15 +35,15 @@ Categories = Annotated[list[str | None], Field(max_length=1_000_000)]
 
 
 class Strict(BaseModel):
-    """A frozen record that converts nothing and tolerates nothing unknown."""
+    """A frozen record that converts no types and allows no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class NumberColumn(Strict):
-    """A column of numbers, or of truth values taken as 0 and 1.
+    """A column of numbers, or of booleans taken as 0 and 1.
 
-    It gives (x - mean) / scale, with `fill` in the place of a missing x; and, if `flag`, a second
+    It gives (x - mean) / scale, with `fill` in place of a missing x; and, if `flag`, a second
     feature that is 1 where x was missing.
     """
 
@@ -64,7 +64,7 @@ class CategoryColumn(Strict):
     """A column of categories: one feature for each of `kept`, 1 where the cell is that category.
 
     None stands for missing cells, a category like the others. If some categories were too rare to
-    be kept, one more feature stands for them and for those never seen.
+    be kept, one more feature stands for them and for categories that training did not see.
     """
 
     kind: Literal["category"]
@@ -125,9 +125,9 @@ class Quantity(Strict):
 
 
 class PreprocessingRecord(Strict):
-    """Everything between a table's cells and a network's inputs and outputs."""
+    """Everything between the cells of a table and the inputs and outputs of a network."""
 
-    fill_with: Literal["median", "mean"]
+    fill_with: Literal["median"]
     rare_below: Count
     columns: Annotated[list[ColumnRecord], Field(min_length=1, max_length=10_000)]
     target: Annotated[Classes | Quantity, Field(discriminator="task")]
@@ -140,8 +140,8 @@ class PreprocessingRecord(Strict):
         return self
 
 
-class TrainingFacts(Strict):
-    """How a model came about: enough to repeat it from the same table."""
+class Provenance(Strict):
+    """Where a model came from: enough to train it again from the same table."""
 
     deltarule: str
     seed: Count

@@ -1,85 +1,118 @@
-"""A table in memory: named columns, and where each cell stood in its file."""
+"""Tables: where rows come from (`Source`), and rows in memory (`Table`)."""
 
 from __future__ import annotations
 
-import difflib
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import ClassVar, NamedTuple
 
 from deltarule.errors import TableError
+from deltarule.tables.columns import Cells, ParsedColumn
+from deltarule.tables.messages import listing, no_column, show
 
-__all__ = ["Column", "Table", "check_names", "listing", "no_column", "show"]
+__all__ = ["Piece", "Source", "Table", "check_names"]
 
 MAX_COLUMNS = 10_000
 
-Column: TypeAlias = Any
-"""A pyarrow array of texts, or of float64. A missing cell is null in both.
 
-A column of a Parquet file that is neither keeps its type: it is refused where it is used.
-"""
+class Piece(NamedTuple):
+    """Some consecutive rows of a source, and the number of the first of them."""
+
+    table: Table
+    first: int
+
+
+class Source(ABC):
+    """Rows of named columns that can be read again and again, piece by piece.
+
+    Attributes
+    ----------
+    path : Path
+        What the user named, for messages.
+    rows : int
+        The number of rows; 0 for a dataset that has not been scanned.
+    in_memory : bool
+        Whether all rows are in memory, as one piece. Then the split is exact, and training
+        shuffles all rows together; else both work within bounded memory.
+    """
+
+    in_memory: ClassVar[bool] = False
+    path: Path
+    rows: int
+
+    @property
+    @abstractmethod
+    def names(self) -> list[str]:
+        """The columns, in their order."""
+
+    @abstractmethod
+    def scan(self) -> Iterator[Piece]:
+        """Yield all rows in their order; there is at least one."""
+
+    def check_column(self, name: str, why: str = "given with --target") -> None:
+        """Refuse a column that does not exist, and suggest a similar name."""
+        if name not in self.names:
+            raise no_column(self.path, name, self.names, why)
 
 
 @dataclass(frozen=True)
-class Table:
-    """The cells of a file, read but not yet understood.
+class Table(Source):
+    """Rows in memory: a source with one piece.
 
     Attributes
     ----------
     path : Path
         The file.
     columns : dict of str to pyarrow.Array
-        By name, in the file's order; all texts for CSV.
+        Columns as they were read, in the file's order: texts, or float64 from Parquet. A missing
+        cell is null. A Parquet column that is neither keeps its type and is refused where it is
+        used.
     rows : int
         The number of rows.
     place : callable
         Maps the number of a row, from 0, to words such as "line 17".
     """
 
+    in_memory: ClassVar[bool] = True
     path: Path
-    columns: dict[str, Column]
+    columns: dict[str, Cells]
     rows: int
     place: Callable[[int], str] = field(repr=False)
+    _parsed: dict[str, ParsedColumn] = field(default_factory=dict, init=False, repr=False)
 
-    def column(self, name: str, why: str = "given with --target") -> Column:
-        """Return a column, or say which one might have been meant."""
-        if name not in self.columns:
-            raise no_column(self.path, name, self.columns, why)
-        return self.columns[name]
+    @property
+    def names(self) -> list[str]:
+        """The columns, in their order."""
+        return list(self.columns)
 
-    def take(self, names: Iterable[str], rows: NDArray[np.intp]) -> Table:
-        """Return some rows of some columns; they know where they stood."""
-        columns = {name: self.columns[name].take(rows) for name in names}
-        return Table(self.path, columns, len(rows), lambda row: self.place(int(rows[row])))
+    def scan(self) -> Iterator[Piece]:
+        """Yield the table itself."""
+        yield Piece(self, 0)
 
-    def fault(self, name: str, row: int, problem: str) -> TableError:
-        """Return the error for one cell: file, line, column and what is wrong."""
-        return TableError(f"{self.path}, {self.place(row)}, column {show(name)}: {problem}")
+    def column(self, name: str, why: str = "given with --target") -> ParsedColumn:
+        """Return a column; what is parsed of it is parsed once.
 
+        Raises
+        ------
+        TableError
+            If there is no such column.
+        """
+        if name not in self._parsed:
+            self.check_column(name, why)
+            path, place = self.path, self.place
 
-def no_column(path: Path, name: str, names: Iterable[str], why: str) -> TableError:
-    """Return the error for a column that there is not; why it is wanted is part of it."""
-    return TableError(
-        f"{path} has no column {show(name)} ({why}){suggestion(name, names)}; "
-        f"its columns are {listing(names)}"
-    )
+            def fault(row: int, problem: str) -> TableError:
+                return TableError(f"{path}, {place(row)}, column {show(name)}: {problem}")
 
-
-def suggestion(name: str, names: Iterable[str]) -> str:
-    """Return a question after the name that might have been meant, or nothing."""
-    known = list(names)
-    near = difflib.get_close_matches(name.lower(), [c.lower() for c in known], 1)
-    meant = [column for column in known if column.lower() in near]
-    return f"; did you mean {show(meant[0])}?" if meant else ""
+            self._parsed[name] = ParsedColumn(name, self.columns[name], path, fault)
+        return self._parsed[name]
 
 
 def check_names(path: Path, names: list[str]) -> None:
-    """Refuse columns that are too many, or could not be told apart by name."""
+    """Refuse too many columns, and columns that have no name or the same name."""
     if len(names) > MAX_COLUMNS:
         raise TableError(
             f"{path} has {len(names)} columns, more than the {MAX_COLUMNS} that are read; "
@@ -96,16 +129,3 @@ def check_names(path: Path, names: list[str]) -> None:
         raise TableError(
             f"{path} has more than one column named {listing(repeated)}; rename all but one"
         )
-
-
-def show(value: object, limit: int = 40) -> str:
-    """Quote a cell or a name so that it fits on a line, whatever is in it."""
-    text = str(value)
-    return repr(text if len(text) <= limit else text[: limit - 1] + "…")
-
-
-def listing(names: Iterable[object], limit: int = 8) -> str:
-    """Quote the first few of many names."""
-    shown = [show(name) for name in names]
-    more = f" and {len(shown) - limit} more" if len(shown) > limit else ""
-    return ", ".join(shown[:limit]) + more

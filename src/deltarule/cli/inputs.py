@@ -1,0 +1,99 @@
+"""The tables that a command is given: files, folders, or the standard input stream."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+from deltarule.cli.stdio import is_stream
+from deltarule.errors import TableError
+from deltarule.tables import Source, Table, is_large, open_source, read_table
+
+__all__ = ["Tables", "opened", "opened_in_memory"]
+
+_STDIN = Path("standard input")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables to learn from and to test on, and whether the first stays in its files."""
+
+    training: Path
+    test: Path | None = None
+    stream: bool | None = None
+
+    @property
+    def named(self) -> dict[str, Path | None]:
+        """Both, by what they are called in messages."""
+        return {"the table": self.training, "the test table": self.test}
+
+
+@contextmanager
+def opened(path: Path, stream: bool | None = None) -> Iterator[Source]:
+    """Open a table, to be read piece by piece or in memory; None: piece by piece if it is large."""
+    with _on_disk(path) as place:
+        if is_large(place) if stream is None else stream:
+            dataset = open_source(place)
+            dataset.path = _shown(path)
+            yield dataset
+        else:
+            yield replace(read_table(place), path=_shown(path))
+
+
+@contextmanager
+def opened_in_memory(path: Path) -> Iterator[Table]:
+    """Read a table that has to fit into memory."""
+    with _on_disk(path) as place:
+        yield replace(read_table(place), path=_shown(path))
+
+
+def _shown(path: Path) -> Path:
+    """Return how a table is called in messages."""
+    return _STDIN if is_stream(path) else path
+
+
+@contextmanager
+def _on_disk(path: Path) -> Iterator[Path]:
+    """Yield the path of a table: of a temporary copy, if it comes from the standard input stream.
+
+    The copy stays until the command has ended: messages look lines up in it.
+    """
+    if not is_stream(path):
+        yield path
+        return
+    with _copied_stdin() as name:
+        try:
+            yield Path(name)
+        except TableError as error:
+            raise TableError(str(error).replace(name, str(_STDIN))) from error
+
+
+@contextmanager
+def _copied_stdin() -> Iterator[str]:
+    """Copy the standard input stream to a temporary file, which is removed at the end."""
+    if sys.stdin is None:
+        raise TableError(f"the {_STDIN} is closed; open it, or name a file instead of -")
+    with ExitStack() as stack:
+        try:
+            file = tempfile.NamedTemporaryFile(prefix="deltarule-")  # noqa: SIM115 (closed below)
+            stack.callback(_close, file)
+            shutil.copyfileobj(sys.stdin.buffer, file)
+            file.flush()
+        except OSError as error:
+            raise TableError(
+                f"cannot copy the {_STDIN} to a temporary file: {error.strerror or error}; set "
+                "TMPDIR to a folder with more room, or name a file instead of -"
+            ) from error
+        yield file.name
+
+
+def _close(file: IO[bytes]) -> None:
+    """Close a temporary file, even if the disk has no room for what it still buffers."""
+    with suppress(OSError):
+        file.close()

@@ -1,0 +1,109 @@
+"""What a command found out, as one JSON object, for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from deltarule.cli.stdio import printing
+from deltarule.tables import Evaluation, Prepared, Source, TableModel
+from deltarule.tables.record import Classes
+
+__all__ = ["JsonReporter"]
+
+
+class JsonReporter:
+    """Collects what `TextReporter` prints, and prints it at the end (docs/cli.md)."""
+
+    def __init__(self, command: str) -> None:
+        self._found: dict[str, Any] = {"command": command, "notes": []}
+
+    def notes(self, notes: Sequence[str]) -> None:
+        """Add what the user should know."""
+        self._found["notes"] += [" ".join(note.split()) for note in notes]
+
+    def plan(self, table: Source, prepared: Prepared) -> None:
+        """Add what will be learned from which rows, and every seed."""
+        record, provenance = prepared.preprocessing, prepared.provenance
+        self._found |= {
+            "table": str(table.path),
+            "target": record.target.name,
+            "task": record.target.task,
+            "columns": [column.name for column in record.columns],
+            "inputs": sum(column.width for column in record.columns),
+            "rows": {
+                "training": provenance.training_rows,
+                "dev": provenance.dev_rows,
+                "test": provenance.test_rows,
+            },
+            "seeds": {
+                "seed": provenance.seed,
+                "split": provenance.split_seed,
+                "network": provenance.network_seed,
+            },
+        }
+        if isinstance(record.target, Classes):
+            self._found["classes"] = record.target.labels
+        self.notes(prepared.notes)
+
+    def network(self, model: TableModel) -> None:
+        """Add the shape of the trained network and how its training ended."""
+        self._found["network"] = model.training_summary()._asdict()
+
+    def scores(self, parts: dict[str, Evaluation]) -> None:
+        """Add the scores of each part."""
+        self._found["scores"] = {
+            name: {
+                **part.scores,
+                "rows": part.rows,
+                "beats baseline": part.beats_baseline,
+                "by class": {
+                    score.label: {k: v for k, v in score._asdict().items() if k != "label"}
+                    for score in part.classes
+                },
+            }
+            for name, part in parts.items()
+        }
+        for part in parts.values():
+            self.notes(part.notes)
+
+    def check(self, report: Any) -> None:
+        """Add a gradient check."""
+        self._found |= asdict(report)
+
+    def wrote(self, what: str, path: object, count: int | None = None) -> None:
+        """Add the name of a file that was written."""
+        key = {"model": "model", "predictions": "output"}.get(what)
+        if key is None:
+            self._found.setdefault(f"{what}s", []).append(str(path))
+            return
+        self._found[key] = str(path)
+        if count is not None:
+            self._found[what] = count
+
+    def exported(self, path: object, **details: Any) -> None:
+        """Add what an ONNX file takes and gives."""
+        self._found |= {"output": str(path), **details}
+
+    def end(self) -> None:
+        """Print the object on one line, in ASCII, which is part of every encoding."""
+        text = json.dumps(_plain(self._found), allow_nan=False)
+        with printing(sys.stdout):
+            print(text, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as strict JSON allows it: NaN and the infinities are null."""
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,0 +1,63 @@
+"""The plots of a training, in a folder of their own."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from deltarule.errors import MissingDependencyError, OutputError
+from deltarule.storage import check_writable, write_atomically
+from deltarule.tables import Evaluation, TableModel
+
+__all__ = ["check_plots", "draw_plots"]
+
+_CURVE, _CONFUSION, _SCATTER = "learning-curve.png", "confusion-matrix.png", "predictions.png"
+
+
+def check_plots(folder: Path, *, overwrite: bool) -> None:
+    """Make the folder, and refuse what could not be drawn or written, before any work is done."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise MissingDependencyError(
+            'pictures need matplotlib, which is not installed: pip install "deltarule[plots]"'
+        ) from None
+    matplotlib.use("agg")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(f"cannot make the folder {folder}: {reason}") from None
+    for name in (_CURVE, _CONFUSION, _SCATTER):
+        check_writable(folder / name, overwrite=overwrite)
+
+
+def draw_plots(
+    model: TableModel, evaluation: Evaluation, folder: Path, *, overwrite: bool
+) -> Iterator[Path]:
+    """Draw a training and its last evaluation; yield the path of each picture written."""
+    from deltarule import plots
+
+    y_true, y_pred = evaluation.y_true, evaluation.y_pred
+    pictures: dict[str, Callable[[], Any]] = {
+        _CURVE: lambda: plots.plot_learning_curve(model.estimator)
+    }
+    if evaluation.task == "classification":
+        pictures[_CONFUSION] = lambda: plots.plot_confusion_matrix(y_true, y_pred)
+    else:
+        pictures[_SCATTER] = lambda: plots.plot_predictions(y_true, y_pred)
+    for name, picture in pictures.items():
+        path = folder / name
+        write_atomically(path, _png(picture()), overwrite=overwrite)
+        yield path
+
+
+def _png(axes: Any) -> bytes:
+    from matplotlib import pyplot
+
+    buffer = io.BytesIO()
+    axes.figure.savefig(buffer, format="png", dpi=150)
+    pyplot.close(axes.figure)
+    return buffer.getvalue()

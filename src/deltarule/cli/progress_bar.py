@@ -1,0 +1,59 @@
+"""A progress bar of the epochs of a fit, with the latest loss and validation score."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+__all__ = ["EpochBar"]
+
+
+class EpochBar:
+    """A callback in scikit-learn's sense that draws a progress bar on the standard error stream.
+
+    Parameters
+    ----------
+    epochs : int
+        The most epochs that the fit may take.
+    console : rich.console.Console, optional
+        Where to draw.
+    """
+
+    def __init__(self, epochs: int, console: Console | None = None) -> None:
+        self._epochs = epochs
+        self._done = 0
+        self._progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            TextColumn("epoch {task.completed}/{task.total}  {task.fields[figures]}"),
+            TimeElapsedColumn(),
+            console=console or Console(stderr=True),
+        )
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Draw the empty bar."""
+        self._task = self._progress.add_task("training", total=self._epochs, figures="")
+        self._progress.start()
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        """Do nothing: an epoch is shown after it has ended."""
+
+    def on_fit_task_end(self, estimator: Any, context: Any) -> bool:
+        """Show the epoch that has ended, and return False: the fit need not stop."""
+        if context.parent is not None:
+            self._done += 1
+            self._progress.update(self._task, completed=self._done, figures=_figures(estimator))
+        return False
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Show the bar as full, since the fit has ended."""
+        self._progress.update(self._task, total=max(self._done, 1))
+        self._progress.stop()
+
+
+def _figures(estimator: Any) -> str:
+    figures = f"loss {estimator.loss_curve_[-1]:#.4g}"
+    scores = getattr(estimator, "validation_scores_", None)
+    return f"{figures}  validation score {scores[-1]:#.4g}" if scores else figures

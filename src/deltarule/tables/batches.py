@@ -1,0 +1,141 @@
+"""Rows of a table as examples: the parts, and blocks of training rows in a new order every epoch.
+
+An epoch visits the chunks of a dataset (about a megabyte of a CSV file, a row group of a Parquet
+file) in a random order, reads from several of them in turn, and fills a buffer with their training
+rows; the buffer is shuffled and becomes a block. All of it follows from the seed and the number of
+the epoch: a run that is resumed sees the same blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deltarule.tables.preprocessing import transform
+from deltarule.tables.profile.row_hash import DEV_SAMPLE, row_hash
+from deltarule.tables.record import PreprocessingRecord
+from deltarule.tables.sources.dataset import Dataset
+from deltarule.tables.split import PARTS, Split
+from deltarule.tables.table import Piece, Source
+from deltarule.tables.targets import encode_target
+
+__all__ = ["ExampleReader", "Examples", "buffer_rows"]
+
+BUFFER_CELLS = 2**20
+"""Numbers in the shuffle buffer, 8 MiB of them."""
+LANES = 8
+"""Chunks that are read from in turn, ..."""
+LANE_BYTES = 2**25
+"""... or fewer, but at least two, if reading them all takes more than this."""
+
+
+class Examples(NamedTuple):
+    """Rows as the network takes them: inputs, and class numbers or quantities in their unit."""
+
+    X: NDArray[np.float64]
+    y: NDArray[Any]
+
+
+def buffer_rows(width: int, batch_size: int) -> int:
+    """Return how many rows of so many inputs the shuffle buffer holds: whole batches."""
+    return max(BUFFER_CELLS // max(width, 1) // batch_size, 1) * batch_size
+
+
+@dataclass(frozen=True)
+class ExampleReader:
+    """Reads rows of a profiled table as examples; the seed of the split decides every order."""
+
+    source: Source
+    preprocessing: PreprocessingRecord
+    split: Split
+
+    def part(self, name: str) -> Iterator[Examples]:
+        """Yield the examples of a part ("training", "dev" or "test") in the table's order."""
+        for piece in self.source.scan():
+            examples = self._examples(piece, PARTS.index(name))
+            if len(examples.y):
+                yield examples
+
+    def whole_part(self, name: str, limit: float = 1.0) -> Examples:
+        """Return the examples of a part in memory: those of rows with a hash below a limit."""
+        number = PARTS.index(name)
+        found = [self._examples(piece, number, limit) for piece in self.source.scan()]
+        return Examples(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+
+    def identity(self) -> dict[str, str]:
+        """Return digests of all that decides the examples of every epoch, by name."""
+        rules = [self.preprocessing.model_dump(), self.split.shares, self.split.seed]
+        return {
+            "the table": self._dataset.digest(),
+            "the preprocessing": hashlib.sha256(repr(rules).encode()).hexdigest(),
+        }
+
+    def epoch(self, number: int, rows: int) -> Iterator[Examples]:
+        """Yield the training examples in the order of an epoch, at most so many at a time."""
+        rng = np.random.default_rng([self.split.seed, number])
+        held: list[Examples] = []
+        count = 0
+        for piece in self._pieces(rng):
+            held.append(self._examples(piece, 0))
+            count += len(held[-1].y)
+            while count >= rows:
+                last = held.pop()
+                cut = len(last.y) - (count - rows)
+                held.append(Examples(last.X[:cut], last.y[:cut]))
+                block = _shuffled(held, rng)
+                held, count = [Examples(last.X[cut:], last.y[cut:])], count - rows
+                yield block
+                del block
+        if count:
+            yield _shuffled(held, rng)
+
+    @property
+    def _dataset(self) -> Dataset:
+        assert isinstance(self.source, Dataset)  # epochs are of tables in their files
+        return self.source
+
+    def _pieces(self, rng: np.random.Generator) -> Iterator[Piece]:
+        """Read the chunks in a random order, several of them in turn."""
+        places = self._dataset.places
+        waiting = (self._dataset.read(places[k]) for k in rng.permutation(len(places)))
+        largest = max(place.chunk.size for place in places)
+        lanes = list(islice(waiting, max(2, min(LANES, LANE_BYTES // max(largest, 1)))))
+        while lanes:
+            for lane in tuple(lanes):
+                piece = next(lane, None)
+                if piece is not None:
+                    yield piece
+                    continue
+                where = lanes.index(lane)
+                lanes[where : where + 1] = islice(waiting, 1)
+
+    def _examples(self, piece: Piece, part: int, limit: float = 1.0) -> Examples:
+        """Return the examples of a part in a piece."""
+        target = self.preprocessing.target
+        belongs = self.split.parts(piece, piece.table.column(target.name)) == part
+        if limit < 1:
+            hashes = row_hash(self.split.seed, DEV_SAMPLE, piece.first, piece.table.rows)
+            belongs &= hashes < limit
+        y, rows = encode_target(target, piece.table)
+        X = transform(self.preprocessing.columns, piece.table, np.flatnonzero(belongs))
+        return Examples(X, y[belongs[rows]])
+
+
+def _shuffled(examples: list[Examples], rng: np.random.Generator) -> Examples:
+    """Return examples as one block in a random order, each copied once."""
+    count = sum(len(piece.y) for piece in examples)
+    places = rng.permutation(count)  # where each goes
+    X = np.empty((count, examples[0].X.shape[1]))
+    y = np.empty(count, dtype=examples[0].y.dtype)
+    done = 0
+    for piece in examples:
+        to = places[done : done + len(piece.y)]
+        X[to], y[to] = piece
+        done += len(to)
+    return Examples(X, y)

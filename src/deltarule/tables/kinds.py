@@ -1,0 +1,235 @@
+"""The kinds of columns: how each is recognised, learned, parsed, encoded and exported.
+
+A kind is one object in `KINDS`; a new kind needs a class here and, if it learns something new, a
+record in `deltarule.tables.record`. The first kind that recognises a column takes it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from deltarule.onnx import Categories, Number
+from deltarule.onnx.columns import Column
+from deltarule.tables.columns import MISSING, Cells, ParsedColumn
+from deltarule.tables.messages import show
+from deltarule.tables.profile.column import ColumnProfile
+from deltarule.tables.record import CategoryColumn, ColumnRecord, NumberColumn
+
+__all__ = ["KINDS", "Encoded", "Kind", "Unseen", "kind_of", "recognise"]
+
+Matrix: TypeAlias = NDArray[np.float64]
+Unseen = Literal["other", "error"]
+_UNSEEN = -1
+
+
+class Encoded(NamedTuple):
+    """What some rows of a column give the network; each matrix (n, ...) may have no columns."""
+
+    standardised: Matrix
+    flags: Matrix  # 1 where a cell is missing
+    one_hot: Matrix
+    missing: int = 0  # missing cells, if the training rows had none
+    unseen: int = 0  # cells with a category that the training rows did not have
+    examples: tuple[str, ...] = ()  # those categories
+
+
+class Kind(ABC):
+    """What a column can hold."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def recognises(self, profile: ColumnProfile) -> bool:
+        """Whether a column with this profile is of this kind."""
+
+    @abstractmethod
+    def learn(self, profile: ColumnProfile, rare_below: int, path: Path) -> Any:
+        """Return the record of a column, learned from its training rows."""
+
+    @abstractmethod
+    def parse(self, column: ParsedColumn) -> Any:
+        """Return the values of all cells; a cell that is not of this kind is an error."""
+
+    @abstractmethod
+    def encode(
+        self, record: Any, column: ParsedColumn, rows: NDArray[np.intp], unseen: Unseen
+    ) -> Encoded:
+        """Return the network's inputs for some rows of a column."""
+
+    @abstractmethod
+    def onnx_input(self, record: Any, unseen: Unseen) -> Column:
+        """Return the column as an input of an ONNX graph."""
+
+
+class NumberKind(Kind):
+    """Decimal numbers: imputed, standardised, and flagged where missing."""
+
+    name = "number"
+    words = "a number"
+
+    def recognises(self, profile: ColumnProfile) -> bool:
+        """Whether all cells are numbers; one that float64 cannot hold is an error."""
+        return profile.all_numbers
+
+    def learn(self, profile: ColumnProfile, rare_below: int, path: Path) -> NumberColumn:
+        """Return the mean, the standard deviation and the median of the training rows."""
+        return profile.number_column("number", profile.moments, profile.sample.median(), path)
+
+    def parse(self, column: ParsedColumn) -> Matrix:
+        """Return (n,) numbers, NaN where missing."""
+        column.require(column.is_number, "a number")
+        if column.inexact is not None:
+            raise column.fault(*column.inexact)
+        return column.numbers
+
+    def encode(
+        self, record: NumberColumn, column: ParsedColumn, rows: NDArray[np.intp], unseen: Unseen
+    ) -> Encoded:
+        """Return (x - mean) / scale, with the fill in place of missing numbers, and the flags."""
+        every = self.parse(column)
+        values = every[rows]
+        missing = np.isnan(values)
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = (np.where(missing, record.fill, values) - record.mean) / record.scale
+            if not np.isfinite(z).all():
+                wild = np.isinf((every - record.mean) / record.scale)
+                raise column.fault(int(np.argmax(wild)), "the number is too large")
+        flags = missing[:, None] if record.flag else _none(rows)
+        unexpected = 0 if record.flag else int(missing.sum())
+        return Encoded(z[:, None], flags, _none(rows), missing=unexpected)
+
+    def onnx_input(self, record: NumberColumn, unseen: Unseen) -> Number:
+        """Return the column as an input of numbers."""
+        words = f"column {record.name!r}: {self.words}, NaN where missing"
+        return Number(record.name, words, record.fill, record.mean, record.scale, record.flag)
+
+
+class BooleanKind(NumberKind):
+    """True and false, taken as the numbers 1 and 0."""
+
+    name = "boolean"
+    words = "1 for true, 0 for false"
+
+    def recognises(self, profile: ColumnProfile) -> bool:
+        """Whether all cells are true or false."""
+        return profile.booleans == profile.not_missing
+
+    def learn(self, profile: ColumnProfile, rare_below: int, path: Path) -> NumberColumn:
+        """Return the mean, the standard deviation and the median of 0 and 1."""
+        return profile.number_column("boolean", *profile.boolean_moments(), path)
+
+    def parse(self, column: ParsedColumn) -> Matrix:
+        """Return (n,) 0 and 1, NaN where missing."""
+        column.require(column.is_boolean, "true or false")
+        return column.booleans
+
+
+class CategoryKind(Kind):
+    """Everything else that repeats: one-hot encoded, rare categories together."""
+
+    name = "category"
+
+    def recognises(self, profile: ColumnProfile) -> bool:
+        """Whether the texts can be categories; a mistake among numbers is an error."""
+        profile.check_mistake()
+        return not profile.unusable()
+
+    def learn(self, profile: ColumnProfile, rare_below: int, path: Path) -> CategoryColumn:
+        """Return the categories of the training rows, the rare ones apart."""
+        counts = profile.training_texts.counts
+        ordered = sorted(counts, key=lambda text: (text is None, text or ""))
+        return CategoryColumn(
+            kind="category",
+            name=profile.name,
+            kept=[text for text in ordered if counts[text] >= rare_below],
+            rare=[text for text in ordered if counts[text] < rare_below],
+        )
+
+    def parse(self, column: ParsedColumn) -> Cells:
+        """Return (n,) texts, null where missing."""
+        return column.texts
+
+    def encode(
+        self, record: CategoryColumn, column: ParsedColumn, rows: NDArray[np.intp], unseen: Unseen
+    ) -> Encoded:
+        """Return one feature for each category that was kept, and one for all rare ones."""
+        texts = column.texts.take(pa.array(rows))
+        codes = _index(texts, record.kept)
+        codes[_index(texts, record.rare) >= 0] = len(record.kept)
+        is_unseen = codes == _UNSEEN
+        names: tuple[str, ...] = ()
+        if is_unseen.any():
+            values = texts.filter(pa.array(is_unseen)).unique().to_pylist()
+            names = tuple("a missing cell" if text is None else text for text in values)
+            if unseen == "error":
+                what = names[0] if values[0] is None else show(names[0])
+                raise column.fault(
+                    int(rows[is_unseen][0]),
+                    f"{what} is a category that training did not see ({is_unseen.sum()} such "
+                    "cells); correct them, or take them as 'other'",
+                )
+            if record.rare:
+                codes[is_unseen] = len(record.kept)
+        one_hot = (codes[:, None] == np.arange(record.width)).astype(np.float64)
+        return Encoded(
+            _none(rows), _none(rows), one_hot, unseen=int(is_unseen.sum()), examples=names
+        )
+
+    def onnx_input(self, record: CategoryColumn, unseen: Unseen) -> Categories:
+        """Return the column as an input of texts; every word for a missing cell is known."""
+        codes = {text: code for code, text in enumerate(record.kept)}
+        codes |= dict.fromkeys(record.rare, len(record.kept))
+        other = len(record.kept) if record.rare and unseen == "other" else _UNSEEN
+        missing = codes.pop(None, other)
+        known = {text: code for text, code in codes.items() if text is not None}
+        known |= dict.fromkeys(MISSING, missing)
+        words = f"column {record.name!r}: a category as text, empty where missing"
+        return Categories(record.name, words, known, other, record.width, unseen == "error")
+
+
+KINDS: tuple[Kind, ...] = (NumberKind(), BooleanKind(), CategoryKind())
+
+
+def recognise(profile: ColumnProfile) -> Kind | str:
+    """Return the kind of a column, or why it cannot be used.
+
+    Of the cells that are not missing:
+
+    1. all are numbers: a number. All are true or false: a boolean.
+    2. most are numbers: the first cell that is not is reported as a mistake.
+    3. dates, free text and texts that are nearly all different (names, identifiers) cannot be
+       learned from as they stand, and are refused with what to do.
+    4. everything else: a category.
+
+    Raises
+    ------
+    TableError
+        If a cell is a mistake in a column of numbers, or a number that float64 cannot hold.
+    """
+    if profile.unsupported or profile.not_missing == 0:
+        return profile.unusable()
+    for kind in KINDS:
+        if kind.recognises(profile):
+            return kind
+    return profile.unusable()
+
+
+def kind_of(record: ColumnRecord) -> Kind:
+    """Return the kind of a column's record."""
+    return next(kind for kind in KINDS if kind.name == record.kind)
+
+
+def _index(texts: Cells, values: list[str | None]) -> NDArray[np.int64]:
+    found = pc.index_in(texts, pa.array(values, pa.string()), skip_nulls=False)
+    return np.array(pc.fill_null(found, _UNSEEN).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _none(rows: NDArray[np.intp]) -> Matrix:
+    return np.empty((len(rows), 0))

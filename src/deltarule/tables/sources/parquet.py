@@ -1,0 +1,180 @@
+"""Parquet files: numbers as float64, the rest as texts.
+
+Nothing is rounded on the way in: decimals, and whole numbers that are no float64, become the texts
+of their digits, as in a CSV file; where they are used as numbers, `ParsedColumn` checks them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from deltarule.errors import TableError
+from deltarule.tables.columns import Cells
+from deltarule.tables.sources.base import Chunk
+from deltarule.tables.table import Table, check_names
+
+__all__ = ["ParquetFile"]
+
+BATCH_CELLS = 2**18
+"""Cells that are read at a time."""
+MAX_BATCH_BYTES = 2**28
+READ_BYTES = 2**16
+READING_FACTOR = 3
+"""A row group takes about so many times its bytes while it is read."""
+MAX_BYTES = 2 * 2**30
+MAX_ROWS = 2**31
+MAX_EXPANSION = 1000
+"""Files that expand to more than so many times their size are refused (decompression bombs), ..."""
+HARMLESS_BYTES = 2**28
+"""... if the result exceeds this."""
+_READ_AS_TEXT = (
+    pa.types.is_boolean,
+    pa.types.is_decimal,
+    pa.types.is_date,
+    pa.types.is_time,
+    pa.types.is_timestamp,
+)
+"""Not durations: their numbers depend on the file's unit."""
+
+
+class ParquetFile:
+    """A Parquet file: columns of float64 or of texts.
+
+    Booleans become ``true`` and ``false``; dates become texts, by which they are recognised as
+    dates later. A column that is neither number nor text keeps its type.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with _reading_parquet(path), self._opened(None) as file:
+            self._metadata = file.metadata
+            self.names = [name.strip() for name in file.schema_arrow.names]
+            check_names(path, self.names)
+        groups = self._groups()
+        rows = [group.num_rows for group in groups]
+        if min(rows, default=0) < 0 or sum(rows) != self._metadata.num_rows:
+            raise TableError(
+                f"{path} contradicts itself about the number of its rows; it is damaged, write it "
+                "again"
+            )
+
+    def scan(self) -> Iterator[tuple[Chunk, Iterator[Table]]]:
+        """Yield the row groups as chunks, and their rows."""
+        row = 0
+        for number, group in enumerate(self._groups()):
+            if group.num_rows:
+                size = READING_FACTOR * group.total_byte_size
+                chunk = Chunk(number, number + 1, row, group.num_rows, size)
+                yield chunk, self.read(chunk)
+            row += group.num_rows
+
+    def read(self, chunk: Chunk) -> Iterator[Table]:
+        """Yield the rows of one row group, some at a time."""
+        size = max(BATCH_CELLS // max(len(self.names), 1), 1)
+        row = chunk.row
+        with _reading_parquet(self.path), self._opened(self._metadata) as file:
+            for batch in file.iter_batches(size, row_groups=[chunk.start], use_threads=False):
+                if batch.nbytes > MAX_BATCH_BYTES:
+                    raise TableError(
+                        f"{self.path}: {batch.num_rows} rows from row {row + 1} on take "
+                        f"{batch.nbytes} bytes, more than is read at a time; shorten their texts"
+                    )
+                yield self._table(batch, row)
+                row += batch.num_rows
+        if row != chunk.row + chunk.rows:
+            raise TableError(
+                f"{self.path} holds {row - chunk.row} rows in row group {chunk.start + 1} but "
+                f"announces {chunk.rows}; it is damaged, write it again"
+            )
+
+    def place(self, row: int) -> str:
+        """Return the number of a row, counted from 1."""
+        return f"row {row + 1}"
+
+    def check_whole(self, size: int = 0) -> None:
+        """Refuse a table that is too large, or out of all proportion to its file.
+
+        Before anything is read, the sizes are those that the file announces; they may be forged.
+        """
+        path, metadata = self.path, self._metadata
+        if not size:
+            size = sum(max(group.total_byte_size, 0) for group in self._groups())
+            if size > MAX_BYTES or not 0 <= metadata.num_rows <= MAX_ROWS:
+                raise TableError(
+                    f"{path} announces {metadata.num_rows} rows in {size} bytes, more than is "
+                    "read; use a sample of its rows, or write the file again if it is damaged"
+                )
+            size = max(size, 8 * metadata.num_rows * metadata.num_columns)
+        if size > MAX_BYTES:
+            raise TableError(
+                f"{path} takes more than {MAX_BYTES} bytes of memory; use a sample of its rows, or "
+                "deltarule train --stream, which reads it piece by piece"
+            )
+        length = os.stat(path).st_size
+        if size > max(HARMLESS_BYTES, MAX_EXPANSION * length):
+            raise TableError(
+                f"{path} would expand from {length} to more than {size} bytes; it is damaged or "
+                "made to fill the memory. If it is sound, deltarule train --stream reads it piece "
+                "by piece"
+            )
+
+    def _groups(self) -> list[Any]:
+        return [self._metadata.row_group(n) for n in range(self._metadata.num_row_groups)]
+
+    def _table(self, batch: Any, row: int) -> Table:
+        columns = {
+            name: _read_column(values)
+            for name, values in zip(self.names, batch.columns, strict=True)
+        }
+        return Table(self.path, columns, batch.num_rows, lambda number: self.place(row + number))
+
+    def _opened(self, metadata: Any) -> Any:
+        return pq.ParquetFile(
+            self.path, metadata=metadata, memory_map=False, pre_buffer=False, buffer_size=READ_BYTES
+        )
+
+
+@contextmanager
+def _reading_parquet(path: Path) -> Iterator[None]:
+    """Turn an error of pyarrow into one line about the file."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, TableError | FileNotFoundError | pa.ArrowMemoryError):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise TableError(f"{path} is a damaged Parquet file ({reason}); write it again") from None
+
+
+def _read_column(values: Any) -> Cells:
+    """Return a column as float64 or as text; as it is if it is neither number nor text."""
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        values, kind = values.cast(kind.value_type), kind.value_type
+    if pa.types.is_floating(kind):
+        return pc.cast(values, pa.float64())
+    if pa.types.is_integer(kind):
+        return _whole_numbers(values)
+    if pa.types.is_null(kind):
+        return pa.nulls(len(values), pa.string())
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pc.utf8_trim_whitespace(pc.cast(values, pa.string()))
+    if any(is_kind(kind) for is_kind in _READ_AS_TEXT):
+        return pc.cast(values, pa.string())
+    return values
+
+
+def _whole_numbers(values: Any) -> Cells:
+    """Return integers as float64, or as texts if one of them is beyond ±2⁵³."""
+    try:
+        return pc.cast(values, pa.float64())
+    except pa.ArrowInvalid:
+        return pc.cast(values, pa.string())

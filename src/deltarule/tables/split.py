@@ -1,0 +1,134 @@
+"""Which rows are for training, dev and test (maths.md, D1): exact in memory, else by row hash."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deltarule.errors import TableError
+from deltarule.tables.columns import ParsedColumn
+from deltarule.tables.profile.row_hash import PART, row_hash
+from deltarule.tables.table import Piece, Source
+
+__all__ = ["PARTS", "ExactSplit", "RowHashSplit", "Shares", "Split", "draw_parts"]
+
+PARTS = ("training", "dev", "test")
+"""The parts, by their numbers."""
+
+
+class Shares(NamedTuple):
+    """The shares of the dev and test parts; the rest is for training."""
+
+    dev: float
+    test: float
+
+
+@dataclass(frozen=True)
+class Split(ABC):
+    """Which part each row of a table is in; the seed decides it, and every sample of rows."""
+
+    shares: Shares
+    seed: int
+
+    @abstractmethod
+    def parts(self, piece: Piece, target: ParsedColumn) -> NDArray[np.int8]:
+        """Return the number of the part of each row, -1 for rows without a target."""
+
+    @abstractmethod
+    def check(self, source: Source, counts: NDArray[np.int64]) -> None:
+        """Refuse parts with too few rows."""
+
+
+@dataclass(frozen=True)
+class ExactSplit(Split):
+    """Exact shares, with the same proportions of classes in each part; for a table in memory.
+
+    ``part`` has the part of each row, as `parts` returns it.
+    """
+
+    part: NDArray[np.int8]
+
+    @classmethod
+    def draw(
+        cls, target: ParsedColumn, shares: Shares, seed: int, labels: NDArray[Any] | None
+    ) -> ExactSplit:
+        """Return a split of the rows that have a target; see `draw_parts`."""
+        part = np.full(len(target), -1, dtype=np.int8)
+        count = int(target.not_missing.sum())
+        part[target.not_missing] = draw_parts(count, shares, seed, labels)
+        return cls(shares, seed, part)
+
+    def parts(self, piece: Piece, target: ParsedColumn) -> NDArray[np.int8]:
+        """Return the number of the part of each row, -1 for rows without a target."""
+        return self.part[piece.first : piece.first + piece.table.rows]
+
+    def check(self, source: Source, counts: NDArray[np.int64]) -> None:
+        """Do nothing: `draw_parts` has refused parts with too few rows."""
+
+
+@dataclass(frozen=True)
+class RowHashSplit(Split):
+    """A part for each row by the hash of its number: shares and classes are met by chance."""
+
+    def parts(self, piece: Piece, target: ParsedColumn) -> NDArray[np.int8]:
+        """Return the number of the part of each row, -1 for rows without a target."""
+        hashes = row_hash(self.seed, PART, piece.first, piece.table.rows)
+        part = np.zeros(len(hashes), dtype=np.int8)
+        part[hashes < self.shares.dev + self.shares.test] = 2
+        part[hashes < self.shares.dev] = 1
+        part[~target.not_missing] = -1
+        return part
+
+    def check(self, source: Source, counts: NDArray[np.int64]) -> None:
+        """Refuse parts into which chance put fewer than two rows."""
+        for name, count, share in zip(PARTS, counts, (1, 1, self.shares.test), strict=True):
+            if share > 0 and count < 2:
+                raise TableError(
+                    f"{source.path}: {count} of its {source.rows} rows fell into the {name} part, "
+                    "too few; add rows, change the shares (--dev, --test), or use another --seed"
+                )
+
+
+def draw_parts(
+    count: int, shares: Shares, seed: int, labels: NDArray[Any] | None = None
+) -> NDArray[np.int8]:
+    """Return a random part for each of `count` rows: 0 for training, 1 for dev, 2 for test.
+
+    The shares are rounded to whole rows, at least two unless zero. With the class of each row,
+    every part holds the classes in the table's proportions, as closely as whole rows allow, and at
+    least one row of each class is for training. It is an error if too few rows would be left.
+    """
+    sizes = [max(round(count * share), 2) if share > 0 else 0 for share in shares]
+    classes = np.zeros(count, dtype=np.intp)
+    if labels is not None:
+        classes = np.unique(labels, return_inverse=True)[1]
+    members = np.bincount(classes)
+    if sum(sizes) > count - len(members):
+        raise TableError(
+            f"{count} rows are too few to hold out {sum(sizes)} of them; add rows, "
+            "or hold out less (--dev, --test)"
+        )
+    part = np.zeros(count, dtype=np.int8)
+    shuffled = np.random.default_rng(seed).permutation(count)
+    by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
+    starts = np.cumsum(members) - members
+    taken = np.zeros_like(members)
+    for number, size in ((2, sizes[1]), (1, sizes[0])):
+        quotas = _quotas(size * members / count, size, members - 1 - taken)
+        for start, skip, quota in zip(starts, taken, quotas, strict=True):
+            part[by_class[start + skip : start + skip + quota]] = number
+        taken += quotas
+    return part
+
+
+def _quotas(ideal: NDArray[np.float64], size: int, limits: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Round the classes' ideal counts so that they sum to `size` and keep within the limits."""
+    quotas = np.minimum(np.floor(ideal).astype(np.intp), limits)
+    while quotas.sum() < size:
+        lacking = np.where(quotas < limits, ideal - quotas, -np.inf)
+        quotas[int(np.argmax(lacking))] += 1
+    return quotas

@@ -1,1 +1,0 @@
-"""Tables that are larger than memory: read piece by piece, as often as it takes."""
