@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from deltarule import demo
 from deltarule.cli.app import app
 from deltarule.cli.run import run
 from deltarule.cli.signals import Terminated
@@ -20,7 +21,7 @@ from deltarule.cli.text_output import TextReporter
 from deltarule.datasets import penguins_path
 from deltarule.errors import OutputError, TableError
 from deltarule.tables import TableModel
-from deltarule.version import __version__, demo
+from deltarule.version import __version__
 
 QUICK = ["--hidden", "8", "--epochs", "15", "--learning-rate", "0.02"]
 

@@ -15,12 +15,12 @@ PUBLIC = {
     "deltarule": """
         Adadelta Adagrad Adam AdamW Adaptive BatchNorm BinaryCrossEntropy
         CategoricalCrossEntropy Checkpoint ClipNorm ClipValue Constant ConstantInitializer
-        Cosine Dense Dropout ELU EMAMomentum Exponential GradientCheck History Huber
-        InverseScaling InverseSquareRoot InverseTime L1 L2 LBFGS LeakyReLU LineSearch
-        MLPClassifier MLPRegressor MaxNorm Nadam Network Normal OneCycle PiecewiseConstant
-        Quantile RMSprop ReduceOnPlateau Rprop SGD State StepDecay EarlyStopping Uniform WarmUp
-        analysis augmentation averages capacity check_function check_gradients
-        critical_point datasets errors exact_dropout_mean fold_batch_norm
+        Cosine Dense Dropout ELU EMAMomentum EarlyStopping Exponential GradientCheck
+        History Huber InverseScaling InverseSquareRoot InverseTime L1 L2 LBFGS LeakyReLU
+        LineSearch MLPClassifier MLPRegressor MaxNorm Nadam Network Normal OneCycle
+        PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD State StepDecay
+        Uniform WarmUp analysis augmentation averages capacity check_function
+        check_gradients critical_point datasets errors exact_dropout_mean fold_batch_norm
         hessian_eigenvalues hessian_vector_product load metrics monte_carlo_dropout
         network_health plot_confusion_matrix plot_learning_curve plot_predictions plots
         recompute_batch_norm sampling save schedules shrinkage_table tables train
@@ -65,8 +65,8 @@ PUBLIC = {
     """,
     "deltarule.schedules": """
         Adaptive Constant Cosine EpochSchedule Exponential InverseScaling
-        InverseSquareRoot InverseTime OneCycle PiecewiseConstant PlateauMemory Position Rates
-        ReduceOnPlateau SCHEDULES Schedule StepDecay WarmUp resolve_schedule
+        InverseSquareRoot InverseTime OneCycle PiecewiseConstant PlateauMemory Position
+        Rates ReduceOnPlateau SCHEDULES Schedule StepDecay WarmUp resolve_schedule
     """,
     "deltarule.tables": """
         Evaluation Plan Predictions PredictionsCsv Prepared Settings Shares Source Table

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from deltarule import __version__
 from deltarule.errors import CheckpointError, OutputError
 from deltarule.program import State
 from deltarule.training.checkpoints.config import Checkpoint
@@ -24,6 +23,7 @@ from deltarule.training.checkpoints.serialization import (
     write_snapshot,
 )
 from deltarule.training.state import TrainingState
+from deltarule.version import __version__
 
 __all__ = ["CheckpointWriter", "open_checkpoints"]
 
