@@ -27,7 +27,7 @@ from deltarule import (
     Table,
 )
 from deltarule.errors import SpecError
-from deltarule.estimators._choices import SCHEDULES, SOLVERS
+from deltarule.estimators.solver_options import SCHEDULES, SOLVERS
 from deltarule.parts import RANGES
 from estimator_layers_support import STILL, fitted, new, outputs
 from estimator_support import data, ours, parameters, unconverged

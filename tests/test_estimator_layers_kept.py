@@ -22,7 +22,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import deltarule
 from deltarule.errors import ModelFileError
-from deltarule.estimators import _kept, from_record, to_record
+from deltarule.estimators import from_record, interpreter_cache, to_record
 from estimator_layers_support import BOTH, fitted, layered, new, outputs
 from estimator_support import TASKS, data, parameters, unconverged
 
@@ -166,7 +166,7 @@ def test_copies_predict_the_same_and_take_no_interpreter_along(take: Any, tmp_pa
     model = fitted("multiclass", **BOTH)
     model.predict(X)
     twin = take(model, tmp_path)
-    assert vars(twin._kept) == vars(_kept.Kept())
+    assert vars(twin._kept) == vars(interpreter_cache.Kept())
     assert_array_equal(outputs(twin, X), outputs(model, X))
     if take is not COPIES["joblib, read-only"]:
         model.partial_fit(X, y)

@@ -11,10 +11,10 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
-from deltarule.estimators._constraints import CLASSIFIER
-from deltarule.estimators._held_out import Validation
-from deltarule.estimators._labels import LabelMLP
-from deltarule.estimators._sklearn import is_first_partial_fit, with_callbacks
+from deltarule.estimators.class_targets import LabelMLP
+from deltarule.estimators.parameter_constraints import CLASSIFIER
+from deltarule.estimators.sklearn_compat import is_first_partial_fit, with_callbacks
+from deltarule.estimators.validation_split import Validation
 from deltarule.reference.activations import log_softmax
 from deltarule.reference.scalar_functions import softplus
 

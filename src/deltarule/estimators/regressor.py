@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from deltarule.estimators._constraints import REGRESSOR
-from deltarule.estimators._held_out import Validation
-from deltarule.estimators._numbers import NumberMLP, mean_d2
-from deltarule.estimators._sklearn import with_callbacks
+from deltarule.estimators.numeric_targets import NumberMLP, mean_d2
+from deltarule.estimators.parameter_constraints import REGRESSOR
+from deltarule.estimators.sklearn_compat import with_callbacks
+from deltarule.estimators.validation_split import Validation
 
 __all__ = ["MLPRegressor"]
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from deltarule import __version__
 from deltarule.errors import TableError
-from deltarule.estimators._streaming import Pieces
-from deltarule.estimators._streaming import fit_stream as fit_estimator
+from deltarule.estimators.streamed_dataset import Pieces
+from deltarule.estimators.streamed_dataset import fit_stream as fit_estimator
 from deltarule.tables.evaluation import Evaluation
 from deltarule.tables.model import TableModel, one_thread
 from deltarule.tables.record import Classes, PreprocessingRecord, TrainingFacts

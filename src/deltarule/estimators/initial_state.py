@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from deltarule.arrays import aligned
-from deltarule.estimators._layers import Activation, Hidden
+from deltarule.estimators.layer_options import Activation, Hidden
 from deltarule.initializers import draw_weights
 from deltarule.network import Network
 from deltarule.parts import Initializer

@@ -14,7 +14,7 @@ from deltarule.onnx.heads import Head, Labels
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from deltarule.estimators._scales import Scales
+    from deltarule.estimators.standardization import Scales
     from deltarule.network import Network
     from deltarule.program import State
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deltarule.arrays import is_sparse
-from deltarule.estimators._sklearn import safe_indexing
+from deltarule.estimators.sklearn_compat import safe_indexing
 from deltarule.program import Block
 
 __all__ = ["Given", "HeldOut", "Rows", "in_one_piece", "is_frame", "is_plain", "rows_of"]

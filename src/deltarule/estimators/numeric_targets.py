@@ -10,7 +10,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import validate_data
 
 from deltarule.errors import DataError, SpecError
-from deltarule.estimators._base import BaseMLP
+from deltarule.estimators.base import BaseMLP
 from deltarule.onnx import Numbers, Scaling
 from deltarule.parts import Huber, Loss, Quantile
 

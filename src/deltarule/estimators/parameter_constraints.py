@@ -1,7 +1,7 @@
 """What every constructor argument may be, for scikit-learn's own parameter validation.
 
 Bounds that scikit-learn has are its own, so that a bad value is refused in its words. What goes
-together with what is not said here but in ``_conflicts.py``.
+together with what is not said here but in ``compatibility.py``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
-from deltarule.estimators._choices import SCHEDULES, SOLVERS
+from deltarule.estimators.solver_options import SCHEDULES, SOLVERS
 from deltarule.optimizers import LBFGS, LineSearch, Optimizer
 from deltarule.parts import ELU, INITIALIZERS, RANGES, Fixed, LeakyReLU, Normal, Uniform
 from deltarule.training import Checkpoint

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from deltarule.estimators._base import BaseMLP
-from deltarule.estimators._held_out import Validation
-from deltarule.estimators._rows import in_one_piece
-from deltarule.estimators._sklearn import with_callbacks
+from deltarule.estimators.base import BaseMLP
+from deltarule.estimators.fit_data import in_one_piece
+from deltarule.estimators.sklearn_compat import with_callbacks
+from deltarule.estimators.validation_split import Validation
 from deltarule.program import Block
 from deltarule.training.streams import Stream
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deltarule.errors import SpecError
-from deltarule.estimators._rows import Given, HeldOut
-from deltarule.estimators._sklearn import resolve_scorer, takes_weights
+from deltarule.estimators.fit_data import Given, HeldOut
+from deltarule.estimators.sklearn_compat import resolve_scorer, takes_weights
 from deltarule.program import State
 from deltarule.training.loop import Figures
 
 if TYPE_CHECKING:
-    from deltarule.estimators._base import BaseMLP
+    from deltarule.estimators.base import BaseMLP
 
 __all__ = ["check_monitor", "maximizes", "monitor_of"]
 

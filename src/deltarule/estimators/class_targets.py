@@ -13,9 +13,9 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import validate_data
 
 from deltarule.errors import SpecError
-from deltarule.estimators._base import BaseMLP
-from deltarule.estimators._rows import rows_of
-from deltarule.estimators._weights import class_factors
+from deltarule.estimators.base import BaseMLP
+from deltarule.estimators.fit_data import rows_of
+from deltarule.estimators.row_weights import class_factors
 from deltarule.onnx.heads import Labels
 from deltarule.parts import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from deltarule.program import Block

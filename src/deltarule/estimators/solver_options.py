@@ -42,7 +42,7 @@ from deltarule.schedules import (
 )
 
 if TYPE_CHECKING:
-    from deltarule.estimators._base import BaseMLP
+    from deltarule.estimators.base import BaseMLP
 
 __all__ = [
     "SCHEDULES",

@@ -11,15 +11,15 @@ from sklearn.utils import check_random_state
 from deltarule.analysis.health import HEALTH_KINDS
 from deltarule.checks import is_count, is_number
 from deltarule.errors import CheckpointError
-from deltarule.estimators._choices import schedule_of
-from deltarule.estimators._held_out import Validation
-from deltarule.estimators._rows import Rows
+from deltarule.estimators.fit_data import Rows
+from deltarule.estimators.solver_options import schedule_of
+from deltarule.estimators.validation_split import Validation
 from deltarule.program import Block
 from deltarule.training.checkpoints import as_checkpoint
 
 if TYPE_CHECKING:
-    from deltarule.estimators._base import BaseMLP
-    from deltarule.estimators._streaming import Pieces
+    from deltarule.estimators.base import BaseMLP
+    from deltarule.estimators.streamed_dataset import Pieces
     from deltarule.training.checkpoints.keeper import FolderKeeper
 
 __all__ = ["begin_stream", "capture", "checkpoints_of", "compare_data", "restore"]

@@ -9,13 +9,13 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import validate_data
 
 from deltarule.errors import DataError, ShapeError, SpecError
-from deltarule.estimators._choices import minimizes
-from deltarule.estimators._rows import Given, HeldOut, in_one_piece
-from deltarule.estimators._sklearn import check_sample_weight
+from deltarule.estimators.fit_data import Given, HeldOut, in_one_piece
+from deltarule.estimators.sklearn_compat import check_sample_weight
+from deltarule.estimators.solver_options import minimizes
 from deltarule.program import Block
 
 if TYPE_CHECKING:
-    from deltarule.estimators._base import BaseMLP
+    from deltarule.estimators.base import BaseMLP
 
 __all__ = ["Validation", "own_validation_set", "split"]
 

@@ -17,14 +17,14 @@ from sklearn.preprocessing import LabelBinarizer
 
 from deltarule.arrays import aligned
 from deltarule.errors import DeltaruleError, ModelFileError
-from deltarule.estimators._base import BaseMLP
-from deltarule.estimators._kept import Kept
-from deltarule.estimators._layers import Hidden, read_hidden
-from deltarule.estimators._record_values import from_plain, to_plain
-from deltarule.estimators._scales import Scales
-from deltarule.estimators._solvers import Course
+from deltarule.estimators.base import BaseMLP
 from deltarule.estimators.classifier import MLPClassifier
+from deltarule.estimators.fitting import Course
+from deltarule.estimators.interpreter_cache import Kept
+from deltarule.estimators.layer_options import Hidden, read_hidden
+from deltarule.estimators.record_values import from_plain, to_plain
 from deltarule.estimators.regressor import MLPRegressor
+from deltarule.estimators.standardization import Scales
 from deltarule.parts import Loss
 from deltarule.program import State
 from deltarule.tape import Tape

@@ -16,21 +16,21 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from deltarule.analysis.health import Health
 from deltarule.clipping import Clipping
 from deltarule.errors import SpecError
-from deltarule.estimators._beginning import begin_state, draw_seed
-from deltarule.estimators._checkpoints import begin_stream, checkpoints_of, compare_data
-from deltarule.estimators._choices import minimizes, optimizer_of
-from deltarule.estimators._conflicts import check_arguments, check_rows
-from deltarule.estimators._constraints import COMMON
-from deltarule.estimators._exporting import Exporting
-from deltarule.estimators._held_out import Validation, own_validation_set, split
-from deltarule.estimators._inspection import Inspection
-from deltarule.estimators._kept import Kept
-from deltarule.estimators._layers import Hidden, Restraint, build_network, read_hidden
-from deltarule.estimators._monitor import check_monitor
-from deltarule.estimators._rows import Given, Rows, in_one_piece, is_frame, is_plain, rows_of
-from deltarule.estimators._scales import Scales, learn_scales
-from deltarule.estimators._sklearn import CallbackSupportMixin, check_sample_weight
-from deltarule.estimators._solvers import Course, fit_by_steps, fit_whole
+from deltarule.estimators.compatibility import check_arguments, check_rows
+from deltarule.estimators.fit_checkpoint import begin_stream, checkpoints_of, compare_data
+from deltarule.estimators.fit_data import Given, Rows, in_one_piece, is_frame, is_plain, rows_of
+from deltarule.estimators.fitting import Course, fit_by_steps, fit_whole
+from deltarule.estimators.initial_state import begin_state, draw_seed
+from deltarule.estimators.inspection import Inspection
+from deltarule.estimators.interpreter_cache import Kept
+from deltarule.estimators.layer_options import Hidden, Restraint, build_network, read_hidden
+from deltarule.estimators.onnx_export import Exporting
+from deltarule.estimators.parameter_constraints import COMMON
+from deltarule.estimators.sklearn_compat import CallbackSupportMixin, check_sample_weight
+from deltarule.estimators.solver_options import minimizes, optimizer_of
+from deltarule.estimators.standardization import Scales, learn_scales
+from deltarule.estimators.validation_metric import check_monitor
+from deltarule.estimators.validation_split import Validation, own_validation_set, split
 from deltarule.network import Network
 from deltarule.optimizers import Optimizer, Rprop
 from deltarule.parts import Loss
@@ -39,7 +39,7 @@ from deltarule.targets import Targets, smooth
 from deltarule.training import Stopping, augmented_blocks
 
 if TYPE_CHECKING:
-    from deltarule.estimators._streaming import Pieces
+    from deltarule.estimators.streamed_dataset import Pieces
     from deltarule.training.checkpoints.keeper import FolderKeeper
 
 __all__ = ["BaseMLP"]
@@ -348,7 +348,7 @@ class BaseMLP(Inspection, Exporting, CallbackSupportMixin, BaseEstimator, ABC):
         --------
         deltarule.load : Read the file back.
         """
-        from deltarule.estimators._record import to_record
+        from deltarule.estimators.serialization import to_record
         from deltarule.files import Contents, write_contents
 
         contents = Contents("estimator", *to_record(self))

@@ -9,10 +9,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from deltarule.analysis.sensitivity import input_gradients, layer_activations
 from deltarule.arrays import is_sparse
-from deltarule.estimators._beginning import kind_of
-from deltarule.estimators._parameters import ParameterList
-from deltarule.estimators._scales import Scales
-from deltarule.estimators._sklearn import check_sample_weight
+from deltarule.estimators.initial_state import kind_of
+from deltarule.estimators.parameter_views import ParameterList
+from deltarule.estimators.sklearn_compat import check_sample_weight
+from deltarule.estimators.standardization import Scales
 from deltarule.network import Network
 from deltarule.program import Block, State
 from deltarule.reference.gradient_check import GradientCheck, check_tape

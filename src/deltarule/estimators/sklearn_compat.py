@@ -1,7 +1,7 @@
 """What the estimators take from scikit-learn beyond its documented interface, in one place.
 
 The callback interface (1.9) is young: should it move, this file is where to follow. The parameter
-validation, which is internal too, is used in ``_constraints.py``.
+validation, which is internal too, is used in ``parameter_constraints.py``.
 """
 
 from __future__ import annotations

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from deltarule.estimators._checkpoints import capture, restore
-from deltarule.estimators._choices import (
+from deltarule.estimators.fit_checkpoint import capture, restore
+from deltarule.estimators.fit_data import Rows
+from deltarule.estimators.fit_reporter import Report, take_over
+from deltarule.estimators.row_weights import Repeating
+from deltarule.estimators.solver_options import (
     Slowed,
     clipping_of,
     minimizer_of,
@@ -22,10 +25,7 @@ from deltarule.estimators._choices import (
     rate_of,
     schedule_of,
 )
-from deltarule.estimators._monitor import maximizes, monitor_of
-from deltarule.estimators._report import Report, take_over
-from deltarule.estimators._rows import Rows
-from deltarule.estimators._weights import Repeating
+from deltarule.estimators.validation_metric import maximizes, monitor_of
 from deltarule.optimizers import LBFGS, Rprop
 from deltarule.program import Block, Interpreter, State
 from deltarule.training import (
@@ -42,7 +42,7 @@ from deltarule.training.lbfgs import Minimum
 from deltarule.training.streams import Stream
 
 if TYPE_CHECKING:
-    from deltarule.estimators._base import BaseMLP
+    from deltarule.estimators.base import BaseMLP
     from deltarule.training.checkpoints.keeper import FolderKeeper
 
 __all__ = ["Course", "fit_by_steps", "fit_whole"]

@@ -8,14 +8,14 @@ import numpy as np
 
 from deltarule.arrays import is_sparse
 from deltarule.errors import DataError, SpecError
-from deltarule.estimators._choices import clipping_of, minimizes, optimizer_of
-from deltarule.estimators._layers import Hidden
+from deltarule.estimators.layer_options import Hidden
+from deltarule.estimators.solver_options import clipping_of, minimizes, optimizer_of
 from deltarule.optimizers import Rprop
 from deltarule.program import Block
 from deltarule.schedules import Constant
 
 if TYPE_CHECKING:
-    from deltarule.estimators._base import BaseMLP
+    from deltarule.estimators.base import BaseMLP
 
 __all__ = ["check_arguments", "check_rows"]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deltarule.analysis.health import HealthMonitor
-from deltarule.estimators._kept import Kept
-from deltarule.estimators._rows import Rows
-from deltarule.estimators._sklearn import EpochCallbacks
+from deltarule.estimators.fit_data import Rows
+from deltarule.estimators.interpreter_cache import Kept
+from deltarule.estimators.sklearn_compat import EpochCallbacks
 from deltarule.program import State
 from deltarule.training import History
 
 if TYPE_CHECKING:
-    from deltarule.estimators._base import BaseMLP
+    from deltarule.estimators.base import BaseMLP
 
 __all__ = ["Report", "take_over"]
 
