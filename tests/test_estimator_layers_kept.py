@@ -199,13 +199,13 @@ def test_a_grid_search_over_rates() -> None:
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Return the list of every interpreter that is made from now on."""
     seen: list[Any] = []
-    original = _kept.interpreter_of
+    original = interpreter_cache.interpreter_of
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         seen.append(original(*args, **kwargs))
         return seen[-1]
 
-    monkeypatch.setattr(_kept, "interpreter_of", watched)
+    monkeypatch.setattr(interpreter_cache, "interpreter_of", watched)
     return seen
 
 
