@@ -252,7 +252,7 @@ def test_minimisers_refuse_checkpoints(tmp_path: Path, solver: Any) -> None:
 
 
 def test_partial_fit_and_warm_start_refuse_checkpoints(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="partial_fit keeps no checkpoints"):
+    with pytest.raises(SpecError, match="partial_fit writes no checkpoints"):
         MLPRegressor(checkpoint=tmp_path).partial_fit(X, NUMBERS)
     with pytest.raises(SpecError, match="warm_start=True"):
         MLPRegressor(checkpoint=tmp_path, warm_start=True).fit(X, NUMBERS)

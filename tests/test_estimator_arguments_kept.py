@@ -17,7 +17,7 @@ import deltarule
 from deltarule import ELU, LBFGS, AdamW, Cosine, LeakyReLU, LineSearch, Normal, Table, Uniform
 from deltarule.augmentation import Compose, GaussianNoise
 from deltarule.errors import ModelFileError
-from deltarule.estimators import from_record, to_record
+from deltarule.estimators import from_record
 from estimator_layers_support import fitted, new, outputs
 from estimator_support import data, parameters, unconverged
 
@@ -113,7 +113,7 @@ def test_what_is_asked_for_next_does_not_change_what_was_fitted(name: str) -> No
     model = fitted(task, **arguments)
     expected = outputs(model, X)
     model.set_params(**{k: new(task).get_params()[k] for k in arguments if k != "loss"})
-    record, tensors = to_record(model)
+    record, tensors = model.to_record()
     twin = from_record(json.loads(json.dumps(record, allow_nan=False)), tensors)
     assert_array_equal(outputs(model, X), expected)
     assert_array_equal(outputs(twin, X), expected)
@@ -149,7 +149,7 @@ def test_what_is_code_cannot_be_kept_in_a_file(name: str, tmp_path: Path) -> Non
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["solver", "activation", "learning_rate", "weight_init"])
 def test_an_object_of_no_known_kind_is_refused(name: str, value: Any) -> None:
-    record, tensors = to_record(fitted())
+    record, tensors = fitted().to_record()
     record["parameters"][name] = value
     with pytest.raises(ModelFileError):
         from_record(record, tensors)
@@ -168,7 +168,7 @@ def test_an_object_of_no_known_kind_is_refused(name: str, value: Any) -> None:
     ],
 )
 def test_a_tensor_that_is_wrong_is_named(name: str, value: Any, message: str) -> None:
-    record, tensors = to_record(fitted(standardize=True))
+    record, tensors = fitted(standardize=True).to_record()
     if value is None:
         del tensors[name]
     else:
@@ -182,7 +182,7 @@ def test_strings_that_look_like_numbers_come_back_as_strings() -> None:
     labels = np.where(y == "yes", "=inf", "==")
     with unconverged():
         model = new("binary", class_weight={"=inf": 2.0, "==": 1.0}).fit(X, labels)
-    twin = from_record(*to_record(model))
+    twin = from_record(*model.to_record())
     assert twin.class_weight == {"=inf": 2.0, "==": 1.0}
     assert_array_equal(twin.predict(X), model.predict(X))
 

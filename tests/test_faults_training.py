@@ -496,8 +496,8 @@ def remedy_or_model(tmp_path: Path, kind: type, given: dict[str, Any], x: Any, y
     assert told == "finished" or "standardise" in message or "try " in message
     if any("stopped being finite" in str(w.message) for w in caught):
         told = "warned"
-    assert np.isfinite(model._state.theta).all()
-    assert all(np.isfinite(value).all() for value in model._state.buffers.values())
+    assert np.isfinite(model.state_.theta).all()
+    assert all(np.isfinite(value).all() for value in model.state_.buffers.values())
     return told
 
 

@@ -1,124 +1,163 @@
-"""Class labels as targets of a network, and its outputs as class labels."""
+"""Class labels as a network's targets: two classes, several, or several labels at once."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import unique_labels
-from sklearn.utils.validation import validate_data
+from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from deltarule.errors import SpecError
-from deltarule.estimators.base import BaseMLP
-from deltarule.estimators.fit_data import rows_of
+from deltarule.estimators.fit_data import take_rows
 from deltarule.estimators.row_weights import class_factors
+from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.onnx.heads import Labels
 from deltarule.parts import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from deltarule.program import Block
 
-__all__ = ["LabelMLP"]
+__all__ = ["ClassTargets"]
+
+Kind: TypeAlias = Literal["binary", "multiclass", "multilabel"]
 
 
-class LabelMLP(BaseMLP):
-    """A network for labels: two classes, several, or several labels at once."""
+@dataclass(frozen=True, eq=False)
+class ClassTargets(TargetEncoder):
+    """Labels, and how they are encoded.
 
-    classes_: Any
-    _label_binarizer: Any
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The labels, in ascending order.
+    binarizer : LabelBinarizer
+        Fitted to the labels; it knows whether targets are binary, multiclass or multilabel.
+    label_smoothing : float
+    class_weight : "balanced", dict, list of dict or None
+    """
 
-    def _check_targets(self, X: Any, y: Any, *, incremental: bool, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            dtype=self._types(),
-            reset=reset,
-        )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        if not incremental and (reset or not hasattr(self, "classes_")):
-            self._learn_classes(y)
-        elif self.warm_start or self._codes(y) is None:
-            self._check_known_classes(y)
-        return X, self._encode_targets(y)
+    classes: Any
+    binarizer: Any
+    label_smoothing: float = 0.0
+    class_weight: Any = None
 
-    def _learn_classes(self, y: Any) -> None:
-        self._label_binarizer = LabelBinarizer().fit(y)
-        self.classes_ = self._label_binarizer.classes_
+    @classmethod
+    def learn(cls, y: Any) -> ClassTargets:
+        """Return the encoder of the classes in y."""
+        binarizer = LabelBinarizer().fit(y)
+        return cls(binarizer.classes_, binarizer)
 
-    def _check_known_classes(self, y: Any) -> None:
-        classes = unique_labels(y)
-        if self.warm_start and set(classes) != set(self.classes_):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous "
-                f"call to fit. Previously got {self.classes_}, `y` has {classes}"
-            )
-        if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
-            raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
-                f"'y' has {classes}."
-            )
+    @classmethod
+    def of_classes(cls, classes: Any, y: Any) -> ClassTargets:
+        """Return the encoder of all classes that a user names, of which y holds a part."""
+        labels = unique_labels(classes)
+        multilabel = type_of_target(y).startswith("multilabel")
+        return cls(labels, LabelBinarizer().fit(y if multilabel else labels))
 
-    def _encode_targets(self, y: Any) -> Any:
-        if not issparse(y):
-            y = np.asarray(y)
-        dtype = self._state.theta.dtype if hasattr(self, "_state") else np.float64
-        codes = self._codes(y)
-        if codes is not None:
-            columns = np.arange(len(self.classes_)) if len(self.classes_) > 2 else 1
-            return (codes[:, None] == columns).astype(dtype)
-        if not issparse(y):
-            self._check_known_labels(y)
-        encoded = self._label_binarizer.transform(y)
-        encoded = encoded.toarray() if issparse(encoded) else encoded
-        return np.asarray(encoded, dtype=dtype)
+    @property
+    def kind(self) -> Kind:
+        """Kind of the targets: "binary", "multiclass" or "multilabel"."""
+        kind: Any = self.binarizer.y_type_
+        return "multilabel" if kind.startswith("multilabel") else kind
 
-    def _codes(self, y: Any) -> Any:
-        """Return the place of each label in ``classes_``; None if y needs a closer look."""
-        kinds = self.classes_.dtype.kind + y.dtype.kind
-        several = self._label_binarizer.y_type_.startswith("multilabel")
-        if several or y.ndim != 1 or not (kinds == "UU" or set(kinds) <= set("biuf")):
-            return None
-        codes = np.searchsorted(self.classes_, y)
-        codes[codes == len(self.classes_)] = 0
-        return codes if (self.classes_[codes] == y).all() else None
-
-    def _check_known_labels(self, y: Any) -> None:
-        """Refuse labels that would silently be encoded as no class at all."""
-        if y.ndim != 1 or self._label_binarizer.y_type_.startswith("multilabel"):
-            return
-        unknown = np.setdiff1d(np.unique(y), self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y contains classes that fit has not seen: {unknown[:5]}; known are "
-                f"{self.classes_}."
-            )
-
-    def _output(self) -> tuple[str, Loss]:
-        s = float(self.label_smoothing)
-        if self._label_binarizer.y_type_ == "multiclass":
+    def output(self) -> tuple[str, Loss]:
+        """Return softmax for several classes, and else a sigmoid, with their cross-entropies."""
+        s = self.label_smoothing
+        if self.kind == "multiclass":
             return "softmax", CategoricalCrossEntropy(s) if s else "categorical_cross_entropy"
         return "sigmoid", BinaryCrossEntropy(s) if s else "binary_cross_entropy"
 
-    def _shown_targets(self, y: Any, targets: Any, kept: Any) -> Any:
-        return rows_of(y, kept)
+    def check_known(self, y: Any, *, same: bool) -> None:
+        """Refuse validated targets with unknown classes; with ``same`` also those that lack one."""
+        if not same and self._codes(y) is not None:
+            return
+        found = unique_labels(y)
+        if same and set(found) != set(self.classes):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {self.classes}, `y` has {found}"
+            )
+        if len(np.setdiff1d(found, self.classes, assume_unique=True)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes}. "
+                f"'y' has {found}."
+            )
 
-    def _weigh_classes(self, block: Block) -> Block:
+    def encode(self, y: Any, *, validated: bool = False) -> Any:
+        """Return indicators (n, k): a column for each class, one alone for two classes."""
+        if not issparse(y):
+            y = np.asarray(y)
+        codes = self._codes(y)
+        if codes is not None:
+            columns = np.arange(len(self.classes)) if len(self.classes) > 2 else 1
+            return (codes[:, None] == columns).astype(np.float64)
+        if not issparse(y):
+            self._check_labels(y)
+        encoded = self.binarizer.transform(y)
+        encoded = encoded.toarray() if issparse(encoded) else encoded
+        return np.asarray(encoded, dtype=np.float64)
+
+    def _codes(self, y: Any) -> Any:
+        """Return the place of each label in ``classes``; None if that needs a closer look."""
+        kinds = self.classes.dtype.kind + y.dtype.kind
+        plain = kinds == "UU" or set(kinds) <= set("biuf")
+        if self.kind == "multilabel" or y.ndim != 1 or not plain:
+            return None
+        codes = np.searchsorted(self.classes, y)
+        codes[codes == len(self.classes)] = 0
+        return codes if (self.classes[codes] == y).all() else None
+
+    def _check_labels(self, y: Any) -> None:
+        """Refuse unknown labels, which the binarizer would silently encode as no class at all."""
+        if y.ndim != 1 or self.kind == "multilabel":
+            return
+        unknown = np.setdiff1d(np.unique(y), self.classes)
+        if len(unknown):
+            raise ValueError(
+                f"y contains classes that fit has not seen: {unknown[:5]}; known are "
+                f"{self.classes}."
+            )
+
+    def decode(self, outputs: Any) -> Any:
+        """Return the label of every row; at a probability of exactly 0.5 the first of two."""
+        if self.kind == "binary":
+            second = (outputs[:, 0] > 0.5) & (len(self.classes) > 1)
+            return self.classes[second.astype(int)]
+        if self.kind == "multiclass":
+            return self.classes[np.argmax(outputs, axis=1)]
+        return self.binarizer.inverse_transform(outputs)
+
+    def score(self, targets: Any, outputs: Any, weight: Any) -> float:
+        """Return the accuracy; of several labels, all of a row must be right."""
+        if self.kind == "multiclass":
+            pair = np.argmax(targets, axis=1), np.argmax(outputs, axis=1)
+        else:
+            pair = targets > 0.5, outputs > 0.5
+        return float(accuracy_score(*pair, sample_weight=weight))
+
+    def head(self) -> Labels:
+        """Return the end of an ONNX graph that names labels."""
+        return Labels(self.classes, self.kind)
+
+    def callback_targets(self, y: Any, targets: Any, rows: Any) -> Any:
+        """Return the training rows' labels."""
+        return take_rows(y, rows)
+
+    def strata(self, targets: Any) -> Any:
+        """Return the class of every row; several labels are not stratified."""
+        if self.kind == "multilabel":
+            return None
+        return self.classes[self._class_numbers(targets)]
+
+    def weigh(self, block: Block) -> Block:
+        """Return the block with the weights of its rows' classes multiplied in."""
         if self.class_weight is None:
             return block
         assert block.y is not None
-        kind = self._label_binarizer.y_type_
-        if kind == "multiclass":
-            codes = np.argmax(block.y, axis=1)
-        else:
-            codes = (block.y > 0.5).astype(int)
-        codes = codes[:, 0] if kind == "binary" else codes
-        factors = class_factors(self.class_weight, self.classes_, codes, block.weight)
+        codes = self._class_numbers(block.y)
+        factors = class_factors(self.class_weight, self.classes, codes, block.weight)
         weight = factors if block.weight is None else factors * block.weight
         if not weight.any():
             raise SpecError(
@@ -127,28 +166,9 @@ class LabelMLP(BaseMLP):
             )
         return block._replace(weight=weight.astype(block.y.dtype))
 
-    def _decode(self, outputs: Any) -> Any:
-        if self._label_binarizer.y_type_ == "binary":
-            second = (outputs[:, 0] > 0.5) & (len(self.classes_) > 1)
-            return self.classes_[second.astype(int)]
-        if self._label_binarizer.y_type_ == "multiclass":
-            return self.classes_[np.argmax(outputs, axis=1)]
-        return self._label_binarizer.inverse_transform(outputs)
-
-    def _head(self) -> Labels:
-        kind = self._label_binarizer.y_type_
-        return Labels(self.classes_, "multilabel" if kind.startswith("multilabel") else kind)
-
-    def _score_targets(self, targets: Any, outputs: Any, weight: Any) -> float:
-        if self.out_activation_ == "softmax":
-            pair = np.argmax(targets, axis=1), np.argmax(outputs, axis=1)
-        else:
-            pair = targets > 0.5, outputs > 0.5
-        return float(accuracy_score(*pair, sample_weight=weight))
-
-    def _strata(self, targets: Any) -> Any:
-        kind = self._label_binarizer.y_type_
-        if kind.startswith("multilabel"):
-            return None
-        number = np.argmax(targets, axis=1) if kind == "multiclass" else targets[:, 0].astype(int)
-        return self.classes_[number]
+    def _class_numbers(self, targets: Any) -> Any:
+        """Return the number of every row's class (n,); for several labels 0 or 1 each (n, k)."""
+        if self.kind == "multiclass":
+            return np.argmax(targets, axis=1)
+        numbers = (targets > 0.5).astype(int)
+        return numbers[:, 0] if self.kind == "binary" else numbers

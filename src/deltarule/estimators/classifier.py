@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import expit
 from sklearn.base import ClassifierMixin
-from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.multiclass import unique_labels
 
-from deltarule.estimators.class_targets import LabelMLP
+from deltarule.estimators.base import BaseMLP
+from deltarule.estimators.class_targets import ClassTargets
 from deltarule.estimators.parameter_constraints import CLASSIFIER
-from deltarule.estimators.sklearn_compat import is_first_partial_fit, with_callbacks
+from deltarule.estimators.sklearn_compat import with_callbacks
+from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.estimators.validation_split import Validation
 from deltarule.reference.activations import log_softmax
 from deltarule.reference.scalar_functions import softplus
@@ -21,7 +23,7 @@ from deltarule.reference.scalar_functions import softplus
 __all__ = ["MLPClassifier"]
 
 
-class MLPClassifier(ClassifierMixin, LabelMLP):
+class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multilayer perceptron for classes, in scikit-learn's place.
 
     The log-loss of a sigmoid output (two classes, or one output for each of several labels) or of
@@ -200,6 +202,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = CLASSIFIER
+    _kind, _numeric_targets = "classifier", False
 
     def __init__(
         self,
@@ -357,11 +360,38 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         self : object
             The fitted estimator.
         """
-        if is_first_partial_fit(self, classes):
-            labels = type_of_target(y).startswith("multilabel")
-            self._label_binarizer = LabelBinarizer().fit(y if labels else self.classes_)
-        self._fit(X, y, sample_weight, incremental=True)
+        known = None
+        if not self.__sklearn_is_fitted__():
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            known = ClassTargets.of_classes(classes, y)
+        elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
+                f"{self.classes_!r}"
+            )
+        self._fit(X, y, sample_weight, incremental=True, known=known)
         return self
+
+    def _encoder(self, y: Any, known: TargetEncoder | None, *, learn: bool) -> ClassTargets:
+        if learn:
+            known = ClassTargets.learn(y)
+        else:
+            assert isinstance(known, ClassTargets)
+            known.check_known(y, same=self.warm_start)
+        return replace(
+            known, label_smoothing=float(self.label_smoothing), class_weight=self.class_weight
+        )
+
+    @property
+    def classes_(self) -> Any:
+        """The class labels (n_classes,), in ascending order."""
+        return self._class_targets("classes_").classes
+
+    def _class_targets(self, name: str) -> ClassTargets:
+        targets = self._fitted(name).targets
+        assert isinstance(targets, ClassTargets)
+        return targets
 
     def predict_proba(self, X: Any) -> Any:
         """Return the probability of every class (or label), in the order of ``classes_``.
@@ -376,7 +406,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         probability : ndarray of shape (n_samples, n_classes)
             Rows sum to 1, except with several labels.
         """
-        return expit(self._both_logits(X)) if self._is_binary() else self._forward(X)
+        return expit(self._both_logits(X)) if self._is_binary() else self._outputs(X)
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of ``predict_proba``, from the logits: tiny ones keep their digits.
@@ -396,7 +426,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         """
         if self._is_binary():
             return 0.0 - softplus(-self._both_logits(X))
-        z = self._forward(X, logits=True)
+        z = self._outputs(X, logits=True)
         if self.out_activation_ == "softmax":
             return log_softmax(z)
         probability = expit(z)
@@ -405,13 +435,13 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
 
     def _both_logits(self, X: Any) -> Any:
         """Return the logits (n, 2) of two classes; if there is one alone, (n, 1) without doubt."""
-        z = self._forward(X, logits=True)
+        z = self._outputs(X, logits=True)
         if len(self.classes_) == 1:
             return np.full_like(z, np.inf)
         return np.concatenate([-z, z], axis=1)
 
     def _is_binary(self) -> bool:
-        return bool(self.__sklearn_is_fitted__() and self._label_binarizer.y_type_ == "binary")
+        return self.__sklearn_is_fitted__() and self._class_targets("classes_").kind == "binary"
 
     def __sklearn_tags__(self) -> Any:
         """Say that several labels are taken."""

@@ -1,62 +1,57 @@
-"""What does not go together: arguments that contradict each other, or the data, are refused."""
+"""Contradictions: arguments that do not go together, or that do not fit the data, are refused."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from deltarule.arrays import is_sparse
 from deltarule.errors import DataError, SpecError
-from deltarule.estimators.layer_options import Hidden
-from deltarule.estimators.solver_options import clipping_of, minimizes, optimizer_of
+from deltarule.estimators.options import FitOptions
 from deltarule.optimizers import Rprop
 from deltarule.program import Block
 from deltarule.schedules import Constant
 
-if TYPE_CHECKING:
-    from deltarule.estimators.base import BaseMLP
-
-__all__ = ["check_arguments", "check_rows"]
+__all__ = ["check_options", "check_rows"]
 
 
-def check_arguments(estimator: BaseMLP, hidden: Hidden, incremental: bool) -> None:
+def check_options(options: FitOptions) -> None:
     """Refuse arguments that contradict each other."""
-    clipping_of(estimator.gradient_clip)
-    if estimator.checkpoint is not None:
-        _check_checkpoint(estimator, incremental)
-    if incremental:
-        _check_incremental(estimator)
-    if minimizes(estimator.solver):
-        _check_minimizer(estimator, hidden)
-    elif isinstance(optimizer_of(estimator), Rprop):
-        _check_rprop(estimator)
+    if options.checkpoint is not None:
+        _check_checkpoint(options)
+    if options.incremental:
+        _check_incremental(options)
+    if options.minimizes:
+        _check_minimizer(options)
+    elif isinstance(options.solver, Rprop):
+        _refuse_schedule(options, "solver='rprop' adapts a step size of its own for every weight")
 
 
-def _check_checkpoint(estimator: BaseMLP, incremental: bool) -> None:
-    """Refuse checkpoints where a run that begins again could not know which one it goes on with."""
-    if minimizes(estimator.solver):
+def _check_checkpoint(options: FitOptions) -> None:
+    """Refuse checkpoints of fits that could not be resumed from them."""
+    if options.minimizes:
         raise SpecError(
-            f"checkpoint={estimator.checkpoint!r} does not go with solver={estimator.solver!r}: "
-            "what its line searches remember cannot be taken up again. Set solver='adam' or "
-            "'sgd', or checkpoint=None."
+            f"checkpoint={options.given['checkpoint']!r} does not go with "
+            f"solver={options.given['solver']!r}: what its line searches remember cannot be "
+            "resumed. Set solver='adam' or 'sgd', or checkpoint=None."
         )
-    if incremental:
+    if options.incremental:
         raise SpecError(
-            "partial_fit keeps no checkpoints, since its caller decides what comes next: set "
+            "partial_fit writes no checkpoints, since its caller decides what comes next: set "
             "checkpoint=None, and save the estimator between calls."
         )
-    if estimator.warm_start:
+    if options.warm_start:
         raise SpecError(
             "checkpoint does not go with warm_start=True, whose fits begin where the last one "
             "ended: set warm_start=False, or checkpoint=None."
         )
 
 
-def _check_incremental(estimator: BaseMLP) -> None:
-    if estimator.early_stopping:
+def _check_incremental(options: FitOptions) -> None:
+    if options.early_stopping:
         raise ValueError("partial_fit does not support early_stopping=True")
-    weights = getattr(estimator, "class_weight", None)
+    weights = options.given.get("class_weight")
     if isinstance(weights, str):
         raise SpecError(
             f"class_weight={weights!r} counts the classes of the whole training set, of which "
@@ -64,9 +59,10 @@ def _check_incremental(estimator: BaseMLP) -> None:
         )
 
 
-def _check_minimizer(estimator: BaseMLP, hidden: Hidden) -> None:
+def _check_minimizer(options: FitOptions) -> None:
     """Refuse what a minimiser over the whole set cannot honour."""
-    solver = f"solver={estimator.solver!r}"
+    hidden = options.hidden
+    solver = f"solver={options.given['solver']!r}"
     remedy = "Set solver='adam' or 'sgd', or"
     if hidden.drops:
         given = (
@@ -83,29 +79,24 @@ def _check_minimizer(estimator: BaseMLP, hidden: Hidden) -> None:
             f"batch_norm=True does not go with {solver}, which has no mini-batches to gather "
             f"statistics over. {remedy} batch_norm=False."
         )
-    if estimator.l1 > 0:
+    if options.regularization.l1 > 0:
         raise SpecError(
-            f"l1={estimator.l1:g} does not go with {solver}, whose line searches need a cost "
-            f"without corners. {remedy} l1=0."
+            f"l1={options.regularization.l1:g} does not go with {solver}, whose line searches need "
+            f"a cost without corners. {remedy} l1=0."
         )
-    steps = {"max_norm": None, "gradient_clip": None, "augment": None}
-    for name, off in steps.items():
-        given = getattr(estimator, name)
-        if given is not off:
+    for name in ("max_norm", "gradient_clip", "augment"):
+        given = options.given[name]
+        if given is not None:
             raise SpecError(
                 f"{name}={given!r} does not go with {solver}, which takes no steps by mini-batch. "
                 f"{remedy} {name}=None."
             )
-    _refuse_schedule(estimator, f"{solver} finds its step lengths by line searches")
+    _refuse_schedule(options, f"{solver} finds its step lengths by line searches")
 
 
-def _check_rprop(estimator: BaseMLP) -> None:
-    _refuse_schedule(estimator, "solver='rprop' adapts a step size of its own for every weight")
-
-
-def _refuse_schedule(estimator: BaseMLP, why: str) -> None:
-    """Refuse a schedule of ours; scikit-learn's names have never said anything here."""
-    given: Any = estimator.learning_rate
+def _refuse_schedule(options: FitOptions, why: str) -> None:
+    """Refuse a schedule that has no effect; scikit-learn ignores its own three names here, too."""
+    given: Any = options.given["learning_rate"]
     if given in ("constant", "invscaling", "adaptive") or isinstance(given, Constant):
         return
     raise SpecError(
@@ -114,10 +105,10 @@ def _refuse_schedule(estimator: BaseMLP, why: str) -> None:
     )
 
 
-def check_rows(estimator: BaseMLP, hidden: Hidden, block: Block) -> None:
-    """Refuse rows that the arguments cannot be carried out on."""
-    batch_size = estimator.batch_size
-    if hidden.normalizes:
+def check_rows(options: FitOptions, block: Block) -> None:
+    """Refuse rows that do not fit the options."""
+    batch_size = options.batch_size
+    if options.hidden.normalizes:
         rows = block.n_rows if block.weight is None else int(np.count_nonzero(block.weight))
         if rows < 2:
             raise DataError(
@@ -129,14 +120,14 @@ def check_rows(estimator: BaseMLP, hidden: Hidden, block: Block) -> None:
                 "batch_size must be at least 2 with batch_norm=True; got 1: one row has no "
                 "variance."
             )
-    if estimator.augment is not None and is_sparse(block.x):
+    if options.augment is not None and is_sparse(block.x):
         raise DataError(
             "augment needs a dense X; got a sparse matrix. Use X.toarray(), or augment=None."
         )
-    if minimizes(estimator.solver) or not isinstance(optimizer_of(estimator), Rprop):
+    if options.minimizes or not isinstance(options.solver, Rprop):
         return
-    if batch_size != "auto" and batch_size < block.n_rows:
+    if batch_size is not None and batch_size < block.n_rows:
         raise SpecError(
-            f"solver={estimator.solver!r} compares the signs of whole gradients: leave "
+            f"solver={options.given['solver']!r} compares the signs of whole gradients: leave "
             f"batch_size='auto', which is all {block.n_rows} rows; got batch_size={batch_size}."
         )

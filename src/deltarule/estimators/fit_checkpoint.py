@@ -1,4 +1,4 @@
-"""Checkpoints of a fit: what decides it, what the estimator keeps beside its run, and back."""
+"""Checkpoints of a fit: what decides it, what is written beside its training state, and back."""
 
 from __future__ import annotations
 
@@ -11,85 +11,101 @@ from sklearn.utils import check_random_state
 from deltarule.analysis.health import HEALTH_KINDS
 from deltarule.checks import is_count, is_number
 from deltarule.errors import CheckpointError
-from deltarule.estimators.fit_data import Rows
-from deltarule.estimators.solver_options import schedule_of
+from deltarule.estimators.class_targets import ClassTargets
+from deltarule.estimators.fit_data import FitData
+from deltarule.estimators.fitted_model import FitHistory, FittedModel
+from deltarule.estimators.options import FitOptions
 from deltarule.estimators.validation_split import Validation
 from deltarule.program import Block
-from deltarule.training.checkpoints import as_checkpoint
 
 if TYPE_CHECKING:
-    from deltarule.estimators.base import BaseMLP
-    from deltarule.estimators.streamed_dataset import Pieces
     from deltarule.training.checkpoints.keeper import FolderKeeper
 
-__all__ = ["begin_stream", "capture", "checkpoints_of", "compare_data", "restore"]
+__all__ = ["begin_stream", "capture", "compare_data", "open_checkpoints", "restore"]
 
 _FREE = ("checkpoint", "max_iter", "n_threads", "verbose", "warm_start")
-"""Arguments that a fit which goes on may change; ``max_iter`` not with every schedule."""
+"""Arguments that a resumed fit may change; ``max_iter`` not with every schedule."""
 
-_NUMBERS = ("n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_")
-_CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_", "health_")
+_NUMBERS = ("n_iter", "t", "loss", "best_loss", "best_validation_score")
+_CURVES = ("loss_curve", "validation_scores", "validation_loss_curve", "health")
 
 
-def checkpoints_of(
-    estimator: BaseMLP, pieces: Pieces | None = None
+def open_checkpoints(
+    options: FitOptions, kind: str, identity: dict[str, str]
 ) -> AbstractContextManager[FolderKeeper]:
-    """Open the folder of the estimator's checkpoints for a fit, perhaps to pieces of a table."""
+    """Open the folder of a fit's checkpoints, and look for one to resume from.
+
+    Parameters
+    ----------
+    options : FitOptions
+        Their ``checkpoint`` is not None.
+    kind : str
+        Name of the estimator's class.
+    identity : dict
+        Digests of what else decides the rows, by name; empty for rows in memory.
+    """
     from deltarule.training.checkpoints.keeper import keeping
     from deltarule.training.checkpoints.schedules import check_end
 
-    arguments = {
-        name: value for name, value in estimator.get_params(deep=False).items() if name not in _FREE
-    }
-    arguments["estimator"] = type(estimator).__qualname__
-    schedule = schedule_of(estimator, incremental=False)
-    arguments |= check_end("max_iter", int(estimator.max_iter), schedule)
-    if pieces is not None:
-        arguments |= pieces.identity()
-    return keeping(as_checkpoint(estimator.checkpoint), arguments, HEALTH_KINDS)
+    assert options.checkpoint is not None
+    arguments = {name: value for name, value in options.given.items() if name not in _FREE}
+    arguments["estimator"] = kind
+    arguments |= check_end("max_iter", options.max_epochs, options.schedule)
+    return keeping(options.checkpoint, arguments | identity, HEALTH_KINDS)
 
 
-def begin_stream(estimator: BaseMLP, keeper: FolderKeeper) -> None:
-    """Let the fit draw the numbers that the first one drew, whatever ``random_state`` is.
+def begin_stream(
+    keeper: FolderKeeper, given: Any, random_state: np.random.RandomState
+) -> np.random.RandomState:
+    """Return the fit's random stream, at the position where that of the first fit began.
 
-    Without a ``random_state`` a fit that goes on has a stream of its own, not NumPy's global one.
+    If ``random_state`` is not given, a resumed fit has a stream of its own, not NumPy's global one.
     """
-    if keeper.found is not None and estimator.random_state is None:
-        estimator._random_state = check_random_state(0)
-    keeper.stream("random_state", estimator._random_state)
+    if keeper.found is not None and given is None:
+        random_state = check_random_state(0)
+    keeper.stream("random_state", random_state)
+    return random_state
 
 
 def compare_data(
-    estimator: BaseMLP, keeper: FolderKeeper, block: Block, validation: Validation, rows: Rows
+    keeper: FolderKeeper,
+    block: Block,
+    validation: Validation,
+    data: FitData,
+    model: FittedModel,
+    max_epochs: int,
 ) -> None:
-    """Refuse to go on with other data than those of the checkpoint, or other arguments."""
+    """Refuse to resume with other data or arguments than those of the checkpoint."""
     from deltarule.training.checkpoints.identity import fingerprint
 
     parts: dict[str, Any] = {"X": block.x, "y": block.y, "sample_weight": block.weight}
-    if validation.X is not None and rows.held_out is not None:
-        held_out = rows.held_out.block
+    if validation.X is not None and data.held_out is not None:
+        held_out = data.held_out.block
         parts |= {"X_val": held_out.x, "y_val": held_out.y, "sample_weight_val": held_out.weight}
-    classes, names = (
-        getattr(estimator, "classes_", None),
-        getattr(estimator, "feature_names_in_", None),
-    )
-    groups = None if validation.groups is None else np.asarray(validation.groups)
-    parts |= {"groups": groups, "classes": classes, "names of the features": names}
-    data = {name: fingerprint(part) for name, part in parts.items()}
-    keeper.compare(data, ("max_iter", int(estimator.max_iter)))
+    targets, names = model.targets, model.feature_names
+    parts["groups"] = None if validation.groups is None else np.asarray(validation.groups)
+    parts["classes"] = targets.classes if isinstance(targets, ClassTargets) else None
+    parts["names of the features"] = None if names is None else np.array(names, dtype=object)
+    digests = {name: fingerprint(part) for name, part in parts.items()}
+    keeper.compare(digests, ("max_iter", max_epochs))
 
 
-def capture(estimator: BaseMLP, before: int, factor: float) -> dict[str, Any]:
-    """Return what the estimator holds of its fit beside the run.
+def capture(history: FitHistory, before: int, factor: float) -> dict[str, Any]:
+    """Return what a checkpoint holds of the fit beside the training's own state.
 
-    ``before`` counts the epochs of an earlier run of this fit, and ``factor`` is what every rate
-    is multiplied by, after a recovery.
+    Parameters
+    ----------
+    history : FitHistory
+    before : int
+        Epochs of an earlier run of this fit.
+    factor : float
+        What every learning rate is multiplied by, after a recovery.
     """
-    held = {name: getattr(estimator, name, None) for name in (*_NUMBERS, *_CURVES)}
+    held = {name: getattr(history, name) for name in (*_NUMBERS, *_CURVES)}
     return {"before": before, "factor": factor, **held}
 
 
-def restore(estimator: BaseMLP, given: Any) -> tuple[int, float]:
+def restore(history: FitHistory, given: Any) -> tuple[int, float]:
     """Put back what :func:`capture` returned; return (before, factor).
 
     Raises
@@ -98,16 +114,15 @@ def restore(estimator: BaseMLP, given: Any) -> tuple[int, float]:
         If it is something else.
     """
     wanted = {"before", "factor", *_NUMBERS, *_CURVES}
-    if not isinstance(given, dict) or set(given) != wanted or not _is_sound(given):
+    if not isinstance(given, dict) or set(given) != wanted or not _is_valid(given):
         raise CheckpointError("the checkpoint holds no valid attributes of an estimator.")
     for name in (*_NUMBERS, *_CURVES):
-        if given[name] is not None or name != "loss_":  # there is none before the first epoch
-            setattr(estimator, name, given[name])
+        setattr(history, name, given[name])
     return given["before"], float(given["factor"])
 
 
-def _is_sound(given: dict[str, Any]) -> bool:
-    counts = ("before", "n_iter_", "t_")
+def _is_valid(given: dict[str, Any]) -> bool:
+    counts = ("before", "n_iter", "t")
     numbers = (given[name] for name in _NUMBERS)
     return (
         all(is_count(given[name]) for name in counts)

@@ -11,72 +11,49 @@ from deltarule.arrays import is_sparse
 from deltarule.estimators.sklearn_compat import safe_indexing
 from deltarule.program import Block
 
-__all__ = ["Given", "HeldOut", "Rows", "in_one_piece", "is_frame", "is_plain", "rows_of"]
-
-_FEW = 4096
-"""Numbers up to which looking through X costs next to nothing."""
+__all__ = ["FitData", "HeldOut", "RawRows", "as_stored", "is_frame", "take_rows"]
 
 
-class Given(NamedTuple):
-    """Rows in the user's own form, for whoever scores the estimator."""
+class RawRows(NamedTuple):
+    """Rows in the user's own form, for scorers and splitters."""
 
     X: Any
     y: Any
     weight: Any = None  # sample weights, without those of classes
 
-    def take(self, rows: Any) -> Given:
+    def take(self, rows: Any) -> RawRows:
         """Return some of the rows."""
         weight = None if self.weight is None else self.weight[rows]
-        return Given(rows_of(self.X, rows), rows_of(self.y, rows), weight)
+        return RawRows(take_rows(self.X, rows), take_rows(self.y, rows), weight)
 
 
 class HeldOut(NamedTuple):
-    """What early stopping watches."""
+    """The rows that early stopping watches."""
 
     block: Block
-    given: Given
+    raw: RawRows
 
 
-class Rows(NamedTuple):
-    """What a fit works on."""
+class FitData(NamedTuple):
+    """The rows that a fit works on."""
 
     block: Block
-    shown: Block  # the same for callbacks: in the user's units, weights without those of classes
+    callback_data: Block  # X and y in the user's units, sample weights without those of classes
     held_out: HeldOut | None = None
-    block_of: Callable[[int], Block] | None = None  # of every epoch, where they differ
+    block_of: Callable[[int], Block] | None = None  # epoch -> block, with augmentation
 
 
 def is_frame(X: Any) -> bool:
-    """Whether X is a table with names, which a scorer must not lose."""
+    """Whether X is a table with column names, which a scorer must not lose."""
     return hasattr(X, "columns")
 
 
-def is_plain(estimator: Any, X: Any) -> bool:
-    """Whether X is a few rows of numbers that scikit-learn's validation would not touch.
-
-    It takes several times as long as a network needs for a row. It is asked wherever there is
-    anything to say: about names, types, shapes, missing values, an estimator that is not fitted.
-    """
-    known = vars(estimator)
-    return (
-        type(X) is np.ndarray
-        and X.ndim == 2
-        and 0 < X.size <= _FEW
-        and X.dtype.kind == "f"
-        and X.dtype.itemsize in (4, 8)
-        and "_state" in known
-        and "feature_names_in_" not in known
-        and X.shape[1] == estimator.n_features_in_
-        and bool(np.isfinite(X).all())
-    )
-
-
-def rows_of(array: Any, rows: Any) -> Any:
-    """Return some rows (all for None) of whatever scikit-learn can take rows of."""
+def take_rows(array: Any, rows: Any) -> Any:
+    """Return some rows (all for None) of anything that scikit-learn can index."""
     return array if rows is None else safe_indexing(array, rows)
 
 
-def in_one_piece(array: Any, dtype: Any) -> Any:
+def as_stored(array: Any, dtype: Any) -> Any:
     """Return an array as interpreters read it: of θ's type, CSR or C-contiguous."""
     if is_sparse(array):
         return array.tocsr().astype(dtype, copy=False)

@@ -1,7 +1,8 @@
-"""From an estimator's arguments to its network."""
+"""An estimator's hidden layers and regularisation, and the network that they make."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeAlias
 
@@ -10,6 +11,7 @@ import numpy as np
 from deltarule.checks import check_name
 from deltarule.errors import SpecError
 from deltarule.network import Network
+from deltarule.optimizers import Minimizer, Optimizer, Rprop
 from deltarule.parts import (
     ELU,
     L1,
@@ -23,7 +25,14 @@ from deltarule.parts import (
     MaxNorm,
 )
 
-__all__ = ["Activation", "Hidden", "Restraint", "build_network", "read_hidden"]
+__all__ = [
+    "Activation",
+    "HiddenLayers",
+    "Regularization",
+    "build_network",
+    "read_layers",
+    "read_regularization",
+]
 
 Activation: TypeAlias = str | LeakyReLU | ELU
 
@@ -31,29 +40,29 @@ _OURS = {"logistic": "sigmoid"}
 """scikit-learn's names of activations, where they differ from the field's."""
 
 
-class Hidden(NamedTuple):
+class HiddenLayers(NamedTuple):
     """The hidden layers that an estimator's arguments ask for."""
 
     activations: tuple[Activation, ...]  # of every layer
     sizes: tuple[int, ...]
-    dropout: tuple[float, ...]  # the rate behind each layer
+    dropout: tuple[float, ...]  # the rate after each layer
     batch_norm: bool
     input_dropout: float = 0.0
-    last: Activation = "relu"  # what scikit-learn draws the output layer for
+    last: Activation = "relu"  # what scikit-learn initialises the output layer for
 
     @property
     def drops(self) -> bool:
-        """Whether training draws masks."""
+        """Whether training draws dropout masks."""
         return self.input_dropout > 0 or any(rate > 0 for rate in self.dropout)
 
     @property
     def normalizes(self) -> bool:
-        """Whether there are statistics of batches."""
+        """Whether a layer is normalised over the mini-batch."""
         return self.batch_norm and bool(self.sizes)
 
 
-class Restraint(NamedTuple):
-    """What keeps weights small."""
+class Regularization(NamedTuple):
+    """Penalties and constraints on the weights."""
 
     alpha: float
     l1: float = 0.0
@@ -61,24 +70,38 @@ class Restraint(NamedTuple):
     max_norm: float | None = None
 
 
-def read_hidden(
+def read_layers(
     activation: Any,
     hidden_layer_sizes: Any,
     dropout: Any,
     batch_norm: Any,
     input_dropout: Any = 0.0,
-) -> Hidden:
+) -> HiddenLayers:
     """Return the hidden layers, checked; the arguments are the estimators'."""
     sizes = _read_sizes(hidden_layer_sizes)
     activations = _read_activations(activation, len(sizes))
-    one = isinstance(activation, Activation)
-    return Hidden(
+    single = isinstance(activation, Activation)
+    return HiddenLayers(
         activations,
         sizes,
         _read_rates(dropout, len(sizes)),
         bool(batch_norm),
         _read_rates([input_dropout], 1)[0],
-        activation if one else (activations[-1] if activations else "relu"),
+        activation if single else (activations[-1] if activations else "relu"),
+    )
+
+
+def read_regularization(given: Mapping[str, Any], solver: Optimizer | Minimizer) -> Regularization:
+    """Return what ``alpha``, ``l1`` and ``max_norm`` ask for.
+
+    Rprop has no learning rate, so that its steps cannot end in a proximal step.
+    """
+    limit = given["max_norm"]
+    return Regularization(
+        float(given["alpha"]),
+        float(given["l1"]),
+        not isinstance(solver, Rprop),
+        None if limit is None else float(limit),
     )
 
 
@@ -124,9 +147,9 @@ def _read_rates(given: Any, n_hidden: int) -> tuple[float, ...]:
 
 
 def build_network(
-    hidden: Hidden,
+    hidden: HiddenLayers,
     output: tuple[str, Loss],
-    restraint: Restraint,
+    regularization: Regularization,
     *,
     n_inputs: int,
     n_outputs: int,
@@ -142,10 +165,10 @@ def build_network(
         layers.append(Dense(size, activation, batch_norm=norm))
         if rate > 0:
             layers.append(Dropout(keep=1 - rate))
-    penalties: list[L1 | L2] = [L2(restraint.alpha, per="batch")]
-    if restraint.l1 > 0:
-        penalties.append(L1(restraint.l1, per="batch", proximal=restraint.proximal))
-    limit = restraint.max_norm
+    penalties: list[L1 | L2] = [L2(regularization.alpha, per="batch")]
+    if regularization.l1 > 0:
+        penalties.append(L1(regularization.l1, per="batch", proximal=regularization.proximal))
+    limit = regularization.max_norm
     return Network(
         n_inputs,
         [*layers, Dense(n_outputs, output[0])],

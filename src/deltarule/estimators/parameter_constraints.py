@@ -1,7 +1,7 @@
-"""What every constructor argument may be, for scikit-learn's own parameter validation.
+"""The types and ranges of every constructor argument, for scikit-learn's parameter validation.
 
-Bounds that scikit-learn has are its own, so that a bad value is refused in its words. What goes
-together with what is not said here but in ``compatibility.py``.
+Bounds that scikit-learn has are repeated here, so that a bad value is refused in its words.
+``compatibility.py`` says which arguments go together.
 """
 
 from __future__ import annotations
@@ -29,12 +29,7 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 COMMON: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", _COUNT],
     "activation": [StrOptions({*RANGES, "logistic"}), LeakyReLU, ELU, "array-like"],
-    "solver": [
-        StrOptions(set(SOLVERS)),
-        *Optimizer.__args__,
-        LBFGS,
-        LineSearch,
-    ],
+    "solver": [StrOptions(set(SOLVERS)), *Optimizer.__args__, LBFGS, LineSearch],
     "alpha": [_STRENGTH],
     "batch_size": [StrOptions({"auto"}), _COUNT],
     "learning_rate": [
@@ -75,7 +70,7 @@ COMMON: dict[str, list[Any]] = {
     "record": ["boolean"],
     "checkpoint": [str, PathLike, Checkpoint, None],
 }
-"""Of both estimators."""
+"""Arguments that both estimators have."""
 
 CLASSIFIER = COMMON | {
     "label_smoothing": [_SHARE],

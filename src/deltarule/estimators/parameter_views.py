@@ -1,4 +1,4 @@
-"""``coefs_`` and ``intercepts_``: lists of live views into θ."""
+"""Lists of live views into θ, such as ``coefs_`` and ``intercepts_``."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 
 from deltarule.checks import check_shape
+from deltarule.network import Network
+from deltarule.program import State
+from deltarule.tape import Parameter
 
-__all__ = ["ParameterList"]
+__all__ = ["ParameterList", "kind_of", "parameter_list"]
 
 
 class ParameterList(list[Any]):
     """A list of arrays that are views into θ: writing into one changes the model.
 
-    Assigning to an item copies into the view, so that code written for scikit-learn, where the
-    arrays can be replaced, does here what it did there.
+    Assigning to an item copies into the view: code written for scikit-learn, which replaces the
+    arrays, works unchanged.
     """
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -27,7 +30,7 @@ class ParameterList(list[Any]):
             self._fill([self[index]], [value])
 
     def assign(self, values: Iterable[Any]) -> None:
-        """Copy every one of the values into its view."""
+        """Copy each of the values into its view."""
         self._fill(list(self), values)
 
     @staticmethod
@@ -41,5 +44,15 @@ class ParameterList(list[Any]):
             view[...] = array
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as a plain list: the copy has no θ to look into."""
+        """Pickle as a plain list, since a copy has no θ to view."""
         return (list, (list(self),))
+
+
+def parameter_list(network: Network, state: State, *kinds: str) -> ParameterList:
+    """Return the views of all parameters of some kinds ("W", "b", "gamma", "beta"), by layer."""
+    return ParameterList(view for p, view in network.tape.views(state.theta) if kind_of(p) in kinds)
+
+
+def kind_of(parameter: Parameter) -> str:
+    """Return "W", "b", "gamma" or "beta": a parameter's name without its layer's number."""
+    return parameter.name.rstrip("0123456789")

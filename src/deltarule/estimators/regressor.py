@@ -7,15 +7,17 @@ from typing import Any, ClassVar
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from deltarule.estimators.numeric_targets import NumberMLP, mean_d2
+from deltarule.estimators.base import BaseMLP
+from deltarule.estimators.numeric_targets import NumericTargets, mean_d2
 from deltarule.estimators.parameter_constraints import REGRESSOR
 from deltarule.estimators.sklearn_compat import with_callbacks
+from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.estimators.validation_split import Validation
 
 __all__ = ["MLPRegressor"]
 
 
-class MLPRegressor(RegressorMixin, NumberMLP):
+class MLPRegressor(RegressorMixin, BaseMLP):
     """Multilayer perceptron for numbers, in scikit-learn's place.
 
     A loss of a linear output, or half the Poisson deviance of an exponential one, summed over
@@ -194,6 +196,7 @@ class MLPRegressor(RegressorMixin, NumberMLP):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = REGRESSOR
+    _kind, _numeric_targets = "regressor", True
 
     def __init__(
         self,
@@ -369,9 +372,14 @@ class MLPRegressor(RegressorMixin, NumberMLP):
         score : float
             At most 1; 0 is what the best constant reaches.
         """
-        if self._levels() is None:
+        targets = self._model.targets if self.__sklearn_is_fitted__() else None
+        levels = targets.levels if isinstance(targets, NumericTargets) else None
+        if levels is None:
             return float(super().score(X, y, sample_weight))
-        return mean_d2(y, self.predict(X), self._levels(), sample_weight)
+        return mean_d2(y, self.predict(X), levels, sample_weight)
+
+    def _encoder(self, y: Any, known: TargetEncoder | None, *, learn: bool) -> NumericTargets:
+        return NumericTargets.read(self.loss, self.huber_delta, self.quantile)
 
     def __sklearn_tags__(self) -> Any:
         """Say that several targets are taken."""

@@ -1,15 +1,15 @@
-"""A fitted estimator as a plain record and its tensors, and back: what files are made of.
+"""A fitted model as a plain record and its tensors, and back: what model files are made of.
 
-The record holds nothing but JSON values, the tensors nothing but numbers: rebuilding an estimator
-from them runs no code of the file's choosing.
+The record holds nothing but JSON values, the tensors nothing but numbers: rebuilding a model from
+them runs no code from the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -17,39 +17,33 @@ from sklearn.preprocessing import LabelBinarizer
 
 from deltarule.arrays import aligned
 from deltarule.errors import DeltaruleError, ModelFileError
-from deltarule.estimators.base import BaseMLP
-from deltarule.estimators.classifier import MLPClassifier
-from deltarule.estimators.fitting import Course
-from deltarule.estimators.interpreter_cache import Kept
-from deltarule.estimators.layer_options import Hidden, read_hidden
+from deltarule.estimators.class_targets import ClassTargets
+from deltarule.estimators.fitted_model import FitHistory, FittedModel
+from deltarule.estimators.layer_options import HiddenLayers, Regularization, build_network
+from deltarule.estimators.layer_options import read_layers as layers_of
+from deltarule.estimators.numeric_targets import NumericTargets
 from deltarule.estimators.record_values import from_plain, to_plain
-from deltarule.estimators.regressor import MLPRegressor
 from deltarule.estimators.standardization import Scales
+from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.parts import Loss
 from deltarule.program import State
 from deltarule.tape import Tape
 
-__all__ = ["from_blueprint", "from_record", "to_blueprint", "to_record"]
+__all__ = [
+    "check_entries",
+    "read_blueprint",
+    "read_model",
+    "refusing_malformed",
+    "to_blueprint",
+    "to_record",
+]
 
-_KINDS: dict[str, type[BaseMLP]] = {"classifier": MLPClassifier, "regressor": MLPRegressor}
-_FITTED = ("n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_")
-_CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_")
-_FIELDS = {"kind", "parameters", "widths", "dtype", "target", "classes", "features", *_FITTED}
-_LATER_FIELDS = {"hidden", "masks", "output"}
-_LATER_PARAMETERS = {
-    *("dropout", "batch_norm", "engine", "n_threads", "input_dropout", "l1", "max_norm"),
-    *("gradient_clip", "weight_init", "augment", "dtype", "standardize", "monitor"),
-    *(
-        "on_divergence",
-        "record",
-        "label_smoothing",
-        "class_weight",
-        "huber_delta",
-        "quantile",
-    ),
+_NUMBERS = ("n_iter", "t", "loss", "best_loss", "best_validation_score")
+_CURVES = ("loss_curve", "validation_scores", "validation_loss_curve")
+_FIELDS = {
+    *("kind", "parameters", "widths", "dtype", "target", "classes", "features"),
+    *("hidden", "output", "masks", *(f"{name}_" for name in _NUMBERS)),
 }
-_OLD_LAYERS = {"dropout": 0.0, "batch_norm": False}
-"""What the first records did not hold, and what their layers were."""
 _BUFFER = "buffer."
 _SCALE = "scale."
 _OUTPUTS = ("identity", "exp", "sigmoid", "softmax")
@@ -58,97 +52,84 @@ _MALFORMED = (
     *(DeltaruleError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
     *(RecursionError, MemoryError),
 )
-"""What reading a record of the wrong types can end in."""
-_NUMBER_KINDS = {"i": int, "u": int, "f": float, "b": bool}
+"""What reading a record of the wrong types may raise."""
+_PYTHON_TYPES = {"i": int, "u": int, "f": float, "b": bool}
 
 
-def to_record(estimator: BaseMLP) -> tuple[dict[str, Any], dict[str, Any]]:
+class Blueprint(NamedTuple):
+    """An estimator that is not fitted: "classifier" or "regressor", and its arguments."""
+
+    kind: str
+    parameters: dict[str, Any]
+
+
+# --- writing -----------------------------------------------------------------------------------
+
+
+def to_blueprint(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of an estimator's kind and arguments alone.
+
+    The folder of checkpoints is left out, since it is one of this machine.
+    """
+    held = {k: to_plain(k, v) for k, v in parameters.items() if k != "checkpoint"}
+    return {"kind": kind, "parameters": held}
+
+
+def to_record(
+    kind: str, parameters: Mapping[str, Any], model: FittedModel
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (record, tensors) of a fitted estimator; the record is strict JSON.
 
-    The optimiser's running averages are not part of it: a later ``partial_fit`` begins anew.
+    The optimiser's running averages are left out: a later ``partial_fit`` begins new ones.
     """
-    if not isinstance(estimator, MLPClassifier | MLPRegressor):
-        raise ModelFileError(f"only deltarule's estimators can be recorded; got {estimator!r}.")
-    if not estimator.__sklearn_is_fitted__():
-        raise ModelFileError(f"this {type(estimator).__name__} is not fitted yet: call fit first.")
-    network, state = estimator._network, estimator._state
-    names = getattr(estimator, "feature_names_in_", None)
+    network, state, hidden = model.network, model.state, model.hidden
     record: dict[str, Any] = {
-        **to_blueprint(estimator),
-        "widths": [network.n_inputs, *(layer.units for layer in network.dense_layers)],
+        **to_blueprint(kind, parameters),
+        "widths": model.widths,
         "dtype": network.dtype,
         "target": "numbers",
         "classes": None,
-        "features": None if names is None else [str(name) for name in names],
+        "features": model.feature_names,
         "hidden": {
-            "activation": to_plain("activation", estimator._hidden.activations),
-            "dropout": list(estimator._hidden.dropout),
-            "batch_norm": estimator._hidden.normalizes,
-            "input_dropout": estimator._hidden.input_dropout,
+            "activation": to_plain("activation", hidden.activations),
+            "dropout": list(hidden.dropout),
+            "batch_norm": hidden.normalizes,
+            "input_dropout": hidden.input_dropout,
         },
         "output": {
             "activation": network.output.activation,
             "loss": to_plain("loss", network.loss),
         },
         "masks": [int(state.seed), int(state.step)],
-        **{name: to_plain(name, getattr(estimator, name, None)) for name in _FITTED},
+        **{f"{name}_": to_plain(name, getattr(model.history, name)) for name in _NUMBERS},
     }
     tensors = {p.name: np.ascontiguousarray(v) for p, v in network.tape.views(state.theta)}
     tensors |= {_BUFFER + name: np.asarray(array) for name, array in state.buffers.items()}
-    if estimator.scales_ is not None:
-        held = estimator.scales_._asdict()
+    if model.scales is not None:
+        held = model.scales._asdict()
         tensors |= {_SCALE + name: array for name, array in held.items() if array is not None}
-    if isinstance(estimator, MLPClassifier):
-        binarizer = estimator._label_binarizer
+    if isinstance(model.targets, ClassTargets):
+        binarizer = model.targets.binarizer
         record["target"] = binarizer.y_type_ + ("-sparse" if binarizer.sparse_input_ else "")
-        record["classes"] = [_label(value) for value in estimator.classes_]
+        record["classes"] = [_label(value) for value in model.targets.classes]
     for name in _CURVES:
-        curve = getattr(estimator, name, None)
+        curve = getattr(model.history, name)
         if curve is not None:
-            tensors[name] = np.asarray(curve, dtype=np.float64)
+            tensors[f"{name}_"] = np.asarray(curve, dtype=np.float64)
     return record, tensors
 
 
-def to_blueprint(estimator: BaseMLP) -> dict[str, Any]:
-    """Return the record of an estimator's kind and arguments alone, as before a fit.
-
-    Where checkpoints were kept is left out: it is a folder of this machine.
-    """
-    given = estimator.get_params(deep=False).items()
-    return {
-        "kind": "classifier" if isinstance(estimator, MLPClassifier) else "regressor",
-        "parameters": {k: to_plain(k, v) for k, v in given if k != "checkpoint"},
-    }
+def _label(value: Any) -> Any:
+    kind = np.asarray(value).dtype.kind
+    return _PYTHON_TYPES[kind](value) if kind in _PYTHON_TYPES else str(value)
 
 
-def from_record(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
-    """Return the estimator that :func:`to_record` recorded.
-
-    Raises
-    ------
-    ModelFileError
-        If the record does not fit the tensors, or is not one of ours.
-    """
-    with _refusing_malformed():
-        return _rebuild(record, tensors)
-
-
-def from_blueprint(record: dict[str, Any]) -> BaseMLP:
-    """Return the estimator, not yet fitted, that :func:`to_blueprint` recorded.
-
-    Raises
-    ------
-    ModelFileError
-        If the record is not one of ours.
-    """
-    with _refusing_malformed():
-        if set(record) != {"kind", "parameters"}:
-            raise ModelFileError("the model's record has missing or unknown entries.")
-        return _begin(record)
+# --- reading -----------------------------------------------------------------------------------
 
 
 @contextmanager
-def _refusing_malformed() -> Iterator[None]:
+def refusing_malformed() -> Iterator[None]:
+    """Turn any error of a malformed record into a ``ModelFileError``."""
     try:
         yield
     except ModelFileError:
@@ -157,68 +138,88 @@ def _refusing_malformed() -> Iterator[None]:
         raise ModelFileError(f"the model's record is not valid: {error}") from error
 
 
-def _begin(record: dict[str, Any]) -> BaseMLP:
-    if record["kind"] not in _KINDS:
-        raise ModelFileError(f"the model's record names no known kind: {record['kind']!r}.")
-    estimator = _KINDS[record["kind"]]()
-    given = record["parameters"]
-    if "checkpoint" in given:  # else whoever wrote the file chooses where a later fit writes
+def check_entries(record: dict[str, Any]) -> None:
+    """Refuse the record of a fitted estimator that has not all its entries, or others."""
+    odd = sorted(set(record) ^ _FIELDS)
+    if odd:
+        raise ModelFileError(f"the model's record has missing or unknown entries: {odd}.")
+
+
+def read_blueprint(record: dict[str, Any]) -> Blueprint:
+    """Return the kind and the arguments in a record; which arguments there are is not checked."""
+    kind, given = record["kind"], record["parameters"]
+    if kind not in ("classifier", "regressor"):
+        raise ModelFileError(f"the model's record names no known kind: {kind!r}.")
+    if "checkpoint" in given:  # or the author of a file would choose where a later fit writes
         raise ModelFileError(
             "the model's record names a folder for checkpoints; no model file may."
         )
-    known = set(estimator.get_params(deep=False)) - {"checkpoint"}
-    if not known - _LATER_PARAMETERS <= set(given) <= known:
-        raise ModelFileError("the model's record does not hold the estimator's parameters.")
-    estimator.set_params(**{k: from_plain(v) for k, v in given.items()})
-    estimator._validate_params()
-    return estimator
+    return Blueprint(kind, {k: from_plain(v) for k, v in given.items()})
 
 
-def _rebuild(record: dict[str, Any], tensors: dict[str, Any]) -> BaseMLP:
-    odd = sorted((set(record) - _LATER_FIELDS) ^ _FIELDS)
-    if odd:
-        raise ModelFileError(f"the model's record has missing or unknown entries: {odd}.")
-    estimator = _begin(record)
-    widths = _check_widths(record["widths"], len(tensors))
-    described = _check_layers(record)
-    _check_parameters(record, tensors, normalized=described["batch_norm"])
-    layers = _read_layers(described, widths[1:-1])
-    if isinstance(estimator, MLPClassifier):
-        _restore_classes(estimator, record)
-    _restore_features(estimator, record)
-    estimator.n_outputs_, estimator.n_layers_ = widths[-1], len(widths)
-    estimator._hidden = layers
-    output = _check_output(record["output"]) if "output" in record else None
-    estimator._network = estimator._build(layers, widths[0], record["dtype"], output)
-    estimator._state = _restore_state(record, tensors, estimator._network.tape)
-    estimator.scales_ = _restore_scales(tensors, widths)
-    estimator._kept, estimator._watch, estimator._course = Kept(), None, Course()
-    estimator.health_ = []
-    for name in _FITTED:
-        value = _figure(name, record[name])
-        if value is not None or name != "loss_":
-            setattr(estimator, name, value)
+def read_model(
+    record: dict[str, Any], tensors: dict[str, Any], regularization: Regularization
+) -> FittedModel:
+    """Return the fitted model in a record and its tensors.
+
+    Raises
+    ------
+    ModelFileError
+        If the entries do not fit each other or the tensors.
+    """
+    widths = _read_widths(record["widths"], len(tensors))
+    layers = _check_layers(record["hidden"])
+    _check_parameters(record, tensors, normalized=layers["batch_norm"])
+    hidden = _read_layers(layers, widths[1:-1])
+    output = _read_output(record["output"])
+    classifies = record["kind"] == "classifier"
+    targets: TargetEncoder = (
+        _read_classes(record) if classifies else NumericTargets.of_loss(output[1])
+    )
+    network = build_network(
+        hidden,
+        output,
+        regularization,
+        n_inputs=widths[0],
+        n_outputs=widths[-1],
+        dtype=record["dtype"],
+    )
+    return FittedModel(
+        network,
+        _read_state(record, tensors, network.tape),
+        hidden,
+        targets,
+        scales=_read_scales(tensors, widths),
+        feature_names=_read_features(record["features"], widths[0]),
+        history=_read_history(record, tensors),
+    )
+
+
+def _read_history(record: dict[str, Any], tensors: dict[str, Any]) -> FitHistory:
+    history = FitHistory()
+    for name in _NUMBERS:
+        setattr(history, name, _read_number(f"{name}_", record[f"{name}_"]))
     for name in _CURVES:
-        curve = tensors.get(name)
+        curve = tensors.get(f"{name}_")
         if curve is not None and (curve.ndim != 1 or curve.dtype != np.float64):
-            raise ModelFileError(f"tensor {name} must hold float64 numbers in one dimension.")
-        setattr(estimator, name, None if curve is None else [float(v) for v in curve])
-    return estimator
+            raise ModelFileError(f"tensor {name}_ must hold float64 numbers in one dimension.")
+        setattr(history, name, None if curve is None else [float(v) for v in curve])
+    return history
 
 
-def _figure(name: str, value: Any) -> Any:
-    """Return a fitted number: a count, or a float or None that :func:`_plain` wrote."""
+def _read_number(name: str, plain: Any) -> Any:
+    """Return a count, or a float or None."""
     if name in ("n_iter_", "t_"):
-        if type(value) is not int or value < 0:
+        if type(plain) is not int or plain < 0:
             raise ModelFileError(f"the model's record holds no valid {name}.")
-        return value
-    value = from_plain(value)
+        return plain
+    value = from_plain(plain)
     if value is not None and type(value) not in (int, float):
         raise ModelFileError(f"the model's record holds no valid {name}.")
     return value
 
 
-def _check_widths(widths: Any, n_tensors: int) -> list[int]:
+def _read_widths(widths: Any, n_tensors: int) -> list[int]:
     if (
         not isinstance(widths, list)
         or len(widths) < 2
@@ -229,31 +230,27 @@ def _check_widths(widths: Any, n_tensors: int) -> list[int]:
     return widths
 
 
-def _check_layers(record: dict[str, Any]) -> dict[str, Any]:
-    """Return what the fitted hidden layers are, beside their widths."""
-    if "hidden" in record:
-        layers = record["hidden"]
-    else:
-        layers = _OLD_LAYERS | {"activation": record["parameters"]["activation"]}
-    known = {"activation", "dropout", "batch_norm"}
+def _check_layers(layers: Any) -> dict[str, Any]:
+    known = {"activation", "dropout", "batch_norm", "input_dropout"}
     if (
         not isinstance(layers, dict)
-        or set(layers) - {"input_dropout"} != known
+        or set(layers) != known
         or type(layers["batch_norm"]) is not bool
     ):
         raise ModelFileError("the model's record holds no valid hidden layers.")
     return layers
 
 
-def _read_layers(layers: dict[str, Any], sizes: list[int]) -> Hidden:
+def _read_layers(layers: dict[str, Any], sizes: list[int]) -> HiddenLayers:
+    """Return the hidden layers as they were fitted."""
     try:
         activation = from_plain(layers["activation"])
-        return read_hidden(hidden_layer_sizes=sizes, **layers | {"activation": activation})
+        return layers_of(hidden_layer_sizes=sizes, **layers | {"activation": activation})
     except _MALFORMED as error:
         raise ModelFileError(f"the model's record holds no valid hidden layers: {error}") from error
 
 
-def _check_output(output: Any) -> tuple[str, Loss]:
+def _read_output(output: Any) -> tuple[str, Loss]:
     """Return the output layer's activation and the loss; the network checks that they fit."""
     if not isinstance(output, dict) or set(output) != {"activation", "loss"}:
         raise ModelFileError("the model's record holds no valid output layer.")
@@ -271,15 +268,14 @@ def _check_parameters(record: dict[str, Any], tensors: dict[str, Any], normalize
         vectors = ("gamma", "beta") if normalized and number < last else ("b",)
         expected[f"W{number}"] = (fan_in, fan_out)
         expected |= {f"{name}{number}": (fan_out,) for name in vectors}
-    if {name for name in tensors if not _is_beside(name)} != set(expected):
+    if {name for name in tensors if not _is_no_parameter(name)} != set(expected):
         raise ModelFileError("the model's tensors are not those of its layers.")
     for name, shape in expected.items():
         _check_tensor(name, tensors[name], shape, record["dtype"])
 
 
-def _is_beside(name: str) -> bool:
-    """Whether a tensor is no parameter."""
-    return name in _CURVES or name.startswith((_BUFFER, _SCALE))
+def _is_no_parameter(name: str) -> bool:
+    return name.removesuffix("_") in _CURVES or name.startswith((_BUFFER, _SCALE))
 
 
 def _check_tensor(name: str, array: Any, shape: tuple[int, ...], dtype: Any) -> None:
@@ -292,9 +288,9 @@ def _check_tensor(name: str, array: Any, shape: tuple[int, ...], dtype: Any) -> 
         raise ModelFileError(f"tensor {name} holds NaN or infinity.")
 
 
-def _restore_state(record: dict[str, Any], tensors: dict[str, Any], tape: Tape) -> State:
-    """Return θ, the statistics of batch norm, and where the stream of dropout's masks stands."""
-    masks = record.get("masks", [0, 0])
+def _read_state(record: dict[str, Any], tensors: dict[str, Any], tape: Tape) -> State:
+    """Return θ, batch norm's statistics, and the position of the stream of dropout masks."""
+    masks = record["masks"]
     if (
         not isinstance(masks, list)
         or len(masks) != 2
@@ -305,7 +301,7 @@ def _restore_state(record: dict[str, Any], tensors: dict[str, Any], tape: Tape) 
     expected: dict[str, tuple[int, ...]] = {}
     for i, norm in enumerate(tape.normalizations):
         expected |= {f"{i}.mean": (norm.width,), f"{i}.variance": (norm.width,), f"{i}.weight": ()}
-    if buffers and set(buffers) != set(expected):  # none before the first step
+    if buffers and set(buffers) != set(expected):  # there are none before the first step
         raise ModelFileError("the model's statistics are not those of its layers.")
     for name, array in buffers.items():
         dtype = "float64" if name.endswith(".weight") else record["dtype"]
@@ -316,7 +312,7 @@ def _restore_state(record: dict[str, Any], tensors: dict[str, Any], tape: Tape) 
     return State(theta, seed=masks[0], step=masks[1], buffers=buffers)
 
 
-def _restore_scales(tensors: dict[str, Any], widths: list[int]) -> Scales | None:
+def _read_scales(tensors: dict[str, Any], widths: list[int]) -> Scales | None:
     """Return what inputs and targets were standardised with."""
     held = {n.removeprefix(_SCALE): t for n, t in tensors.items() if n.startswith(_SCALE)}
     if not held:
@@ -331,19 +327,17 @@ def _restore_scales(tensors: dict[str, Any], widths: list[int]) -> Scales | None
     return Scales(**held)
 
 
-def _restore_features(estimator: BaseMLP, record: dict[str, Any]) -> None:
-    names, n_features = record["features"], record["widths"][0]
-    estimator.n_features_in_ = n_features
+def _read_features(names: Any, n_features: int) -> list[str] | None:
     if names is None:
-        return
+        return None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ModelFileError("the model's record holds no valid feature names.")
     if len(names) != n_features:
         raise ModelFileError("the model's record does not name every feature.")
-    estimator.feature_names_in_ = np.array(names, dtype=object)
+    return names
 
 
-def _restore_classes(estimator: MLPClassifier, record: dict[str, Any]) -> None:
+def _read_classes(record: dict[str, Any]) -> ClassTargets:
     labels, target = record["classes"], record["target"]
     if not isinstance(labels, list) or target not in _TARGETS:
         raise ModelFileError("the model's record holds no valid classes.")
@@ -362,9 +356,4 @@ def _restore_classes(estimator: MLPClassifier, record: dict[str, Any]) -> None:
         binarizer.fit(classes)
     if binarizer.y_type_ != kind or not np.array_equal(binarizer.classes_, classes):
         raise ModelFileError("the model's classes are not in order, or not distinct.")
-    estimator._label_binarizer, estimator.classes_ = binarizer, binarizer.classes_
-
-
-def _label(value: Any) -> Any:
-    kind = np.asarray(value).dtype.kind
-    return _NUMBER_KINDS[kind](value) if kind in _NUMBER_KINDS else str(value)
+    return ClassTargets(binarizer.classes_, binarizer)

@@ -1,10 +1,11 @@
-"""How an estimator's arguments choose what takes the steps, and how long the steps are."""
+"""The solver, learning-rate schedule and gradient clipping of an estimator's arguments."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deltarule.checks import check_between
 from deltarule.clipping import ClipNorm, Clipping, ClipValue
@@ -41,19 +42,14 @@ from deltarule.schedules import (
     WarmUp,
 )
 
-if TYPE_CHECKING:
-    from deltarule.estimators.base import BaseMLP
-
 __all__ = [
     "SCHEDULES",
     "SOLVERS",
     "Slowed",
-    "clipping_of",
-    "minimizer_of",
-    "minimizes",
-    "optimizer_of",
-    "rate_of",
-    "schedule_of",
+    "is_minimizer",
+    "read_clipping",
+    "read_schedule",
+    "read_solver",
 ]
 
 _BY_RATE = {"adadelta": Adadelta, "adagrad": Adagrad, "rmsprop": RMSprop, "rprop": Rprop}
@@ -61,7 +57,7 @@ _LIKE_ADAM = {"adam": Adam, "adamw": AdamW, "nadam": Nadam}
 _MINIMIZERS = ("lbfgs", "line_search")
 
 SOLVERS = (*_MINIMIZERS, "sgd", "momentum_average", *_LIKE_ADAM, *_BY_RATE)
-"""Every solver by name; their descriptions stand in ``deltarule.optimizers``."""
+"""Every solver by name; ``deltarule.optimizers`` describes them."""
 
 SCHEDULES: dict[str, type[Schedule]] = {
     "cosine": Cosine,
@@ -73,61 +69,51 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "step_decay": StepDecay,
     "warm_up": WarmUp,
 }
-"""Our schedules by name, beside scikit-learn's three."""
+"""Schedules by name, beside scikit-learn's three."""
 
 
-def minimizes(solver: Any) -> bool:
-    """Whether a solver minimises the cost of the whole set, instead of a step a mini-batch."""
+def is_minimizer(solver: Any) -> bool:
+    """Whether ``solver`` minimises the cost of the whole set, instead of stepping by mini-batch."""
     return isinstance(solver, Minimizer) or (isinstance(solver, str) and solver in _MINIMIZERS)
 
 
-def minimizer_of(estimator: BaseMLP) -> Minimizer:
-    """Return what minimises over the whole set; a name takes ``tol`` and ``max_fun`` along."""
-    given = estimator.solver
-    if isinstance(given, Minimizer):
-        return given
-    limits = {"tol": float(estimator.tol), "max_evaluations": int(estimator.max_fun)}
-    return LBFGS(**limits) if given == "lbfgs" else LineSearch(**limits)  # type: ignore[arg-type]
+def read_solver(given: Mapping[str, Any]) -> Optimizer | Minimizer:
+    """Return the solver; one given by name takes its constants from scikit-learn's arguments."""
+    solver = given["solver"]
+    if isinstance(solver, Optimizer | Minimizer):
+        return solver
+    if solver in _MINIMIZERS:
+        limits = {"tol": float(given["tol"]), "max_evaluations": int(given["max_fun"])}
+        return LBFGS(**limits) if solver == "lbfgs" else LineSearch(**limits)  # type: ignore[arg-type]
+    rate = float(given["learning_rate_init"])
+    if solver == "sgd":
+        return SGD(rate, float(given["momentum"]), bool(given["nesterovs_momentum"]))
+    if solver == "momentum_average":
+        return MomentumAverage(rate, float(given["momentum"]))
+    if solver in _LIKE_ADAM:
+        betas = float(given["beta_1"]), float(given["beta_2"])
+        return _LIKE_ADAM[solver](rate, *betas, float(given["epsilon"]))
+    return _BY_RATE[solver](rate)
 
 
-def optimizer_of(estimator: BaseMLP) -> Optimizer:
-    """Return what takes the steps; a name takes the arguments that scikit-learn has along."""
-    given, rate = estimator.solver, float(estimator.learning_rate_init)
-    if isinstance(given, Optimizer):
-        return given
-    if given == "sgd":
-        return SGD(rate, float(estimator.momentum), bool(estimator.nesterovs_momentum))
-    if given == "momentum_average":
-        return MomentumAverage(rate, float(estimator.momentum))
-    if given in _LIKE_ADAM:
-        betas = float(estimator.beta_1), float(estimator.beta_2)
-        return _LIKE_ADAM[given](rate, *betas, float(estimator.epsilon))
-    return _BY_RATE[given](rate)
-
-
-def rate_of(estimator: BaseMLP) -> float:
-    """Return η₀: the solver's own, or ``learning_rate_init`` for one given by name."""
-    given = estimator.solver
-    own = given.learning_rate if isinstance(given, Optimizer) else estimator.learning_rate_init
-    return float(own)
-
-
-def schedule_of(estimator: BaseMLP, incremental: bool) -> Schedule:
-    """Return how the rate changes; scikit-learn's three names speak of gradient descent only."""
-    given = estimator.learning_rate
-    if not isinstance(given, str):
-        return given
-    if given in SCHEDULES:
-        return SCHEDULES[given]()
-    if estimator.solver != "sgd" and not isinstance(estimator.solver, SGD):
+def read_schedule(
+    given: Mapping[str, Any], solver: Optimizer | Minimizer, *, incremental: bool
+) -> Schedule:
+    """Return how the learning rate changes; scikit-learn's names change that of SGD alone."""
+    schedule = given["learning_rate"]
+    if not isinstance(schedule, str):
+        return schedule
+    if schedule in SCHEDULES:
+        return SCHEDULES[schedule]()
+    if not isinstance(solver, SGD):
         return Constant()
-    if given == "invscaling":
-        power = float(estimator.power_t)
+    if schedule == "invscaling":
+        power = float(given["power_t"])
         return InverseScaling(power) if incremental else _RestartedInverseScaling(power)
-    return Adaptive() if given == "adaptive" else Constant()
+    return Adaptive() if schedule == "adaptive" else Constant()
 
 
-def clipping_of(given: Any) -> Clipping | None:
+def read_clipping(given: Any) -> Clipping | None:
     """Return what ``gradient_clip`` asks for."""
     if given is None:
         return None
@@ -147,10 +133,10 @@ def clipping_of(given: Any) -> Clipping | None:
 
 @dataclass(frozen=True)
 class _RestartedInverseScaling(InverseScaling):
-    """``invscaling`` as ``fit`` has it: also a warm one takes its first epoch at η₀."""
+    """``invscaling`` as in ``fit``: a warm start, too, takes its first epoch at η₀."""
 
     def rate(self, initial: float, current: float, clock: Clock) -> float:
-        """Return η₀ in a run's first epoch, η₀ / (t + 1)^power from then on."""
+        """Return η₀ in a run's first epoch, and η₀ / (t + 1)^power after it."""
         return initial if clock.epoch == 0 else super().rate(initial, current, clock)
 
 
@@ -168,13 +154,13 @@ class Slowed:
     def observe(
         self, memory: Any, figure: float, current: float, *, maximize: bool
     ) -> tuple[Any, float]:
-        """Let the schedule hear the figure, at the rate that it takes for the current one."""
+        """Pass the figure on, at the rate that the schedule believes to be current."""
         memory, rate = self.schedule.observe(
             memory, figure, current / self.factor, maximize=maximize
         )
         return memory, self.factor * rate
 
     def on_plateau(self, current: float) -> float | None:
-        """Ask the schedule."""
+        """Return the schedule's lower rate, times the factor; None if it has none."""
         slower = self.schedule.on_plateau(current / self.factor)
         return None if slower is None else self.factor * slower

@@ -1,4 +1,4 @@
-"""Inputs and targets on one scale: what ``standardize=True`` learns, applies and undoes."""
+"""Standardisation of inputs and targets: what ``standardize=True`` learns, applies and undoes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Scales(NamedTuple):
     y_scale: Any = None
 
     def inputs(self, x: Any) -> Any:
-        """Return standardised inputs, of the type of x; CSR stays CSR."""
+        """Return standardised inputs of x's type; a CSR matrix stays one."""
         if not is_sparse(x):
             return ((x - self.X_mean) / self.X_scale).astype(x.dtype, copy=False)
         if self.X_mean.any():
             raise DataError(
-                "X is a sparse matrix, but standardize=True has centred a dense one in fit. Use "
+                "X is a sparse matrix, but fit has centred a dense one (standardize=True). Use "
                 "X.toarray(), or fit on sparse rows."
             )
         scaled = x.copy()
@@ -42,7 +42,7 @@ class Scales(NamedTuple):
         return ((y - self.y_mean) / self.y_scale).astype(y.dtype, copy=False)
 
     def outputs(self, outputs: Any) -> Any:
-        """Return outputs (n, k) in the unit of the targets."""
+        """Return outputs (n, k) in the targets' units."""
         if self.y_mean is None:
             return outputs
         return (outputs * self.y_scale + self.y_mean).astype(outputs.dtype, copy=False)
@@ -61,7 +61,7 @@ def learn_scales(block: Block, *, targets: bool) -> Scales:
 
 
 def _moments(name: str, values: Any, weight: Any) -> tuple[Any, Any]:
-    """Return mean and deviation: weights count as repetitions, and a constant has the scale 1."""
+    """Return mean and deviation: weights count as repetitions; a constant's deviation is 1."""
     sparse = is_sparse(values)
     scaler = StandardScaler(with_mean=not sparse)
     weight = None if weight is None else np.asarray(weight, dtype=np.float64)
@@ -71,7 +71,7 @@ def _moments(name: str, values: Any, weight: Any) -> tuple[Any, Any]:
     mean = np.zeros_like(scale) if sparse else np.asarray(scaler.mean_, dtype=np.float64)
     if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
         raise DataError(
-            f"standardize=True found values in {name} whose variance is no finite number. Divide "
+            f"standardize=True found values in {name} whose variance is not finite. Divide "
             f"{name} by a constant first."
         )
     return mean, scale

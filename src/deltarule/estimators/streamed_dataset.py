@@ -1,36 +1,31 @@
-"""Fitting an estimator to rows that are read anew in every epoch, and never all in memory."""
+"""Training rows that are read again in every epoch, and are never all in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from deltarule.estimators.base import BaseMLP
-from deltarule.estimators.fit_data import in_one_piece
-from deltarule.estimators.sklearn_compat import with_callbacks
-from deltarule.estimators.validation_split import Validation
+from deltarule.estimators.fitted_model import FittedModel
 from deltarule.program import Block
 from deltarule.training.streams import Stream
 
-__all__ = ["Pieces", "fit_stream"]
-
-Estimator = TypeVar("Estimator", bound=BaseMLP)
+__all__ = ["StreamedDataset"]
 
 
-class Pieces(NamedTuple):
-    """The training rows of a table that is read piece by piece.
+class StreamedDataset(NamedTuple):
+    """The training rows of a table that is read part by part.
 
     Attributes
     ----------
     n_rows : int
         How many training rows there are.
     of_epoch : callable
-        epoch -> the pieces (X, y) of that epoch in an order that the number alone decides; all of
+        epoch -> the parts (X, y) of that epoch, in an order that the number alone decides; all of
         them together are the rows, each once.
     identity : callable
-        () -> digests of what decides the rows, by name, for checkpoints to be compared with.
+        () -> digests of what decides the rows, by name, which checkpoints are compared by.
     X, y : arrays
         A few rows; y has every class, or numbers.
     """
@@ -41,28 +36,14 @@ class Pieces(NamedTuple):
     X: Any
     y: Any
 
-    def stream(self, estimator: BaseMLP, head: Block) -> Any:
-        """Return the rows as an estimator's network takes them; ``head`` is a few of them."""
+    def stream(self, model: FittedModel, head: Block) -> Any:
+        """Return what stands in a block's place: all rows as a model's network takes them.
+
+        ``head`` is a few of them, prepared.
+        """
 
         def blocks(epoch: int) -> Iterator[Block]:
-            dtype = estimator._state.theta.dtype
             for X, y in self.of_epoch(epoch):
-                targets = in_one_piece(np.asarray(estimator._encode_targets(y)), dtype)
-                yield estimator._to_network(Block(in_one_piece(X, dtype), targets))
+                yield model.prepare(model.as_block(X, np.asarray(model.targets.encode(y)), None))
 
         return Stream(self.n_rows, blocks, head)
-
-
-@with_callbacks
-def fit_stream(estimator: Estimator, pieces: Pieces, X_val: Any, y_val: Any) -> Estimator:
-    """Fit an estimator with ``early_stopping`` to pieces, as its ``fit`` does to a whole set.
-
-    It must have ``shuffle=False``, since whoever makes the pieces shuffles, and leave what needs
-    the whole set to the maker of the pieces: ``standardize``, ``class_weight``, ``augment``.
-
-    Raises
-    ------
-    As ``fit``, and whatever the pieces raise.
-    """
-    estimator._fit(pieces.X, pieces.y, None, Validation(X_val, y_val), pieces=pieces)
-    return estimator

@@ -1,69 +1,65 @@
-"""What early stopping measures after every epoch: the loss and a score of the held-out rows."""
+"""The loss and score of the held-out rows, which early stopping measures after every epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from deltarule.errors import SpecError
-from deltarule.estimators.fit_data import Given, HeldOut
+from deltarule.estimators.fit_data import HeldOut
+from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.sklearn_compat import resolve_scorer, takes_weights
-from deltarule.program import State
+from deltarule.program import Interpreter, State
 from deltarule.training.loop import Figures
 
-if TYPE_CHECKING:
-    from deltarule.estimators.base import BaseMLP
-
-__all__ = ["check_monitor", "maximizes", "monitor_of"]
+__all__ = ["read_scorer", "validation_metric"]
 
 
-def maximizes(estimator: BaseMLP) -> bool:
-    """Whether what is watched is better when it is high: a score, not a loss."""
-    return bool(estimator.early_stopping) and estimator.monitor != "loss"
+def read_scorer(monitor: Any, *, weighted: bool) -> Callable[..., float] | None:
+    """Return the user's scorer ``(estimator, X, y)``; None for the estimator's own score.
+
+    Parameters
+    ----------
+    monitor : str or callable
+        The estimator's argument.
+    weighted : bool
+        Whether the rows held out have sample weights, which the scorer then must take.
+    """
+    if isinstance(monitor, str) and monitor in ("auto", "loss"):
+        return None
+    scorer = resolve_scorer(monitor)
+    if weighted and not takes_weights(scorer):
+        raise SpecError(
+            f"monitor={monitor!r} takes no sample_weight, but the rows held out have weights. "
+            "Choose a scorer that does, or fit without weights."
+        )
+    return scorer
 
 
-def check_monitor(estimator: BaseMLP, given: Given) -> None:
-    """Refuse a scorer that cannot take the weights of the rows held out."""
-    _scorer(estimator, given)
+def validation_metric(
+    model: FittedModel,
+    held_out: HeldOut,
+    interpreter: Interpreter,
+    score: Callable[[], float] | None,
+) -> Callable[[State], Figures]:
+    """Return what measures the rows held out; a figure that is not finite is NaN.
 
-
-def monitor_of(estimator: BaseMLP, held_out: HeldOut) -> Callable[[State], Figures]:
-    """Return what measures the held-out rows; a figure that is no number comes as NaN."""
-    interpreter = estimator._interpreter()
-    block, scale = held_out.block, estimator._loss_scale()
-    scorer = _scorer(estimator, held_out.given)
+    ``score`` is the user's scorer of the estimator as it stands, on these rows.
+    """
+    block, scale = held_out.block, model.loss_scale
 
     def measure(state: State) -> Figures:
         outputs = interpreter.forward(state, block)
         if not np.isfinite(outputs).all():
             return Figures(loss=float("nan"), score=float("nan"))
-        with np.errstate(over="ignore"):  # R² of numbers whose squares are infinite: -inf
-            if scorer is not None:
-                score = scorer(held_out.given)
+        with np.errstate(over="ignore"):  # numbers whose squares are infinite have an R² of -inf
+            if score is not None:
+                scored = score()
             else:
-                score = estimator._score_targets(block.y, outputs, block.weight)
+                scored = model.targets.score(block.y, outputs, block.weight)
             loss = float(np.average(interpreter.losses(state, block), weights=block.weight))
-        return Figures(loss=scale * loss, score=score)
+        return Figures(loss=scale * loss, score=scored)
 
     return measure
-
-
-def _scorer(estimator: BaseMLP, given: Given) -> Callable[[Given], float] | None:
-    """Return a user's scorer of the estimator as it stands; None for the estimator's own score."""
-    monitor: Any = estimator.monitor
-    if isinstance(monitor, str) and monitor in ("auto", "loss"):
-        return None
-    scorer = resolve_scorer(monitor)
-    if given.weight is not None and not takes_weights(scorer):
-        raise SpecError(
-            f"monitor={monitor!r} takes no sample_weight, but the rows held out have weights. "
-            "Choose a scorer that does, or fit without weights."
-        )
-
-    def score(rows: Given) -> float:
-        weights = {} if rows.weight is None else {"sample_weight": rows.weight}
-        return float(scorer(estimator, rows.X, rows.y, **weights))
-
-    return score

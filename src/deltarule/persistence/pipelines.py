@@ -22,8 +22,6 @@ from deltarule.estimators import (
     MLPRegressor,
     from_blueprint,
     from_record,
-    to_blueprint,
-    to_record,
 )
 from deltarule.files import Contents
 from deltarule.persistence.allowed import Placeholder, classes, functions, types
@@ -64,9 +62,9 @@ def to_contents(model: Any) -> Contents:
     tensors: dict[str, Any] = {_ARCHIVE: np.frombuffer(archive, np.uint8)}
     for number, estimator in enumerate(ours):
         if not estimator.__sklearn_is_fitted__():  # such as TransformedTargetRegressor.regressor
-            records.append(to_blueprint(estimator))
+            records.append(estimator.to_blueprint())
             continue
-        record, arrays = to_record(estimator)
+        record, arrays = estimator.to_record()
         records.append(record)
         tensors |= {f"{number}.{name}": array for name, array in arrays.items()}
     return Contents("pipeline", {"networks": records}, tensors)

@@ -95,4 +95,6 @@ def _contents(model: Any) -> Contents:
         return contents
     if pipelines.holds(model):
         return pipelines.to_contents(model)
-    return Contents("estimator", *estimators.to_record(model))
+    if not isinstance(model, estimators.MLPClassifier | estimators.MLPRegressor):
+        raise ModelFileError(f"only deltarule's estimators can be recorded; got {model!r}.")
+    return Contents("estimator", *model.to_record())

@@ -257,7 +257,7 @@ class TableModel:
 
     def to_contents(self) -> Contents:
         """Return what a file of this model holds."""
-        record, tensors = estimators.to_record(self.estimator)
+        record, tensors = self.estimator.to_record()
         whole = {
             "facts": self.facts.model_dump(),
             "network": record,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deltarule import __version__
 from deltarule.errors import SpecError, TableError
-from deltarule.estimators import MLPClassifier, MLPRegressor, from_record, to_record
+from deltarule.estimators import MLPClassifier, MLPRegressor, from_record
 from deltarule.tables.evaluation import Evaluation
 from deltarule.tables.model import TableModel, one_thread
 from deltarule.tables.preprocessing import fit_columns, parse_features, rare_below, transform
@@ -249,7 +249,7 @@ def model_of(record: PreprocessingRecord, estimator: Any, facts: TrainingFacts) 
     if not estimator.validation_scores_:
         raise KeyboardInterrupt
     # What is kept is what a file would hold, so that a model behaves the same before and after.
-    return TableModel(record, from_record(*to_record(estimator)), facts)
+    return TableModel(record, from_record(*estimator.to_record()), facts)
 
 
 def score_parts(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from deltarule import __version__
 from deltarule.errors import TableError
-from deltarule.estimators.streamed_dataset import Pieces
-from deltarule.estimators.streamed_dataset import fit_stream as fit_estimator
+from deltarule.estimators import StreamedDataset
 from deltarule.tables.evaluation import Evaluation
 from deltarule.tables.model import TableModel, one_thread
 from deltarule.tables.record import Classes, PreprocessingRecord, TrainingFacts
@@ -148,10 +147,10 @@ def fit_stream(
 
     y: NDArray[Any] = np.arange(len(target.labels)) if isinstance(target, Classes) else np.zeros(2)
     rows, head = prepared.facts.training_rows, np.zeros((len(y), width))
-    pieces = Pieces(rows, of_epoch, prepared.reading.identity, head, y)
+    dataset = StreamedDataset(rows, of_epoch, prepared.reading.identity, head, y)
     with one_thread():
         watched = prepared.watched
-        fit_estimator(estimator, pieces, watched.X, target.to_network(watched.y))
+        estimator.fit_streamed(dataset, watched.X, target.to_network(watched.y))
     return model_of(prepared.preprocessing, estimator, prepared.facts)
 
 
