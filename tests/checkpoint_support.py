@@ -26,11 +26,11 @@ from deltarule import (
     Cosine,
     Dense,
     Dropout,
+    EarlyStopping,
     MLPClassifier,
     MLPRegressor,
     Network,
     OneCycle,
-    Stopping,
     train,
 )
 from deltarule.augmentation import Compose, GaussianNoise
@@ -80,7 +80,7 @@ def cases() -> list[dict[str, Any]]:
         {"kind": "regressor", "learning_rate": "invscaling", "solver": "sgd", "random_state": None},
         {"kind": "regressor", **wild},
         {"kind": "classifier", "engine": "reference", "max_iter": 3, "dropout": 0.2},
-        {"kind": "train", "optimizer": Adam(0.01), "stopping": Stopping(patience=2)},
+        {"kind": "train", "optimizer": Adam(0.01), "stopping": EarlyStopping(patience=2)},
         {"kind": "train", "optimizer": SGD(0.05, 0.9), "augment": NOISE, "record_health": True},
     ]  # fmt: skip
 
@@ -160,7 +160,7 @@ class Cut:
         self.at, self.act, self.looks = at, act, 0
 
     def __enter__(self) -> Cut:
-        self._look, self._call = loop._Training._look, engine._CALL
+        self._look, self._call = loop._Training._between_calls, engine._CALL
         cut = self
 
         def look(training: Any) -> None:
@@ -169,12 +169,12 @@ class Cut:
             if cut.looks == cut.at:
                 cut.act()
 
-        loop._Training._look = look  # type: ignore[method-assign]
+        loop._Training._between_calls = look  # type: ignore[method-assign]
         engine._CALL = 0.0  # a step a call
         return self
 
     def __exit__(self, *_: Any) -> None:
-        loop._Training._look, engine._CALL = self._look, self._call  # type: ignore[method-assign]
+        loop._Training._between_calls, engine._CALL = self._look, self._call  # type: ignore[method-assign]
 
 
 def kill() -> None:

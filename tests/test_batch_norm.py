@@ -17,9 +17,9 @@ from deltarule import (
     BatchNorm,
     Dense,
     Dropout,
+    EarlyStopping,
     Network,
     State,
-    Stopping,
     refresh_statistics,
     train,
 )
@@ -439,7 +439,7 @@ def test_early_stopping_returns_the_best_statistics_with_the_best_theta() -> Non
     state, states = net.initialize(13), []
     history = train(
         net, state, data.x, data.y, epochs=40, batch_size=6, optimizer=SGD(0.4),
-        validation=(held.x, held.y), stopping=Stopping(tol=0.0, patience=3),
+        validation=(held.x, held.y), stopping=EarlyStopping(tol=0.0, patience=3),
         on_epoch=lambda history: states.append(state.copy()),
     )  # fmt: skip
     assert history.stopped_by == "no improvement"

@@ -33,11 +33,12 @@ from deltarule import (
 )
 from deltarule.errors import CheckpointError, ModelFileError, SpecError
 from deltarule.files import read_contents, write_contents
-from deltarule.schedules import Clock, EpochSchedule, Exponential
+from deltarule.schedules import EpochSchedule, Exponential, Position
 from deltarule.tables import TableModel
-from deltarule.training.checkpoints.folder import opened_folder
-from deltarule.training.checkpoints.identity import describe, fingerprint
-from deltarule.training.checkpoints.snapshot import read_snapshot
+from deltarule.training import Metrics
+from deltarule.training.checkpoints.directory import open_directory
+from deltarule.training.checkpoints.fingerprint import describe, fingerprint
+from deltarule.training.checkpoints.serialization import read_snapshot
 from deltarule.training.checkpoints.values import Values
 from support import proves
 
@@ -141,8 +142,8 @@ def test_max_iter_may_be_raised_but_not_below_what_is_done(tmp_path: Path) -> No
 
 def test_max_iter_stays_with_a_schedule_of_the_users_own(tmp_path: Path) -> None:
     class Ending(Exponential):
-        def rate(self, initial: float, current: float, clock: Clock) -> float:
-            return initial * (1 - clock.epoch / clock.epochs)
+        def rate(self, initial: float, position: Position) -> float:
+            return initial * (1 - position.epochs / position.planned_epochs)
 
     fitted(tmp_path / "run", learning_rate=Ending())
     with pytest.raises(CheckpointError, match="max_iter was 4 and is 7"):
@@ -189,15 +190,9 @@ def test_names_say_epoch_and_step_and_the_last_and_the_best_stay(tmp_path: Path)
     net = Network(6, [Dense(4, "tanh"), Dense(1)])
     losses = iter([0.5, 0.1, 0.7, 0.3, 0.9, 0.8])
 
-    def validation(*_: Any) -> Any:
-        from deltarule.training.loop import Figures
-
-        return lambda state: Figures(loss=next(losses))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deltarule.fitting._validation", validation)
-        train(net, net.initialize(0), X, NUMBERS, epochs=6, validation=(X, NUMBERS),
-              checkpoint=Checkpoint(tmp_path / "b", every_epochs=1, keep_last=2))  # fmt: skip
+    train(net, net.initialize(0), X, NUMBERS, epochs=6,
+          validation=lambda state: Metrics(loss=next(losses)),
+          checkpoint=Checkpoint(tmp_path / "b", every_epochs=1, keep_last=2))  # fmt: skip
     assert [int(name.split("-")[1]) for name in names(tmp_path / "b")] == [2, 5, 6]
 
 
@@ -217,8 +212,8 @@ def test_temporaries_of_the_dead_are_removed(tmp_path: Path) -> None:
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
-    message = "another training is keeping its checkpoints"
-    with opened_folder(Checkpoint(tmp_path)), pytest.raises(CheckpointError, match=message):
+    message = "another training writes its checkpoints"
+    with open_directory(Checkpoint(tmp_path)), pytest.raises(CheckpointError, match=message):
         fitted(tmp_path)
     fitted(tmp_path)
 
@@ -231,9 +226,9 @@ def test_resume_false_wants_an_empty_folder(tmp_path: Path) -> None:
 
 def test_another_release_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("deltarule.training.checkpoints.keeper.__version__", "0.0.1")
+        patch.setattr("deltarule.training.checkpoints.writer.__version__", "0.0.1")
         fitted(tmp_path)
-    with pytest.warns(UserWarning, match=r"kept by deltarule 0\.0\.1"):
+    with pytest.warns(UserWarning, match=r"written by deltarule 0\.0\.1"):
         fitted(tmp_path)
 
 
@@ -246,7 +241,9 @@ def test_minimisers_refuse_checkpoints(tmp_path: Path, solver: Any) -> None:
         MLPRegressor(solver=solver, checkpoint=tmp_path / "run").fit(X, NUMBERS)
     if not isinstance(solver, str):
         net = Network(6, [Dense(1)])
-        with pytest.raises(SpecError, match="checkpoint is for optimisers that take a step"):
+        with pytest.raises(
+            SpecError, match=r"checkpoint=.* does not go with optimizer=.*checkpoint=None"
+        ):
             train(net, net.initialize(0), X, NUMBERS, optimizer=solver, checkpoint=tmp_path / "run")
     assert names(tmp_path) == []
 
@@ -299,7 +296,9 @@ def test_a_schedule_whose_memory_cannot_be_kept_costs_a_warning(tmp_path: Path) 
         def observe(self, memory: Any, figure: float, current: float, *, maximize: bool) -> Any:
             return object(), current
 
-    with pytest.warns(UserWarning, match="memory holds <object.*which a checkpoint cannot keep"):
+    with pytest.warns(
+        UserWarning, match="schedule_state holds <object.*which a checkpoint cannot hold"
+    ):
         fitted(Checkpoint(tmp_path, every_epochs=1), learning_rate=Odd())
 
 
@@ -325,8 +324,8 @@ def forged(change: Any, contents: Any) -> Any:
     [
         lambda r, t: r.update(epochs=-1),
         lambda r, t: r.update(more=1),
-        lambda r, t: r["progress"].pop("rate"),
-        lambda r, t: r["progress"].update(rate="fast"),
+        lambda r, t: r["progress"].pop("position"),
+        lambda r, t: r["progress"]["position"]["fields"].update(learning_rate="fast"),
         lambda r, t: r["progress"].update(state={"=": "os.system", "name": "x", "fields": {}}),
         lambda r, t: r["progress"]["state"]["fields"].update(seed=-1),
         lambda r, t: r["progress"]["state"]["fields"].pop("seed"),
@@ -337,17 +336,17 @@ def forged(change: Any, contents: Any) -> Any:
         lambda r, t: r["progress"]["state"]["fields"]["slots"]["fields"].update(m=0.0),
         lambda r, t: r["progress"]["state"]["fields"].update(slots=r["progress"]["history"]),
         lambda r, t: t.update({"state.slots.m": t["state.slots.m"].astype(np.float32)}),
-        lambda r, t: t.update({"inside.entered.slots.v": t["inside.entered.slots.v"][:1]}),
-        lambda r, t: r["progress"].update(n_steps=10**400),
-        lambda r, t: r["progress"].update(rate=10**400),
+        lambda r, t: t.update({"epoch.entered.slots.v": t["epoch.entered.slots.v"][:1]}),
+        lambda r, t: r["progress"]["position"]["fields"].update(steps=10**400),
+        lambda r, t: r["progress"]["position"]["fields"].update(learning_rate=10**400),
         lambda r, t: r.update(best=["epoch", 10**400]),
         lambda r, t: t.update({"state.slots.m": t["state.slots.m"][:-1]}),
         lambda r, t: t.update({"state.theta": t["state.theta"].astype(np.float32)}),
         lambda r, t: t.pop("state.theta"),
-        lambda r, t: t.update({"inside.order.rows": t["inside.order.rows"] - 10**6}),
-        lambda r, t: t.update({"inside.order.bounds": t["inside.order.bounds"][::-1].copy()}),
-        lambda r, t: r["progress"]["inside"]["fields"].update(done=10**6),
-        lambda r, t: r["progress"].update(watch=[None, "many"]),
+        lambda r, t: t.update({"epoch.order.rows": t["epoch.order.rows"] - 10**6}),
+        lambda r, t: t.update({"epoch.order.bounds": t["epoch.order.bounds"][::-1].copy()}),
+        lambda r, t: r["progress"]["epoch"]["fields"].update(done=10**6),
+        lambda r, t: r["progress"]["position"]["fields"].update(stopping_state=[None, "many"]),
         lambda r, t: r["progress"]["history"]["fields"].update(penalty=[]),
         lambda r, t: r.update(streams=[]),
         lambda r, t: r.update(beginnings={"=": "same", "state": "nowhere"}),
@@ -380,7 +379,7 @@ def test_a_state_of_another_network_or_optimiser_reaches_no_kernel(
 
     def change(record: dict[str, Any], tensors: dict[str, Any]) -> None:
         progress = record["progress"]
-        held = progress["inside"]["fields"]["entered"] if of == "epoch" else progress[of]
+        held = progress["epoch"]["fields"]["entered"] if of == "epoch" else progress[of]
         if held["="] == "same":  # a copy of its own
             shared = [*(progress[name] for name in STATES[:4])]
             held = progress[of] = next(s for s in shared if s.get("name") == held["state"])
@@ -409,11 +408,11 @@ def test_a_state_of_another_network_or_optimiser_reaches_no_kernel(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda t: t.update({"inside.order.rows": t["inside.order.rows"] + 10**6}),
-        lambda t: t.update({"inside.order.rows": np.zeros_like(t["inside.order.rows"])}),
-        lambda t: t.update({"inside.order.rows": t["inside.order.rows"][:0]}),
-        lambda t: t.update({"rows": t["rows"] + 1}),
-        lambda t: t.update({"rows": t["rows"][:-1]}),
+        lambda t: t.update({"epoch.order.rows": t["epoch.order.rows"] + 10**6}),
+        lambda t: t.update({"epoch.order.rows": np.zeros_like(t["epoch.order.rows"])}),
+        lambda t: t.update({"epoch.order.rows": t["epoch.order.rows"][:0]}),
+        lambda t: t.update({"position.order": t["position.order"] + 1}),
+        lambda t: t.update({"position.order": t["position.order"][:-1]}),
     ],
 )
 def test_an_order_of_other_rows_is_refused(tmp_path: Path, change: Any) -> None:
@@ -421,7 +420,7 @@ def test_an_order_of_other_rows_is_refused(tmp_path: Path, change: Any) -> None:
     cut_off({"kind": "regressor"}, policy(tmp_path, True), 12)
     for path in tmp_path.glob("*.safetensors"):
         contents = read_contents(path)
-        if "inside.order.rows" in contents.tensors:
+        if "epoch.order.rows" in contents.tensors:
             write_contents(forged(lambda _, t: change(t), contents), path, overwrite=True)
     with pytest.raises(CheckpointError, match="order of rows"):
         run({"kind": "regressor"}, policy(tmp_path, True))
@@ -457,7 +456,7 @@ def test_fingerprints_and_descriptions_are_the_same_in_every_process() -> None:
         "import numpy as np, sys; sys.path.insert(0, sys.argv[1]);"
         "from checkpoint_support import NOISE, X;"
         "from sklearn.model_selection import KFold;"
-        "from deltarule.training.checkpoints.identity import describe, fingerprint;"
+        "from deltarule.training.checkpoints.fingerprint import describe, fingerprint;"
         "f = lambda x, rows, epoch: x + ('a' in {'a', 'b', 'c', 'd'});"
         "g = lambda x: (lambda y: y in {('e', 'f'), ('g', 'h'), 'i'}) if x else ('j', 1.5);"
         "print(fingerprint(X), describe([f, g, NOISE, KFold(3), {'b', 'a'}, {1: 2.5}]))"

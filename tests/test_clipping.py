@@ -15,11 +15,11 @@ from deltarule import (
     ClipNorm,
     ClipValue,
     Dense,
+    EarlyStopping,
     History,
     LineSearch,
     Network,
     State,
-    Stopping,
     train,
 )
 from deltarule.errors import DivergenceError, SpecError
@@ -120,7 +120,7 @@ def test_clipping_prevents_it(clipping: Any) -> None:
     start = net.loss_of(state, X, y)
     history = train(
         net, state, X, y, optimizer=SGD(1.0), epochs=400, batch_size=30, clipping=clipping,
-        stopping=Stopping(patience=500), on_epoch=lambda h: states.append(state.copy()),
+        stopping=EarlyStopping(patience=500), on_epoch=lambda h: states.append(state.copy()),
     )  # fmt: skip
     assert history.stopped_by == "epochs"
     assert np.isfinite(history.loss).all()
@@ -135,8 +135,8 @@ def test_the_last_finite_best_parameters_are_kept(factor: float) -> None:
     """A schedule that goes wild after 20 good epochs: those of epoch 20 come back."""
 
     class Wild:
-        def rates(self, rate0: float, rate: float, clock: Any, n_steps: int) -> Any:
-            return np.full(n_steps, rate0 * (factor if clock.epoch >= 20 else 1.0))
+        def rates(self, initial: float, position: Any, n_steps: int) -> Any:
+            return np.full(n_steps, initial * (factor if position.epochs >= 20 else 1.0))
 
         def observe(self, memory: Any, value: float, rate: float, *, maximize: bool) -> Any:
             return memory, rate
@@ -174,7 +174,9 @@ def test_train_names_what_it_takes() -> None:
     net, X, y = steep()
     with pytest.raises(SpecError, match=r"clipping must be ClipNorm\(c\), .* got 1.0"):
         train(net, net.initialize(), X, y, clipping=1.0)
-    with pytest.raises(SpecError, match="clipping is for optimisers that take a step"):
+    with pytest.raises(
+        SpecError, match=r"clipping=ClipNorm.* does not go with optimizer=LineSearch"
+    ):
         train(net, net.initialize(), X, y, clipping=ClipNorm(1.0), optimizer=LineSearch())
 
 

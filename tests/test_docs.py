@@ -90,7 +90,7 @@ def deltarule_names() -> list[str]:
         "InverseScaling", "InverseSquareRoot", "InverseTime", "L1", "L2", "LBFGS", "LeakyReLU",
         "LineSearch", "MLPClassifier", "MLPRegressor", "MaxNorm", "MomentumAverage", "Nadam",
         "Network", "Normal", "OneCycle", "Quantile", "RMSprop", "ReduceOnPlateau", "Rprop",
-        "SGD", "State", "StepDecay", "Stopping", "Table", "Uniform", "WarmUp", "check_function",
+        "SGD", "State", "StepDecay", "Table", "Uniform", "WarmUp", "check_function",
         "check_gradients", "critical_point", "dropout_average", "dropout_exact", "errors",
         "fold_batch_norm", "hessian_eigenvalues", "hessian_vector_product", "load",
         "network_health", "plot_confusion_matrix", "plot_learning_curve", "plot_predictions",

@@ -18,7 +18,7 @@ from deltarule.errors import DivergenceError
 from estimator_layers_support import fitted, new, outputs
 from estimator_support import data, parameters, unconverged
 
-GOES_ON = "Going on from there with every learning rate times 0.1"
+GOES_ON = "Training continues from there with every learning rate times 0.1"
 WILD: dict[str, Any] = {
     "solver": "sgd", "momentum": 0.0, "activation": "identity", "hidden_layer_sizes": (),
     "batch_size": 40, "shuffle": False, "alpha": 0.0, "tol": 0.0, "n_iter_no_change": np.inf,

@@ -68,12 +68,12 @@ def test_a_folder_that_cannot_be_used_is_refused_before_the_first_epoch(
     monkeypatch.setattr(MLPRegressor, "_score_targets", lambda *a: (epochs.append(a), real(*a))[1])
     given = {"early_stopping": True}
     for name, message in (
-        ("file", "cannot keep checkpoints in .*file"),
-        ("dangling", "cannot keep checkpoints in .*dangling"),
+        ("file", "cannot write checkpoints to .*file"),
+        ("dangling", "cannot write checkpoints to .*dangling"),
         ("none/run", "there is no folder .*none; create it first"),
-        ("file/run", "cannot keep checkpoints in"),
-        ("a\0b", r"cannot keep checkpoints in .*a\\x00b.*; name another folder"),
-        ("a\ud800b", r"cannot keep checkpoints in .*a\\ud800b.*; name another folder"),
+        ("file/run", "cannot write checkpoints to"),
+        ("a\0b", r"cannot write checkpoints to .*a\\x00b.*; name another folder"),
+        ("a\ud800b", r"cannot write checkpoints to .*a\\ud800b.*; name another folder"),
     ):
         with pytest.raises(OutputError, match=message):
             fitted(tmp_path / name, **given)
@@ -93,7 +93,7 @@ def test_a_folder_that_cannot_be_used_is_refused_before_the_first_epoch(
         with monkeypatch.context() as patch:
             patch.setattr(os, name, forbidden)
             with pytest.raises(
-                OutputError, match=r"cannot keep checkpoints in .*Permission denied"
+                OutputError, match=r"cannot write checkpoints to .*Permission denied"
             ):
                 fitted(tmp_path / "run", **given)
     for call in ("open", "write", "fsync", "replace"):
@@ -176,8 +176,9 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> Non
         with pytest.warns(UserWarning, match="cannot be used") as told:
             came_out = outcome(fitted(folder))
         assert len(told) == 1, kind
-        assert f"Going on from an older one, {sorted(os.listdir(tmp_path / 'run'))[-2]}" in str(
-            told[0].message
+        assert (
+            f"Training resumes from an older one, {sorted(os.listdir(tmp_path / 'run'))[-2]}"
+            in str(told[0].message)
         )
         assert broken.with_name(broken.name + ".damaged").read_bytes() == data
         good += came_out == expected
@@ -539,7 +540,7 @@ from deltarule.engine import interpreter
 from deltarule.training import loop
 
 interpreter._CALL = 0.0  # a step a call
-real, looks = loop._Training._look, [0]
+real, looks = loop._Training._between_calls, [0]
 
 def look(training):
     real(training)
@@ -549,7 +550,7 @@ def look(training):
         room = pages * resource.getpagesize() + {room}
         resource.setrlimit(resource.RLIMIT_AS, (room, room))
 
-loop._Training._look = look
+loop._Training._between_calls = look
 sys.exit(run({words!r}))
 """
 
@@ -570,7 +571,7 @@ def test_too_little_memory_leaves_the_old_checkpoint(tmp_path: Path, at: int) ->
         assert done.stderr.startswith("error: ")
         assert done.stderr.count("\n") == 1
     else:
-        assert "no checkpoint could be kept" in done.stdout
+        assert "no checkpoint could be written" in done.stdout
     assert not list(tmp_path.glob("run/.deltarule-*"))
     left = sorted(tmp_path.glob("run/*.safetensors"))
     assert left

@@ -45,7 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("augmentation",),
     ("network",),
     ("analysis",),
-    ("fitting",),
+    ("trainer",),
     ("onnx",),
     ("plots", "estimators"),
     ("measures",),

@@ -20,7 +20,6 @@ from deltarule.errors import SpecError
 from deltarule.program import Block, Order, State, Steps
 from deltarule.schedules import (
     Adaptive,
-    Clock,
     Constant,
     Cosine,
     EpochSchedule,
@@ -29,16 +28,15 @@ from deltarule.schedules import (
     InverseSquareRoot,
     InverseTime,
     OneCycle,
+    Position,
     ReduceOnPlateau,
     Schedule,
     StepDecay,
     Table,
     WarmUp,
 )
-from deltarule.training.batches import epoch_orders
-from deltarule.training.history import History
-from deltarule.training.loop import Figures, Run, run_epochs
-from deltarule.training.stopping import Stopping
+from deltarule.training import EarlyStopping, History, Metrics, TrainingConfig, run_epochs
+from deltarule.training.state import TrainingState
 from support import proves
 
 GOLDEN = json.loads(
@@ -74,20 +72,19 @@ def run(
     losses: Sequence[float] = (),
     rate: float = 0.1,
     **more: Any,
-) -> tuple[list[float], History, Run]:
-    """Return the rate of every step, the history and the run, over batches of two rows."""
+) -> tuple[list[float], History, Position]:
+    """Return the rate of every step, the history and the position, over batches of two rows."""
     rows = 2 * n_batches - 1
     script = Script(losses)
-    plan = Run(
-        epochs=epochs,
-        batch_size=2,
-        learning_rate=rate,
-        orders=epoch_orders(rows, None),
-        schedule=schedule,
-        **more,
+    start = more.pop("start", Position())
+    config = TrainingConfig(
+        epochs=epochs, batch_size=2, learning_rate=rate, schedule=schedule, **more
     )
-    history = run_epochs(script, State(np.zeros(1)), Block(np.zeros((rows, 1))), plan)  # type: ignore[arg-type]
-    return script.rates, history, plan
+    state = State(np.zeros(1))
+    ended = run_epochs(
+        script, state, Block(np.zeros((rows, 1))), config, TrainingState.begin(state, start)
+    )  # type: ignore[arg-type]
+    return script.rates, ended.history, ended.position
 
 
 # --- against PyTorch ------------------------------------------------------------------------------
@@ -140,15 +137,15 @@ def test_rates_on_plateaus_are_pytorchs(
     more: dict[str, Any] = {}
     if maximize:
         scores = iter(figures)
-        more["validation"] = lambda state: Figures(score=next(scores))
-        more["stopping"] = Stopping(patience=math.inf, maximize=True)
+        more["validation"] = lambda state: Metrics(score=next(scores))
+        more["stopping"] = EarlyStopping(patience=math.inf, maximize=True)
     rates, _, plan = run(schedule, len(figures), 1, figures, **more)
     golden = np.array(GOLDEN["plateau"][name])
     # Below 1e-7 PyTorch's rates stay: it leaves out changes of less than 1e-8.
     told = golden[:-1] > 1e-7
     np.testing.assert_allclose(np.array(rates[1:])[told], golden[:-1][told], rtol=1e-12)
     assert max(np.array(rates[1:])[~told], default=0.0) <= 1e-7
-    assert plan.current_rate == pytest.approx(golden[-1], rel=1e-12, abs=1e-7)
+    assert plan.learning_rate == pytest.approx(golden[-1], rel=1e-12, abs=1e-7)
 
 
 # --- closed forms ---------------------------------------------------------------------------------
@@ -157,7 +154,7 @@ def test_rates_on_plateaus_are_pytorchs(
 @proves(short=40, full=1000, eta=RATES, decay=st.floats(0, 5), i=st.integers(0, 1000))
 def test_decay_laws_by_the_epoch(eta: float, decay: float, i: int) -> None:
     def rate(schedule: EpochSchedule) -> float:
-        return schedule.rate(eta, 77.0, Clock(i, 10 * i, 2000, 5 * i))
+        return schedule.rate(eta, Position(i, 5 * i, 10 * i, 2000, 77.0))
 
     assert rate(InverseTime(decay)) == pytest.approx(eta / (1 + decay * i), rel=1e-14)
     assert rate(InverseSquareRoot(decay + 0.1)) == pytest.approx(
@@ -219,35 +216,35 @@ def test_warm_up_of_a_part_of_an_epoch_and_of_more_than_the_run() -> None:
 
 @pytest.mark.parametrize("schedule", [Constant(), InverseScaling(), Adaptive()], ids=repr)
 def test_rates_of_an_epoch_are_the_same_bits(schedule: EpochSchedule) -> None:
-    rates, history, _ = run(schedule, 6, 5, examples_seen=11)
-    expected = [schedule.rate(0.1, 0.1, Clock(i, 11 + 9 * i)) for i in range(6)]
+    rates, history, _ = run(schedule, 6, 5, start=Position(examples=11))
+    expected = [schedule.rate(0.1, Position(i, 0, 11 + 9 * i, 6, 0.1)) for i in range(6)]
     assert rates == [rate for rate in expected for _ in range(5)]
     assert history.learning_rate == expected
 
 
 def test_adaptive_divides_on_a_plateau_then_stops() -> None:
     rates, history, plan = run(
-        Adaptive(smallest=0.001), 100, 1, stopping=Stopping(tol=1e-9, patience=2)
+        Adaptive(smallest=0.001), 100, 1, stopping=EarlyStopping(tol=1e-9, patience=2)
     )
     assert history.stopped_by == "no improvement"
     assert sorted(set(rates), reverse=True) == pytest.approx([0.1, 0.02, 0.004, 0.0008])
-    assert plan.current_rate == rates[-1]
+    assert plan.learning_rate == rates[-1]
 
 
 def test_reduce_on_plateau_hears_what_stopping_watches() -> None:
     """The training loss falls, the validation loss does not: it is the latter that counts."""
     falling = [1 / (i + 1) for i in range(9)]
-    more = {"validation": lambda state: Figures(loss=1.0)}
+    more = {"validation": lambda state: Metrics(loss=1.0)}
     rates, history, plan = run(ReduceOnPlateau(0.5, patience=1), 9, 1, falling, **more)
     assert rates == [0.1] * 3 + [0.05] * 2 + [0.025] * 2 + [0.0125] * 2
     assert history.learning_rate == rates
     assert len(set(run(ReduceOnPlateau(0.5, patience=1), 9, 1, falling)[0])) == 1
-    assert plan.schedule_memory.best == 1.0
+    assert plan.schedule_state.best == 1.0
 
 
 def test_reduce_on_plateau_has_a_patience_of_its_own() -> None:
     rates, history, _ = run(
-        ReduceOnPlateau(0.5, patience=1), 50, 1, stopping=Stopping(tol=1e-9, patience=5)
+        ReduceOnPlateau(0.5, patience=1), 50, 1, stopping=EarlyStopping(tol=1e-9, patience=5)
     )
     assert history.stopped_by == "no improvement"
     assert len(rates) == 7
@@ -258,10 +255,9 @@ def test_a_schedule_remembers_from_run_to_run_and_stays_as_it_is() -> None:
     schedule = ReduceOnPlateau(0.5, patience=2)
     whole = run(schedule, 8)[0]
     pieces: list[float] = []
-    rate, memory = None, None
+    position = Position()
     for _ in range(8):
-        rates, _, plan = run(schedule, 1, current_rate=rate, schedule_memory=memory)
-        rate, memory = plan.current_rate, plan.schedule_memory
+        rates, _, position = run(schedule, 1, start=position)
         pieces += rates
     assert pieces == whole
     assert schedule == ReduceOnPlateau(0.5, patience=2)
@@ -269,7 +265,7 @@ def test_a_schedule_remembers_from_run_to_run_and_stays_as_it_is() -> None:
 
 def test_a_figure_that_is_not_a_number_is_no_progress() -> None:
     figures = iter([math.nan] * 6)
-    more = {"validation": lambda state: Figures(loss=next(figures))}
+    more = {"validation": lambda state: Metrics(loss=next(figures))}
     assert (
         run(ReduceOnPlateau(0.5, patience=1), 6, **more)[0] == [0.1] * 2 + [0.05] * 2 + [0.025] * 2
     )
@@ -287,7 +283,7 @@ class Broken(EpochSchedule):
     shape: int
     value: float
 
-    def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Any:
+    def rates(self, initial: float, position: Position, n_steps: int) -> Any:
         return np.full(self.shape, self.value)
 
 

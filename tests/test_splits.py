@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import pytest
 from hypothesis import strategies as st
 
 from deltarule.errors import DataError
-from deltarule.program import Order
-from deltarule.training import epoch_orders, split_rows
+from deltarule.program import Block, Order, State, Steps
+from deltarule.training import TrainingConfig, run_epochs, split_rows
 from deltarule.training.batches import batch_bounds
 from support import SEEDS, proves
 
@@ -101,12 +100,31 @@ def test_batches_are_full_but_the_last(n: int, b: int) -> None:
     assert 1 <= sizes[-1] <= b
 
 
+class Recorder:
+    """An interpreter that takes no steps, and notes every epoch's order."""
+
+    def __init__(self) -> None:
+        self.orders: list[Order] = []
+
+    def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
+        self.orders.append(order)
+        rows = np.diff(order.bounds)
+        zeros = np.zeros(len(rows))
+        return Steps(rows, rows.astype(float), zeros, zeros)
+
+
+def epochs_of(n: int, epochs: int, shuffle: Any, batch_size: int = 7) -> list[Order]:
+    recorder = Recorder()
+    config = TrainingConfig(epochs, batch_size, 0.1, shuffle)
+    run_epochs(recorder, State(np.zeros(1)), Block(np.zeros((n, 1))), config)  # type: ignore[arg-type]
+    return recorder.orders
+
+
 @proves(short=40, full=1000, n=st.integers(1, 100), b=st.integers(1, 40), seed=SEEDS)
 def test_an_epoch_visits_every_row_once(n: int, b: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    for rows in islice(epoch_orders(n, rng.permutation), 3):
-        bounds = batch_bounds(n, b)
-        order = Order(rows, bounds, np.ones(len(bounds) - 1))
+    for order in epochs_of(n, 3, rng.permutation, b):
+        np.testing.assert_array_equal(order.bounds, batch_bounds(n, b))
         visited = [order.batch(k) for k in range(order.n_batches)]
         assert order.n_batches == -(-n // b)
         np.testing.assert_array_equal(np.sort(np.concatenate(visited)), np.arange(n))
@@ -114,7 +132,7 @@ def test_an_epoch_visits_every_row_once(n: int, b: int, seed: int) -> None:
 
 def test_epochs_are_shuffled_anew_unless_they_shall_not_be() -> None:
     rng = np.random.default_rng(0)
-    shuffled = [tuple(rows) for rows in islice(epoch_orders(50, rng.permutation), 5)]
+    shuffled = [tuple(order.rows) for order in epochs_of(50, 5, rng.permutation)]
     assert len(set(shuffled)) == 5
-    plain = [tuple(rows) for rows in islice(epoch_orders(50, None), 3)]
+    plain = [tuple(order.rows) for order in epochs_of(50, 3, None)]
     assert plain == [tuple(range(50))] * 3

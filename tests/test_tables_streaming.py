@@ -50,7 +50,7 @@ from deltarule.tables.preprocessing import fit_columns, parse_features
 from deltarule.tables.schema import infer_kinds
 from deltarule.tables.streaming.draws import draws, parts
 from deltarule.tables.streaming.epochs import Reading
-from deltarule.training.streams import Stream, StreamedEpoch, advance
+from deltarule.training.data import EpochIterator, StreamedBlock, advance
 from faults_support import report
 from limits_support import limited
 
@@ -120,7 +120,7 @@ def test_steps_through_a_stream_are_steps_on_the_rows_in_one_piece(
     states = [support.random_state(net, 1) for _ in range(2)]
     engine = Engine(net.tape, Adam())
     losses: list[list[float]] = [[], []]
-    for state, rows, seen in zip(states, (block, StreamedEpoch(iter(pieces))), losses, strict=True):
+    for state, rows, seen in zip(states, (block, EpochIterator(iter(pieces))), losses, strict=True):
         while begin + len(seen) < order.n_batches:
             steps = range(begin + len(seen), order.n_batches)
             seen += advance(engine, state, rows, order, steps).loss.tolist()
@@ -131,7 +131,7 @@ def test_steps_through_a_stream_are_steps_on_the_rows_in_one_piece(
 def test_a_stream_that_ends_early_says_so() -> None:
     net = Network(3, [Dense(1)], loss="squared_error")
     block = support.random_data(net, 10, seed=0).block
-    stream = Stream(12, lambda epoch: iter([block]), block)
+    stream = StreamedBlock(12, lambda epoch: iter([block]), block)
     order = support.one_order(np.arange(12), 4, 0.01)
     with pytest.raises(DataError, match="the stream ended before its epoch"):
         stream.of_epoch(0).at(order, 2)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     )
     from deltarule.clipping import ClipNorm, ClipValue
     from deltarule.estimators import MLPClassifier, MLPRegressor
-    from deltarule.fitting import train
     from deltarule.network import Network
     from deltarule.optimizers import (
         LBFGS,
@@ -80,7 +79,8 @@ if TYPE_CHECKING:
         Table,
         WarmUp,
     )
-    from deltarule.training import Checkpoint, History, Stopping
+    from deltarule.trainer import train
+    from deltarule.training import Checkpoint, EarlyStopping, History
 
 _HOMES = {
     "deltarule.errors": ("errors",),
@@ -98,7 +98,6 @@ _HOMES = {
     ),
     "deltarule.clipping": ("ClipNorm", "ClipValue"),
     "deltarule.estimators": ("MLPClassifier", "MLPRegressor"),
-    "deltarule.fitting": ("train",),
     "deltarule.network": ("Network",),
     "deltarule.optimizers": (
         "LBFGS",
@@ -148,7 +147,8 @@ _HOMES = {
         "Table",
         "WarmUp",
     ),
-    "deltarule.training": ("Checkpoint", "History", "Stopping"),
+    "deltarule.trainer": ("train",),
+    "deltarule.training": ("Checkpoint", "EarlyStopping", "History"),
 }
 """Where each public name lives."""
 
@@ -173,6 +173,7 @@ __all__ = [
     "Cosine",
     "Dense",
     "Dropout",
+    "EarlyStopping",
     "Exponential",
     "Fixed",
     "GradientCheck",
@@ -197,7 +198,6 @@ __all__ = [
     "Rprop",
     "State",
     "StepDecay",
-    "Stopping",
     "Table",
     "Uniform",
     "WarmUp",

@@ -22,6 +22,8 @@ The built-in bases keep ``except ValueError`` working in code written for scikit
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "CheckpointError",
     "DataError",
@@ -60,7 +62,15 @@ class DataError(DeltaruleError, ValueError):
 
 
 class DivergenceError(DeltaruleError, ValueError):
-    """Training met a non-finite loss; the best finite state was restored."""
+    """Training met a non-finite loss; the best finite state was restored.
+
+    Attributes
+    ----------
+    history : History or None
+        The epochs so far, if ``train`` raised the error.
+    """
+
+    history: Any = None
 
 
 class TableError(DeltaruleError, ValueError):

@@ -1,6 +1,6 @@
 """A network with its verbs: initialise, predict, measure, summarise.
 
-Training stands in ``deltarule.fitting``, what can be learned about a trained network in
+Training stands in ``deltarule.trainer``, what can be learned about a trained network in
 ``deltarule.analysis``.
 """
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from deltarule.checks import check_between, check_positive_integer
+from deltarule.checks import check_between, check_name, check_positive_integer
 from deltarule.errors import SpecError
 
 __all__ = [
     "LBFGS",
+    "OPTIMIZERS",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -30,6 +31,7 @@ __all__ = [
     "Optimizer",
     "RMSprop",
     "Rprop",
+    "resolve_optimizer",
 ]
 
 
@@ -326,16 +328,22 @@ class LBFGS:
         The largest entry of the gradient at which the cost counts as minimal.
     max_evaluations : int, default=15000
         The most evaluations of cost and gradient.
+    ftol : float, optional
+        The relative fall of the cost in an iteration below which it ends too. By default that is
+        1e-15 (rounding) in ``train``, and 2.2e-9 in the estimators, as in scikit-learn.
     """
 
     memory: int = 10
     tol: float = 1e-4
     max_evaluations: int = 15_000
+    ftol: float | None = None
 
     def __post_init__(self) -> None:
         check_positive_integer("memory", self.memory)
         check_between("tol", self.tol, 0.0)
         check_positive_integer("max_evaluations", self.max_evaluations)
+        if self.ftol is not None:
+            check_between("ftol", self.ftol, 0.0)
 
 
 Optimizer: TypeAlias = (
@@ -347,11 +355,38 @@ Minimizer: TypeAlias = LineSearch | LBFGS
 """What minimises the cost of the whole training set."""
 
 
-def check_optimizer(optimizer: object) -> Optimizer:
-    """Return what takes a step a mini-batch, or raise ``SpecError`` if it is none."""
-    if not isinstance(optimizer, Optimizer):
+OPTIMIZERS: dict[str, type[Optimizer | Minimizer]] = {
+    "lbfgs": LBFGS,
+    "line_search": LineSearch,
+    "sgd": SGD,
+    "momentum_average": MomentumAverage,
+    "adam": Adam,
+    "adamw": AdamW,
+    "nadam": Nadam,
+    "adadelta": Adadelta,
+    "adagrad": Adagrad,
+    "rmsprop": RMSprop,
+    "rprop": Rprop,
+}
+"""Every optimiser by name: what ``train`` and the estimators take."""
+
+
+def resolve_optimizer(given: object) -> Optimizer | Minimizer:
+    """Return the optimiser that an argument ``optimizer`` means: a name, or an optimiser.
+
+    A name stands for the optimiser with its default constants.
+
+    Raises
+    ------
+    SpecError
+        For an unknown name, or an object that is not an optimiser.
+    """
+    if isinstance(given, str):
+        check_name("optimizer", given, OPTIMIZERS)
+        return OPTIMIZERS[given]()
+    if not isinstance(given, Optimizer | Minimizer):
         raise SpecError(
-            "optimizer must be an optimiser that takes a step a mini-batch, such as SGD(0.1) or "
-            f"Adam(); got {optimizer!r}."
+            "optimizer must be a name such as 'adam', or an optimiser such as SGD(0.1), Adam() or "
+            f"LBFGS(); got {given!r}."
         )
-    return optimizer
+    return given

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import validate_data
 
-from deltarule.analysis.health import HealthMonitor
 from deltarule.estimators.compatibility import check_options
 from deltarule.estimators.fit_checkpoint import begin_stream, compare_data, open_checkpoints
 from deltarule.estimators.fit_data import FitData, RawRows, is_frame
@@ -34,7 +33,7 @@ from deltarule.estimators.validation_metric import read_scorer
 from deltarule.estimators.validation_split import Validation, given_validation_set
 
 if TYPE_CHECKING:
-    from deltarule.training.checkpoints.keeper import FolderKeeper
+    from deltarule.training.checkpoints.writer import CheckpointWriter
 
 __all__ = ["BaseMLP"]
 
@@ -85,14 +84,14 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
             nullcontext()
             if options.checkpoint is None
             else open_checkpoints(options, kind, identity)
-        ) as checkpointer:
+        ) as writer:
             with self._unchanged_on_error():
                 data = self._prepare(
-                    options, RawRows(X, y, sample_weight), validation, known, checkpointer
+                    options, RawRows(X, y, sample_weight), validation, known, writer
                 )
             if dataset is not None:
                 data = data._replace(block=dataset.stream(self._model, data.block))
-            job = self._job(options, data, checkpointer)
+            job = self._job(options, data, writer)
             if options.minimizes:
                 fit_whole(job)
             else:
@@ -115,7 +114,7 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
         raw: RawRows,
         validation: Validation,
         known: TargetEncoder | None,
-        checkpointer: FolderKeeper | None,
+        writer: CheckpointWriter | None,
     ) -> FitData:
         """Check the rows, begin or resume the model, and hold the validation set out."""
         earlier = self._model if options.resumes and self.__sklearn_is_fitted__() else None
@@ -136,8 +135,8 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
         targets = encoder.encode(y, validated=True)
         weight = check_sample_weight(raw.weight, X)
         random_state = self._interpreters.random_stream(self.random_state)
-        if checkpointer is not None:
-            random_state = begin_stream(checkpointer, self.random_state, random_state)
+        if writer is not None:
+            random_state = begin_stream(writer, self.random_state, random_state)
         shape = X.shape[1], targets.shape[1]
         if earlier is None:
             model = new_model(options, encoder, shape, X.dtype, random_state)
@@ -149,18 +148,15 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
         raw = RawRows(raw.X if is_frame(raw.X) else X, raw.y, block.weight)
         own = given_validation_set(validation, options, model, self._checked_rows)
         data = prepare_data(options, model, block, raw, own, validation.groups, random_state)
-        if checkpointer is not None:
-            compare_data(checkpointer, block, validation, data, model, options.max_epochs)
+        if writer is not None:
+            compare_data(writer, block, validation, data, model, options.max_epochs)
         self._model, self._random_state = model, random_state
         return data
 
-    def _job(self, options: FitOptions, data: FitData, checkpointer: FolderKeeper | None) -> FitJob:
+    def _job(self, options: FitOptions, data: FitData, writer: CheckpointWriter | None) -> FitJob:
         """Return the fit of the model to prepared rows, reported to the user's callbacks."""
         model, shown = self._model, data.callback_data
         callbacks = self._begin_callbacks(options.epochs, shown.x, shown.y, shown.weight)
-        health = None
-        if options.record_health:
-            health = HealthMonitor(model.network.tape, model.state, data.block)
         return FitJob(
             options,
             model,
@@ -172,11 +168,11 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
                 data.block.n_rows,
                 callbacks,
                 self._snapshot,
-                health=health,
+                records_health=options.record_health,
                 verbose=options.verbose,
             ),
             None if data.held_out is None else self._scorer(data.held_out.raw),
-            checkpointer,
+            writer,
         )
 
     def _scorer(self, rows: RawRows) -> Any:

@@ -13,8 +13,8 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from deltarule.errors import SpecError
 from deltarule.estimators.fit_data import take_rows
-from deltarule.estimators.row_weights import class_factors
 from deltarule.estimators.target_encoder import TargetEncoder
+from deltarule.inputs import class_factors
 from deltarule.onnx.heads import Labels
 from deltarule.parts import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from deltarule.program import Block

@@ -1,17 +1,26 @@
-"""Contradictions: arguments that do not go together, or that do not fit the data, are refused."""
+"""Refusals of an estimator's arguments that do not go together, or that do not fit the data.
+
+``deltarule.training.compatibility`` has the rules that ``train`` shares.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from deltarule.arrays import is_sparse
-from deltarule.errors import DataError, SpecError
+from deltarule.errors import SpecError
 from deltarule.estimators.options import FitOptions
+from deltarule.estimators.solver_options import SCIKIT_LEARN_SCHEDULES
 from deltarule.optimizers import Rprop
 from deltarule.program import Block
-from deltarule.schedules import Constant
+from deltarule.training.compatibility import (
+    Choice,
+    OptimizerName,
+    check_augmented_data,
+    check_batch_norm_rows,
+    check_minimizer,
+    check_rprop,
+    refuse_schedule,
+)
 
 __all__ = ["check_options", "check_rows"]
 
@@ -25,17 +34,14 @@ def check_options(options: FitOptions) -> None:
     if options.minimizes:
         _check_minimizer(options)
     elif isinstance(options.solver, Rprop):
-        _refuse_schedule(options, "solver='rprop' adapts a step size of its own for every weight")
+        _check_schedule(options)
 
 
 def _check_checkpoint(options: FitOptions) -> None:
     """Refuse checkpoints of fits that could not be resumed from them."""
     if options.minimizes:
-        raise SpecError(
-            f"checkpoint={options.given['checkpoint']!r} does not go with "
-            f"solver={options.given['solver']!r}: what its line searches remember cannot be "
-            "resumed. Set solver='adam' or 'sgd', or checkpoint=None."
-        )
+        given = f"checkpoint={options.given['checkpoint']!r}"
+        check_minimizer(_name(options), [Choice("checkpoint", given, "checkpoint=None")])
     if options.incremental:
         raise SpecError(
             "partial_fit writes no checkpoints, since its caller decides what comes next: set "
@@ -43,8 +49,8 @@ def _check_checkpoint(options: FitOptions) -> None:
         )
     if options.warm_start:
         raise SpecError(
-            "checkpoint does not go with warm_start=True, whose fits begin where the last one "
-            "ended: set warm_start=False, or checkpoint=None."
+            "checkpoint does not go with warm_start=True, whose fits continue from the last one: "
+            "set warm_start=False, or checkpoint=None."
         )
 
 
@@ -59,75 +65,43 @@ def _check_incremental(options: FitOptions) -> None:
         )
 
 
+def _name(options: FitOptions) -> OptimizerName:
+    return OptimizerName("solver", options.given["solver"])
+
+
 def _check_minimizer(options: FitOptions) -> None:
     """Refuse what a minimiser over the whole set cannot honour."""
-    hidden = options.hidden
-    solver = f"solver={options.given['solver']!r}"
-    remedy = "Set solver='adam' or 'sgd', or"
-    if hidden.drops:
-        given = (
-            f"input_dropout={hidden.input_dropout:g}"
-            if hidden.input_dropout > 0
-            else f"dropout={list(hidden.dropout)}"
-        )
-        raise SpecError(
-            f"{given} does not go with {solver}, whose line searches need a cost that random "
-            f"masks do not change. {remedy} {given.split('=')[0]}=0."
-        )
+    hidden, choices = options.hidden, []
+    if hidden.input_dropout > 0:
+        given = f"input_dropout={hidden.input_dropout:g}"
+        choices.append(Choice("dropout", given, "input_dropout=0"))
+    elif hidden.drops:
+        choices.append(Choice("dropout", f"dropout={list(hidden.dropout)}", "dropout=0"))
     if hidden.normalizes:
-        raise SpecError(
-            f"batch_norm=True does not go with {solver}, which has no mini-batches to gather "
-            f"statistics over. {remedy} batch_norm=False."
-        )
+        choices.append(Choice("batch_norm", "batch_norm=True", "batch_norm=False"))
     if options.regularization.l1 > 0:
-        raise SpecError(
-            f"l1={options.regularization.l1:g} does not go with {solver}, whose line searches need "
-            f"a cost without corners. {remedy} l1=0."
-        )
+        choices.append(Choice("l1", f"l1={options.regularization.l1:g}", "l1=0"))
     for name in ("max_norm", "gradient_clip", "augment"):
-        given = options.given[name]
-        if given is not None:
-            raise SpecError(
-                f"{name}={given!r} does not go with {solver}, which takes no steps by mini-batch. "
-                f"{remedy} {name}=None."
-            )
-    _refuse_schedule(options, f"{solver} finds its step lengths by line searches")
+        value = options.given[name]
+        if value is not None:
+            choices.append(Choice("step", f"{name}={value!r}", f"{name}=None"))
+    check_minimizer(_name(options), choices)
+    _check_schedule(options)
 
 
-def _refuse_schedule(options: FitOptions, why: str) -> None:
-    """Refuse a schedule that has no effect; scikit-learn ignores its own three names here, too."""
+def _check_schedule(options: FitOptions) -> None:
+    """Refuse a schedule that has no effect; scikit-learn ignores its own three names, too."""
     given: Any = options.given["learning_rate"]
-    if given in ("constant", "invscaling", "adaptive") or isinstance(given, Constant):
-        return
-    raise SpecError(
-        f"learning_rate={given!r} has no effect: {why}. Set learning_rate='constant', or "
-        "solver='adam' or 'sgd'."
-    )
+    if given not in SCIKIT_LEARN_SCHEDULES:
+        refuse_schedule(_name(options), "learning_rate", given, "learning_rate='constant'")
 
 
 def check_rows(options: FitOptions, block: Block) -> None:
     """Refuse rows that do not fit the options."""
     batch_size = options.batch_size
     if options.hidden.normalizes:
-        rows = block.n_rows if block.weight is None else int(np.count_nonzero(block.weight))
-        if rows < 2:
-            raise DataError(
-                "batch_norm=True needs at least 2 samples of non-zero weight, since one sample "
-                f"has no variance; got n_samples={rows}. Give more rows, or set batch_norm=False."
-            )
-        if batch_size == 1:
-            raise SpecError(
-                "batch_size must be at least 2 with batch_norm=True; got 1: one row has no "
-                "variance."
-            )
-    if options.augment is not None and is_sparse(block.x):
-        raise DataError(
-            "augment needs a dense X; got a sparse matrix. Use X.toarray(), or augment=None."
-        )
-    if options.minimizes or not isinstance(options.solver, Rprop):
-        return
-    if batch_size is not None and batch_size < block.n_rows:
-        raise SpecError(
-            f"solver={options.given['solver']!r} compares the signs of whole gradients: leave "
-            f"batch_size='auto', which is all {block.n_rows} rows; got batch_size={batch_size}."
-        )
+        check_batch_norm_rows(block, batch_size, "batch_norm=True", "set batch_norm=False")
+    if options.augment is not None:
+        check_augmented_data(block.x)
+    if isinstance(options.solver, Rprop) and batch_size is not None:
+        check_rprop(_name(options), batch_size, block.n_rows, "batch_size='auto'")

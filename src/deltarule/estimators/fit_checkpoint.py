@@ -19,7 +19,7 @@ from deltarule.estimators.validation_split import Validation
 from deltarule.program import Block
 
 if TYPE_CHECKING:
-    from deltarule.training.checkpoints.keeper import FolderKeeper
+    from deltarule.training.checkpoints.writer import CheckpointWriter
 
 __all__ = ["begin_stream", "capture", "compare_data", "open_checkpoints", "restore"]
 
@@ -32,7 +32,7 @@ _CURVES = ("loss_curve", "validation_scores", "validation_loss_curve", "health")
 
 def open_checkpoints(
     options: FitOptions, kind: str, identity: dict[str, str]
-) -> AbstractContextManager[FolderKeeper]:
+) -> AbstractContextManager[CheckpointWriter]:
     """Open the folder of a fit's checkpoints, and look for one to resume from.
 
     Parameters
@@ -44,31 +44,33 @@ def open_checkpoints(
     identity : dict
         Digests of what else decides the rows, by name; empty for rows in memory.
     """
-    from deltarule.training.checkpoints.keeper import keeping
-    from deltarule.training.checkpoints.schedules import check_end
+    from deltarule.training.checkpoints import writer
+    from deltarule.training.checkpoints.fingerprint import end_argument
 
     assert options.checkpoint is not None
     arguments = {name: value for name, value in options.given.items() if name not in _FREE}
     arguments["estimator"] = kind
-    arguments |= check_end("max_iter", options.max_epochs, options.schedule)
-    return keeping(options.checkpoint, arguments | identity, HEALTH_KINDS)
+    arguments |= end_argument("max_iter", options.max_epochs, options.schedule)
+    return writer.open_checkpoints(
+        options.checkpoint, arguments | identity, HEALTH_KINDS, maximize=options.watches_score
+    )
 
 
 def begin_stream(
-    keeper: FolderKeeper, given: Any, random_state: np.random.RandomState
+    writer: CheckpointWriter, given: Any, random_state: np.random.RandomState
 ) -> np.random.RandomState:
     """Return the fit's random stream, at the position where that of the first fit began.
 
     If ``random_state`` is not given, a resumed fit has a stream of its own, not NumPy's global one.
     """
-    if keeper.found is not None and given is None:
+    if writer.found is not None and given is None:
         random_state = check_random_state(0)
-    keeper.stream("random_state", random_state)
+    writer.stream("random_state", random_state)
     return random_state
 
 
 def compare_data(
-    keeper: FolderKeeper,
+    writer: CheckpointWriter,
     block: Block,
     validation: Validation,
     data: FitData,
@@ -76,7 +78,7 @@ def compare_data(
     max_epochs: int,
 ) -> None:
     """Refuse to resume with other data or arguments than those of the checkpoint."""
-    from deltarule.training.checkpoints.identity import fingerprint
+    from deltarule.training.checkpoints.fingerprint import fingerprint
 
     parts: dict[str, Any] = {"X": block.x, "y": block.y, "sample_weight": block.weight}
     if validation.X is not None and data.held_out is not None:
@@ -87,7 +89,7 @@ def compare_data(
     parts["classes"] = targets.classes if isinstance(targets, ClassTargets) else None
     parts["names of the features"] = None if names is None else np.array(names, dtype=object)
     digests = {name: fingerprint(part) for name, part in parts.items()}
-    keeper.compare(digests, ("max_iter", max_epochs))
+    writer.compare(digests, ("max_iter", max_epochs))
 
 
 def capture(history: FitHistory, before: int, factor: float) -> dict[str, Any]:
@@ -97,9 +99,9 @@ def capture(history: FitHistory, before: int, factor: float) -> dict[str, Any]:
     ----------
     history : FitHistory
     before : int
-        Epochs of an earlier run of this fit.
+        Epochs of this fit before a recovery.
     factor : float
-        What every learning rate is multiplied by, after a recovery.
+        What every learning rate is multiplied by after it.
     """
     held = {name: getattr(history, name) for name in (*_NUMBERS, *_CURVES)}
     return {"before": before, "factor": factor, **held}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from deltarule.arrays import is_sparse
 from deltarule.estimators.sklearn_compat import safe_indexing
 from deltarule.program import Block
+from deltarule.training import Augmenter
 
 __all__ = ["FitData", "HeldOut", "RawRows", "as_stored", "is_frame", "take_rows"]
 
@@ -40,7 +40,7 @@ class FitData(NamedTuple):
     block: Block
     callback_data: Block  # X and y in the user's units, sample weights without those of classes
     held_out: HeldOut | None = None
-    block_of: Callable[[int], Block] | None = None  # epoch -> block, with augmentation
+    augment: Augmenter | None = None  # (x, rows, epoch) -> x of that epoch
 
 
 def is_frame(X: Any) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.analysis.health import HealthMonitor
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.sklearn_compat import EpochCallbacks
 from deltarule.program import State
@@ -28,7 +27,8 @@ class FitReporter:
     callbacks : EpochCallbacks
     fitted : callable
         () -> the attributes that make an estimator of this moment.
-    health : HealthMonitor or None
+    records_health : bool
+        Whether the training records the network's health.
     verbose : bool
         Whether to print a line for every epoch.
     """
@@ -40,25 +40,23 @@ class FitReporter:
         callbacks: EpochCallbacks,
         fitted: Callable[[], dict[str, Any]],
         *,
-        health: HealthMonitor | None,
+        records_health: bool,
         verbose: bool,
     ) -> None:
         self._model, self._n_rows = model, n_rows
         self._callbacks, self._fitted = callbacks, fitted
-        self._health, self._verbose = health, verbose
-        self.before = 0  # epochs of earlier runs of this fit
+        self._records_health, self._verbose = records_health, verbose
+        self.before = 0  # epochs of this fit before a recovery
         self._repeats = False  # whether callbacks already know of the next epoch
 
-    def resume(self, *, repeats: bool) -> None:
-        """Count the epochs of a further run after those so far, or repeat the last one."""
+    def continue_after(self, *, repeats: bool) -> None:
+        """Count the epochs of the next training after those so far, or repeat the last one."""
         self._repeats = repeats
         if not repeats:
             self.before = self._model.history.n_iter
 
     def begin(self, entered: State | None = None) -> None:
-        """Report that an epoch begins, and with which state."""
-        if self._health is not None and entered is not None:
-            self._health.begin(entered)
+        """Report that an epoch begins."""
         if not self._repeats:
             self._callbacks.begin_epoch()
         self._repeats = False
@@ -71,7 +69,7 @@ class FitReporter:
     def iteration(self, history: History) -> bool:
         """Report a minimiser's iteration; return whether a callback asks to stop."""
         held = self._model.history
-        held.loss = self._model.loss_scale * history.loss[-1] + history.penalty[-1]
+        held.loss = history.cost[-1]
         held.loss_curve.append(held.loss)
         self.begin()
         return self._report(history)
@@ -90,28 +88,21 @@ class FitReporter:
 
     def _record_validation(self, history: History) -> None:
         """Add the newest epoch's loss and score of the rows held out; NaN if it diverged."""
-        held, watch = self._model.history, self._model.stopping
+        held = self._model.history
         assert held.validation_scores is not None
         assert held.validation_loss_curve is not None
         measured = len(history.validation_loss) == history.n_epochs
         score = history.validation_score[-1] if measured else float("nan")
         held.validation_scores.append(score)
         held.validation_loss_curve.append(history.validation_loss[-1] if measured else float("nan"))
-        if watch is None or not measured:
-            return
-        if watch.maximize:
-            best = watch.best
-        else:  # the score that goes with the lowest loss
-            best = score if history.best_epoch == history.n_epochs else None
-        if best is not None:
-            held.best_validation_score = best
-        elif watch.maximize:
+        if measured and history.best_epoch == history.n_epochs:  # by score, or by loss
+            held.best_validation_score = score
+        elif measured and held.best_validation_score is None:
             held.best_validation_score = -np.inf
 
     def _report(self, history: History) -> bool:
         held = self._model.history
-        if self._health is not None:
-            self._health.observe(history)
+        if self._records_health:
             held.health.append(history.health[-1])
         if self._verbose:
             print(f"Iteration {self.before + history.n_epochs}, loss = {held.loss:.8f}")  # noqa: T201

@@ -14,8 +14,8 @@ from deltarule.estimators.standardization import Scales
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.network import Network
 from deltarule.program import Block, Interpreter, State
+from deltarule.schedules import Position
 from deltarule.targets import Targets, smooth
-from deltarule.training import Stopping
 
 __all__ = ["FitHistory", "FittedModel", "PartialFitState"]
 
@@ -65,14 +65,12 @@ class FitHistory:
 
 
 class PartialFitState(NamedTuple):
-    """Where the calls of ``partial_fit`` stand; ``fit`` begins a new one."""
+    """What the next call of ``partial_fit``, or of ``fit`` with ``warm_start``, continues from."""
 
-    rate: float | None = None  # the newest learning rate
-    memory: Any = None  # what the schedule remembers
-    epochs: int = 0
-    steps: int = 0
-    factor: float = 1.0  # of every learning rate, below 1 after a recovery
-    best: tuple[float, State] | None = None  # lowest cost of a call, if a recovery may need it
+    position: Position = Position()
+    maximizes: bool = False  # whether the best metric in the position is a score
+    factor: float = 1.0  # of every learning rate; below 1 after a recovery
+    best: tuple[float, State] | None = None  # lowest cost of a call, for a recovery
 
 
 @dataclass(eq=False)
@@ -93,9 +91,7 @@ class FittedModel:
     feature_names : list of str or None
         Names of the columns of X, if it had any.
     history : FitHistory
-    position : PartialFitState
-    stopping : Stopping or None
-        The early-stopping rule, which a warm start continues.
+    progress : PartialFitState
     """
 
     network: Network
@@ -105,8 +101,7 @@ class FittedModel:
     scales: Scales | None = None
     feature_names: list[str] | None = None
     history: FitHistory = field(default_factory=FitHistory)
-    position: PartialFitState = field(default_factory=PartialFitState)
-    stopping: Stopping | None = None
+    progress: PartialFitState = field(default_factory=PartialFitState)
 
     @property
     def dtype(self) -> Any:

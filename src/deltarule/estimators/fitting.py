@@ -1,4 +1,4 @@
-"""Fitting: a model, its options and its rows handed to the training loop or to a minimiser.
+"""Fitting: a model, its options and its rows translated for ``train``, and how the fit ended.
 
 Warnings point at the user's call of ``fit``, which is a fixed number of frames away.
 """
@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from deltarule.clipping import Clipping
+from deltarule.errors import DivergenceError
 from deltarule.estimators.fit_checkpoint import capture, restore
 from deltarule.estimators.fit_data import FitData
 from deltarule.estimators.fit_reporter import FitReporter
@@ -23,28 +24,19 @@ from deltarule.estimators.options import FitOptions
 from deltarule.estimators.row_weights import Repeating
 from deltarule.estimators.solver_options import Slowed
 from deltarule.estimators.validation_metric import validation_metric
-from deltarule.optimizers import LBFGS, LineSearch, Optimizer
-from deltarule.program import Block, Interpreter, State
-from deltarule.training import (
-    History,
-    Run,
-    Stopping,
-    descend,
-    epoch_orders,
-    minimize_cost,
-    run_epochs,
-)
-from deltarule.training.divergence import divergence_error
-from deltarule.training.lbfgs import Minimum
-from deltarule.training.streams import Stream
+from deltarule.optimizers import Optimizer
+from deltarule.program import Interpreter, State
+from deltarule.schedules import Position
+from deltarule.trainer import train
+from deltarule.training import EarlyStopping, History
 
 if TYPE_CHECKING:
-    from deltarule.training.checkpoints.keeper import FolderKeeper
+    from deltarule.training.checkpoints.writer import CheckpointWriter
 
 __all__ = ["FitJob", "fit_by_steps", "fit_whole"]
 
 _SLOWER = 0.1
-"""What ``on_divergence="recover"`` multiplies every learning rate by, once."""
+"""With ``on_divergence="recover"``, every learning rate is multiplied by this, once."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +55,7 @@ class FitJob:
     reporter : FitReporter
     score : callable or None
         () -> the user's score of the estimator as it stands, on the rows held out.
-    checkpointer : FolderKeeper or None
+    writer : CheckpointWriter or None
         Writes checkpoints, and may have found one to resume from.
     """
 
@@ -74,7 +66,7 @@ class FitJob:
     interpreters: InterpreterCache
     reporter: FitReporter
     score: Callable[[], float] | None = None
-    checkpointer: FolderKeeper | None = None
+    writer: CheckpointWriter | None = None
 
     def interpreter(
         self, optimizer: Optimizer | None = None, clipping: Clipping | None = None
@@ -95,129 +87,146 @@ class FitJob:
 def fit_by_steps(job: FitJob) -> None:
     """Train by mini-batches: one epoch for ``partial_fit``, else up to ``max_iter``."""
     options, model, reporter = job.options, job.model, job.reporter
-    state, block, incremental = model.state, job.data.block, options.incremental
-    if not incremental:
-        state.slots, model.position = None, PartialFitState()
-    if job.checkpointer is not None:
-        _resume(model, reporter, job.checkpointer)
-    run = _run(job)
-    run.epochs, run.keeper = options.epochs - reporter.before, job.checkpointer
-    assert isinstance(options.solver, Optimizer)
-    interpreter = job.interpreter(options.solver, options.clipping)
-    if model.network.tape.normalizations and job.data.callback_data.weight is not None:
-        interpreter = Repeating(interpreter, job.data.callback_data.weight)
-    history = run_epochs(interpreter, state, block, run)
-    position = _position(model, run)
-    may_recover = options.recovers and position.factor == 1.0
-    if history.stopped_by == "divergence" and may_recover:
+    progress = model.progress = _progress_at_start(options, model)
+    if job.writer is not None:
+        progress = model.progress = _resume(model, reporter, job.writer)
+    arguments = _arguments(job)
+    history, error = _train(job, arguments, progress, options.epochs - reporter.before)
+    progress = progress._replace(position=_end_of(history))
+    may_recover = options.recovers and progress.factor == 1.0
+    if error is not None and may_recover:
         reporter.record(history)
-        warnings.warn(_recovery(options, history, block), ConvergenceWarning, stacklevel=5)
-        run.epochs = 1 if incremental else options.epochs - history.n_epochs
-        position = model.position = _slow_down(run, position)
-        if position.best is not None:
-            state.restore(position.best[1])
-        reporter.resume(repeats=incremental)
-        if run.epochs > 0:
-            history = run_epochs(interpreter, state, block, run)
-            position = _position(model, run)._replace(factor=_SLOWER, best=None)
+        message = f"{error} Training continues from there with every learning rate times "
+        warnings.warn(f"{message}{_SLOWER:g}.", ConvergenceWarning, stacklevel=5)
+        left = 1 if options.incremental else options.epochs - history.n_epochs
+        progress = model.progress = _slowed_down(progress)
+        if progress.best is not None:
+            model.state.restore(progress.best[1])
+        reporter.continue_after(repeats=options.incremental)
+        if left > 0:
+            history, error = _train(job, arguments, progress, left)
+            progress = progress._replace(position=_end_of(history), best=None)
         else:
-            history.stopped_by = "epochs"
-    if incremental and may_recover:
-        position = _with_best(position, history, state)
-    # a schedule counts the calls of partial_fit after this fit from 0, at the rate reached
-    model.position = position if incremental else position._replace(epochs=0, steps=0)
-    _conclude(job, history)
+            history.stopped_by, error = "epochs", None
+    if options.incremental and may_recover:
+        progress = _with_best(progress, history, model.state)
+    position = progress.position._replace(order=None)
+    if not options.incremental:  # calls of partial_fit after it count from 0, at the present rate
+        position = position._replace(epochs=0, steps=0)
+    model.progress = progress._replace(position=position)
+    if error is not None:
+        reporter.record(history)
+        if not options.early_stopping:
+            raise error
+        warnings.warn(str(error), ConvergenceWarning, stacklevel=5)
+    else:
+        _warn_of_end(history, None if options.incremental else options.epochs)
     reporter.end()
 
 
-def _resume(model: FittedModel, reporter: FitReporter, checkpointer: FolderKeeper) -> None:
-    """Bring the model to where a checkpoint was written, and say what later ones must hold."""
-    if checkpointer.found is not None:
-        before, factor = restore(model.history, checkpointer.found.owner)
-        reporter.before = before
-        model.position = PartialFitState(factor=factor)
-    checkpointer.capture = lambda: capture(model.history, reporter.before, model.position.factor)
+def _progress_at_start(options: FitOptions, model: FittedModel) -> PartialFitState:
+    """Return where a call begins: ``fit`` forgets rates and counts, but not the best metric."""
+    progress, maximizes = model.progress, options.watches_score
+    position = progress.position
+    if not options.incremental:
+        model.state.slots = None
+        position = Position(stopping_state=position.stopping_state)
+        progress = PartialFitState(maximizes=progress.maximizes)
+    if progress.maximizes != maximizes:
+        position = position._replace(stopping_state=None)
+    position = position._replace(examples=model.history.t)
+    return progress._replace(position=position, maximizes=maximizes)
 
 
-def _run(job: FitJob) -> Run:
-    """Return how to train, by the options."""
-    options, model, data = job.options, job.model, job.data
-    n_rows, position = data.block.n_rows, model.position
-    block: Block | Stream = data.block
-    shuffling = _shuffling(job.random_state) if options.shuffle else None
-    held_out = data.held_out
-    return Run(
-        epochs=options.epochs,
-        batch_size=_batch_size(options, n_rows),
-        learning_rate=options.learning_rate or 0.0,
-        orders=block.orders if isinstance(block, Stream) else epoch_orders(n_rows, shuffling),
-        schedule=_slowed(options.schedule, position.factor),
-        stopping=_stopping(model, options),
-        validation=None
-        if held_out is None
-        else validation_metric(model, held_out, job.interpreter(), job.score),
-        restore_best=options.early_stopping,
-        block_of=data.block_of,
-        least_rows=model.network.tape.least_rows,
-        on_begin=job.reporter.begin,
-        on_epoch=job.reporter.epoch,
-        current_rate=position.rate,
-        schedule_memory=position.memory,
-        examples_seen=model.history.t,
-        epochs_before=position.epochs,
-        steps_before=position.steps,
-        planned_epochs=options.max_epochs,
-        loss_scale=model.loss_scale,
-    )
+def _resume(model: FittedModel, reporter: FitReporter, writer: CheckpointWriter) -> PartialFitState:
+    """Return the progress of the checkpoint that was found, and say what later ones must hold."""
+    progress = model.progress
+    if writer.found is not None:
+        reporter.before, factor = restore(model.history, writer.found.owner)
+        progress = progress._replace(factor=factor)
+    writer.capture = lambda: capture(model.history, reporter.before, model.progress.factor)
+    return progress
 
 
-def _slowed(schedule: Any, factor: float) -> Any:
-    return schedule if factor == 1.0 else Slowed(schedule, factor)
+def _arguments(job: FitJob) -> dict[str, Any]:
+    """Return the arguments of ``train`` that do not change during a fit."""
+    options, model, held_out = job.options, job.model, job.data.held_out
+    assert isinstance(options.solver, Optimizer)
+    interpreter = job.interpreter(options.solver, options.clipping)
+    sample_weight = job.data.callback_data.weight
+    if model.network.tape.normalizations and sample_weight is not None:
+        interpreter = Repeating(interpreter, sample_weight)
+    metric = None
+    if held_out is not None:
+        metric = validation_metric(model, held_out, job.interpreter(), job.score)
+    return {
+        "optimizer": options.solver,
+        "batch_size": _batch_size(options, job.data.block.n_rows),
+        "planned_epochs": options.max_epochs,
+        "seed": job.random_state,
+        "validation": metric,
+        "stopping": EarlyStopping(
+            tol=options.tol,
+            patience=options.patience,
+            maximize=options.watches_score,
+            restore_best=options.early_stopping,
+        ),
+        "augment": job.data.augment,
+        "shuffle": options.shuffle,
+        "loss_scale": model.loss_scale,
+        "record_health": options.record_health,
+        "on_epoch_begin": job.reporter.begin,
+        "on_epoch": job.reporter.epoch,
+        "engine": interpreter,
+        "checkpoint": job.writer,
+    }
 
 
-def _position(model: FittedModel, run: Run) -> PartialFitState:
-    """Return where a run has come to."""
-    return model.position._replace(
-        rate=run.current_rate,
-        memory=run.schedule_memory,
-        epochs=run.epochs_before,
-        steps=run.steps_before,
-    )
+def _train(
+    job: FitJob, arguments: dict[str, Any], progress: PartialFitState, epochs: int
+) -> tuple[History, DivergenceError | None]:
+    """Return the history of a training, and its error if it diverged."""
+    model, schedule = job.model, job.options.schedule
+    if progress.factor != 1.0:
+        schedule = Slowed(schedule, progress.factor)
+    try:
+        history = train(
+            model.network,
+            model.state,
+            job.data.block,
+            epochs=epochs,
+            schedule=schedule,
+            resume=progress.position,
+            **arguments,
+        )
+    except DivergenceError as error:
+        return error.history, error
+    return history, None
 
 
-def _with_best(position: PartialFitState, history: History, state: State) -> PartialFitState:
-    """Keep the state after the best call of ``partial_fit``: the last may be close to diverging."""
-    if position.factor < 1.0 or history.stopped_by == "divergence":
-        return position
+def _end_of(history: History) -> Position:
+    assert history.position is not None
+    return history.position
+
+
+def _with_best(progress: PartialFitState, history: History, state: State) -> PartialFitState:
+    """Keep the state after the best call of ``partial_fit``: the last one may be far from it."""
+    if progress.factor < 1.0 or history.stopped_by == "divergence":
+        return progress
     cost = history.cost[-1]
-    better = position.best is None or cost < position.best[0]
-    return position._replace(best=(cost, state.copy())) if better else position
+    better = progress.best is None or cost < progress.best[0]
+    return progress._replace(best=(cost, state.copy())) if better else progress
 
 
-def _slow_down(run: Run, position: PartialFitState) -> PartialFitState:
-    """Lower every learning rate from here on, and reset the patience that was used up."""
-    run.schedule = Slowed(run.schedule, _SLOWER)
-    rate = run.learning_rate if run.current_rate is None else run.current_rate
-    run.current_rate = _SLOWER * rate
-    if run.stopping is not None:
-        run.stopping.stale = 0
-    return position._replace(rate=run.current_rate, factor=_SLOWER)
-
-
-def _recovery(options: FitOptions, history: History, block: Block) -> str:
-    cause = divergence_error(
-        block.x, block.y, epochs=history.n_epochs, learning_rate=options.learning_rate
+def _slowed_down(progress: PartialFitState) -> PartialFitState:
+    """Lower the learning rate of the epochs to come, and start to count epochs without progress."""
+    position, stopping = progress.position, progress.position.stopping_state
+    assert position.learning_rate is not None
+    position = position._replace(
+        learning_rate=_SLOWER * position.learning_rate,
+        stopping_state=None if stopping is None else stopping._replace(stale=0),
     )
-    return f"{cause} Going on from there with every learning rate times {_SLOWER:g}."
-
-
-def _stopping(model: FittedModel, options: FitOptions) -> Stopping:
-    """Return the model's early-stopping rule, which outlives a fit, with the present options."""
-    rule, maximize = model.stopping, options.watches_score
-    if rule is None or rule.maximize != maximize:
-        rule = model.stopping = Stopping(maximize=maximize)
-    rule.tol, rule.patience = options.tol, options.patience
-    return rule
+    return progress._replace(position=position, factor=_SLOWER)
 
 
 def _batch_size(options: FitOptions, n_rows: int) -> int:
@@ -229,33 +238,13 @@ def _batch_size(options: FitOptions, n_rows: int) -> int:
     return options.rows_per_batch(n_rows)
 
 
-def _shuffling(random_state: np.random.RandomState) -> Callable[[Any], Any]:
-    """Return what gives the next epoch's order, by scikit-learn's draw."""
-
-    def shuffled(rows: Any) -> Any:
-        places = np.arange(len(rows))
-        random_state.shuffle(places)
-        return rows[places]
-
-    return shuffled
-
-
-def _conclude(job: FitJob, history: History) -> None:
+def _warn_of_end(history: History, epochs: int | None) -> None:
     """Report how the training ended, in scikit-learn's words where it has them."""
-    options, model, block = job.options, job.model, job.data.block
-    if history.stopped_by == "divergence":
-        job.reporter.record(history)
-        error = divergence_error(
-            block.x, block.y, epochs=model.history.n_iter, learning_rate=options.learning_rate
-        )
-        if not options.early_stopping:
-            raise error
-        warnings.warn(str(error), ConvergenceWarning, stacklevel=6)
-    elif history.stopped_by == "interrupt":
+    if history.stopped_by == "interrupt":
         warnings.warn("Training interrupted by user.", stacklevel=6)
-    elif history.stopped_by == "epochs" and not options.incremental:
+    elif history.stopped_by == "epochs" and epochs is not None:
         warnings.warn(
-            f"Stochastic Optimizer: Maximum iterations ({options.epochs}) reached and the "
+            f"Stochastic Optimizer: Maximum iterations ({epochs}) reached and the "
             "optimization hasn't converged yet.",
             ConvergenceWarning,
             stacklevel=6,
@@ -269,47 +258,40 @@ def fit_whole(job: FitJob) -> None:
     """Minimise the cost over the whole block."""
     options, model, block = job.options, job.model, job.data.block
     held, interpreter = model.history, job.interpreter()
-    ended = _minimize(options, interpreter, model.state, block, job.reporter.iteration)
-    held.n_iter = min(ended.n_iterations, options.max_epochs)
+    error: DivergenceError | None = None
+    try:
+        history = train(
+            model.network,
+            model.state,
+            block,
+            optimizer=options.solver,
+            epochs=options.max_epochs,
+            loss_scale=model.loss_scale,
+            record_health=options.record_health,
+            on_epoch=job.reporter.iteration,
+            engine=interpreter,
+        )
+    except DivergenceError as diverged:
+        history, error = diverged.history, diverged
+    held.n_iter = min(history.best_epoch or 0, options.max_epochs)
     held.t += held.n_iter * block.n_rows
     held.best_loss = min(held.loss_curve, default=None)
-    if ended.history.stopped_by != "interrupt" or not held.loss_curve:  # else it takes too long
+    if history.stopped_by != "interrupt" or not held.loss_curve:  # do not delay an interrupt
         loss, penalty, _ = interpreter.cost(model.state, interpreter.gradient(model.state, block))
         held.loss = model.loss_scale * loss + penalty
-    if ended.history.stopped_by == "divergence":
-        error = divergence_error(block.x, block.y, epochs=held.n_iter)
+    if error is not None:
         if not options.recovers or not np.isfinite(model.history.loss or 0.0):
             raise error
         warnings.warn(str(error), ConvergenceWarning, stacklevel=5)
-    elif ended.history.stopped_by == "interrupt":
+    elif history.stopped_by == "interrupt":
         warnings.warn("Training interrupted by user.", stacklevel=5)
-    elif not ended.converged and ended.history.stopped_by != "callback":
+    elif not history.converged and history.stopped_by != "callback":
         solver = options.given["solver"]
         name = solver if isinstance(solver, str) else "the solver"
         warnings.warn(
-            f"{name} failed to converge after {held.n_iter} iteration(s): {ended.message}. "
+            f"{name} failed to converge after {held.n_iter} iteration(s): {history.message}. "
             "Increase max_iter or max_fun, raise tol, or scale the data.",
             ConvergenceWarning,
             stacklevel=5,
         )
     job.reporter.end()
-
-
-def _minimize(
-    options: FitOptions,
-    interpreter: Interpreter,
-    state: State,
-    block: Block,
-    on_iteration: Callable[[History], bool],
-) -> Minimum:
-    solver = options.solver
-    assert isinstance(solver, LBFGS | LineSearch)
-    common: dict[str, Any] = {
-        "max_iterations": options.max_epochs,
-        "max_evaluations": solver.max_evaluations,
-        "tol": solver.tol,
-        "on_iteration": on_iteration,
-    }
-    if isinstance(solver, LBFGS):
-        return minimize_cost(interpreter, state, block, memory=solver.memory, **common)
-    return descend(interpreter, state, block, max_step=solver.max_step, **common)

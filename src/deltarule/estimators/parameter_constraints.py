@@ -14,9 +14,9 @@ import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
-from deltarule.estimators.solver_options import SCHEDULES, SOLVERS
-from deltarule.optimizers import LBFGS, LineSearch, Optimizer
+from deltarule.optimizers import LBFGS, OPTIMIZERS, LineSearch, Optimizer
 from deltarule.parts import ELU, INITIALIZERS, RANGES, Fixed, LeakyReLU, Normal, Uniform
+from deltarule.schedules import SCHEDULES
 from deltarule.training import Checkpoint
 
 __all__ = ["CLASSIFIER", "COMMON", "REGRESSOR"]
@@ -29,11 +29,11 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 COMMON: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", _COUNT],
     "activation": [StrOptions({*RANGES, "logistic"}), LeakyReLU, ELU, "array-like"],
-    "solver": [StrOptions(set(SOLVERS)), *Optimizer.__args__, LBFGS, LineSearch],
+    "solver": [StrOptions(set(OPTIMIZERS)), *Optimizer.__args__, LBFGS, LineSearch],
     "alpha": [_STRENGTH],
     "batch_size": [StrOptions({"auto"}), _COUNT],
     "learning_rate": [
-        StrOptions({"constant", "invscaling", "adaptive", *SCHEDULES}),
+        StrOptions(set(SCHEDULES)),
         HasMethods(["rates", "observe", "on_plateau"]),
     ],
     "learning_rate_init": [_LIMIT],

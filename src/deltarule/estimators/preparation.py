@@ -14,7 +14,7 @@ from deltarule.estimators.standardization import learn_scales
 from deltarule.estimators.validation_metric import read_scorer
 from deltarule.estimators.validation_split import split
 from deltarule.program import Block
-from deltarule.training import augmented_blocks
+from deltarule.training.data import Augmenter, augmented
 
 __all__ = ["prepare_data"]
 
@@ -61,8 +61,12 @@ def prepare_data(
     if held_out is not None:
         read_scorer(options.monitor, weighted=held_out.raw.weight is not None)
         held_out = held_out._replace(block=model.prepare(held_out.block))
-    block_of = None
-    if options.augment is not None:
-        then = None if model.scales is None else model.scales.inputs
-        block_of = augmented_blocks(ready._replace(x=block.x), options.augment, then)
-    return FitData(ready, callback_data, held_out, block_of)
+    return FitData(ready, callback_data, held_out, _augmenter(options, model, block.x))
+
+
+def _augmenter(options: FitOptions, model: FittedModel, x: Any) -> Augmenter | None:
+    """Return ``augment``, applied to the rows in the user's units, and standardised after it."""
+    given, scales = options.augment, model.scales
+    if given is None or scales is None:
+        return given
+    return lambda _, rows, epoch: scales.inputs(augmented(given, x, rows, epoch))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -12,39 +12,26 @@ from deltarule.clipping import ClipNorm, Clipping, ClipValue
 from deltarule.errors import SpecError
 from deltarule.optimizers import (
     LBFGS,
+    OPTIMIZERS,
     SGD,
-    Adadelta,
-    Adagrad,
     Adam,
-    AdamW,
     LineSearch,
     Minimizer,
     MomentumAverage,
     Nadam,
     Optimizer,
-    RMSprop,
-    Rprop,
 )
 from deltarule.schedules import (
-    Adaptive,
-    Clock,
+    SCHEDULES,
     Constant,
-    Cosine,
-    Exponential,
     InverseScaling,
-    InverseSquareRoot,
-    InverseTime,
-    OneCycle,
+    Position,
     Rates,
-    ReduceOnPlateau,
     Schedule,
-    StepDecay,
-    WarmUp,
 )
 
 __all__ = [
-    "SCHEDULES",
-    "SOLVERS",
+    "SCIKIT_LEARN_SCHEDULES",
     "Slowed",
     "is_minimizer",
     "read_clipping",
@@ -52,48 +39,46 @@ __all__ = [
     "read_solver",
 ]
 
-_BY_RATE = {"adadelta": Adadelta, "adagrad": Adagrad, "rmsprop": RMSprop, "rprop": Rprop}
-_LIKE_ADAM = {"adam": Adam, "adamw": AdamW, "nadam": Nadam}
-_MINIMIZERS = ("lbfgs", "line_search")
+SCIKIT_LEARN_SCHEDULES = ("constant", "invscaling", "adaptive")
+"""Schedules of scikit-learn, which it ignores with every solver but ``sgd``."""
 
-SOLVERS = (*_MINIMIZERS, "sgd", "momentum_average", *_LIKE_ADAM, *_BY_RATE)
-"""Every solver by name; ``deltarule.optimizers`` describes them."""
-
-SCHEDULES: dict[str, type[Schedule]] = {
-    "cosine": Cosine,
-    "exponential": Exponential,
-    "inverse_square_root": InverseSquareRoot,
-    "inverse_time": InverseTime,
-    "one_cycle": OneCycle,
-    "reduce_on_plateau": ReduceOnPlateau,
-    "step_decay": StepDecay,
-    "warm_up": WarmUp,
-}
-"""Schedules by name, beside scikit-learn's three."""
+_FTOL = 2.2204460492503131e-09
+"""The relative decrease of the cost below which L-BFGS ends, as in scikit-learn."""
 
 
 def is_minimizer(solver: Any) -> bool:
-    """Whether ``solver`` minimises the cost of the whole set, instead of stepping by mini-batch."""
-    return isinstance(solver, Minimizer) or (isinstance(solver, str) and solver in _MINIMIZERS)
+    """Return whether ``solver`` minimises the cost of the whole set, not of mini-batches."""
+    if isinstance(solver, str):
+        return solver in OPTIMIZERS and issubclass(OPTIMIZERS[solver], Minimizer)
+    return isinstance(solver, Minimizer)
 
 
 def read_solver(given: Mapping[str, Any]) -> Optimizer | Minimizer:
     """Return the solver; one given by name takes its constants from scikit-learn's arguments."""
     solver = given["solver"]
-    if isinstance(solver, Optimizer | Minimizer):
+    if is_minimizer(solver):
+        return _read_minimizer(solver, float(given["tol"]), int(given["max_fun"]))
+    if isinstance(solver, Optimizer):
         return solver
-    if solver in _MINIMIZERS:
-        limits = {"tol": float(given["tol"]), "max_evaluations": int(given["max_fun"])}
-        return LBFGS(**limits) if solver == "lbfgs" else LineSearch(**limits)  # type: ignore[arg-type]
-    rate = float(given["learning_rate_init"])
-    if solver == "sgd":
+    rate, kind = float(given["learning_rate_init"]), OPTIMIZERS[solver]
+    if kind is SGD:
         return SGD(rate, float(given["momentum"]), bool(given["nesterovs_momentum"]))
-    if solver == "momentum_average":
+    if kind is MomentumAverage:
         return MomentumAverage(rate, float(given["momentum"]))
-    if solver in _LIKE_ADAM:
+    if issubclass(kind, Adam | Nadam):
         betas = float(given["beta_1"]), float(given["beta_2"])
-        return _LIKE_ADAM[solver](rate, *betas, float(given["epsilon"]))
-    return _BY_RATE[solver](rate)
+        return kind(rate, *betas, float(given["epsilon"]))
+    made: Optimizer = kind(learning_rate=rate)  # type: ignore[call-arg,assignment]
+    return made
+
+
+def _read_minimizer(solver: Any, tol: float, max_fun: int) -> Minimizer:
+    if solver == "line_search":
+        return LineSearch(tol=tol, max_evaluations=max_fun)
+    made: Minimizer = LBFGS(tol=tol, max_evaluations=max_fun) if solver == "lbfgs" else solver
+    if isinstance(made, LBFGS) and made.ftol is None:
+        return replace(made, ftol=_FTOL)
+    return made
 
 
 def read_schedule(
@@ -103,14 +88,12 @@ def read_schedule(
     schedule = given["learning_rate"]
     if not isinstance(schedule, str):
         return schedule
-    if schedule in SCHEDULES:
-        return SCHEDULES[schedule]()
-    if not isinstance(solver, SGD):
+    if schedule in SCIKIT_LEARN_SCHEDULES and not isinstance(solver, SGD):
         return Constant()
     if schedule == "invscaling":
         power = float(given["power_t"])
         return InverseScaling(power) if incremental else _RestartedInverseScaling(power)
-    return Adaptive() if schedule == "adaptive" else Constant()
+    return SCHEDULES[schedule]()
 
 
 def read_clipping(given: Any) -> Clipping | None:
@@ -135,9 +118,9 @@ def read_clipping(given: Any) -> Clipping | None:
 class _RestartedInverseScaling(InverseScaling):
     """``invscaling`` as in ``fit``: a warm start, too, takes its first epoch at η₀."""
 
-    def rate(self, initial: float, current: float, clock: Clock) -> float:
-        """Return η₀ in a run's first epoch, and η₀ / (t + 1)^power after it."""
-        return initial if clock.epoch == 0 else super().rate(initial, current, clock)
+    def rate(self, initial: float, position: Position) -> float:
+        """Return η₀ in a fit's first epoch, and η₀ / (t + 1)^power after it."""
+        return initial if position.epochs == 0 else super().rate(initial, position)
 
 
 @dataclass(frozen=True)
@@ -147,18 +130,18 @@ class Slowed:
     schedule: Schedule
     factor: float
 
-    def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
+    def rates(self, initial: float, position: Position, n_steps: int) -> Rates:
         """Return the schedule's rates, times the factor."""
-        return self.factor * self.schedule.rates(initial, current / self.factor, clock, n_steps)
+        current = initial if position.learning_rate is None else position.learning_rate
+        own = position._replace(learning_rate=current / self.factor)
+        return self.factor * self.schedule.rates(initial, own, n_steps)
 
     def observe(
-        self, memory: Any, figure: float, current: float, *, maximize: bool
+        self, state: Any, metric: float, current: float, *, maximize: bool
     ) -> tuple[Any, float]:
-        """Pass the figure on, at the rate that the schedule believes to be current."""
-        memory, rate = self.schedule.observe(
-            memory, figure, current / self.factor, maximize=maximize
-        )
-        return memory, self.factor * rate
+        """Return the schedule's state and rate after an epoch, the rate times the factor."""
+        state, rate = self.schedule.observe(state, metric, current / self.factor, maximize=maximize)
+        return state, self.factor * rate
 
     def on_plateau(self, current: float) -> float | None:
         """Return the schedule's lower rate, times the factor; None if it has none."""

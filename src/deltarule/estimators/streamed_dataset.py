@@ -9,7 +9,7 @@ import numpy as np
 
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.program import Block
-from deltarule.training.streams import Stream
+from deltarule.training.data import StreamedBlock
 
 __all__ = ["StreamedDataset"]
 
@@ -46,4 +46,4 @@ class StreamedDataset(NamedTuple):
             for X, y in self.of_epoch(epoch):
                 yield model.prepare(model.as_block(X, np.asarray(model.targets.encode(y)), None))
 
-        return Stream(self.n_rows, blocks, head)
+        return StreamedBlock(self.n_rows, blocks, head)

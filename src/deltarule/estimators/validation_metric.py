@@ -1,4 +1,4 @@
-"""The loss and score of the held-out rows, which early stopping measures after every epoch."""
+"""Validation of a fit: loss and score of the held-out rows, after every epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deltarule.estimators.fit_data import HeldOut
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.sklearn_compat import resolve_scorer, takes_weights
 from deltarule.program import Interpreter, State
-from deltarule.training.loop import Figures
+from deltarule.training import Metrics
 
 __all__ = ["read_scorer", "validation_metric"]
 
@@ -43,23 +43,23 @@ def validation_metric(
     held_out: HeldOut,
     interpreter: Interpreter,
     score: Callable[[], float] | None,
-) -> Callable[[State], Figures]:
-    """Return what measures the rows held out; a figure that is not finite is NaN.
+) -> Callable[[State], Metrics]:
+    """Return what measures the rows held out; both metrics are NaN if an output is not finite.
 
     ``score`` is the user's scorer of the estimator as it stands, on these rows.
     """
     block, scale = held_out.block, model.loss_scale
 
-    def measure(state: State) -> Figures:
+    def measure(state: State) -> Metrics:
         outputs = interpreter.forward(state, block)
         if not np.isfinite(outputs).all():
-            return Figures(loss=float("nan"), score=float("nan"))
+            return Metrics(loss=float("nan"), score=float("nan"))
         with np.errstate(over="ignore"):  # numbers whose squares are infinite have an R² of -inf
             if score is not None:
                 scored = score()
             else:
                 scored = model.targets.score(block.y, outputs, block.weight)
             loss = float(np.average(interpreter.losses(state, block), weights=block.weight))
-        return Figures(loss=scale * loss, score=scored)
+        return Metrics(loss=scale * loss, score=scored)
 
     return measure

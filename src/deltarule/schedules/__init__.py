@@ -1,15 +1,18 @@
 """How the learning rate changes over a training run (item O7).
 
-A schedule is a frozen description; the numbers it acts on, the current rate and what it
-remembers, belong to the training run. It has three moments to speak: before every epoch it gives
-a rate for each of the epoch's steps, after every epoch it hears the figure that stopping watches,
-and on a plateau (when the stopping rule would end the run) it may ask to go on.
+A schedule is a frozen description. The numbers that it reads and changes, the current rate and
+what it remembers, are part of the training's ``Position``. The training loop calls a schedule at
+three points: before every epoch, for the rate of each of the epoch's steps; after every epoch,
+with the metric that early stopping watches; and on a plateau (when early stopping would end the
+training), where it may return a new rate to continue with.
 
 Epochs are counted by how many are finished: the first one is i = 0, as in
 ``torch.optim.lr_scheduler``. η₀ is the optimiser's ``learning_rate``.
 """
 
-from deltarule.schedules.base import Clock, Constant, EpochSchedule, Rates, Schedule
+from deltarule.checks import check_name
+from deltarule.errors import SpecError
+from deltarule.schedules.base import Constant, EpochSchedule, Rates, Schedule
 from deltarule.schedules.decay import (
     Exponential,
     InverseScaling,
@@ -19,11 +22,12 @@ from deltarule.schedules.decay import (
     Table,
 )
 from deltarule.schedules.plateau import Adaptive, PlateauMemory, ReduceOnPlateau
+from deltarule.schedules.position import Position
 from deltarule.schedules.stepwise import Cosine, OneCycle, WarmUp
 
 __all__ = [
+    "SCHEDULES",
     "Adaptive",
-    "Clock",
     "Constant",
     "Cosine",
     "EpochSchedule",
@@ -33,10 +37,50 @@ __all__ = [
     "InverseTime",
     "OneCycle",
     "PlateauMemory",
+    "Position",
     "Rates",
     "ReduceOnPlateau",
     "Schedule",
     "StepDecay",
     "Table",
     "WarmUp",
+    "resolve_schedule",
 ]
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    "constant": Constant,
+    "invscaling": InverseScaling,
+    "adaptive": Adaptive,
+    "cosine": Cosine,
+    "exponential": Exponential,
+    "inverse_square_root": InverseSquareRoot,
+    "inverse_time": InverseTime,
+    "one_cycle": OneCycle,
+    "reduce_on_plateau": ReduceOnPlateau,
+    "step_decay": StepDecay,
+    "warm_up": WarmUp,
+}
+"""Schedules by name, with their default constants: for ``train`` and the estimators."""
+
+
+def resolve_schedule(given: object) -> Schedule:
+    """Return the schedule that an argument ``schedule`` means: a name, a schedule, or None.
+
+    Raises
+    ------
+    SpecError
+        For an unknown name, or an object that is not a schedule.
+    """
+    if given is None:
+        return Constant()
+    if isinstance(given, str):
+        check_name("schedule", given, SCHEDULES)
+        return SCHEDULES[given]()
+    if isinstance(given, type) or not all(
+        callable(getattr(given, name, None)) for name in ("rates", "observe", "on_plateau")
+    ):
+        raise SpecError(
+            "schedule must be a name such as 'cosine', a schedule such as Cosine(), or None; got "
+            f"{given!r}."
+        )
+    return given  # type: ignore[return-value]

@@ -1,68 +1,56 @@
-"""What a training run and a schedule say to each other."""
+"""Interface between the training loop and a schedule."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from deltarule.errors import SpecError
+from deltarule.schedules.position import Position
 
-__all__ = ["Clock", "Constant", "EpochSchedule", "Rates", "Schedule"]
+__all__ = ["Constant", "EpochSchedule", "Rates", "Schedule"]
 
 Rates: TypeAlias = npt.NDArray[np.float64]
 
 
-class Clock(NamedTuple):
-    """How far a training run has come."""
-
-    epoch: int  # epochs finished, in this run
-    examples: int  # examples seen, earlier runs included
-    epochs: int = 1  # the most epochs of this run
-    steps: int = 0  # steps taken, in this run
-
-    def total_steps(self, n_steps: int) -> int:
-        """Return the steps of the whole run, if every epoch to come has ``n_steps``."""
-        return self.steps + (self.epochs - self.epoch) * n_steps
-
-
 class Schedule(Protocol):
-    """What a training run asks of a schedule; ``EpochSchedule`` is a base to build on."""
+    """What the training loop calls on a schedule; ``EpochSchedule`` is a base class for it."""
 
-    def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
-        """Return the rates (n_steps,) of the epoch that begins at ``clock``."""
+    def rates(self, initial: float, position: Position, n_steps: int) -> Rates:
+        """Return the rates (n_steps,) of the epoch that begins at ``position``, from η₀."""
         ...
 
     def observe(
-        self, memory: Any, figure: float, current: float, *, maximize: bool
+        self, state: Any, metric: float, current: float, *, maximize: bool
     ) -> tuple[Any, float]:
-        """Hear an epoch's figure; return what to remember (None at first) and the rate now."""
+        """Return the new state (at first it is None) and learning rate, after an epoch's metric."""
         ...
 
     def on_plateau(self, current: float) -> float | None:
-        """Return a new rate to go on with, or None to stop."""
+        """Return a new rate to continue with, or None to stop."""
         ...
 
 
 class EpochSchedule:
-    """A schedule with one rate an epoch: a subclass says which in ``rate``, or keeps it."""
+    """A schedule with one rate for each epoch, which a subclass returns from ``rate``."""
 
-    def rate(self, initial: float, current: float, clock: Clock) -> float:
-        """Return the rate of the epoch that begins at ``clock``: the current one."""
-        return current
+    def rate(self, initial: float, position: Position) -> float:
+        """Return the rate of the epoch that begins at ``position``: the current one."""
+        return initial if position.learning_rate is None else position.learning_rate
 
-    def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
+    def rates(self, initial: float, position: Position, n_steps: int) -> Rates:
         """Return ``rate`` for every step."""
-        return np.full(n_steps, self.rate(initial, current, clock))
+        return np.full(n_steps, self.rate(initial, position))
 
     def observe(
-        self, memory: Any, figure: float, current: float, *, maximize: bool
+        self, state: Any, metric: float, current: float, *, maximize: bool
     ) -> tuple[Any, float]:
-        """Remember nothing, change nothing."""
-        return memory, current
+        """Change nothing."""
+        return state, current
 
     def on_plateau(self, current: float) -> float | None:
         """Stop."""

@@ -11,7 +11,8 @@ from typing import Any
 
 from deltarule.checks import check_between, check_positive_integer
 from deltarule.errors import SpecError
-from deltarule.schedules.base import Clock, EpochSchedule, check_count
+from deltarule.schedules.base import EpochSchedule, check_count
+from deltarule.schedules.position import Position
 
 __all__ = [
     "Exponential",
@@ -32,9 +33,9 @@ class InverseScaling(EpochSchedule):
     def __post_init__(self) -> None:
         check_between("power", self.power, 0.0)
 
-    def rate(self, initial: float, current: float, clock: Clock) -> float:
+    def rate(self, initial: float, position: Position) -> float:
         """Return η₀ / (t + 1)^power."""
-        return float(initial / (clock.examples + 1) ** self.power)
+        return float(initial / (position.examples + 1) ** self.power)
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ class InverseTime(EpochSchedule):
     def __post_init__(self) -> None:
         check_between("decay", self.decay, 0.0, inf, open_high=True)
 
-    def rate(self, initial: float, current: float, clock: Clock) -> float:
+    def rate(self, initial: float, position: Position) -> float:
         """Return η₀ / (1 + decay · i)."""
-        return initial / (1 + self.decay * clock.epoch)
+        return initial / (1 + self.decay * position.epochs)
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,9 @@ class Exponential(EpochSchedule):
     def __post_init__(self) -> None:
         check_between("decay", self.decay, 0.0, 1.0, open_low=True)
 
-    def rate(self, initial: float, current: float, clock: Clock) -> float:
+    def rate(self, initial: float, position: Position) -> float:
         """Return η₀ · decayⁱ."""
-        return float(initial * self.decay**clock.epoch)
+        return float(initial * self.decay**position.epochs)
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,9 @@ class InverseSquareRoot(EpochSchedule):
     def __post_init__(self) -> None:
         check_between("scale", self.scale, 0.0, inf, open_low=True, open_high=True)
 
-    def rate(self, initial: float, current: float, clock: Clock) -> float:
+    def rate(self, initial: float, position: Position) -> float:
         """Return scale · η₀ / √i, i counted from 1."""
-        return float(self.scale * initial / (clock.epoch + 1) ** 0.5)
+        return float(self.scale * initial / (position.epochs + 1) ** 0.5)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Table(EpochSchedule):
     Examples
     --------
     >>> schedule = Table([10, 20], [0.01, 0.001])
-    >>> [schedule.rate(0.1, 0.1, Clock(epoch, 0)) for epoch in (0, 9, 10, 25)]
+    >>> [schedule.rate(0.1, Position(epoch)) for epoch in (0, 9, 10, 25)]
     [0.1, 0.1, 0.01, 0.001]
     """
 
@@ -134,9 +135,9 @@ class Table(EpochSchedule):
         object.__setattr__(self, "epochs", epochs)
         object.__setattr__(self, "values", values)
 
-    def rate(self, initial: float, current: float, clock: Clock) -> float:
+    def rate(self, initial: float, position: Position) -> float:
         """Return the entry that holds."""
-        begun = bisect_right(self.epochs, clock.epoch)
+        begun = bisect_right(self.epochs, position.epochs)
         return float(self.values[begun - 1]) if begun else initial
 
 
@@ -159,9 +160,9 @@ class StepDecay(EpochSchedule):
         check_positive_integer("every", self.every)
         check_between("factor", self.factor, 0.0, 1.0, open_low=True)
 
-    def rate(self, initial: float, current: float, clock: Clock) -> float:
+    def rate(self, initial: float, position: Position) -> float:
         """Return η₀ · factor^⌊i / every⌋."""
-        return float(initial * self.factor ** (clock.epoch // self.every))
+        return float(initial * self.factor ** (position.epochs // self.every))
 
 
 def _as_tuple(name: str, given: Any) -> tuple[Any, ...]:

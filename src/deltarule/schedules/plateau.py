@@ -31,7 +31,7 @@ class Adaptive(EpochSchedule):
 class PlateauMemory(NamedTuple):
     """What ``ReduceOnPlateau`` remembers."""
 
-    best: float  # the best figure so far
+    best: float  # the best metric so far
     stale: int = 0  # epochs in a row without progress
     rest: int = 0  # epochs of rest still to come
 
@@ -40,7 +40,7 @@ class PlateauMemory(NamedTuple):
 class ReduceOnPlateau(EpochSchedule):
     """Cut the rate after too many epochs without progress (PyTorch's ``ReduceLROnPlateau``).
 
-    It hears the figure that stopping watches (validation loss or score, else the cost) and has
+    It hears the metric that stopping watches (validation loss or score, else the cost) and has
     a patience of its own: shorter than stopping's, or it never acts.
 
     Parameters
@@ -74,17 +74,17 @@ class ReduceOnPlateau(EpochSchedule):
         check_between("smallest", self.smallest, 0.0, inf, open_high=True)
 
     def observe(
-        self, memory: PlateauMemory | None, figure: float, current: float, *, maximize: bool
+        self, state: PlateauMemory | None, metric: float, current: float, *, maximize: bool
     ) -> tuple[PlateauMemory, float]:
         """Count epochs without progress; cut the rate when there are too many.
 
-        A figure that is not a number is no progress.
+        A metric that is not a number is no progress.
         """
         sign = 1.0 if maximize else -1.0
-        best, stale, rest = PlateauMemory(-sign * inf) if memory is None else memory
+        best, stale, rest = PlateauMemory(-sign * inf) if state is None else state
         step = self.threshold * (abs(best) if self.relative and abs(best) < inf else 1.0)
-        if sign * figure > sign * best + step:
-            best, stale = figure, 0
+        if sign * metric > sign * best + step:
+            best, stale = metric, 0
         else:
             stale += 1
         if rest > 0:

@@ -8,7 +8,8 @@ from math import inf
 import numpy as np
 
 from deltarule.checks import check_between, check_name
-from deltarule.schedules.base import Clock, EpochSchedule, Rates
+from deltarule.schedules.base import EpochSchedule, Rates
+from deltarule.schedules.position import Position
 
 __all__ = ["Cosine", "OneCycle", "WarmUp"]
 
@@ -31,9 +32,9 @@ class WarmUp(EpochSchedule):
     def __post_init__(self) -> None:
         check_between("epochs", self.epochs, 0.0, inf, open_high=True)
 
-    def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
+    def rates(self, initial: float, position: Position, n_steps: int) -> Rates:
         """Return η₀ min((k + 1)/(W + 1), 1)."""
-        return initial * _warmth(_steps_of_epoch(clock, n_steps), round(self.epochs * n_steps))
+        return initial * _warmth(_steps_of_epoch(position, n_steps), round(self.epochs * n_steps))
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,11 @@ class Cosine(EpochSchedule):
         check_between("warm_up", self.warm_up, 0.0, inf, open_high=True)
         check_between("smallest", self.smallest, 0.0, inf, open_high=True)
 
-    def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
+    def rates(self, initial: float, position: Position, n_steps: int) -> Rates:
         """Return the rates of the epoch's steps."""
-        k = _steps_of_epoch(clock, n_steps)
+        k = _steps_of_epoch(position, n_steps)
         warm = round(self.warm_up * n_steps)
-        part = (k - warm) / max(clock.total_steps(n_steps) - warm, 1)
+        part = (k - warm) / max(position.total_steps(n_steps) - warm, 1)
         falling = _cosine(initial, self.smallest, np.clip(part, 0.0, 1.0))
         return np.where(k < warm, initial * _warmth(k, warm), falling)
 
@@ -97,10 +98,10 @@ class OneCycle(EpochSchedule):
         check_between("end", self.end, 1.0, inf, open_high=True)
         check_name("shape", self.shape, ("cosine", "linear"))
 
-    def rates(self, initial: float, current: float, clock: Clock, n_steps: int) -> Rates:
+    def rates(self, initial: float, position: Position, n_steps: int) -> Rates:
         """Return the rates of the epoch's steps."""
-        k = _steps_of_epoch(clock, n_steps)
-        last = clock.total_steps(n_steps) - 1
+        k = _steps_of_epoch(position, n_steps)
+        last = position.total_steps(n_steps) - 1
         top = self.rise * (last + 1) - 1  # where it is highest, perhaps between two steps
         lowest = initial / self.start
         between = _cosine if self.shape == "cosine" else _line
@@ -110,8 +111,8 @@ class OneCycle(EpochSchedule):
         return np.where((k <= top) & (top > 0), rising, falling)
 
 
-def _steps_of_epoch(clock: Clock, n_steps: int) -> Rates:
-    return np.arange(clock.steps, clock.steps + n_steps, dtype=np.float64)
+def _steps_of_epoch(position: Position, n_steps: int) -> Rates:
+    return np.arange(position.steps, position.steps + n_steps, dtype=np.float64)
 
 
 def _warmth(k: Rates, warm: int) -> Rates:

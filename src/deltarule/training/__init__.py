@@ -1,24 +1,24 @@
-"""Epochs, batches, learning rates, stopping and history; knows no interpreter."""
+"""Epochs, batches, early stopping, history and checkpoints; works with any interpreter."""
 
-from deltarule.training.augmenting import Augmenter, augmented_blocks
-from deltarule.training.batches import epoch_orders
 from deltarule.training.checkpoints import Checkpoint
+from deltarule.training.config import Metrics, TrainingConfig
+from deltarule.training.data import Augmenter, augmented_blocks
+from deltarule.training.early_stopping import EarlyStopping
 from deltarule.training.history import History
 from deltarule.training.lbfgs import minimize_cost
 from deltarule.training.line_search import descend
-from deltarule.training.loop import Run, run_epochs
+from deltarule.training.loop import run_epochs
 from deltarule.training.splits import split_rows
-from deltarule.training.stopping import Stopping
 
 __all__ = [
     "Augmenter",
     "Checkpoint",
+    "EarlyStopping",
     "History",
-    "Run",
-    "Stopping",
+    "Metrics",
+    "TrainingConfig",
     "augmented_blocks",
     "descend",
-    "epoch_orders",
     "minimize_cost",
     "run_epochs",
     "split_rows",

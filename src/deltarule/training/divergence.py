@@ -1,4 +1,4 @@
-"""What to say when the loss stops being a number (item H4)."""
+"""The error for a loss that is not finite (item H4)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from deltarule.errors import DivergenceError
 
 __all__ = ["divergence_error"]
 
-_LARGE = 1e3  # inputs beyond this are what standardising is for
+_LARGE = 1e3  # larger inputs should be standardised
 
 
 def divergence_error(
     x: Array, y: Array, *, epochs: int, learning_rate: float | None = None
 ) -> DivergenceError:
-    """Return the error of a run that met a non-finite loss, with the likely cause.
+    """Return the error for a non-finite loss in epoch ``epochs``, with the likely cause.
 
-    The first sentences are scikit-learn's, so that code which looks for them finds them.
+    The first sentences are scikit-learn's, so that code which searches for them finds them.
     """
     values = x.data if is_sparse(x) else np.asarray(x)
     largest = float(np.max(np.abs(values))) if values.size else 0.0

@@ -1,4 +1,4 @@
-"""L-BFGS over the whole training set: SciPy's minimiser over the seam's sums."""
+"""L-BFGS over the whole training set: SciPy's minimiser on the cost that an interpreter sums."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Minimum", "minimize_cost"]
 
 
 class Minimum(NamedTuple):
-    """Where the minimiser ended."""
+    """Result of a minimiser."""
 
     history: History
     n_iterations: int
     converged: bool
-    message: str  # the minimiser's own words
+    message: str  # of the minimiser
 
 
 def minimize_cost(
@@ -32,24 +32,27 @@ def minimize_cost(
     max_evaluations: int = 15_000,
     memory: int = 10,
     tol: float = 1e-4,
-    flat: float = 2.2204460492503131e-09,
+    ftol: float = 2.2204460492503131e-09,
+    loss_scale: float = 1.0,
     on_iteration: Callable[[History], bool] | None = None,
 ) -> Minimum:
     """Minimise the cost over the block by L-BFGS (Liu & Nocedal 1989; SciPy's L-BFGS-B).
 
-    θ is moved in place. It ends where the minimiser says, as scikit-learn's does; after Ctrl-C,
-    or if that is no finite point, at the best finite one met.
+    θ is moved in place. It ends at the minimiser's last point, as in scikit-learn; after Ctrl-C,
+    or if that point is not finite, at the best finite point.
 
     Parameters
     ----------
     max_iterations, max_evaluations : int
         Limits on iterations, and on evaluations of the cost.
     memory : int, default=10
-        How many of the last steps shape the estimate of the inverse Hessian.
+        The number of recent steps from which the inverse Hessian is estimated.
     tol : float, default=1e-4
         The largest entry of the gradient at which the cost counts as minimal.
-    flat : float, default=2.2e-9
+    ftol : float, default=2.2e-9
         The relative fall of the cost in an iteration below which it ends too (SciPy's default).
+    loss_scale : float, default=1.0
+        Multiplies the loss in the history.
     on_iteration : callable, optional
         Called with the history after every iteration; returning True stops.
     """
@@ -58,7 +61,7 @@ def minimize_cost(
     history = History()
     best = (np.inf, np.array(state.theta, copy=True))
     penalties: dict[float, float] = {}
-    told_to_stop = False
+    stopped = False
 
     def cost(theta: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         nonlocal best
@@ -71,14 +74,14 @@ def minimize_cost(
         return value, np.asarray(gradient, dtype=np.float64)
 
     def record(intermediate_result: OptimizeResult) -> None:
-        nonlocal told_to_stop
+        nonlocal stopped
         value = float(intermediate_result.fun)
         penalty = penalties.get(value, 0.0)
         penalties.clear()
-        history.loss.append(value - penalty)
+        history.loss.append(loss_scale * (value - penalty))
         history.penalty.append(penalty)
         if on_iteration is not None and on_iteration(history):
-            told_to_stop = True
+            stopped = True
             raise StopIteration
 
     begin = np.asarray(state.theta, dtype=np.float64).copy()
@@ -95,20 +98,20 @@ def minimize_cost(
                     "maxfun": max_evaluations,
                     "maxcor": memory,
                     "gtol": tol,
-                    "ftol": flat,
+                    "ftol": ftol,
                 },
             )
         except KeyboardInterrupt:
             result = None
-    settled = result is not None and np.isfinite(result.fun) and np.isfinite(result.x).all()
-    state.theta[...] = result.x if settled else best[1]
+    finite = result is not None and np.isfinite(result.fun) and np.isfinite(result.x).all()
+    state.theta[...] = result.x if finite else best[1]
     iterations = history.n_epochs if result is None else int(result.nit)
     history.best_epoch = iterations or None
     if not np.isfinite(best[0]) or (result is not None and not np.isfinite(result.fun)):
         history.stopped_by = "divergence"
     elif result is None:
         history.stopped_by = "interrupt"
-    elif told_to_stop:
+    elif stopped:
         history.stopped_by = "callback"
     else:
         history.stopped_by = "no improvement" if result.status == 0 else "epochs"

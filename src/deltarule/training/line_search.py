@@ -15,11 +15,11 @@ from deltarule.training.lbfgs import Minimum
 
 __all__ = ["Point", "descend", "minimize_line"]
 
-_HALVINGS = 100  # before a line is said not to fall
+_HALVINGS = 100  # of the first step, before the line counts as not falling
 
 
 class Point(NamedTuple):
-    """A point on a line: its place, φ there, and φ' there."""
+    """A point on a line: t, φ(t) and φ'(t)."""
 
     t: float
     value: float
@@ -34,25 +34,25 @@ def minimize_line(
     max_step: float = inf,
     tol: float = 1e-8,
 ) -> Point:
-    """Return the minimum of φ over 0 ≤ t ≤ max_step; of many, one that lies downhill from 0.
+    """Return a minimum of φ over 0 ≤ t ≤ max_step that lies downhill from 0.
 
     φ'(0) < 0. Doubling or halving ``first`` brackets a minimum, and SciPy's ``minimize_scalar``
-    (Brent 1973, bounded) closes in on it by the values. Those tell t to about √u, u the unit
-    roundoff; from there ``brentq`` follows the sign of the slopes. A value that is not finite
-    counts as +∞.
+    (Brent 1973, bounded) narrows it by the values. These determine t to about √u, u the unit
+    roundoff; from there ``brentq`` uses the sign of the slopes. A value that is not finite counts
+    as +∞.
 
     Parameters
     ----------
     along : callable
         t -> (φ(t), φ'(t)).
     begin : Point
-        At t = 0; it is returned if nothing lower was found.
+        The point at t = 0; it is returned if no lower point was found.
     first : float
         The first t tried.
     max_step : float
-        The largest t; it is the answer if φ falls all the way there.
+        The largest t; it is returned if φ falls all the way to it.
     tol : float
-        To what part of the bracket's end the search by values narrows t.
+        The search by values narrows t to this fraction of the bracket's end.
 
     Examples
     --------
@@ -64,31 +64,31 @@ def minimize_line(
 
     seen = {begin.t: begin}
 
-    def look(t: float) -> Point:
+    def evaluate(t: float) -> Point:
         t = float(t)
         if t not in seen:
             value, slope = along(t)
             seen[t] = Point(t, value if isfinite(value) else inf, slope)
         return seen[t]
 
-    low, high = begin, look(min(first, max_step))
+    low, high = begin, evaluate(min(first, max_step))
     for _ in range(_HALVINGS):
         too_short = high.value == begin.value and high.slope < 0
         if high.value < begin.value or too_short:
             break
-        high = look(high.t / 2)
+        high = evaluate(high.t / 2)
     else:
         return begin
     while high.value <= low.value and high.slope < 0:
         if high.t >= max_step:
             return high
-        low, high = high, look(min(2 * high.t, max_step))
-    while high.value == inf and high.t - low.t > tol * high.t:  # no wall inside the bracket
-        mid = look((low.t + high.t) / 2)
+        low, high = high, evaluate(min(2 * high.t, max_step))
+    while high.value == inf and high.t - low.t > tol * high.t:  # the bracket's end must be finite
+        mid = evaluate((low.t + high.t) / 2)
         downhill = mid.value < low.value and mid.slope < 0
         low, high = (mid, high) if downhill else (low, mid)
     minimize_scalar(
-        lambda t: look(t).value,
+        lambda t: evaluate(t).value,
         bounds=(low.t, high.t),
         method="bounded",
         options={"xatol": tol * high.t},
@@ -97,8 +97,10 @@ def minimize_line(
     left = max((p for p in seen.values() if p.t <= best.t and p.slope < 0), default=None)
     right = min((p for p in seen.values() if p.t >= best.t and p.slope > 0), default=None)
     if left is not None and right is not None and isfinite(right.value):
-        root = look(brentq(lambda t: look(t).slope, left.t, right.t, xtol=1e-300, disp=False))
-        # Rounding moves the values; a millionth of the fall is well above it, or nothing is.
+        root = evaluate(
+            brentq(lambda t: evaluate(t).slope, left.t, right.t, xtol=1e-300, disp=False)
+        )
+        # Rounding errors of the values are far below a millionth of the fall.
         room = 4 * tol**2 * abs(best.value) + 1e-6 * (begin.value - best.value)
         if root.value <= min(best.value + room, begin.value):
             return root
@@ -114,23 +116,26 @@ def descend(
     max_evaluations: int = 15_000,
     max_step: float = 1e6,
     tol: float = 1e-4,
+    loss_scale: float = 1.0,
     on_iteration: Callable[[History], bool] | None = None,
 ) -> Minimum:
     """Minimise the cost over the block: θ ← θ − α_k ∇C(θ), α_k = argmin_t C(θ − t ∇C(θ)).
 
     (Mebsout §6, with θ_k where it says α_k: erratum E-ac.) On a quadratic with Hessian H and
-    gradient g, α = gᵀg / gᵀHg, and one gradient stands upright on the last. θ is moved in place;
+    gradient g, α = gᵀg / gᵀHg, and each gradient is orthogonal to the last. θ is moved in place;
     the cost never rises.
 
     Parameters
     ----------
     max_iterations, max_evaluations : int
-        Limits on iterations, and on evaluations of cost and gradient; a line that was begun is
-        searched to its end.
+        Limits on iterations, and on evaluations of cost and gradient; a line search that has
+        begun is finished.
     max_step : float, default=1e6
         The largest α.
     tol : float, default=1e-4
         The largest entry of the gradient at which the cost counts as minimal.
+    loss_scale : float, default=1.0
+        Multiplies the loss in the history.
     on_iteration : callable, optional
         Called with the history after every iteration; returning True stops.
 
@@ -162,11 +167,11 @@ def descend(
                         continue
                     alpha = found.t
                     line.begin_at(line.theta - alpha * line.gradient)
-                    history.loss.append(line.here.value - line.penalty)
+                    history.loss.append(loss_scale * (line.here.value - line.penalty))
                     history.penalty.append(line.penalty)
                     history.learning_rate.append(alpha)
                     if on_iteration is not None and on_iteration(history):
-                        ending = "callback", "on_iteration said stop"
+                        ending = "callback", "on_iteration returned True"
         except KeyboardInterrupt:
             ending = "interrupt", "interrupted"
     state.theta[...] = line.theta
@@ -191,7 +196,7 @@ class _Line:
         self.evaluations = 0
 
     def begin_at(self, theta: Array) -> None:
-        """Make θ the point that the next line leaves from."""
+        """Make θ the start of the next line."""
         theta = self.xp.asarray(theta, copy=True)
         loss, penalty, gradient = self._cost(theta)
         slope = -float(self.xp.sum(gradient * gradient))
@@ -200,7 +205,7 @@ class _Line:
 
     @property
     def steepest(self) -> float:
-        """The gradient's largest entry, without its sign."""
+        """The largest absolute entry of the gradient."""
         return float(self.xp.max(self.xp.abs(self.gradient)))
 
     def along(self, t: float) -> tuple[float, float]:

@@ -1,330 +1,283 @@
-"""The training loop: epochs over batches, through the seam, until something says stop."""
+"""The training loop: epochs of mini-batches, until a limit, a rule or a callback ends it."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
 
 import numpy as np
 
 from deltarule.arrays import Array, to_numpy
 from deltarule.errors import CheckpointError, SpecError
 from deltarule.program import Block, Interpreter, Order, State, Steps
-from deltarule.schedules import Clock, Constant, Schedule
+from deltarule.schedules import Position
 from deltarule.signals import Held, held_signals
-from deltarule.training.batches import Orders, Rows, batch_bounds
+from deltarule.training.batches import Rows, batch_bounds, is_order
+from deltarule.training.config import Metrics, TrainingConfig
+from deltarule.training.data import EpochIterator, StreamedBlock, advance
+from deltarule.training.early_stopping import EarlyStopping
 from deltarule.training.history import History
-from deltarule.training.progress import Epoch, Keeper, Progress
-from deltarule.training.stopping import Stopping
-from deltarule.training.streams import Stream, StreamedEpoch, advance
+from deltarule.training.state import Epoch, TrainingState
 
-__all__ = ["Figures", "Run", "Validation", "run_epochs"]
+__all__ = ["run_epochs"]
 
+_FINAL = ("no improvement", "callback")  # a training that ended so is complete
 
-@dataclass(frozen=True)
-class Figures:
-    """What a validation measured; either may be missing."""
-
-    loss: float | None = None
-    score: float | None = None
+_DIVERGENCE_RATIO = 10.0
+"""If an epoch starts with a loss more than this many times the best cost, the steps of the best
+epoch are assumed to have caused the divergence."""
 
 
-_FINAL = ("no improvement", "callback")  # a run that ended so has nothing left to do
-_ASTRAY = 10.0  # a loss above this many times the best one is taken for the way to infinity
+def run_epochs(
+    interpreter: Interpreter,
+    state: State,
+    block: Block | StreamedBlock,
+    config: TrainingConfig,
+    start: TrainingState | None = None,
+) -> TrainingState:
+    """Return the training state at the end; ``state`` is moved in place, and ends finite.
 
-Validation: TypeAlias = Callable[[State], Figures]
-
-
-@dataclass
-class Run:
-    """How to train: all that a run needs beside the interpreter, the state and the data.
+    At the first non-finite loss training stops and the best finite state is restored: that of the
+    best epoch so far, or the one before the first epoch. If the steps of the best epoch caused the
+    divergence (the next loss is far above its cost), the state before that epoch is restored.
+    After Ctrl-C the best state is restored, too. Signals wait until a call of the interpreter has
+    ended.
 
     Parameters
     ----------
-    epochs : int
-        The most epochs.
-    batch_size : int
-        Rows in a mini-batch.
-    learning_rate : float
-        η₀.
-    orders : Orders
-        The order of every epoch (``epoch_orders``).
-    schedule : Schedule
-        How η changes.
-    stopping : Stopping or None
-        When no improvement ends the run; None never does.
-    validation : callable, optional
-        state -> ``Figures``, measured after every epoch.
-    restore_best : bool
-        End with the parameters of the best epoch (by validation if there is one, else by cost).
-    block_of : callable, optional
-        epoch -> the block of that epoch, where it is not the same one (augmentation).
-    least_rows : int
-        Rows of non-zero weight that every mini-batch needs; one that has fewer joins another.
-    on_begin : callable, optional
-        Called before every epoch with the state that it begins with.
-    on_epoch : callable, optional
-        Called with the history after every epoch; returning True stops.
-    current_rate : float or None
-        η to begin with, if an earlier run left one.
-    schedule_memory : object
-        What the schedule remembers of an earlier run.
-    examples_seen : int
-        Examples of earlier runs.
-    epochs_before, steps_before : int
-        Epochs and steps of earlier runs that this one goes on with: the schedule counts them.
-    planned_epochs : int or None
-        The epochs of all those runs together, as the schedule sees it; None: when this one ends.
-    loss_scale : float
-        What the recorded training loss is multiplied by: 1/k reports the mean over k targets.
-    keeper : Keeper or None
-        Who keeps checkpoints, and knows where an earlier run was left.
+    interpreter : Interpreter
+        What takes the steps.
+    state : State
+        The network's state.
+    block : Block or StreamedBlock
+        The rows to train on.
+    config : TrainingConfig
+        How to train.
+    start : TrainingState, optional
+        Where to continue from; by default a new training begins.
     """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    orders: Orders
-    schedule: Schedule = field(default_factory=Constant)
-    stopping: Stopping | None = None
-    validation: Validation | None = None
-    restore_best: bool = False
-    block_of: Callable[[int], Block] | None = None
-    least_rows: int = 1
-    on_begin: Callable[[State], None] | None = None
-    on_epoch: Callable[[History], bool] | None = None
-    current_rate: float | None = None
-    schedule_memory: Any = None
-    examples_seen: int = 0
-    epochs_before: int = 0
-    steps_before: int = 0
-    planned_epochs: int | None = None
-    loss_scale: float = 1.0
-    keeper: Keeper | None = None
-
-
-def run_epochs(interpreter: Interpreter, state: State, block: Block | Stream, run: Run) -> History:
-    """Train; return what was seen. The state is moved in place, and ends finite.
-
-    At the first non-finite loss the run stops and the best finite state is restored: that of the
-    best epoch so far, or the one it began with. Where the best epoch's own steps led astray (the
-    next loss is far above it), it is the state with which that epoch began. After Ctrl-C the best
-    epoch's state is restored too. Signals wait until a call of the interpreter has ended.
-    """
-    at = _beginning(state, run)
+    training = TrainingState.begin(state, Position()) if start is None else start
     try:
-        # A single epoch, as of ``partial_fit``, is not worth the time that handlers take.
-        with held_signals(wanted=run.epochs > 1 or run.keeper is not None) as signals:
-            if run.keeper is not None:
-                run.keeper.begin(state, at, interpreter.check)
-                _go_on(run, at, block.n_rows)
-            _Training(interpreter, state, block, run, at, signals).to_the_end()
+        # Installing signal handlers takes too long for a single epoch, as of ``partial_fit``.
+        wanted = config.epochs - training.history.n_epochs > 1 or config.checkpointer is not None
+        with held_signals(wanted=wanted) as signals:
+            if config.checkpointer is not None:
+                config.checkpointer.begin(state, training, interpreter.check)
+            _check_rows(training, block.n_rows, _first_order(block))
+            _Training(interpreter, state, block, config, training, signals).to_the_end()
     except KeyboardInterrupt:
-        at.history.stopped_by = "interrupt"
-    history = at.history
-    run.current_rate, run.schedule_memory = at.rate, at.memory
-    run.examples_seen = at.examples + history.n_epochs * block.n_rows
-    run.epochs_before, run.steps_before = at.first + history.n_epochs, at.n_steps
+        training.history.stopped_by = "interrupt"
+    history, stopping = training.history, config.stopping
     if history.stopped_by == "divergence":
-        state.restore(at.safe)
-    elif run.restore_best or history.stopped_by == "interrupt":
-        state.restore(at.best)
-    return history
+        state.restore(training.safe)
+    elif history.stopped_by == "interrupt" or (stopping is not None and stopping.restore_best):
+        if training.epoch is not None or history.best_epoch != history.n_epochs:
+            training.last = state.copy()
+        state.restore(training.best)
+    return training
 
 
-def _beginning(state: State, run: Run) -> Progress:
-    """Return where a run stands before its first epoch."""
-    maximize = _watches_score(run)
-    now = state.copy()
-    return Progress(
-        history=History(),
-        watch=Stopping(tol=0.0, maximize=maximize) if run.stopping is None else run.stopping,
-        rate=run.learning_rate if run.current_rate is None else run.current_rate,
-        memory=run.schedule_memory,
-        first=run.epochs_before,
-        examples=run.examples_seen,
-        n_steps=run.steps_before,
-        best=now,
-        before=now,
-        safe=now,
-    )
+def _first_order(block: Block | StreamedBlock) -> Rows:
+    """Return the rows as they stand; no row numbers for a stream, whose maker orders its rows."""
+    return np.arange(0 if isinstance(block, StreamedBlock) else block.n_rows, dtype=np.int64)
 
 
-def _go_on(run: Run, at: Progress, n_rows: int) -> None:
-    """Let orders follow those before a checkpoint, after a look whether they are of these rows."""
-    inside = None if at.inside is None else at.inside.order
-    orders = [rows for rows in (at.rows, inside and inside.rows) if rows is not None]
-    if (inside and inside.bounds[-1] != n_rows) or not all(map(run.orders.has, orders)):
-        raise CheckpointError("the checkpoint's order of rows is none of these rows.")
-    run.orders.go_on(at.rows)
+def _check_rows(training: TrainingState, n_rows: int, rows: Rows) -> None:
+    """Raise ``CheckpointError`` unless the orders to continue from are orders of these rows."""
+    order = None if training.epoch is None else training.epoch.order
+    orders = (training.position.order, None if order is None else order.rows)
+    held = [given for given in orders if given is not None]
+    if (order is not None and order.bounds[-1] != n_rows) or not all(
+        is_order(given, rows) for given in held
+    ):
+        raise CheckpointError("the checkpoint's order of rows is not an order of these rows.")
 
 
 class _Training:
-    """A run on its way: it moves the state and the progress, epoch by epoch."""
+    """A training in progress: it changes the state and the training state, epoch by epoch."""
 
     def __init__(
         self,
         interpreter: Interpreter,
         state: State,
-        block: Block | Stream,
-        run: Run,
-        at: Progress,
+        block: Block | StreamedBlock,
+        config: TrainingConfig,
+        training: TrainingState,
         signals: Held,
     ) -> None:
         self.interpreter, self.state, self.block = interpreter, state, block
-        self.run, self.at, self.signals = run, at, signals
-        held = (at.best, at.before, at.safe, *([] if at.inside is None else [at.inside.entered]))
-        self._shelf = list({id(one): one for one in held}.values())
-        self._at_rest = True  # whether state and progress belong together
+        self.config, self.training, self.signals = config, training, signals
+        self.rule = EarlyStopping(tol=0.0) if config.stopping is None else config.stopping
+        self._buffers: list[State] = []  # copies of states, whose memory is used again
+        training.consistent = True
 
     def to_the_end(self) -> None:
-        """Train epoch after epoch, until something says stop; leave a checkpoint behind."""
-        history = self.at.history
-        if history.stopped_by not in _FINAL:  # of the run that this one goes on with
-            history.stopped_by = "epochs" if history.n_epochs >= self.run.epochs else ""
+        """Train until something ends the training; write a last checkpoint."""
+        history = self.training.history
+        if history.stopped_by not in _FINAL:  # of the training that this call continues
+            history.stopped_by = "epochs" if history.n_epochs >= self.config.epochs else ""
         try:
             while not history.stopped_by:
-                self._epoch()
-                self._look()
+                self._run_epoch()
+                self._between_calls()
         except Exception:
             raise
         except BaseException:  # a signal
-            if self.run.keeper is not None and self._at_rest:
-                self.run.keeper.keep(self.state, self.at)
+            if self.config.checkpointer is not None and self.training.consistent:
+                self.config.checkpointer.write(self.state, self.training)
             raise
 
-    def _look(self) -> None:
-        """Between two calls: act on a signal; keep a checkpoint if it is time."""
+    def _between_calls(self) -> None:
+        """Handle a signal that has come; write a checkpoint if one is due."""
         if self.signals.came is not None:
             self.signals.deliver()
-        if self.run.keeper is not None and self._at_rest:
-            self.run.keeper.offer(self.state, self.at)
+        if self.config.checkpointer is not None and self.training.consistent:
+            self.config.checkpointer.offer(self.state, self.training)
 
-    def _epoch(self) -> None:
-        """Train for an epoch, or for the rest of one; say in the history why to stop, if so."""
-        run, at = self.run, self.at
-        if at.inside is None:
-            self._enter()
-        epoch = at.inside
+    def _run_epoch(self) -> None:
+        """Train for an epoch, or the rest of one; record in the history why to stop, if so."""
+        config, training = self.config, self.training
+        if training.epoch is None:
+            self._begin_epoch()
+        epoch = training.epoch
         assert epoch is not None
-        if run.on_begin is not None:
-            run.on_begin(epoch.entered)
+        if config.on_epoch_begin is not None:
+            config.on_epoch_begin(epoch.entered)
         with self.signals.passed_on():
-            block = self._block_of(at.first + at.history.n_epochs)
+            block = self._block_of(training.position.epochs)
         steps = self._take_steps(epoch, block)
-        fine = not steps.diverged and _is_finite(self.state)
-        figures = None
-        if fine and run.validation is not None:
+        finite = not steps.diverged and _is_finite(self.state)
+        metrics = None
+        if finite and config.validation is not None:
             with self.signals.passed_on():
-                figures = run.validation(self.state)
-        self._at_rest = False
-        self._leave(steps, figures, fine=fine)
-        self._at_rest = fine
+                metrics = config.validation(self.state)
+        training.consistent = False
+        self._end_epoch(epoch, steps, metrics, finite=finite)
+        training.consistent = finite
 
-    def _enter(self) -> None:
-        """Begin an epoch: its order, its rates, and a copy of the state."""
-        run, at = self.run, self.at
-        self._at_rest = False
-        rows = next(run.orders)
-        done = at.history.n_epochs
-        planned = at.first + run.epochs if run.planned_epochs is None else run.planned_epochs
-        examples = at.examples + done * self.block.n_rows
-        clock = Clock(at.first + done, examples, planned, at.n_steps)
-        order = _order(rows, run, at.rate, clock, self.block)
-        at.rows = run.orders.memory
-        at.rate, at.n_steps = float(order.learning_rates[-1]), at.n_steps + order.n_batches
-        at.inside = Epoch(order, _copy(self.state, self._shelf, (at.best, at.before, at.safe)))
-        self._at_rest = True
+    def _begin_epoch(self) -> None:
+        """Begin an epoch: its order of rows, its rates, and a copy of the state."""
+        config, training = self.config, self.training
+        training.consistent = False
+        position, planned = training.position, config.planned_epochs
+        rows = _first_order(self.block) if position.order is None else position.order
+        if config.shuffle is not None:
+            rows = config.shuffle(rows)
+            position = position._replace(order=rows)
+        if planned is None:
+            planned = position.epochs - training.history.n_epochs + config.epochs
+        if position.learning_rate is None:
+            position = position._replace(learning_rate=config.learning_rate)
+        training.position = position._replace(planned_epochs=planned)
+        order = _order(rows, config, training.position, self.block)
+        entered = self._copy(training.best, training.before, training.safe)
+        training.epoch = Epoch(order, entered)
+        training.consistent = True
 
-    def _block_of(self, epoch: int) -> Block | StreamedEpoch:
-        """Return what an epoch is trained on: the block, a fresh one, or blocks that go by."""
-        if self.run.block_of is not None:
-            return self.run.block_of(epoch)
-        return self.block.of_epoch(epoch) if isinstance(self.block, Stream) else self.block
+    def _block_of(self, epoch: int) -> Block | EpochIterator:
+        """Return the data of an epoch: the block, a new one, or an iterator over blocks."""
+        if self.config.epoch_block is not None:
+            return self.config.epoch_block(epoch)
+        return self.block.of_epoch(epoch) if isinstance(self.block, StreamedBlock) else self.block
 
-    def _take_steps(self, epoch: Epoch, block: Block | StreamedEpoch) -> Steps:
-        """Take the steps that are left; the interpreter may give control back in between."""
+    def _take_steps(self, epoch: Epoch, block: Block | EpochIterator) -> Steps:
+        """Take the steps that are left; the interpreter may return before it has taken all."""
         order = epoch.order
         while epoch.done < order.n_batches:
-            self._look()
-            self._at_rest = False
+            self._between_calls()
+            self.training.consistent = False
             left = range(epoch.done, order.n_batches)
             epoch.add(advance(self.interpreter, self.state, block, order, left))
             if epoch.pieces[-1].diverged:
                 break
-            self._at_rest = True
+            self.training.consistent = True
         self.signals.deliver()
-        return epoch.seen()
+        return epoch.steps()
 
-    def _leave(self, steps: Steps, figures: Figures | None, *, fine: bool) -> None:
-        """End an epoch: write it down, keep the best, hear the schedule and the callbacks."""
-        run, at, history = self.run, self.at, self.at.history
-        assert at.inside is not None
-        entered, at.inside = at.inside.entered, None
-        _record(history, steps, at.rate, run.loss_scale)
+    def _end_epoch(
+        self, epoch: Epoch, steps: Steps, metrics: Metrics | None, *, finite: bool
+    ) -> None:
+        """End an epoch: record it, keep the best state, and call schedule and callback."""
+        config, training, history = self.config, self.training, self.training.history
+        training.epoch = None
+        position = training.position
+        training.position = position._replace(
+            epochs=position.epochs + 1,
+            steps=position.steps + epoch.order.n_batches,
+            examples=position.examples + self.block.n_rows,
+            learning_rate=float(epoch.order.learning_rates[-1]),
+        )
+        _record(history, steps, float(epoch.order.learning_rates[-1]), config.loss_scale)
         follows_best = history.best_epoch == history.n_epochs - 1
-        if follows_best and run.validation is None and _is_astray(steps, history):
-            at.safe = at.before
-        if not fine:
+        if follows_best and config.validation is None and _has_jumped(steps, history):
+            training.safe = training.before
+        if not finite:
             history.stopped_by = "divergence"
             return
-        figure = _watched(history, figures, run)
-        if at.watch.update(figure):
+        metric = _watched(history, metrics, config)
+        stopping_state, is_best = self.rule.observe(position.stopping_state, metric)
+        if is_best:
             history.best_epoch = history.n_epochs
-            at.best = _copy(self.state, self._shelf, (at.best, at.safe, entered))
-            at.before, at.safe = entered, at.best
-        at.memory, at.rate = run.schedule.observe(
-            at.memory, figure, at.rate, maximize=at.watch.maximize
+            training.best = self._copy(training.best, training.safe, epoch.entered)
+            training.before, training.safe = epoch.entered, training.best
+        schedule_state, rate = config.schedule.observe(
+            position.schedule_state,
+            metric,
+            float(epoch.order.learning_rates[-1]),
+            maximize=self.rule.maximize,
         )
-        told_to_stop = run.on_epoch is not None and run.on_epoch(history)
-        history.stopped_by = "callback" if told_to_stop else self._ending()
+        training.position = training.position._replace(
+            learning_rate=rate, schedule_state=schedule_state, stopping_state=stopping_state
+        )
+        stop = config.on_epoch is not None and config.on_epoch(history)
+        history.stopped_by = "callback" if stop else self._ending()
 
     def _ending(self) -> str:
-        """Return why the run ends with this epoch; nothing if it does not."""
-        run, at = self.run, self.at
-        if at.watch.exhausted and run.stopping is not None:
-            slower = run.schedule.on_plateau(at.rate)
+        """Return why training ends after this epoch; an empty string if it does not."""
+        config, training, position = self.config, self.training, self.training.position
+        if config.stopping is not None and config.stopping.is_exhausted(position.stopping_state):
+            slower = config.schedule.on_plateau(position.learning_rate or 0.0)
             if slower is None:
                 return "no improvement"
-            at.rate, at.watch.stale = slower, 0
-        return "epochs" if at.history.n_epochs >= run.epochs else ""
+            training.position = position._replace(
+                learning_rate=slower, stopping_state=position.stopping_state._replace(stale=0)
+            )
+        return "epochs" if training.history.n_epochs >= config.epochs else ""
+
+    def _copy(self, *held: State) -> State:
+        """Return a copy of the state, in the memory of an old copy that is not held any more."""
+        for old in self._buffers:
+            if not any(old is one for one in held):
+                old.overwrite(self.state)
+                return old
+        self._buffers.append(self.state.copy())
+        return self._buffers[-1]
 
 
-def _copy(state: State, shelf: list[State], held: tuple[State, ...]) -> State:
-    """Return a copy of the state, in the memory of an old one that nobody holds if there is one."""
-    for old in shelf:
-        if not any(old is one for one in held):
-            old.overwrite(state)
-            return old
-    shelf.append(state.copy())
-    return shelf[-1]
-
-
-def _order(rows: Rows, run: Run, rate: float, clock: Clock, block: Block | Stream) -> Order:
-    """Cut an epoch's rows into batches, and ask the schedule for the rate of each."""
+def _order(
+    rows: Rows, config: TrainingConfig, position: Position, block: Block | StreamedBlock
+) -> Order:
+    """Return an epoch's rows cut into batches, with the schedule's rate for each batch."""
     present = None if block.weight is None else to_numpy(block.weight)[rows] > 0
-    bounds = batch_bounds(block.n_rows, run.batch_size, present, run.least_rows)
+    bounds = batch_bounds(block.n_rows, config.batch_size, present, config.least_rows)
     n_steps = len(bounds) - 1
-    rates = np.asarray(run.schedule.rates(run.learning_rate, rate, clock, n_steps), dtype=float)
+    given = config.schedule.rates(config.learning_rate, position, n_steps)
+    rates = np.asarray(given, dtype=float)
     if rates.shape != (n_steps,) or not (rates >= 0).all():
         raise SpecError(
-            f"schedule must give {n_steps} rates of at least 0, one a step; got {rates}. "
-            f"See what {type(run.schedule).__name__}.rates returns."
+            f"schedule must give {n_steps} rates of at least 0, one for each step; got {rates}. "
+            f"See what {type(config.schedule).__name__}.rates returns."
         )
     return Order(rows, bounds, rates)
 
 
-def _is_astray(steps: Steps, history: History) -> bool:
-    """Whether an epoch's first loss is no number, or far above the best epoch's cost."""
+def _has_jumped(steps: Steps, history: History) -> bool:
+    """Return whether an epoch's first loss is NaN, or far above the best epoch's cost."""
     if history.best_epoch is None:
         return False
     first = float(steps.loss[0] + steps.penalty[0])
-    return not first <= _ASTRAY * history.cost[history.best_epoch - 1]
+    return not first <= _DIVERGENCE_RATIO * history.cost[history.best_epoch - 1]
 
 
 def _record(history: History, steps: Steps, rate: float, scale: float) -> None:
-    """Average an epoch's steps by weight; a run that diverged shows what it met."""
+    """Append an epoch's mean loss to the history; after a divergence, its last loss."""
     weight = float(np.sum(steps.weight))
     if steps.diverged or weight == 0:
         loss, penalty = float(steps.loss[-1]), float(steps.penalty[-1])
@@ -336,32 +289,31 @@ def _record(history: History, steps: Steps, rate: float, scale: float) -> None:
     history.learning_rate.append(rate)
 
 
-def _mean(figures: Array, weights: Array, total: float) -> float:
+def _mean(values: Array, weights: Array, total: float) -> float:
     with np.errstate(over="ignore"):
-        mean = float(figures @ weights) / total
-    return mean if np.isfinite(mean) else float(figures @ (weights / total))  # of huge figures
+        mean = float(values @ weights) / total
+    return mean if np.isfinite(mean) else float(values @ (weights / total))  # their sum overflows
 
 
-def _watched(history: History, figures: Figures | None, run: Run) -> float:
-    """Return the figure that decides what is best: score, validation loss, or cost."""
-    if figures is None:
+def _watched(history: History, metrics: Metrics | None, config: TrainingConfig) -> float:
+    """Return the metric that decides which epoch is best: score, validation loss, or cost."""
+    if metrics is None:
         return history.cost[-1]
-    if figures.loss is not None:
-        history.validation_loss.append(figures.loss)
-    if figures.score is not None:
-        history.validation_score.append(figures.score)
-    if _watches_score(run):
-        return float("nan") if figures.score is None else figures.score
-    if figures.loss is None:
-        raise ValueError("validation must measure a loss, or a score to be maximised.")
-    return figures.loss
-
-
-def _watches_score(run: Run) -> bool:
-    return run.stopping is not None and run.stopping.maximize
+    if metrics.loss is not None:
+        history.validation_loss.append(metrics.loss)
+    if metrics.score is not None:
+        history.validation_score.append(metrics.score)
+    if config.watches_score:
+        return float("nan") if metrics.score is None else metrics.score
+    if metrics.loss is None:
+        raise ValueError("validation must measure a loss, or a score that is maximised.")
+    return metrics.loss
 
 
 def _is_finite(state: State) -> bool:
-    """Whether θ and the statistics are: batch norm may bring inputs whose squares overflow back."""
+    """Return whether θ and the statistics are finite.
+
+    The loss alone does not tell: batch norm may map inputs whose squares overflow to finite ones.
+    """
     kept = (state.theta, *state.buffers.values())
     return all(bool(np.isfinite(to_numpy(array)).all()) for array in kept)

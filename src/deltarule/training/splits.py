@@ -27,11 +27,11 @@ def split_rows(
     Parameters
     ----------
     n_rows : int
-        How many examples there are.
+        The number of examples.
     fractions : (train, dev, test), optional
         Non-negative, with sum 1; by default :func:`default_fractions`.
     labels : (n_rows,) array-like, optional
-        Classes: every part then has them in the same proportions.
+        Classes: every part has them in the same proportions.
     seed : int, default=0
         The same seed gives the same split.
 

@@ -1,5 +1,5 @@
-"""Checkpoints: a run written down whole, so that it can go on to the same bits."""
+"""Checkpoints: files of a training's whole state, from which it resumes to the same bits."""
 
-from deltarule.training.checkpoints.policy import Checkpoint, as_checkpoint
+from deltarule.training.checkpoints.config import Checkpoint, as_checkpoint
 
 __all__ = ["Checkpoint", "as_checkpoint"]

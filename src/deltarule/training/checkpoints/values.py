@@ -1,9 +1,9 @@
-"""Values as strict JSON and named arrays, and back: a closed list of kinds, and nothing is run.
+"""Values as strict JSON and named arrays, and back. The types are a fixed list; no code is run.
 
-None, booleans, integers, finite floats, texts and lists are themselves. Everything else is an
-object whose entry ``=`` says what it is: ``float`` (one that JSON lacks), ``tuple``, ``dict``,
-``array`` (the name of a tensor), ``same`` (a state that was met before), or one of the kinds that
-the reader knows, with all of its fields.
+None, booleans, integers, finite floats, texts and lists are written as they are. Everything else
+is an object whose entry ``=`` names its type: ``float`` (infinite or NaN), ``tuple``, ``dict``,
+``array`` (the name of a tensor), ``same`` (a state that was written before), or a type that the
+reader knows, with all of its fields.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ import numpy as np
 
 from deltarule.errors import CheckpointError
 from deltarule.program import Order, State, Steps
-from deltarule.schedules import PlateauMemory
+from deltarule.schedules import PlateauMemory, Position
 from deltarule.slots import SLOTS
+from deltarule.training.early_stopping import StoppingState
 from deltarule.training.history import History
-from deltarule.training.progress import Epoch
+from deltarule.training.state import Epoch
 
 __all__ = ["Values"]
 
 _KINDS: tuple[type[Any], ...] = (
     *SLOTS,
-    *(State, Order, Steps, Epoch, History, PlateauMemory),
+    *(State, Order, Steps, Epoch, History, PlateauMemory, Position, StoppingState),
 )
 _ARRAYS = ("float64", "float32", "int64", "int32", "uint8", "bool")
 _ODD = ("inf", "-inf", "nan")
 
 
 class Values:
-    """What turns values into records and tensors, and back.
+    """Converter of values to records and tensors, and back.
 
     Parameters
     ----------
     kinds : iterable of types
-        NamedTuples that may occur beside those of training.
+        NamedTuples that may occur in addition to those of training.
     tensors : dict, optional
-        Those that a record was read with; those of a record that is made are put there.
+        The tensors of a record that is read; those of a record that is written are put here.
     """
 
     def __init__(self, kinds: Iterable[type[Any]] = (), tensors: Any = None) -> None:
@@ -53,7 +54,7 @@ class Values:
     # --- to plain -------------------------------------------------------------------------------
 
     def plain(self, name: str, value: Any) -> Any:
-        """Return a value as strict JSON; its arrays are put among the tensors, under the name."""
+        """Return a value as strict JSON; its arrays become tensors, named by its place."""
         if isinstance(value, np.generic):
             value = value.item()
         if value is None or isinstance(value, bool | int | str):
@@ -72,19 +73,19 @@ class Values:
         if self._kinds.get(type(value).__name__) is type(value):
             return self._object(name, value)
         raise CheckpointError(
-            f"{name} holds {value!r}, which a checkpoint cannot keep: it holds no code. Let it be "
+            f"{name} holds {value!r}, which a checkpoint cannot hold: it holds no code. Use "
             "numbers, texts, lists and arrays, or leave checkpoint out."
         )
 
     def _array(self, name: str, array: Any) -> Any:
         kind = str(array.dtype)
-        if kind == "uint32":  # which files do not have
-            return {"=": "array", "name": self._keep(name, array.astype(np.int64)), "dtype": kind}
+        if kind == "uint32":  # a type that files do not have
+            return {"=": "array", "name": self._add(name, array.astype(np.int64)), "dtype": kind}
         if kind not in _ARRAYS:
-            raise CheckpointError(f"{name} is an array of {kind}, which a checkpoint cannot keep.")
-        return {"=": "array", "name": self._keep(name, array), "dtype": kind}
+            raise CheckpointError(f"{name} is an array of {kind}, which a checkpoint cannot hold.")
+        return {"=": "array", "name": self._add(name, array), "dtype": kind}
 
-    def _keep(self, name: str, array: Any) -> str:
+    def _add(self, name: str, array: Any) -> str:
         self.tensors[name] = array
         return name
 
@@ -95,19 +96,19 @@ class Values:
                 return {"=": "same", "state": self._states[id(value)]}
             self._states[id(value)] = name
         if isinstance(value, Epoch) and value.pieces:
-            value.seen()  # as one piece
+            value.steps()  # joins its pieces
         held = {n: self.plain(f"{name}.{n}", getattr(value, n)) for n in _fields(type(value))}
         return {"=": kind, "name": name, "fields": held}
 
     # --- and back -------------------------------------------------------------------------------
 
     def value(self, plain: Any) -> Any:
-        """Return the value that :meth:`plain` made this of.
+        """Return the value that :meth:`plain` wrote.
 
         Raises
         ------
         CheckpointError
-            If it is none of ours.
+            If it is not something that :meth:`plain` writes.
         """
         if isinstance(plain, list):
             return [self.value(item) for item in plain]
@@ -126,12 +127,12 @@ class Values:
             return self._read[plain["state"]]
         if keys == {"name", "fields"} and isinstance(kind, str) and kind in self._kinds:
             return self._made(self._kinds[kind], plain["name"], plain["fields"])
-        raise CheckpointError("its record holds a value of no known kind")
+        raise CheckpointError("its record holds a value of unknown type")
 
     def _tensor(self, name: Any, dtype: Any) -> Any:
         array = self.tensors.get(name) if isinstance(name, str) else None
         if array is None or dtype not in (*_ARRAYS, "uint32"):
-            raise CheckpointError("its record names an array that is not there")
+            raise CheckpointError("its record names an array that is missing")
         if dtype == "uint32":
             return array.astype(np.uint32)
         if str(array.dtype) != dtype:

@@ -1,4 +1,4 @@
-"""Where checkpoints are kept, how often, and how many."""
+"""Where checkpoints are written, how often, and how many of them stay."""
 
 from __future__ import annotations
 
@@ -16,34 +16,35 @@ _EVERY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Keep checkpoints of a training, and go on from them after it was cut off.
+    """Where and how often a training writes checkpoints, from which it resumes after a stop.
 
-    A checkpoint holds all that the rest of the training depends on, so that it ends with the same
-    bits as one that nothing happened to; see ``docs/checkpoints.md``.
+    A checkpoint holds everything that the rest of the training depends on. A resumed training
+    ends with the same bits as one that was never stopped; see ``docs/checkpoints.md``.
 
     Parameters
     ----------
     folder : str or path-like
-        Where the checkpoints of this one training are kept. It is made if its parent exists.
+        The folder for the checkpoints of this training, and of no other. It is created if its
+        parent exists.
     every_epochs : int, optional
-        Keep one after so many epochs.
+        Write one after this number of epochs.
     every_seconds : float, optional
-        Keep one after so many seconds, also in the middle of an epoch. By default 60, unless
-        ``every_epochs`` is given. One is always kept before the first step, at the end, and, if
-        signals reach the training (Ctrl-C), where it was interrupted.
+        Write one after this number of seconds, also in the middle of an epoch. By default 60,
+        unless ``every_epochs`` is given. One is always written before the first step, at the end,
+        and where a signal (Ctrl-C) interrupted the training.
     keep_last : int, default=3
-        How many of the newest to keep; older ones are what is left if the newest is damaged.
+        How many of the newest checkpoints stay. The older ones are used if the newest is damaged.
     keep_best : bool, default=True
-        Keep beside them, of those at the end of an epoch, the one with the best figure (that
-        which early stopping watches, else the cost).
+        Whether the checkpoint of the best finished epoch stays, too. The best epoch is the one
+        with the best metric that early stopping watches, or else with the lowest cost.
     resume : bool, default=True
-        Whether to go on from the newest checkpoint in the folder, if there is one. With False a
-        folder that has any is refused.
+        Whether to resume from the newest checkpoint in the folder, if there is one. With False a
+        folder with checkpoints is refused.
 
     Raises
     ------
     SpecError
-        For a number that makes no sense.
+        For an argument outside its range.
 
     Examples
     --------
@@ -80,12 +81,12 @@ class Checkpoint:
 
 
 def as_checkpoint(given: Any) -> Checkpoint:
-    """Return what ``checkpoint=`` means: a folder's path has the defaults of the rest.
+    """Return the ``Checkpoint`` that an argument ``checkpoint`` means: it, or a folder's path.
 
     Raises
     ------
     SpecError
-        If it is neither.
+        If it is neither of them.
     """
     if isinstance(given, Checkpoint):
         return given

@@ -1,8 +1,8 @@
-"""What a training is: its arguments described, its data fingerprinted, and two of them compared.
+"""Identity of a training: descriptions of its arguments, fingerprints of its data.
 
-Fingerprints and descriptions are the same in every process. A function is described by its name
-and a digest of its byte code, constants and closure; an object of others by its class and what it
-holds.
+Descriptions and fingerprints are the same in every process. A function is described by its name
+and a digest of its byte code, constants and closure; an object of another library, by its class
+and its attributes.
 """
 
 from __future__ import annotations
@@ -17,16 +17,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deltarule import schedules
 from deltarule.arrays import is_sparse, to_numpy
 from deltarule.files import strict_json
+from deltarule.schedules import Schedule
 
-__all__ = ["Identity", "describe", "differences", "fingerprint"]
+__all__ = ["Identity", "describe", "differences", "end_argument", "fingerprint"]
 
-_SHOWN = 60  # letters of a value in a message
+_MAX_LETTERS = 60  # of a value in a message
+
+_INDEPENDENT = tuple(
+    getattr(schedules, name)
+    for name in (
+        *("Adaptive", "Constant", "Exponential", "InverseScaling", "InverseSquareRoot"),
+        *("InverseTime", "ReduceOnPlateau", "StepDecay", "Table", "WarmUp"),
+    )
+)
+"""Schedules whose rates do not depend on the planned number of epochs."""
 
 
 class Identity(NamedTuple):
-    """What two runs must have in common for one to go on with the other."""
+    """What a training must have in common with the one whose checkpoint it resumes."""
 
     arguments: dict[str, Any]  # described
     data: dict[str, str]  # fingerprints
@@ -58,7 +69,7 @@ def describe(value: Any) -> Any:
 
 
 class _Describer:
-    """Goes through an argument; an object that is met again is described by its number."""
+    """Describes an argument recursively; an object that comes again is described by its number."""
 
     def __init__(self) -> None:
         self._met: dict[int, Any] = {}
@@ -84,7 +95,7 @@ class _Describer:
             return sorted((describe(item) for item in value), key=strict_json.dumps)
         if id(value) in self._met:
             return ["as before", list(self._met).index(id(value))]
-        self._met[id(value)] = value  # held, so that no other object takes its place in memory
+        self._met[id(value)] = value  # held, so that its id stays its own
         return self._object(value)
 
     def _object(self, value: Any) -> Any:
@@ -107,7 +118,7 @@ class _Describer:
 
 
 def _content(cell: types.CellType) -> Any:
-    """Return what a closure's cell holds; the cell itself if its variable has no value yet."""
+    """Return the content of a closure's cell, or the cell if its variable has no value yet."""
     try:
         return cell.cell_contents
     except ValueError:
@@ -123,7 +134,7 @@ def _digest_of_code(code: types.CodeType) -> str:
 
 
 def _constant(value: Any) -> str:
-    """Return a constant of byte code as text; sets sorted: their order varies among processes."""
+    """Return a constant of byte code as text; sets are sorted, as their order varies by process."""
     if isinstance(value, types.CodeType):
         return _digest_of_code(value)
     if isinstance(value, tuple):
@@ -138,6 +149,18 @@ def _plain_repr(value: Any) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
+def end_argument(name: str, epochs: int, schedule: Schedule) -> dict[str, Any]:
+    """Return the number of epochs as an argument that must stay the same, or no argument.
+
+    With most schedules the number may be raised in order to train longer. It must stay with a
+    schedule that depends on it (``Cosine``, ``OneCycle``). User-defined schedules, including
+    subclasses of ours, are assumed to depend on it.
+    """
+    kind = type(schedule)
+    independent = issubclass(kind, _INDEPENDENT) and kind.__module__.startswith("deltarule.")
+    return {} if independent else {name: epochs}
+
+
 def differences(was: Identity, now: Identity) -> list[str]:
     """Return a phrase for every argument and every part of the data that differs."""
     found = []
@@ -145,8 +168,8 @@ def differences(was: Identity, now: Identity) -> list[str]:
         before, after = was.arguments[name], now.arguments[name]
         if before != after:
             found.append(_argument(name, before, after))
-    if not found:  # what counts in one of them alone follows from another argument
-        found = [f"{name} counts" for name in sorted({*was.arguments} ^ {*now.arguments})]
+    if not found:  # an argument of only one of them
+        found = [f"{name} matters" for name in sorted({*was.arguments} ^ {*now.arguments})]
     for name in [*now.data, *sorted(set(was.data) - set(now.data))]:
         before, after = was.data.get(name, "none"), now.data.get(name, "none")
         if before != after:
@@ -156,13 +179,13 @@ def differences(was: Identity, now: Identity) -> list[str]:
 
 def _argument(name: str, before: Any, after: Any) -> str:
     old, new = _short(before), _short(after)
-    if old == new or len(old) > _SHOWN or len(new) > _SHOWN:
-        return f"{name} is another ({new[:_SHOWN]})"
+    if old == new or len(old) > _MAX_LETTERS or len(new) > _MAX_LETTERS:
+        return f"{name} is another ({new[:_MAX_LETTERS]})"
     return f"{name} was {old} and is {new}"
 
 
 def _short(described: Any) -> str:
-    """Return a described value as a reader would write it."""
+    """Return a description in the form in which a user writes the value."""
     if isinstance(described, list) and described[:1] == ["function"]:
         return str(described[1]).rsplit("<locals>.", 1)[-1]
     if isinstance(described, dict) and len(described) == 1:

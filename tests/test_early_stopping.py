@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from deltarule import SGD, Dense, Network, Stopping, train
+from deltarule import SGD, Dense, EarlyStopping, Network, train
 from deltarule.errors import SpecError
 from deltarule.program import State, Steps, Sums
-from deltarule.schedules import Constant
-from deltarule.training import Run, epoch_orders, run_epochs
-from deltarule.training.loop import Figures
+from deltarule.schedules import Constant, Position
+from deltarule.training import Metrics, TrainingConfig, run_epochs
+from deltarule.training.state import TrainingState
 from support import proves
 
 FIGURES = st.lists(
@@ -53,38 +53,46 @@ def slow_stop(figures: list[float], tol: float, patience: int, maximize: bool) -
 def test_the_best_so_far_decides(
     maximize: bool, figures: list[float], tol: float, patience: int
 ) -> None:
-    watch = Stopping(tol, patience, maximize)
+    rule, state = EarlyStopping(tol, patience, maximize), None
     best, stop = None, None
     for epoch, figure in enumerate(figures, start=1):
-        if watch.update(figure):
+        state, is_best = rule.observe(state, figure)
+        if is_best:
             best = epoch
-        if watch.exhausted:
+        if rule.is_exhausted(state):
             stop = epoch
             break
     assert (stop, best) == slow_stop(figures, tol, patience, maximize)
-    assert watch.best == (max if maximize else min)(figures[: stop or len(figures)])
+    assert state is not None
+    assert state.best == (max if maximize else min)(figures[: stop or len(figures)])
 
 
 def test_a_slow_descent_is_not_mistaken_for_progress() -> None:
     """Steps below tol count against the best so far, which moves along with them."""
-    watch = Stopping(tol=1.0, patience=3)
-    told = [(watch.update(v), watch.exhausted) for v in (10.0, 9.5, 9.0, 8.5, 8.0)]
+    rule, state, told = EarlyStopping(tol=1.0, patience=3), None, []
+    for value in (10.0, 9.5, 9.0, 8.5, 8.0):
+        state, is_best = rule.observe(state, value)
+        told.append((is_best, rule.is_exhausted(state)))
     assert told == [(True, False)] * 4 + [(True, True)]
 
 
 def test_a_figure_that_is_no_number_is_never_the_best() -> None:
     for maximize in (False, True):
-        watch = Stopping(maximize=maximize)
-        assert [watch.update(v) for v in (np.nan, 1.0, np.nan)] == [False, True, False]
-        assert watch.best == 1.0
+        rule, state, told = EarlyStopping(maximize=maximize), None, []
+        for value in (np.nan, 1.0, np.nan):
+            state, is_best = rule.observe(state, value)
+            told.append(is_best)
+        assert told == [False, True, False]
+        assert state is not None
+        assert state.best == 1.0
 
 
 @pytest.mark.parametrize("first", [1.0, np.nan, np.inf])
 def test_figures_that_are_no_numbers_are_not_progress(first: float) -> None:
-    watch = Stopping(patience=2)
+    rule, state = EarlyStopping(patience=2), None
     for value in (first, *([first if np.isinf(first) else np.nan] * 5)):
-        watch.update(value)
-    assert watch.exhausted
+        state, _ = rule.observe(state, value)
+    assert rule.is_exhausted(state)
 
 
 # --- in the loop, with an interpreter that only counts --------------------------------------------
@@ -120,10 +128,9 @@ class Rows:
 
 def loop(losses: list[float], **given: Any) -> tuple[State, Any, Counter]:
     settings = {"epochs": len(losses), "batch_size": 2, "learning_rate": 0.1}
-    settings["orders"] = epoch_orders(5, None)
     counter, state = Counter(losses, given.pop("most", None)), State(np.zeros(1))
-    history = run_epochs(counter, state, Rows(), Run(**(settings | given)))
-    return state, history, counter
+    ended = run_epochs(counter, state, Rows(), TrainingConfig(**(settings | given)))
+    return state, ended.history, counter
 
 
 def test_the_loop_visits_every_batch_once_an_epoch() -> None:
@@ -154,12 +161,11 @@ def test_the_run_ends_with_the_best_parameters(
     flat = [7.0] * len(figures)
     state, history, _ = loop(
         figures if kind == "cost" else flat,
-        stopping=Stopping(0.5, patience, maximize),
-        restore_best=True,
+        stopping=EarlyStopping(0.5, patience, maximize),
         validation={
             "cost": None,
-            "loss": lambda state: Figures(loss=next(measured), score=-1.0),
-            "score": lambda state: Figures(loss=1.0, score=next(measured)),
+            "loss": lambda state: Metrics(loss=next(measured), score=-1.0),
+            "score": lambda state: Metrics(loss=1.0, score=next(measured)),
         }[kind],
     )
     assert history.n_epochs == (stop or len(figures))
@@ -215,16 +221,18 @@ def test_a_callback_can_stop_a_run() -> None:
 
 def test_hooks_rates_and_counts() -> None:
     begun = []
-    run = Run(
-        epochs=3, batch_size=2, learning_rate=0.5, orders=epoch_orders(5, None),
-        schedule=Constant(), on_begin=lambda state: begun.append(1), current_rate=0.125,
-        examples_seen=10, loss_scale=0.5,
+    config = TrainingConfig(
+        epochs=3, batch_size=2, learning_rate=0.5, schedule=Constant(),
+        on_epoch_begin=lambda state: begun.append(1), loss_scale=0.5,
     )  # fmt: skip
-    history = run_epochs(Counter([4.0, 2.0, 1.0]), State(np.zeros(1)), Rows(), run)
+    state = State(np.zeros(1))
+    start = TrainingState.begin(state, Position(learning_rate=0.125, examples=10))
+    ended = run_epochs(Counter([4.0, 2.0, 1.0]), state, Rows(), config, start)
+    history = ended.history
     assert len(begun) == 3
     assert history.learning_rate == [0.125] * 3
     assert history.loss == [2.0, 1.0, 0.5]
-    assert (run.current_rate, run.examples_seen) == (0.125, 25)
+    assert (ended.position.learning_rate, ended.position.examples) == (0.125, 25)
 
 
 # --- through ``train`` ----------------------------------------------------------------------------
@@ -238,7 +246,7 @@ def test_train_returns_the_best_parameters() -> None:
     state = net.initialize(0)
     history = train(
         net, state, X, y, optimizer=SGD(0.1), batch_size=5, epochs=300,
-        validation=validation, stopping=Stopping(tol=0.0, patience=15),
+        validation=validation, stopping=EarlyStopping(tol=0.0, patience=15),
     )  # fmt: skip
     losses = history.validation_loss
     assert history.stopped_by == "no improvement"
@@ -247,14 +255,14 @@ def test_train_returns_the_best_parameters() -> None:
 
 
 def test_a_stopping_rule_can_be_used_twice() -> None:
-    rule = Stopping(tol=1e9, patience=1)
+    rule = EarlyStopping(tol=1e9, patience=1)
     net, X, y = Network(1, [Dense(1)]), [[0.0], [1.0]], [0.0, 1.0]
     lengths = [train(net, net.initialize(), X, y, stopping=rule).n_epochs for _ in range(2)]
     assert lengths == [3, 3]
-    assert rule == Stopping(tol=1e9, patience=1)
+    assert rule == EarlyStopping(tol=1e9, patience=1)
 
 
 def test_maximize_needs_a_score() -> None:
     net = Network(1, [Dense(1)])
     with pytest.raises(SpecError, match=r"maximize=True watches the validation score: give valid"):
-        train(net, net.initialize(), [[0.0]], [0.0], stopping=Stopping(maximize=True))
+        train(net, net.initialize(), [[0.0]], [0.0], stopping=EarlyStopping(maximize=True))

@@ -1,4 +1,4 @@
-"""A run as a record and tensors, and back, checked against the run that is to go on."""
+"""A training as a record and tensors, and back, checked against the training that resumes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from deltarule.checks import is_count, is_number
 from deltarule.errors import CheckpointError, DataError
 from deltarule.files.model_file import Contents, first_fault
 from deltarule.program import Order, State, Steps
+from deltarule.schedules import Position
 from deltarule.states import check_counters, check_slots
-from deltarule.training.checkpoints.identity import Identity
+from deltarule.training.checkpoints.fingerprint import Identity
 from deltarule.training.checkpoints.values import Values
+from deltarule.training.early_stopping import StoppingState
 from deltarule.training.history import History
-from deltarule.training.progress import Epoch, Progress
+from deltarule.training.state import Epoch, TrainingState
 
-__all__ = ["Snapshot", "read_snapshot", "take_over", "write_snapshot"]
+__all__ = ["Snapshot", "read_snapshot", "restore_snapshot", "write_snapshot"]
 
 _STATES = ("state", "best", "before", "safe")
-_PLAIN = ("rate", "memory", "first", "examples", "n_steps")
-_OTHERS = ("history", "rows", "inside")
-_FIELDS = (*_STATES, *_PLAIN, *_OTHERS, "watch")  # as written: what is shared comes first
+_FIELDS = (*_STATES, "position", "history", "epoch")  # as written: shared states first
 
 
 class _Record(BaseModel):
-    """What stands in the file's record."""
+    """The file's record."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -47,26 +47,26 @@ class _Record(BaseModel):
 
 @dataclass
 class Snapshot:
-    """What a checkpoint holds beside the run's own progress."""
+    """Content of a checkpoint."""
 
     identity: Identity
     beginnings: dict[str, Any] = field(default_factory=dict)  # random streams before the first draw
     streams: dict[str, Any] = field(default_factory=dict)  # random streams now
-    owner: Any = None  # what the one who trains keeps beside the run
-    best: tuple[str, float] | None = None  # the file with the best figure so far, and that figure
+    owner: Any = None  # attributes of the estimator that trains, if there is one
+    best: tuple[str, float] | None = None  # the file with the best metric so far, and that metric
     place: tuple[int, int] = (0, 0)  # epochs finished, steps taken
     version: str = ""  # of deltarule
     progress: dict[str, Any] = field(default_factory=dict)  # as read
 
 
 def write_snapshot(
-    snapshot: Snapshot, state: State, at: Progress, kinds: tuple[type[Any], ...]
+    snapshot: Snapshot, state: State, training: TrainingState, kinds: tuple[type[Any], ...]
 ) -> Contents:
-    """Return a run and what goes with it, as a file holds them."""
+    """Return the file's content for a snapshot, with a state and a training state."""
     values = Values(kinds)
-    held = {"state": state, "watch": [at.watch.best, at.watch.stale]}
-    held |= {name: getattr(at, name) for name in _FIELDS if name not in held}
-    epochs, steps = at.place
+    held = {"state": state}
+    held |= {name: getattr(training, name) for name in _FIELDS if name not in held}
+    epochs, steps = training.place
     record = {
         "deltarule": snapshot.version,
         "epochs": epochs,
@@ -83,12 +83,12 @@ def write_snapshot(
 
 
 def read_snapshot(contents: Contents, kinds: tuple[type[Any], ...]) -> Snapshot:
-    """Return what a file holds, checked as far as it can be without the run that is to go on.
+    """Return the snapshot in a file, checked as far as it can be without the training.
 
     Raises
     ------
     CheckpointError
-        If the record is not one of ours.
+        If the record is not valid.
     """
     try:
         record = _Record.model_validate(contents.record)
@@ -114,69 +114,73 @@ def read_snapshot(contents: Contents, kinds: tuple[type[Any], ...]) -> Snapshot:
     )
 
 
-def take_over(
-    snapshot: Snapshot, state: State, at: Progress, check: Callable[[State], None]
+def restore_snapshot(
+    snapshot: Snapshot, state: State, training: TrainingState, check: Callable[[State], None]
 ) -> None:
-    """Bring a run's state and progress to where the snapshot was taken.
+    """Restore a state and a training state from a snapshot.
 
-    Nothing is changed before ``check``, which raises ``DataError`` for a state that does not fit
-    the run's network and optimiser, has seen every state that the snapshot holds.
+    Nothing is changed until ``check``, which raises ``DataError`` for a state that does not fit
+    the network and optimiser, has accepted every state in the snapshot.
 
     Raises
     ------
     CheckpointError
-        If what the snapshot holds does not fit the run.
+        If the snapshot does not fit the training.
     """
     held = snapshot.progress
     states = {name: held[name] for name in _STATES}
-    if held["inside"] is not None:
-        states["epoch"] = held["inside"].entered
+    if held["epoch"] is not None:
+        states["epoch"] = held["epoch"].entered
     for name, one in states.items():
         _check_state(name, one, state)
-        with _refusing(name):
+        with _state_errors(name):
             check(one)
     state.restore(held["state"])
-    at.watch.best, at.watch.stale = held["watch"]
     for name in _FIELDS:
-        if name not in ("state", "watch"):
-            setattr(at, name, held[name])
+        if name != "state":
+            setattr(training, name, held[name])
 
 
 def _best(given: Any) -> tuple[str, float] | None:
     if given is None:
         return None
     if len(given) != 2 or not isinstance(given[0], str) or not is_number(given[1]):
-        raise CheckpointError("its record holds no valid best figure")
+        raise CheckpointError("its record holds no valid best metric")
     return given[0], float(given[1])
 
 
 def _check_progress(held: dict[str, Any]) -> None:
-    """Raise unless everything in it has the types, shapes and ranges that it must have."""
+    """Raise unless every entry has a valid type, shape and range."""
     like = held["state"]
     if not isinstance(like, State) or not isinstance(like.theta, np.ndarray):
         raise CheckpointError("its state is not valid")
     for name in _STATES:
         _check_state(name, held[name], like)
     _check_history(held["history"])
-    if held["inside"] is not None:
-        _check_epoch(held["inside"], like)
-    watch = held["watch"]
-    sound = (
-        isinstance(watch, list)
-        and len(watch) == 2
-        and (watch[0] is None or is_number(watch[0]))
-        and is_count(watch[1])
-        and is_number(held["rate"])
-        and all(is_count(held[name]) for name in ("first", "examples", "n_steps"))
-        and (held["rows"] is None or _is_vector(held["rows"], np.int64))
+    if held["epoch"] is not None:
+        _check_epoch(held["epoch"], like)
+    if not _is_position(held["position"]):
+        raise CheckpointError("its record holds no valid position")
+
+
+def _is_position(given: Any) -> bool:
+    if not isinstance(given, Position):
+        return False
+    counts, rate = given[:4], given.learning_rate
+    stopping = StoppingState() if given.stopping_state is None else given.stopping_state
+    return (
+        all(is_count(count) for count in counts)
+        and (rate is None or is_number(rate))
+        and isinstance(stopping, StoppingState)
+        and (stopping.best is None or is_number(stopping.best))
+        and is_count(stopping.stale)
+        and (given.order is None or _is_vector(given.order, np.int64))
     )
-    if not sound:
-        raise CheckpointError("its record holds no valid progress")
 
 
 def _check_state(name: str, given: Any, like: State) -> None:
     shape, dtype = like.theta.shape, like.theta.dtype
-    sound = (
+    valid = (
         isinstance(given, State)
         and isinstance(given.theta, np.ndarray)
         and given.theta.shape == shape
@@ -184,16 +188,16 @@ def _check_state(name: str, given: Any, like: State) -> None:
         and isinstance(given.buffers, dict)
         and all(isinstance(array, np.ndarray) for array in given.buffers.values())
     )
-    if not sound:
-        raise CheckpointError(f"its {name} is not one of this network")
-    with _refusing(name):
+    if not valid:
+        raise CheckpointError(f"its {name} is not a state of this network")
+    with _state_errors(name):
         check_counters(given)
         if given.slots is not None:
             check_slots(given)
 
 
 @contextmanager
-def _refusing(name: str) -> Iterator[None]:
+def _state_errors(name: str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
@@ -202,9 +206,9 @@ def _refusing(name: str) -> Iterator[None]:
 
 
 def _check_history(given: Any) -> None:
-    sound = isinstance(given, History) and isinstance(given.stopped_by, str)
+    valid = isinstance(given, History) and isinstance(given.stopped_by, str)
     curves = ("loss", "penalty", "learning_rate", "validation_loss", "validation_score", "health")
-    if not sound or not all(isinstance(getattr(given, name), list) for name in curves):
+    if not valid or not all(isinstance(getattr(given, name), list) for name in curves):
         raise CheckpointError("its history is not valid")
     n = given.n_epochs
     if (
@@ -217,27 +221,27 @@ def _check_history(given: Any) -> None:
 
 
 def _check_epoch(given: Any, like: State) -> None:
-    sound = isinstance(given, Epoch) and isinstance(given.order, Order) and is_count(given.done)
-    if not sound:
+    valid = isinstance(given, Epoch) and isinstance(given.order, Order) and is_count(given.done)
+    if not valid:
         raise CheckpointError("its epoch is not valid")
     rows, bounds, rates = given.order
-    sound = (
+    valid = (
         _is_vector(rows, np.int64)
         and _is_vector(bounds, np.int64)
         and _is_vector(rates, np.float64)
         and len(bounds) == len(rates) + 1 > 1
         and bounds[0] == 0
-        and len(rows) in (0, bounds[-1])  # none, of a stream
+        and len(rows) in (0, bounds[-1])  # a stream has none
         and bool((np.diff(bounds) > 0).all())
         and bool((rows >= 0).all())
         and given.done <= len(rates)
     )
-    if not sound:
+    if not valid:
         raise CheckpointError("its epoch's order is not valid")
     _check_state("epoch", given.entered, like)
     pieces = given.pieces
-    sound = isinstance(pieces, list) and len(pieces) == (1 if given.done else 0)
-    if not sound or not all(isinstance(piece, Steps) for piece in pieces):
+    valid = isinstance(pieces, list) and len(pieces) == (1 if given.done else 0)
+    if not valid or not all(isinstance(piece, Steps) for piece in pieces):
         raise CheckpointError("its epoch's steps are not valid")
     for column in (column for piece in pieces for column in piece):
         if not isinstance(column, np.ndarray) or column.shape != (given.done,):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import array_api_strict as strict
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from scipy.sparse import csr_array
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_sample_weight
@@ -22,15 +24,22 @@ from deltarule import (
     ClipNorm,
     Cosine,
     Dense,
+    Dropout,
+    EarlyStopping,
+    History,
     LineSearch,
+    MaxNorm,
+    MLPRegressor,
     Network,
     OneCycle,
     Rprop,
-    Stopping,
     train,
 )
 from deltarule.augmentation import Compose, Rotation, Translation
-from deltarule.errors import DataError, ShapeError, SpecError
+from deltarule.errors import DataError, DivergenceError, ShapeError, SpecError
+from deltarule.inputs import make_block
+from deltarule.optimizers import OPTIMIZERS
+from deltarule.schedules import SCHEDULES
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
@@ -76,7 +85,7 @@ def test_class_weights_multiply_sample_weights() -> None:
 
 @pytest.mark.parametrize("weight", ["even", {2: 1.0}, {0: -1.0}, {0: float("nan")}])
 def test_bad_class_weights_are_told(weight: Any) -> None:
-    with pytest.raises(DataError, match="class_weight must"):
+    with pytest.raises(SpecError, match=r"class_weight (must|names)"):
         train(LOGISTIC, LOGISTIC.initialize(), X, LABELS, class_weight=weight)
 
 
@@ -132,28 +141,153 @@ def test_health_is_recorded_for_every_layer_and_epoch() -> None:
     assert "rms A" in str(history.health[-1])
 
 
+MINIMIZERS = pytest.mark.parametrize("optimizer", ["lbfgs", "line_search", LBFGS(), LineSearch()])
+
+
+@MINIMIZERS
 @pytest.mark.parametrize(
-    "given",
+    ("given", "words"),
     [
-        {"validation": (X, LABELS)},
-        {"stopping": Stopping()},
-        {"schedule": Cosine()},
-        {"clipping": ClipNorm(1.0)},
-        {"augment": lambda x, rows, epoch: x},
+        ({"validation": (X, LABELS)}, "minimises over the whole set and does not stop early"),
+        ({"stopping": EarlyStopping()}, "minimises over the whole set and does not stop early"),
+        ({"schedule": Cosine()}, "finds its step lengths by line searches"),
+        ({"schedule": "adaptive"}, "finds its step lengths by line searches"),
+        ({"clipping": ClipNorm(1.0)}, "takes no steps by mini-batch"),
+        ({"augment": lambda x, rows, epoch: x}, "takes no steps by mini-batch"),
+        ({"checkpoint": "folder"}, "whose line searches remember"),
+        ({"resume": History()}, "whose line searches remember"),
     ],
-    ids=lambda given: next(iter(given)),
+    ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
 )
-def test_what_minimisers_cannot_use_is_told(given: Any) -> None:
+def test_what_minimisers_cannot_use_is_told(optimizer: Any, given: Any, words: str) -> None:
     name = next(iter(given))
-    with pytest.raises(SpecError, match=f"{name} is for optimisers that take a step a mini-batch"):
-        train(LOGISTIC, LOGISTIC.initialize(), X, LABELS, optimizer=LBFGS(), **given)
+    with pytest.raises(SpecError, match=f"{name}=.*{words}.*optimizer='adam' or 'sgd'"):
+        train(LOGISTIC, LOGISTIC.initialize(), X, LABELS, optimizer=optimizer, **given)
+
+
+REFUSED = {  # of a network, with what an estimator is given for the same
+    "dropout": ({"layers": [Dense(3), Dropout(0.8), Dense(1)]}, {"dropout": 0.2}),
+    "input dropout": ({"layers": [Dropout(0.8), Dense(3), Dense(1)]}, {"input_dropout": 0.2}),
+    "batch norm": (
+        {"layers": [Dense(3, batch_norm=BatchNorm()), Dense(1)]}, {"batch_norm": True},
+    ),
+    "proximal": ({"penalties": [L1(0.1, proximal=True)]}, {"l1": 0.1}),
+    "l1": ({"penalties": [L1(0.1)]}, {"l1": 0.1}),
+    "max norm": ({"constraints": [MaxNorm(2.0)]}, {"max_norm": 2.0}),
+}  # fmt: skip
+
+
+def refusal(call: Any) -> str:
+    with pytest.raises(SpecError) as caught:
+        call()
+    reason = re.search(r", which? .*?\.|, whose .*?\.", str(caught.value))
+    assert reason is not None, caught.value
+    return reason[0]
+
+
+@MINIMIZERS
+@pytest.mark.parametrize("case", REFUSED)
+def test_train_refuses_in_a_network_what_estimators_refuse(optimizer: Any, case: str) -> None:
+    network, arguments = REFUSED[case]
+    net = Network(4, **({"layers": [Dense(3, "tanh"), Dense(1)]} | network))
+    state = net.initialize()
+    before = state.theta.copy()
+    ours = refusal(lambda: train(net, state, X, LABELS, optimizer=optimizer))
+    model = MLPRegressor(solver=optimizer, hidden_layer_sizes=3, **arguments)
+    assert ours == refusal(lambda: model.fit(X, LABELS))
+    np.testing.assert_array_equal(state.theta, before)
+
+
+def test_augmentation_needs_dense_rows() -> None:
+    message = "augment needs a dense X; got a sparse matrix"
+    given = {"augment": lambda x, rows, epoch: x}
+    with pytest.raises(DataError, match=message):
+        train(LOGISTIC, LOGISTIC.initialize(), csr_array(X), LABELS, **given)
+    with pytest.raises(DataError, match=message):
+        MLPRegressor(**given).fit(csr_array(X), LABELS)
+
+
+def test_batch_norm_needs_two_rows() -> None:
+    net = Network(4, [Dense(3, batch_norm=BatchNorm()), Dense(1)])
+    message = "needs at least 2 samples of non-zero weight.*got n_samples=1"
+    weight = np.eye(60)[0]
+    with pytest.raises(DataError, match=message):
+        train(net, net.initialize(), X, LABELS, sample_weight=weight)
+    with pytest.raises(DataError, match=message):
+        MLPRegressor(batch_norm=True).fit(X, LABELS, sample_weight=weight)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_name_is_the_optimiser_with_its_defaults(name: str) -> None:
+    ends = []
+    for optimizer in (name, OPTIMIZERS[name]()):
+        state = LOGISTIC.initialize(0)
+        history = train(LOGISTIC, state, X, LABELS, optimizer=optimizer, epochs=3)
+        ends.append([*state.theta, *history.cost])
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_name_is_the_schedule_with_its_defaults(name: str) -> None:
+    ends = []
+    for schedule in (name, SCHEDULES[name]()):
+        state = LOGISTIC.initialize(0)
+        history = train(LOGISTIC, state, X, LABELS, optimizer="adam", schedule=schedule)
+        ends.append([*state.theta, *history.learning_rate])
+    assert ends[0] == ends[1]
+
+
+def test_the_default_length_depends_on_the_optimiser() -> None:
+    assert train(LOGISTIC, LOGISTIC.initialize(0), X, LABELS).n_epochs == 10
+    flat = LBFGS(tol=0.0, ftol=0.0)
+    net = Network(4, [Dense(30, "tanh"), Dense(1, "sigmoid")], "binary_cross_entropy")
+    noise = np.random.default_rng(1).integers(0, 2, 60)
+    assert train(net, net.initialize(0), X, noise, optimizer=flat).n_epochs == 200
+
+
+def test_rprop_takes_all_rows_by_default() -> None:
+    state, other = LOGISTIC.initialize(0), LOGISTIC.initialize(0)
+    train(LOGISTIC, state, X, LABELS, optimizer="rprop")
+    train(LOGISTIC, other, X, LABELS, optimizer=Rprop(), batch_size=60)
+    np.testing.assert_array_equal(state.theta, other.theta)
+
+
+def test_a_prepared_block_is_trained_on_as_it_is() -> None:
+    one, other = LOGISTIC.initialize(0), LOGISTIC.initialize(0)
+    block, _ = make_block(LOGISTIC, X, LABELS)
+    train(LOGISTIC, one, block)
+    train(LOGISTIC, other, X, LABELS)
+    np.testing.assert_array_equal(one.theta, other.theta)
+    with pytest.raises(SpecError, match="do not go with a block"):
+        train(LOGISTIC, one, block, LABELS)
+
+
+def test_class_weights_count_by_sample_weights() -> None:
+    """A row of weight 2 counts as two rows when classes are balanced."""
+    rows = np.where(np.arange(60) < 20, 2.0, 1.0)
+    twice = np.repeat(np.arange(60), rows.astype(int))
+    one, other = LOGISTIC.initialize(0), LOGISTIC.initialize(0)
+    given = {"class_weight": "balanced", "batch_size": 100, "shuffle": False}
+    train(LOGISTIC, one, X, LABELS, sample_weight=rows, **given)
+    train(LOGISTIC, other, X[twice], LABELS[twice], **given)
+    np.testing.assert_allclose(one.theta, other.theta, rtol=1e-12)
+
+
+def test_a_divergence_leaves_the_history() -> None:
+    net = Network(4, [Dense(8, "relu"), Dense(1)])
+    with pytest.raises(DivergenceError) as caught:
+        train(net, net.initialize(0), X, LABELS, optimizer=SGD(1e3), epochs=50)
+    history = caught.value.history
+    assert history.stopped_by == "divergence"
+    assert history.resume_point is None
+    assert not np.isfinite(history.loss[-1])
 
 
 def test_batch_norm_needs_mini_batches_of_two() -> None:
     net = Network(4, [Dense(3, "relu", batch_norm=BatchNorm()), Dense(1)])
     with pytest.raises(SpecError, match="batch_size must be at least 2"):
         train(net, net.initialize(), X, LABELS, batch_size=1)
-    with pytest.raises(SpecError, match="optimizer=LBFGS minimises over the whole set"):
+    with pytest.raises(SpecError, match="which has no mini-batches to gather statistics over"):
         train(net, net.initialize(), X, LABELS, optimizer=LBFGS())
 
 
@@ -181,8 +315,11 @@ def test_a_schedule_by_step_gives_every_step_its_rate() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"batch_size": 59}, "set batch_size to at least 60"),
-        ({"batch_size": 60, "schedule": Cosine()}, "leave schedule out"),
+        ({"batch_size": 59}, "leave batch_size out, which is all 60 rows; got batch_size=59"),
+        (
+            {"schedule": Cosine()},
+            "adapts a step size of its own for every weight. Set schedule=None",
+        ),
     ],
 )
 def test_what_rprop_cannot_go_with_is_told(given: Any, words: str) -> None:

@@ -1,4 +1,4 @@
-"""A folder of checkpoints: their names, the newest that can be read, and how many stay."""
+"""A folder of checkpoints: file names, the newest readable file, and removal of old ones."""
 
 from __future__ import annotations
 
@@ -18,67 +18,67 @@ from deltarule.files import (
     remove_orphans,
     write_contents,
 )
-from deltarule.training.checkpoints.policy import Checkpoint
-from deltarule.training.checkpoints.snapshot import Snapshot, read_snapshot
+from deltarule.training.checkpoints.config import Checkpoint
+from deltarule.training.checkpoints.serialization import Snapshot, read_snapshot
 
-try:  # A POSIX module; without it two trainings in one folder are not told apart.
+try:  # A POSIX module; without it two trainings in one folder are not detected.
     import fcntl
 except ImportError:  # pragma: no cover
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Folder", "opened_folder"]
+__all__ = ["CheckpointDirectory", "open_directory"]
 
 _NAME = re.compile(r"epoch-(\d{6,})-step-(\d{9,})\.safetensors")
 _DAMAGED = ".damaged"
 
 
 def file_name(place: tuple[int, int]) -> str:
-    """Return the name of the checkpoint after so many epochs and steps."""
+    """Return the file name of the checkpoint at a place (epochs finished, steps taken)."""
     return f"epoch-{place[0]:06d}-step-{place[1]:09d}.safetensors"
 
 
 @contextmanager
-def opened_folder(checkpoint: Checkpoint) -> Iterator[Folder]:
-    """Make a folder ready, for one training at a time.
+def open_directory(checkpoint: Checkpoint) -> Iterator[CheckpointDirectory]:
+    """Create the folder if needed, and lock it: it serves one training at a time.
 
     Raises
     ------
     OutputError
-        If it cannot be made or written to.
+        If it cannot be created or written to.
     CheckpointError
-        If another training is using it.
+        If another training uses it.
     """
     path = Path(checkpoint.folder)
-    with _blaming(path):
+    with _folder_errors(path):
         if not path.is_dir():
             path.mkdir()
         check_writable(path / file_name((0, 0)), overwrite=True)
     with _locked(path):
-        with _blaming(path):
+        with _folder_errors(path):
             remove_orphans(path)
-            folder = Folder(path, checkpoint)
+            folder = CheckpointDirectory(path, checkpoint)
         yield folder
 
 
 @contextmanager
-def _blaming(path: Path) -> Iterator[None]:
-    """Turn what the system says of a folder into one line."""
+def _folder_errors(path: Path) -> Iterator[None]:
+    """Convert the system's errors about a folder to an ``OutputError`` of one line."""
     try:
         yield
     except OutputError:
         raise
     except FileNotFoundError:
         raise OutputError(
-            f"cannot keep checkpoints in {path}: there is no folder {path.parent}; create it first"
+            f"cannot write checkpoints to {path}: there is no folder {path.parent}; create it first"
         ) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise OutputError(
-            f"cannot keep checkpoints in {path}: {reason}; name another folder"
+            f"cannot write checkpoints to {path}: {reason}; name another folder"
         ) from None
     except ValueError as error:  # a NUL or a lone surrogate
         raise OutputError(
-            f"cannot keep checkpoints in {str(path)!r}: {error}; name another folder"
+            f"cannot write checkpoints to {str(path)!r}: {error}; name another folder"
         ) from None
 
 
@@ -87,15 +87,15 @@ def _locked(path: Path) -> Iterator[None]:
     if fcntl is None:  # pragma: no cover
         yield
         return
-    with _blaming(path):
+    with _folder_errors(path):
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CheckpointError(
-                f"another training is keeping its checkpoints in {path}: give each a folder of "
-                "its own, or wait until the other has ended."
+                f"another training writes its checkpoints to {path}: give each training its own "
+                "folder, or wait until the other one has ended."
             ) from None
         except OSError:  # a file system without locks
             pass
@@ -104,13 +104,15 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-class Folder:
+class CheckpointDirectory:
     """The checkpoints of one training."""
 
     def __init__(self, path: Path, checkpoint: Checkpoint) -> None:
         self.path, self._checkpoint = path, checkpoint
-        self._names = self._found()  # from old to new
-        self._damaged: list[tuple[str, str]] = []  # names, newest first, and what is wrong
+        self._names = self._list()  # from old to new
+        self._damaged: list[
+            tuple[str, str]
+        ] = []  # names, newest first, and what is wrong with them
 
     def newest(self, kinds: tuple[type[Any], ...]) -> Snapshot | None:
         """Return the newest checkpoint that is not damaged.
@@ -118,30 +120,31 @@ class Folder:
         Raises
         ------
         CheckpointError
-            If there are checkpoints and all are damaged, or one cannot be read that may be sound:
-            an older one must not take its place unasked.
+            If all checkpoints are damaged. Or if one cannot be read but may be intact (permissions,
+            a disk error, written by a newer version): training must not silently resume from an
+            older one.
         """
         for name in reversed(self._names):
             try:
                 return self._read(name, kinds)
             except UnreadFileError as error:
                 raise CheckpointError(
-                    f"a checkpoint cannot be read, and may be sound: {error}. Nothing was changed; "
-                    "move the file away to go on from an older one."
+                    f"a checkpoint cannot be read but may be intact: {error}. Nothing was changed; "
+                    "move the file away to resume from an older one."
                 ) from error
             except ModelFileError as error:
                 self._damaged.append((name, str(error)))
         if self._damaged:
             raise CheckpointError(
                 f"none of the {len(self._damaged)} checkpoints in {self.path} can be used; the "
-                f"newest: {self._damaged[0][1]}. Name another folder to begin anew."
+                f"newest: {self._damaged[0][1]}. Name another folder to start again."
             )
         return None
 
     def set_aside_damaged(self) -> None:
-        """Give the damaged files that are newer than the one used another name, and say so.
+        """Rename the damaged files that are newer than the one used, with a warning.
 
-        To be called once it is sure that the training goes on: one that is refused changes nothing.
+        Call it once the training has been accepted: a refused one changes nothing.
         """
         for name, why in self._damaged:
             self._names.remove(name)
@@ -152,18 +155,18 @@ class Folder:
             except OSError as error:
                 fate = f"could not be renamed ({error.strerror or type(error).__name__})"
             warnings.warn(
-                f"the checkpoint {self.path / name} cannot be used, and {fate}: {why}. Going on "
-                f"from an older one, {self.last}.",
+                f"the checkpoint {self.path / name} cannot be used, and {fate}: {why}. Training "
+                f"resumes from an older one, {self.last}.",
                 stacklevel=2,
             )
         self._damaged = []
 
     def write(self, contents: Contents, place: tuple[int, int], best: str | None) -> None:
-        """Write a checkpoint; then remove those that are neither new enough nor the best."""
+        """Write a checkpoint, then remove those that are neither among the newest nor the best."""
         name = file_name(place)
         try:
             write_contents(contents, self.path / name, overwrite=True)
-        finally:  # if no more than the folder's flush failed, the file is there
+        finally:  # the file exists if only flushing the folder failed
             if os.path.exists(self.path / name):
                 self._names = [*(old for old in self._names if old != name), name]
         keep = {*self._names[-self._checkpoint.keep_last :], best}
@@ -183,9 +186,9 @@ class Folder:
         Raises
         ------
         ModelFileError
-            If the file is damaged, or is not the checkpoint of that name.
+            If the file is damaged, or has been renamed.
         CheckpointError
-            If its bytes are as they were written, and no record of ours.
+            If its bytes are intact, but it holds no checkpoint that this version can read.
         """
         contents = read_contents(self.path / name)
         if contents.kind != "checkpoint":
@@ -194,13 +197,13 @@ class Folder:
             snapshot = read_snapshot(contents, kinds)
         except CheckpointError as error:
             raise CheckpointError(
-                f"the checkpoint {self.path / name} is none that this deltarule keeps: {error}. "
-                "Go on with the release that kept it, or name another folder."
+                f"this version of deltarule cannot use the checkpoint {self.path / name}: {error}. "
+                "Resume with the version that wrote it, or name another folder."
             ) from None
         if file_name(snapshot.place) != name:
             raise ModelFileError("it is another checkpoint, renamed")
         return snapshot
 
-    def _found(self) -> list[str]:
+    def _list(self) -> list[str]:
         matches = [m for m in map(_NAME.fullmatch, os.listdir(self.path)) if m is not None]
         return [m[0] for m in sorted(matches, key=lambda m: (int(m[1]), int(m[2])))]

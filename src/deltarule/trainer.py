@@ -1,0 +1,457 @@
+"""Training a network: ``train`` is the only way into the training loop.
+
+Users call it with arrays. The estimators call it, too, with blocks that they have prepared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from deltarule.analysis.health import HEALTH_KINDS, HealthMonitor
+from deltarule.arrays import Array, is_sparse, to_numpy
+from deltarule.checks import check_positive_integer
+from deltarule.clipping import ClipNorm, Clipping, ClipValue
+from deltarule.errors import ShapeError, SpecError
+from deltarule.inputs import check_state, make_block
+from deltarule.interpreters import interpreter_of
+from deltarule.network import Network, mean_loss, score_outputs
+from deltarule.optimizers import (
+    LBFGS,
+    SGD,
+    Minimizer,
+    Optimizer,
+    Rprop,
+    resolve_optimizer,
+)
+from deltarule.program import Block, Interpreter, State
+from deltarule.schedules import Position, Schedule, resolve_schedule
+from deltarule.targets import Targets
+from deltarule.training import (
+    Augmenter,
+    EarlyStopping,
+    History,
+    Metrics,
+    TrainingConfig,
+    augmented_blocks,
+    descend,
+    minimize_cost,
+    run_epochs,
+)
+from deltarule.training.checkpoints import as_checkpoint
+from deltarule.training.compatibility import (
+    Choice,
+    OptimizerName,
+    check_augmented_data,
+    check_batch_norm_rows,
+    check_minimizer,
+    check_proximal,
+    check_rprop,
+    network_choices,
+    refuse_schedule,
+)
+from deltarule.training.config import Validation
+from deltarule.training.data import StreamedBlock
+from deltarule.training.divergence import divergence_error
+from deltarule.training.resume import resume_point, resumed
+from deltarule.training.state import Checkpointer, TrainingState
+
+__all__ = ["train"]
+
+_EPOCHS = 10
+_ITERATIONS = 200  # of LBFGS and LineSearch, as the estimators' default
+_BATCH_SIZE = 32
+_ROUNDING = 1e-15  # a relative fall of the cost that is no more than rounding
+
+Data: TypeAlias = Block | StreamedBlock
+
+
+def train(
+    net: Network,
+    state: State,
+    X: Array | Block | StreamedBlock,
+    y: Any = None,
+    *,
+    optimizer: str | Optimizer | Minimizer | None = None,
+    batch_size: int | None = None,
+    epochs: int | None = None,
+    planned_epochs: int | None = None,
+    seed: Any = 0,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    validation: tuple[Any, ...] | Validation | None = None,
+    stopping: EarlyStopping | None = None,
+    schedule: str | Schedule | None = None,
+    clipping: Clipping | None = None,
+    augment: Augmenter | None = None,
+    shuffle: bool = True,
+    loss_scale: float = 1.0,
+    record_health: bool = False,
+    on_epoch_begin: Callable[[State], None] | None = None,
+    on_epoch: Callable[[History], bool] | None = None,
+    engine: str | Interpreter = "auto",
+    n_threads: int | None = None,
+    checkpoint: Any = None,
+    resume: History | Position | None = None,
+) -> History:
+    """Return the history of a training; the state is changed in place.
+
+    Parameters
+    ----------
+    net : Network
+        The network to train.
+    state : State
+        From ``net.initialize(seed)``, or from an earlier call. The optimiser starts again, unless
+        ``resume`` is given.
+    X : (n, d) array or CSR matrix
+        Inputs. Or a ``Block`` or ``StreamedBlock`` with inputs, targets and weights that are
+        prepared for the network; y, sample_weight and class_weight are then left out.
+    y : (n,) or (n, k) array
+        Targets: class numbers, one-hot or soft rows, 0/1 labels, or numbers.
+    optimizer : str, Optimizer, LBFGS or LineSearch, default=SGD(0.01)
+        A name such as "adam" means the optimiser with its default constants. LBFGS and LineSearch
+        minimise the cost of the whole set; the others take one step for each mini-batch.
+    batch_size : int, optional
+        Rows in a mini-batch; above n it means the whole set (item D3). By default 32, and all
+        rows for Rprop. Under batch norm, a batch with fewer than two rows of non-zero weight is
+        merged with the one before it.
+    epochs : int, optional
+        The number of passes over the rows, at most; by default 10. For LBFGS and LineSearch it is
+        the number of iterations, by default 200.
+    planned_epochs : int, optional
+        The epochs of the whole training, if later calls resume it: a schedule such as ``Cosine``
+        depends on them. By default training ends with this call.
+    seed : int, default=0
+        Of the shuffling. The masks of dropout have the state's own seed. A NumPy ``Generator`` or
+        ``RandomState`` is used as it is.
+    sample_weight : (n,) array, optional
+        Weights of the rows in the loss.
+    class_weight : dict or "balanced", optional
+        Weights of the classes, by class number; they multiply the sample weights. "balanced"
+        means n/(k n_class). For several labels, a list with a dict for each.
+    validation : (X, y), (X, y, sample_weight) or callable, optional
+        Measured after every epoch. A callable gets the state, and returns ``Metrics``.
+    stopping : EarlyStopping, optional
+        End without improvement, and return the best θ: by the validation loss (its score with
+        ``maximize=True``), without a validation set by the cost (items O9, R4).
+    schedule : str or Schedule, optional
+        How the learning rate changes, such as "cosine"; constant by default (item O7).
+    clipping : ClipNorm or ClipValue, optional
+        Limits each gradient before its step.
+    augment : callable, optional
+        ``augment(x, rows, epoch) -> x'``: changes that keep the labels, drawn again for each
+        epoch, such as a ``deltarule.augmentation.Compose`` (item D4).
+    shuffle : bool, default=True
+        Visit the rows in a new order in every epoch.
+    loss_scale : float, default=1.0
+        Multiplies the training loss in the history: 1/k reports the mean over k targets.
+    record_health : bool, default=False
+        Record norms, dead and saturated units after every epoch (items H1-H3).
+    on_epoch_begin : callable, optional
+        Called before every epoch with the state that the epoch begins with.
+    on_epoch : callable, optional
+        Called with the ``History`` so far after every epoch; returning True ends training.
+    engine : {"auto", "compiled", "reference"} or Interpreter, default="auto"
+        What runs the network: compiled kernels on NumPy arrays, or the readable reference on
+        arrays of any library. "auto" is "compiled" if θ is a NumPy array. An interpreter is used
+        as it is; it must have been made for the same optimiser.
+    n_threads : int, optional
+        The most threads that the compiled engine may use. By default the environment variable
+        ``DELTARULE_NUM_THREADS``, or else every core that the process may use.
+    checkpoint : str, path-like or Checkpoint, optional
+        A folder for checkpoints of this training. The same call resumes from the newest one, to
+        the same bits. Not for LBFGS and LineSearch.
+    resume : History, optional
+        What an earlier call returned. Training continues for ``epochs`` more epochs with that
+        call's optimiser state, learning rate, random numbers and patience, and the new history
+        begins with the earlier epochs. Two calls of one epoch give the same bits as one call of
+        two. Give the state that the earlier call left, and the same rows. A ``Position`` instead
+        only continues the counts and rates, with a new history. Not for LBFGS and LineSearch.
+
+    Returns
+    -------
+    history : History
+        Losses and scores, epoch by epoch.
+
+    Raises
+    ------
+    DivergenceError
+        At the first non-finite loss; the state is then the best finite one, and the error's
+        ``history`` holds the epochs so far.
+    CheckpointError
+        If the folder holds checkpoints of another training, or only unusable ones.
+    OutputError
+        If no checkpoint can be written there.
+    SpecError, ShapeError, DataError
+        For arguments that do not go together, or do not fit the network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deltarule import SGD, Dense, Network, train
+    >>> X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+    >>> net = Network(2, [Dense(4, "tanh"), Dense(1, "sigmoid")], loss="binary_cross_entropy")
+    >>> state = net.initialize(seed=0)
+    >>> history = train(net, state, X, y, optimizer=SGD(1.0), batch_size=4, epochs=200)
+    >>> history = train(
+    ...     net, state, X, y, optimizer=SGD(1.0), batch_size=4, epochs=100, resume=history
+    ... )
+    >>> history.n_epochs, (net.predict(state, X)[:, 0] > 0.5).astype(int).tolist()
+    (300, [0, 1, 1, 0])
+    """
+    name = OptimizerName("optimizer", SGD() if optimizer is None else optimizer)
+    chosen, laws = resolve_optimizer(name.value), resolve_schedule(schedule)
+    if not (stopping is None or isinstance(stopping, EarlyStopping)):
+        raise SpecError(f"stopping must be EarlyStopping(…) or None; got {stopping!r}.")
+    if not (clipping is None or isinstance(clipping, ClipNorm | ClipValue)):
+        raise SpecError(f"clipping must be ClipNorm(c), ClipValue(c) or None; got {clipping!r}.")
+    if not (resume is None or isinstance(resume, History | Position)):
+        raise SpecError(f"resume must be a History that train returned, or None; got {resume!r}.")
+    check_state(net.tape, state)
+    data = _data_of(net, X, y, sample_weight, class_weight)
+    minimizes = isinstance(chosen, Minimizer)
+    if epochs is None:
+        epochs = _ITERATIONS if minimizes else _EPOCHS
+    epochs = check_positive_integer("epochs", epochs)
+
+    def interpret_with(steps: Optimizer | None) -> Interpreter:
+        if not isinstance(engine, str):
+            return engine
+        return interpreter_of(
+            net.tape, steps, clipping, engine=engine, n_threads=n_threads, like=state.theta
+        )
+
+    head = data.head if isinstance(data, StreamedBlock) else data
+    hooks = _Hooks(on_epoch_begin, on_epoch)
+    if record_health:
+        hooks = hooks.with_health(HealthMonitor(net.tape, state, head))
+    if isinstance(chosen, Minimizer):
+        given = {
+            "validation": validation, "stopping": stopping, "clipping": clipping,
+            "augment": augment, "checkpoint": checkpoint, "resume": resume,
+        }  # fmt: skip
+        check_minimizer(name, [*network_choices(net), *_choices_given(given)])
+        refuse_schedule(name, "schedule", laws, "schedule=None")
+        if isinstance(data, StreamedBlock):
+            raise SpecError(f"{name} needs all rows in one block. Set {name.others}.")
+        history = _minimize(
+            interpret_with(None), state, data, chosen, epochs, loss_scale, hooks.end
+        )
+        return _checked(history, data, history.n_epochs, None)
+
+    # --- a step for each mini-batch ---
+    size = _batch_size(net, data, chosen, batch_size, name)
+    if isinstance(chosen, Rprop):
+        refuse_schedule(name, "schedule", laws, "schedule=None")
+        check_proximal(name, net)
+    if stopping is not None and stopping.maximize and validation is None:
+        raise SpecError(
+            "stopping with maximize=True watches the validation score: give validation=(X, y)."
+        )
+    if checkpoint is not None and isinstance(resume, History):
+        raise SpecError(
+            "resume does not go with checkpoint, whose folder says where training resumes. Leave "
+            "one of them out."
+        )
+    measured, validate = _validation(validation, net, interpret_with)
+    own = not isinstance(seed, np.random.Generator | np.random.RandomState)
+    rng = np.random.default_rng(seed) if own else seed
+    interpreter = interpret_with(chosen)
+    if isinstance(resume, History):
+        kept = rng if own else None
+        start = resumed(resume, state, interpreter, data.n_rows, stopping, kept)
+    else:
+        if resume is None:
+            state.slots = None
+        start = TrainingState.begin(state, Position() if resume is None else resume)
+    config = TrainingConfig(
+        epochs=start.history.n_epochs + epochs,
+        batch_size=size,
+        learning_rate=chosen.learning_rate,
+        shuffle=rng.permutation if shuffle and not isinstance(data, StreamedBlock) else None,
+        schedule=laws,
+        stopping=stopping,
+        validation=validate,
+        epoch_block=None if augment is None else _augmented(data, augment),
+        least_rows=net.tape.least_rows,
+        planned_epochs=planned_epochs,
+        loss_scale=loss_scale,
+        on_epoch_begin=hooks.begin,
+        on_epoch=hooks.end,
+    )
+    arguments = {
+        "net": net, "optimizer": chosen, "batch_size": size, "seed": seed,
+        "class_weight": class_weight, "stopping": stopping, "schedule": laws,
+        "clipping": clipping, "augment": augment, "shuffle": shuffle,
+        "record_health": record_health, "engine": engine,
+    }  # fmt: skip
+    with _checkpointer(checkpoint, arguments, config, (data, measured, state), rng) as writer:
+        ended = run_epochs(interpreter, state, data, replace(config, checkpointer=writer), start)
+    history = ended.history
+    history.position = ended.position
+    random = rng.bit_generator.state if own else None
+    history.resume_point = resume_point(ended, state, data.n_rows, stopping, random)
+    return _checked(history, data, ended.position.epochs, chosen.learning_rate)
+
+
+class _Hooks(NamedTuple):
+    """What is called around every epoch; either may be missing."""
+
+    begin: Callable[[State], None] | None
+    end: Callable[[History], bool] | None
+
+    def with_health(self, monitor: HealthMonitor) -> _Hooks:
+        """Return hooks that record the health, too, before the user's function is called."""
+
+        def begin(entered: State) -> None:
+            monitor.begin(entered)
+            if self.begin is not None:
+                self.begin(entered)
+
+        def end(history: History) -> bool:
+            monitor.observe(history)
+            return self.end is not None and bool(self.end(history))
+
+        return _Hooks(begin, end)
+
+
+def _data_of(net: Network, X: Any, y: Any, sample_weight: Any, class_weight: Any) -> Data:
+    """Return the rows to train on, checked unless the caller has prepared them."""
+    if not isinstance(X, Data):
+        return make_block(net, X, y, sample_weight, class_weight)[0]
+    if not (y is None and sample_weight is None and class_weight is None):
+        raise SpecError(
+            "y, sample_weight and class_weight do not go with a block, which holds targets and "
+            "weights: leave them out."
+        )
+    return X
+
+
+def _choices_given(given: dict[str, Any]) -> Iterator[Choice]:
+    """Return the arguments that LBFGS and LineSearch cannot honour."""
+    kinds = {"stopping": "validation", "clipping": "step", "augment": "step"}
+    long = {"validation": "(X, y)", "resume": "history"}
+    for argument, value in given.items():
+        if value is not None:
+            shown = f"{argument}={long.get(argument, repr(value))}"
+            yield Choice(kinds.get(argument, argument), shown, f"{argument}=None")
+
+
+def _batch_size(
+    net: Network, data: Data, chosen: Optimizer, given: int | None, name: OptimizerName
+) -> int:
+    """Return the rows in a mini-batch, by default as many as the optimiser needs."""
+    if given is None:
+        given = data.n_rows if isinstance(chosen, Rprop) else _BATCH_SIZE
+    size = check_positive_integer("batch_size", given)
+    if net.tape.normalizations:
+        check_batch_norm_rows(data, size, "batch norm", "leave batch_norm out")
+    if isinstance(chosen, Rprop):
+        check_rprop(name, size, data.n_rows, "batch_size out")
+    return size
+
+
+def _augmented(data: Data, augment: Augmenter) -> Callable[[int], Block]:
+    """Return a function from an epoch's number to its augmented block."""
+    if isinstance(data, StreamedBlock):
+        raise SpecError("augment needs all rows in one block. Leave augment out.")
+    check_augmented_data(data.x)
+    return augmented_blocks(data, augment)
+
+
+def _minimize(
+    interpreter: Interpreter,
+    state: State,
+    block: Block,
+    chosen: Minimizer,
+    iterations: int,
+    loss_scale: float,
+    on_iteration: Callable[[History], bool] | None,
+) -> History:
+    """Return the history of a minimisation over the whole set; its epochs are iterations."""
+    common: dict[str, Any] = {
+        "max_iterations": iterations,
+        "max_evaluations": chosen.max_evaluations,
+        "tol": chosen.tol,
+        "loss_scale": loss_scale,
+        "on_iteration": on_iteration,
+    }
+    if isinstance(chosen, LBFGS):
+        ftol = _ROUNDING if chosen.ftol is None else chosen.ftol
+        ended = minimize_cost(interpreter, state, block, memory=chosen.memory, ftol=ftol, **common)
+    else:
+        ended = descend(interpreter, state, block, max_step=chosen.max_step, **common)
+    history = ended.history
+    history.message, history.converged = ended.message, ended.converged
+    return history
+
+
+@contextmanager
+def _checkpointer(
+    given: Any,
+    arguments: dict[str, Any],
+    config: TrainingConfig,
+    data: tuple[Data, Block | None, State],
+    rng: Any,
+) -> Iterator[Checkpointer | None]:
+    """Return what writes checkpoints: one that a caller has opened, or one for a folder."""
+    if given is None or isinstance(given, Checkpointer):
+        yield given
+        return
+    from deltarule.training.checkpoints.fingerprint import end_argument, fingerprint
+    from deltarule.training.checkpoints.writer import open_checkpoints
+
+    where = as_checkpoint(given)
+    block, measured, state = data
+    arguments |= end_argument("epochs", config.epochs, config.schedule)
+    arguments |= {"planned_epochs": config.planned_epochs, "masks": [state.seed, state.step]}
+    blocks = {"": block} | ({} if measured is None else {"validation ": measured})
+    prints = {
+        f"{begin}{name}": fingerprint(part)
+        for begin, rows in blocks.items()
+        for name, part in (("X", rows.x), ("y", rows.y), ("sample_weight", rows.weight))
+    }
+    prints["state"] = fingerprint(state.theta)
+    maximize = config.watches_score
+    with open_checkpoints(where, arguments, HEALTH_KINDS, maximize=maximize) as writer:
+        writer.stream("shuffling", rng)
+        writer.compare(prints, ("epochs", config.epochs))
+        yield writer
+
+
+def _checked(history: History, data: Data, epochs: int, learning_rate: float | None) -> History:
+    """Return the history, or raise the error of a training that diverged."""
+    if history.stopped_by == "divergence":
+        x = data.x if is_sparse(data.x) else to_numpy(data.x)
+        error = divergence_error(x, to_numpy(data.y), epochs=epochs, learning_rate=learning_rate)
+        error.history = history
+        raise error
+    return history
+
+
+def _validation(
+    given: Any, net: Network, interpret_with: Callable[[None], Interpreter]
+) -> tuple[Block | None, Validation | None]:
+    """Return the validation block, if there is one, and what measures a state."""
+    if given is None or callable(given):
+        return None, given
+    if len(given) not in (2, 3):
+        raise ShapeError(
+            f"validation must be (X, y) or (X, y, sample_weight); got {len(given)} items."
+        )
+    block, targets = make_block(net, *given)
+    return block, _measuring(interpret_with(None), net, block, targets)
+
+
+def _measuring(
+    interpreter: Interpreter, net: Network, block: Block, targets: Targets
+) -> Validation:
+    def measure(state: State) -> Metrics:
+        outputs = interpreter.forward(state, block)
+        return Metrics(mean_loss(net, state, block), score_outputs(outputs, targets, block.weight))
+
+    return measure

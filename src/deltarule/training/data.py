@@ -1,0 +1,160 @@
+"""The data of an epoch: new blocks by augmentation (item D4), or blocks read one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from deltarule.arrays import Array
+from deltarule.errors import DataError, ShapeError
+from deltarule.program import Block, Interpreter, Order, State, Steps
+
+__all__ = [
+    "Augmenter",
+    "EpochIterator",
+    "StreamedBlock",
+    "advance",
+    "augmented",
+    "augmented_blocks",
+]
+
+Augmenter: TypeAlias = Callable[[Any, Any, int], Any]
+"""``augment(x, rows, epoch) -> x'``: changes that keep the labels, drawn again for each epoch."""
+
+
+def augmented(augment: Augmenter, x: Array, rows: Any, epoch: int) -> Array:
+    """Return ``augment(x, rows, epoch)`` in the type of x.
+
+    Raises
+    ------
+    ShapeError, DataError
+        If it has another shape, or numbers that are not finite.
+    """
+    fresh = np.asarray(augment(x, rows, epoch), dtype=x.dtype)
+    if fresh.shape != tuple(x.shape):
+        raise ShapeError(
+            f"augment must return rows of the shape that it gets, {tuple(x.shape)}; got "
+            f"{fresh.shape}."
+        )
+    if not np.isfinite(fresh).all():
+        raise DataError("augment returned NaN or infinity. Check its parameters.")
+    return fresh
+
+
+def augmented_blocks(block: Block, augment: Augmenter) -> Callable[[int], Block]:
+    """Return a function from an epoch's number to its block: new inputs, the same targets."""
+    rows = np.arange(block.n_rows)
+    return lambda epoch: block._replace(x=augmented(augment, block.x, rows, epoch))
+
+
+@dataclass(frozen=True)
+class StreamedBlock:
+    """Rows that are read again in every epoch; the training loop takes it in place of a block.
+
+    Attributes
+    ----------
+    n_rows : int
+        The number of rows in every epoch.
+    blocks : callable
+        epoch -> the blocks of that epoch, in their order. It must be a pure function of the
+        number, so that epoch and step say where in the data a training stands.
+    head : Block
+        A few rows, for messages about the data.
+    """
+
+    n_rows: int
+    blocks: Callable[[int], Iterator[Block]]
+    head: Block
+
+    @property
+    def x(self) -> object:
+        """Inputs of the few rows."""
+        return self.head.x
+
+    @property
+    def y(self) -> object:
+        """Targets of the few rows."""
+        return self.head.y
+
+    @property
+    def weight(self) -> None:
+        """None: all rows of a stream have the same weight."""
+        return None
+
+    def of_epoch(self, epoch: int) -> EpochIterator:
+        """Return an iterator over an epoch's rows."""
+        return EpochIterator(self.blocks(epoch))
+
+
+class EpochIterator:
+    """Iterator over one epoch's blocks. ``at(order, k)`` returns the block that contains batch k.
+
+    The order's row numbers are not used: the blocks are shuffled already. Blocks and batches need
+    not end at the same rows: the rest of a block is joined with the next block.
+    """
+
+    def __init__(self, blocks: Iterator[Block]) -> None:
+        self._blocks = blocks
+        self._current: Block | None = None
+        self._first_row = 0  # of the current block
+
+    def at(self, order: Order, step: int) -> tuple[Block, Order]:
+        """Return a block that contains batch ``step``, and an order of the batches in the block.
+
+        The order begins with that batch. Steps must not decrease. A training that is resumed in
+        the middle of an epoch begins with a later step, and the blocks before it are skipped.
+
+        Raises
+        ------
+        DataError
+            If the blocks end before the order does.
+        """
+        start, end = int(order.bounds[step]), int(order.bounds[step + 1])
+        while self._current is None or self._first_row + self._current.n_rows < end:
+            self._read(start)
+        block_end = self._first_row + self._current.n_rows
+        last = int(np.searchsorted(order.bounds, block_end, "right")) - 1
+        bounds = order.bounds[step : last + 1] - self._first_row
+        rows = np.arange(self._current.n_rows, dtype=np.int64)
+        return self._current, Order(rows, bounds, order.learning_rates[step:last])
+
+    def _read(self, start: int) -> None:
+        """Append the next block to the rows of the current one from row ``start`` on."""
+        fresh = next(self._blocks, None)
+        if fresh is None:
+            raise DataError(
+                "the stream ended before its epoch: it has fewer rows than at first. Do not change "
+                "the data while a network is trained on it."
+            )
+        if self._current is None:
+            self._current = fresh
+            return
+        skipped = min(max(start - self._first_row, 0), self._current.n_rows)
+        rest = self._current.take(slice(skipped, None))
+        self._first_row += skipped
+        self._current = _joined(rest, fresh) if rest.n_rows else fresh
+
+
+def advance(
+    interpreter: Interpreter,
+    state: State,
+    block: Block | EpochIterator,
+    order: Order,
+    steps: range,
+) -> Steps:
+    """Take steps as ``interpreter.advance`` does, with a block or an iterator over blocks.
+
+    Like that verb it may take fewer steps than asked: those of the batches in memory.
+    """
+    if not isinstance(block, EpochIterator):
+        return interpreter.advance(state, block, order, steps)
+    current, own = block.at(order, steps.start)
+    return interpreter.advance(state, current, own, range(min(len(steps), own.n_batches)))
+
+
+def _joined(a: Block, b: Block) -> Block:
+    y = None if a.y is None or b.y is None else np.concatenate([np.asarray(a.y), np.asarray(b.y)])
+    return Block(np.concatenate([np.asarray(a.x), np.asarray(b.x)]), y)

@@ -1,0 +1,101 @@
+"""State of a training between two calls of the interpreter: what a checkpoint holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from deltarule.program import Order, State, Steps
+from deltarule.schedules import Position
+from deltarule.training.history import History
+
+__all__ = ["Checkpointer", "Epoch", "TrainingState"]
+
+
+@dataclass
+class Epoch:
+    """An epoch that has begun: its batches and rates, and how many batches are done."""
+
+    order: Order
+    entered: State  # the state before the epoch's first step
+    done: int = 0  # batches
+    pieces: list[Steps] = field(default_factory=list)  # what their steps reported
+
+    def add(self, steps: Steps) -> None:
+        """Append the report of the next batches."""
+        self.pieces.append(steps)
+        self.done += len(steps.loss)
+
+    def steps(self) -> Steps:
+        """Return the report of all batches so far, joined into one."""
+        if len(self.pieces) != 1:
+            self.pieces = [Steps.join(self.pieces)] if self.pieces else []
+        return self.pieces[0]
+
+
+@dataclass
+class TrainingState:
+    """Everything that the rest of a training depends on, beside its arguments, data and state.
+
+    Parameters
+    ----------
+    history : History
+        Of the finished epochs.
+    position : Position
+        Where the training stands, after the last finished epoch.
+    best : State
+        The state after the best epoch.
+    before : State
+        The state before the best epoch.
+    safe : State
+        The state to return to after a divergence.
+    epoch : Epoch or None
+        The epoch that has begun and is not finished.
+    last : State or None
+        At the end, the state after the last step, if the best state was restored after it.
+    consistent : bool
+        Whether state and training state belong to the same step. It is False inside a call of the
+        interpreter and while an epoch's results are recorded.
+    """
+
+    history: History
+    position: Position
+    best: State
+    before: State
+    safe: State
+    epoch: Epoch | None = None
+    last: State | None = None
+    consistent: bool = True
+
+    @classmethod
+    def begin(cls, state: State, position: Position) -> TrainingState:
+        """Return the training state before the first epoch of a new history."""
+        now = state.copy()
+        return cls(History(), position, best=now, before=now, safe=now)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Epochs finished and steps taken, those of earlier calls included."""
+        done = 0 if self.epoch is None else self.epoch.done
+        return self.position.epochs, self.position.steps + done
+
+
+@runtime_checkable
+class Checkpointer(Protocol):
+    """Protocol of what writes a training's checkpoints and restores the newest one."""
+
+    def begin(self, state: State, training: TrainingState, check: Callable[[State], None]) -> None:
+        """Restore both from the newest checkpoint, or write the first one.
+
+        ``check`` raises ``DataError`` for a state that the interpreter cannot continue with.
+        """
+        ...
+
+    def offer(self, state: State, training: TrainingState) -> None:
+        """Write a checkpoint if one is due; called between two calls of the interpreter."""
+        ...
+
+    def write(self, state: State, training: TrainingState) -> None:
+        """Write a checkpoint now."""
+        ...
