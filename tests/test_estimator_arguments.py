@@ -27,8 +27,9 @@ from deltarule import (
     Table,
 )
 from deltarule.errors import SpecError
-from deltarule.estimators.solver_options import SCHEDULES, SOLVERS
+from deltarule.optimizers import OPTIMIZERS
 from deltarule.parts import RANGES
+from deltarule.schedules import SCHEDULES
 from estimator_layers_support import STILL, fitted, new, outputs
 from estimator_support import data, ours, parameters, unconverged
 
@@ -106,7 +107,7 @@ def test_gradients_are_right_whatever_the_activation(name: str) -> None:
 # --- solvers and schedules ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", OPTIMIZERS)
 def test_every_solver_learns(solver: str) -> None:
     X, y = data("binary", n=120)
     rate = {"adadelta": 3.0, "adagrad": 0.3, "sgd": 0.2, "momentum_average": 1.0}.get(solver, 0.01)
@@ -158,7 +159,7 @@ def test_rprop_takes_the_whole_set() -> None:
         new(solver="rprop", batch_size=200).fit(X, y)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", sorted(set(SCHEDULES) - {"constant", "adaptive", "invscaling"}))
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_a_schedule_by_name_is_the_one_that_train_follows(name: str, solver: str) -> None:
     """Without shuffling the estimator's fit is ``train`` on its network, from where it begins."""
