@@ -142,8 +142,8 @@ def test_what_is_code_cannot_be_kept_in_a_file(name: str, tmp_path: Path) -> Non
     "value",
     [
         {"=": "os.system", "command": "true"}, {"=": "SGD"}, {"=": ["SGD"]}, {}, {"=": "dict"},
-        {"=": "dict", "items": [[1]]}, {"=": "SGD", "learning_rate": -1.0, "momentum": 0.0,
-                                        "nesterov": False}, {"=": "LeakyReLU", "slope": "x"},
+        {"=": "dict", "items": [[1]]}, {"=": "LeakyReLU", "fields": {"slope": "x"}},
+        {"=": "SGD", "fields": {"learning_rate": -1.0, "momentum": 0.0, "nesterov": False}},
     ],
     ids=str,
 )  # fmt: skip

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from sklearn.preprocessing import LabelBinarizer
 
+from deltarule import optimizers, parts, schedules
 from deltarule.arrays import aligned
 from deltarule.errors import DeltaruleError, ModelFileError
 from deltarule.estimators.class_targets import ClassTargets
@@ -22,9 +23,9 @@ from deltarule.estimators.fitted_model import FitHistory, FittedModel
 from deltarule.estimators.layer_options import HiddenLayers, Regularization, build_network
 from deltarule.estimators.layer_options import read_layers as layers_of
 from deltarule.estimators.numeric_targets import NumericTargets
-from deltarule.estimators.record_values import from_plain, to_plain
 from deltarule.estimators.standardization import Scales
 from deltarule.estimators.target_encoder import TargetEncoder
+from deltarule.files.values import ValueCodec
 from deltarule.parts import Loss
 from deltarule.program import State
 from deltarule.tape import Tape
@@ -53,6 +54,26 @@ _MALFORMED = (
     *(RecursionError, MemoryError),
 )
 """What reading a record of the wrong types may raise."""
+_DESCRIPTIONS = tuple(
+    getattr(module, name)
+    for module, names in (
+        (parts, ("LeakyReLU", "ELU", "Normal", "Uniform", "Fixed")),
+        (parts, ("Huber", "Quantile", "BinaryCrossEntropy", "CategoricalCrossEntropy")),
+        (optimizers, ("SGD", "MomentumAverage", "RMSprop", "Adam", "AdamW", "Nadam")),
+        (optimizers, ("Adagrad", "Adadelta", "Rprop", "LBFGS", "LineSearch")),
+        (schedules, ("Adaptive", "Constant", "Cosine", "Exponential", "InverseScaling")),
+        (schedules, ("InverseSquareRoot", "InverseTime", "OneCycle", "ReduceOnPlateau")),
+        (schedules, ("StepDecay", "Table", "WarmUp")),
+    )
+    for name in names
+)
+"""Our own frozen descriptions, which arguments may be."""
+_CODEC = ValueCodec(
+    _DESCRIPTIONS,
+    error=ModelFileError,
+    remedy="Set another {name} before saving, such as model.set_params({name}=…) with what "
+    "__init__ has; predictions do not change.",
+)
 _PYTHON_TYPES = {"i": int, "u": int, "f": float, "b": bool}
 
 
@@ -71,8 +92,15 @@ def to_blueprint(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
     The folder of checkpoints is left out, since it is one of this machine.
     """
-    held = {k: to_plain(k, v) for k, v in parameters.items() if k != "checkpoint"}
+    held = {k: _argument(k, v) for k, v in parameters.items() if k != "checkpoint"}
     return {"kind": kind, "parameters": held}
+
+
+def _argument(name: str, value: Any) -> Any:
+    """Return an argument as strict JSON: arrays as lists, and no random stream."""
+    if isinstance(value, np.random.RandomState):
+        return None  # a file cannot continue it
+    return _CODEC.encode(name, value.tolist() if isinstance(value, np.ndarray) else value)
 
 
 def to_record(
@@ -91,17 +119,17 @@ def to_record(
         "classes": None,
         "features": model.feature_names,
         "hidden": {
-            "activation": to_plain("activation", hidden.activations),
+            "activation": _CODEC.encode("activation", hidden.activations),
             "dropout": list(hidden.dropout),
             "batch_norm": hidden.normalizes,
             "input_dropout": hidden.input_dropout,
         },
         "output": {
             "activation": network.output.activation,
-            "loss": to_plain("loss", network.loss),
+            "loss": _CODEC.encode("loss", network.loss),
         },
         "masks": [int(state.seed), int(state.step)],
-        **{f"{name}_": to_plain(name, getattr(model.history, name)) for name in _NUMBERS},
+        **{f"{name}_": _CODEC.encode(name, getattr(model.history, name)) for name in _NUMBERS},
     }
     tensors = {p.name: np.ascontiguousarray(v) for p, v in network.tape.views(state.theta)}
     tensors |= {_BUFFER + name: np.asarray(array) for name, array in state.buffers.items()}
@@ -154,7 +182,7 @@ def read_blueprint(record: dict[str, Any]) -> Blueprint:
         raise ModelFileError(
             "the model's record names a folder for checkpoints; no model file may."
         )
-    return Blueprint(kind, {k: from_plain(v) for k, v in given.items()})
+    return Blueprint(kind, {k: _CODEC.decode(v) for k, v in given.items()})
 
 
 def read_model(
@@ -213,7 +241,7 @@ def _read_number(name: str, plain: Any) -> Any:
         if type(plain) is not int or plain < 0:
             raise ModelFileError(f"the model's record holds no valid {name}.")
         return plain
-    value = from_plain(plain)
+    value = _CODEC.decode(plain)
     if value is not None and type(value) not in (int, float):
         raise ModelFileError(f"the model's record holds no valid {name}.")
     return value
@@ -244,7 +272,7 @@ def _check_layers(layers: Any) -> dict[str, Any]:
 def _read_layers(layers: dict[str, Any], sizes: list[int]) -> HiddenLayers:
     """Return the hidden layers as they were fitted."""
     try:
-        activation = from_plain(layers["activation"])
+        activation = _CODEC.decode(layers["activation"])
         return layers_of(hidden_layer_sizes=sizes, **layers | {"activation": activation})
     except _MALFORMED as error:
         raise ModelFileError(f"the model's record holds no valid hidden layers: {error}") from error
@@ -254,7 +282,7 @@ def _read_output(output: Any) -> tuple[str, Loss]:
     """Return the output layer's activation and the loss; the network checks that they fit."""
     if not isinstance(output, dict) or set(output) != {"activation", "loss"}:
         raise ModelFileError("the model's record holds no valid output layer.")
-    activation, loss = output["activation"], from_plain(output["loss"])
+    activation, loss = output["activation"], _CODEC.decode(output["loss"])
     if activation not in _OUTPUTS or not isinstance(loss, Loss):
         raise ModelFileError("the model's record holds no valid output layer.")
     return activation, loss
