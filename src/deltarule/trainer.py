@@ -5,8 +5,7 @@ Users call it with arrays. The estimators call it, too, with blocks that they ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
@@ -42,10 +41,10 @@ from deltarule.training import (
     minimize_cost,
     run_epochs,
 )
-from deltarule.training.checkpoints import as_checkpoint
+from deltarule.training.checkpoints.opening import checkpointer_of
 from deltarule.training.compatibility import (
-    Choice,
     OptimizerName,
+    argument_choices,
     check_augmented_data,
     check_batch_norm_rows,
     check_minimizer,
@@ -58,7 +57,7 @@ from deltarule.training.config import Validation
 from deltarule.training.data import StreamedBlock
 from deltarule.training.divergence import divergence_error
 from deltarule.training.resume import resume_point, resumed
-from deltarule.training.state import Checkpointer, TrainingState
+from deltarule.training.state import TrainingState
 
 __all__ = ["train"]
 
@@ -234,7 +233,7 @@ def train(
             "validation": validation, "stopping": stopping, "clipping": clipping,
             "augment": augment, "checkpoint": checkpoint, "resume": resume,
         }  # fmt: skip
-        check_minimizer(name, [*network_choices(net), *_choices_given(given)])
+        check_minimizer(name, [*network_choices(net), *argument_choices(given)])
         refuse_schedule(name, "schedule", laws, "schedule=None")
         if isinstance(data, StreamedBlock):
             raise SpecError(f"{name} needs all rows in one block. Set {name.others}.")
@@ -289,7 +288,8 @@ def train(
         "clipping": clipping, "augment": augment, "shuffle": shuffle,
         "record_health": record_health, "engine": engine,
     }  # fmt: skip
-    with _checkpointer(checkpoint, arguments, config, (data, measured, state), rng) as writer:
+    blocks = {"": data} | ({} if measured is None else {"validation ": measured})
+    with checkpointer_of(checkpoint, arguments, config, state, blocks, rng, HEALTH_KINDS) as writer:
         ended = run_epochs(interpreter, state, data, replace(config, checkpointer=writer), start)
     history = ended.history
     history.position = ended.position
@@ -329,16 +329,6 @@ def _data_of(net: Network, X: Any, y: Any, sample_weight: Any, class_weight: Any
             "weights: leave them out."
         )
     return X
-
-
-def _choices_given(given: dict[str, Any]) -> Iterator[Choice]:
-    """Return the arguments that LBFGS and LineSearch cannot honour."""
-    kinds = {"stopping": "validation", "clipping": "step", "augment": "step"}
-    long = {"validation": "(X, y)", "resume": "history"}
-    for argument, value in given.items():
-        if value is not None:
-            shown = f"{argument}={long.get(argument, repr(value))}"
-            yield Choice(kinds.get(argument, argument), shown, f"{argument}=None")
 
 
 def _batch_size(
@@ -388,39 +378,6 @@ def _minimize(
     history = ended.history
     history.message, history.converged = ended.message, ended.converged
     return history
-
-
-@contextmanager
-def _checkpointer(
-    given: Any,
-    arguments: dict[str, Any],
-    config: TrainingConfig,
-    data: tuple[Data, Block | None, State],
-    rng: Any,
-) -> Iterator[Checkpointer | None]:
-    """Return what writes checkpoints: one that a caller has opened, or one for a folder."""
-    if given is None or isinstance(given, Checkpointer):
-        yield given
-        return
-    from deltarule.training.checkpoints.fingerprint import end_argument, fingerprint
-    from deltarule.training.checkpoints.writer import open_checkpoints
-
-    where = as_checkpoint(given)
-    block, measured, state = data
-    arguments |= end_argument("epochs", config.epochs, config.schedule)
-    arguments |= {"planned_epochs": config.planned_epochs, "masks": [state.seed, state.step]}
-    blocks = {"": block} | ({} if measured is None else {"validation ": measured})
-    prints = {
-        f"{begin}{name}": fingerprint(part)
-        for begin, rows in blocks.items()
-        for name, part in (("X", rows.x), ("y", rows.y), ("sample_weight", rows.weight))
-    }
-    prints["state"] = fingerprint(state.theta)
-    maximize = config.watches_score
-    with open_checkpoints(where, arguments, HEALTH_KINDS, maximize=maximize) as writer:
-        writer.stream("shuffling", rng)
-        writer.compare(prints, ("epochs", config.epochs))
-        yield writer
 
 
 def _checked(history: History, data: Data, epochs: int, learning_rate: float | None) -> History:

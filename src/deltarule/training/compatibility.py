@@ -23,6 +23,7 @@ from deltarule.training.data import StreamedBlock
 __all__ = [
     "Choice",
     "OptimizerName",
+    "argument_choices",
     "check_augmented_data",
     "check_batch_norm_rows",
     "check_minimizer",
@@ -89,6 +90,16 @@ def network_choices(spec: NetworkSpec) -> Iterator[Choice]:
             yield Choice("l1", repr(penalty), "leave L1 out of the penalties")
     for constraint in spec.constraints:
         yield Choice("step", repr(constraint), "constraints=()")
+
+
+def argument_choices(given: dict[str, Any]) -> Iterator[Choice]:
+    """Return the arguments that LBFGS and LineSearch cannot honour."""
+    kinds = {"stopping": "validation", "clipping": "step", "augment": "step"}
+    long = {"validation": "(X, y)", "resume": "history"}
+    for argument, value in given.items():
+        if value is not None:
+            shown = f"{argument}={long.get(argument, repr(value))}"
+            yield Choice(kinds.get(argument, argument), shown, f"{argument}=None")
 
 
 def refuse_schedule(name: OptimizerName, argument: str, given: Any, remedy: str) -> None:
