@@ -211,7 +211,7 @@ def test_labels_may_come_sparse() -> None:
         ("binary", {"yes": np.inf}, "finite numbers of at least 0"),
         ("binary", [{0: 1.0, 1: 2.0}], "a list of dicts is for several labels"),
         ("binary", {"yes": 0.0, "no": 0.0}, "leaves no row with a weight above 0"),
-        ("multilabel", {0: 1.0}, "a list of 3 dicts of 0 and 1, one a label"),
+        ("multilabel", {0: 1.0}, "a list of 3 dicts of 0 and 1, one for each label"),
         ("multilabel", [{0: 1.0}], "a list of 3 dicts"),
     ],
     ids=str,

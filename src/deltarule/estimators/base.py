@@ -228,7 +228,7 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
         return True
 
     def __sklearn_tags__(self) -> Any:
-        """Say that sparse input is taken."""
+        """Return scikit-learn's tags: sparse input is accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags

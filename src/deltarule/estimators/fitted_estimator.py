@@ -16,7 +16,6 @@ from deltarule.estimators.fitted_attributes import FittedAttributes
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.interpreter_cache import InterpreterCache
 from deltarule.estimators.onnx_export import to_exportable
-from deltarule.estimators.serialization import to_blueprint, to_record
 from deltarule.onnx import Exportable, export, matrix_model
 from deltarule.reference.gradient_check import GradientCheck
 
@@ -191,12 +190,16 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
         ModelFileError
             If the estimator is not fitted, or an argument of it is code.
         """
+        from deltarule.estimators.serialization import to_record  # pydantic: only for files
+
         if not self.__sklearn_is_fitted__():
             raise ModelFileError(f"this {type(self).__name__} is not fitted yet: call fit first.")
         return to_record(self._kind, self.get_params(deep=False), self._model)
 
     def to_blueprint(self) -> dict[str, Any]:
         """Return the record of the estimator's kind and arguments alone, as before a fit."""
+        from deltarule.estimators.serialization import to_blueprint  # pydantic: only for files
+
         return to_blueprint(self._kind, self.get_params(deep=False))
 
     def to_exportable(self) -> Exportable:

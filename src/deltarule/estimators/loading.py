@@ -8,12 +8,6 @@ from deltarule.errors import ModelFileError
 from deltarule.estimators.classifier import MLPClassifier
 from deltarule.estimators.layer_options import read_regularization
 from deltarule.estimators.regressor import MLPRegressor
-from deltarule.estimators.serialization import (
-    check_entries,
-    read_blueprint,
-    read_model,
-    refusing_malformed,
-)
 from deltarule.estimators.solver_options import read_solver
 
 __all__ = ["from_blueprint", "from_record"]
@@ -32,12 +26,14 @@ def from_record(record: dict[str, Any], tensors: dict[str, Any]) -> MLPClassifie
     ModelFileError
         If the record does not fit the tensors, or is not one of ours.
     """
-    with refusing_malformed():
-        check_entries(record)
+    from deltarule.estimators import serialization  # pydantic: only for files
+
+    with serialization.refusing_malformed():
+        serialization.check_entries(record)
         estimator = _unfitted(record)
         given = estimator.get_params(deep=False)
         regularization = read_regularization(given, read_solver(given))
-        estimator._restore(read_model(record, tensors, regularization))
+        estimator._restore(serialization.read_model(record, tensors, regularization))
         return estimator
 
 
@@ -49,13 +45,17 @@ def from_blueprint(record: dict[str, Any]) -> MLPClassifier | MLPRegressor:
     ModelFileError
         If the record is not one of ours.
     """
-    with refusing_malformed():
+    from deltarule.estimators import serialization
+
+    with serialization.refusing_malformed():
         if set(record) != {"kind", "parameters"}:
             raise ModelFileError("the model's record has missing or unknown entries.")
         return _unfitted(record)
 
 
 def _unfitted(record: dict[str, Any]) -> MLPClassifier | MLPRegressor:
+    from deltarule.estimators.serialization import read_blueprint
+
     blueprint = read_blueprint(record)
     estimator = _CLASSES[blueprint.kind]()
     known = set(estimator.get_params(deep=False)) - {"checkpoint"}
