@@ -26,7 +26,7 @@ from deltarule.estimators.solver_options import Slowed
 from deltarule.estimators.validation_metric import validation_metric
 from deltarule.optimizers import Optimizer
 from deltarule.program import Interpreter, State
-from deltarule.schedules import Position
+from deltarule.schedules import Position, Schedule
 from deltarule.trainer import train
 from deltarule.training import EarlyStopping, History
 
@@ -85,30 +85,44 @@ class FitJob:
 
 
 def fit_by_steps(job: FitJob) -> None:
-    """Train by mini-batches: one epoch for ``partial_fit``, else up to ``max_iter``."""
+    """Train by mini-batches: one epoch for ``partial_fit``, else up to ``max_iter``.
+
+    After a divergence training may continue once, at a lower learning rate.
+    """
     options, model, reporter = job.options, job.model, job.reporter
     progress = model.progress = _progress_at_start(options, model)
     if job.writer is not None:
         progress = model.progress = _resume(model, reporter, job.writer)
-    arguments = _arguments(job)
-    history, error = _train(job, arguments, progress, options.epochs - reporter.before)
-    progress = progress._replace(position=_end_of(history))
-    may_recover = options.recovers and progress.factor == 1.0
-    if error is not None and may_recover:
+    arguments, left = _arguments(job), options.epochs - reporter.before
+    while True:
+        error: DivergenceError | None = None
+        try:
+            history = train(
+                model.network,
+                model.state,
+                job.data.block,
+                epochs=left,
+                schedule=_slowed(options.schedule, progress.factor),
+                resume=progress.position,
+                **arguments,
+            )
+        except DivergenceError as diverged:
+            history, error = diverged.history, diverged
+        progress = progress._replace(position=_end_of(history))
+        if error is None or not options.recovers or progress.factor < 1.0:
+            break
         reporter.record(history)
         message = f"{error} Training continues from there with every learning rate times "
         warnings.warn(f"{message}{_SLOWER:g}.", ConvergenceWarning, stacklevel=5)
-        left = 1 if options.incremental else options.epochs - history.n_epochs
-        progress = model.progress = _slowed_down(progress)
         if progress.best is not None:
             model.state.restore(progress.best[1])
+        progress = model.progress = _slowed_down(progress)
         reporter.continue_after(repeats=options.incremental)
-        if left > 0:
-            history, error = _train(job, arguments, progress, left)
-            progress = progress._replace(position=_end_of(history), best=None)
-        else:
+        left = 1 if options.incremental else options.epochs - history.n_epochs
+        if left == 0:
             history.stopped_by, error = "epochs", None
-    if options.incremental and may_recover:
+            break
+    if options.incremental and options.recovers:
         progress = _with_best(progress, history, model.state)
     position = progress.position._replace(order=None)
     if not options.incremental:  # calls of partial_fit after it count from 0, at the present rate
@@ -182,26 +196,8 @@ def _arguments(job: FitJob) -> dict[str, Any]:
     }
 
 
-def _train(
-    job: FitJob, arguments: dict[str, Any], progress: PartialFitState, epochs: int
-) -> tuple[History, DivergenceError | None]:
-    """Return the history of a training, and its error if it diverged."""
-    model, schedule = job.model, job.options.schedule
-    if progress.factor != 1.0:
-        schedule = Slowed(schedule, progress.factor)
-    try:
-        history = train(
-            model.network,
-            model.state,
-            job.data.block,
-            epochs=epochs,
-            schedule=schedule,
-            resume=progress.position,
-            **arguments,
-        )
-    except DivergenceError as error:
-        return error.history, error
-    return history, None
+def _slowed(schedule: Schedule, factor: float) -> Schedule:
+    return schedule if factor == 1.0 else Slowed(schedule, factor)
 
 
 def _end_of(history: History) -> Position:
@@ -226,7 +222,7 @@ def _slowed_down(progress: PartialFitState) -> PartialFitState:
         learning_rate=_SLOWER * position.learning_rate,
         stopping_state=None if stopping is None else stopping._replace(stale=0),
     )
-    return progress._replace(position=position, factor=_SLOWER)
+    return progress._replace(position=position, factor=_SLOWER, best=None)
 
 
 def _batch_size(options: FitOptions, n_rows: int) -> int:

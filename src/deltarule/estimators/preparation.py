@@ -10,7 +10,7 @@ from deltarule.estimators.compatibility import check_rows
 from deltarule.estimators.fit_data import FitData, HeldOut, RawRows, is_frame, take_rows
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.options import FitOptions
-from deltarule.estimators.standardization import learn_scales
+from deltarule.estimators.standardization import Scales, learn_scales
 from deltarule.estimators.validation_metric import read_scorer
 from deltarule.estimators.validation_split import split
 from deltarule.program import Block
@@ -61,12 +61,12 @@ def prepare_data(
     if held_out is not None:
         read_scorer(options.monitor, weighted=held_out.raw.weight is not None)
         held_out = held_out._replace(block=model.prepare(held_out.block))
-    return FitData(ready, callback_data, held_out, _augmenter(options, model, block.x))
+    augment = options.augment
+    if augment is not None and model.scales is not None:
+        augment = _standardized(augment, block.x, model.scales)
+    return FitData(ready, callback_data, held_out, augment)
 
 
-def _augmenter(options: FitOptions, model: FittedModel, x: Any) -> Augmenter | None:
-    """Return ``augment``, applied to the rows in the user's units, and standardised after it."""
-    given, scales = options.augment, model.scales
-    if given is None or scales is None:
-        return given
-    return lambda _, rows, epoch: scales.inputs(augmented(given, x, rows, epoch))
+def _standardized(augment: Augmenter, x: Any, scales: Scales) -> Augmenter:
+    """Return an augmentation of x, in the user's units, that is standardised after it."""
+    return lambda _, rows, epoch: scales.inputs(augmented(augment, x, rows, epoch))
