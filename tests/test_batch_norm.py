@@ -549,7 +549,7 @@ def test_a_batch_of_one_is_refused() -> None:
     for block in (Block(data.x[:1], data.y[:1]), Block(data.x, data.y, lone)):
         with pytest.raises(DataError, match=r"at least 2 rows of non-zero weight .* got 1"):
             reference.gradient(state, block)
-    with pytest.raises(DataError, match="at least 2 rows"):
+    with pytest.raises(DataError, match="at least 2 samples"):
         train(net, net.initialize(), data.x[:1], data.y[:1])
 
 

@@ -290,7 +290,9 @@ def train(
     }  # fmt: skip
     blocks = {"": data} | ({} if measured is None else {"validation ": measured})
     with checkpointer_of(checkpoint, arguments, config, state, blocks, rng, HEALTH_KINDS) as writer:
-        ended = run_epochs(interpreter, state, data, replace(config, checkpointer=writer), start)
+        if writer is not None:
+            config = replace(config, checkpointer=writer)
+        ended = run_epochs(interpreter, state, data, config, start)
     history = ended.history
     history.position = ended.position
     random = rng.bit_generator.state if own else None
