@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,8 +23,7 @@ from deltarule.training.checkpoints import as_checkpoint
 __all__ = ["FitOptions"]
 
 
-@dataclass(frozen=True)
-class FitOptions:
+class FitOptions(NamedTuple):
     """What an estimator's arguments ask of one call of ``fit`` or ``partial_fit``.
 
     The estimator's targets have options of their own, which their encoder holds.
