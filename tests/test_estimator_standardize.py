@@ -1,4 +1,4 @@
-"""``standardize``: the network works on scaled data, and nobody outside needs to know."""
+"""``standardize``: the network works on scaled data, the user on data in their own units."""
 
 from __future__ import annotations
 

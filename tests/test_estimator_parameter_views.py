@@ -1,4 +1,4 @@
-"""``coefs_`` and ``intercepts_`` look into the model: who writes there changes it."""
+"""``coefs_`` and ``intercepts_`` are views: writing into them changes the model."""
 
 from __future__ import annotations
 

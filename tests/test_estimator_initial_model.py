@@ -1,4 +1,4 @@
-"""How weights begin, what is done to inputs, and of which type numbers are."""
+"""Initial weights, augmented inputs, and the type of numbers."""
 
 from __future__ import annotations
 

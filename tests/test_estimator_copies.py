@@ -1,4 +1,4 @@
-"""Copies, files and kept interpreters of estimators with dropout and batch norm."""
+"""Copies, files and cached interpreters of estimators with dropout and batch norm."""
 
 from __future__ import annotations
 
