@@ -192,7 +192,9 @@ def test_without_any_that_can_be_read_the_error_is_clear(tmp_path: Path) -> None
     for path in names:
         path.write_bytes(path.read_bytes()[:-1])
     before = {path.name: path.read_bytes() for path in names}
-    with pytest.raises(CheckpointError, match=f"none of the {len(names)} checkpoints .*anew"):
+    with pytest.raises(
+        CheckpointError, match=f"none of the {len(names)} checkpoints .*start again"
+    ):
         fitted(tmp_path / "run")
     assert {path.name: path.read_bytes() for path in names} == before
 
@@ -240,7 +242,7 @@ def test_a_checkpoint_that_may_be_sound_is_neither_passed_over_nor_renamed(
     told = {
         "memory": "does not fit into memory",
         "layout": "layout has version '2'",
-        "record": "none that this deltarule keeps",
+        "record": "this version of deltarule cannot use",
     }
     message = told.get(fault, "cannot read the model file")
     with monkeypatch.context() as patch:
@@ -294,7 +296,7 @@ def test_other_data_or_arguments_are_refused_and_named(tmp_path: Path) -> None:
          r"X was float64 \(120, 6\) and is float64 \(119, 6\); y was"),
         ({"fit": heavier}, "another training: sample_weight has other values"),
         ({"fit": {}}, "sample_weight is missing, and was given"),
-        ({"learning_rate": "cosine"}, "learning_rate was constant and is cosine. Give"),
+        ({"learning_rate": "cosine"}, "learning_rate was constant and is cosine. Use"),
     ]  # fmt: skip
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     for changed, message in cases:
@@ -594,7 +596,7 @@ def test_a_full_disk_costs_a_warning_and_no_training(
         return real(*given)
 
     monkeypatch.setattr(atomic.os, "write", full)
-    with pytest.warns(UserWarning, match="No space left.*Training goes on") as told:
+    with pytest.warns(UserWarning, match="No space left.*Training continues") as told:
         came_out = outcome(fitted(Checkpoint(tmp_path / "run", every_epochs=1)))
     assert came_out == expected
     assert len(told) == 3

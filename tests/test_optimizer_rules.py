@@ -29,7 +29,7 @@ from deltarule.optimizers import (
     Optimizer,
     RMSprop,
     Rprop,
-    check_optimizer,
+    resolve_optimizer,
 )
 from deltarule.program import Block, Order
 from deltarule.reference import Reference
@@ -317,8 +317,8 @@ def test_every_optimiser_trains_a_network(optimizer: Optimizer) -> None:
         (lambda: LineSearch(tol=-1), r"tol must be in \[0, inf\]; got -1"),
         (lambda: LBFGS(memory=0), r"memory must be an integer of at least 1; got 0"),
         (lambda: LBFGS(max_evaluations=1.5), r"max_evaluations must be an integer .* got 1.5"),
-        (lambda: check_optimizer("adam"), r"such as SGD\(0.1\) or Adam\(\); got 'adam'"),
-        (lambda: check_optimizer(LBFGS()), r"takes a step a mini-batch.*got LBFGS"),
+        (lambda: resolve_optimizer("adamm"), r"optimizer must be one of .*Did you mean 'adam'"),
+        (lambda: resolve_optimizer(0.1), r"such as SGD\(0.1\), Adam\(\) or LBFGS\(\); got 0.1"),
         (lambda: rule_of(LineSearch()), r"takes? a step a mini-batch.*got LineSearch"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ from deltarule import (
     train,
 )
 from deltarule.errors import DataError, SpecError
+from deltarule.inputs import make_block
 from deltarule.optimizers import OPTIMIZERS
+from deltarule.program import Block
 from deltarule.schedules import SCHEDULES, Position
+from deltarule.training.data import StreamedBlock
 
 VALIDATION = X[:20], NUMBERS[:20]
 STEPPERS = [name for name in OPTIMIZERS if name not in ("lbfgs", "line_search")]
@@ -155,6 +159,24 @@ def test_two_calls_with_checkpoints_equal_one(tmp_path: Path) -> None:
     call(longer, 6, **given)
     call(state, 1, resume=history, **given)
     assert state.theta.tobytes() == longer.theta.tobytes()
+
+
+def test_two_calls_on_a_stream_equal_one() -> None:
+    block, _ = make_block(NET, X, NUMBERS)
+
+    def blocks(epoch: int) -> Iterator[Block]:
+        rows = np.random.default_rng(epoch).permutation(120)
+        yield from (block.take(rows[:50]), block.take(rows[50:]))
+
+    stream = StreamedBlock(120, blocks, block.take(slice(3)))
+    results = []
+    for lengths in ((3,), (1, 2)):
+        state, history = NET.initialize(1), None
+        for epochs in lengths:
+            history = train(NET, state, stream, optimizer="adam", epochs=epochs, resume=history)
+        assert history is not None
+        results.append(ends(state, history))
+    assert results[0] == results[1]
 
 
 def test_a_generator_of_the_caller_continues() -> None:

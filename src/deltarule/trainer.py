@@ -212,9 +212,8 @@ def train(
         raise SpecError(f"resume must be a History that train returned, or None; got {resume!r}.")
     check_state(net.tape, state)
     data = _data_of(net, X, y, sample_weight, class_weight)
-    minimizes = isinstance(chosen, Minimizer)
     if epochs is None:
-        epochs = _ITERATIONS if minimizes else _EPOCHS
+        epochs = _ITERATIONS if isinstance(chosen, Minimizer) else _EPOCHS
     epochs = check_positive_integer("epochs", epochs)
 
     def interpret_with(steps: Optimizer | None) -> Interpreter:
@@ -260,9 +259,10 @@ def train(
     own = not isinstance(seed, np.random.Generator | np.random.RandomState)
     rng = np.random.default_rng(seed) if own else seed
     interpreter = interpret_with(chosen)
+    epoch_block = None if augment is None else _augmented(data, augment)
     if isinstance(resume, History):
-        kept = rng if own else None
-        start = resumed(resume, state, interpreter, data.n_rows, stopping, kept)
+        own_rng = rng if own else None
+        start = resumed(resume, state, interpreter, data.n_rows, stopping, own_rng)
     else:
         if resume is None:
             state.slots = None
@@ -275,7 +275,7 @@ def train(
         schedule=laws,
         stopping=stopping,
         validation=validate,
-        epoch_block=None if augment is None else _augmented(data, augment),
+        epoch_block=epoch_block,
         least_rows=net.tape.least_rows,
         planned_epochs=planned_epochs,
         loss_scale=loss_scale,
@@ -286,7 +286,8 @@ def train(
         "net": net, "optimizer": chosen, "batch_size": size, "seed": seed,
         "class_weight": class_weight, "stopping": stopping, "schedule": laws,
         "clipping": clipping, "augment": augment, "shuffle": shuffle,
-        "record_health": record_health, "engine": engine,
+        "record_health": record_health, "engine": engine, "loss_scale": loss_scale,
+        "validation": None if measured is not None else validation,
     }  # fmt: skip
     blocks = {"": data} | ({} if measured is None else {"validation ": measured})
     with checkpointer_of(checkpoint, arguments, config, state, blocks, rng, HEALTH_KINDS) as writer:

@@ -24,7 +24,7 @@ from deltarule.estimators.options import FitOptions
 from deltarule.estimators.row_weights import Repeating
 from deltarule.estimators.solver_options import Slowed
 from deltarule.estimators.validation_metric import validation_metric
-from deltarule.optimizers import Optimizer
+from deltarule.optimizers import Optimizer, Rprop
 from deltarule.program import Interpreter, State
 from deltarule.schedules import Position, Schedule
 from deltarule.trainer import train
@@ -102,7 +102,7 @@ def fit_by_steps(job: FitJob) -> None:
                 model.state,
                 job.data.block,
                 epochs=left,
-                schedule=_slowed(options.schedule, progress.factor),
+                schedule=_schedule(options, progress.factor),
                 resume=progress.position,
                 **arguments,
             )
@@ -196,8 +196,11 @@ def _arguments(job: FitJob) -> dict[str, Any]:
     }
 
 
-def _slowed(schedule: Schedule, factor: float) -> Schedule:
-    return schedule if factor == 1.0 else Slowed(schedule, factor)
+def _schedule(options: FitOptions, factor: float) -> Schedule:
+    """Return the schedule, slowed down after a recovery; Rprop has none."""
+    if factor == 1.0 or isinstance(options.solver, Rprop):
+        return options.schedule
+    return Slowed(options.schedule, factor)
 
 
 def _end_of(history: History) -> Position:

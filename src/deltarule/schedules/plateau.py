@@ -48,7 +48,7 @@ class ReduceOnPlateau(EpochSchedule):
     factor : float, default=0.1
         In (0, 1): what the rate is multiplied by.
     patience : int, default=10
-        Epochs in a row without progress that are borne; one more cuts the rate.
+        Epochs in a row without progress that are allowed; one more cuts the rate.
     threshold : float, default=1e-4
         By how much the best so far must be bettered to count as progress.
     relative : bool, default=True

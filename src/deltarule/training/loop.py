@@ -87,7 +87,7 @@ def _check_rows(training: TrainingState, n_rows: int, rows: Rows) -> None:
     if (order is not None and order.bounds[-1] != n_rows) or not all(
         is_order(given, rows) for given in held
     ):
-        raise CheckpointError("the checkpoint's order of rows is not an order of these rows.")
+        raise CheckpointError("the order of rows to resume from is not an order of these rows.")
 
 
 class _Training:
@@ -185,7 +185,7 @@ class _Training:
             self.training.consistent = False
             left = range(epoch.done, order.n_batches)
             epoch.add(advance(self.interpreter, self.state, block, order, left))
-            if epoch.pieces[-1].diverged:
+            if epoch.reports[-1].diverged:
                 break
             self.training.consistent = True
         self.signals.deliver()

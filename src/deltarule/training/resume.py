@@ -57,7 +57,7 @@ def resumed(
     point: ResumePoint | None = history.resume_point
     if point is None:
         raise SpecError(
-            "resume must be the History of a training by mini-batches that can go on; got one "
+            "resume must be the History of a training by mini-batches that can continue; got one "
             "that diverged, was interrupted inside a step, or is a copy. Leave resume out."
         )
     if n_rows != point.n_rows:

@@ -20,18 +20,18 @@ class Epoch:
     order: Order
     entered: State  # the state before the epoch's first step
     done: int = 0  # batches
-    pieces: list[Steps] = field(default_factory=list)  # what their steps reported
+    reports: list[Steps] = field(default_factory=list)  # what their steps reported
 
     def add(self, steps: Steps) -> None:
         """Append the report of the next batches."""
-        self.pieces.append(steps)
+        self.reports.append(steps)
         self.done += len(steps.loss)
 
     def steps(self) -> Steps:
         """Return the report of all batches so far, joined into one."""
-        if len(self.pieces) != 1:
-            self.pieces = [Steps.join(self.pieces)] if self.pieces else []
-        return self.pieces[0]
+        if len(self.reports) != 1:
+            self.reports = [Steps.join(self.reports)] if self.reports else []
+        return self.reports[0]
 
 
 @dataclass

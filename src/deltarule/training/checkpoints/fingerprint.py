@@ -95,22 +95,22 @@ class _Describer:
             return sorted((describe(item) for item in value), key=strict_json.dumps)
         if id(value) in self._met:
             return ["as before", list(self._met).index(id(value))]
-        self._met[id(value)] = value  # held, so that its id stays its own
+        self._met[id(value)] = value  # a reference, so that its id stays its own
         return self._object(value)
 
     def _object(self, value: Any) -> Any:
         if is_dataclass(value) and not isinstance(value, type):
-            held = {f.name: self.describe(getattr(value, f.name)) for f in fields(value)}
-            return {type(value).__qualname__: held}
+            entries = {f.name: self.describe(getattr(value, f.name)) for f in fields(value)}
+            return {type(value).__qualname__: entries}
         if isinstance(value, functools.partial):
             return ["partial", *map(self.describe, (value.func, value.args, value.keywords))]
         if isinstance(value, types.MethodType):
             return ["method", self.describe(value.__self__), self.describe(value.__func__)]
         if isinstance(value, types.FunctionType):
             cells = [_content(cell) for cell in value.__closure__ or ()]
-            held = self.describe([value.__defaults__, value.__kwdefaults__, cells])
+            entries = self.describe([value.__defaults__, value.__kwdefaults__, cells])
             name = f"{value.__module__}.{value.__qualname__}"
-            return ["function", name, _digest_of_code(value.__code__), held]
+            return ["function", name, _digest_of_code(value.__code__), entries]
         name = f"{type(value).__module__}.{type(value).__qualname__}"
         if isinstance(value, type) or not hasattr(value, "__dict__") or isinstance(value, Iterable):
             return [name, _plain_repr(value)]
@@ -189,9 +189,9 @@ def _short(described: Any) -> str:
     if isinstance(described, list) and described[:1] == ["function"]:
         return str(described[1]).rsplit("<locals>.", 1)[-1]
     if isinstance(described, dict) and len(described) == 1:
-        (name, held), = described.items()  # fmt: skip
-        if isinstance(held, dict):
-            return f"{name}({', '.join(f'{k}={_short(v)}' for k, v in held.items())})"
+        (name, entries), = described.items()  # fmt: skip
+        if isinstance(entries, dict):
+            return f"{name}({', '.join(f'{k}={_short(v)}' for k, v in entries.items())})"
     if isinstance(described, list):
         return f"[{', '.join(_short(item) for item in described)}]"
     return str(described)

@@ -68,11 +68,12 @@ def write_snapshot(
     snapshot: Snapshot, state: State, training: TrainingState, kinds: tuple[type[Any], ...]
 ) -> Contents:
     """Return the file's content for a snapshot, with a state and a training state."""
-    codec, tensors = _codec(kinds, {})
-    if training.epoch is not None and training.epoch.pieces:
-        training.epoch.steps()  # joins its pieces
-    held = {"state": state}
-    held |= {name: getattr(training, name) for name in _FIELDS if name not in held}
+    tensors: dict[str, Any] = {}
+    codec = _codec(kinds, tensors)
+    if training.epoch is not None and training.epoch.reports:
+        training.epoch.steps()  # joins its reports
+    entries = {"state": state}
+    entries |= {name: getattr(training, name) for name in _FIELDS if name not in entries}
     epochs, steps = training.place
     record = {
         "deltarule": snapshot.version,
@@ -84,23 +85,20 @@ def write_snapshot(
         "beginnings": codec.encode("beginnings", snapshot.beginnings),
         "streams": codec.encode("streams", snapshot.streams),
         "owner": codec.encode("owner", snapshot.owner),
-        "progress": {name: codec.encode(name, held[name]) for name in _FIELDS},
+        "progress": {name: codec.encode(name, entries[name]) for name in _FIELDS},
     }
     return Contents("checkpoint", record, tensors)
 
 
-def _codec(
-    kinds: tuple[type[Any], ...], tensors: dict[str, Any]
-) -> tuple[ValueCodec, dict[str, Any]]:
-    """Return the codec of a checkpoint's values, and its tensors."""
-    codec = ValueCodec(
+def _codec(kinds: tuple[type[Any], ...], tensors: dict[str, Any]) -> ValueCodec:
+    """Return the codec of a checkpoint's values; their arrays are among the tensors."""
+    return ValueCodec(
         (*_KINDS, *kinds),
         error=CheckpointError,
         remedy="Use numbers, texts, lists and arrays, or leave checkpoint out.",
         tensors=tensors,
         shared=(State,),
     )
-    return codec, tensors
 
 
 def read_snapshot(contents: Contents, kinds: tuple[type[Any], ...]) -> Snapshot:
@@ -117,7 +115,7 @@ def read_snapshot(contents: Contents, kinds: tuple[type[Any], ...]) -> Snapshot:
         raise CheckpointError(f"its record is malformed ({first_fault(error)})") from None
     if set(record.progress) != set(_FIELDS):
         raise CheckpointError("its record has missing or unknown entries")
-    codec, _ = _codec(kinds, contents.tensors)
+    codec = _codec(kinds, contents.tensors)
     progress = {name: codec.decode(record.progress[name]) for name in _FIELDS}
     _check_progress(progress)
     beginnings, streams = codec.decode(record.beginnings), codec.decode(record.streams)
@@ -148,18 +146,18 @@ def restore_snapshot(
     CheckpointError
         If the snapshot does not fit the training.
     """
-    held = snapshot.progress
-    states = {name: held[name] for name in _STATES}
-    if held["epoch"] is not None:
-        states["epoch"] = held["epoch"].entered
+    entries = snapshot.progress
+    states = {name: entries[name] for name in _STATES}
+    if entries["epoch"] is not None:
+        states["epoch"] = entries["epoch"].entered
     for name, one in states.items():
         _check_state(name, one, state)
         with _state_errors(name):
             check(one)
-    state.restore(held["state"])
+    state.restore(entries["state"])
     for name in _FIELDS:
         if name != "state":
-            setattr(training, name, held[name])
+            setattr(training, name, entries[name])
 
 
 def _best(given: Any) -> tuple[str, float] | None:
@@ -170,17 +168,17 @@ def _best(given: Any) -> tuple[str, float] | None:
     return given[0], float(given[1])
 
 
-def _check_progress(held: dict[str, Any]) -> None:
+def _check_progress(entries: dict[str, Any]) -> None:
     """Raise unless every entry has a valid type, shape and range."""
-    like = held["state"]
+    like = entries["state"]
     if not isinstance(like, State) or not isinstance(like.theta, np.ndarray):
         raise CheckpointError("its state is not valid")
     for name in _STATES:
-        _check_state(name, held[name], like)
-    _check_history(held["history"])
-    if held["epoch"] is not None:
-        _check_epoch(held["epoch"], like)
-    if not _is_position(held["position"]):
+        _check_state(name, entries[name], like)
+    _check_history(entries["history"])
+    if entries["epoch"] is not None:
+        _check_epoch(entries["epoch"], like)
+    if not _is_position(entries["position"]):
         raise CheckpointError("its record holds no valid position")
 
 
@@ -260,11 +258,11 @@ def _check_epoch(given: Any, like: State) -> None:
     if not valid:
         raise CheckpointError("its epoch's order is not valid")
     _check_state("epoch", given.entered, like)
-    pieces = given.pieces
-    valid = isinstance(pieces, list) and len(pieces) == (1 if given.done else 0)
-    if not valid or not all(isinstance(piece, Steps) for piece in pieces):
+    reports = given.reports
+    valid = isinstance(reports, list) and len(reports) == (1 if given.done else 0)
+    if not valid or not all(isinstance(report, Steps) for report in reports):
         raise CheckpointError("its epoch's steps are not valid")
-    for column in (column for piece in pieces for column in piece):
+    for column in (column for report in reports for column in report):
         if not isinstance(column, np.ndarray) or column.shape != (given.done,):
             raise CheckpointError("its epoch's steps are not valid")
 

@@ -192,7 +192,7 @@ class CheckpointWriter:
                 raise
             why = str(error) or "there is not enough memory"
             warnings.warn(
-                f"no checkpoint could be written: {why}. Training goes on; the last checkpoint, "
+                f"no checkpoint could be written: {why}. Training continues; the last checkpoint, "
                 f"{self._folder.last}, stays as it is.",
                 stacklevel=2,
             )
