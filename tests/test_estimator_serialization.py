@@ -45,8 +45,7 @@ def assert_same_model(mine: Any, other: Any, X: Any) -> None:
         assert_array_equal(a, b)
         assert np.asarray(a).dtype.kind == np.asarray(b).dtype.kind
     for name, value in mine.get_params().items():
-        expected = list(value) if isinstance(value, tuple) else value
-        assert other.get_params()[name] == expected, name
+        assert other.get_params()[name] == value, name
     for name in ("n_iter_", "t_", "n_layers_", "n_outputs_", "n_features_in_", "out_activation_",
                  "loss_curve_", "loss_", "best_loss_", "validation_scores_",
                  "best_validation_score_"):  # fmt: skip
