@@ -295,7 +295,7 @@ def test_a_schedule_whose_memory_cannot_be_kept_costs_a_warning(tmp_path: Path) 
         def observe(self, memory: Any, figure: float, current: float, *, maximize: bool) -> Any:
             return object(), current
 
-    with pytest.warns(UserWarning, match="schedule_state=<object.*cannot be kept in a file"):
+    with pytest.warns(UserWarning, match="schedule_state=<object.*cannot be stored in a file"):
         fitted(Checkpoint(tmp_path, every_epochs=1), learning_rate=Odd())
 
 

@@ -126,7 +126,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_code_cannot_be_kept_in_a_file(name: str, tmp_path: Path) -> None:
     model = fitted(**REFUSED[name])
-    with pytest.raises(ModelFileError, match=f"{name}=.* cannot be kept in a file.*set_params"):
+    with pytest.raises(ModelFileError, match=f"{name}=.* cannot be stored in a file.*set_params"):
         deltarule.save(model, tmp_path / "model.safetensors")
     model.set_params(**{name: new().get_params()[name]})
     X, _ = data("numbers")

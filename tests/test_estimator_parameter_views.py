@@ -111,9 +111,9 @@ def test_a_wrong_shape_is_refused_and_nothing_changes(shape: tuple[int, ...], at
 def test_a_wrong_number_of_arrays_is_refused(count: int) -> None:
     model = fitted()
     before = parameters(model).copy()
-    with pytest.raises(ValueError, match=f"2 arrays are needed, one a layer; got {count}"):
+    with pytest.raises(ValueError, match=f"2 arrays are needed, one for each layer; got {count}"):
         model.coefs_ = [np.zeros((4, 3))] * count
-    with pytest.raises(ValueError, match=f"2 arrays are needed, one a layer; got {count}"):
+    with pytest.raises(ValueError, match=f"2 arrays are needed, one for each layer; got {count}"):
         model.intercepts_[:] = [np.zeros(3)] * count
     assert_array_equal(parameters(model), before)
 

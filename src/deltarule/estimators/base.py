@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sklearn.utils import column_or_1d
@@ -78,13 +78,7 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
         ``known`` is the encoder that the first call of ``partial_fit`` begins with.
         """
         options = self._read_options(incremental)
-        identity = {} if dataset is None else dataset.identity()
-        kind = type(self).__qualname__
-        with (
-            nullcontext()
-            if options.checkpoint is None
-            else open_checkpoints(options, kind, identity)
-        ) as writer:
+        with self._checkpoints(options, dataset) as writer:
             with self._unchanged_on_error():
                 data = self._prepare(
                     options, RawRows(X, y, sample_weight), validation, known, writer
@@ -96,6 +90,15 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
                 fit_whole(job)
             else:
                 fit_by_steps(job)
+
+    def _checkpoints(
+        self, options: FitOptions, dataset: StreamedDataset | None
+    ) -> AbstractContextManager[CheckpointWriter | None]:
+        """Open the folder of checkpoints, if there is one."""
+        if options.checkpoint is None:
+            return nullcontext()
+        identity = {} if dataset is None else dataset.identity()
+        return open_checkpoints(options, type(self).__qualname__, identity)
 
     def _read_options(self, incremental: bool) -> FitOptions:
         """Return the arguments, checked; those of the last call are not validated again."""

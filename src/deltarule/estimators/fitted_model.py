@@ -20,12 +20,12 @@ from deltarule.targets import Targets, smooth
 __all__ = ["FitHistory", "FittedModel", "PartialFitState"]
 
 _FEW_NUMBERS = 4096
-"""Size of X up to which checking every number costs next to nothing."""
+"""Size of X up to which it is cheap to check every number."""
 
 
 @dataclass
 class FitHistory:
-    """Losses and scores, epoch by epoch: the estimator's attributes of the same names.
+    """Losses and scores, epoch by epoch: the estimator's attributes of the same names with "_".
 
     ``loss`` is None before the first epoch. The validation curves are None without early
     stopping, ``best_loss`` is None with it.
@@ -58,10 +58,15 @@ class FitHistory:
         curves: dict[str, Any] = {k: list(v) for k, v in vars(self).items() if isinstance(v, list)}
         return replace(self, **curves)
 
-    def watch_validation(self) -> None:
-        """Make room for the curves of early stopping, if there is none yet."""
-        self.validation_scores = self.validation_scores or []
-        self.validation_loss_curve = self.validation_loss_curve or []
+    def with_validation(self) -> FitHistory:
+        """Return a history with curves of early stopping, which continues this one's."""
+        if self.validation_scores is not None and self.validation_loss_curve is not None:
+            return self
+        return replace(
+            self,
+            validation_scores=self.validation_scores or [],
+            validation_loss_curve=self.validation_loss_curve or [],
+        )
 
 
 class PartialFitState(NamedTuple):

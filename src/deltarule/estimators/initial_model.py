@@ -46,7 +46,7 @@ def resume(
 ) -> FittedModel:
     """Return a model that continues an earlier one, with a changed ``alpha`` or ``dropout``.
 
-    It has the earlier one's state and history, which training moves.
+    It shares the earlier one's state and history, which training changes.
 
     Raises
     ------
@@ -60,9 +60,8 @@ def resume(
         network = model.network
     if hidden.drops and not model.hidden.drops:
         model.state.seed = _draw_seed(random_state)
-    if options.early_stopping:
-        model.history.watch_validation()
-    return replace(model, network=network, hidden=hidden, targets=targets)
+    history = model.history.with_validation() if options.early_stopping else model.history
+    return replace(model, network=network, hidden=hidden, targets=targets, history=history)
 
 
 def _network(

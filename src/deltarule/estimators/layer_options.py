@@ -43,8 +43,8 @@ _OURS = {"logistic": "sigmoid"}
 class HiddenLayers(NamedTuple):
     """The hidden layers that an estimator's arguments ask for."""
 
-    activations: tuple[Activation, ...]  # of every layer
-    sizes: tuple[int, ...]
+    activations: tuple[Activation, ...]  # one for each layer
+    sizes: tuple[int, ...]  # units of each layer
     dropout: tuple[float, ...]  # the rate after each layer
     batch_norm: bool
     input_dropout: float = 0.0
@@ -66,7 +66,7 @@ class Regularization(NamedTuple):
 
     alpha: float
     l1: float = 0.0
-    proximal: bool = True  # whether the steps of ``l1`` end at exactly zero
+    proximal: bool = True  # whether ``l1`` sets small weights to exactly zero
     max_norm: float | None = None
 
 

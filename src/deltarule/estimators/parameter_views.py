@@ -37,7 +37,9 @@ class ParameterList(list[Any]):
     def _fill(views: list[Any], values: Iterable[Any]) -> None:
         arrays = [np.asarray(value) for value in values]
         if len(arrays) != len(views):
-            raise ValueError(f"{len(views)} arrays are needed, one a layer; got {len(arrays)}.")
+            raise ValueError(
+                f"{len(views)} arrays are needed, one for each layer; got {len(arrays)}."
+            )
         for number, (view, array) in enumerate(zip(views, arrays, strict=True)):
             check_shape(f"array {number}", array, view.shape)
         for view, array in zip(views, arrays, strict=True):

@@ -108,7 +108,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         L1 penalty l1 Σ|W|, scaled as ``alpha`` (item R2). Steps end at exactly zero (proximal),
         except with "rprop".
     max_norm : float or None, default=None
-        The largest norm of the weights into a unit, kept by projection (item R5).
+        The largest norm of the weights into a unit, enforced by projection (item R5).
     gradient_clip : float, ("value", float) or None, default=None
         The largest norm of a gradient, scaled back if longer; or where entries are cut off (H4).
     weight_init : str, Normal, Uniform, Fixed or callable, default="auto"

@@ -135,7 +135,7 @@ def _check_strata(strata: Any) -> None:
 def _first_fold(splitter: Any, raw: RawRows, n_rows: int, groups: Any) -> tuple[Any, Any]:
     """Return the training and test rows of a splitter's first fold; the others are not used."""
     if groups is not None and np.shape(groups) != (n_rows,):
-        raise ShapeError(f"groups must have shape ({n_rows},), a group a row; got "
+        raise ShapeError(f"groups must have shape ({n_rows},), one for each row; got "
                          f"{np.shape(groups)}.")  # fmt: skip
     folds = splitter.split(raw.X, raw.y, groups)
     training, held = next(iter(folds), (np.array([]),) * 2)

@@ -85,7 +85,7 @@ class ValueCodec:
     def _refusal(self, name: str, value: Any) -> DeltaruleError:
         remedy = self._remedy.format(name=name.split(".")[0])
         return self._error(
-            f"{name}={value!r} cannot be kept in a file, which holds no code. {remedy}".rstrip()
+            f"{name}={value!r} cannot be stored in a file, which holds no code. {remedy}".rstrip()
         )
 
     def _array(self, name: str, array: Any) -> Any:
