@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.model_selection import KFold
 
-from checkpoint_support import CLASSES, NUMBERS, Cut, X, digest, outcome, policy, run
+from checkpoint_support import CLASSES, NUMBERS, Cut, X, outcome, policy, run
 from deltarule import (
     LBFGS,
     SGD,
@@ -422,30 +422,6 @@ def test_an_order_of_other_rows_is_refused(tmp_path: Path, change: Any) -> None:
             write_contents(forged(lambda _, t: change(t), contents), path, overwrite=True)
     with pytest.raises(CheckpointError, match="order of rows"):
         run({"kind": "regressor"}, policy(tmp_path, True))
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.tuples(inner, inner)
-        | st.dictionaries(st.text(), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
-
-
-@proves(short=100, full=3000, value=VALUES)
-def test_values_come_back_as_they_were(value: Any) -> None:
-    from deltarule.files import strict_json
-    from deltarule.files.values import ValueCodec
-
-    tensors: dict[str, Any] = {}
-    there, here = (ValueCodec((), error=CheckpointError, tensors=tensors) for _ in range(2))
-    plain = strict_json.loads(strict_json.dumps(there.encode("value", value)))
-    back = here.decode(plain)
-    assert digest(back) == digest(value)
-    assert type(back) is type(value)
 
 
 # --- what is compared -----------------------------------------------------------------------------

@@ -23,9 +23,8 @@ __all__ = ["Predictor"]
 class Predictor:
     """A function from rows to the outputs of a network at one state.
 
-    All work that does not depend on the rows is done once: batch norm is folded into the weights,
-    dropout is left out, θ is copied. Training the state further does not change the predictions.
-    Each thread needs a predictor of its own.
+    Batch norm is folded into the weights, dropout left out, and θ copied: training the state
+    further does not change what is predicted. One predictor serves one thread.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from scipy.sparse import issparse
+from scipy.special import expit
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target, unique_labels
@@ -18,6 +19,8 @@ from deltarule.inputs import class_factors
 from deltarule.onnx.heads import Labels
 from deltarule.parts import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from deltarule.program import Block
+from deltarule.reference.activations import log_softmax
+from deltarule.reference.scalar_functions import softplus
 
 __all__ = ["ClassTargets"]
 
@@ -128,6 +131,26 @@ class ClassTargets(TargetEncoder):
         if self.kind == "multiclass":
             return self.classes[np.argmax(outputs, axis=1)]
         return self.binarizer.inverse_transform(outputs)
+
+    def probabilities(self, logits: Any) -> Any:
+        """Return the probability of each class (n, n_classes) from logits of binary targets."""
+        return expit(self._both(logits))
+
+    def log_probabilities(self, logits: Any) -> Any:
+        """Return the logarithms of the probabilities of all classes or labels, from logits."""
+        if self.kind == "binary":
+            return 0.0 - softplus(-self._both(logits))
+        if self.kind == "multiclass":
+            return log_softmax(logits)
+        probability = expit(logits)
+        likely = probability > 0.5  # rounded, so that labels tie where their probabilities tie
+        return np.where(likely, np.log(np.where(likely, probability, 1.0)), -softplus(-logits))
+
+    def _both(self, logits: Any) -> Any:
+        """Return the logits (n, 2) of two classes; a single class is certain, (n, 1)."""
+        if len(self.classes) == 1:
+            return np.full_like(logits, np.inf)
+        return np.concatenate([-logits, logits], axis=1)
 
     def score(self, targets: Any, outputs: Any, weight: Any) -> float:
         """Return the accuracy; of several labels, all of a row must be right."""

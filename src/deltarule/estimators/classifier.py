@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import expit
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
@@ -17,8 +16,6 @@ from deltarule.estimators.parameter_constraints import CLASSIFIER
 from deltarule.estimators.sklearn_compat import with_callbacks
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.estimators.validation_split import Validation
-from deltarule.reference.activations import log_softmax
-from deltarule.reference.scalar_functions import softplus
 
 __all__ = ["MLPClassifier"]
 
@@ -411,7 +408,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         probability : ndarray of shape (n_samples, n_classes)
             Rows sum to 1, except with several labels.
         """
-        return expit(self._both_logits(X)) if self._is_binary() else self._outputs(X)
+        if not self._is_binary():
+            return self._outputs(X)
+        return self._class_targets("classes_").probabilities(self._outputs(X, logits=True))
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of ``predict_proba``, from the logits: tiny ones keep their digits.
@@ -429,21 +428,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         log_probability : ndarray of shape (n_samples, n_classes)
             Natural logarithms.
         """
-        if self._is_binary():
-            return 0.0 - softplus(-self._both_logits(X))
         z = self._outputs(X, logits=True)
-        if self.out_activation_ == "softmax":
-            return log_softmax(z)
-        probability = expit(z)
-        likely = probability > 0.5
-        return np.where(likely, np.log(np.where(likely, probability, 1.0)), -softplus(-z))
-
-    def _both_logits(self, X: Any) -> Any:
-        """Return the logits (n, 2) of two classes; if there is one alone, (n, 1) without doubt."""
-        z = self._outputs(X, logits=True)
-        if len(self.classes_) == 1:
-            return np.full_like(z, np.inf)
-        return np.concatenate([-z, z], axis=1)
+        return self._class_targets("classes_").log_probabilities(z)
 
     def _is_binary(self) -> bool:
         return self.__sklearn_is_fitted__() and self._class_targets("classes_").kind == "binary"
