@@ -112,7 +112,7 @@ def outcome(trained: Any) -> dict[str, str]:
         state, history = trained
         parts: dict[str, Any] = {"history": history, "file": None, "random numbers": None}
     else:
-        state, names = trained._state, ("loss_curve_", "validation_scores_", "health_", "n_iter_",
+        state, names = trained.state_, ("loss_curve_", "validation_scores_", "health_", "n_iter_",
                                         "validation_loss_curve_", "t_", "best_loss_", "loss_",
                                         "best_validation_score_")  # fmt: skip
         parts = {"history": {name: getattr(trained, name) for name in names}}
@@ -124,11 +124,10 @@ def outcome(trained: Any) -> dict[str, str]:
 
 
 def file_of(model: Any) -> Any:
-    from deltarule.estimators import to_record
     from deltarule.storage import ModelRecord, encode
 
     given, model.augment, model.n_threads = (model.augment, model.n_threads), None, None
-    data = encode(ModelRecord("estimator", *to_record(model)))
+    data = encode(ModelRecord("estimator", *model.to_record()))
     model.augment, model.n_threads = given
     return data
 

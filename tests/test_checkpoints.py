@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.model_selection import KFold
 
-from checkpoint_support import CLASSES, NUMBERS, Cut, X, digest, outcome, policy, run
+from checkpoint_support import CLASSES, NUMBERS, Cut, X, outcome, policy, run
 from deltarule import (
     LBFGS,
     SGD,
@@ -39,7 +39,6 @@ from deltarule.training import Metrics
 from deltarule.training.checkpoints.directory import open_directory
 from deltarule.training.checkpoints.fingerprint import describe, fingerprint
 from deltarule.training.checkpoints.serialization import read_snapshot
-from deltarule.training.checkpoints.values import Values
 from support import proves
 
 SMALL: dict[str, Any] = {
@@ -296,9 +295,7 @@ def test_a_schedule_whose_memory_cannot_be_kept_costs_a_warning(tmp_path: Path) 
         def observe(self, memory: Any, figure: float, current: float, *, maximize: bool) -> Any:
             return object(), current
 
-    with pytest.warns(
-        UserWarning, match="schedule_state holds <object.*which a checkpoint cannot hold"
-    ):
+    with pytest.warns(UserWarning, match="schedule_state=<object.*cannot be stored in a file"):
         fitted(Checkpoint(tmp_path, every_epochs=1), learning_rate=Odd())
 
 
@@ -349,7 +346,7 @@ def forged(change: Any, contents: Any) -> Any:
         lambda r, t: r["progress"]["position"]["fields"].update(stopping_state=[None, "many"]),
         lambda r, t: r["progress"]["history"]["fields"].update(penalty=[]),
         lambda r, t: r.update(streams=[]),
-        lambda r, t: r.update(beginnings={"=": "same", "state": "nowhere"}),
+        lambda r, t: r.update(beginnings={"=": "same", "name": "nowhere"}),
         lambda r, t: r.update(best=["epoch"]),
     ],
 )
@@ -381,21 +378,22 @@ def test_a_state_of_another_network_or_optimiser_reaches_no_kernel(
         progress = record["progress"]
         held = progress["epoch"]["fields"]["entered"] if of == "epoch" else progress[of]
         if held["="] == "same":  # a copy of its own
-            shared = [*(progress[name] for name in STATES[:4])]
-            held = progress[of] = next(s for s in shared if s.get("name") == held["state"])
+            shared = [one for one in (progress[name] for name in STATES[:4]) if one["="] != "same"]
+            held = progress[of] = next(s for s in shared if s["name"] == held["name"])
         theta = tensors[held["fields"]["theta"]["name"]]
         tensors |= {"odd": np.zeros_like(theta), "short": np.zeros(1)}
         odd, short = ({"=": "array", "name": n, "dtype": "float64"} for n in ("odd", "short"))
         if what == "slots":
-            square = {"=": "SquareSlots", "name": "x", "fields": {"s": odd}}
+            square = {"=": "SquareSlots", "fields": {"s": odd}}
             held["fields"]["slots"] = square
             return
-        buffers = held["fields"]["buffers"]["items"]
+        buffers = dict(held["fields"]["buffers"]["items"])
         if what == "mean":
             buffers.pop("0.mean", None)
             buffers["0.variance"] = short
         else:
             buffers.update(dict.fromkeys(("0.mean", "0.variance"), short))
+        held["fields"]["buffers"]["items"] = [[name, array] for name, array in buffers.items()]
 
     write_model_record(forged(change, contents), newest, overwrite=True)
     message = r"does not fit this training: state\.(slots|buffers)"
@@ -424,28 +422,6 @@ def test_an_order_of_other_rows_is_refused(tmp_path: Path, change: Any) -> None:
             write_model_record(forged(lambda _, t: change(t), contents), path, overwrite=True)
     with pytest.raises(CheckpointError, match="order of rows"):
         run({"kind": "regressor"}, policy(tmp_path, True))
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.tuples(inner, inner)
-        | st.dictionaries(st.text(), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
-
-
-@proves(short=100, full=3000, value=VALUES)
-def test_values_come_back_as_they_were(value: Any) -> None:
-    from deltarule.storage import strict_json
-
-    there = Values()
-    plain = strict_json.loads(strict_json.dumps(there.plain("value", value)))
-    back = Values(tensors=there.tensors).value(plain)
-    assert digest(back) == digest(value)
-    assert type(back) is type(value)
 
 
 # --- what is compared -----------------------------------------------------------------------------

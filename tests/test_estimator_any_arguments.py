@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import KFold
 
 from deltarule import ELU, SGD, AdamW, Cosine, Nadam, Normal
-from deltarule.estimators import from_record, to_record
+from deltarule.estimators import from_record
 from estimator_layers_support import outputs
 from estimator_support import TASKS, data, ours, parameters
 
@@ -83,7 +83,7 @@ def check_any_arguments(drawn: tuple[str, dict[str, Any], bool, bool]) -> None:
     if arguments["early_stopping"]:
         assert_allclose(slow.validation_loss_curve_, model.validation_loss_curve_, **close)
     model.set_params(validation_fraction=0.1)
-    record, tensors = to_record(model)
+    record, tensors = model.to_record()
     twin = from_record(json.loads(json.dumps(record, allow_nan=False)), tensors)
     assert_array_equal(outputs(twin, rows), outputs(model, rows))
     assert model.input_gradients(rows).shape == (40, model.n_outputs_, 4)

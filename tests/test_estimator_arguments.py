@@ -154,7 +154,7 @@ def test_rprop_takes_the_whole_set() -> None:
     model = new(solver="rprop", batch_size="auto", max_iter=3)
     with unconverged():
         model.fit(X, y)
-    assert model._state.step == 3
+    assert model.state_.step == 3
     with pytest.raises(SpecError, match="batch_size='auto', which is all 300 rows"):
         new(solver="rprop", batch_size=200).fit(X, y)
 

@@ -36,7 +36,7 @@ def test_the_network_has_the_layers_asked_for(given: Any, rates: Any, batch_norm
         if keep is not None:
             expected.append(Dropout(keep=keep))
     model = fitted(activation="tanh", dropout=given, batch_norm=batch_norm)
-    assert model._network.layers == (*expected, Dense(1, "identity"))
+    assert model.network_.layers == (*expected, Dense(1, "identity"))
 
 
 def test_without_hidden_layers_there_is_nothing_to_drop_or_normalise() -> None:
@@ -61,9 +61,9 @@ def test_dropout_draws_one_number_after_the_parameters(early_stopping: bool) -> 
     assert_array_equal(parameters(dropping), parameters(plain))
     alone = np.random.RandomState(3)
     alone.uniform(size=parameters(plain).size)
-    assert dropping._state.seed == alone.randint(2**31)
+    assert dropping.state_.seed == alone.randint(2**31)
     assert stream.uniform() == alone.uniform()
-    assert plain._state.seed == 0
+    assert plain.state_.seed == 0
 
 
 def test_batch_norm_draws_the_weights_alone() -> None:
@@ -237,14 +237,14 @@ def test_a_warm_start_may_change_the_rates() -> None:
     before = parameters(model).copy()
     with unconverged():
         model.set_params(dropout=[0.5, 0.0], learning_rate_init=STILL).fit(X, y)
-        assert Dropout(0.5) in model._network.layers
-        seed = model._state.seed
+        assert Dropout(0.5) in model.network_.layers
+        seed = model.state_.seed
         assert seed > 0  # drawn, now that there are masks
         model.set_params(dropout=0.1).fit(X, y)
-        assert model._state.seed == seed
+        assert model.state_.seed == seed
         model.set_params(dropout=0.0).fit(X, y)
     assert_array_equal(parameters(model), before)
-    assert Dropout(0.5) not in model._network.layers
+    assert Dropout(0.5) not in model.network_.layers
 
 
 @pytest.mark.parametrize("incremental", [False, True])

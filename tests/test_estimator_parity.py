@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from sklearn.neural_network._base import LOSS_FUNCTIONS
 
+from deltarule.estimators.class_targets import ClassTargets
 from estimator_support import (
     ACTIVATIONS,
     OURS,
@@ -197,17 +198,17 @@ def test_several_classes_are_held_out_in_proportion(monkeypatch: pytest.MonkeyPa
     seen: list[Any] = []
     # what is held out is what the fit scores: an accuracy over 9 rows, 1 of them of the rare class
     with monkeypatch.context() as patched:
-        score = OURS["classifier"]._score_targets
+        score = ClassTargets.score
         patched.setattr(
-            OURS["classifier"],
-            "_score_targets",
+            ClassTargets,
+            "score",
             lambda self, t, *rest: seen.append(t.sum(axis=0)) or score(self, t, *rest),
         )
         with unconverged():
             OURS["classifier"](**arguments).fit(X, y)
     assert {tuple(row) for row in seen} == {tuple(np.round([c / 10 for c in counts(y)]))}
     # and that is all the difference: without it the trajectories are scikit-learn's
-    monkeypatch.setattr(OURS["classifier"], "_strata", lambda self, targets: None)
+    monkeypatch.setattr(ClassTargets, "strata", lambda self, targets: None)
     mine, peers = fit_both("multiclass", arguments, (X, y))
     assert_same_fit(mine, peers, X)
     assert_same_curves(mine, peers)

@@ -1,4 +1,4 @@
-"""``standardize``: the network works on scaled data, and nobody outside needs to know."""
+"""``standardize``: the network works on scaled data, the user on data in their own units."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_sparse_rows_stay_sparse(make: Any) -> None:
     assert_allclose(model.scales_.X_scale, X.std(axis=0), rtol=1e-10)
     assert_allclose(parameters(model), parameters(dense), rtol=1e-7, atol=1e-9)
     assert_allclose(model.predict(given), model.predict(X), rtol=1e-10)
-    with pytest.raises(DataError, match="X is a sparse matrix, but standardize=True has centred"):
+    with pytest.raises(DataError, match="X is a sparse matrix, but fit has centred a dense one"):
         fitted(**SMALL).predict(given)
 
 
@@ -176,5 +176,5 @@ def test_callbacks_see_the_users_units(task: str) -> None:
 
 def test_values_without_a_variance_are_refused() -> None:
     X, y = data("numbers")
-    with pytest.raises(DataError, match="values in X whose variance is no finite number"):
+    with pytest.raises(DataError, match="values in X whose variance is not finite"):
         new(**SMALL).fit(X * 1e200, y)

@@ -23,6 +23,7 @@ from deltarule import Checkpoint, MLPClassifier, MLPRegressor, load
 from deltarule.cli.run import run
 from deltarule.datasets import penguins_path
 from deltarule.errors import CheckpointError, DivergenceError, OutputError
+from deltarule.estimators.numeric_targets import NumericTargets
 from deltarule.storage import atomic_write, model_file
 from deltarule.tables import TableModel
 from faults_support import report
@@ -64,8 +65,8 @@ def test_a_folder_that_cannot_be_used_is_refused_before_the_first_epoch(
     (tmp_path / "file").write_text("precious")
     (tmp_path / "dangling").symlink_to("nowhere")
     epochs: list[Any] = []
-    real = MLPRegressor._score_targets
-    monkeypatch.setattr(MLPRegressor, "_score_targets", lambda *a: (epochs.append(a), real(*a))[1])
+    real = NumericTargets.score
+    monkeypatch.setattr(NumericTargets, "score", lambda *a: (epochs.append(a), real(*a))[1])
     given = {"early_stopping": True}
     for name, message in (
         ("file", "cannot write checkpoints to .*file"),
@@ -499,8 +500,8 @@ def remedy_or_model(tmp_path: Path, kind: type, given: dict[str, Any], x: Any, y
     assert told == "finished" or "standardise" in message or "try " in message
     if any("stopped being finite" in str(w.message) for w in caught):
         told = "warned"
-    assert np.isfinite(model._state.theta).all()
-    assert all(np.isfinite(value).all() for value in model._state.buffers.values())
+    assert np.isfinite(model.state_.theta).all()
+    assert all(np.isfinite(value).all() for value in model.state_.buffers.values())
     return told
 
 

@@ -82,7 +82,11 @@ class Import(NamedTuple):
     module: str  # the dotted module that holds the statement
     line: int
     target: str  # dotted; for "from a import b" it is "a.b"
-    at_import: bool  # outside functions and outside `if TYPE_CHECKING`
+    when: str  # "import", "types" (inside `if TYPE_CHECKING`) or "call" (inside a function)
+
+    @property
+    def at_import(self) -> bool:
+        return self.when == "import"
 
     def __str__(self) -> str:
         return f"{self.module}:{self.line} imports {self.target}"
@@ -103,17 +107,19 @@ def is_type_checking(test: ast.expr) -> bool:
     return ast.unparse(test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
 
 
-def statements(node: ast.AST, at_import: bool = True) -> Iterator[tuple[ast.AST, bool]]:
-    """Walk a tree, saying of each node whether it runs when the module is imported."""
-    yield node, at_import
+def statements(node: ast.AST, when: str = "import") -> Iterator[tuple[ast.AST, str]]:
+    """Walk a tree, and say of each node when it runs; see ``Import.when``."""
+    yield node, when
     deferred: list[ast.AST] = []
+    later = "call"
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
         body = node.body if isinstance(node.body, list) else [node.body]
         deferred = list(body)
     elif isinstance(node, ast.If) and is_type_checking(node.test):
-        deferred = list(node.body)
+        deferred, later = list(node.body), "types"
     for child in ast.iter_child_nodes(node):
-        yield from statements(child, at_import and not any(child is d for d in deferred))
+        is_deferred = when == "import" and any(child is d for d in deferred)
+        yield from statements(child, later if is_deferred else when)
 
 
 def targets(node: ast.AST, module: str, is_package: bool) -> list[str]:
@@ -139,10 +145,10 @@ def read_imports(source: Path) -> list[Import]:
     for path in sorted(source.rglob("*.py")):
         module = dotted(path, source)
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-        for node, at_import in statements(tree):
+        for node, when in statements(tree):
             line = getattr(node, "lineno", 0)
             for target in targets(node, module, path.name == "__init__.py"):
-                found.append(Import(module, line, target, at_import))
+                found.append(Import(module, line, target, when))
     return found
 
 
@@ -184,11 +190,11 @@ def forbidden(found: list[Import]) -> list[str]:
 
 
 def circle(found: list[Import], modules: set[str]) -> list[str]:
-    """Return one circle of modules that import each other at import time, or []."""
+    """Return one circle of modules that import each other, for types alone included, or []."""
     graph: dict[str, set[str]] = {module: set() for module in modules}
     for item in found:
         owner = item.target.rpartition(".")[0]
-        if not item.at_import:
+        if item.when == "call":
             continue
         target = item.target if item.target in modules else owner
         if target in modules and target != item.module:
@@ -323,6 +329,14 @@ def test_checker_sees_a_circle(tmp_path: Path) -> None:
     modules = {"deltarule.errors", "deltarule.checks"}
     loop = circle(read_imports(tmp_path), modules)
     assert loop == ["deltarule.checks", "deltarule.errors", "deltarule.checks"]
+
+
+def test_checker_sees_a_circle_of_imports_for_types(tmp_path: Path) -> None:
+    types = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
+    (tmp_path / "errors.py").write_text(types + "from deltarule.checks import C", encoding="utf-8")
+    (tmp_path / "checks.py").write_text("from deltarule.errors import E", encoding="utf-8")
+    modules = {"deltarule.errors", "deltarule.checks"}
+    assert circle(read_imports(tmp_path), modules)
 
 
 def test_checker_knows_what_runs_at_import(tmp_path: Path) -> None:

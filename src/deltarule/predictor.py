@@ -1,4 +1,4 @@
-"""A network made ready to predict: for a row at a time, or a few, as fast as they come."""
+"""Fast predictions for one row, or a few, at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Predictor"]
 
 
 class Predictor:
-    """Outputs of a network at a state, with everything prepared that does not depend on the rows.
+    """A function from rows to the outputs of a network at one state.
 
     Batch norm is folded into the weights, dropout left out, and θ copied: training the state
     further does not change what is predicted. Several threads may share one predictor.
@@ -32,7 +32,7 @@ class Predictor:
     state : State
         Its parameters and statistics.
     n_threads : int or None, default=None
-        The most threads for many rows, as in ``train``; few rows stay on one.
+        The maximum number of threads for many rows, as in ``train``; few rows use one.
     """
 
     def __init__(self, spec: NetworkSpec, state: State, *, n_threads: int | None = None) -> None:
@@ -44,7 +44,7 @@ class Predictor:
         self._interpreter = interpreter_of(lower(folded), engine="compiled", n_threads=n_threads)
 
     def __call__(self, X: Any) -> Any:
-        """Return the outputs (n, k) for the rows of X (n, d): an array, or a CSR matrix."""
+        """Return the outputs (n, k) for the rows of X (n, d), an array or a CSR matrix."""
         plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype == self._dtype
         if not plain or X.shape[1] != self._spec.n_inputs:
             X = check_inputs(self._spec, X)
@@ -54,5 +54,5 @@ class Predictor:
 
 
 def _bare(spec: NetworkSpec, layers: tuple[Dense, ...]) -> NetworkSpec:
-    """Return the network that predicts the same: without dropouts, and what training needs."""
+    """Return a network with the same predictions, without dropout, penalties and constraints."""
     return replace(spec, layers=layers, penalties=(), constraints=())

@@ -1,16 +1,14 @@
 """scikit-learn's multilayer perceptrons, argument for argument."""
 
-from deltarule.estimators._exporting import exportable
-from deltarule.estimators._record import from_blueprint, from_record, to_blueprint, to_record
 from deltarule.estimators.classifier import MLPClassifier
+from deltarule.estimators.loading import from_blueprint, from_record
 from deltarule.estimators.regressor import MLPRegressor
+from deltarule.estimators.streamed_dataset import StreamedDataset
 
 __all__ = [
     "MLPClassifier",
     "MLPRegressor",
-    "exportable",
+    "StreamedDataset",
     "from_blueprint",
     "from_record",
-    "to_blueprint",
-    "to_record",
 ]

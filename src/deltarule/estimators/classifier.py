@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import expit
 from sklearn.base import ClassifierMixin
-from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.multiclass import unique_labels
 
-from deltarule.estimators._constraints import CLASSIFIER
-from deltarule.estimators._held_out import Validation
-from deltarule.estimators._labels import LabelMLP
-from deltarule.estimators._sklearn import is_first_partial_fit, with_callbacks
-from deltarule.reference.activations import log_softmax
-from deltarule.reference.scalar_functions import softplus
+from deltarule.estimators.base import BaseMLP
+from deltarule.estimators.class_targets import ClassTargets
+from deltarule.estimators.parameter_constraints import CLASSIFIER
+from deltarule.estimators.sklearn_compat import with_callbacks
+from deltarule.estimators.target_encoder import TargetEncoder
+from deltarule.estimators.validation_split import Validation
 
 __all__ = ["MLPClassifier"]
 
 
-class MLPClassifier(ClassifierMixin, LabelMLP):
+class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multilayer perceptron for classes, in scikit-learn's place.
 
     The log-loss of a sigmoid output (two classes, or one output for each of several labels) or of
@@ -32,64 +31,65 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
     hidden_layer_sizes : array-like of int, default=(100,)
         Widths of the hidden layers; () is a network without any.
     activation : str, LeakyReLU, ELU or a list of them, default="relu"
-        Of every hidden layer, or a list with one for each: scikit-learn's names, or any of
-        ``deltarule.spec.ACTIVATIONS`` ("gelu", "silu", "mish", "selu", …).
+        Activation of every hidden layer, or a list with one for each: scikit-learn's names, or
+        any of ``deltarule.spec.ACTIVATIONS`` ("gelu", "silu", "mish", "selu", …).
     solver : str or an optimiser, default="adam"
         "lbfgs" and "line_search" minimise over the whole set; "sgd", "adam", "adamw", "nadam",
         "rmsprop", "adagrad", "adadelta", "momentum_average" and "rprop" (full batch) take steps.
-        An instance such as ``AdamW(0.01)`` brings its own constants and learning rate.
+        An instance such as ``AdamW(0.01)`` has its own constants and learning rate.
     alpha : float, default=1e-4
         L2 penalty ½ alpha Σ‖W‖² on the sum of losses of a batch: the strength on the mean loss is
         alpha / b (item R1, erratum E-l).
     batch_size : int or "auto", default="auto"
         Rows in a mini-batch; "auto" is min(200, n_samples).
     learning_rate : str or a schedule, default="constant"
-        scikit-learn's three names speak of gradient descent alone: "constant"; "invscaling",
+        scikit-learn's three names change the rate of "sgd" alone: "constant"; "invscaling",
         η₀ / (t + 1)^power_t, t the examples seen; "adaptive", divided by 5 whenever progress
         ends. "cosine", "one_cycle", "warm_up", "exponential", "step_decay", "inverse_time",
         "inverse_square_root", "reduce_on_plateau" and instances such as ``Cosine(warm_up=2)``
-        serve every solver that takes steps (item O7). Calls of ``partial_fit`` are its epochs.
+        work with every solver that takes steps (item O7). A call of ``partial_fit`` is an epoch.
     learning_rate_init : float, default=1e-3
-        η₀ of a solver given by name.
+        The learning rate η₀ of a solver given by name.
     power_t : float, default=0.5
         The exponent of "invscaling".
     max_iter : int, default=200
-        The most epochs (iterations of L-BFGS).
+        The maximum number of epochs, or of a minimiser's iterations.
     shuffle : bool, default=True
         Visit the rows in a new order every epoch.
     random_state : int, RandomState or None, default=None
-        Of the initial parameters, dropout's masks, the held-out part and the shuffling: an int
-        repeats a fit to the bit.
+        Seed of the initial parameters, dropout masks, validation split and shuffling: with an int
+        a fit gives the same bits again.
     tol : float, default=1e-4
         By how much loss or score must improve for an epoch to count; the gradient's largest entry
         at which L-BFGS is done.
     verbose : bool, default=False
-        Print a line an epoch.
+        Print a line for every epoch.
     warm_start : bool, default=False
-        ``fit`` goes on from the last fit's parameters.
+        Whether ``fit`` continues from the last fit's parameters.
     momentum : float, default=0.9
-        Of ``solver="sgd"`` and "momentum_average", in [0, 1].
+        Momentum of ``solver="sgd"`` and "momentum_average", in [0, 1].
     nesterovs_momentum : bool, default=True
         Whether that momentum looks ahead.
     early_stopping : bool, default=False
-        Watch a held-out part (see ``monitor``), stop when it no longer improves, and end with the
-        best parameters. The part is stratified by class (not for several labels).
+        Hold a part of the rows out and measure it after every epoch (see ``monitor``). Training
+        stops when that no longer improves, and ends with the best parameters. The part is
+        stratified by class, except with several labels.
     validation_fraction : float or a cross-validation splitter, default=0.1
-        Size of that part, unless ``fit`` is given ``X_val`` and ``y_val``; or what splits, such as
-        ``GroupKFold()`` or ``TimeSeriesSplit()``, of which the first fold is taken.
+        Size of that part, unless ``fit`` is given ``X_val`` and ``y_val``; or a splitter such as
+        ``GroupKFold()`` or ``TimeSeriesSplit()``, whose first fold is used.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay rates of Adam and its kin, in [0, 1).
     epsilon : float, default=1e-8
         Adam's ε. It is added after the bias correction, as in Kingma & Ba's Algorithm 1 and in
         PyTorch; scikit-learn adds it before.
     n_iter_no_change : int or inf, default=10
-        Epochs in a row without improvement that are borne.
+        Epochs in a row without improvement that are allowed; one more ends training.
     max_fun : int, default=15000
-        The most evaluations of L-BFGS.
+        The maximum number of evaluations of a minimiser given by name.
     dropout : float or list of float, default=0.0
         Probability in [0, 1) that training drops a unit: a rate for all hidden layers, or a list
-        with one for each. It applies behind the activation, and predictions drop nothing (item
-        R3: keep p = 1 - dropout). Not with ``solver="lbfgs"``.
+        with one for each. It applies after the activation; predictions drop nothing (item R3, with
+        keep probability p = 1 - dropout). Not with ``solver="lbfgs"``.
     batch_norm : bool, default=False
         Normalise every hidden layer over the mini-batch before its activation (items N1-N3); β
         takes the bias's place. Predictions use the means over the last epoch's batches;
@@ -97,9 +97,9 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         needs two rows of non-zero weight. Not with ``solver="lbfgs"``.
     engine : {"compiled", "reference"}, default="compiled"
         What runs the network: compiled kernels, or the readable NumPy code of the mathematics,
-        many times slower. They agree up to rounding.
+        which is many times slower. They agree up to rounding.
     n_threads : int or None, default=None
-        The most threads that the compiled engine may use, at least 1. None means the environment
+        The maximum number of threads of the compiled engine, at least 1. None means the environment
         variable ``DELTARULE_NUM_THREADS``, or else every core that the process may use.
     input_dropout : float, default=0.0
         Probability in [0, 1) that training drops an input.
@@ -107,17 +107,17 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         L1 penalty l1 Σ|W|, scaled as ``alpha`` (item R2). Steps end at exactly zero (proximal),
         except with "rprop".
     max_norm : float or None, default=None
-        The largest norm of the weights into a unit, kept by projection (item R5).
+        The largest norm of the weights into a unit, enforced by projection (item R5).
     gradient_clip : float, ("value", float) or None, default=None
         The largest norm of a gradient, scaled back if longer; or where entries are cut off (H4).
     weight_init : str, Normal, Uniform, ConstantInitializer or callable, default="auto"
-        How weights begin: as scikit-learn's ("auto"), by a name such as "he_normal" or
-        "orthogonal", a law, or ``f(rng, fan_in, fan_out)``. Biases then begin at zero (I1-I5).
+        Initial weights: scikit-learn's ("auto"), a name such as "he_normal" or "orthogonal", a
+        distribution, or ``f(rng, fan_in, fan_out)``. Except for "auto", biases start at 0 (I1-I5).
     augment : callable or None, default=None
-        ``augment(x, rows, epoch) -> x'``, drawn afresh every epoch from X in its own units, such
-        as ``deltarule.augmentation.Compose`` (item D4). Dense X only.
+        ``augment(x, rows, epoch) -> x'``, applied in every epoch to X in its own units, such as
+        ``deltarule.augmentation.Compose`` (item D4). Dense X only.
     dtype : {"auto", "float32", "float64"}, default="auto"
-        The type of every number; "auto" keeps float32 data's, and takes float64 otherwise.
+        The type of every number; "auto" is float32 for float32 data, and float64 otherwise.
     standardize : bool, default=False
         Scale every feature to mean 0 and deviation 1, by the weighted training rows; sparse X is
         not centred. ``coefs_`` are those of the network, on standardised inputs.
@@ -126,18 +126,18 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         the name of a scorer or ``f(estimator, X, y)``, which is better when higher.
     on_divergence : {"raise", "recover"}, default="raise"
         At a loss that is not finite: raise; or go back to the best finite parameters, multiply
-        every learning rate by 0.1, warn and go on, once a fit (minimisers end there).
-    record_health : bool, default=False
-        Keep norms, dead and saturated units of every epoch in ``health_`` (items H1-H3).
+        every learning rate by 0.1, warn and continue, once per fit (minimisers end there).
+    record : bool, default=False
+        Record norms, dead and saturated units of every epoch in ``health_`` (items H1-H3).
     checkpoint : str, path-like, Checkpoint or None, default=None
-        A folder where checkpoints of the fit are kept; the same fit goes on from the newest one, to
-        the same bits, and one with other data or arguments is refused. Not for minimisers,
-        ``warm_start`` and ``partial_fit``; not part of a file. See ``docs/checkpoints.md``.
+        A folder for checkpoints of the fit. The same fit resumes from the newest one, to the same
+        bits; a fit with other data or arguments is refused. Not for minimisers, ``warm_start``
+        and ``partial_fit``; not part of a file. See ``docs/checkpoints.md``.
     label_smoothing : float, default=0.0
         s in [0, 1): a target y becomes (1 - s) y + s/K over K classes, s/2 for labels.
     class_weight : dict, "balanced", list of dict or None, default=None
-        Weights of the classes, times the sample weights; "balanced" is inverse to how often they
-        come, by sample weight. For several labels a list, with a dict of 0 and 1 for each.
+        Weights of the classes, which multiply the sample weights; "balanced" is inverse to their
+        frequency, by sample weight. For several labels a list, with a dict of 0 and 1 for each.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
     batch_norm_scale_ : list of (d_l,) arrays
         γ of the hidden layers, likewise; only with ``batch_norm``.
     loss_ : float
-        The newest entry of ``loss_curve_``; with L-BFGS the loss at the end.
+        The newest entry of ``loss_curve_``; with a minimiser the loss at the end.
     loss_curve_ : list of float
         Training loss with its penalty, epoch by epoch.
     best_loss_ : float or None
@@ -162,13 +162,13 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
     validation_loss_curve_ : list of float or None
         Loss on the held-out part, without penalties, epoch by epoch, with ``early_stopping``.
     health_ : list of Health
-        What ``record_health=True`` keeps; not part of a file.
+        The records of ``record=True``; not part of a file.
     scales_ : Scales or None
         ``X_mean``, ``X_scale``, ``y_mean`` and ``y_scale`` of ``standardize``.
     network_, state_ : Network, State
-        The network beneath, and its parameters: what ``deltarule.analysis`` takes.
+        The network and its parameters, for ``deltarule.analysis``.
     n_iter_, t_ : int
-        Epochs of the last fit; examples seen in all.
+        Epochs of the last fit; examples seen in all fits.
     n_layers_, n_outputs_ : int
         Layers, with input and output; output units.
     out_activation_ : str
@@ -200,6 +200,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = CLASSIFIER
+    _kind, _numeric_targets = "classifier", False
 
     def __init__(
         self,
@@ -313,7 +314,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         X_val, y_val, sample_weight_val : optional
             Your own validation set for ``early_stopping=True``, instead of a part of X.
         groups : array-like of shape (n_samples,), optional
-            What a splitter given as ``validation_fraction`` must keep together.
+            Groups of rows that a splitter given as ``validation_fraction`` must keep together.
 
         Returns
         -------
@@ -339,7 +340,7 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
     ) -> MLPClassifier:
-        """Train for one pass over the given rows, going on from where the last call ended.
+        """Train for one pass over the given rows, continuing from where the last call ended.
 
         Parameters
         ----------
@@ -350,18 +351,49 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows in the loss.
         classes : array-like of shape (n_classes,), optional
-            All classes there will be; needed in the first call.
+            All classes that will occur; needed in the first call.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        if is_first_partial_fit(self, classes):
-            labels = type_of_target(y).startswith("multilabel")
-            self._label_binarizer = LabelBinarizer().fit(y if labels else self.classes_)
-        self._fit(X, y, sample_weight, incremental=True)
+        known = None
+        if not self.__sklearn_is_fitted__():
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            known = ClassTargets.of_classes(classes, y)
+        elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
+                f"{self.classes_!r}"
+            )
+        self._fit(X, y, sample_weight, incremental=True, known=known)
         return self
+
+    def _encoder(self, y: Any, known: TargetEncoder | None, *, learn: bool) -> ClassTargets:
+        if learn:
+            known = ClassTargets.learn(y)
+        else:
+            assert isinstance(known, ClassTargets)
+            known.check_known(y, same=self.warm_start)
+        return replace(
+            known, label_smoothing=float(self.label_smoothing), class_weight=self.class_weight
+        )
+
+    @property
+    def classes_(self) -> Any:
+        """The class labels (n_classes,), in ascending order."""
+        return self._class_targets("classes_").classes
+
+    @classes_.setter
+    def classes_(self, values: Any) -> None:
+        self._model.targets = replace(self._class_targets("classes_"), classes=values)
+
+    def _class_targets(self, name: str) -> ClassTargets:
+        targets = self._fitted(name).targets
+        assert isinstance(targets, ClassTargets)
+        return targets
 
     def predict_proba(self, X: Any) -> Any:
         """Return the probability of every class (or label), in the order of ``classes_``.
@@ -376,7 +408,9 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         probability : ndarray of shape (n_samples, n_classes)
             Rows sum to 1, except with several labels.
         """
-        return expit(self._both_logits(X)) if self._is_binary() else self._forward(X)
+        if not self._is_binary():
+            return self._outputs(X)
+        return self._class_targets("classes_").probabilities(self._outputs(X, logits=True))
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of ``predict_proba``, from the logits: tiny ones keep their digits.
@@ -394,27 +428,14 @@ class MLPClassifier(ClassifierMixin, LabelMLP):
         log_probability : ndarray of shape (n_samples, n_classes)
             Natural logarithms.
         """
-        if self._is_binary():
-            return 0.0 - softplus(-self._both_logits(X))
-        z = self._forward(X, logits=True)
-        if self.out_activation_ == "softmax":
-            return log_softmax(z)
-        probability = expit(z)
-        likely = probability > 0.5
-        return np.where(likely, np.log(np.where(likely, probability, 1.0)), -softplus(-z))
-
-    def _both_logits(self, X: Any) -> Any:
-        """Return the logits (n, 2) of two classes; if there is one alone, (n, 1) without doubt."""
-        z = self._forward(X, logits=True)
-        if len(self.classes_) == 1:
-            return np.full_like(z, np.inf)
-        return np.concatenate([-z, z], axis=1)
+        z = self._outputs(X, logits=True)
+        return self._class_targets("classes_").log_probabilities(z)
 
     def _is_binary(self) -> bool:
-        return bool(self.__sklearn_is_fitted__() and self._label_binarizer.y_type_ == "binary")
+        return self.__sklearn_is_fitted__() and self._class_targets("classes_").kind == "binary"
 
     def __sklearn_tags__(self) -> Any:
-        """Say that several labels are taken."""
+        """Return scikit-learn's tags: several labels are accepted."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags

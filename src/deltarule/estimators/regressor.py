@@ -7,15 +7,17 @@ from typing import Any, ClassVar
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from deltarule.estimators._constraints import REGRESSOR
-from deltarule.estimators._held_out import Validation
-from deltarule.estimators._numbers import NumberMLP, mean_d2
-from deltarule.estimators._sklearn import with_callbacks
+from deltarule.estimators.base import BaseMLP
+from deltarule.estimators.numeric_targets import NumericTargets, mean_d2
+from deltarule.estimators.parameter_constraints import REGRESSOR
+from deltarule.estimators.sklearn_compat import with_callbacks
+from deltarule.estimators.target_encoder import TargetEncoder
+from deltarule.estimators.validation_split import Validation
 
 __all__ = ["MLPRegressor"]
 
 
-class MLPRegressor(RegressorMixin, NumberMLP):
+class MLPRegressor(RegressorMixin, BaseMLP):
     """Multilayer perceptron for numbers, in scikit-learn's place.
 
     A loss of a linear output, or half the Poisson deviance of an exponential one, summed over
@@ -30,64 +32,65 @@ class MLPRegressor(RegressorMixin, NumberMLP):
     hidden_layer_sizes : array-like of int, default=(100,)
         Widths of the hidden layers; () is a network without any.
     activation : str, LeakyReLU, ELU or a list of them, default="relu"
-        Of every hidden layer, or a list with one for each: scikit-learn's names, or any of
-        ``deltarule.spec.ACTIVATIONS`` ("gelu", "silu", "mish", "selu", …).
+        Activation of every hidden layer, or a list with one for each: scikit-learn's names, or
+        any of ``deltarule.spec.ACTIVATIONS`` ("gelu", "silu", "mish", "selu", …).
     solver : str or an optimiser, default="adam"
         "lbfgs" and "line_search" minimise over the whole set; "sgd", "adam", "adamw", "nadam",
         "rmsprop", "adagrad", "adadelta", "momentum_average" and "rprop" (full batch) take steps.
-        An instance such as ``AdamW(0.01)`` brings its own constants and learning rate.
+        An instance such as ``AdamW(0.01)`` has its own constants and learning rate.
     alpha : float, default=1e-4
         L2 penalty ½ alpha Σ‖W‖² on the sum of losses of a batch: the strength on the mean loss is
         alpha / b (item R1, erratum E-l).
     batch_size : int or "auto", default="auto"
         Rows in a mini-batch; "auto" is min(200, n_samples).
     learning_rate : str or a schedule, default="constant"
-        scikit-learn's three names speak of gradient descent alone: "constant"; "invscaling",
+        scikit-learn's three names change the rate of "sgd" alone: "constant"; "invscaling",
         η₀ / (t + 1)^power_t, t the examples seen; "adaptive", divided by 5 whenever progress
         ends. "cosine", "one_cycle", "warm_up", "exponential", "step_decay", "inverse_time",
         "inverse_square_root", "reduce_on_plateau" and instances such as ``Cosine(warm_up=2)``
-        serve every solver that takes steps (item O7). Calls of ``partial_fit`` are its epochs.
+        work with every solver that takes steps (item O7). A call of ``partial_fit`` is an epoch.
     learning_rate_init : float, default=1e-3
-        η₀ of a solver given by name.
+        The learning rate η₀ of a solver given by name.
     power_t : float, default=0.5
         The exponent of "invscaling".
     max_iter : int, default=200
-        The most epochs (iterations of L-BFGS).
+        The maximum number of epochs, or of a minimiser's iterations.
     shuffle : bool, default=True
         Visit the rows in a new order every epoch.
     random_state : int, RandomState or None, default=None
-        Of the initial parameters, dropout's masks, the held-out part and the shuffling: an int
-        repeats a fit to the bit.
+        Seed of the initial parameters, dropout masks, validation split and shuffling: with an int
+        a fit gives the same bits again.
     tol : float, default=1e-4
         By how much loss or score must improve for an epoch to count; the gradient's largest entry
         at which L-BFGS is done.
     verbose : bool, default=False
-        Print a line an epoch.
+        Print a line for every epoch.
     warm_start : bool, default=False
-        ``fit`` goes on from the last fit's parameters.
+        Whether ``fit`` continues from the last fit's parameters.
     momentum : float, default=0.9
-        Of ``solver="sgd"`` and "momentum_average", in [0, 1].
+        Momentum of ``solver="sgd"`` and "momentum_average", in [0, 1].
     nesterovs_momentum : bool, default=True
         Whether that momentum looks ahead.
     early_stopping : bool, default=False
-        Watch a held-out part (see ``monitor``), stop when it no longer improves, and end with the
-        best parameters. The part is stratified by class (not for several labels).
+        Hold a part of the rows out and measure it after every epoch (see ``monitor``). Training
+        stops when that no longer improves, and ends with the best parameters. The part is
+        stratified by class, except with several labels.
     validation_fraction : float or a cross-validation splitter, default=0.1
-        Size of that part, unless ``fit`` is given ``X_val`` and ``y_val``; or what splits, such as
-        ``GroupKFold()`` or ``TimeSeriesSplit()``, of which the first fold is taken.
+        Size of that part, unless ``fit`` is given ``X_val`` and ``y_val``; or a splitter such as
+        ``GroupKFold()`` or ``TimeSeriesSplit()``, whose first fold is used.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay rates of Adam and its kin, in [0, 1).
     epsilon : float, default=1e-8
         Adam's ε. It is added after the bias correction, as in Kingma & Ba's Algorithm 1 and in
         PyTorch; scikit-learn adds it before.
     n_iter_no_change : int or inf, default=10
-        Epochs in a row without improvement that are borne.
+        Epochs in a row without improvement that are allowed; one more ends training.
     max_fun : int, default=15000
-        The most evaluations of L-BFGS.
+        The maximum number of evaluations of a minimiser given by name.
     dropout : float or list of float, default=0.0
         Probability in [0, 1) that training drops a unit: a rate for all hidden layers, or a list
-        with one for each. It applies behind the activation, and predictions drop nothing (item
-        R3: keep p = 1 - dropout). Not with ``solver="lbfgs"``.
+        with one for each. It applies after the activation; predictions drop nothing (item R3, with
+        keep probability p = 1 - dropout). Not with ``solver="lbfgs"``.
     batch_norm : bool, default=False
         Normalise every hidden layer over the mini-batch before its activation (items N1-N3); β
         takes the bias's place. Predictions use the means over the last epoch's batches;
@@ -95,9 +98,9 @@ class MLPRegressor(RegressorMixin, NumberMLP):
         needs two rows of non-zero weight. Not with ``solver="lbfgs"``.
     engine : {"compiled", "reference"}, default="compiled"
         What runs the network: compiled kernels, or the readable NumPy code of the mathematics,
-        many times slower. They agree up to rounding.
+        which is many times slower. They agree up to rounding.
     n_threads : int or None, default=None
-        The most threads that the compiled engine may use, at least 1. None means the environment
+        The maximum number of threads of the compiled engine, at least 1. None means the environment
         variable ``DELTARULE_NUM_THREADS``, or else every core that the process may use.
     input_dropout : float, default=0.0
         Probability in [0, 1) that training drops an input.
@@ -105,19 +108,19 @@ class MLPRegressor(RegressorMixin, NumberMLP):
         L1 penalty l1 Σ|W|, scaled as ``alpha`` (item R2). Steps end at exactly zero (proximal),
         except with "rprop".
     max_norm : float or None, default=None
-        The largest norm of the weights into a unit, kept by projection (item R5).
+        The largest norm of the weights into a unit, enforced by projection (item R5).
     gradient_clip : float, ("value", float) or None, default=None
         The largest norm of a gradient, scaled back if longer; or where entries are cut off (H4).
     weight_init : str, Normal, Uniform, ConstantInitializer or callable, default="auto"
-        How weights begin: as scikit-learn's ("auto"), by a name such as "he_normal" or
-        "orthogonal", a law, or ``f(rng, fan_in, fan_out)``. Biases then begin at zero (I1-I5).
+        Initial weights: scikit-learn's ("auto"), a name such as "he_normal" or "orthogonal", a
+        distribution, or ``f(rng, fan_in, fan_out)``. Except for "auto", biases start at 0 (I1-I5).
     augment : callable or None, default=None
-        ``augment(x, rows, epoch) -> x'``, drawn afresh every epoch from X in its own units, such
-        as ``deltarule.augmentation.Compose`` (item D4). Dense X only.
+        ``augment(x, rows, epoch) -> x'``, applied in every epoch to X in its own units, such as
+        ``deltarule.augmentation.Compose`` (item D4). Dense X only.
     dtype : {"auto", "float32", "float64"}, default="auto"
-        The type of every number; "auto" keeps float32 data's, and takes float64 otherwise.
+        The type of every number; "auto" is float32 for float32 data, and float64 otherwise.
     standardize : bool, default=False
-        Scale every feature, and every target unless the loss is Poisson's, to mean 0 and
+        Scale every feature, and every target unless the loss is "poisson", to mean 0 and
         deviation 1, by the weighted training rows; sparse X is not centred. Predictions come back
         in y's units; ``coefs_``, losses and ``huber_delta`` are of the standardised data.
     monitor : str or callable, default="auto"
@@ -125,13 +128,13 @@ class MLPRegressor(RegressorMixin, NumberMLP):
         the name of a scorer or ``f(estimator, X, y)``, which is better when higher.
     on_divergence : {"raise", "recover"}, default="raise"
         At a loss that is not finite: raise; or go back to the best finite parameters, multiply
-        every learning rate by 0.1, warn and go on, once a fit (minimisers end there).
-    record_health : bool, default=False
-        Keep norms, dead and saturated units of every epoch in ``health_`` (items H1-H3).
+        every learning rate by 0.1, warn and continue, once per fit (minimisers end there).
+    record : bool, default=False
+        Record norms, dead and saturated units of every epoch in ``health_`` (items H1-H3).
     checkpoint : str, path-like, Checkpoint or None, default=None
-        A folder where checkpoints of the fit are kept; the same fit goes on from the newest one, to
-        the same bits, and one with other data or arguments is refused. Not for minimisers,
-        ``warm_start`` and ``partial_fit``; not part of a file. See ``docs/checkpoints.md``.
+        A folder for checkpoints of the fit. The same fit resumes from the newest one, to the same
+        bits; a fit with other data or arguments is refused. Not for minimisers, ``warm_start``
+        and ``partial_fit``; not part of a file. See ``docs/checkpoints.md``.
     huber_delta : float, default=1.0
         Where ``loss="huber"`` turns from squared to linear.
     quantile : float or list of float, default=0.5
@@ -147,7 +150,7 @@ class MLPRegressor(RegressorMixin, NumberMLP):
     batch_norm_scale_ : list of (d_l,) arrays
         γ of the hidden layers, likewise; only with ``batch_norm``.
     loss_ : float
-        The newest entry of ``loss_curve_``; with L-BFGS the loss at the end.
+        The newest entry of ``loss_curve_``; with a minimiser the loss at the end.
     loss_curve_ : list of float
         Training loss with its penalty, epoch by epoch;
         the squared error is averaged over targets there, as scikit-learn reports it.
@@ -160,13 +163,13 @@ class MLPRegressor(RegressorMixin, NumberMLP):
     validation_loss_curve_ : list of float or None
         Loss on the held-out part, without penalties, epoch by epoch, with ``early_stopping``.
     health_ : list of Health
-        What ``record_health=True`` keeps; not part of a file.
+        The records of ``record=True``; not part of a file.
     scales_ : Scales or None
         ``X_mean``, ``X_scale``, ``y_mean`` and ``y_scale`` of ``standardize``.
     network_, state_ : Network, State
-        The network beneath, and its parameters: what ``deltarule.analysis`` takes.
+        The network and its parameters, for ``deltarule.analysis``.
     n_iter_, t_ : int
-        Epochs of the last fit; examples seen in all.
+        Epochs of the last fit; examples seen in all fits.
     n_layers_, n_outputs_ : int
         Layers, with input and output; output units.
     out_activation_ : str
@@ -194,6 +197,7 @@ class MLPRegressor(RegressorMixin, NumberMLP):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = REGRESSOR
+    _kind, _numeric_targets = "regressor", True
 
     def __init__(
         self,
@@ -309,7 +313,7 @@ class MLPRegressor(RegressorMixin, NumberMLP):
         X_val, y_val, sample_weight_val : optional
             Your own validation set for ``early_stopping=True``, instead of a part of X.
         groups : array-like of shape (n_samples,), optional
-            What a splitter given as ``validation_fraction`` must keep together.
+            Groups of rows that a splitter given as ``validation_fraction`` must keep together.
 
         Returns
         -------
@@ -333,7 +337,7 @@ class MLPRegressor(RegressorMixin, NumberMLP):
     @available_if(lambda est: est._check_solver())
     @with_callbacks
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
-        """Train for one pass over the given rows, going on from where the last call ended.
+        """Train for one pass over the given rows, continuing from where the last call ended.
 
         Parameters
         ----------
@@ -369,12 +373,17 @@ class MLPRegressor(RegressorMixin, NumberMLP):
         score : float
             At most 1; 0 is what the best constant reaches.
         """
-        if self._levels() is None:
+        targets = self._model.targets if self.__sklearn_is_fitted__() else None
+        levels = targets.levels if isinstance(targets, NumericTargets) else None
+        if levels is None:
             return float(super().score(X, y, sample_weight))
-        return mean_d2(y, self.predict(X), self._levels(), sample_weight)
+        return mean_d2(y, self.predict(X), levels, sample_weight)
+
+    def _encoder(self, y: Any, known: TargetEncoder | None, *, learn: bool) -> NumericTargets:
+        return NumericTargets.read(self.loss, self.huber_delta, self.quantile)
 
     def __sklearn_tags__(self) -> Any:
-        """Say that several targets are taken."""
+        """Return scikit-learn's tags: several targets are accepted."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags

@@ -22,8 +22,6 @@ from deltarule.estimators import (
     MLPRegressor,
     from_blueprint,
     from_record,
-    to_blueprint,
-    to_record,
 )
 from deltarule.persistence.allowlist import Placeholder, classes, functions, types
 from deltarule.persistence.object_graph import objects
@@ -65,9 +63,9 @@ def to_model_record(model: Any) -> ModelRecord:
     tensors: dict[str, Any] = {_ARCHIVE: np.frombuffer(archive, np.uint8)}
     for number, estimator in enumerate(ours):
         if not estimator.__sklearn_is_fitted__():  # such as TransformedTargetRegressor.regressor
-            records.append(to_blueprint(estimator))
+            records.append(estimator.to_blueprint())
             continue
-        record, arrays = to_record(estimator)
+        record, arrays = estimator.to_record()
         records.append(record)
         tensors |= {f"{number}.{name}": array for name, array in arrays.items()}
     return ModelRecord("pipeline", {"networks": records}, tensors)

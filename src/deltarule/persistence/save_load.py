@@ -101,4 +101,6 @@ def _model_record(model: Any) -> ModelRecord:
         return model_record
     if pipelines.holds(model):
         return pipelines.to_model_record(model)
-    return ModelRecord("estimator", *estimators.to_record(model))
+    if not isinstance(model, estimators.MLPClassifier | estimators.MLPRegressor):
+        raise ModelFileError(f"only deltarule's estimators can be saved; got {model!r}.")
+    return ModelRecord("estimator", *model.to_record())

@@ -211,7 +211,7 @@ class TableModel:
 
     def to_model_record(self) -> ModelRecord:
         """Return what a file of this model holds."""
-        record, tensors = estimators.to_record(self.estimator)
+        record, tensors = self.estimator.to_record()
         whole = {
             "provenance": self.provenance.model_dump(),
             "network": record,

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from deltarule.checks import check_name
 from deltarule.errors import SpecError
-from deltarule.estimators import exportable
 from deltarule.onnx import Exportable, Labels, Numbers, Scaling
 from deltarule.onnx.columns import Column
 from deltarule.tables.kinds import Unseen, kind_of
@@ -22,7 +21,7 @@ __all__ = ["columns_of", "exportable_of"]
 
 def exportable_of(record: PreprocessingRecord, estimator: Any) -> Exportable:
     """Return the network of a model of a table, with the table's labels or unit as outputs."""
-    inner, target = exportable(estimator), record.target
+    inner, target = estimator.to_exportable(), record.target
     properties = {"target": target.name}
     if isinstance(target, Classes):
         assert isinstance(inner.head, Labels)

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltarule.errors import SpecError, TableError
-from deltarule.estimators import MLPClassifier, MLPRegressor, from_record, to_record
-from deltarule.estimators._streaming import Pieces, fit_stream
+from deltarule.estimators import MLPClassifier, MLPRegressor, StreamedDataset, from_record
 from deltarule.tables.batches import ExampleReader, Examples, buffer_rows
 from deltarule.tables.evaluation import Evaluation, Scores
 from deltarule.tables.messages import show
@@ -243,15 +242,15 @@ def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ())
             estimator.fit(training.X, learn(training.y), X_val=dev.X, y_val=learn(dev.y))
         else:
             estimator.set_params(shuffle=False)
-            pieces = _pieces(prepared, estimator.batch_size)
-            fit_stream(estimator, pieces, dev.X, learn(dev.y))
+            dataset = _dataset(prepared, estimator.batch_size)
+            estimator.fit_streamed(dataset, dev.X, learn(dev.y))
     if not estimator.validation_scores_:
         raise KeyboardInterrupt  # the fit took it, before an epoch had ended
     # The same estimator as a file would hold, so that a model behaves the same after loading.
-    return TableModel(record, from_record(*to_record(estimator)), prepared.provenance)
+    return TableModel(record, from_record(*estimator.to_record()), prepared.provenance)
 
 
-def _pieces(prepared: Prepared, batch_size: int) -> Pieces:
+def _dataset(prepared: Prepared, batch_size: int) -> StreamedDataset:
     """Return the training rows as blocks that are read again in every epoch."""
     reader, target = prepared.reader, prepared.preprocessing.target
     width = prepared.dev.X.shape[1]
@@ -263,7 +262,7 @@ def _pieces(prepared: Prepared, batch_size: int) -> Pieces:
 
     y: NDArray[Any] = np.arange(len(target.labels)) if isinstance(target, Classes) else np.zeros(2)
     head = np.zeros((len(y), width))
-    return Pieces(prepared.provenance.training_rows, of_epoch, reader.identity, head, y)
+    return StreamedDataset(prepared.provenance.training_rows, of_epoch, reader.identity, head, y)
 
 
 def score_parts(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:

@@ -14,17 +14,22 @@ from deltarule.checks import is_count, is_number
 from deltarule.context import error_context
 from deltarule.errors import CheckpointError, DataError
 from deltarule.program import Order, State, Steps
-from deltarule.schedules import Position
+from deltarule.schedules import PlateauMemory, Position
+from deltarule.slots import SLOTS
 from deltarule.states import check_counters, check_slots
 from deltarule.storage.model_file import ModelRecord, first_fault
+from deltarule.storage.values import ValueCodec
 from deltarule.training.checkpoints.fingerprint import Identity
-from deltarule.training.checkpoints.values import Values
 from deltarule.training.early_stopping import StoppingState
 from deltarule.training.history import History
 from deltarule.training.state import Epoch, TrainingState
 
 __all__ = ["Snapshot", "read_snapshot", "restore_snapshot", "write_snapshot"]
 
+_KINDS: tuple[type[Any], ...] = (
+    *SLOTS,
+    *(State, Order, Steps, Epoch, History, PlateauMemory, Position, StoppingState),
+)
 _STATES = ("state", "best", "before", "safe")
 _FIELDS = (*_STATES, "position", "history", "epoch")  # as written: shared states first
 
@@ -64,7 +69,10 @@ def write_snapshot(
     snapshot: Snapshot, state: State, training: TrainingState, kinds: tuple[type[Any], ...]
 ) -> ModelRecord:
     """Return the file's content for a snapshot, with a state and a training state."""
-    values = Values(kinds)
+    tensors: dict[str, Any] = {}
+    codec = _codec(kinds, tensors)
+    if training.epoch is not None and training.epoch.reports:
+        training.epoch.steps()  # joins its reports
     entries = {"state": state}
     entries |= {name: getattr(training, name) for name in _FIELDS if name not in entries}
     epochs, steps = training.place
@@ -75,12 +83,23 @@ def write_snapshot(
         "best": None if snapshot.best is None else list(snapshot.best),
         "arguments": snapshot.identity.arguments,
         "data": snapshot.identity.data,
-        "beginnings": values.plain("beginnings", snapshot.beginnings),
-        "streams": values.plain("streams", snapshot.streams),
-        "owner": values.plain("owner", snapshot.owner),
-        "progress": {name: values.plain(name, entries[name]) for name in _FIELDS},
+        "beginnings": codec.encode("beginnings", snapshot.beginnings),
+        "streams": codec.encode("streams", snapshot.streams),
+        "owner": codec.encode("owner", snapshot.owner),
+        "progress": {name: codec.encode(name, entries[name]) for name in _FIELDS},
     }
-    return ModelRecord("checkpoint", record, values.tensors)
+    return ModelRecord("checkpoint", record, tensors)
+
+
+def _codec(kinds: tuple[type[Any], ...], tensors: dict[str, Any]) -> ValueCodec:
+    """Return the codec of a checkpoint's values; their arrays are among the tensors."""
+    return ValueCodec(
+        (*_KINDS, *kinds),
+        error=CheckpointError,
+        remedy="Use numbers, texts, lists and arrays, or leave checkpoint out.",
+        tensors=tensors,
+        shared=(State,),
+    )
 
 
 def read_snapshot(contents: ModelRecord, kinds: tuple[type[Any], ...]) -> Snapshot:
@@ -97,17 +116,17 @@ def read_snapshot(contents: ModelRecord, kinds: tuple[type[Any], ...]) -> Snapsh
         raise CheckpointError(f"its record is malformed ({first_fault(error)})") from None
     if set(record.progress) != set(_FIELDS):
         raise CheckpointError("its record has missing or unknown entries")
-    values = Values(kinds, contents.tensors)
-    progress = {name: values.value(record.progress[name]) for name in _FIELDS}
+    codec = _codec(kinds, contents.tensors)
+    progress = {name: codec.decode(record.progress[name]) for name in _FIELDS}
     _check_progress(progress)
-    beginnings, streams = values.value(record.beginnings), values.value(record.streams)
+    beginnings, streams = codec.decode(record.beginnings), codec.decode(record.streams)
     if not isinstance(beginnings, dict) or not isinstance(streams, dict):
         raise CheckpointError("its record holds no valid random streams")
     return Snapshot(
         identity=Identity(record.arguments, record.data),
         beginnings=beginnings,
         streams=streams,
-        owner=values.value(record.owner),
+        owner=codec.decode(record.owner),
         best=_best(record.best),
         place=(record.epochs, record.steps),
         version=record.deltarule,

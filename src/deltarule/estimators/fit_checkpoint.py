@@ -1,0 +1,134 @@
+"""Checkpoints of a fit: what decides it, what is written beside its training state, and back."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from deltarule.analysis.health import HEALTH_KINDS
+from deltarule.checks import is_count, is_number
+from deltarule.errors import CheckpointError
+from deltarule.estimators.class_targets import ClassTargets
+from deltarule.estimators.fit_data import FitData
+from deltarule.estimators.fitted_model import FitHistory, FittedModel
+from deltarule.estimators.options import FitOptions
+from deltarule.estimators.validation_split import Validation
+from deltarule.program import Block
+
+if TYPE_CHECKING:
+    from deltarule.training.checkpoints.writer import CheckpointWriter
+
+__all__ = ["begin_stream", "capture", "compare_data", "open_checkpoints", "restore"]
+
+_FREE = ("checkpoint", "max_iter", "n_threads", "verbose", "warm_start")
+"""Arguments that a resumed fit may change; ``max_iter`` not with every schedule."""
+
+_NUMBERS = ("n_iter", "t", "loss", "best_loss", "best_validation_score")
+_CURVES = ("loss_curve", "validation_scores", "validation_loss_curve", "health")
+
+
+def open_checkpoints(
+    options: FitOptions, kind: str, identity: dict[str, str]
+) -> AbstractContextManager[CheckpointWriter]:
+    """Open the folder of a fit's checkpoints, and look for one to resume from.
+
+    Parameters
+    ----------
+    options : FitOptions
+        Their ``checkpoint`` is not None.
+    kind : str
+        Name of the estimator's class.
+    identity : dict
+        Digests of what else decides the rows, by name; empty for rows in memory.
+    """
+    from deltarule.training.checkpoints import writer
+    from deltarule.training.checkpoints.fingerprint import end_argument
+
+    assert options.checkpoint is not None
+    arguments = {name: value for name, value in options.given.items() if name not in _FREE}
+    arguments["estimator"] = kind
+    arguments |= end_argument("max_iter", options.max_epochs, options.schedule)
+    return writer.open_checkpoints(
+        options.checkpoint, arguments | identity, HEALTH_KINDS, maximize=options.watches_score
+    )
+
+
+def begin_stream(
+    writer: CheckpointWriter, given: Any, random_state: np.random.RandomState
+) -> np.random.RandomState:
+    """Return the fit's random stream, at the position where that of the first fit began.
+
+    If ``random_state`` is not given, a resumed fit has a stream of its own, not NumPy's global one.
+    """
+    if writer.found is not None and given is None:
+        random_state = check_random_state(0)
+    writer.stream("random_state", random_state)
+    return random_state
+
+
+def compare_data(
+    writer: CheckpointWriter,
+    block: Block,
+    validation: Validation,
+    data: FitData,
+    model: FittedModel,
+    max_epochs: int,
+) -> None:
+    """Refuse to resume with other data or arguments than those of the checkpoint."""
+    from deltarule.training.checkpoints.fingerprint import fingerprint
+
+    parts: dict[str, Any] = {"X": block.x, "y": block.y, "sample_weight": block.weight}
+    if validation.X is not None and data.held_out is not None:
+        held_out = data.held_out.block
+        parts |= {"X_val": held_out.x, "y_val": held_out.y, "sample_weight_val": held_out.weight}
+    targets, names = model.targets, model.feature_names
+    parts["groups"] = None if validation.groups is None else np.asarray(validation.groups)
+    parts["classes"] = targets.classes if isinstance(targets, ClassTargets) else None
+    parts["names of the features"] = None if names is None else np.array(names, dtype=object)
+    digests = {name: fingerprint(part) for name, part in parts.items()}
+    writer.compare(digests, ("max_iter", max_epochs))
+
+
+def capture(history: FitHistory, before: int, factor: float) -> dict[str, Any]:
+    """Return what a checkpoint holds of the fit beside the training's own state.
+
+    Parameters
+    ----------
+    history : FitHistory
+    before : int
+        Epochs of this fit before a recovery.
+    factor : float
+        What every learning rate is multiplied by after it.
+    """
+    held = {name: getattr(history, name) for name in (*_NUMBERS, *_CURVES)}
+    return {"before": before, "factor": factor, **held}
+
+
+def restore(history: FitHistory, given: Any) -> tuple[int, float]:
+    """Put back what :func:`capture` returned; return (before, factor).
+
+    Raises
+    ------
+    CheckpointError
+        If it is something else.
+    """
+    wanted = {"before", "factor", *_NUMBERS, *_CURVES}
+    if not isinstance(given, dict) or set(given) != wanted or not _is_valid(given):
+        raise CheckpointError("the checkpoint holds no valid attributes of an estimator.")
+    for name in (*_NUMBERS, *_CURVES):
+        setattr(history, name, given[name])
+    return given["before"], float(given["factor"])
+
+
+def _is_valid(given: dict[str, Any]) -> bool:
+    counts = ("before", "n_iter", "t")
+    numbers = (given[name] for name in _NUMBERS)
+    return (
+        all(is_count(given[name]) for name in counts)
+        and is_number(given["factor"])
+        and all(value is None or is_number(value) for value in numbers)
+        and all(given[name] is None or isinstance(given[name], list) for name in _CURVES)
+    )

@@ -1,0 +1,60 @@
+"""The rows of a fit: as the network takes them, and as the user gave them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deltarule.arrays import is_sparse
+from deltarule.estimators.sklearn_compat import safe_indexing
+from deltarule.program import Block
+from deltarule.training import Augmenter
+
+__all__ = ["FitData", "HeldOut", "RawRows", "as_stored", "is_frame", "take_rows"]
+
+
+class RawRows(NamedTuple):
+    """Rows in the user's own form, for scorers and splitters."""
+
+    X: Any
+    y: Any
+    weight: Any = None  # sample weights, without those of classes
+
+    def take(self, rows: Any) -> RawRows:
+        """Return some of the rows."""
+        weight = None if self.weight is None else self.weight[rows]
+        return RawRows(take_rows(self.X, rows), take_rows(self.y, rows), weight)
+
+
+class HeldOut(NamedTuple):
+    """The rows that early stopping watches."""
+
+    block: Block
+    raw: RawRows
+
+
+class FitData(NamedTuple):
+    """The rows that a fit works on."""
+
+    block: Block
+    callback_data: Block  # X and y in the user's units, sample weights without those of classes
+    held_out: HeldOut | None = None
+    augment: Augmenter | None = None  # (x, rows, epoch) -> x of that epoch
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a table with column names, which a scorer must not lose."""
+    return hasattr(X, "columns")
+
+
+def take_rows(array: Any, rows: Any) -> Any:
+    """Return some rows (all for None) of anything that scikit-learn can index."""
+    return array if rows is None else safe_indexing(array, rows)
+
+
+def as_stored(array: Any, dtype: Any) -> Any:
+    """Return an array as interpreters read it: of θ's type, CSR or C-contiguous."""
+    if is_sparse(array):
+        return array.tocsr().astype(dtype, copy=False)
+    return np.ascontiguousarray(array, dtype=dtype)

@@ -1,0 +1,115 @@
+"""What a fit reports after every epoch: history, verbose lines, health, the user's callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from deltarule.estimators.fitted_model import FittedModel
+from deltarule.estimators.sklearn_compat import EpochCallbacks
+from deltarule.program import State
+from deltarule.training import History
+
+__all__ = ["FitReporter"]
+
+
+class FitReporter:
+    """Adds every epoch to the model's history and passes it on.
+
+    Parameters
+    ----------
+    model : FittedModel
+        The model that is trained.
+    n_rows : int
+        Training rows in an epoch.
+    callbacks : EpochCallbacks
+    fitted : callable
+        () -> the attributes that make an estimator of this moment.
+    records_health : bool
+        Whether the training records the network's health.
+    verbose : bool
+        Whether to print a line for every epoch.
+    """
+
+    def __init__(
+        self,
+        model: FittedModel,
+        n_rows: int,
+        callbacks: EpochCallbacks,
+        fitted: Callable[[], dict[str, Any]],
+        *,
+        records_health: bool,
+        verbose: bool,
+    ) -> None:
+        self._model, self._n_rows = model, n_rows
+        self._callbacks, self._fitted = callbacks, fitted
+        self._records_health, self._verbose = records_health, verbose
+        self.before = 0  # epochs of this fit before a recovery
+        self._repeats = False  # whether callbacks already know of the next epoch
+
+    def continue_after(self, *, repeats: bool) -> None:
+        """Count the epochs of the next training after those so far, or repeat the last one."""
+        self._repeats = repeats
+        if not repeats:
+            self.before = self._model.history.n_iter
+
+    def begin(self, entered: State | None = None) -> None:
+        """Report that an epoch begins."""
+        if not self._repeats:
+            self._callbacks.begin_epoch()
+        self._repeats = False
+
+    def epoch(self, history: History) -> bool:
+        """Report an epoch of steps; return whether a callback asks to stop."""
+        self.record(history)
+        return self._report(history)
+
+    def iteration(self, history: History) -> bool:
+        """Report a minimiser's iteration; return whether a callback asks to stop."""
+        held = self._model.history
+        held.loss = history.cost[-1]
+        held.loss_curve.append(held.loss)
+        self.begin()
+        return self._report(history)
+
+    def record(self, history: History) -> None:
+        """Add the newest epoch of steps to the model's history."""
+        held = self._model.history
+        held.n_iter = self.before + history.n_epochs
+        held.t += self._n_rows
+        held.loss = history.cost[-1]
+        held.loss_curve.append(held.loss)
+        if held.best_loss is not None and held.loss < held.best_loss:
+            held.best_loss = held.loss
+        if held.validation_scores is not None:
+            self._record_validation(history)
+
+    def _record_validation(self, history: History) -> None:
+        """Add the newest epoch's loss and score of the rows held out; NaN if it diverged."""
+        held = self._model.history
+        assert held.validation_scores is not None
+        assert held.validation_loss_curve is not None
+        measured = len(history.validation_loss) == history.n_epochs
+        score = history.validation_score[-1] if measured else float("nan")
+        held.validation_scores.append(score)
+        held.validation_loss_curve.append(history.validation_loss[-1] if measured else float("nan"))
+        if measured and history.best_epoch == history.n_epochs:  # by score, or by loss
+            held.best_validation_score = score
+        elif measured and held.best_validation_score is None:
+            held.best_validation_score = -np.inf
+
+    def _report(self, history: History) -> bool:
+        held = self._model.history
+        if self._records_health:
+            held.health.append(history.health[-1])
+        if self._verbose:
+            print(f"Iteration {self.before + history.n_epochs}, loss = {held.loss:.8f}")  # noqa: T201
+            if history.validation_score:
+                print(f"Validation score: {history.validation_score[-1]:f}")  # noqa: T201
+        return self._callbacks.end_epoch(self._fitted)
+
+    def end(self) -> None:
+        """Report that the fit is over."""
+        self._callbacks.end_fit(self._fitted)

@@ -1,0 +1,265 @@
+"""What a fitted estimator can do: predict, be looked into, be saved, be exported."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from deltarule.errors import ModelFileError
+from deltarule.estimators import inspection
+from deltarule.estimators.fitted_attributes import FittedAttributes
+from deltarule.estimators.fitted_model import FittedModel
+from deltarule.estimators.interpreter_cache import InterpreterCache
+from deltarule.estimators.onnx_export import to_exportable
+from deltarule.onnx import Exportable, export, matrix_model
+from deltarule.reference.gradient_check import GradientCheck
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["SPARSE_FORMATS", "FittedEstimator"]
+
+SPARSE_FORMATS = ["csr", "csc"]
+"""Formats of a sparse X that are taken as they are."""
+
+
+class FittedEstimator(FittedAttributes, BaseEstimator):
+    """The methods of an estimator that need nothing but its fitted model."""
+
+    _kind: ClassVar[str]  # in files: "classifier" or "regressor"
+    _interpreters: InterpreterCache
+    engine: str
+    n_threads: int | None
+
+    def _checked_rows(self, X: Any, dtype: Any = np.float64) -> Any:
+        """Return rows that scikit-learn has compared with those of the fit."""
+        return validate_data(self, X, accept_sparse=SPARSE_FORMATS, dtype=dtype, reset=False)
+
+    def _outputs(self, X: Any, *, logits: bool = False) -> Any:
+        """Return the network's outputs (n, k), or its logits."""
+        model: FittedModel | None = vars(self).get("_model")
+        if model is None or not model.takes_as_it_is(X):
+            check_is_fitted(self)
+            X = validate_data(self, X, accept_sparse=SPARSE_FORMATS, reset=False)
+        interpreter = self._interpreters.interpreter(
+            self._model.network.tape, engine=self.engine, n_threads=self.n_threads
+        )
+        return self._model.forward(interpreter, X, logits=logits)
+
+    def predict(self, X: Any) -> Any:
+        """Predict for the rows of X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, label indicators or numbers.
+        """
+        outputs = self._outputs(X)
+        return self._model.decode(outputs)
+
+    def check_gradients(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        epsilon: float = 1e-6,
+        tolerance: float = 1e-7,
+        max_parameters: int = 2000,
+        seed: int = 0,
+    ) -> GradientCheck:
+        """Check the fitted network's gradients against central differences on your own data.
+
+        Always in float64, with the penalty, at the fitted parameters (item B4).
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to check on; a few dozen are enough.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets, as in ``fit``.
+        sample_weight : array-like of shape (n_samples,), optional
+            Their weights.
+        epsilon : float, default=1e-6
+            Half the width of the difference quotients, times max(1, abs(θ_i)).
+        tolerance : float, default=1e-7
+            The error up to which the verdict is "right".
+        max_parameters : int, default=2000
+            Above this many, a sample from every named array is compared.
+        seed : int, default=0
+            Of that sample.
+
+        Returns
+        -------
+        check : GradientCheck
+            Its ``verdict`` is "right", "wrong" or "cannot tell"; ``str(check)`` explains.
+        """
+        check_is_fitted(self)
+        return inspection.check_gradients(
+            self._model,
+            self._checked_rows(X),
+            y,
+            sample_weight,
+            epsilon=epsilon,
+            tolerance=tolerance,
+            max_parameters=max_parameters,
+            seed=seed,
+        )
+
+    def layer_activations(self, X: Any) -> list[Any]:
+        """Return the activations of every layer at the rows of X, after its activation function.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        activations : list of ndarray of shape (n_samples, d_l)
+            Of every hidden layer, then the network's outputs as the network has them: on
+            standardised targets with ``standardize``.
+        """
+        check_is_fitted(self)
+        return inspection.layer_activations(self._model, self._checked_rows(X))
+
+    def input_gradients(self, X: Any) -> Any:
+        """Return the Jacobian of the outputs in the inputs at every row, in the user's units.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        jacobian : ndarray of shape (n_samples, n_outputs_, n_features)
+            Entry (i, k, j) is the derivative of output k in feature j at row i. The outputs are
+            predicted numbers, or probabilities: of every class or label, for two classes that
+            of ``classes_[1]`` alone.
+        """
+        check_is_fitted(self)
+        jacobian = inspection.input_gradients(self._model, self._checked_rows(X))
+        return self._model.targets.in_prediction_order(jacobian, lambda: self._outputs(X))
+
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
+        """Save the fitted estimator in one file that holds no code; see ``deltarule.save``.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to write; ``.safetensors`` is the usual ending.
+        overwrite : bool, default=False
+            Whether an existing file may be replaced.
+
+        Returns
+        -------
+        pathlib.Path
+            The path written.
+
+        Raises
+        ------
+        ModelFileError
+            If the estimator is not fitted, or an argument of it is code.
+        OutputError
+            If the file cannot be written, or exists and ``overwrite`` is false.
+
+        See Also
+        --------
+        deltarule.load : Read the file back.
+        """
+        from deltarule.storage import ModelRecord, write_model_record  # pydantic: only for files
+
+        return write_model_record(
+            ModelRecord("estimator", *self.to_record()), path, overwrite=overwrite
+        )
+
+    def to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what a file of the fitted estimator holds: a record, and arrays by name.
+
+        Raises
+        ------
+        ModelFileError
+            If the estimator is not fitted, or an argument of it is code.
+        """
+        from deltarule.estimators.serialization import to_record  # pydantic: only for files
+
+        if not self.__sklearn_is_fitted__():
+            raise ModelFileError(f"this {type(self).__name__} is not fitted yet: call fit first.")
+        return to_record(self._kind, self.get_params(deep=False), self._model)
+
+    def to_blueprint(self) -> dict[str, Any]:
+        """Return the record of the estimator's kind and arguments alone, as before a fit."""
+        from deltarule.estimators.serialization import to_blueprint  # pydantic: only for files
+
+        return to_blueprint(self._kind, self.get_params(deep=False))
+
+    def to_exportable(self) -> Exportable:
+        """Return the description of the fitted estimator that ONNX graphs are written from."""
+        check_is_fitted(self)
+        return to_exportable(self._model, type(self).__name__)
+
+    def to_onnx(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        overwrite: bool = False,
+        dtype: str = "float32",
+    ) -> ModelProto:
+        """Return the fitted model in ONNX, scaling included, and write it to a file if asked.
+
+        Needs the optional package onnx: ``pip install "deltarule[onnx]"``.
+
+        Parameters
+        ----------
+        path : str or path-like, optional
+            The file to write; ``.onnx`` is the usual ending.
+        overwrite : bool, default=False
+            Whether an existing file may be replaced.
+        dtype : {"float32", "float64"}, default="float32"
+            The type of ``X``, of every number within and of the outputs. Every runtime has
+            float32; ONNX Runtime's CPU has both.
+
+        Returns
+        -------
+        model : onnx.ModelProto
+            A checked model with the input ``X`` (batch, n_features). Classifiers have the outputs
+            ``label`` and ``probabilities`` (batch, n_classes), regressors ``variable``
+            (batch, n_outputs). See ``docs/onnx.md``.
+
+        Raises
+        ------
+        MissingDependencyError
+            If onnx is not installed.
+        OutputError
+            If the file cannot be written, or exists and ``overwrite`` is false.
+        SpecError
+            For what ONNX cannot hold: classes of odd types, numbers beyond ``dtype``, more than
+            2 GiB.
+        """
+        exportable = self.to_exportable()
+        return export(lambda: matrix_model(exportable, dtype), path, overwrite=overwrite)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether ``fit`` or ``partial_fit`` has run."""
+        return "_model" in vars(self)
+
+    def _snapshot(self) -> dict[str, Any]:
+        """Return the attributes that make an estimator which is fitted as far as this one."""
+        by_sklearn = {name: value for name, value in vars(self).items() if name.endswith("_")}
+        return {**by_sklearn, "_model": self._model.copy(), "_interpreters": InterpreterCache()}
+
+    def _restore(self, model: FittedModel) -> None:
+        """Become an estimator with this fitted model."""
+        self._model, self._interpreters = model, InterpreterCache()
+        self._set_features(model)

@@ -1,0 +1,181 @@
+"""Everything that a fit learns, in one object: predictions, files and ONNX need nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deltarule.analysis.health import Health
+from deltarule.estimators.fit_data import as_stored
+from deltarule.estimators.layer_options import HiddenLayers
+from deltarule.estimators.standardization import Scales
+from deltarule.estimators.target_encoder import TargetEncoder
+from deltarule.network import Network
+from deltarule.program import Block, Interpreter, State
+from deltarule.schedules import Position
+from deltarule.targets import Targets, smooth
+
+__all__ = ["FitHistory", "FittedModel", "PartialFitState"]
+
+_FEW_NUMBERS = 4096
+"""Size of X up to which it is cheap to check every number."""
+
+
+@dataclass
+class FitHistory:
+    """Losses and scores, epoch by epoch: the estimator's attributes of the same names with "_".
+
+    ``loss`` is None before the first epoch. The validation curves are None without early
+    stopping, ``best_loss`` is None with it.
+    """
+
+    n_iter: int = 0
+    t: int = 0
+    loss: float | None = None
+    loss_curve: list[float] = field(default_factory=list)
+    best_loss: float | None = np.inf
+    validation_scores: list[float] | None = None
+    validation_loss_curve: list[float] | None = None
+    best_validation_score: float | None = None
+    health: list[Health] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, *, early_stopping: bool) -> FitHistory:
+        """Return the history of a fit before its first epoch."""
+        if not early_stopping:
+            return cls()
+        return cls(
+            best_loss=None,
+            validation_scores=[],
+            validation_loss_curve=[],
+            best_validation_score=-np.inf,
+        )
+
+    def copy(self) -> FitHistory:
+        """Return a copy that further epochs do not change."""
+        curves: dict[str, Any] = {k: list(v) for k, v in vars(self).items() if isinstance(v, list)}
+        return replace(self, **curves)
+
+    def with_validation(self) -> FitHistory:
+        """Return a history with curves of early stopping, which continues this one's."""
+        if self.validation_scores is not None and self.validation_loss_curve is not None:
+            return self
+        return replace(
+            self,
+            validation_scores=self.validation_scores or [],
+            validation_loss_curve=self.validation_loss_curve or [],
+        )
+
+
+class PartialFitState(NamedTuple):
+    """What the next call of ``partial_fit``, or of ``fit`` with ``warm_start``, continues from."""
+
+    position: Position = Position()
+    maximizes: bool = False  # whether the best metric in the position is a score
+    factor: float = 1.0  # of every learning rate; below 1 after a recovery
+    best: tuple[float, State] | None = None  # lowest cost of a call, for a recovery
+
+
+@dataclass(eq=False)
+class FittedModel:
+    """A trained network, and all that is needed to use it and to train it further.
+
+    Attributes
+    ----------
+    network : Network
+    state : State
+        Parameters, statistics of batch norm, the optimiser's memory.
+    hidden : HiddenLayers
+        The hidden layers as they were asked for.
+    targets : TargetEncoder
+        What outputs mean.
+    scales : Scales or None
+        Means and deviations of ``standardize=True``.
+    feature_names : list of str or None
+        Names of the columns of X, if it had any.
+    history : FitHistory
+    progress : PartialFitState
+    """
+
+    network: Network
+    state: State
+    hidden: HiddenLayers
+    targets: TargetEncoder
+    scales: Scales | None = None
+    feature_names: list[str] | None = None
+    history: FitHistory = field(default_factory=FitHistory)
+    progress: PartialFitState = field(default_factory=PartialFitState)
+
+    @property
+    def dtype(self) -> Any:
+        """Type of every number."""
+        return self.state.theta.dtype
+
+    @property
+    def n_outputs(self) -> int:
+        """How many outputs the network has."""
+        return self.network.dense_layers[-1].units
+
+    @property
+    def widths(self) -> list[int]:
+        """Units of every layer, inputs and outputs included."""
+        return [self.network.n_inputs, *(layer.units for layer in self.network.dense_layers)]
+
+    @property
+    def loss_scale(self) -> float:
+        """Factor from the network's loss to the loss that scikit-learn reports."""
+        return self.targets.loss_scale(self.n_outputs)
+
+    def copy(self) -> FittedModel:
+        """Return a copy that further training does not change."""
+        return replace(self, state=self.state.copy(), history=self.history.copy())
+
+    # --- rows ----------------------------------------------------------------------------------
+
+    def takes_as_it_is(self, X: Any) -> bool:
+        """Whether X is a small plain array, which scikit-learn's validation would not change.
+
+        That validation takes several times as long as the network needs for a row. It is left
+        out only where it has nothing to say about names, types, shapes or missing values.
+        """
+        return (
+            type(X) is np.ndarray
+            and X.ndim == 2
+            and 0 < X.size <= _FEW_NUMBERS
+            and X.dtype.kind == "f"
+            and X.dtype.itemsize in (4, 8)
+            and self.feature_names is None
+            and X.shape[1] == self.network.n_inputs
+            and bool(np.isfinite(X).all())
+        )
+
+    def inputs(self, X: Any, dtype: Any = None) -> Any:
+        """Return checked rows as the network takes them: of its type, standardised."""
+        x = as_stored(X, self.dtype if dtype is None else dtype)
+        return x if self.scales is None else self.scales.inputs(x)
+
+    def as_block(self, X: Any, targets: Any, weight: Any) -> Block:
+        """Return checked rows and encoded targets as a block, in the user's units."""
+        with np.errstate(over="ignore"):  # an infinite loss has a message of its own
+            return Block(
+                as_stored(X, self.dtype),
+                as_stored(targets, self.dtype),
+                None if weight is None else as_stored(weight, self.dtype),
+            )
+
+    def prepare(self, block: Block) -> Block:
+        """Return a block as the network takes it: standardised, with smoothed labels."""
+        if self.scales is not None:
+            block = self.scales.block(block)
+        kind: Any = "classes" if self.network.output.activation == "softmax" else "labels"
+        return block._replace(y=smooth(self.network, Targets(block.y, kind)))
+
+    def forward(self, interpreter: Interpreter, X: Any, *, logits: bool = False) -> Any:
+        """Return the network's outputs, or its logits, for checked rows of X."""
+        return interpreter.forward(self.state, Block(self.inputs(X)), logits=logits)
+
+    def decode(self, outputs: Any) -> Any:
+        """Return predictions from the network's outputs, in the user's units."""
+        return self.targets.decode(outputs if self.scales is None else self.scales.outputs(outputs))

@@ -1,0 +1,83 @@
+"""What an estimator caches between its calls, so that short calls repeat no work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from numbers import Integral
+from operator import is_
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from deltarule.clipping import Clipping
+from deltarule.interpreters import interpreter_of
+from deltarule.optimizers import Optimizer
+from deltarule.program import Interpreter
+from deltarule.tape import Tape
+
+__all__ = ["InterpreterCache"]
+
+
+class _Entry(NamedTuple):
+    tape: Tape
+    choices: tuple[Optimizer | None, Clipping | None, str, int | None]
+    interpreter: Interpreter
+
+
+class InterpreterCache(threading.local):
+    """Interpreters, a stream of random numbers, and arguments that were found valid.
+
+    Each thread has its own, since an interpreter may hold buffers and several threads may predict
+    with one estimator. Copies and pickles begin empty.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[bool, _Entry] = {}
+        self._stream: np.random.RandomState | None = None
+        self._valid: list[Any] = []
+
+    def interpreter(
+        self,
+        tape: Tape,
+        optimizer: Optimizer | None = None,
+        clipping: Clipping | None = None,
+        *,
+        engine: str,
+        n_threads: int | None,
+    ) -> Interpreter:
+        """Return an interpreter of this very tape: the cached one, if it still fits.
+
+        One with an optimiser and one without are cached side by side.
+        """
+        choices = (optimizer, clipping, engine, n_threads)
+        entry = self._entries.get(optimizer is None)
+        if entry is None or entry.tape is not tape or entry.choices != choices:
+            fresh = interpreter_of(tape, optimizer, clipping, engine=engine, n_threads=n_threads)
+            entry = self._entries[optimizer is None] = _Entry(tape, choices, fresh)
+        return entry.interpreter
+
+    def random_stream(self, random_state: Any) -> np.random.RandomState:
+        """Return what ``check_random_state`` returns; seeding is faster than making a stream."""
+        if not isinstance(random_state, Integral):
+            stream: np.random.RandomState = check_random_state(random_state)
+            return stream
+        if self._stream is None:
+            self._stream = check_random_state(random_state)
+        else:
+            self._stream.seed(int(random_state))
+        return self._stream
+
+    def knows_valid(self, arguments: Iterable[Any]) -> bool:
+        """Whether these very arguments were the last to be found valid."""
+        given = list(arguments)
+        return len(given) == len(self._valid) and all(map(is_, given, self._valid))
+
+    def remember_valid(self, arguments: Iterable[Any]) -> None:
+        """Remember that these arguments are valid."""
+        self._valid = list(arguments)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle as an empty cache."""
+        return (InterpreterCache, ())

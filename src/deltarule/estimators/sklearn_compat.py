@@ -1,0 +1,82 @@
+"""What the estimators use of scikit-learn beyond its documented interface, in one place.
+
+If the young callback interface (1.9) changes, this file changes. The parameter validation, which
+is internal too, is used in ``parameter_constraints.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.metrics import get_scorer
+from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils.validation import _check_sample_weight
+
+__all__ = [
+    "EpochCallbackMixin",
+    "EpochCallbacks",
+    "check_sample_weight",
+    "resolve_scorer",
+    "safe_indexing",
+    "takes_weights",
+    "with_callbacks",
+]
+
+
+def check_sample_weight(sample_weight: Any, X: Any) -> Any:
+    """Return the weights as an array of X's type; None stays None, negative weights are refused."""
+    if sample_weight is None:
+        return None
+    return _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+
+
+def resolve_scorer(scoring: Any) -> Callable[..., float]:
+    """Return the scorer of this name; a callable is returned as it is."""
+    scorer: Callable[..., float] = get_scorer(scoring)
+    return scorer
+
+
+def takes_weights(scorer: Callable[..., float]) -> bool:
+    """Whether a scorer, or the metric that it is made of, accepts sample weights."""
+    metric = getattr(scorer, "_score_func", scorer)
+    return "sample_weight" in signature(metric).parameters
+
+
+class EpochCallbacks:
+    """The callbacks that a user set on an estimator: one task per fit, one subtask per epoch."""
+
+    def __init__(self, context: Any, arguments: dict[str, Any]) -> None:
+        self._context, self._arguments = context, arguments
+        self._context.call_on_fit_task_begin(**arguments)
+        self._epoch: Any = None
+
+    def begin_epoch(self) -> None:
+        """Report that an epoch begins."""
+        self._epoch = self._context.subcontext(task_name="epoch")
+        self._epoch.call_on_fit_task_begin(**self._arguments)
+
+    def end_epoch(self, fitted: Callable[[], dict[str, Any]]) -> bool:
+        """Report that an epoch ended; return whether a callback asks to stop.
+
+        ``fitted`` returns the attributes that make an estimator of this moment.
+        """
+        return bool(
+            self._epoch.call_on_fit_task_end(reconstruction_attributes=fitted, **self._arguments)
+        )
+
+    def end_fit(self, fitted: Callable[[], dict[str, Any]]) -> None:
+        """Report that the fit ended."""
+        self._context.call_on_fit_task_end(reconstruction_attributes=fitted, **self._arguments)
+
+
+class EpochCallbackMixin(CallbackSupportMixin):
+    """Callback support for an estimator that trains in epochs."""
+
+    def _begin_callbacks(self, max_epochs: int, X: Any, y: Any, weight: Any) -> EpochCallbacks:
+        """Report to the callbacks that a fit begins; return what reports its epochs."""
+        context = self._init_callback_context(max_subtasks=max_epochs)
+        metadata = {} if weight is None else {"sample_weight": weight}
+        return EpochCallbacks(context, {"estimator": self, "X": X, "y": y, "metadata": metadata})

@@ -1,0 +1,147 @@
+"""The rows that early stopping watches: the user's own, a part of the training set, or a fold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from deltarule.errors import DataError, ShapeError, SpecError
+from deltarule.estimators.fit_data import HeldOut, RawRows
+from deltarule.estimators.fitted_model import FittedModel
+from deltarule.estimators.options import FitOptions
+from deltarule.estimators.sklearn_compat import check_sample_weight
+from deltarule.program import Block
+
+__all__ = ["Validation", "given_validation_set", "split"]
+
+
+class Validation(NamedTuple):
+    """The validation arguments of ``fit``, each None by default."""
+
+    X: Any = None
+    y: Any = None
+    weight: Any = None
+    groups: Any = None
+
+
+def given_validation_set(
+    validation: Validation,
+    options: FitOptions,
+    model: FittedModel,
+    validate: Callable[[Any, Any], Any],
+) -> HeldOut | None:
+    """Return the user's own validation set, checked like the training set; None without one.
+
+    Parameters
+    ----------
+    validate : callable
+        (X, dtype) -> X, checked by scikit-learn against what ``fit`` has seen.
+    """
+    X_val, y_val, weight, groups = validation
+    if options.minimizes and any(part is not None for part in validation):
+        raise SpecError(
+            f"solver={options.given['solver']!r} minimises over the whole set and does not stop "
+            "early: leave X_val, y_val, sample_weight_val and groups out, or set solver='adam' or "
+            "'sgd'."
+        )
+    _check_groups(options, groups)
+    if X_val is None and y_val is None:
+        if weight is not None:
+            raise ValueError("sample_weight_val goes with X_val and y_val: give them, too.")
+        return None
+    if X_val is None or y_val is None:
+        raise ValueError("X_val and y_val go together: give both, or neither.")
+    if not options.early_stopping:
+        raise ValueError(
+            "X_val and y_val are what early stopping watches: set early_stopping=True, or "
+            "leave them out."
+        )
+    x = validate(X_val, model.dtype)
+    targets = model.targets.encode(y_val)
+    if targets.shape[0] != x.shape[0]:
+        raise ValueError(
+            f"X_val and y_val must have the same number of rows; got {x.shape[0]} and "
+            f"{targets.shape[0]}."
+        )
+    weight = check_sample_weight(weight, x)
+    return HeldOut(model.as_block(x, targets, weight), RawRows(X_val, y_val, weight))
+
+
+def _check_groups(options: FitOptions, groups: Any) -> None:
+    """Refuse groups that would have no effect."""
+    if groups is None:
+        return
+    if not options.early_stopping or not hasattr(options.validation_fraction, "split"):
+        raise ValueError(
+            "groups are for a splitter that holds rows out: set early_stopping=True and "
+            "validation_fraction=GroupKFold() or another of its kind, or leave groups out."
+        )
+
+
+def split(
+    block: Block,
+    raw: RawRows,
+    groups: Any,
+    fraction: Any,
+    *,
+    strata: Any,
+    random_state: np.random.RandomState,
+) -> tuple[Any, Block, HeldOut]:
+    """Hold rows out; return the numbers of the training rows, their block, and the rows held out.
+
+    Parameters
+    ----------
+    fraction : float or a cross-validation splitter
+        Size of the part held out, or what makes the first of several folds.
+    strata : array of shape (n,) or None
+        Labels that a random split is stratified by.
+    """
+    if hasattr(fraction, "split"):
+        training, held = _first_fold(fraction, raw, block.n_rows, groups)
+    else:
+        _check_strata(strata)
+        training, held = train_test_split(
+            np.arange(block.n_rows), random_state=random_state, test_size=fraction, stratify=strata
+        )
+    if len(held) < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' "
+            "or the size of your dataset."
+        )
+    return training, block.take(training), HeldOut(block.take(held), raw.take(held))
+
+
+def _check_strata(strata: Any) -> None:
+    """Refuse a class with a single row, as scikit-learn does; the message names the class."""
+    if strata is None:
+        return
+    names, counts = np.unique(strata, return_counts=True)
+    if counts.min() >= 2:
+        return
+    few = str([str(name) for name in names[counts < 2]])
+    if len(names) == 2:  # scikit-learn names the indicator of the second class
+        few = f"{[str(name == names[1]) for name in names[counts < 2]]}, that is {few}"
+    raise ValueError(
+        "The least populated classes in y have only 1 member, which is too few. The "
+        "minimum number of groups for any class cannot be less than 2. Classes with "
+        f"too few members are: {few}. Give each class at least 2 rows, pass X_val and "
+        "y_val, or set early_stopping=False."
+    )
+
+
+def _first_fold(splitter: Any, raw: RawRows, n_rows: int, groups: Any) -> tuple[Any, Any]:
+    """Return the training and test rows of a splitter's first fold; the others are not used."""
+    if groups is not None and np.shape(groups) != (n_rows,):
+        raise ShapeError(f"groups must have shape ({n_rows},), one for each row; got "
+                         f"{np.shape(groups)}.")  # fmt: skip
+    folds = splitter.split(raw.X, raw.y, groups)
+    training, held = next(iter(folds), (np.array([]),) * 2)
+    training, held = np.asarray(training), np.asarray(held)
+    if len(training) == 0:
+        raise DataError(
+            f"validation_fraction={splitter!r} leaves no rows to train on. Use another splitter."
+        )
+    return training, held
