@@ -113,7 +113,7 @@ class FitOptions(NamedTuple):
             dtype=given["dtype"],
             standardize=bool(given["standardize"]),
             recovers=given["on_divergence"] == "recover",
-            record_health=bool(given["record"]),
+            record_health=bool(given["record_health"]),
             verbose=bool(given["verbose"]),
             engine=given["engine"],
             n_threads=given["n_threads"],
