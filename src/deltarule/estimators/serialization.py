@@ -63,7 +63,7 @@ _DESCRIPTIONS = tuple(
         (optimizers, ("Adagrad", "Adadelta", "Rprop", "LBFGS", "LineSearch")),
         (schedules, ("Adaptive", "Constant", "Cosine", "Exponential", "InverseScaling")),
         (schedules, ("InverseSquareRoot", "InverseTime", "OneCycle", "ReduceOnPlateau")),
-        (schedules, ("StepDecay", "Table", "WarmUp")),
+        (schedules, ("StepDecay", "PiecewiseConstant", "WarmUp")),
     )
     for name in names
 )
