@@ -230,7 +230,7 @@ def test_rates_of_an_epoch_are_the_same_bits(schedule: EpochSchedule) -> None:
 
 def test_adaptive_divides_on_a_plateau_then_stops() -> None:
     rates, history, plan = run(
-        Adaptive(smallest=0.001), 100, 1, stopping=EarlyStopping(tol=1e-9, patience=2)
+        Adaptive(min_lr=0.001), 100, 1, stopping=EarlyStopping(tol=1e-9, patience=2)
     )
     assert history.stopped_by == "no improvement"
     assert sorted(set(rates), reverse=True) == pytest.approx([0.1, 0.02, 0.004, 0.0008])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import logging  # noqa: F401 - its fork hooks must precede ours: see _hold_compiler
+import mmap
 import os
 import platform
 import threading
@@ -24,6 +25,8 @@ from deltarule.engine.records import CONTEXT, structure_of
 
 __all__ = ["Runner", "checks_bounds", "is_compiled", "kernel_address", "runner"]
 
+_LINKING_BYTES = 2**19
+"""LLVM takes less than this, beside the code, to link a kernel."""
 _lock = threading.RLock()
 _addresses: dict[tuple[str, str, bool], int] = {}
 
@@ -130,6 +133,10 @@ def _link(symbol: str, code: bytes) -> int:
     """Load object code; return the address of a symbol in it."""
     import llvmlite.binding as llvm
 
+    try:  # Without memory for the sections of the code, LLVM would abort: this raises instead.
+        mmap.mmap(-1, 2 * len(code) + _LINKING_BYTES).close()
+    except OSError as error:
+        raise MemoryError(f"no memory for a kernel of {len(code)} bytes") from error
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()

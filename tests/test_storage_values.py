@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from deltarule.files import strict_json
-from deltarule.files.values import ValueCodec
 from hypothesis import strategies as st
 
 from checkpoint_support import digest
 from deltarule import Adam, Huber
 from deltarule.errors import CheckpointError, ModelFileError
+from deltarule.storage import strict_json
+from deltarule.storage.values import ValueCodec
 from support import proves
 
 
