@@ -85,7 +85,7 @@ def test_a_model_that_took_no_step_can_be_recorded() -> None:
         ("output", None, "no valid output layer"),
         ("output", {"activation": "tanh", "loss": "huber"}, "no valid output layer"),
         ("output", {"activation": "identity", "loss": {"=": "Adam"}}, "no valid Adam"),
-        ("output", {"activation": "identity", "loss": "poisson"}, "needs outputs"),
+        ("output", {"activation": "identity", "loss": "poisson"}, "needs positive or unit"),
         ("hidden", {"batch_norm": 1}, "no valid hidden layers"),
         ("hidden", {"batch_norm": False}, "not those of its layers"),
         ("hidden", {"dropout": [0.3]}, "dropout"),

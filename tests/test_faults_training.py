@@ -242,7 +242,7 @@ def test_a_checkpoint_that_may_be_sound_is_neither_passed_over_nor_renamed(
     sound, contents = path.read_bytes(), model_file.read_model_record(path)
     told = {
         "memory": "does not fit into memory",
-        "layout": "layout has version '2'",
+        "layout": "has the file format '2'",
         "record": "this version of deltarule cannot use",
     }
     message = told.get(fault, "cannot read the model file")

@@ -321,7 +321,7 @@ def test_every_optimiser_trains_a_network(optimizer: Optimizer) -> None:
         (lambda: LBFGS(max_evaluations=1.5), r"max_evaluations must be an integer .* got 1.5"),
         (lambda: resolve_optimizer("adamm"), r"optimizer must be one of .*Did you mean 'adam'"),
         (lambda: resolve_optimizer(0.1), r"such as SGD\(0.1\), Adam\(\) or LBFGS\(\); got 0.1"),
-        (lambda: rule_of(LineSearch()), r"takes? a step a mini-batch.*got LineSearch"),
+        (lambda: rule_of(LineSearch()), r"take one step per mini-batch.*got LineSearch"),
     ],
 )
 def test_bad_constants_are_refused(make: Any, message: str) -> None:

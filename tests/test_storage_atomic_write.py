@@ -26,7 +26,7 @@ def test_writes_and_overwrites(tmp_path: Path) -> None:
     path = tmp_path / "model"
     assert write_atomically(path, b"one") == path
     assert path.read_bytes() == b"one"
-    with pytest.raises(OutputError, match=r"already exists.*--force"):
+    with pytest.raises(OutputError, match=r"already exists.*--overwrite"):
         write_atomically(path, b"two")
     assert path.read_bytes() == b"one"
     write_atomically(path, b"two", overwrite=True)
