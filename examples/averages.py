@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from deltarule.averages import (
+from deltarule.analysis import (
     bias_corrected,
     effective_window,
     exponential_average,

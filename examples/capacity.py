@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from deltarule.capacity import capacity_table, least_squares, polynomial_features, ridge
+from deltarule.analysis import capacity_table, least_squares, polynomial_features, ridge
 
 STRENGTHS = (0.0, 1e-6, 1e-3, 1e-1, 10.0)
 

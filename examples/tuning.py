@@ -20,9 +20,8 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, PredefinedSplit, RandomizedSearchCV
 
 from deltarule import MLPClassifier
-from deltarule.metrics import retune
-from deltarule.sampling import LogMomentum, LogUniform
 from deltarule.training import split_rows
+from deltarule.tuning import LogMomentum, LogUniform, retune
 
 MODEL = MLPClassifier(solver="sgd", learning_rate_init=0.1, max_iter=60, random_state=0)
 GRID = {"hidden_layer_sizes": [(4,), (16,), (8, 8)], "activation": ["tanh", "relu"],

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from deltarule import ELU, L1, L2, BatchNorm, Dense, Dropout, Huber, LeakyReLU, Network, Quantile
-from deltarule.opcodes import Op
 from deltarule.program import Block, Order, State
+from deltarule.program.opcodes import Op
 from deltarule.reference import Reference
 from deltarule.reference.activations import ELEMENTWISE
 from deltarule.reference.losses import LOSSES as LOSS_RULES

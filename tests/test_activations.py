@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
-from deltarule.opcodes import ActivationCode
+from deltarule.program.opcodes import ActivationCode
 from deltarule.reference.activations import (
     ELEMENTWISE,
     activate,

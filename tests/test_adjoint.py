@@ -20,16 +20,16 @@ from hypothesis import strategies as st
 import deltarule.reference
 from deltarule import BatchNorm, Dense, Network
 from deltarule.errors import ShapeError
-from deltarule.opcodes import ActivationCode, LossCode, Op
+from deltarule.program.opcodes import ActivationCode, LossCode, Op
 from deltarule.reference import MAPS
 from deltarule.reference.activations import ELEMENTWISE
 from deltarule.reference.affine import affine, product, shift
+from deltarule.reference.batch_norm_statistics import inference_norm
 from deltarule.reference.dropout import dropout
 from deltarule.reference.elementwise import hadamard, power, scale
 from deltarule.reference.losses import LOSSES
 from deltarule.reference.maps import Map
 from deltarule.reference.normalization import center, mean, normalize, variance
-from deltarule.reference.statistics import inference_norm
 from support import LIBRARIES, SEEDS, inner, magnitude, proves
 
 SIZES = st.fixed_dictionaries({axis: st.integers(1, 6) for axis in ("n", "p", "q")})

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
-from deltarule.averages import (
+from deltarule.analysis import (
     bias_corrected,
     effective_window,
     exponential_average,

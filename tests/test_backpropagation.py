@@ -14,8 +14,8 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
 from deltarule import L2, SGD, Dense, LeakyReLU, Network, check_function
-from deltarule.opcodes import Op
 from deltarule.program import Block, State
+from deltarule.program.opcodes import Op
 from deltarule.reference import Reference
 from deltarule.reference.activations import ELEMENTWISE, softmax_differential
 from deltarule.reference.affine import affine_differential, shift

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import PolynomialFeatures
 
-from deltarule.capacity import capacity_table, least_squares, polynomial_features, ridge
+from deltarule.analysis import capacity_table, least_squares, polynomial_features, ridge
 from deltarule.errors import DataError, ShapeError, SpecError
 
 PROPERTY = settings(max_examples=30, deadline=None, derandomize=True, database=None)

@@ -368,7 +368,7 @@ def test_a_state_of_another_network_or_optimiser_reaches_no_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, of: str, what: str
 ) -> None:
     """The kernels would write beyond arrays that are too few or too small."""
-    monkeypatch.setattr("deltarule.reference.interpret._PATIENCE", -1.0)  # a step a call, too
+    monkeypatch.setattr("deltarule.reference.interpreter._PATIENCE", -1.0)  # a step a call, too
     case = {"kind": "classifier", "batch_norm": True, "engine": engine, "max_iter": 2}
     cut_off(case, policy(tmp_path, True), 12)  # in the second epoch, so that all five states differ
     newest = max(tmp_path.glob("*.safetensors"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deltarule.context import error_context, system_reason
 from deltarule.errors import OutputError, TableError
+from deltarule.utils.context import error_context, system_reason
 
 
 def test_the_first_matching_rule_replaces_an_error() -> None:

@@ -17,7 +17,7 @@ numba = pytest.importorskip("numba")
 
 from deltarule.engine.kernels import activations, losses  # noqa: E402
 from deltarule.engine.kernels.intrinsics import fast  # noqa: E402
-from deltarule.opcodes import ActivationCode, LossCode  # noqa: E402
+from deltarule.program.opcodes import ActivationCode, LossCode  # noqa: E402
 from deltarule.reference.activations import activate  # noqa: E402
 from deltarule.reference.losses import LOSSES  # noqa: E402
 from support import SEEDS, proves  # noqa: E402

@@ -42,8 +42,8 @@ from deltarule import (
 from deltarule.engine import Engine
 from deltarule.errors import DataError, ShapeError
 from deltarule.program import Block, Order, State
+from deltarule.program.optimizer_state import SquareSlots
 from deltarule.reference import Reference
-from deltarule.slots import SquareSlots
 from deltarule.training.batches import batch_bounds
 from network_strategies import whole_networks
 from support import (

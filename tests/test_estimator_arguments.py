@@ -27,9 +27,9 @@ from deltarule import (
     RMSprop,
 )
 from deltarule.errors import SpecError
-from deltarule.optimizers import OPTIMIZERS
 from deltarule.schedules import SCHEDULES
 from deltarule.spec import ACTIVATIONS
+from deltarule.spec.optimizers import OPTIMIZERS
 from estimator_layers_support import STILL, fitted, new, outputs
 from estimator_support import data, ours, parameters, unconverged
 

@@ -20,8 +20,8 @@ from deltarule import (
     check_function,
     check_gradients,
 )
-from deltarule.opcodes import ActivationCode
 from deltarule.program import State, Sums
+from deltarule.program.opcodes import ActivationCode
 from deltarule.reference import Reference
 from deltarule.reference.activations import ELEMENTWISE
 from support import ACTIVATIONS, HEADS, SEEDS, networks, proves, random_data, random_state

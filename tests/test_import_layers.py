@@ -24,42 +24,19 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 # ROOT is deltarule/__init__.py, the public face: only the commands may import through it.
 ROOT = "deltarule/__init__.py"
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "version", "context", "arrays", "checks", "limits", "signals"),
-    ("storage",),
-    (
-        "spec",
-        "optimizers",
-        "schedules",
-        "clipping",
-        "opcodes",
-        "sampling",
-        "capacity",
-        "averages",
-    ),
-    (
-        "tape",
-        "verify",
-        "lowering",
-        "program",
-        "slots",
-        "states",
-        "initializers",
-        "targets",
-        "inputs",
-        "likelihood",
-    ),
-    ("reference", "engine"),
-    ("interpreters", "folding"),
-    ("predictor",),
-    ("training",),
+    ("errors", "version"),
+    ("utils", "datasets"),
+    ("storage", "schedules", "tuning"),
+    ("spec",),
+    ("program",),
     ("augmentation",),
+    ("reference", "engine"),
+    ("training",),
     ("network",),
-    ("analysis",),
+    ("onnx", "analysis"),
+    ("metrics", "plots"),
     ("trainer",),
-    ("onnx",),
-    ("plots", "estimators"),
-    ("metrics",),
-    ("datasets",),
+    ("estimators",),
     ("tables",),
     ("persistence",),
     (ROOT,),
@@ -264,24 +241,24 @@ def modules_after(names: str) -> set[str]:
 @pytest.mark.parametrize(
     ("file", "code", "complaint"),
     [
-        ("tape.py", "from deltarule import network", "network comes after tape"),
-        ("tape.py", "import deltarule.training.loop", "training comes after tape"),
-        ("tape.py", "def f():\n    from .training import loop", "training comes after tape"),
+        ("program/tape.py", "from deltarule import network", "network comes after program"),
+        ("program/tape.py", "import deltarule.training.loop", "training comes after program"),
+        ("trainer.py", "def f():\n    from .tables import model", "tables comes after trainer"),
         ("training/loop.py", "from ..network import Network", "network comes after training"),
         ("training/__init__.py", "from ..cli import main", "cli comes after training"),
         ("reference/affine.py", "from deltarule.engine import run", "never import each other"),
         ("engine/run.py", "import deltarule.reference", "never import each other"),
-        ("spec.py", "from deltarule import MLPClassifier", "module that defines it"),
-        ("spec.py", "import deltarule", "module that defines it"),
-        ("datasets/__init__.py", "from deltarule.inputs import make_block", "is a leaf"),
-        ("storage/load.py", "from deltarule.datasets import penguins_path", "datasets comes after"),
+        ("plots.py", "from deltarule import MLPClassifier", "module that defines it"),
+        ("plots.py", "import deltarule", "module that defines it"),
+        ("datasets/__init__.py", "from deltarule.network.data import make_block", "is a leaf"),
+        ("utils/load.py", "from deltarule.storage import encode", "storage comes after utils"),
         (
-            "tape.py",
+            "program/tape.py",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from deltarule import cli",
-            "cli comes after tape",
+            "cli comes after program",
         ),
         (
-            "tape.py",
+            "program/tape.py",
             "import importlib\nimportlib.import_module('deltarule.cli')",
             "cli comes after",
         ),
@@ -301,7 +278,7 @@ def test_checker_sees_a_forward_import(
 @pytest.mark.parametrize(
     ("file", "code"),
     [
-        ("training/loop.py", "from deltarule.tape import Tape\nfrom . import batches"),
+        ("training/loop.py", "from deltarule.program.tape import Tape\nfrom . import batches"),
         ("training/loop.py", "import numpy as np\nfrom numpy import network"),
         ("storage/save.py", "from deltarule import errors"),
         ("cli/__init__.py", "from deltarule import MLPClassifier\nfrom deltarule import datasets"),
@@ -316,7 +293,7 @@ def test_checker_lets_backward_imports_pass(tmp_path: Path, file: str, code: str
 
 
 def test_checker_sees_a_module_without_a_place(tmp_path: Path) -> None:
-    (tmp_path / "tape.py").touch()
+    (tmp_path / "trainer.py").touch()
     (tmp_path / "novelty.py").touch()
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "__init__.py").touch()

@@ -21,7 +21,7 @@ from deltarule import (
     train,
 )
 from deltarule.errors import SpecError
-from deltarule.initializers import default_initializer, draw_weights
+from deltarule.network.initialization import default_initializer, draw_weights
 from deltarule.spec import INITIALIZERS
 from support import ACTIVATIONS, random_data
 

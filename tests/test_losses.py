@@ -30,7 +30,7 @@ from deltarule import (
     Quantile,
 )
 from deltarule.errors import ShapeError, SpecError
-from deltarule.opcodes import LossCode
+from deltarule.program.opcodes import LossCode
 from deltarule.reference.losses import (
     LOSSES,
     absolute_error,

@@ -121,7 +121,8 @@ def test_every_equation_has_its_own_number_in_order() -> None:
 
 
 def test_the_public_optimisers_and_schedules_are_all_named() -> None:
-    from deltarule import optimizers, schedules
+    from deltarule import schedules
+    from deltarule.spec import optimizers
 
     descriptions = {kind.__name__ for kind in optimizers.OPTIMIZERS.values()}
     laws = {name for name in schedules.__all__ if name in deltarule.__all__}

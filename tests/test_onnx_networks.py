@@ -12,7 +12,7 @@ import pytest
 from deltarule import ELU, BatchNorm, Dense, Dropout, LeakyReLU, Network, State
 from deltarule.errors import SpecError
 from deltarule.onnx import Exportable, Scaling, matrix_model
-from deltarule.opcodes import ActivationCode
+from deltarule.program.opcodes import ActivationCode
 from deltarule.reference.activations import ELEMENTWISE
 from deltarule.spec import ACTIVATIONS
 from network_strategies import whole_networks

@@ -16,7 +16,10 @@ from scipy.optimize import rosen_der
 
 from deltarule import Dense, Network
 from deltarule.errors import SpecError
-from deltarule.optimizers import (
+from deltarule.program import Block, Order
+from deltarule.reference import Reference
+from deltarule.reference.optimizers import rule_of
+from deltarule.spec.optimizers import (
     LBFGS,
     SGD,
     Adadelta,
@@ -31,9 +34,6 @@ from deltarule.optimizers import (
     Rprop,
     resolve_optimizer,
 )
-from deltarule.program import Block, Order
-from deltarule.reference import Reference
-from deltarule.reference.optimizers import rule_of
 from support import LIBRARIES, SEEDS, proves
 
 GOLDEN = json.loads(

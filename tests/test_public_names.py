@@ -19,26 +19,22 @@ PUBLIC = {
         History Huber InverseScaling InverseSquareRoot InverseTime L1 L2 LBFGS LeakyReLU
         LineSearch MLPClassifier MLPRegressor MaxNorm Nadam Network Normal OneCycle
         PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD State StepDecay
-        Uniform WarmUp analysis augmentation averages capacity check_function
-        check_gradients critical_point datasets errors exact_dropout_mean fold_batch_norm
-        hessian_eigenvalues hessian_vector_product load metrics monte_carlo_dropout
-        network_health plot_confusion_matrix plot_learning_curve plot_predictions plots
-        recompute_batch_norm sampling save schedules shrinkage_table tables train
+        Uniform WarmUp analysis augmentation check_function check_gradients critical_point
+        datasets errors exact_dropout_mean fold_batch_norm hessian_eigenvalues
+        hessian_vector_product load metrics monte_carlo_dropout network_health
+        plot_confusion_matrix plot_learning_curve plot_predictions plots
+        recompute_batch_norm save schedules shrinkage_table tables train tuning
     """,
     "deltarule.analysis": """
-        CriticalPoint Health Shrinkage check_gradients critical_point exact_dropout_mean
-        fold_batch_norm hessian_eigenvalues hessian_vector_product monte_carlo_dropout
-        network_health recompute_batch_norm shrinkage_table
+        CapacityTable CriticalPoint Health Shrinkage bias_corrected capacity_table
+        check_gradients critical_point effective_window exact_dropout_mean
+        exponential_average fold_batch_norm hessian_eigenvalues hessian_vector_product
+        least_squares monte_carlo_dropout moving_average network_health
+        polynomial_features recompute_batch_norm ridge shrinkage_table
     """,
     "deltarule.augmentation": """
         Augmenter ColorJitter Compose Crop Elastic Flip GaussianNoise PitchShift Rotation
         RowStreams Scaling Shear TimeShift Translation
-    """,
-    "deltarule.averages": """
-        bias_corrected effective_window exponential_average moving_average
-    """,
-    "deltarule.capacity": """
-        CapacityTable capacity_table least_squares polynomial_features ridge
     """,
     "deltarule.datasets": """
         load_fashion_mnist load_mnist penguins_path read_idx
@@ -51,17 +47,17 @@ PUBLIC = {
     "deltarule.metrics": """
         BiasVarianceDiagnosis ClassificationReport CrossValidation Decomposition
         GeneralizationError InformationCriteria LearningCurve PrecisionRecallCurve
-        RegressionReport Retuning TargetComparison ThresholdChoice choose_threshold
-        compare_targets cost_threshold cross_validated_cost decompose_error
-        diagnose_bias_variance epoch_curve estimate_generalization_error
-        information_criteria mean_loss measure_classification measure_regression
-        plot_learning_curves retune row_losses separation_epoch size_curve
+        RegressionReport TargetComparison ThresholdChoice choose_threshold compare_targets
+        cost_threshold cross_validated_cost decompose_error diagnose_bias_variance
+        epoch_curve estimate_generalization_error information_criteria mean_loss
+        measure_classification measure_regression plot_learning_curves row_losses
+        separation_epoch size_curve
     """,
     "deltarule.plots": """
         plot_confusion_matrix plot_learning_curve plot_predictions
     """,
-    "deltarule.sampling": """
-        LogMomentum LogUniform
+    "deltarule.tuning": """
+        LogMomentum LogUniform Retuning retune
     """,
     "deltarule.schedules": """
         Adaptive Constant Cosine EpochSchedule Exponential InverseScaling
@@ -102,7 +98,7 @@ def test_submodules_are_imported_when_they_are_first_used() -> None:
     code = (
         "import sys, deltarule\n"
         "assert not [name for name in sys.modules if name.startswith('deltarule.')]\n"
-        "assert 'retune' in dir(deltarule.metrics)\n"
+        "assert 'retune' in dir(deltarule.tuning)\n"
         "assert 'deltarule.plots' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

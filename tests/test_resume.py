@@ -24,10 +24,10 @@ from deltarule import (
     train,
 )
 from deltarule.errors import DataError, SpecError
-from deltarule.inputs import make_block
-from deltarule.optimizers import OPTIMIZERS
+from deltarule.network.data import make_block
 from deltarule.program import Block
 from deltarule.schedules import SCHEDULES, Position
+from deltarule.spec.optimizers import OPTIMIZERS
 from deltarule.training.data import StreamedBlock
 
 VALIDATION = X[:20], NUMBERS[:20]

@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score
 
 from deltarule.errors import DataError
-from deltarule.metrics import retune
+from deltarule.tuning import retune
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(400, 30))

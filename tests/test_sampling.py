@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import ParameterSampler, RandomizedSearchCV
 
 from deltarule.errors import SpecError
-from deltarule.sampling import LogMomentum, LogUniform
+from deltarule.tuning import LogMomentum, LogUniform
 
 PROPERTY = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 SEEDS = st.integers(0, 2**32 - 1)

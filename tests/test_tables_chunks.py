@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 import support
 from deltarule.errors import TableError
-from deltarule.limits import free_memory
 from deltarule.tables import Shares, Table, is_large, open_source, read_table
 from deltarule.tables.profile.row_hash import row_hash
 from deltarule.tables.profile.statistics import CappedCounter, Moments, Sample
@@ -26,6 +25,7 @@ from deltarule.tables.sources import parquet
 from deltarule.tables.sources.dataset import Dataset
 from deltarule.tables.split import RowHashSplit
 from deltarule.tables.table import Piece
+from deltarule.utils.limits import free_memory
 
 
 @pytest.fixture(scope="module")

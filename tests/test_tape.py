@@ -22,12 +22,12 @@ from deltarule import (
     Quantile,
 )
 from deltarule.errors import TapeError
-from deltarule.lowering import lower
-from deltarule.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
 from deltarule.program import Block, State
+from deltarule.program.lowering import lower
+from deltarule.program.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
+from deltarule.program.tape import Instruction, Parameter, Penalty, Tape
+from deltarule.program.verify import verify
 from deltarule.reference.gradient_check import check_tape
-from deltarule.tape import Instruction, Parameter, Penalty, Tape
-from deltarule.verify import verify
 from support import ACTIVATIONS, HEADS, SEEDS, networks, proves
 
 NET = Network(3, [Dense(4, "tanh"), Dense(4, LeakyReLU(0.2)), Dense(2, "softmax")],

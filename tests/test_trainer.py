@@ -37,9 +37,9 @@ from deltarule import (
 )
 from deltarule.augmentation import Compose, Rotation, Translation
 from deltarule.errors import DataError, DivergenceError, ShapeError, SpecError
-from deltarule.inputs import make_block
-from deltarule.optimizers import OPTIMIZERS
+from deltarule.network.data import make_block
 from deltarule.schedules import SCHEDULES
+from deltarule.spec.optimizers import OPTIMIZERS
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))

@@ -12,14 +12,16 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from deltarule.analysis.health import HEALTH_KINDS, HealthMonitor
-from deltarule.arrays import Array, is_sparse, to_numpy
-from deltarule.checks import check_positive_integer
-from deltarule.clipping import ClipNorm, Clipping, ClipValue
 from deltarule.errors import ShapeError, SpecError
-from deltarule.inputs import check_state, make_block
-from deltarule.interpreters import interpreter_of
 from deltarule.network import Network, mean_loss, score_outputs
-from deltarule.optimizers import (
+from deltarule.network.backend import interpreter_of
+from deltarule.network.data import make_block
+from deltarule.network.targets import Targets
+from deltarule.program import Block, Interpreter, State
+from deltarule.program.state_checks import check_theta
+from deltarule.schedules import Position, Schedule, resolve_schedule
+from deltarule.spec.gradient_clipping import ClipNorm, Clipping, ClipValue
+from deltarule.spec.optimizers import (
     LBFGS,
     SGD,
     Minimizer,
@@ -27,9 +29,6 @@ from deltarule.optimizers import (
     Rprop,
     resolve_optimizer,
 )
-from deltarule.program import Block, Interpreter, State
-from deltarule.schedules import Position, Schedule, resolve_schedule
-from deltarule.targets import Targets
 from deltarule.training import (
     Augmenter,
     EarlyStopping,
@@ -58,6 +57,8 @@ from deltarule.training.data import StreamedBlock
 from deltarule.training.divergence import divergence_error
 from deltarule.training.resume import resume_point, resumed
 from deltarule.training.state import TrainingState
+from deltarule.utils.arrays import Array, is_sparse, to_numpy
+from deltarule.utils.checks import check_positive_integer
 
 __all__ = ["train"]
 
@@ -210,7 +211,7 @@ def train(
         raise SpecError(f"clipping must be ClipNorm(c), ClipValue(c) or None; got {clipping!r}.")
     if not (resume is None or isinstance(resume, History | Position)):
         raise SpecError(f"resume must be a History that train returned, or None; got {resume!r}.")
-    check_state(net.tape, state)
+    check_theta(state, net.tape)
     data = _data_of(net, X, y, sample_weight, class_weight)
     if epochs is None:
         epochs = _ITERATIONS if isinstance(chosen, Minimizer) else _EPOCHS

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deltarule import Adam, Dense, Network, State
-from deltarule.interpreters import interpreter_of
+from deltarule.network.backend import interpreter_of
 from deltarule.program import Block, Order
 from speed.cases import Case
 from speed.memory import extra_memory

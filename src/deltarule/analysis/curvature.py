@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.analysis.gradients import as_double
-from deltarule.arrays import Array
-from deltarule.checks import check_positive_integer, check_shape
 from deltarule.errors import SpecError
 from deltarule.network import Network
 from deltarule.program import State
 from deltarule.reference import Reference
 from deltarule.reference.curvature import hessian_vector
+from deltarule.utils.arrays import Array
+from deltarule.utils.checks import check_positive_integer, check_shape
 
 __all__ = [
     "CriticalPoint",

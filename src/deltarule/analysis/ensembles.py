@@ -7,19 +7,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deltarule.arrays import Array
-from deltarule.checks import check_positive_integer
 from deltarule.errors import SpecError
-from deltarule.inputs import check_inputs
 from deltarule.network import Network
-from deltarule.opcodes import Op
+from deltarule.network.data import check_inputs
 from deltarule.program import State
+from deltarule.program.opcodes import Op
+from deltarule.program.tape import Instruction
 from deltarule.reference.activations import activate
 from deltarule.reference.affine import affine
+from deltarule.reference.batch_norm_statistics import inference_norm
 from deltarule.reference.dropout import dropout, mask
-from deltarule.reference.interpret import Reference
-from deltarule.reference.statistics import inference_norm
-from deltarule.tape import Instruction
+from deltarule.reference.interpreter import Reference
+from deltarule.utils.arrays import Array
+from deltarule.utils.checks import check_positive_integer
 
 __all__ = ["DropoutAverage", "exact_dropout_mean", "monte_carlo_dropout"]
 

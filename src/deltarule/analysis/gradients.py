@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.arrays import Array, to_numpy
-from deltarule.inputs import check_state, make_block
 from deltarule.network import Network
+from deltarule.network.data import make_block
 from deltarule.program import Block, State
+from deltarule.program.state_checks import check_theta
 from deltarule.reference.gradient_check import GradientCheck, check_tape
+from deltarule.utils.arrays import Array, to_numpy
 
 __all__ = ["as_double", "check_gradients"]
 
@@ -21,7 +22,7 @@ def as_double(
 ) -> tuple[Network, State, Block]:
     """Return the network, state and rows in float64, for exact analysis."""
     double = replace(net, dtype="float64")
-    check_state(net.tape, state)
+    check_theta(state, net.tape)
     theta = np.array(to_numpy(state.theta), dtype=np.float64)
     rows = to_numpy(X) if hasattr(X, "__array_namespace__") else X
     block, _ = make_block(double, rows, y, sample_weight)

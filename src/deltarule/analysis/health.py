@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deltarule.arrays import Array, array_namespace, to_numpy
-from deltarule.inputs import make_block
 from deltarule.network import Network
-from deltarule.opcodes import ActivationCode, Op
+from deltarule.network.data import make_block
 from deltarule.program import Block, State
+from deltarule.program.opcodes import ActivationCode, Op
+from deltarule.program.tape import Tape
 from deltarule.reference import Reference
 from deltarule.reference.activations import ELEMENTWISE
-from deltarule.tape import Tape
 from deltarule.training.history import History
+from deltarule.utils.arrays import Array, array_namespace, to_numpy
 
 __all__ = ["HEALTH_KINDS", "Health", "HealthMonitor", "LayerHealth", "network_health"]
 

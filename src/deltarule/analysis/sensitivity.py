@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.arrays import Array, array_namespace, to_numpy
-from deltarule.inputs import check_inputs, check_state
-from deltarule.lowering import lower
-from deltarule.opcodes import Op
+from deltarule.network.data import check_inputs
 from deltarule.program import State
+from deltarule.program.lowering import lower
+from deltarule.program.opcodes import Op
+from deltarule.program.state_checks import check_theta
 from deltarule.reference import Reference
-from deltarule.reference.interpret import quiet
+from deltarule.reference.interpreter import quiet
 from deltarule.spec import NetworkSpec
+from deltarule.utils.arrays import Array, array_namespace, to_numpy
 
 __all__ = ["input_gradients", "layer_activations"]
 
@@ -38,7 +39,7 @@ def layer_activations(net: NetworkSpec, state: State, X: Array) -> list[Any]:
     [(1, 3), (1, 1)]
     """
     tape = lower(net)
-    check_state(tape, state)
+    check_theta(state, tape)
     with quiet():
         contents = Reference(tape).trace(state, check_inputs(net, X), None).contents
     lines = (line for line in tape.instructions if line.op == Op.ACTIVATE)
@@ -72,7 +73,7 @@ def input_gradients(net: NetworkSpec, state: State, X: Array) -> Any:
     True
     """
     tape = lower(net)
-    check_state(tape, state)
+    check_theta(state, tape)
     reference = Reference(tape)
     x = check_inputs(net, X)
     xp = array_namespace(state.theta)

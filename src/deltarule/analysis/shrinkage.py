@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.analysis.curvature import hessian_matrix
-from deltarule.arrays import Array, to_numpy
-from deltarule.checks import check_between, check_positive_integer
 from deltarule.errors import SpecError
 from deltarule.network import Network
 from deltarule.program import State
+from deltarule.utils.arrays import Array, to_numpy
+from deltarule.utils.checks import check_between, check_positive_integer
 
 __all__ = ["Shrinkage", "l1_shrinkage", "quadratic_shrinkage", "shrinkage_table"]
 

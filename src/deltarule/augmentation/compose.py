@@ -14,13 +14,13 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.arrays import is_sparse
 from deltarule.augmentation.geometry import Geometric
 from deltarule.augmentation.streams import RowStreams
 from deltarule.augmentation.transformation import Shape, Transformation, check_finite
 from deltarule.augmentation.warps import resample
-from deltarule.checks import check_positive_integer
 from deltarule.errors import DataError, ShapeError, SpecError
+from deltarule.utils.arrays import is_sparse
+from deltarule.utils.checks import check_positive_integer
 
 __all__ = ["Augmenter", "Compose", "Transform"]
 

@@ -25,8 +25,8 @@ from deltarule.augmentation.transformation import (
     elementwise,
 )
 from deltarule.augmentation.warps import Warp, resample
-from deltarule.checks import check_between, check_name
 from deltarule.errors import SpecError
+from deltarule.utils.checks import check_between, check_name
 
 __all__ = ["Crop", "Flip", "Geometric", "Rotation", "Scaling", "Shear", "Translation"]
 

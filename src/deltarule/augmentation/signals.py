@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deltarule.augmentation.streams import Floats, RowStreams
 from deltarule.augmentation.transformation import Span, Transformation, check_finite, check_span
-from deltarule.checks import check_name
+from deltarule.utils.checks import check_name
 
 __all__ = ["Outside", "PitchShift", "TimeShift", "resample_series"]
 

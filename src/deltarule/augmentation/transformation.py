@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.augmentation.streams import Floats, RowStreams
-from deltarule.checks import check_between
 from deltarule.errors import SpecError
+from deltarule.utils.checks import check_between
 
 __all__ = ["Shape", "Span", "Transformation", "check_finite", "check_span", "elementwise"]
 

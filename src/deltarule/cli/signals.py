@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from deltarule.signals import Patient
+from deltarule.utils.interrupts import Patient
 
 __all__ = ["INTERRUPTED", "CutOff", "Interrupted", "Signals", "Terminated", "leaving", "watched"]
 
@@ -83,7 +83,7 @@ class Signals:
 def watched() -> Iterator[Signals]:
     """Handle both signals inside this context; only the main thread receives signals.
 
-    Training may defer them until its state is consistent (``deltarule.signals``).
+    Training may defer them until its state is consistent (``deltarule.utils.interrupts``).
     """
     signals = Signals()
     if threading.current_thread() is not threading.main_thread():

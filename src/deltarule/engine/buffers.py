@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.arrays import aligned
 from deltarule.engine.compiler import kernel_address
 from deltarule.engine.records import (
     CONTEXT,
@@ -32,8 +31,9 @@ from deltarule.engine.records import (
     structure_of,
 )
 from deltarule.engine.work_plan import Mode, ParameterBlock, WorkPlan
-from deltarule.opcodes import ActivationCode, LossCode, Op, PenaltyCode
-from deltarule.tape import Instruction, Penalty, Tape
+from deltarule.program.opcodes import ActivationCode, LossCode, Op, PenaltyCode
+from deltarule.program.tape import Instruction, Penalty, Tape
+from deltarule.utils.arrays import aligned
 
 __all__ = ["Buffers", "NormalizationBuffers"]
 

@@ -162,7 +162,7 @@ def _fingerprint(check_bounds: bool) -> str:
     digest = hashlib.sha256()
     folder = Path(__file__).parent
     for file in (*sorted((folder / "kernels").glob("*.py")), folder / "records.py",
-                 folder.parent / "opcodes.py"):  # fmt: skip
+                 folder.parent / "program" / "opcodes.py"):  # fmt: skip
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     chosen = sorted(f"{n}={v}" for n, v in os.environ.items() if n.startswith("NUMBA_"))
     facts = [

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.clipping import ClipNorm, Clipping
 from deltarule.engine.buffers import Buffers
 from deltarule.engine.compiler import is_compiled, kernel_address, runner
 from deltarule.engine.inputs import (
@@ -25,12 +24,13 @@ from deltarule.engine.optimizers import OptimizerArrays, update_of
 from deltarule.engine.thread_pool import run_together, thread_ceiling, yield_thread_address
 from deltarule.engine.work_plan import PREDICTED_AT_ONCE, Mode, make_plan
 from deltarule.errors import DataError
-from deltarule.opcodes import PenaltyCode
-from deltarule.optimizers import SGD, Optimizer
 from deltarule.program import Block, Order, State, Steps, Sums
-from deltarule.states import check_state
-from deltarule.tape import Tape
-from deltarule.verify import verify
+from deltarule.program.opcodes import PenaltyCode
+from deltarule.program.state_checks import check_state
+from deltarule.program.tape import Tape
+from deltarule.program.verify import verify
+from deltarule.spec.gradient_clipping import ClipNorm, Clipping
+from deltarule.spec.optimizers import SGD, Optimizer
 
 __all__ = ["Engine"]
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.arrays import is_sparse
 from deltarule.errors import DataError, ShapeError
 from deltarule.program import Block, Order
+from deltarule.utils.arrays import is_sparse
 
 __all__ = [
     "Inputs",

@@ -7,9 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.arrays import aligned
 from deltarule.errors import SpecError
-from deltarule.optimizers import (
+from deltarule.program.optimizer_state import (
+    AdadeltaSlots,
+    AdamSlots,
+    NadamSlots,
+    RpropSlots,
+    SquareSlots,
+    VelocitySlots,
+)
+from deltarule.spec.optimizers import (
     SGD,
     Adadelta,
     Adagrad,
@@ -21,14 +28,7 @@ from deltarule.optimizers import (
     RMSprop,
     Rprop,
 )
-from deltarule.slots import (
-    AdadeltaSlots,
-    AdamSlots,
-    NadamSlots,
-    RpropSlots,
-    SquareSlots,
-    VelocitySlots,
-)
+from deltarule.utils.arrays import aligned
 
 __all__ = ["OptimizerArrays", "Update", "update_of"]
 

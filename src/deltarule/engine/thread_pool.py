@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
 
-from deltarule.checks import check_positive_integer
 from deltarule.errors import SpecError
+from deltarule.utils.checks import check_positive_integer
 
 __all__ = ["available_cores", "run_together", "thread_ceiling", "yield_thread_address"]
 

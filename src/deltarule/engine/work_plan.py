@@ -33,8 +33,8 @@ from deltarule.engine.records import (
     OF_STATISTICS,
     OF_WEIGHTS,
 )
-from deltarule.opcodes import ActivationCode, ConstraintCode, Op
-from deltarule.tape import Instruction, Tape
+from deltarule.program.opcodes import ActivationCode, ConstraintCode, Op
+from deltarule.program.tape import Instruction, Tape
 
 __all__ = ["PREDICTED_AT_ONCE", "Mode", "ParameterBlock", "WorkPlan", "make_plan"]
 

@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 from deltarule.errors import SpecError
 from deltarule.estimators.fit_data import take_rows
 from deltarule.estimators.target_encoder import TargetEncoder
-from deltarule.inputs import class_factors
+from deltarule.network.class_weight import class_factors
 from deltarule.onnx.heads import Labels
 from deltarule.program import Block
 from deltarule.reference.activations import log_softmax

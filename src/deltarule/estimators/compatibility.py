@@ -10,8 +10,8 @@ from typing import Any
 from deltarule.errors import SpecError
 from deltarule.estimators.options import FitOptions
 from deltarule.estimators.solver_options import SCIKIT_LEARN_SCHEDULES
-from deltarule.optimizers import Rprop
 from deltarule.program import Block
+from deltarule.spec.optimizers import Rprop
 from deltarule.training.compatibility import (
     Choice,
     OptimizerName,

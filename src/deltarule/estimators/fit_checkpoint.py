@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from deltarule.analysis.health import HEALTH_KINDS
-from deltarule.checks import is_count, is_number
 from deltarule.errors import CheckpointError
 from deltarule.estimators.class_targets import ClassTargets
 from deltarule.estimators.fit_data import FitData
@@ -17,6 +16,7 @@ from deltarule.estimators.fitted_model import FitHistory, FittedModel
 from deltarule.estimators.options import FitOptions
 from deltarule.estimators.validation_split import Validation
 from deltarule.program import Block
+from deltarule.utils.checks import is_count, is_number
 
 if TYPE_CHECKING:
     from deltarule.training.checkpoints.writer import CheckpointWriter

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deltarule.arrays import is_sparse
 from deltarule.estimators.sklearn_compat import safe_indexing
 from deltarule.program import Block
 from deltarule.training import Augmenter
+from deltarule.utils.arrays import is_sparse
 
 __all__ = ["FitData", "HeldOut", "RawRows", "as_stored", "is_frame", "take_rows"]
 

@@ -13,9 +13,9 @@ from deltarule.estimators.layer_options import HiddenLayers
 from deltarule.estimators.standardization import Scales
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.network import Network
+from deltarule.network.targets import Targets, smooth
 from deltarule.program import Block, Interpreter, State
 from deltarule.schedules import Position
-from deltarule.targets import Targets, smooth
 
 __all__ = ["FitHistory", "FittedModel", "PartialFitState"]
 

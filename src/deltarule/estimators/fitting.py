@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from deltarule.clipping import Clipping
 from deltarule.errors import DivergenceError
 from deltarule.estimators.fit_checkpoint import capture, restore
 from deltarule.estimators.fit_data import FitData
@@ -24,9 +23,10 @@ from deltarule.estimators.options import FitOptions
 from deltarule.estimators.row_weights import Repeating
 from deltarule.estimators.solver_options import Slowed
 from deltarule.estimators.validation_metric import validation_metric
-from deltarule.optimizers import Optimizer, Rprop
 from deltarule.program import Interpreter, State
 from deltarule.schedules import Position, Schedule
+from deltarule.spec.gradient_clipping import Clipping
+from deltarule.spec.optimizers import Optimizer, Rprop
 from deltarule.trainer import train
 from deltarule.training import EarlyStopping, History
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.arrays import aligned
 from deltarule.errors import SpecError
 from deltarule.estimators.fitted_model import FitHistory, FittedModel
 from deltarule.estimators.layer_options import Activation, HiddenLayers, build_network
 from deltarule.estimators.options import FitOptions
 from deltarule.estimators.parameter_views import kind_of
 from deltarule.estimators.target_encoder import TargetEncoder
-from deltarule.initializers import draw_weights
 from deltarule.network import Network
+from deltarule.network.initialization import draw_weights
 from deltarule.program import State
+from deltarule.program.tape import Parameter
 from deltarule.spec import Initializer
-from deltarule.tape import Parameter
+from deltarule.utils.arrays import aligned
 
 __all__ = ["new_model", "resume"]
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from deltarule.analysis.sensitivity import input_gradients as network_gradients
 from deltarule.analysis.sensitivity import layer_activations as network_activations
-from deltarule.arrays import is_sparse
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.sklearn_compat import check_sample_weight
 from deltarule.program import Block, State
 from deltarule.reference.gradient_check import GradientCheck, check_tape
+from deltarule.utils.arrays import is_sparse
 
 __all__ = ["check_gradients", "input_gradients", "layer_activations"]
 

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
-from deltarule.clipping import Clipping
-from deltarule.interpreters import interpreter_of
-from deltarule.optimizers import Optimizer
+from deltarule.network.backend import interpreter_of
 from deltarule.program import Interpreter
-from deltarule.tape import Tape
+from deltarule.program.tape import Tape
+from deltarule.spec.gradient_clipping import Clipping
+from deltarule.spec.optimizers import Optimizer
 
 __all__ = ["InterpreterCache"]
 

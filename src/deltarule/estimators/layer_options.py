@@ -8,10 +8,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from deltarule.checks import check_name
 from deltarule.errors import SpecError
 from deltarule.network import Network
-from deltarule.optimizers import Minimizer, Optimizer, Rprop
 from deltarule.spec import (
     ACTIVATIONS,
     ELU,
@@ -24,6 +22,8 @@ from deltarule.spec import (
     Loss,
     MaxNorm,
 )
+from deltarule.spec.optimizers import Minimizer, Optimizer, Rprop
+from deltarule.utils.checks import check_name
 
 __all__ = [
     "Activation",

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deltarule.clipping import Clipping
 from deltarule.estimators.layer_options import (
     HiddenLayers,
     Regularization,
@@ -15,8 +14,9 @@ from deltarule.estimators.layer_options import (
     read_regularization,
 )
 from deltarule.estimators.solver_options import read_clipping, read_schedule, read_solver
-from deltarule.optimizers import Minimizer, Optimizer, Rprop
 from deltarule.schedules import Schedule
+from deltarule.spec.gradient_clipping import Clipping
+from deltarule.spec.optimizers import Minimizer, Optimizer, Rprop
 from deltarule.training import Checkpoint
 from deltarule.training.checkpoints import as_checkpoint
 

@@ -14,7 +14,6 @@ import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
-from deltarule.optimizers import LBFGS, OPTIMIZERS, LineSearch, Optimizer
 from deltarule.schedules import SCHEDULES
 from deltarule.spec import (
     ACTIVATIONS,
@@ -25,6 +24,7 @@ from deltarule.spec import (
     Normal,
     Uniform,
 )
+from deltarule.spec.optimizers import LBFGS, OPTIMIZERS, LineSearch, Optimizer
 from deltarule.training import Checkpoint
 
 __all__ = ["CLASSIFIER", "COMMON", "REGRESSOR"]

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.checks import check_shape
 from deltarule.network import Network
 from deltarule.program import State
-from deltarule.tape import Parameter
+from deltarule.program.tape import Parameter
+from deltarule.utils.checks import check_shape
 
 __all__ = ["ParameterList", "kind_of", "parameter_list"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.arrays import Array
 from deltarule.program import Block, Interpreter, Order, State, Steps
+from deltarule.utils.arrays import Array
 
 __all__ = ["Repeating"]
 

@@ -15,8 +15,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from sklearn.preprocessing import LabelBinarizer
 
-from deltarule import optimizers, schedules, spec
-from deltarule.arrays import aligned
+from deltarule import schedules, spec
 from deltarule.errors import DeltaruleError, ModelFileError
 from deltarule.estimators.class_targets import ClassTargets
 from deltarule.estimators.fitted_model import FitHistory, FittedModel
@@ -26,9 +25,10 @@ from deltarule.estimators.numeric_targets import NumericTargets
 from deltarule.estimators.standardization import Scales
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.program import State
-from deltarule.spec import Loss
+from deltarule.program.tape import Tape
+from deltarule.spec import Loss, optimizers
 from deltarule.storage.values import ValueCodec
-from deltarule.tape import Tape
+from deltarule.utils.arrays import aligned
 
 __all__ = [
     "check_entries",

@@ -7,10 +7,17 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
-from deltarule.checks import check_between
-from deltarule.clipping import ClipNorm, Clipping, ClipValue
 from deltarule.errors import SpecError
-from deltarule.optimizers import (
+from deltarule.schedules import (
+    SCHEDULES,
+    Constant,
+    InverseScaling,
+    Position,
+    Rates,
+    Schedule,
+)
+from deltarule.spec.gradient_clipping import ClipNorm, Clipping, ClipValue
+from deltarule.spec.optimizers import (
     LBFGS,
     OPTIMIZERS,
     SGD,
@@ -21,14 +28,7 @@ from deltarule.optimizers import (
     Nadam,
     Optimizer,
 )
-from deltarule.schedules import (
-    SCHEDULES,
-    Constant,
-    InverseScaling,
-    Position,
-    Rates,
-    Schedule,
-)
+from deltarule.utils.checks import check_between
 
 __all__ = [
     "SCIKIT_LEARN_SCHEDULES",

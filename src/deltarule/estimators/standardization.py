@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from deltarule.arrays import is_sparse
 from deltarule.errors import DataError
 from deltarule.program import Block
+from deltarule.utils.arrays import is_sparse
 
 __all__ = ["Scales", "learn_scales"]
 

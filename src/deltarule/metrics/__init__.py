@@ -1,4 +1,4 @@
-"""Metrics of a model and what to do about them: items E1-E8, R4's separation of the losses, T4.
+"""Metrics of a model and what to do about them: items E1-E8, and R4's separation of the losses.
 
 Where scikit-learn has a metric, it is used; this package adds the interpretation.
 """
@@ -26,7 +26,6 @@ from deltarule.metrics.decomposition import Decomposition, decompose_error
 from deltarule.metrics.generalization import GeneralizationError, estimate_generalization_error
 from deltarule.metrics.information import InformationCriteria, information_criteria
 from deltarule.metrics.regression import RegressionReport, measure_regression
-from deltarule.metrics.retuning import Retuning, retune
 from deltarule.metrics.thresholds import ThresholdChoice, choose_threshold, cost_threshold
 from deltarule.metrics.validation import CrossValidation, cross_validated_cost
 
@@ -40,7 +39,6 @@ __all__ = [
     "LearningCurve",
     "PrecisionRecallCurve",
     "RegressionReport",
-    "Retuning",
     "TargetComparison",
     "ThresholdChoice",
     "choose_threshold",
@@ -56,7 +54,6 @@ __all__ = [
     "measure_classification",
     "measure_regression",
     "plot_learning_curves",
-    "retune",
     "row_losses",
     "separation_epoch",
     "size_curve",

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.checks import check_between, check_name
 from deltarule.errors import DataError, ShapeError
 from deltarule.metrics._inputs import finite_array
+from deltarule.utils.checks import check_between, check_name
 
 __all__ = ["BiasVarianceDiagnosis", "TargetComparison", "compare_targets", "diagnose_bias_variance"]
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.checks import check_between
 from deltarule.errors import DataError, ShapeError, SpecError
 from deltarule.metrics._inputs import Floats
 from deltarule.metrics.costs import Cost, as_scorer, to_cost
 from deltarule.metrics.validation import make_folds
+from deltarule.utils.checks import check_between
 
 __all__ = [
     "LearningCurve",

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.checks import check_between, check_positive_integer
 from deltarule.errors import DataError, ShapeError
 from deltarule.metrics._inputs import Floats, finite_array
+from deltarule.utils.checks import check_between, check_positive_integer
 
 __all__ = ["Decomposition", "decompose_error"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.checks import check_between
 from deltarule.metrics._inputs import number_column
+from deltarule.utils.checks import check_between
 
 __all__ = ["GeneralizationError", "estimate_generalization_error"]
 

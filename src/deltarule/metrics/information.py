@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from deltarule.checks import check_between, check_positive_integer
+from deltarule.utils.checks import check_between, check_positive_integer
 
 __all__ = ["InformationCriteria", "information_criteria"]
 

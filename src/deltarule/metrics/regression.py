@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.checks import check_name
 from deltarule.errors import DataError, ShapeError
 from deltarule.metrics._inputs import check_weight, finite_array
+from deltarule.utils.checks import check_name
 
 __all__ = ["RegressionReport", "measure_regression"]
 

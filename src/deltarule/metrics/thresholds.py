@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.checks import check_between
 from deltarule.errors import DataError, SpecError
 from deltarule.metrics._inputs import Floats, check_weight, flat_column, number_column, same_length
+from deltarule.utils.checks import check_between
 
 __all__ = ["ThresholdChoice", "choose_threshold", "cost_threshold"]
 

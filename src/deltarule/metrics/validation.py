@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.checks import check_between
 from deltarule.errors import SpecError
 from deltarule.metrics._inputs import Floats
 from deltarule.metrics.costs import Cost, as_scorer, to_cost
+from deltarule.utils.checks import check_between
 
 __all__ = ["CrossValidation", "cross_validated_cost", "make_folds"]
 

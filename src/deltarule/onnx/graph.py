@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deltarule.checks import check_name
 from deltarule.errors import SpecError
 from deltarule.onnx.library import IR_VERSION, OPSET, OPSET_ML, library
+from deltarule.utils.checks import check_name
 
 if TYPE_CHECKING:
     from onnx import ModelProto

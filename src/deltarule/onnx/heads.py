@@ -15,8 +15,8 @@ from deltarule.errors import SpecError
 from deltarule.onnx.graph import BATCH, Graph
 from deltarule.onnx.network import Scaling, unstandardize
 from deltarule.onnx.operators import activate, logistic
-from deltarule.opcodes import ActivationCode
-from deltarule.tape import Instruction
+from deltarule.program.opcodes import ActivationCode
+from deltarule.program.tape import Instruction
 
 __all__ = ["Head", "Labels", "Numbers", "Outputs", "append_head"]
 

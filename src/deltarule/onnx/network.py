@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deltarule.arrays import to_numpy
-from deltarule.folding import fold_batch_norm
-from deltarule.lowering import lower
 from deltarule.onnx.graph import Graph
 from deltarule.onnx.operators import activate
-from deltarule.opcodes import Op
 from deltarule.program import State
+from deltarule.program.folding import fold_batch_norm
+from deltarule.program.lowering import lower
+from deltarule.program.opcodes import Op
+from deltarule.program.tape import Instruction
 from deltarule.spec import NetworkSpec
-from deltarule.tape import Instruction
+from deltarule.utils.arrays import to_numpy
 
 __all__ = ["Scaling", "append_network", "standardize", "unstandardize"]
 

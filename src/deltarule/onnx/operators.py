@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from deltarule.onnx.graph import Graph
-from deltarule.opcodes import ActivationCode
+from deltarule.program.opcodes import ActivationCode
 
 __all__ = ["activate", "logistic"]
 

@@ -5,7 +5,7 @@ map is), ``affine``, ``activations``, ``losses`` (the maps), ``penalties``, ``op
 ``interpret`` (the chain rule over a tape).
 """
 
-from deltarule.reference.interpret import Reference
+from deltarule.reference.interpreter import Reference
 from deltarule.reference.registry import MAPS
 
 __all__ = ["MAPS", "Reference"]

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from deltarule.arrays import Array, Pullback, array_namespace
-from deltarule.opcodes import ActivationCode
+from deltarule.program.opcodes import ActivationCode
 from deltarule.reference import scalar_functions as s
 from deltarule.reference.maps import Map
+from deltarule.utils.arrays import Array, Pullback, array_namespace
 
 __all__ = ["ELEMENTWISE", "MAPS", "Elementwise", "activate", "log_softmax", "softmax"]
 

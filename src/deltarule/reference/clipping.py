@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deltarule.arrays import Array, array_namespace
-from deltarule.clipping import ClipNorm, Clipping
+from deltarule.spec.gradient_clipping import ClipNorm, Clipping
+from deltarule.utils.arrays import Array, array_namespace
 
 __all__ = ["clip"]
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from deltarule.arrays import Array, array_namespace
-from deltarule.opcodes import Op
 from deltarule.program import Block, State
+from deltarule.program.opcodes import Op
+from deltarule.program.tape import Instruction
 from deltarule.reference.activations import activate_differential, activate_pullback_differential
-from deltarule.reference.interpret import Reference, TrainingPass, quiet
+from deltarule.reference.interpreter import Reference, TrainingPass, quiet
 from deltarule.reference.losses import LOSSES
 from deltarule.reference.normalization import (
     batch_norm_differential,
     batch_norm_pullback_differential,
 )
 from deltarule.reference.penalties import penalty_curvature
-from deltarule.tape import Instruction
+from deltarule.utils.arrays import Array, array_namespace
 
 __all__ = ["hessian_vector", "output_differential"]
 

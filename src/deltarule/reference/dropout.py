@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.arrays import Array, Pullback, array_namespace, is_sparse
 from deltarule.reference.maps import Map
+from deltarule.utils.arrays import Array, Pullback, array_namespace, is_sparse
 
 __all__ = ["MAPS", "dropout", "mask", "philox"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from deltarule.arrays import Array, Pullback, array_namespace
-from deltarule.checks import check_shape
 from deltarule.reference.maps import Map
+from deltarule.utils.arrays import Array, Pullback, array_namespace
+from deltarule.utils.checks import check_shape
 
 __all__ = ["MAPS", "hadamard", "power", "scale"]
 

@@ -15,13 +15,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.opcodes import Op, PenaltyCode
 from deltarule.program import Block, State
+from deltarule.program.opcodes import Op, PenaltyCode
+from deltarule.program.tape import Tape
 from deltarule.reference.activations import ELEMENTWISE
-from deltarule.reference.interpret import Reference, quiet
+from deltarule.reference.interpreter import Reference, quiet
 from deltarule.reference.losses import LOSSES
 from deltarule.reference.penalties import penalty
-from deltarule.tape import Tape
 
 __all__ = ["GradientCheck", "check_function", "check_tape"]
 

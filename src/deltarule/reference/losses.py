@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from deltarule.arrays import Array, Pullback, array_namespace
-from deltarule.opcodes import LossCode
+from deltarule.program.opcodes import LossCode
 from deltarule.reference.activations import shifted, softmax, softmax_differential
 from deltarule.reference.maps import Map
 from deltarule.reference.scalar_functions import sigmoid, sigmoid_derivative, softplus
+from deltarule.utils.arrays import Array, Pullback, array_namespace
 
 __all__ = ["LOSSES", "MAPS", "Loss"]
 

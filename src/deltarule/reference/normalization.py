@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from deltarule.arrays import Array, Pullback, array_namespace
 from deltarule.reference.maps import Map
+from deltarule.utils.arrays import Array, Pullback, array_namespace
 
 __all__ = [
     "MAPS",

@@ -10,9 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from deltarule.arrays import Array, array_namespace
 from deltarule.errors import SpecError
-from deltarule.optimizers import (
+from deltarule.program.optimizer_state import (
+    AdadeltaSlots,
+    AdamSlots,
+    NadamSlots,
+    RpropSlots,
+    SquareSlots,
+    VelocitySlots,
+)
+from deltarule.spec.optimizers import (
     SGD,
     Adadelta,
     Adagrad,
@@ -24,14 +31,7 @@ from deltarule.optimizers import (
     RMSprop,
     Rprop,
 )
-from deltarule.slots import (
-    AdadeltaSlots,
-    AdamSlots,
-    NadamSlots,
-    RpropSlots,
-    SquareSlots,
-    VelocitySlots,
-)
+from deltarule.utils.arrays import Array, array_namespace
 
 __all__ = [
     "Rule",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from deltarule.arrays import Array, array_namespace
-from deltarule.opcodes import ConstraintCode, PenaltyCode
-from deltarule.tape import Constraint, Penalty, Tape
+from deltarule.program.opcodes import ConstraintCode, PenaltyCode
+from deltarule.program.tape import Constraint, Penalty, Tape
+from deltarule.utils.arrays import Array, array_namespace
 
 __all__ = ["l1", "l2", "max_norm", "penalty", "penalty_curvature", "project", "shrink", "soften"]
 

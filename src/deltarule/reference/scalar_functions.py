@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import pi, sqrt
 
-from deltarule.arrays import Array, array_namespace, to_numpy
+from deltarule.utils.arrays import Array, array_namespace, to_numpy
 
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805

@@ -10,9 +10,7 @@ The first epoch is i = 0, as in ``torch.optim.lr_scheduler``. η₀ is the optim
 ``learning_rate``.
 """
 
-from deltarule.checks import check_name
 from deltarule.errors import SpecError
-from deltarule.schedules.base import Constant, EpochSchedule, Rates, Schedule
 from deltarule.schedules.decay import (
     Exponential,
     InverseScaling,
@@ -21,9 +19,11 @@ from deltarule.schedules.decay import (
     PiecewiseConstant,
     StepDecay,
 )
+from deltarule.schedules.interface import Constant, EpochSchedule, Rates, Schedule
 from deltarule.schedules.plateau import Adaptive, PlateauMemory, ReduceOnPlateau
 from deltarule.schedules.position import Position
 from deltarule.schedules.stepwise import Cosine, OneCycle, WarmUp
+from deltarule.utils.checks import check_name
 
 __all__ = [
     "SCHEDULES",

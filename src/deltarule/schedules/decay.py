@@ -9,10 +9,10 @@ from itertools import pairwise
 from math import inf
 from typing import Any
 
-from deltarule.checks import check_between, check_positive_integer
 from deltarule.errors import SpecError
-from deltarule.schedules.base import EpochSchedule, check_count
+from deltarule.schedules.interface import EpochSchedule, check_count
 from deltarule.schedules.position import Position
+from deltarule.utils.checks import check_between, check_positive_integer
 
 __all__ = [
     "Exponential",

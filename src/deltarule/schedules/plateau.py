@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
-from deltarule.checks import check_between
-from deltarule.schedules.base import EpochSchedule, check_count
+from deltarule.schedules.interface import EpochSchedule, check_count
+from deltarule.utils.checks import check_between
 
 __all__ = ["Adaptive", "PlateauMemory", "ReduceOnPlateau"]
 

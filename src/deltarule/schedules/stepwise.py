@@ -7,9 +7,9 @@ from math import inf
 
 import numpy as np
 
-from deltarule.checks import check_between, check_name
-from deltarule.schedules.base import EpochSchedule, Rates
+from deltarule.schedules.interface import EpochSchedule, Rates
 from deltarule.schedules.position import Position
+from deltarule.utils.checks import check_between, check_name
 
 __all__ = ["Cosine", "OneCycle", "WarmUp"]
 

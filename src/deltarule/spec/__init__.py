@@ -1,7 +1,7 @@
 """Descriptions of a network: frozen dataclasses without any learned number.
 
 ``NetworkSpec`` holds layers, a loss, penalties and constraints, and checks that they fit together.
-``deltarule.lowering`` translates it into a tape, which the interpreters run.
+``deltarule.program.lowering`` translates it into a tape, which the interpreters run.
 """
 
 from deltarule.spec.activations import ACTIVATIONS, ELU, LeakyReLU

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deltarule.checks import check_between
+from deltarule.utils.checks import check_between
 
 __all__ = ["ACTIVATIONS", "ELU", "LeakyReLU"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from deltarule.checks import check_between
+from deltarule.utils.checks import check_between
 
 __all__ = ["INITIALIZERS", "ConstantInitializer", "Initializer", "Normal", "Uniform"]
 

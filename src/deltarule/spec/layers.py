@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from deltarule.checks import check_between, check_name, check_positive_integer
 from deltarule.errors import SpecError
 from deltarule.spec.activations import ACTIVATIONS, ELU, LeakyReLU
 from deltarule.spec.initializers import (
@@ -15,6 +14,7 @@ from deltarule.spec.initializers import (
     Normal,
     Uniform,
 )
+from deltarule.utils.checks import check_between, check_name, check_positive_integer
 
 __all__ = ["BatchNorm", "Dense", "Dropout"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from deltarule.checks import check_between, check_name
 from deltarule.errors import SpecError
+from deltarule.utils.checks import check_between, check_name
 
 __all__ = [
     "LOSSES",

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from deltarule.checks import check_name, check_positive_integer
 from deltarule.errors import SpecError
 from deltarule.spec.activations import ACTIVATIONS
 from deltarule.spec.layers import Dense, Dropout
@@ -20,6 +19,7 @@ from deltarule.spec.losses import (
     loss_name,
 )
 from deltarule.spec.regularization import L1, L2, MaxNorm
+from deltarule.utils.checks import check_name, check_positive_integer
 
 __all__ = ["NetworkSpec"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from deltarule.checks import check_between, check_name
+from deltarule.utils.checks import check_between, check_name
 
 __all__ = ["L1", "L2", "MaxNorm"]
 

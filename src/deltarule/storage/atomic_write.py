@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from deltarule.context import error_context, system_reason
 from deltarule.errors import OutputError
+from deltarule.utils.context import error_context, system_reason
 
 try:  # A POSIX module; without it, temporary files of killed writers are not removed.
     import fcntl

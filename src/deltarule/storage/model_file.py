@@ -26,7 +26,6 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deltarule.context import error_context, system_reason
 from deltarule.errors import ModelFileError, UnreadFileError
 from deltarule.storage import strict_json
 from deltarule.storage.atomic_write import StrPath, write_atomically
@@ -38,6 +37,7 @@ from deltarule.storage.safetensors_file import (
     pack,
     unpack,
 )
+from deltarule.utils.context import error_context, system_reason
 
 __all__ = [
     "Kind",

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deltarule.checks import check_name
 from deltarule.errors import SpecError
 from deltarule.onnx import Exportable, Labels, Numbers, Scaling
 from deltarule.onnx.columns import Column
 from deltarule.tables.kinds import Unseen, kind_of
 from deltarule.tables.record import Classes, PreprocessingRecord
+from deltarule.utils.checks import check_name
 
 __all__ = ["columns_of", "exportable_of"]
 

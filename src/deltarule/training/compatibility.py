@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deltarule.arrays import is_sparse, to_numpy
 from deltarule.errors import DataError, SpecError
-from deltarule.optimizers import Minimizer
 from deltarule.program import Block
 from deltarule.schedules import Constant
 from deltarule.spec import L1, Dropout, NetworkSpec
+from deltarule.spec.optimizers import Minimizer
 from deltarule.training.data import StreamedBlock
+from deltarule.utils.arrays import is_sparse, to_numpy
 
 __all__ = [
     "Choice",

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from deltarule.arrays import Array
 from deltarule.errors import DataError, ShapeError
 from deltarule.program import Block, Interpreter, Order, State, Steps
+from deltarule.utils.arrays import Array
 
 __all__ = [
     "Augmenter",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from deltarule.arrays import Array, is_sparse
 from deltarule.errors import DivergenceError
+from deltarule.utils.arrays import Array, is_sparse
 
 __all__ = ["divergence_error"]
 

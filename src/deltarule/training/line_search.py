@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deltarule.arrays import Array, array_namespace
 from deltarule.program import Block, Interpreter, State
 from deltarule.training.history import History
 from deltarule.training.lbfgs import Minimum
+from deltarule.utils.arrays import Array, array_namespace
 
 __all__ = ["Point", "descend", "minimize_line"]
 

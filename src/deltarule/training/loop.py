@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from deltarule.arrays import Array, to_numpy
 from deltarule.errors import CheckpointError, SpecError
 from deltarule.program import Block, Interpreter, Order, State, Steps
 from deltarule.schedules import Position
-from deltarule.signals import Held, held_signals
 from deltarule.training.batches import Rows, batch_bounds, is_order
 from deltarule.training.config import Metrics, TrainingConfig
 from deltarule.training.data import EpochIterator, StreamedBlock, advance
 from deltarule.training.early_stopping import EarlyStopping
 from deltarule.training.history import History
 from deltarule.training.state import Epoch, TrainingState
+from deltarule.utils.arrays import Array, to_numpy
+from deltarule.utils.interrupts import Held, held_signals
 
 __all__ = ["run_epochs"]
 

@@ -22,7 +22,7 @@ from deltarule.engine.kernels import (
     sparse_inputs,
     stage_end,
 )
-from deltarule.opcodes import ActivationCode, LossCode
+from deltarule.program.opcodes import ActivationCode, LossCode
 
 __all__ = ["KERNELS", "numpy_one"]
 

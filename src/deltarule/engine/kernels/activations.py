@@ -30,7 +30,7 @@ from deltarule.engine.kernels.math_functions import (
     tanh,
     where,
 )
-from deltarule.opcodes import ActivationCode
+from deltarule.program.opcodes import ActivationCode
 
 __all__ = ["BACKWARD", "FORWARD"]
 

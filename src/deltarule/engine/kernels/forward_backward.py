@@ -17,7 +17,7 @@ from deltarule.engine.kernels.intrinsics import (
     stage_at,
 )
 from deltarule.engine.kernels.matmul import multiply, multiply_by_transpose
-from deltarule.opcodes import Op
+from deltarule.program.opcodes import Op
 
 __all__ = ["forward_backward"]
 

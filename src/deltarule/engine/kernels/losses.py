@@ -26,7 +26,7 @@ from deltarule.engine.kernels.math_functions import (
     polynomial,
     where,
 )
-from deltarule.opcodes import LossCode
+from deltarule.program.opcodes import LossCode
 
 __all__ = ["LOSSES"]
 

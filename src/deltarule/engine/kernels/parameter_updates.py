@@ -24,7 +24,7 @@ from deltarule.engine.kernels.intrinsics import (
 )
 from deltarule.engine.kernels.matmul import transpose_and_multiply
 from deltarule.engine.records import OF_BIAS, OF_STATISTICS, OF_WEIGHTS
-from deltarule.opcodes import PenaltyCode
+from deltarule.program.opcodes import PenaltyCode
 
 __all__ = [
     "gradient_and_step_of_block",

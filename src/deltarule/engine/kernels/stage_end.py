@@ -18,7 +18,7 @@ from deltarule.engine.kernels.intrinsics import (
     vector,
 )
 from deltarule.engine.kernels.parameter_updates import strength_of
-from deltarule.opcodes import PenaltyCode
+from deltarule.program.opcodes import PenaltyCode
 
 __all__ = ["count_step", "record_loss"]
 

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from deltarule.checks import check_between, check_positive_integer
 from deltarule.errors import SpecError
+from deltarule.utils.checks import check_between, check_positive_integer
 
 __all__ = ["Checkpoint", "as_checkpoint"]
 

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from deltarule.context import error_context, system_reason
 from deltarule.errors import CheckpointError, ModelFileError, OutputError, UnreadFileError
 from deltarule.storage import (
     ModelRecord,
@@ -21,6 +20,7 @@ from deltarule.storage import (
 )
 from deltarule.training.checkpoints.config import Checkpoint
 from deltarule.training.checkpoints.serialization import Snapshot, read_snapshot
+from deltarule.utils.context import error_context, system_reason
 
 try:  # A POSIX module; without it two trainings in one folder are not detected.
     import fcntl

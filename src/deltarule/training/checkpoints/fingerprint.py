@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deltarule import schedules
-from deltarule.arrays import is_sparse, to_numpy
 from deltarule.schedules import Schedule
 from deltarule.storage import strict_json
+from deltarule.utils.arrays import is_sparse, to_numpy
 
 __all__ = ["Identity", "describe", "differences", "end_argument", "fingerprint"]
 

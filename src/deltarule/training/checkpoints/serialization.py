@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deltarule.checks import is_count, is_number
-from deltarule.context import error_context
 from deltarule.errors import CheckpointError, DataError
 from deltarule.program import Order, State, Steps
+from deltarule.program.optimizer_state import SLOTS
+from deltarule.program.state_checks import check_counters, check_slots
 from deltarule.schedules import PlateauMemory, Position
-from deltarule.slots import SLOTS
-from deltarule.states import check_counters, check_slots
 from deltarule.storage.model_file import ModelRecord, first_fault
 from deltarule.storage.values import ValueCodec
 from deltarule.training.checkpoints.fingerprint import Identity
 from deltarule.training.early_stopping import StoppingState
 from deltarule.training.history import History
 from deltarule.training.state import Epoch, TrainingState
+from deltarule.utils.checks import is_count, is_number
+from deltarule.utils.context import error_context
 
 __all__ = ["Snapshot", "read_snapshot", "restore_snapshot", "write_snapshot"]
 

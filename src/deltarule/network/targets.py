@@ -6,9 +6,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from deltarule.arrays import Array
 from deltarule.errors import DataError, ShapeError
 from deltarule.spec import NetworkSpec, loss_name
+from deltarule.utils.arrays import Array
 
 __all__ = ["Targets", "encode_targets", "smooth"]
 

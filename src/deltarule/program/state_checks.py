@@ -8,15 +8,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from deltarule.checks import is_count
 from deltarule.errors import DataError
 from deltarule.program import State
-from deltarule.slots import SLOTS
-from deltarule.tape import Tape
+from deltarule.program.optimizer_state import SLOTS
+from deltarule.program.tape import Tape
+from deltarule.utils.checks import check_shape, is_count
 
-__all__ = ["check_counters", "check_slots", "check_state"]
+__all__ = ["check_counters", "check_slots", "check_state", "check_theta"]
 
 _REMEDY = "Use a state from net.initialize(seed), or one that this network was trained with."
+
+
+def check_theta(state: State, tape: Tape) -> None:
+    """Raise ``ShapeError`` unless the state has the parameters of this network."""
+    check_shape(
+        "state.theta",
+        state.theta,
+        (tape.n_parameters,),
+        "It is the state of another network: use net.initialize(seed) of this one.",
+    )
 
 
 def check_state(state: State, tape: Tape, slots: type[Any] | None = None) -> None:

@@ -5,13 +5,13 @@ Each interpreter is imported when it is first requested, because the engine load
 
 from __future__ import annotations
 
-from deltarule.arrays import Array
-from deltarule.checks import check_positive_integer
-from deltarule.clipping import Clipping
 from deltarule.errors import SpecError
-from deltarule.optimizers import Optimizer
 from deltarule.program import Interpreter
-from deltarule.tape import Tape
+from deltarule.program.tape import Tape
+from deltarule.spec.gradient_clipping import Clipping
+from deltarule.spec.optimizers import Optimizer
+from deltarule.utils.arrays import Array
+from deltarule.utils.checks import check_positive_integer
 
 __all__ = ["ENGINES", "interpreter_of"]
 

@@ -3,8 +3,7 @@
 A tape is what interpreters run. Its instructions read and write numbered *registers*: register 0
 holds the input block, and every other register is written once, in order. Instructions find their
 parameters by offsets into θ. They hold numbers only: :meth:`Tape.table` returns them as two plain
-arrays for kernels. ``deltarule.lowering`` makes tapes, and ``deltarule.verify`` checks them before
-they run.
+arrays for kernels. ``lowering.py`` makes tapes, and ``verify.py`` checks them before they run.
 
 The output activation and the loss are two instructions. If they form a canonical pair, the loss
 reads the logits and uses the fused formula. Otherwise it reads the outputs, and the backward pass
@@ -20,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.arrays import Array, array_namespace
+from deltarule.utils.arrays import Array, array_namespace
 
 __all__ = ["Constraint", "Instruction", "Normalization", "Parameter", "Penalty", "Tape"]
 
@@ -86,7 +85,7 @@ class Constraint(NamedTuple):
 
 @dataclass(frozen=True)
 class Tape:
-    """A verified program; :func:`deltarule.lowering.lower` makes it from a specification."""
+    """A verified program, made from a specification by :func:`deltarule.program.lowering.lower`."""
 
     instructions: tuple[Instruction, ...]
     parameters: tuple[Parameter, ...]

@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.arrays import Array, to_numpy
-from deltarule.initializers import draw_parameters
-from deltarule.inputs import check_inputs, check_state, make_block
-from deltarule.interpreters import interpreter_of
-from deltarule.likelihood import log_likelihood
-from deltarule.lowering import lower
-from deltarule.predictor import Predictor
+from deltarule.network.backend import interpreter_of
+from deltarule.network.data import check_inputs, make_block
+from deltarule.network.initialization import draw_parameters
+from deltarule.network.likelihood import log_likelihood
+from deltarule.network.predictor import Predictor
+from deltarule.network.targets import Targets
 from deltarule.program import Block, Interpreter, State
+from deltarule.program.lowering import lower
+from deltarule.program.state_checks import check_theta
+from deltarule.program.tape import Tape
 from deltarule.spec import Dropout, NetworkSpec
-from deltarule.tape import Tape
-from deltarule.targets import Targets
+from deltarule.utils.arrays import Array, to_numpy
 
 __all__ = ["Network", "mean_loss", "score_outputs"]
 
@@ -88,7 +89,7 @@ class Network(NetworkSpec):
 
     def predict(self, state: State, X: Array) -> Array:
         """Return the outputs (n, k) of the last layer: probabilities, rates or values."""
-        check_state(self.tape, state)
+        check_theta(state, self.tape)
         return _interpreter(self, state).forward(state, Block(check_inputs(self, X)))
 
     def predictor(self, state: State, *, n_threads: int | None = None) -> Predictor:
@@ -108,7 +109,7 @@ class Network(NetworkSpec):
         >>> net.predictor(net.initialize(seed=0))([[0.5, -1.0]]).shape
         (1, 1)
         """
-        check_state(self.tape, state)
+        check_theta(state, self.tape)
         return Predictor(self, state, n_threads=n_threads)
 
     def loss_of(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
@@ -117,7 +118,7 @@ class Network(NetworkSpec):
 
     def losses(self, state: State, X: Array, y: Any) -> Array:
         """Return the loss of every row (n,), without penalties."""
-        check_state(self.tape, state)
+        check_theta(state, self.tape)
         return _interpreter(self, state).losses(state, make_block(self, X, y)[0])
 
     def log_likelihood(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
@@ -137,7 +138,7 @@ class Network(NetworkSpec):
 
     def score(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy for classes and labels (all labels of a row correct), or R²."""
-        check_state(self.tape, state)
+        check_theta(state, self.tape)
         block, targets = make_block(self, X, y, sample_weight)
         outputs = _interpreter(self, state).forward(state, block)
         return score_outputs(outputs, targets, block.weight)
@@ -173,7 +174,7 @@ def _interpreter(net: Network, state: State) -> Interpreter:
 
 def mean_loss(net: Network, state: State, block: Block) -> float:
     """Return the weighted mean loss of a block."""
-    check_state(net.tape, state)
+    check_theta(state, net.tape)
     losses = to_numpy(_interpreter(net, state).losses(state, block))
     weight = None if block.weight is None else to_numpy(block.weight)
     return float(np.average(losses, weights=weight))

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.checks import check_positive_integer
 from deltarule.errors import DataError
+from deltarule.utils.checks import check_positive_integer
 
 __all__ = ["Retuning", "retune"]
 

@@ -21,10 +21,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.arrays import aligned
 from deltarule.errors import SpecError
+from deltarule.program.tape import Parameter
 from deltarule.spec import ConstantInitializer, Dense, Initializer, NetworkSpec, Normal, Uniform
-from deltarule.tape import Parameter
+from deltarule.utils.arrays import aligned
 
 __all__ = ["default_initializer", "draw_parameters", "draw_weights"]
 

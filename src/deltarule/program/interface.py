@@ -7,15 +7,15 @@ Training depends on no interpreter, and an interpreter does not know about epoch
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.arrays import Array, array_namespace
+from deltarule.program.state import State
+from deltarule.utils.arrays import Array, array_namespace
 
-__all__ = ["Block", "Interpreter", "Order", "State", "Steps", "Sums"]
+__all__ = ["Block", "Interpreter", "Order", "Steps", "Sums"]
 
 
 class Block(NamedTuple):
@@ -59,65 +59,6 @@ class Order(NamedTuple):
     def batch(self, k: int) -> npt.NDArray[np.int64]:
         """Return the row numbers of batch k."""
         return self.rows[self.bounds[k] : self.bounds[k + 1]]
-
-
-@dataclass
-class State:
-    """Everything that training changes; checkpoints, rollback and "restore the best" copy it."""
-
-    theta: Array  # (p,) every parameter of the network
-    seed: int = 0  # key of the dropout masks
-    step: int = 0  # number of steps taken, over all epochs
-    slots: Any = None  # state of the optimiser (a NamedTuple); None before its first step
-    buffers: dict[str, Array] = field(default_factory=dict)  # statistics of batch normalisation
-
-    def copy(self) -> State:
-        """Return a copy that shares no memory with this one."""
-        return replace(
-            self,
-            theta=_copied(self.theta),
-            slots=_copied(self.slots),
-            buffers={name: _copied(array) for name, array in self.buffers.items()},
-        )
-
-    def overwrite(self, other: State) -> None:
-        """Copy another state into this one, into the existing arrays if they fit."""
-        self.theta = _moved(self.theta, other.theta)
-        self.seed, self.step = other.seed, other.step
-        self.slots = _moved(self.slots, other.slots)
-        self.buffers = {n: _moved(self.buffers.get(n), a) for n, a in other.buffers.items()}
-
-    def forget_population(self) -> None:
-        """Start a new mean of batch statistics; the old one is kept until the first batch."""
-        for name in self.buffers:
-            if name.endswith(".weight"):
-                self.buffers[name] = 0 * self.buffers[name]
-
-    def restore(self, other: State) -> None:
-        """Copy another state into this one, θ in place, so that views of θ stay valid."""
-        fresh = other.copy()
-        self.theta[...] = fresh.theta
-        self.seed, self.step = fresh.seed, fresh.step
-        self.slots, self.buffers = fresh.slots, fresh.buffers
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return type(value)(*(_copied(item) for item in value))
-    if hasattr(value, "shape"):
-        return array_namespace(value).asarray(value, copy=True)
-    return value
-
-
-def _moved(mine: Any, theirs: Any) -> Any:
-    """Return a copy of ``theirs``, written into ``mine`` if shape and dtype agree."""
-    if isinstance(theirs, tuple) and type(mine) is type(theirs):
-        return type(theirs)(*(_moved(a, b) for a, b in zip(mine, theirs, strict=True)))
-    fits = isinstance(mine, np.ndarray) and isinstance(theirs, np.ndarray) and theirs.ndim > 0
-    if not fits or mine.shape != theirs.shape or mine.dtype != theirs.dtype:
-        return _copied(theirs)
-    mine[...] = theirs
-    return mine
 
 
 class Sums(NamedTuple):

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.arrays import Array
-from deltarule.checks import check_positive_integer
-from deltarule.folding import fold_batch_norm
-from deltarule.inputs import check_inputs
 from deltarule.network import Network
+from deltarule.network.data import check_inputs
 from deltarule.program import Block, State, Sums
+from deltarule.program.folding import fold_batch_norm
 from deltarule.reference import Reference
-from deltarule.reference.statistics import accumulate, batch_moments
+from deltarule.reference.batch_norm_statistics import accumulate, batch_moments
 from deltarule.training.batches import batch_bounds
+from deltarule.utils.arrays import Array
+from deltarule.utils.checks import check_positive_integer
 
 __all__ = ["fold_batch_norm", "recompute_batch_norm"]
 

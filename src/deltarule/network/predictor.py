@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.arrays import aligned, to_numpy
 from deltarule.errors import DataError
-from deltarule.folding import fold_batch_norm
-from deltarule.inputs import check_inputs
-from deltarule.interpreters import interpreter_of
-from deltarule.lowering import lower
+from deltarule.network.backend import interpreter_of
+from deltarule.network.data import check_inputs
 from deltarule.program import Block, State
+from deltarule.program.folding import fold_batch_norm
+from deltarule.program.lowering import lower
 from deltarule.spec import Dense, NetworkSpec
+from deltarule.utils.arrays import aligned, to_numpy
 
 __all__ = ["Predictor"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.checks import check_between, check_name
 from deltarule.errors import DataError, ShapeError, SpecError
+from deltarule.utils.checks import check_between, check_name
 
 __all__ = ["CapacityTable", "capacity_table", "least_squares", "polynomial_features", "ridge"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.arrays import to_numpy
 from deltarule.errors import SpecError
+from deltarule.network.targets import Targets
 from deltarule.program import Block
 from deltarule.spec import NetworkSpec, loss_name
-from deltarule.targets import Targets
+from deltarule.utils.arrays import to_numpy
 
 __all__ = ["log_likelihood"]
 

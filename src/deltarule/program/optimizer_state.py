@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from deltarule.arrays import Array
+from deltarule.utils.arrays import Array
 
 __all__ = [
     "SLOTS",

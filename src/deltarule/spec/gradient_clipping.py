@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from deltarule.checks import check_between
+from deltarule.utils.checks import check_between
 
 __all__ = ["ClipNorm", "ClipValue", "Clipping"]
 

@@ -11,7 +11,7 @@ from deltarule.errors import ShapeError, SpecError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from deltarule.arrays import Array
+    from deltarule.utils.arrays import Array
 
 __all__ = [
     "check_between",

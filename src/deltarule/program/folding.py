@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
-from deltarule.arrays import Array, array_namespace
 from deltarule.errors import SpecError
-from deltarule.lowering import lower
-from deltarule.opcodes import Op
 from deltarule.program import State
+from deltarule.program.lowering import lower
+from deltarule.program.opcodes import Op
+from deltarule.program.tape import Instruction
 from deltarule.spec import Dense, NetworkSpec
-from deltarule.tape import Instruction
+from deltarule.utils.arrays import Array, array_namespace
 
 __all__ = ["fold_batch_norm"]
 

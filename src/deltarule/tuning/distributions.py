@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.checks import check_between
 from deltarule.errors import SpecError
+from deltarule.utils.checks import check_between
 
 __all__ = ["LogMomentum", "LogUniform"]
 

@@ -15,23 +15,23 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.arrays import Array, Pullback, array_namespace, is_sparse
-from deltarule.clipping import Clipping
 from deltarule.errors import DataError
-from deltarule.opcodes import Op
-from deltarule.optimizers import SGD, Optimizer
 from deltarule.program import Block, Order, State, Steps, Sums
+from deltarule.program.opcodes import Op
+from deltarule.program.state_checks import check_state
+from deltarule.program.tape import Instruction, Tape
 from deltarule.reference.activations import activate
 from deltarule.reference.affine import affine, product
+from deltarule.reference.batch_norm_statistics import accumulate, batch_moments, inference_norm
 from deltarule.reference.clipping import clip
 from deltarule.reference.dropout import dropout, mask
 from deltarule.reference.losses import LOSSES
 from deltarule.reference.normalization import batch_norm
 from deltarule.reference.optimizers import rule_of
 from deltarule.reference.penalties import penalty, project, shrink
-from deltarule.reference.statistics import accumulate, batch_moments, inference_norm
-from deltarule.states import check_state
-from deltarule.tape import Instruction, Tape
+from deltarule.spec.gradient_clipping import Clipping
+from deltarule.spec.optimizers import SGD, Optimizer
+from deltarule.utils.arrays import Array, Pullback, array_namespace, is_sparse
 
 __all__ = ["Reference", "TrainingPass"]
 

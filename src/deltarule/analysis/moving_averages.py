@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from math import expm1, log
 
-from deltarule.arrays import Array, array_namespace
-from deltarule.checks import check_between, check_positive_integer
 from deltarule.errors import ShapeError
+from deltarule.utils.arrays import Array, array_namespace
+from deltarule.utils.checks import check_between, check_positive_integer
 
 __all__ = ["bias_corrected", "effective_window", "exponential_average", "moving_average"]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from deltarule.arrays import Array, Pullback, array_namespace
 from deltarule.errors import DataError
-from deltarule.opcodes import Op
 from deltarule.program import State, Sums
+from deltarule.program.opcodes import Op
+from deltarule.program.tape import Instruction, Tape
 from deltarule.reference.normalization import mean, variance
-from deltarule.tape import Instruction, Tape
+from deltarule.utils.arrays import Array, Pullback, array_namespace
 
 __all__ = ["accumulate", "batch_moments", "inference_norm"]
 

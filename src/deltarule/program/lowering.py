@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from deltarule.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
+from deltarule.program.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
+from deltarule.program.tape import Constraint, Instruction, Normalization, Parameter, Penalty, Tape
+from deltarule.program.verify import verify
 from deltarule.spec import L1, BatchNorm, Dense, Dropout, NetworkSpec, loss_name
-from deltarule.tape import Constraint, Instruction, Normalization, Parameter, Penalty, Tape
-from deltarule.verify import verify
 
 __all__ = ["lower"]
 

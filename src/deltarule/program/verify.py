@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from deltarule.errors import TapeError
-from deltarule.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
-from deltarule.tape import Instruction, Tape
+from deltarule.program.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
+from deltarule.program.tape import Instruction, Tape
 
 __all__ = ["verify"]
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from deltarule.checks import check_between, check_name, check_positive_integer
 from deltarule.errors import SpecError
+from deltarule.utils.checks import check_between, check_name, check_positive_integer
 
 __all__ = [
     "LBFGS",
