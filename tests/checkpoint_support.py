@@ -77,7 +77,7 @@ def cases() -> list[dict[str, Any]]:
         {"kind": "regressor", "solver": "rprop", "batch_size": "auto", "max_iter": 40},
         {"kind": "classifier", **held, "batch_norm": True, "dropout": [0.2, 0.1], "augment": NOISE,
          "learning_rate": OneCycle(), "class_weight": "balanced", "weights": True, "n_threads": 2},
-        {"kind": "regressor", "sparse": True, "solver": "momentum_average", "gradient_clip": 1.0},
+        {"kind": "regressor", "sparse": True, "solver": "ema_momentum", "gradient_clip": 1.0},
         {"kind": "regressor", "learning_rate": "invscaling", "solver": "sgd", "random_state": None},
         {"kind": "regressor", **wild},
         {"kind": "classifier", "engine": "reference", "max_iter": 3, "dropout": 0.2},
@@ -118,7 +118,11 @@ def outcome(trained: Any) -> dict[str, str]:
         parts = {"history": {name: getattr(trained, name) for name in names}}
         parts["random numbers"] = trained._random_state.get_state(legacy=False)
         parts["file"] = file_of(trained)
-    parts |= {"weights": state.theta, "optimiser": state.slots, "statistics": state.buffers}
+    parts |= {
+        "weights": state.theta,
+        "optimiser": state.optimizer_state,
+        "statistics": state.buffers,
+    }
     parts["masks"] = (state.seed, state.step)
     return {name: digest(value) for name, value in parts.items()}
 

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from deltarule import ELU, L1, L2, BatchNorm, Dense, Dropout, Huber, LeakyReLU, Network, Quantile
-from deltarule.program import Block, Order, State
+from deltarule.program import BatchSchedule, Block, State
 from deltarule.program.opcodes import Op
 from deltarule.reference import Reference
 from deltarule.reference.activations import ELEMENTWISE
@@ -93,8 +93,8 @@ def cost_gradient(net: Network, state: State, block: Block) -> Any:
     return reference.cost(state, reference.gradient(state, block))[2]
 
 
-def order_of(bounds: Any, rate: float = 0.1, rows: Any = None) -> Order:
+def order_of(bounds: Any, rate: float = 0.1, rows: Any = None) -> BatchSchedule:
     """Return an order of the rows as they stand, cut at the given bounds."""
     cut = np.asarray(bounds, dtype=np.int64)
     taken = np.arange(cut[-1]) if rows is None else np.asarray(rows)
-    return Order(taken, cut, np.full(len(cut) - 1, rate))
+    return BatchSchedule(taken, cut, np.full(len(cut) - 1, rate))

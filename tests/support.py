@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deltarule import Dense, Network, spec
-from deltarule.program import Block, Order, State, Steps
+from deltarule.program import BatchSchedule, Block, State, StepLog
 from deltarule.reference import Reference
 from deltarule.spec import LOSSES, loss_name
 from deltarule.training.batches import batch_bounds
@@ -127,22 +127,26 @@ def networks(
     return Network(draw(st.integers(1, 5)), layers, loss, **given)
 
 
-def one_order(rows: Any, batch_size: int, rate: float) -> Order:
+def one_order(rows: Any, batch_size: int, rate: float) -> BatchSchedule:
     """Return an epoch over the rows at one learning rate."""
     bounds = batch_bounds(len(rows), batch_size)
-    return Order(np.asarray(rows), bounds, np.full(len(bounds) - 1, rate))
+    return BatchSchedule(np.asarray(rows), bounds, np.full(len(bounds) - 1, rate))
 
 
-def advance_all(
-    interpreter: Reference, state: State, block: Block, order: Order, most: int | None = None
-) -> Steps:
+def train_all_steps(
+    interpreter: Reference,
+    state: State,
+    block: Block,
+    order: BatchSchedule,
+    most: int | None = None,
+) -> StepLog:
     """Take every step of an order, at most ``most`` a call, however often control comes back."""
     pieces, done = [], 0
     while done < order.n_batches and not (pieces and pieces[-1].diverged):
         end = order.n_batches if most is None else min(done + most, order.n_batches)
-        pieces.append(interpreter.advance(state, block, order, range(done, end)))
+        pieces.append(interpreter.train_steps(state, block, order, range(done, end)))
         done += len(pieces[-1].loss)
-    return Steps.join(pieces)
+    return StepLog.join(pieces)
 
 
 def inner(a: Any, b: Any) -> float:

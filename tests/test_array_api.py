@@ -84,7 +84,7 @@ def test_the_low_level_interface() -> None:
 
 
 def test_copies_and_restoring() -> None:
-    state = State(strict.asarray([1.0, 2.0]), slots=None)
+    state = State(strict.asarray([1.0, 2.0]), optimizer_state=None)
     kept = state.copy()
     state.theta[...] = strict.asarray([3.0, 4.0])
     assert np.asarray(kept.theta).tolist() == [1.0, 2.0]

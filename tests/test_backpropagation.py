@@ -71,7 +71,7 @@ def test_mazurs_step_by_step_example() -> None:
     np.testing.assert_allclose(net.predict(state, X), [[0.75136507, 0.772928465]], atol=1e-8)
     assert net.loss_of(state, X, y) == pytest.approx(0.298371109, abs=1e-9)
     reference = Reference(net.tape, SGD(0.5))
-    reference.apply(state, reference.gradient(state, Block(X, y)), 0.5)
+    reference.apply_gradient(state, reference.gradient(state, Block(X, y)), 0.5)
     np.testing.assert_allclose(
         views["W2"], [[0.35891648, 0.511301270], [0.408666186, 0.561370121]], atol=1e-8
     )

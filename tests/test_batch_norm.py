@@ -30,7 +30,7 @@ from deltarule.reference import Reference
 from deltarule.reference.normalization import batch_norm, mean, variance
 from deltarule.training.batches import batch_bounds
 from regularisation_support import order_of
-from support import LIBRARIES, SEEDS, advance_all, proves, random_data, random_state
+from support import LIBRARIES, SEEDS, proves, random_data, random_state, train_all_steps
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "batch_norm_traces.json").read_text())
 POSITIONS = pytest.mark.parametrize("position", ["pre_activation", "post_activation"])
@@ -194,7 +194,7 @@ def test_rows_of_weight_zero_have_no_effect(position: str, statistics: str) -> N
         state, reference = random_state(net, 2), Reference(net.tape)
         block = Block(x, data.y, weight).take(rows)
         sums = reference.gradient(state, block)
-        reference.apply(state, sums, 0.1)
+        reference.apply_gradient(state, sums, 0.1)
         ends.append((sums.loss, sums.weight, state))
     (loss, total, one), (expected, expected_total, other) = ends
     assert (loss, total) == (pytest.approx(expected, rel=1e-12), pytest.approx(expected_total))
@@ -218,7 +218,7 @@ def test_steps_and_running_averages_agree_with_pytorch(case: Any, statistics: st
     blocks = [Block(np.array(b["x"]), np.array(b["y"])) for b in case["batches"]]
     for block, expected in zip(blocks, case["steps"], strict=True):
         order = order_of([0, block.n_rows], GOLDEN["rate"])
-        steps = reference.advance(state, block, order, range(1))
+        steps = reference.train_steps(state, block, order, range(1))
         assert steps.loss[0] == pytest.approx(expected["loss"], rel=1e-12)
         np.testing.assert_allclose(state.theta, expected["theta"], rtol=1e-12, atol=1e-13)
         if statistics == "running":
@@ -243,7 +243,7 @@ def by_hand(net: Network, state: State, x: Any, y: Any, bounds: Any, rate: float
             z = np.tanh(z + p["b1"])
         seen.append((b - a, z.mean(axis=0), z.var(axis=0, ddof=1)))
         sums = reference.gradient(state, Block(x[a:b], y[a:b]))
-        reference.apply(state, sums, rate)
+        reference.apply_gradient(state, sums, rate)
     return seen
 
 
@@ -254,7 +254,7 @@ def test_population_statistics_are_the_mean_over_the_last_epochs_batches(positio
     state, twin, reference = net.initialize(3), net.initialize(3), Reference(net.tape, SGD(0.2))
     bounds = [0, 4, 8, 11]
     for _ in range(3):  # they start again in every epoch
-        advance_all(reference, state, Block(data.x, data.y), order_of(bounds, 0.2))
+        train_all_steps(reference, state, Block(data.x, data.y), order_of(bounds, 0.2))
         seen = by_hand(net, twin, data.x, data.y, bounds, 0.2)
         sizes = [s[0] for s in seen]
         for i, name in ((1, "mean"), (2, "variance")):
@@ -269,7 +269,7 @@ def test_population_statistics_weigh_batches_by_the_weight_of_their_rows() -> No
     data = random_data(net, 9, 4)
     state, reference = net.initialize(4), Reference(net.tape)
     w1 = net.parameters(state)["W1"].copy()
-    advance_all(reference, state, data.block, order_of([0, 5, 9], 1e-300))  # nothing moves
+    train_all_steps(reference, state, data.block, order_of([0, 5, 9], 1e-300))  # nothing moves
     z, moments = data.x @ w1, []
     for rows in (slice(0, 5), slice(5, 9)):
         w, b = data.weight[rows], len(data.weight[rows])
@@ -290,7 +290,7 @@ def test_running_averages_follow_their_formula(momentum: float) -> None:
     mean_, variance_ = np.zeros(4), np.ones(4)
     bounds = [0, 4, 8, 11]
     for _ in range(2):
-        advance_all(reference, state, Block(data.x, data.y), order_of(bounds, 0.2))
+        train_all_steps(reference, state, Block(data.x, data.y), order_of(bounds, 0.2))
         for _, mu, sigma2 in by_hand(net, twin, data.x, data.y, bounds, 0.2):
             mean_ = (1 - momentum) * mean_ + momentum * mu
             variance_ = (1 - momentum) * variance_ + momentum * sigma2
@@ -306,12 +306,12 @@ def test_population_statistics_last_until_the_next_epoch() -> None:
     net = net_with()
     data = random_data(net, 8, 6)
     state, reference = net.initialize(6), Reference(net.tape)
-    advance_all(reference, state, Block(data.x, data.y), order_of([0, 4, 8]))
+    train_all_steps(reference, state, Block(data.x, data.y), order_of([0, 4, 8]))
     kept = {name: value.copy() for name, value in state.buffers.items()}
-    state.forget_population()
+    state.restart_population_statistics()
     np.testing.assert_array_equal(state.buffers["0.mean"], kept["0.mean"])
     np.testing.assert_array_equal(state.buffers["0.variance"], kept["0.variance"])
-    reference.advance(state, Block(data.x, data.y), order_of([0, 4, 8]), range(1))
+    reference.train_steps(state, Block(data.x, data.y), order_of([0, 4, 8]), range(1))
     assert float(state.buffers["0.weight"]) == 4
 
 
@@ -465,8 +465,8 @@ def test_steps_and_prediction_on_any_array_library(xp: Any, position: str) -> No
     block = Block(*(xp.asarray(v) for v in (data.x, data.y, data.weight)))
     state, reference = net.initialize(15, like=block.x), Reference(net.tape, Adam(0.1))
     twin, plain = net.initialize(15), Reference(net.tape, Adam(0.1))
-    advance_all(reference, state, block, order_of([0, 4, 8]))
-    advance_all(plain, twin, data.block, order_of([0, 4, 8]))
+    train_all_steps(reference, state, block, order_of([0, 4, 8]))
+    train_all_steps(plain, twin, data.block, order_of([0, 4, 8]))
     assert type(state.theta) is type(block.x)
     np.testing.assert_allclose(np.asarray(state.theta), twin.theta, rtol=1e-12, atol=1e-13)
     for name, value in twin.buffers.items():

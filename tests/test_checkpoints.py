@@ -70,7 +70,7 @@ def cut_off(case: dict[str, Any], checkpoint: Any, at: int, **changed: Any) -> N
 
 # --- the same bits --------------------------------------------------------------------------------
 
-SOLVERS = ["sgd", "momentum_average", "adam", "adamw", "nadam", "adagrad", "adadelta", "rmsprop"]
+SOLVERS = ["sgd", "ema_momentum", "adam", "adamw", "nadam", "adagrad", "adadelta", "rmsprop"]
 SCHEDULES = ["constant", "adaptive", "cosine", "one_cycle", "warm_up", "reduce_on_plateau"]
 
 
@@ -117,7 +117,7 @@ def test_a_finished_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
     expected = outcome(fitted(tmp_path / "run"))
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     monkeypatch.setattr(
-        "deltarule.engine.engine.Engine.advance", lambda *a: pytest.fail("a step was taken")
+        "deltarule.engine.engine.Engine.train_steps", lambda *a: pytest.fail("a step was taken")
     )
     with pytest.warns(UserWarning, match="Maximum iterations"):  # as the first time
         again = MLPRegressor(**SMALL, checkpoint=tmp_path / "run").fit(X, NUMBERS)
@@ -328,16 +328,22 @@ def forged(change: Any, contents: Any) -> Any:
         lambda r, t: r["progress"]["state"]["fields"].pop("seed"),
         lambda r, t: r["progress"]["state"]["fields"].update(seed=2**63),
         lambda r, t: r["progress"]["state"]["fields"].update(step=2**63),
-        lambda r, t: r["progress"]["state"]["fields"]["slots"]["fields"].update(t=2**63),
-        lambda r, t: r["progress"]["state"]["fields"]["slots"]["fields"].update(t=0.5),
-        lambda r, t: r["progress"]["state"]["fields"]["slots"]["fields"].update(m=0.0),
-        lambda r, t: r["progress"]["state"]["fields"].update(slots=r["progress"]["history"]),
-        lambda r, t: t.update({"state.slots.m": t["state.slots.m"].astype(np.float32)}),
-        lambda r, t: t.update({"epoch.entered.slots.v": t["epoch.entered.slots.v"][:1]}),
+        lambda r, t: r["progress"]["state"]["fields"]["optimizer_state"]["fields"].update(t=2**63),
+        lambda r, t: r["progress"]["state"]["fields"]["optimizer_state"]["fields"].update(t=0.5),
+        lambda r, t: r["progress"]["state"]["fields"]["optimizer_state"]["fields"].update(m=0.0),
+        lambda r, t: r["progress"]["state"]["fields"].update(
+            optimizer_state=r["progress"]["history"]
+        ),
+        lambda r, t: t.update(
+            {"state.optimizer_state.m": t["state.optimizer_state.m"].astype(np.float32)}
+        ),
+        lambda r, t: t.update(
+            {"epoch.entered.optimizer_state.v": t["epoch.entered.optimizer_state.v"][:1]}
+        ),
         lambda r, t: r["progress"]["position"]["fields"].update(steps=10**400),
         lambda r, t: r["progress"]["position"]["fields"].update(learning_rate=10**400),
         lambda r, t: r.update(best=["epoch", 10**400]),
-        lambda r, t: t.update({"state.slots.m": t["state.slots.m"][:-1]}),
+        lambda r, t: t.update({"state.optimizer_state.m": t["state.optimizer_state.m"][:-1]}),
         lambda r, t: t.update({"state.theta": t["state.theta"].astype(np.float32)}),
         lambda r, t: t.pop("state.theta"),
         lambda r, t: t.update({"epoch.order.rows": t["epoch.order.rows"] - 10**6}),
@@ -363,7 +369,7 @@ STATES = ("state", "best", "before", "safe", "epoch")
 
 @pytest.mark.parametrize("engine", ["compiled", "reference"])
 @pytest.mark.parametrize("of", STATES)
-@pytest.mark.parametrize("what", ["slots", "mean", "width"])
+@pytest.mark.parametrize("what", ["optimizer_state", "mean", "width"])
 def test_a_state_of_another_network_or_optimiser_reaches_no_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, of: str, what: str
 ) -> None:
@@ -383,9 +389,9 @@ def test_a_state_of_another_network_or_optimiser_reaches_no_kernel(
         theta = tensors[held["fields"]["theta"]["name"]]
         tensors |= {"odd": np.zeros_like(theta), "short": np.zeros(1)}
         odd, short = ({"=": "array", "name": n, "dtype": "float64"} for n in ("odd", "short"))
-        if what == "slots":
-            square = {"=": "SquareSlots", "fields": {"s": odd}}
-            held["fields"]["slots"] = square
+        if what == "optimizer_state":
+            square = {"=": "SquareState", "fields": {"s": odd}}
+            held["fields"]["optimizer_state"] = square
             return
         buffers = dict(held["fields"]["buffers"]["items"])
         if what == "mean":
@@ -396,7 +402,7 @@ def test_a_state_of_another_network_or_optimiser_reaches_no_kernel(
         held["fields"]["buffers"]["items"] = [[name, array] for name, array in buffers.items()]
 
     write_model_record(forged(change, contents), newest, overwrite=True)
-    message = r"does not fit this training: state\.(slots|buffers)"
+    message = r"does not fit this training: state\.(optimizer_state|buffers)"
     with pytest.raises(CheckpointError, match=message) as caught:
         run(case, policy(tmp_path, True))
     assert str(newest) in str(caught.value)

@@ -86,7 +86,7 @@ def test_a_step_follows_the_clipped_gradient_of_the_cost(clipping: Any) -> None:
         assert np.abs(gradient).max() > 0.1
         expected = np.clip(gradient, -0.1, 0.1)
     before = state.theta.copy()
-    reference.apply(state, sums, 0.1)
+    reference.apply_gradient(state, sums, 0.1)
     np.testing.assert_allclose(state.theta - before, -0.1 * expected, rtol=1e-12, atol=1e-16)
 
 

@@ -15,7 +15,7 @@ from deltarule.program import Block
 from deltarule.reference import Reference
 from deltarule.reference.dropout import dropout, mask, philox
 from regularisation_support import order_of
-from support import LIBRARIES, SEEDS, advance_all, proves, random_data, random_state
+from support import LIBRARIES, SEEDS, proves, random_data, random_state, train_all_steps
 
 Z = 5.0
 """Number of standard errors that are allowed; a correct sample exceeds it with p = 6e-7."""
@@ -315,7 +315,7 @@ def test_k_steps_in_one_call_are_k_calls_of_one(norm: Any, most: int) -> None:
         state, reference = net.initialize(7), Reference(net.tape, Adam(0.01))
         for _ in range(2):
             order = order_of([0, 5, 9, 14, 18, 23])
-            advance_all(reference, state, data.block, order, pieces)
+            train_all_steps(reference, state, data.block, order, pieces)
         ends.append(state)
     one, other = ends
     assert one.step == other.step == 10

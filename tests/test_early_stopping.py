@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deltarule import SGD, Dense, EarlyStopping, Network, train
 from deltarule.errors import SpecError
-from deltarule.program import State, Steps, Sums
+from deltarule.program import GradientSums, State, StepLog
 from deltarule.schedules import Constant, Position
 from deltarule.training import Metrics, TrainingConfig, run_epochs
 from deltarule.training.state import TrainingState
@@ -104,7 +104,7 @@ class Counter:
     def __init__(self, losses: list[float], most: int | None = None) -> None:
         self.losses, self.most, self.visited = iter(losses), most, []
 
-    def advance(self, state: State, block: Any, order: Any, steps: range) -> Steps:
+    def train_steps(self, state: State, block: Any, order: Any, steps: range) -> StepLog:
         taken = list(steps)[: self.most]
         if steps.start == 0:
             self.visited.append([])
@@ -113,9 +113,9 @@ class Counter:
         self.visited[-1] += [order.batch(k).tolist() for k in taken]
         ones = np.ones(len(taken))
         rows = np.array([len(order.batch(k)) for k in taken])
-        return Steps(rows, rows * 1.0, self.loss * ones, 0.25 * ones)
+        return StepLog(rows, rows * 1.0, self.loss * ones, 0.25 * ones)
 
-    def gradient(self, state: State, block: Any, rows: Any = None) -> Sums:
+    def gradient(self, state: State, block: Any, rows: Any = None) -> GradientSums:
         raise AssertionError("the loop asks for steps alone")
 
     apply = forward = cost = gradient

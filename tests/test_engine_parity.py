@@ -41,8 +41,8 @@ from deltarule import (
 )
 from deltarule.engine import Engine
 from deltarule.errors import DataError, ShapeError
-from deltarule.program import Block, Order, State
-from deltarule.program.optimizer_state import SquareSlots
+from deltarule.program import BatchSchedule, Block, State
+from deltarule.program.optimizer_state import SquareState
 from deltarule.reference import Reference
 from deltarule.training.batches import batch_bounds
 from network_strategies import whole_networks
@@ -50,11 +50,11 @@ from support import (
     ACTIVATIONS,
     HEADS,
     SEEDS,
-    advance_all,
     least_outputs,
     proves,
     random_data,
     random_state,
+    train_all_steps,
 )
 
 # Where g is rounding noise about 0, g/√g² is noise about ±1: a larger ε keeps the step a
@@ -93,29 +93,32 @@ def distance(ours: Any, theirs: Any, floor: float) -> float:
     return float(np.max(np.abs(a - b)) / max(np.max(np.abs(b)), floor))
 
 
-def order_of(n: int, batch_size: int, rate: float, seed: int, least: int) -> Order:
+def order_of(n: int, batch_size: int, rate: float, seed: int, least: int) -> BatchSchedule:
     """Return a shuffled epoch whose last batch may be short."""
     rows = np.random.default_rng(seed).permutation(n)
     bounds = batch_bounds(n, batch_size, least=least)
-    return Order(rows, bounds, np.linspace(rate, rate / 2, len(bounds) - 1))
+    return BatchSchedule(rows, bounds, np.linspace(rate, rate / 2, len(bounds) - 1))
 
 
-def run(interpreter: Any, state: State, block: Block, order: Order) -> dict[str, Any]:
+def run(interpreter: Any, state: State, block: Block, order: BatchSchedule) -> dict[str, Any]:
     """Return all that an interpreter computes from a state, a block and an epoch of steps."""
     sums = interpreter.gradient(state, block, first=3)
     seen = {"sums": sums.gradient, "sum of losses": sums.loss, "weight": sums.weight}
     seen |= {f"moment {i}": moment for i, moment in enumerate(sums.moments)}
     loss, penalty, gradient = interpreter.cost(state, sums)
     seen |= {"cost": loss + penalty, "its gradient": gradient}
-    steps = advance_all(interpreter, state, block, order)
+    steps = train_all_steps(interpreter, state, block, order)
     seen |= {"rows": steps.rows, "weights": steps.weight, "theta": state.theta.copy()}
     seen |= {"losses": steps.loss, "penalties": steps.penalty}
-    seen |= {f"slot {name}": np.copy(value) for name, value in state.slots._asdict().items()}
+    seen |= {
+        f"optimiser {name}": np.copy(value)
+        for name, value in state.optimizer_state._asdict().items()
+    }
     seen |= dict(state.buffers)
     seen["outputs"] = interpreter.forward(state, block)
     seen["logits"] = interpreter.forward(state, block, logits=True)
     seen["row losses"] = interpreter.losses(state, block)
-    interpreter.apply(state, interpreter.gradient(state, block), 0.01)
+    interpreter.apply_gradient(state, interpreter.gradient(state, block), 0.01)
     return seen | {"theta after apply": state.theta.copy(), "step": state.step}
 
 
@@ -125,7 +128,7 @@ class Case(NamedTuple):
     net: Network
     optimizer: Any
     clipping: Any
-    order: Order
+    order: BatchSchedule
     data: Any
     seed: int
     sparse: bool = False
@@ -202,8 +205,8 @@ def test_the_engine_does_what_the_reference_does(
     data = random_data(net, n, seed)
     if not weighted:
         data = replace(data, weight=None)
-    order = order_of(n, batch_size, 0.01, seed, net.tape.least_rows)
-    order = Order(order.rows, order.bounds[:6], order.learning_rates[:5])
+    order = order_of(n, batch_size, 0.01, seed, net.tape.min_rows)
+    order = BatchSchedule(order.rows, order.bounds[:6], order.learning_rates[:5])
     ratio, name = worst_of(Case(net, optimizer, clipping, order, data, seed, sparse))
     assume(not np.isnan(ratio))
     note(f"{name}: {ratio:.2g} of the bound")
@@ -236,7 +239,7 @@ def test_steps_that_are_cut_into_pieces(
 ) -> None:
     net = layered(dtype, sizes, batch_norm=norm)
     n = 2 * batch_size + 13
-    order = order_of(n, batch_size, 0.01, 0, net.tape.least_rows)
+    order = order_of(n, batch_size, 0.01, 0, net.tape.min_rows)
     for optimizer, clipping in ((SGD(momentum=0.9), ClipNorm(0.1)), (Adam(epsilon=EPSILON), None)):
         case = Case(net, optimizer, clipping, order, random_data(net, n, 1), 1)
         ratio, name = worst_of(case)
@@ -292,7 +295,7 @@ def test_kernels_as_plain_python_and_with_every_index_checked(setting: dict[str,
 # --- what must not reach a kernel -----------------------------------------------------------------
 
 
-def small() -> tuple[Engine, State, Block, Order]:
+def small() -> tuple[Engine, State, Block, BatchSchedule]:
     net = Network(3, [Dense(4, "relu"), Dense(2)], "squared_error")
     data = random_data(net, 10, 0)
     return Engine(net.tape), random_state(net, 0), data.block, order_of(10, 4, 0.1, 0, 1)
@@ -303,7 +306,7 @@ def test_rows_outside_the_block_are_refused(row: int) -> None:
     engine, state, block, order = small()
     order.rows[3] = row
     with pytest.raises(DataError, match="row numbers from 0 to 9"):
-        engine.advance(state, block, order, range(3))
+        engine.train_steps(state, block, order, range(3))
 
 
 @pytest.mark.parametrize("bounds", [[0, 4, 11], [-1, 4, 10], [0, 6, 4], [0, 4, 4]])
@@ -311,7 +314,7 @@ def test_bounds_outside_the_rows_are_refused(bounds: list[int]) -> None:
     engine, state, block, order = small()
     damaged = order._replace(bounds=np.array(bounds))
     with pytest.raises(DataError, match="bounds must increase"):
-        engine.advance(state, block, damaged, range(2))
+        engine.train_steps(state, block, damaged, range(2))
 
 
 def test_invalid_csr_inputs_are_refused() -> None:
@@ -319,7 +322,7 @@ def test_invalid_csr_inputs_are_refused() -> None:
     x = csr_array(block.x)
     x.indices[2] = 7
     with pytest.raises(DataError, match="invalid CSR"):
-        engine.advance(state, block._replace(x=x), order, range(1))
+        engine.train_steps(state, block._replace(x=x), order, range(1))
 
 
 @pytest.mark.parametrize(
@@ -335,7 +338,7 @@ def test_invalid_csr_inputs_are_refused() -> None:
 def test_arrays_that_do_not_fit_are_refused(name: str, array: Any, error: type) -> None:
     engine, state, block, order = small()
     with pytest.raises(error):
-        engine.advance(state, block._replace(**{name: array}), order, range(1))
+        engine.train_steps(state, block._replace(**{name: array}), order, range(1))
     assert state.step == 0
 
 
@@ -343,17 +346,17 @@ def test_arrays_that_do_not_fit_are_refused(name: str, array: Any, error: type) 
 def test_a_state_of_another_network_is_refused(theta: Any) -> None:
     engine, _, block, order = small()
     with pytest.raises(DataError, match=r"state\.theta must be"):
-        engine.advance(State(theta), block, order, range(1))
+        engine.train_steps(State(theta), block, order, range(1))
 
 
 @pytest.mark.parametrize("interpreter", [Engine, Reference])
 @pytest.mark.parametrize(
     "change",
     [
-        lambda s: {"slots": SquareSlots(s.theta)},
-        lambda s: {"slots": s.slots._replace(v=s.theta[:1])},
-        lambda s: {"slots": s.slots._replace(v=s.theta.astype(np.float32))},
-        lambda s: {"slots": s.slots._replace(t=2**63)},
+        lambda s: {"optimizer_state": SquareState(s.theta)},
+        lambda s: {"optimizer_state": s.optimizer_state._replace(v=s.theta[:1])},
+        lambda s: {"optimizer_state": s.optimizer_state._replace(v=s.theta.astype(np.float32))},
+        lambda s: {"optimizer_state": s.optimizer_state._replace(t=2**63)},
         lambda s: {"step": 2**63},
         lambda s: {"seed": 2**63},
     ],
@@ -362,15 +365,15 @@ def test_a_state_that_does_not_fit_is_refused_before_a_step(interpreter: Any, ch
     """Kernels would write beyond arrays that are missing or too small."""
     engine, state, block, order = small()
     chosen = interpreter(engine.tape, Adam())
-    chosen.advance(state, block, order, range(1))
+    chosen.train_steps(state, block, order, range(1))
     chosen.check(state)
     odd = replace(state.copy(), **change(state))
     sums = chosen.gradient(state, block)
     for step in (
         lambda: chosen.check(odd),
-        lambda: chosen.advance(odd, block, order, range(1)),
-        lambda: chosen.apply(odd, sums, 0.1),
+        lambda: chosen.train_steps(odd, block, order, range(1)),
+        lambda: chosen.apply_gradient(odd, sums, 0.1),
     ):
-        with pytest.raises(DataError, match=r"state\.(slots|step|seed).* must be"):
+        with pytest.raises(DataError, match=r"state\.(optimizer_state|step|seed).* must be"):
             step()
     assert odd.theta.tobytes() == state.theta.tobytes()

@@ -37,7 +37,7 @@ from deltarule.engine.work_plan import Mode
 from deltarule.errors import SpecError
 from deltarule.program import Block, State
 from faults_support import report
-from support import advance_all, one_order, random_data
+from support import one_order, random_data, train_all_steps
 
 JIT = pytest.mark.skipif(not is_compiled(), reason="without compiled code there is one thread")
 FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
@@ -105,12 +105,12 @@ class Case:
         engine, state = self.engine(clips=clips), self.net.initialize(seed=3)
         made: list[Any] = []
         for _ in range(epochs):
-            made += advance_all(engine, state, self.block, self.order, most)
+            made += train_all_steps(engine, state, self.block, self.order, most)
         [buffers] = engine._free[Mode.TRAIN, not isinstance(self.block.x, np.ndarray)]
         assert not buffers.plan.is_small
         sums = engine.gradient(state, self.block)
         made += [sums.loss, sums.gradient, *sums.moments]
-        engine.apply(state, sums, 0.01)
+        engine.apply_gradient(state, sums, 0.01)
         made += [engine.forward(state, self.block), engine.losses(state, self.block)]
         return [np.asarray(array).tobytes() for array in (*made, *numbers_of(state))]
 
@@ -119,7 +119,7 @@ def numbers_of(state: State) -> list[Any]:
     return [
         state.theta,
         state.step,
-        *state.slots,
+        *state.optimizer_state,
         *(state.buffers[k] for k in sorted(state.buffers)),
     ]
 
@@ -191,7 +191,7 @@ def test_control_comes_back_soon(force: Callable[[int], None]) -> None:
     engine, state, done, seconds = case.engine(), case.net.initialize(seed=3), 0, []
     while done < case.order.n_batches:
         began = time.perf_counter()
-        steps = engine.advance(state, case.block, case.order, range(done, case.order.n_batches))
+        steps = engine.train_steps(state, case.block, case.order, range(done, case.order.n_batches))
         seconds.append(time.perf_counter() - began)
         done += len(steps.loss)
     assert float(np.median(seconds)) < 0.1
@@ -372,7 +372,7 @@ assert not wrong
 def test_a_child_forked_while_a_network_is_lowered() -> None:
     python(
         """
-from deltarule import network
+from deltarule.network import network
 lowering, leave, lower = threading.Event(), threading.Event(), network.lower
 def slowly(net):
     lowering.set()

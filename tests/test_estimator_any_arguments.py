@@ -31,7 +31,7 @@ def fits(draw: st.DrawFn) -> tuple[str, dict[str, Any], bool, bool]:
     arguments: dict[str, Any] = {
         "hidden_layer_sizes": (4, 3),
         "activation": pick(pick(*SMOOTH), [pick(*SMOOTH), pick(*SMOOTH)]),
-        "solver": pick("sgd", "adam", "momentum_average", SGD(0.02, 0.5), AdamW(0.01), Nadam(0.01)),
+        "solver": pick("sgd", "adam", "ema_momentum", SGD(0.02, 0.5), AdamW(0.01), Nadam(0.01)),
         "learning_rate": pick("constant", "adaptive", "cosine", "inverse_time", Cosine(warm_up=1)),
         "learning_rate_init": 0.01,
         "batch_size": pick(8, 17, "auto"),

@@ -110,7 +110,7 @@ def test_gradients_are_right_whatever_the_activation(name: str) -> None:
 @pytest.mark.parametrize("solver", OPTIMIZERS)
 def test_every_solver_learns(solver: str) -> None:
     X, y = data("binary", n=120)
-    rate = {"adadelta": 3.0, "adagrad": 0.3, "sgd": 0.2, "momentum_average": 1.0}.get(solver, 0.01)
+    rate = {"adadelta": 3.0, "adagrad": 0.3, "sgd": 0.2, "ema_momentum": 1.0}.get(solver, 0.01)
     model = ours("binary", solver=solver, hidden_layer_sizes=8, learning_rate_init=rate,
                  max_iter=150, random_state=0)  # fmt: skip
     with unconverged():
@@ -302,7 +302,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "rates for lbfgs": ({"learning_rate": "cosine", "solver": "lbfgs"}, "has no effect.*constant"),
     "rates for rprop": ({"learning_rate": Cosine(), "solver": "rprop", "batch_size": 40},
                         "'rprop' adapts a step size of its own"),
-    "both betas": ({"solver": "momentum_average", "momentum": 1.0}, "beta must be in"),
+    "both betas": ({"solver": "ema_momentum", "momentum": 1.0}, "beta must be in"),
 }  # fmt: skip
 
 

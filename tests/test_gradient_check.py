@@ -20,7 +20,7 @@ from deltarule import (
     check_function,
     check_gradients,
 )
-from deltarule.program import State, Sums
+from deltarule.program import GradientSums, State
 from deltarule.program.opcodes import ActivationCode
 from deltarule.reference import Reference
 from deltarule.reference.activations import ELEMENTWISE
@@ -106,7 +106,7 @@ def test_a_sample_covers_every_named_array(
     state, data = random_state(net, 0), random_data(net, 4, 0)
     honest = Reference.gradient
 
-    def spoilt(self: Reference, state: State, *rest: Any) -> Sums:
+    def spoilt(self: Reference, state: State, *rest: Any) -> GradientSums:
         sums = honest(self, state, *rest)
         net.parameters(State(sums.gradient))[name][...] += 1.0
         return sums

@@ -13,16 +13,16 @@ from scipy.special import expit, ndtr
 from scipy.special import softmax as scipy_softmax
 
 from deltarule import L2, SGD, Adam, Dense, EMAMomentum, LeakyReLU, MaxNorm, Network, State
-from deltarule.program import Block, Order
+from deltarule.program import BatchSchedule, Block
 from deltarule.reference import Reference
 from support import (
     SEEDS,
-    advance_all,
     networks,
     one_order,
     proves,
     random_data,
     random_state,
+    train_all_steps,
 )
 
 OPTIMIZERS = [SGD(0.05), SGD(0.05, 0.9, nesterov=True), EMAMomentum(0.05), Adam(0.05)]
@@ -54,7 +54,7 @@ def trained(net: Network, optimizer: Any, data: Any, seed: int = 0, epochs: int 
     reference = Reference(net.tape, optimizer)
     for epoch in range(epochs):
         rows = np.random.default_rng(epoch).permutation(len(data.x))
-        advance_all(reference, state, data.block, one_order(rows, 3, 0.05))
+        train_all_steps(reference, state, data.block, one_order(rows, 3, 0.05))
     return state
 
 
@@ -183,8 +183,8 @@ def assert_same(a: State, b: State) -> None:
     """Assert that two states are the same bits."""
     assert a.theta.tobytes() == b.theta.tobytes()
     assert (a.step, a.seed) == (b.step, b.seed)
-    assert (a.slots is None) == (b.slots is None)
-    for left, right in zip(a.slots or (), b.slots or (), strict=True):
+    assert (a.optimizer_state is None) == (b.optimizer_state is None)
+    for left, right in zip(a.optimizer_state or (), b.optimizer_state or (), strict=True):
         assert np.asarray(left).tobytes() == np.asarray(right).tobytes()
 
 
@@ -197,8 +197,8 @@ def test_many_steps_in_one_call_are_as_many_calls_of_one(
     order = one_order(np.random.default_rng(seed).permutation(11), 2, 0.01)
     reference = Reference(net.tape, optimizer)
     together, apart, by_hand = (random_state(net, seed) for _ in range(3))
-    a = advance_all(reference, together, data.block, order)
-    b = advance_all(reference, apart, data.block, order, most=k)
+    a = train_all_steps(reference, together, data.block, order)
+    b = train_all_steps(reference, apart, data.block, order, most=k)
     for column_a, column_b in zip(a, b, strict=True):
         assert column_a.tobytes() == column_b.tobytes()
     assert_same(together, apart)
@@ -207,7 +207,7 @@ def test_many_steps_in_one_call_are_as_many_calls_of_one(
         loss, penalty, _ = reference.cost(by_hand, sums)
         assert (loss, penalty) == (a.loss[step], a.penalty[step])
         if np.isfinite(loss + penalty):
-            reference.apply(by_hand, sums, 0.01)
+            reference.apply_gradient(by_hand, sums, 0.01)
     assert_same(together, by_hand)
     assert together.step == (len(a.loss) - a.diverged)
 
@@ -217,7 +217,7 @@ def test_the_contents_of_steps() -> None:
     state, data = random_state(net, 0), random_data(net, 7, 0)
     first = net.loss_of(state, data.x[:3], data.y[:3], data.weight[:3])
     size = 0.25 * float(np.sum(net.parameters(state)["W1"] ** 2))
-    steps = advance_all(Reference(net.tape), state, data.block, one_order(np.arange(7), 3, 0.1))
+    steps = train_all_steps(Reference(net.tape), state, data.block, one_order(np.arange(7), 3, 0.1))
     assert steps.rows.tolist() == [3, 3, 1]
     cut = [data.weight[:3].sum(), data.weight[3:6].sum(), data.weight[6]]
     np.testing.assert_allclose(steps.weight, cut, rtol=1e-14)
@@ -231,8 +231,8 @@ def test_every_batch_has_its_own_rate() -> None:
     block = Block(np.zeros((3, 1)), np.array([[1.0], [1.0], [1.0]]))
     state = net.initialize()
     state.theta[:] = 0.0
-    order = Order(np.arange(3), np.arange(4), np.array([0.5, 0.25, 1.0]))
-    steps = advance_all(Reference(net.tape), state, block, order)
+    order = BatchSchedule(np.arange(3), np.arange(4), np.array([0.5, 0.25, 1.0]))
+    steps = train_all_steps(Reference(net.tape), state, block, order)
     # b ← b − η (b − 1), so 1 − b is multiplied by 1 − η
     np.testing.assert_allclose(steps.loss, [0.5, 0.5 * 0.5**2, 0.5 * (0.5 * 0.75) ** 2])
     assert state.theta.tolist() == [0.0, 1.0]
@@ -247,9 +247,9 @@ def test_a_batch_of_weight_zero_takes_no_step(optimizer: Any) -> None:
     block = Block(data.x, data.y, weight)
     reference = Reference(net.tape, optimizer)
     with_it, without = random_state(net, 0), random_state(net, 0)
-    steps = advance_all(reference, with_it, block, one_order(np.arange(9), 3, 0.1))
+    steps = train_all_steps(reference, with_it, block, one_order(np.arange(9), 3, 0.1))
     assert [float(column[1]) for column in steps] == [3, 0, 0, 0]
-    advance_all(reference, without, block, one_order(np.array([0, 1, 2, 6, 7, 8]), 3, 0.1))
+    train_all_steps(reference, without, block, one_order(np.array([0, 1, 2, 6, 7, 8]), 3, 0.1))
     assert_same(with_it, without)
     assert with_it.step == 2
 
@@ -266,12 +266,12 @@ def test_advance_stops_before_the_step_of_a_loss_that_is_not_finite(
     reference = Reference(net.tape, optimizer)
     state, before = random_state(net, 0), random_state(net, 0)
     order = one_order(np.arange(8), 2, 0.1)
-    steps = advance_all(reference, state, Block(data.x, y), order)
+    steps = train_all_steps(reference, state, Block(data.x, y), order)
     assert steps.diverged
     assert len(steps.loss) == 3
     assert np.isfinite(steps.loss[:2]).all()
     assert not np.isfinite(steps.loss[2])
-    advance_all(reference, before, Block(data.x, data.y), one_order(np.arange(4), 2, 0.1))
+    train_all_steps(reference, before, Block(data.x, data.y), one_order(np.arange(4), 2, 0.1))
     assert_same(state, before)
     assert np.isfinite(state.theta).all()
 
@@ -281,7 +281,9 @@ def test_weights_of_zero_satisfy_a_constraint_on_all_of_them() -> None:
     state = net.initialize()
     reference = Reference(net.tape, SGD(0.1))
     sums = reference.gradient(state, Block(np.zeros((1, 2)), np.ones((1, 1))))
-    reference.apply(state, sums, 0.1)  # the inputs are zero: the bias moves, the weights do not
+    reference.apply_gradient(
+        state, sums, 0.1
+    )  # the inputs are zero: the bias moves, the weights do not
     np.testing.assert_allclose(state.theta, [0.0, 0.0, 0.1], rtol=1e-15)
 
 
@@ -297,7 +299,7 @@ def test_copies_share_nothing_and_restoring_keeps_views_alive(optimizer: Any) ->
     views, theta = net.parameters(state), state.theta
     kept, frozen = state.copy(), state.copy()
     reference = Reference(net.tape, optimizer)
-    advance_all(reference, state, data.block, one_order(np.arange(9), 2, 0.1))
+    train_all_steps(reference, state, data.block, one_order(np.arange(9), 2, 0.1))
     state.buffers["mean"] += 1
     assert_same(kept, frozen)
     assert kept.buffers["mean"].tolist() == [0, 1, 2]
@@ -313,7 +315,7 @@ def test_copies_share_nothing_and_restoring_keeps_views_alive(optimizer: Any) ->
     # The restored state trains like the copy.
     state.restore(kept)
     for each in (state, kept):
-        advance_all(reference, each, data.block, one_order(np.arange(9), 2, 0.1))
+        train_all_steps(reference, each, data.block, one_order(np.arange(9), 2, 0.1))
     assert_same(state, kept)
 
 
@@ -327,7 +329,7 @@ def test_everything_keeps_the_networks_number_type(optimizer: Any, dtype: str) -
     reference = Reference(net.tape, optimizer)
     sums = reference.gradient(state, data.block)
     arrays = [state.theta, sums.gradient, reference.forward(state, data.block)]
-    arrays += [slot for slot in state.slots if hasattr(slot, "dtype")]
+    arrays += [slot for slot in state.optimizer_state if hasattr(slot, "dtype")]
     arrays += [reference.cost(state, sums)[2], net.predict(state, data.x.astype(np.float64))]
     assert {a.dtype for a in arrays} == {np.dtype(dtype)}
 

@@ -15,7 +15,7 @@ from scipy.optimize import rosen, rosen_der
 from sklearn.linear_model import LogisticRegression
 
 from deltarule import Dense, Network
-from deltarule.program import Block, State, Sums
+from deltarule.program import Block, GradientSums, State
 from deltarule.reference import Reference
 from deltarule.training.history import History
 from deltarule.training.lbfgs import Minimum
@@ -33,14 +33,16 @@ class Function:
         self._value, self._slope = value, slope
         self.calls = 0
 
-    def gradient(self, state: State, block: Block, rows: Any = None) -> Sums:
+    def gradient(self, state: State, block: Block, rows: Any = None) -> GradientSums:
         self.calls += 1
         theta = np.asarray(state.theta)
         gradient = np.asarray(self._slope(theta))
         xp = state.theta.__array_namespace__()
-        return Sums(float(self._value(theta)), 1.0, xp.asarray(gradient, dtype=state.theta.dtype))
+        return GradientSums(
+            float(self._value(theta)), 1.0, xp.asarray(gradient, dtype=state.theta.dtype)
+        )
 
-    def cost(self, state: State, sums: Sums) -> tuple[float, float, Any]:
+    def cost(self, state: State, sums: GradientSums) -> tuple[float, float, Any]:
         return 0.75 * sums.loss, 0.25 * sums.loss, sums.gradient
 
 

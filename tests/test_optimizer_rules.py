@@ -16,7 +16,7 @@ from scipy.optimize import rosen_der
 
 from deltarule import Dense, Network
 from deltarule.errors import SpecError
-from deltarule.program import Block, Order
+from deltarule.program import BatchSchedule, Block
 from deltarule.reference import Reference
 from deltarule.reference.optimizers import rule_of
 from deltarule.spec.optimizers import (
@@ -70,10 +70,10 @@ def rule(optimizer: Optimizer, n: int) -> Any:
 def walk(optimizer: Optimizer, theta: Any, slope: Any, steps: int, eta: float | None = None) -> Any:
     """Return θ after every step, along the gradient that ``slope`` gives."""
     begin, step = rule(optimizer, theta.shape[0])
-    slots, seen = begin(theta), []
+    memory, seen = begin(theta), []
     for _ in range(steps):
         rate = optimizer.learning_rate if eta is None else eta
-        change, slots, _ = step(slots, slope(theta), rate, theta)
+        change, memory, _ = step(memory, slope(theta), rate, theta)
         theta = theta + change
         seen.append(theta)
     return seen
@@ -150,10 +150,10 @@ def test_adadelta_does_not_see_the_units_of_the_cost() -> None:
 
 def test_rprop_grows_rests_and_shrinks_by_the_signs_alone() -> None:
     begin, step = rule_of(Rprop(0.1, eta_minus=0.5, eta_plus=1.2, min_step=0.01, max_step=0.13))
-    slots = begin(np.zeros(1))
+    memory = begin(np.zeros(1))
     seen = []
     for g in (7.0, 1e-9, 2.0, -5.0, -1.0, -1.0, 0.0, -3.0):
-        change, slots, size = step(slots, np.array([g]), 0.1, np.zeros(1))
+        change, memory, size = step(memory, np.array([g]), 0.1, np.zeros(1))
         seen.append((float(change[0]), float(size[0])))
     expected = [
         (-0.1, 0.1),  # the first step
@@ -170,9 +170,9 @@ def test_rprop_grows_rests_and_shrinks_by_the_signs_alone() -> None:
 
 def test_rprop_does_not_look_at_later_rates_and_stops_shrinking() -> None:
     begin, step = rule_of(Rprop(0.1, min_step=0.02))
-    slots = begin(np.zeros(1))
+    memory = begin(np.zeros(1))
     for k in range(40):
-        _, slots, size = step(slots, np.array([(-1.0) ** (k // 2)]), 0.1 if k == 0 else 9.0, None)
+        _, memory, size = step(memory, np.array([(-1.0) ** (k // 2)]), 0.1 if k == 0 else 9.0, None)
     assert size[0] == 0.02
 
 
@@ -222,9 +222,9 @@ def test_a_proximal_step_of_the_effective_size_ends_at_the_lasso(optimizer: Opti
     h, c, s = np.array([1.0, 2.0, 0.5, 1.0, 4.0]), np.array([2.0, -1.0, 0.6, -0.2, 0.05]), 0.4
     begin, step = rule(optimizer, 5)
     theta = np.array([1.0, 1.0, -1.0, 0.5, -0.3])
-    slots = begin(theta)
+    memory = begin(theta)
     for _ in range(6000):
-        change, slots, size = step(slots, h * (theta - c), optimizer.learning_rate, theta)
+        change, memory, size = step(memory, h * (theta - c), optimizer.learning_rate, theta)
         moved = theta + change
         theta = np.sign(moved) * np.maximum(np.abs(moved) - s * size, 0)
     lasso = np.sign(c) * np.maximum(np.abs(c) - s / h, 0)
@@ -238,9 +238,9 @@ def test_the_effective_step_is_what_a_lasting_gradient_moves() -> None:
             continue
         begin, step = rule(optimizer, 2)
         g = np.array([0.3, -2.0])
-        slots = begin(g)
+        memory = begin(g)
         for _ in range(4000):
-            change, slots, size = step(slots, g, optimizer.learning_rate, np.zeros(2))
+            change, memory, size = step(memory, g, optimizer.learning_rate, np.zeros(2))
         np.testing.assert_allclose(change, -size * g, rtol=2e-3)
 
 
@@ -257,16 +257,16 @@ def test_a_step_mutates_nothing_and_keeps_the_type(optimizer: Optimizer) -> None
     theta = np.linspace(-1, 1, 6, dtype=np.float32)
     g = np.array([0.0, -0.0, 1.0, -1e-30, 1e30, 5.0], dtype=np.float32)
     begin, step = rule(optimizer, 6)
-    slots = begin(theta)
-    for array in (theta, g, *(s for s in slots if isinstance(s, np.ndarray))):
+    memory = begin(theta)
+    for array in (theta, g, *(s for s in memory if isinstance(s, np.ndarray))):
         array.flags.writeable = False
     with np.errstate(over="ignore"):
-        first = step(slots, g, 0.01, theta)
-        again = step(slots, g, 0.01, theta)
+        first = step(memory, g, 0.01, theta)
+        again = step(memory, g, 0.01, theta)
     assert first.change.dtype == first.size.dtype == np.float32
-    assert all(s.dtype == np.float32 for s in first.slots if isinstance(s, np.ndarray))
-    assert type(first.slots) is type(slots)
-    for a, b in zip(first.slots, again.slots, strict=True):
+    assert all(s.dtype == np.float32 for s in first.state if isinstance(s, np.ndarray))
+    assert type(first.state) is type(memory)
+    for a, b in zip(first.state, again.state, strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(first.change, again.change)
     assert (first.change[:2] == 0).all() or isinstance(optimizer, AdamW)
@@ -283,10 +283,10 @@ def test_every_optimiser_trains_a_network(optimizer: Optimizer) -> None:
     state = net.initialize(0)
     reference = Reference(net.tape, optimizer)
     rates = np.full(400, optimizer.learning_rate)
-    order = Order(np.tile(np.arange(4), 400), np.arange(0, 1601, 4), rates)
+    order = BatchSchedule(np.tile(np.arange(4), 400), np.arange(0, 1601, 4), rates)
     done, losses = 0, []
     while done < 400:
-        steps = reference.advance(state, block, order, range(done, 400))
+        steps = reference.train_steps(state, block, order, range(done, 400))
         losses += steps.loss.tolist()
         done += len(steps.loss)
     assert losses[-1] < 0.95 * losses[0]

@@ -24,10 +24,10 @@ from support import LIBRARIES, SEEDS, one_order, proves, random_data, random_sta
 
 def changes(rule: Rule, gradients: list[Any], eta: float, xp: Any = np) -> list[Any]:
     """Return the steps of a rule for these gradients."""
-    slots = rule.begin(xp.zeros_like(xp.asarray(gradients[0])))
+    memory = rule.begin(xp.zeros_like(xp.asarray(gradients[0])))
     taken = []
     for g in gradients:
-        step, slots, _ = rule.step(slots, xp.asarray(g), eta, xp.zeros_like(xp.asarray(g)))
+        step, memory, _ = rule.step(memory, xp.asarray(g), eta, xp.zeros_like(xp.asarray(g)))
         taken.append(np.asarray(step))
     return taken
 
@@ -155,15 +155,15 @@ def test_adam_differs_from_scikit_learn_only_in_epsilon() -> None:
 def test_a_rule_mutates_nothing_and_keeps_the_number_type(optimizer: Any) -> None:
     rule = rule_of(optimizer)
     theta, g = np.ones(3, np.float32), np.array([1, -2, 3], np.float32)
-    slots = rule.begin(theta)
+    memory = rule.begin(theta)
     for _ in range(3):
-        kept = [np.array(item) for item in slots]
-        step, following, _ = rule.step(slots, g, 0.1, theta)
-        for before, item in zip(kept, slots, strict=True):
+        kept = [np.array(item) for item in memory]
+        step, following, _ = rule.step(memory, g, 0.1, theta)
+        for before, item in zip(kept, memory, strict=True):
             np.testing.assert_array_equal(before, item)
         assert step.dtype == np.float32
         assert all(item.dtype == np.float32 for item in following if hasattr(item, "dtype"))
-        slots = following
+        memory = following
     np.testing.assert_array_equal(g, np.array([1, -2, 3], np.float32))
     np.testing.assert_array_equal(theta, 1.0)
 
@@ -190,7 +190,7 @@ def test_gradient_descent_on_a_quadratic(seed: int) -> None:
     begin = state.theta.copy()
     reference = Reference(net.tape, SGD(eta))
     for t in range(1, 31):
-        reference.apply(state, reference.gradient(state, block), eta)
+        reference.apply_gradient(state, reference.gradient(state, block), eta)
         closed = solution + np.linalg.matrix_power(np.eye(4) - eta * H, t) @ (begin - solution)
         np.testing.assert_allclose(state.theta, closed, rtol=1e-9, atol=1e-11)
 
@@ -210,7 +210,7 @@ def test_momentum_on_a_quadratic(nesterov: bool, seed: int) -> None:
     error = np.concatenate([state.theta - solution, Z[0]])
     reference = Reference(net.tape, SGD(eta, mu, nesterov))
     for t in range(1, 31):
-        reference.apply(state, reference.gradient(state, block), eta)
+        reference.apply_gradient(state, reference.gradient(state, block), eta)
         closed = (np.linalg.matrix_power(ahead, t) @ error)[:4]
         np.testing.assert_allclose(state.theta - solution, closed, rtol=1e-9, atol=1e-10)
 
@@ -283,7 +283,7 @@ def test_l2_under_plain_descent_is_weight_decay() -> None:
     X = np.zeros((4, 3))  # the loss does not depend on W
     y = np.tile(begin["b1"], (4, 1))  # and has no gradient in b
     reference = Reference(net.tape, SGD(eta))
-    steps = reference.advance(state, Block(X, y), one_order(np.arange(4), 1, eta), range(4))
+    steps = reference.train_steps(state, Block(X, y), one_order(np.arange(4), 1, eta), range(4))
     views = net.parameters(state)
     np.testing.assert_allclose(views["W1"], (1 - eta * s) ** 4 * begin["W1"], rtol=1e-15)
     np.testing.assert_array_equal(views["b1"], begin["b1"])
@@ -300,7 +300,7 @@ def test_l2_under_momentum_and_adam_is_not_weight_decay(optimizer: Any) -> None:
     reference = Reference(net.tape, optimizer)
     block = Block(np.zeros((1, 1)), np.zeros((1, 1)))
     for _ in range(2):
-        reference.apply(state, reference.gradient(state, block), 0.5)
+        reference.apply_gradient(state, reference.gradient(state, block), 0.5)
     assert abs(state.theta[0] - (1 - 0.125) ** 2) > 0.01
 
 

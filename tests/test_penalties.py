@@ -32,7 +32,7 @@ from deltarule.program import Block
 from deltarule.reference import Reference
 from deltarule.reference.penalties import l1, l2, max_norm, penalty, project, soften
 from regularisation_support import cost_gradient, order_of
-from support import LIBRARIES, SEEDS, advance_all, proves, random_data, random_state
+from support import LIBRARIES, SEEDS, proves, random_data, random_state, train_all_steps
 
 # --- value and gradient ---------------------------------------------------------------------------
 
@@ -98,7 +98,7 @@ def test_in_a_smaller_last_batch_alpha_weighs_more() -> None:
     net = Network(1, [Dense(1)], penalties=[L2(0.6, normalization="batch")])
     state = State(np.array([2.0, 0.0]))
     block = Block(np.zeros((5, 1)), np.zeros((5, 1)))
-    steps = Reference(net.tape).advance(state, block, order_of([0, 3, 5], 1e-300), range(2))
+    steps = Reference(net.tape).train_steps(state, block, order_of([0, 3, 5], 1e-300), range(2))
     np.testing.assert_allclose(steps.penalty, [0.5 * 0.2 * 4, 0.5 * 0.3 * 4])
 
 
@@ -112,7 +112,7 @@ def test_under_plain_gradient_descent_l2_is_weight_decay_and_under_adam_it_is_no
             net = regularised(*terms)
             state, reference = random_state(net, 2), Reference(net.tape, rule)
             before = [w.copy() for w in weights_of(net, state)]
-            reference.apply(state, reference.gradient(state, data.block), eta)
+            reference.apply_gradient(state, reference.gradient(state, data.block), eta)
             ends.append(weights_of(net, state))
         shift = [b - a for a, b in zip(*ends, strict=True)]
         decay = [-eta * s * w for w in before]
@@ -141,7 +141,7 @@ def fitted(X: Any, y: Any, *penalties: Any, constraints: Any = (), epochs: int =
     state, reference = State(np.zeros(X.shape[1] + 1)), Reference(net.tape)
     block = Block(X, y[:, None])
     for _ in range(epochs):
-        reference.apply(state, reference.gradient(state, block), 1 / top)
+        reference.apply_gradient(state, reference.gradient(state, block), 1 / top)
     p = net.parameters(state)
     return p["W1"][:, 0], p["b1"][0]
 
@@ -310,7 +310,7 @@ def test_the_constraint_holds_after_every_step(per: str, xp: Any) -> None:
     for _ in range(5):
         for n, s, rows in ((net, state, block), (free, loose, data.block)):
             reference = Reference(n.tape)
-            reference.apply(s, reference.gradient(s, rows), 0.5)
+            reference.apply_gradient(s, reference.gradient(s, rows), 0.5)
         kept = State(np.asarray(state.theta))
         assert (norms_of(net, kept, per) <= 0.8 * (1 + 1e-14)).all()
     assert norms_of(free, loose, per).max() > 1.0
@@ -352,7 +352,7 @@ def test_k_steps_in_one_call_are_k_calls_of_one(most: int) -> None:
     data, ends = random_data(net, 14, 5), []
     for pieces in (None, most):
         state, reference = net.initialize(5), Reference(net.tape, Adam(0.05))
-        advance_all(reference, state, data.block, order_of([0, 5, 9, 14]), pieces)
+        train_all_steps(reference, state, data.block, order_of([0, 5, 9, 14]), pieces)
         ends.append(state.theta.tobytes())
     assert ends[0] == ends[1]
 

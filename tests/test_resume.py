@@ -219,7 +219,7 @@ def test_what_cannot_be_resumed_is_told(tmp_path: Path) -> None:
         call(NET.initialize(1), 1, optimizer="adam", resume=history)
     with pytest.raises(SpecError, match="resume needs the 120 rows of the earlier call; got 60"):
         train(NET, state, X[:60], NUMBERS[:60], optimizer="adam", resume=history)
-    with pytest.raises(DataError, match=r"state\.slots"):
+    with pytest.raises(DataError, match=r"state\.optimizer_state"):
         call(state, 1, optimizer="sgd", resume=history)
     np.testing.assert_array_equal(state.theta, theta)
     assert isinstance(history.position, Position)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import strategies as st
 
 from deltarule.errors import SpecError
-from deltarule.program import Block, Order, State, Steps
+from deltarule.program import BatchSchedule, Block, State, StepLog
 from deltarule.schedules import (
     Adaptive,
     Constant,
@@ -55,14 +55,16 @@ class Script:
         self.rates: list[float] = []
         self._losses = iter(losses)
 
-    def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
+    def train_steps(
+        self, state: State, block: Block, order: BatchSchedule, steps: range
+    ) -> StepLog:
         if steps.start == 0:
             self._loss = next(self._losses, 1.0)
         taken = steps[:2]
         self.rates += [float(order.learning_rates[k]) for k in taken]
         rows = np.array([len(order.batch(k)) for k in taken])
         loss = np.full(len(rows), self._loss)
-        return Steps(rows, rows.astype(float), loss, np.zeros(len(rows)))
+        return StepLog(rows, rows.astype(float), loss, np.zeros(len(rows)))
 
 
 def run(

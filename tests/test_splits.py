@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from deltarule.errors import DataError
-from deltarule.program import Block, Order, State, Steps
+from deltarule.program import BatchSchedule, Block, State, StepLog
 from deltarule.training import TrainingConfig, run_epochs, split_rows
 from deltarule.training.batches import batch_bounds
 from support import SEEDS, proves
@@ -104,16 +104,18 @@ class Recorder:
     """An interpreter that takes no steps, and notes every epoch's order."""
 
     def __init__(self) -> None:
-        self.orders: list[Order] = []
+        self.orders: list[BatchSchedule] = []
 
-    def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
+    def train_steps(
+        self, state: State, block: Block, order: BatchSchedule, steps: range
+    ) -> StepLog:
         self.orders.append(order)
         rows = np.diff(order.bounds)
         zeros = np.zeros(len(rows))
-        return Steps(rows, rows.astype(float), zeros, zeros)
+        return StepLog(rows, rows.astype(float), zeros, zeros)
 
 
-def epochs_of(n: int, epochs: int, shuffle: Any, batch_size: int = 7) -> list[Order]:
+def epochs_of(n: int, epochs: int, shuffle: Any, batch_size: int = 7) -> list[BatchSchedule]:
     recorder = Recorder()
     config = TrainingConfig(epochs, batch_size, 0.1, shuffle)
     run_epochs(recorder, State(np.zeros(1)), Block(np.zeros((n, 1))), config)  # type: ignore[arg-type]

@@ -239,8 +239,8 @@ def test_the_tape_of_a_network_with_everything() -> None:
     )
     assert FULL.normalizations == ((4, 0.1, False), (4, 0.2, True))
     assert FULL.loss_constants == (0.5,)
-    assert FULL.least_rows == 2
-    assert T.least_rows == 1
+    assert FULL.min_rows == 2
+    assert T.min_rows == 1
     weights = ((0, 12), (20, 36), (48, 56))
     assert FULL.penalties == tuple(
         (code, start, stop, strength, False)

@@ -312,7 +312,7 @@ def test_bad_arguments_are_told_before_anything_moves(given: Any, error: Any, wo
     with pytest.raises(error, match=words):
         train(net, state, *XOR, **given)
     assert state.theta.tobytes() == net.initialize(0).theta.tobytes()
-    assert (state.step, state.slots) == (0, None)
+    assert (state.step, state.optimizer_state) == (0, None)
 
 
 @pytest.mark.parametrize("given", [{"schedule": "cosin"}, {"schedule": 0.5}, {"stopping": True}])

@@ -266,7 +266,7 @@ def train(
         start = resumed(resume, state, interpreter, data.n_rows, stopping, own_rng)
     else:
         if resume is None:
-            state.slots = None
+            state.optimizer_state = None
         start = TrainingState.begin(state, Position() if resume is None else resume)
     config = TrainingConfig(
         epochs=start.history.n_epochs + epochs,
@@ -277,7 +277,7 @@ def train(
         stopping=stopping,
         validation=validate,
         epoch_block=epoch_block,
-        least_rows=net.tape.least_rows,
+        min_rows=net.tape.min_rows,
         planned_epochs=planned_epochs,
         loss_scale=loss_scale,
         on_epoch_begin=hooks.begin,

@@ -11,7 +11,7 @@ import numpy as np
 
 from deltarule import Adam, Dense, Network, State
 from deltarule.network.backend import interpreter_of
-from deltarule.program import Block, Order
+from deltarule.program import BatchSchedule, Block
 from speed.cases import Case
 from speed.memory import extra_memory
 from speed.worker import Repetition
@@ -69,10 +69,10 @@ class GeneratedRows:
             n, batch = block.n_rows, self._case.batch
             bounds = np.append(np.arange(0, n, batch), n).astype(np.int64)
             rates = np.full(len(bounds) - 1, 1e-3)
-            order = Order(self._rng.permutation(n), bounds, rates)
+            order = BatchSchedule(self._rng.permutation(n), bounds, rates)
             done = 0
             while done < order.n_batches:
-                steps = interpreter.advance(state, block, order, range(done, order.n_batches))
+                steps = interpreter.train_steps(state, block, order, range(done, order.n_batches))
                 done += len(steps.loss)
             seconds += time.perf_counter() - start
         return seconds

@@ -10,7 +10,7 @@ import numpy as np
 
 from deltarule.network import Network
 from deltarule.network.data import check_inputs
-from deltarule.program import Block, State, Sums
+from deltarule.program import Block, GradientSums, State
 from deltarule.program.folding import fold_batch_norm
 from deltarule.reference import Reference
 from deltarule.reference.batch_norm_statistics import accumulate, batch_moments
@@ -36,15 +36,15 @@ def recompute_batch_norm(
     weight = None if sample_weight is None else np.asarray(sample_weight, dtype=net.dtype)
     reference = Reference(net.tape)
     population = replace(state, buffers=dict(state.buffers))
-    population.forget_population()
+    population.restart_population_statistics()
     present = None if weight is None else weight > 0
-    bounds = batch_bounds(x.shape[0], batch_size, present, net.tape.least_rows)
+    bounds = batch_bounds(x.shape[0], batch_size, present, net.tape.min_rows)
     for start, stop in pairwise(bounds):
         batch = Block(x, None, weight).take(slice(int(start), int(stop)))
         trace = reference.trace(state, batch.x, reference.training_pass(state, batch, int(start)))
         moments = batch_moments(net.tape, trace.contents, batch.weight)
         total = float(stop - start) if batch.weight is None else float(np.sum(batch.weight))
-        accumulate(net.tape, population, Sums(0.0, total, state.theta, moments))
+        accumulate(net.tape, population, GradientSums(0.0, total, state.theta, moments))
     for i, norm in enumerate(net.tape.normalizations):
         if not norm.running:
             for name in ("mean", "variance", "weight"):

@@ -26,7 +26,7 @@ def as_double(
     theta = np.array(to_numpy(state.theta), dtype=np.float64)
     rows = to_numpy(X) if hasattr(X, "__array_namespace__") else X
     block, _ = make_block(double, rows, y, sample_weight)
-    return double, replace(state, theta=theta, slots=None), block
+    return double, replace(state, theta=theta, optimizer_state=None), block
 
 
 def check_gradients(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from deltarule.utils.interrupts import Patient
+from deltarule.utils.interrupts import DeferrableHandler
 
 __all__ = ["INTERRUPTED", "CutOff", "Interrupted", "Signals", "Terminated", "leaving", "watched"]
 
@@ -90,8 +90,8 @@ def watched() -> Iterator[Signals]:
         yield signals
         return
     before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, Patient(signals.interrupt)),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, Patient(signals.terminate)),
+        signal.SIGINT: signal.signal(signal.SIGINT, DeferrableHandler(signals.interrupt)),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, DeferrableHandler(signals.terminate)),
     }
     try:
         yield signals

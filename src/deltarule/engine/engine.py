@@ -24,7 +24,7 @@ from deltarule.engine.optimizers import OptimizerArrays, update_of
 from deltarule.engine.thread_pool import run_together, thread_ceiling, yield_thread_address
 from deltarule.engine.work_plan import PREDICTED_AT_ONCE, Mode, make_plan
 from deltarule.errors import DataError
-from deltarule.program import Block, Order, State, Steps, Sums
+from deltarule.program import BatchSchedule, Block, GradientSums, State, StepLog
 from deltarule.program.opcodes import PenaltyCode
 from deltarule.program.state_checks import check_state
 from deltarule.program.tape import Tape
@@ -47,7 +47,7 @@ class Engine:
     tape : Tape
         What to run; it is verified.
     optimizer : Optimizer, default=SGD()
-        Whose steps ``apply`` and ``advance`` take.
+        Whose steps ``apply_gradient`` and ``train_steps`` take.
     clipping : ClipNorm, ClipValue or None, default=None
         What is done to the gradient before a step.
     n_threads : int or None, default=None
@@ -57,11 +57,12 @@ class Engine:
     Notes
     -----
     The same state, block and order give the same bits at any number of threads. The optimiser's
-    averages in ``state.slots`` are changed in place.
+    averages in ``state.optimizer_state`` are changed in place.
 
     A call runs on threads of its own (``n_threads``). In addition, several threads may call
     ``forward``, ``losses`` and ``gradient`` of one engine at the same time, and a signal handler
-    may call them during another call; ``advance`` and ``apply`` are for one thread at a time.
+    may call them during another call; ``train_steps`` and ``apply_gradient`` are for one thread at
+    a time.
     """
 
     def __init__(
@@ -86,10 +87,12 @@ class Engine:
     # --- the interpreter's methods -----------------------------------------------------------
 
     def check(self, state: State) -> None:
-        """Raise ``DataError`` unless ``advance`` can continue from the state."""
+        """Raise ``DataError`` unless ``train_steps`` can continue from the state."""
         self._check_state(state, changes=True)
 
-    def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
+    def train_steps(
+        self, state: State, block: Block, order: BatchSchedule, steps: range
+    ) -> StepLog:
         """Take the steps of these batches; k steps in one call equal k calls of one.
 
         It takes as many steps as fit into a few hundredths of a second, and at least one. It stops
@@ -100,7 +103,7 @@ class Engine:
         inputs = self._inputs_of_epoch(block, steps)
         begin, end = steps.start, min(steps.stop, steps.start + self._steps_a_call(steps))
         sizes = np.diff(order.bounds)
-        check_batches(order, begin, end, block.n_rows, self.tape.least_rows, block.weight)
+        check_batches(order, begin, end, block.n_rows, self.tape.min_rows, block.weight)
         weights = batch_weights(order, block.weight, begin, end)
         rates = np.ascontiguousarray(order.learning_rates, dtype=np.float64)
         records = np.zeros((2, end))
@@ -124,7 +127,7 @@ class Engine:
         self._inputs = None if begin + taken >= order.n_batches else inputs
         seen = slice(begin, begin + taken)
         loss, penalty = records[:, seen]
-        return Steps(sizes[seen].copy(), weights[seen].copy(), loss.copy(), penalty.copy())
+        return StepLog(sizes[seen].copy(), weights[seen].copy(), loss.copy(), penalty.copy())
 
     def gradient(
         self,
@@ -133,7 +136,7 @@ class Engine:
         rows: npt.NDArray[np.int64] | slice | None = None,
         *,
         first: int = 0,
-    ) -> Sums:
+    ) -> GradientSums:
         """Return Σ w_i L_i, Σ w_i and Σ w_i ∂L_i/∂θ over the rows.
 
         If the rows are part of a batch, ``first`` is the place of the first of them in the batch,
@@ -148,7 +151,7 @@ class Engine:
             check_moments(part)
         n = part.n_rows
         bounds = _even_bounds(n, n if self.tape.normalizations else _AT_ONCE)[0]
-        order = Order(np.empty(0, np.int64), bounds, np.zeros(len(bounds) - 1))
+        order = BatchSchedule(np.empty(0, np.int64), bounds, np.zeros(len(bounds) - 1))
         weights = batch_weights(order, part.weight, 0, order.n_batches, in_order=True)
         # A batch of weight 0 would be skipped; with weight 1 its sums are those of its rows: 0, or
         # NaN for an infinite loss.
@@ -157,11 +160,11 @@ class Engine:
         buffers = self._take_buffers(Mode.SUMS, int(np.diff(bounds).max()), inputs)
         try:
             loss, gradient = self._sum(buffers, state, part, inputs, order, weights, first)
-            return Sums(loss, weight, gradient, self._moments(buffers, part, weight))
+            return GradientSums(loss, weight, gradient, self._moments(buffers, part, weight))
         finally:
             self._give_back(buffers)
 
-    def apply(self, state: State, sums: Sums, learning_rate: float) -> None:
+    def apply_gradient(self, state: State, sums: GradientSums, learning_rate: float) -> None:
         """Take one step along the gradient of the cost of ``sums``."""
         self._check_state(state, changes=True)
         bounds, rate = np.array([0, 1]), np.array([float(learning_rate)])
@@ -191,7 +194,7 @@ class Engine:
         self._predict(state, block, Mode.LOSSES, losses)
         return losses
 
-    def cost(self, state: State, sums: Sums) -> tuple[float, float, Any]:
+    def cost(self, state: State, sums: GradientSums) -> tuple[float, float, Any]:
         """Return the mean loss, the penalty, and the gradient of their sum."""
         value, gradient = 0.0, sums.gradient / sums.weight
         for term in self.tape.penalties:
@@ -273,7 +276,7 @@ class Engine:
                 f"({self.tape.n_parameters},) of {self._dtype}; got {given}. Take it from "
                 "net.initialize(seed), or use engine='reference'."
             )
-        check_state(state, self.tape, self._update.slots if changes else None)
+        check_state(state, self.tape, self._update.state_type if changes else None)
 
     def _inputs_of_epoch(self, block: Block, steps: range) -> Inputs:
         """Return the inputs as kernels read them: checked once an epoch."""
@@ -288,10 +291,10 @@ class Engine:
         state: State,
         inputs: Inputs | None,
         takes_steps: bool,
-        moments: Sums | None = None,
+        moments: GradientSums | None = None,
     ) -> None:
-        """Run steps, and update the state: its slots, statistics and counters."""
-        taken, product = self._arrays.load(self._update, state.slots, state.theta)
+        """Run steps, and update the state: its optimiser state, statistics and counters."""
+        taken, product = self._arrays.load(self._update, state.optimizer_state, state.theta)
         c = buffers.context
         c.slot_1 = self._arrays.first.ctypes.data
         c.slot_2 = self._arrays.second.ctypes.data
@@ -301,9 +304,9 @@ class Engine:
         self._run(buffers, state, inputs)
         steps = int(buffers.counters.steps_taken) - taken
         state.step += steps
-        if steps > 0 or state.slots is not None:
+        if steps > 0 or state.optimizer_state is not None:
             product = float(buffers.optimizer.momentum_product)
-            state.slots = self._arrays.save(self._update, taken + steps, product)
+            state.optimizer_state = self._arrays.save(self._update, taken + steps, product)
         if takes_steps and steps > 0:
             self._save_statistics(buffers, state)
 
@@ -329,7 +332,7 @@ class Engine:
         state: State,
         part: Block,
         inputs: Inputs,
-        order: Order,
+        order: BatchSchedule,
         weights: npt.NDArray[np.float64],
         first: int,
     ) -> tuple[float, npt.NDArray[Any]]:
@@ -378,7 +381,9 @@ class Engine:
 
     # --- the statistics of batch norm --------------------------------------------------------
 
-    def _load_statistics(self, buffers: Buffers, state: State, moments: Sums | None) -> None:
+    def _load_statistics(
+        self, buffers: Buffers, state: State, moments: GradientSums | None
+    ) -> None:
         """Load batch norm's statistics from the state; (0, 1) if it has seen no batch yet."""
         for i, norm in enumerate(buffers.normalizations):
             norm.kept[0] = state.buffers.get(f"{i}.mean", 0.0)

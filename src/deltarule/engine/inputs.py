@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.errors import DataError, ShapeError
-from deltarule.program import Block, Order
+from deltarule.program import BatchSchedule, Block
 from deltarule.utils.arrays import is_sparse
 
 __all__ = [
@@ -99,7 +99,9 @@ def check_targets(block: Block, n_outputs: int, dtype: Any) -> None:
             )
 
 
-def check_batches(order: Order, begin: int, end: int, n_rows: int, least: int, weight: Any) -> None:
+def check_batches(
+    order: BatchSchedule, begin: int, end: int, n_rows: int, least: int, weight: Any
+) -> None:
     """Raise unless the steps' batches contain rows of the block, and enough of them."""
     bounds, rows = order.bounds, order.rows
     plain = all(
@@ -133,7 +135,7 @@ def check_batches(order: Order, begin: int, end: int, n_rows: int, least: int, w
 
 
 def batch_weights(
-    order: Order, weight: Any, begin: int, end: int, *, in_order: bool = False
+    order: BatchSchedule, weight: Any, begin: int, end: int, *, in_order: bool = False
 ) -> npt.NDArray[np.float64]:
     """Return Σw of every batch up to ``end``; 0 for those before ``begin``."""
     totals = np.zeros(end)

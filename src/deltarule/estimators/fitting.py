@@ -143,7 +143,7 @@ def _progress_at_start(options: FitOptions, model: FittedModel) -> PartialFitSta
     progress, maximizes = model.progress, options.watches_score
     position = progress.position
     if not options.incremental:
-        model.state.slots = None
+        model.state.optimizer_state = None
         position = Position(stopping_state=position.stopping_state)
         progress = PartialFitState(maximizes=progress.maximizes)
     if progress.maximizes != maximizes:

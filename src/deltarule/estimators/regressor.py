@@ -36,7 +36,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         any of ``deltarule.spec.ACTIVATIONS`` ("gelu", "silu", "mish", "selu", …).
     solver : str or an optimiser, default="adam"
         "lbfgs" and "line_search" minimise over the whole set; "sgd", "adam", "adamw", "nadam",
-        "rmsprop", "adagrad", "adadelta", "momentum_average" and "rprop" (full batch) take steps.
+        "rmsprop", "adagrad", "adadelta", "ema_momentum" and "rprop" (full batch) take steps.
         An instance such as ``AdamW(0.01)`` has its own constants and learning rate.
     alpha : float, default=1e-4
         L2 penalty ½ alpha Σ‖W‖² on the sum of losses of a batch: the strength on the mean loss is
@@ -68,7 +68,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     warm_start : bool, default=False
         Whether ``fit`` continues from the last fit's parameters.
     momentum : float, default=0.9
-        Momentum of ``solver="sgd"`` and "momentum_average", in [0, 1].
+        Momentum of ``solver="sgd"`` and "ema_momentum", in [0, 1].
     nesterovs_momentum : bool, default=True
         Whether that momentum looks ahead.
     early_stopping : bool, default=False

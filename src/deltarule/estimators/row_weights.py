@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.program import Block, Interpreter, Order, State, Steps
+from deltarule.program import BatchSchedule, Block, Interpreter, State, StepLog
 from deltarule.utils.arrays import Array
 
 __all__ = ["Repeating"]
@@ -30,9 +30,11 @@ class Repeating:
     def __init__(self, interpreter: Interpreter, sample_weight: Array) -> None:
         self._interpreter, self._sample_weight = interpreter, sample_weight
 
-    def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
+    def train_steps(
+        self, state: State, block: Block, order: BatchSchedule, steps: range
+    ) -> StepLog:
         """Take the steps; correct the statistics that the epoch's only batch left."""
-        seen = self._interpreter.advance(state, block, order, steps)
+        seen = self._interpreter.train_steps(state, block, order, steps)
         if order.n_batches > 1 or seen.diverged:
             return seen
         present = np.asarray(block.weight) > 0

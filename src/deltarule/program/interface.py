@@ -15,7 +15,7 @@ import numpy.typing as npt
 from deltarule.program.state import State
 from deltarule.utils.arrays import Array, array_namespace
 
-__all__ = ["Block", "Interpreter", "Order", "Steps", "Sums"]
+__all__ = ["BatchSchedule", "Block", "GradientSums", "Interpreter", "StepLog"]
 
 
 class Block(NamedTuple):
@@ -44,7 +44,7 @@ class Block(NamedTuple):
         return Block(pick(self.x), pick(self.y), pick(self.weight))
 
 
-class Order(NamedTuple):
+class BatchSchedule(NamedTuple):
     """Mini-batches of an epoch: batch k consists of rows[bounds[k]:bounds[k + 1]]."""
 
     rows: npt.NDArray[np.int64]
@@ -61,7 +61,7 @@ class Order(NamedTuple):
         return self.rows[self.bounds[k] : self.bounds[k + 1]]
 
 
-class Sums(NamedTuple):
+class GradientSums(NamedTuple):
     """Sums over the rows of a batch or a part of it; two parts add up to the sums of both."""
 
     loss: float  # Σ w_i L_i
@@ -69,9 +69,9 @@ class Sums(NamedTuple):
     gradient: Array  # (p,) Σ w_i ∂L_i/∂θ
     moments: tuple[Array, ...] = ()  # of the batch, one pair per normalisation
 
-    def __add__(self, other: Sums) -> Sums:  # type: ignore[override]
+    def __add__(self, other: GradientSums) -> GradientSums:  # type: ignore[override]
         """Return the sums of both parts, added in this order."""
-        return Sums(
+        return GradientSums(
             self.loss + other.loss,
             self.weight + other.weight,
             self.gradient + other.gradient,
@@ -79,7 +79,7 @@ class Sums(NamedTuple):
         )
 
 
-class Steps(NamedTuple):
+class StepLog(NamedTuple):
     """Losses of a sequence of steps, one entry per mini-batch.
 
     If a loss is infinite or NaN, it is the last entry, and its step was not taken.
@@ -96,9 +96,9 @@ class Steps(NamedTuple):
         return len(self.loss) > 0 and not bool(np.isfinite(self.loss[-1] + self.penalty[-1]))
 
     @staticmethod
-    def join(pieces: list[Steps]) -> Steps:
+    def join(pieces: list[StepLog]) -> StepLog:
         """Return the concatenation of several sequences of steps."""
-        return Steps(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+        return StepLog(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
 
 
 class Interpreter(Protocol):
@@ -108,10 +108,12 @@ class Interpreter(Protocol):
     """
 
     def check(self, state: State) -> None:
-        """Raise ``DataError`` unless ``advance`` can continue from this state."""
+        """Raise ``DataError`` unless ``train_steps`` can continue from this state."""
         ...
 
-    def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
+    def train_steps(
+        self, state: State, block: Block, order: BatchSchedule, steps: range
+    ) -> StepLog:
         """Take one step per batch; one call with k steps equals k calls with one step.
 
         It may return early with fewer steps, so that the caller regains control, and it stops
@@ -126,7 +128,7 @@ class Interpreter(Protocol):
         rows: npt.NDArray[np.int64] | slice | None = None,
         *,
         first: int = 0,
-    ) -> Sums:
+    ) -> GradientSums:
         """Return the sums over the rows (default: all of them); the state is not changed.
 
         If the rows are a part of a batch, ``first`` is the position of the first row in the whole
@@ -134,7 +136,7 @@ class Interpreter(Protocol):
         """
         ...
 
-    def apply(self, state: State, sums: Sums, learning_rate: float) -> None:
+    def apply_gradient(self, state: State, sums: GradientSums, learning_rate: float) -> None:
         """Take one step with the gradient of the cost of ``sums``."""
         ...
 
@@ -146,6 +148,6 @@ class Interpreter(Protocol):
         """Return the loss of every row (n,) as in prediction, without weights and penalties."""
         ...
 
-    def cost(self, state: State, sums: Sums) -> tuple[float, float, Array]:
-        """Return (mean loss, penalty, gradient of their sum); ``apply`` uses this gradient."""
+    def cost(self, state: State, sums: GradientSums) -> tuple[float, float, Array]:
+        """Return mean loss, penalty and gradient of their sum, as ``apply_gradient`` uses it."""
         ...

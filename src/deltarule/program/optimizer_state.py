@@ -7,29 +7,29 @@ from typing import Any, NamedTuple
 from deltarule.utils.arrays import Array
 
 __all__ = [
-    "SLOTS",
-    "AdadeltaSlots",
-    "AdamSlots",
-    "NadamSlots",
-    "RpropSlots",
-    "SquareSlots",
-    "VelocitySlots",
+    "OPTIMIZER_STATES",
+    "AdadeltaState",
+    "AdamState",
+    "NadamState",
+    "RpropState",
+    "SquareState",
+    "VelocityState",
 ]
 
 
-class VelocitySlots(NamedTuple):
+class VelocityState(NamedTuple):
     """State of gradient descent with momentum."""
 
     v: Array  # (p,) velocity, or mean gradient
 
 
-class SquareSlots(NamedTuple):
+class SquareState(NamedTuple):
     """State of RMSprop and Adagrad."""
 
     s: Array  # (p,) running mean, or sum, of g²
 
 
-class AdamSlots(NamedTuple):
+class AdamState(NamedTuple):
     """State of Adam."""
 
     t: int  # steps taken
@@ -37,7 +37,7 @@ class AdamSlots(NamedTuple):
     v: Array  # (p,) running mean of g²
 
 
-class NadamSlots(NamedTuple):
+class NadamState(NamedTuple):
     """State of Nadam."""
 
     t: int  # steps taken
@@ -46,14 +46,14 @@ class NadamSlots(NamedTuple):
     v: Array  # (p,) running mean of g²
 
 
-class AdadeltaSlots(NamedTuple):
+class AdadeltaState(NamedTuple):
     """State of Adadelta."""
 
     v: Array  # (p,) running mean of g²
     u: Array  # (p,) running mean of squared steps
 
 
-class RpropSlots(NamedTuple):
+class RpropState(NamedTuple):
     """State of Rprop."""
 
     t: int  # steps taken
@@ -61,12 +61,12 @@ class RpropSlots(NamedTuple):
     size: Array  # (p,) step sizes
 
 
-SLOTS: tuple[type[Any], ...] = (
-    AdadeltaSlots,
-    AdamSlots,
-    NadamSlots,
-    RpropSlots,
-    SquareSlots,
-    VelocitySlots,
+OPTIMIZER_STATES: tuple[type[Any], ...] = (
+    AdadeltaState,
+    AdamState,
+    NadamState,
+    RpropState,
+    SquareState,
+    VelocityState,
 )
 """All states of optimisers."""

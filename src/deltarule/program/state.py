@@ -19,7 +19,7 @@ class State:
     theta: Array  # (p,) every parameter of the network
     seed: int = 0  # key of the dropout masks
     step: int = 0  # number of steps taken, over all epochs
-    slots: Any = None  # state of the optimiser (a NamedTuple); None before its first step
+    optimizer_state: Any = None  # state of the optimiser (a NamedTuple); None before its first step
     buffers: dict[str, Array] = field(default_factory=dict)  # statistics of batch normalisation
 
     def copy(self) -> State:
@@ -27,7 +27,7 @@ class State:
         return replace(
             self,
             theta=_copied(self.theta),
-            slots=_copied(self.slots),
+            optimizer_state=_copied(self.optimizer_state),
             buffers={name: _copied(array) for name, array in self.buffers.items()},
         )
 
@@ -35,10 +35,10 @@ class State:
         """Copy another state into this one, into the existing arrays if they fit."""
         self.theta = _moved(self.theta, other.theta)
         self.seed, self.step = other.seed, other.step
-        self.slots = _moved(self.slots, other.slots)
+        self.optimizer_state = _moved(self.optimizer_state, other.optimizer_state)
         self.buffers = {n: _moved(self.buffers.get(n), a) for n, a in other.buffers.items()}
 
-    def forget_population(self) -> None:
+    def restart_population_statistics(self) -> None:
         """Start a new mean of batch statistics; the old one is kept until the first batch."""
         for name in self.buffers:
             if name.endswith(".weight"):
@@ -49,7 +49,7 @@ class State:
         fresh = other.copy()
         self.theta[...] = fresh.theta
         self.seed, self.step = fresh.seed, fresh.step
-        self.slots, self.buffers = fresh.slots, fresh.buffers
+        self.optimizer_state, self.buffers = fresh.optimizer_state, fresh.buffers
 
 
 def _copied(value: Any) -> Any:

@@ -10,11 +10,11 @@ from typing import Any
 
 from deltarule.errors import DataError
 from deltarule.program import State
-from deltarule.program.optimizer_state import SLOTS
+from deltarule.program.optimizer_state import OPTIMIZER_STATES
 from deltarule.program.tape import Tape
 from deltarule.utils.checks import check_shape, is_count
 
-__all__ = ["check_counters", "check_slots", "check_state", "check_theta"]
+__all__ = ["check_counters", "check_optimizer_state", "check_state", "check_theta"]
 
 _REMEDY = "Use a state from net.initialize(seed), or one that this network was trained with."
 
@@ -29,7 +29,7 @@ def check_theta(state: State, tape: Tape) -> None:
     )
 
 
-def check_state(state: State, tape: Tape, slots: type[Any] | None = None) -> None:
+def check_state(state: State, tape: Tape, optimizer_state_type: type[Any] | None = None) -> None:
     """Raise unless counters, statistics and optimiser state fit the network.
 
     Parameters
@@ -38,8 +38,8 @@ def check_state(state: State, tape: Tape, slots: type[Any] | None = None) -> Non
         The state; its θ has been checked already.
     tape : Tape
         Tape of the network.
-    slots : type, optional
-        The NamedTuple that the optimiser needs. Without it ``state.slots`` is not checked.
+    optimizer_state_type : type, optional
+        The NamedTuple that the optimiser needs; without it ``optimizer_state`` is not checked.
 
     Raises
     ------
@@ -48,13 +48,13 @@ def check_state(state: State, tape: Tape, slots: type[Any] | None = None) -> Non
     """
     check_counters(state)
     _check_buffers(state, tape)
-    if slots is not None and state.slots is not None:
-        if type(state.slots) is not slots:
+    if optimizer_state_type is not None and state.optimizer_state is not None:
+        if type(state.optimizer_state) is not optimizer_state_type:
             raise DataError(
-                f"state.slots must be {slots.__name__}, the state of this optimiser; got "
-                f"{type(state.slots).__name__}. {_REMEDY}"
+                f"state.optimizer_state must be {optimizer_state_type.__name__}, the state of this "
+                f"optimiser; got {type(state.optimizer_state).__name__}. {_REMEDY}"
             )
-        check_slots(state)
+        check_optimizer_state(state)
 
 
 def check_counters(state: State) -> None:
@@ -72,7 +72,7 @@ def check_counters(state: State) -> None:
         )
 
 
-def check_slots(state: State) -> None:
+def check_optimizer_state(state: State) -> None:
     """Raise unless the state of an optimiser is of a known kind and its arrays are like θ.
 
     Raises
@@ -80,10 +80,11 @@ def check_slots(state: State) -> None:
     DataError
         If it is not.
     """
-    held, theta = state.slots, state.theta
-    if type(held) not in SLOTS:
+    held, theta = state.optimizer_state, state.theta
+    if type(held) not in OPTIMIZER_STATES:
         raise DataError(
-            f"state.slots must be an optimiser state; got {type(held).__name__}. {_REMEDY}"
+            f"state.optimizer_state must be the state of an optimiser; got {type(held).__name__}. "
+            f"{_REMEDY}"
         )
     shape, dtype = tuple(theta.shape), theta.dtype
     for name, value in zip(held._fields, held, strict=True):
@@ -96,7 +97,9 @@ def check_slots(state: State) -> None:
         if not valid:
             scalars = {"t": "a number of steps", "product": "a float"}
             wanted = scalars.get(name, f"{shape} of {dtype}, like θ")
-            raise DataError(f"state.slots.{name} must be {wanted}; got {_shown(value)}. {_REMEDY}")
+            raise DataError(
+                f"state.optimizer_state.{name} must be {wanted}; got {_shown(value)}. {_REMEDY}"
+            )
 
 
 def _check_buffers(state: State, tape: Tape) -> None:

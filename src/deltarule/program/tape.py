@@ -115,7 +115,7 @@ class Tape:
         return self.instructions[-2].source
 
     @property
-    def least_rows(self) -> int:
+    def min_rows(self) -> int:
         """Fewest rows of non-zero weight in a mini-batch; batch normalisation needs two."""
         return 2 if self.normalizations else 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deltarule.errors import DataError
-from deltarule.program import State, Sums
+from deltarule.program import GradientSums, State
 from deltarule.program.opcodes import Op
 from deltarule.program.tape import Instruction, Tape
 from deltarule.reference.normalization import mean, variance
@@ -43,7 +43,7 @@ def batch_moments(tape: Tape, contents: list[Array], weight: Array | None) -> tu
     return tuple(moments)
 
 
-def accumulate(tape: Tape, state: State, sums: Sums) -> None:
+def accumulate(tape: Tape, state: State, sums: GradientSums) -> None:
     """Update the statistics in the state with the moments of a batch.
 
     Population statistics are the size-weighted mean of μ_k and of b_k/(b_k − 1) σ²_k over the

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.errors import DataError
-from deltarule.program import Block, Order, State, Steps, Sums
+from deltarule.program import BatchSchedule, Block, GradientSums, State, StepLog
 from deltarule.program.opcodes import Op
 from deltarule.program.state_checks import check_state
 from deltarule.program.tape import Instruction, Tape
@@ -35,7 +35,7 @@ from deltarule.utils.arrays import Array, Pullback, array_namespace, is_sparse
 
 __all__ = ["Reference", "TrainingPass"]
 
-_PATIENCE = 0.1  # seconds after which ``advance`` returns to its caller
+_PATIENCE = 0.1  # seconds after which ``train_steps`` returns to its caller
 
 
 class TrainingPass(NamedTuple):
@@ -62,7 +62,7 @@ class Reference:
     tape : Tape
         A verified tape.
     optimizer : Optimizer, default=SGD()
-        Optimiser of the steps of ``apply`` and ``advance``.
+        Optimiser of the steps of ``apply_gradient`` and ``train_steps``.
     clipping : ClipNorm, ClipValue or None, default=None
         Clipping of the gradient before a step.
     """
@@ -73,19 +73,19 @@ class Reference:
         self.tape = tape
         weights = [slice(p.start, p.stop) for p in tape.parameters if p.is_weights]
         self._rule = rule_of(SGD() if optimizer is None else optimizer, weights)
-        self._slots = type(self._rule.begin(np.empty(0)))
+        self._state_type = type(self._rule.begin(np.empty(0)))
         self._clipping = clipping
         self._body = tape.instructions[:-1]
         self._first = next(instruction for instruction in self._body if instruction.op == Op.AFFINE)
 
     def check(self, state: State) -> None:
-        """Raise ``DataError`` unless ``advance`` can continue from this state."""
+        """Raise ``DataError`` unless ``train_steps`` can continue from this state."""
         if tuple(state.theta.shape) != (self.tape.n_parameters,):
             raise DataError(
                 f"state.theta must have shape ({self.tape.n_parameters},); got "
                 f"{tuple(state.theta.shape)}. Use a state from net.initialize(seed)."
             )
-        check_state(state, self.tape, self._slots)
+        check_state(state, self.tape, self._state_type)
 
     # --- prediction ----------------------------------------------------------------------------
 
@@ -127,7 +127,7 @@ class Reference:
         rows: npt.NDArray[np.int64] | slice | None = None,
         *,
         first: int = 0,
-    ) -> Sums:
+    ) -> GradientSums:
         """Return Σ w_i L_i, Σ w_i and Σ w_i ∂L_i/∂θ over the rows, by a pass forward and one back.
 
         ``first`` is the position of the first row in the whole batch. With batch normalisation the
@@ -137,7 +137,7 @@ class Reference:
         with quiet():
             return self._backpropagate(state, part, first)
 
-    def _backpropagate(self, state: State, block: Block, first: int = 0) -> Sums:
+    def _backpropagate(self, state: State, block: Block, first: int = 0) -> GradientSums:
         xp = array_namespace(state.theta)
         trace = self.trace(state, block.x, self.training_pass(state, block, first))
         losses, pull = self.row_losses(trace, block)
@@ -145,7 +145,9 @@ class Reference:
         gradient = xp.zeros_like(state.theta)
         self.pull_back(trace, pull(weight), gradient)
         moments = batch_moments(self.tape, trace.contents, block.weight)
-        return Sums(float(xp.sum(weight * losses)), float(xp.sum(weight)), gradient, moments)
+        return GradientSums(
+            float(xp.sum(weight * losses)), float(xp.sum(weight)), gradient, moments
+        )
 
     def pull_back(self, trace: Trace, adjoint: Array, gradient: Array) -> list[Array | None]:
         """Run the pullbacks in reverse, starting from ∂C/∂(the register that the loss reads).
@@ -230,22 +232,28 @@ class Reference:
 
     # --- steps ---------------------------------------------------------------------------------
 
-    def cost(self, state: State, sums: Sums) -> tuple[float, float, Array]:
+    def cost(self, state: State, sums: GradientSums) -> tuple[float, float, Array]:
         """Return the mean loss, the penalty, and the gradient of their sum."""
         value, slope = penalty(self.tape, state.theta, sums.weight)
         return sums.loss / sums.weight, value, sums.gradient / sums.weight + slope
 
-    def apply(self, state: State, sums: Sums, learning_rate: float) -> None:
+    def apply_gradient(self, state: State, sums: GradientSums, learning_rate: float) -> None:
         """Take one step with the gradient of the cost of ``sums``."""
         self.check(state)
         with quiet():
             self._step(state, sums, self.cost(state, sums)[2], learning_rate)
 
-    def _step(self, state: State, sums: Sums, gradient: Array, learning_rate: float) -> None:
+    def _step(
+        self, state: State, sums: GradientSums, gradient: Array, learning_rate: float
+    ) -> None:
         """Clip, step, shrink and project; then update the statistics of batch normalisation."""
-        slots = self._rule.begin(state.theta) if state.slots is None else state.slots
-        change, state.slots, size = self._rule.step(
-            slots, clip(gradient, self._clipping), learning_rate, state.theta
+        optimizer_state = (
+            self._rule.begin(state.theta)
+            if state.optimizer_state is None
+            else state.optimizer_state
+        )
+        change, state.optimizer_state, size = self._rule.step(
+            optimizer_state, clip(gradient, self._clipping), learning_rate, state.theta
         )
         theta = state.theta + change
         if self.tape.penalties:
@@ -256,7 +264,9 @@ class Reference:
         state.step += 1
         accumulate(self.tape, state, sums)
 
-    def advance(self, state: State, block: Block, order: Order, steps: range) -> Steps:
+    def train_steps(
+        self, state: State, block: Block, order: BatchSchedule, steps: range
+    ) -> StepLog:
         """Take one step per batch; stop before the step of a loss that is infinite or NaN.
 
         After 0.1 s the call returns with the steps taken so far. A batch whose weights are all
@@ -276,7 +286,7 @@ class Reference:
                     seen.append((len(rows), 0.0, 0.0, 0.0))
                     continue
                 if k == 0:
-                    state.forget_population()
+                    state.restart_population_statistics()
                 sums = self._backpropagate(state, batch)
                 loss, value, gradient = self.cost(state, sums)
                 seen.append((len(rows), sums.weight, loss, value))
@@ -284,7 +294,7 @@ class Reference:
                     break
                 self._step(state, sums, gradient, float(order.learning_rates[k]))
         columns = np.array(seen, dtype=np.float64).reshape(-1, 4).T
-        return Steps(columns[0].astype(np.int64), *columns[1:])
+        return StepLog(columns[0].astype(np.int64), *columns[1:])
 
 
 @contextmanager

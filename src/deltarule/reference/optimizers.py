@@ -1,7 +1,7 @@
 """Optimisers as pure functions: their initial state and their step (items O1-O5).
 
 Each optimiser is a pair: ``begin(θ)`` returns the initial state (a NamedTuple), and
-``step(slots, g, η, θ)`` returns the change of θ, the next state, and the effective step size of
+``step(state, g, η, θ)`` returns the change of θ, the next state, and the effective step size of
 each coordinate. Nothing is mutated. t is the global step, counted from 1 (erratum E-m).
 """
 
@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from deltarule.errors import SpecError
 from deltarule.program.optimizer_state import (
-    AdadeltaSlots,
-    AdamSlots,
-    NadamSlots,
-    RpropSlots,
-    SquareSlots,
-    VelocitySlots,
+    AdadeltaState,
+    AdamState,
+    NadamState,
+    RpropState,
+    SquareState,
+    VelocityState,
 )
 from deltarule.spec.optimizers import (
     SGD,
@@ -53,7 +53,7 @@ class Step(NamedTuple):
     """Result of an optimiser's step."""
 
     change: Array  # (p,) Δθ
-    slots: Any  # the next state
+    state: Any  # the next state
     size: Array
     """(p,) effective step size: how far a constant gradient of 1 moves each coordinate per step.
 
@@ -79,14 +79,14 @@ def sgd(momentum: float = 0.0, nesterov: bool = False) -> Rule:
     effective step size is defined as η.
     """
 
-    def begin(theta: Array) -> VelocitySlots:
-        return VelocitySlots(array_namespace(theta).zeros_like(theta))
+    def begin(theta: Array) -> VelocityState:
+        return VelocityState(array_namespace(theta).zeros_like(theta))
 
-    def step(slots: VelocitySlots, g: Array, eta: float, theta: Array) -> Step:
-        v = momentum * slots.v - eta * g
+    def step(state: VelocityState, g: Array, eta: float, theta: Array) -> Step:
+        v = momentum * state.v - eta * g
         change = momentum * v - eta * g if nesterov else v
         size = eta / (1 - momentum) if momentum < 1 else eta
-        return Step(change, VelocitySlots(v), array_namespace(g).full_like(g, size))
+        return Step(change, VelocityState(v), array_namespace(g).full_like(g, size))
 
     return Rule(begin, step)
 
@@ -98,12 +98,12 @@ def ema_momentum(beta: float = 0.9) -> Rule:
     correction.
     """
 
-    def begin(theta: Array) -> VelocitySlots:
-        return VelocitySlots(array_namespace(theta).zeros_like(theta))
+    def begin(theta: Array) -> VelocityState:
+        return VelocityState(array_namespace(theta).zeros_like(theta))
 
-    def step(slots: VelocitySlots, g: Array, eta: float, theta: Array) -> Step:
-        v = beta * slots.v + (1 - beta) * g
-        return Step(-eta * v, VelocitySlots(v), array_namespace(g).full_like(g, eta))
+    def step(state: VelocityState, g: Array, eta: float, theta: Array) -> Step:
+        v = beta * state.v + (1 - beta) * g
+        return Step(-eta * v, VelocityState(v), array_namespace(g).full_like(g, eta))
 
     return Rule(begin, step)
 
@@ -115,13 +115,13 @@ def rmsprop(beta: float = 0.9, epsilon: float = 1e-8) -> Rule:
     and there is no bias correction.
     """
 
-    def begin(theta: Array) -> SquareSlots:
-        return SquareSlots(array_namespace(theta).zeros_like(theta))
+    def begin(theta: Array) -> SquareState:
+        return SquareState(array_namespace(theta).zeros_like(theta))
 
-    def step(slots: SquareSlots, g: Array, eta: float, theta: Array) -> Step:
-        s = beta * slots.s + (1 - beta) * g * g
+    def step(state: SquareState, g: Array, eta: float, theta: Array) -> Step:
+        s = beta * state.s + (1 - beta) * g * g
         size = eta / (array_namespace(g).sqrt(s) + epsilon)
-        return Step(-size * g, SquareSlots(s), size)
+        return Step(-size * g, SquareState(s), size)
 
     return Rule(begin, step)
 
@@ -134,18 +134,18 @@ def adam(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Rul
     outside the root (E-n). Khabar's eq. 13, which multiplies by g², is a different rule (E-o).
     """
 
-    def begin(theta: Array) -> AdamSlots:
+    def begin(theta: Array) -> AdamState:
         zeros = array_namespace(theta).zeros_like(theta)
-        return AdamSlots(0, zeros, zeros)
+        return AdamState(0, zeros, zeros)
 
-    def step(slots: AdamSlots, g: Array, eta: float, theta: Array) -> Step:
-        t = slots.t + 1
-        m = beta1 * slots.m + (1 - beta1) * g
-        v = beta2 * slots.v + (1 - beta2) * g * g
+    def step(state: AdamState, g: Array, eta: float, theta: Array) -> Step:
+        t = state.t + 1
+        m = beta1 * state.m + (1 - beta1) * g
+        v = beta2 * state.v + (1 - beta2) * g * g
         m_hat = m / (1 - beta1**t)
         v_hat = v / (1 - beta2**t)
         denominator = array_namespace(g).sqrt(v_hat) + epsilon
-        return Step(-eta * m_hat / denominator, AdamSlots(t, m, v), eta / denominator)
+        return Step(-eta * m_hat / denominator, AdamState(t, m, v), eta / denominator)
 
     return Rule(begin, step)
 
@@ -173,8 +173,8 @@ def adamw(
     """
     plain = adam(beta1, beta2, epsilon)
 
-    def step(slots: AdamSlots, g: Array, eta: float, theta: Array) -> Step:
-        taken = plain.step(slots, g, eta, theta)
+    def step(state: AdamState, g: Array, eta: float, theta: Array) -> Step:
+        taken = plain.step(state, g, eta, theta)
         decay = array_namespace(theta).zeros_like(theta)
         for part in decayed:
             decay[part] = eta * weight_decay * theta[part]
@@ -199,19 +199,19 @@ def nadam(
     def momentum(t: int) -> float:
         return float(beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay)))
 
-    def begin(theta: Array) -> NadamSlots:
+    def begin(theta: Array) -> NadamState:
         zeros = array_namespace(theta).zeros_like(theta)
-        return NadamSlots(0, 1.0, zeros, zeros)
+        return NadamState(0, 1.0, zeros, zeros)
 
-    def step(slots: NadamSlots, g: Array, eta: float, theta: Array) -> Step:
-        t = slots.t + 1
+    def step(state: NadamState, g: Array, eta: float, theta: Array) -> Step:
+        t = state.t + 1
         mu, ahead = momentum(t), momentum(t + 1)
-        product = slots.product * mu
-        m = beta1 * slots.m + (1 - beta1) * g
-        v = beta2 * slots.v + (1 - beta2) * g * g
+        product = state.product * mu
+        m = beta1 * state.m + (1 - beta1) * g
+        v = beta2 * state.v + (1 - beta2) * g * g
         m_hat = ahead / (1 - product * ahead) * m + (1 - mu) / (1 - product) * g
         denominator = array_namespace(g).sqrt(v / (1 - beta2**t)) + epsilon
-        return Step(-eta * m_hat / denominator, NadamSlots(t, product, m, v), eta / denominator)
+        return Step(-eta * m_hat / denominator, NadamState(t, product, m, v), eta / denominator)
 
     return Rule(begin, step)
 
@@ -222,13 +222,13 @@ def adagrad(epsilon: float = 1e-10) -> Rule:
     S ← S + g²; Δθ = −η g/(√S + ε).
     """
 
-    def begin(theta: Array) -> SquareSlots:
-        return SquareSlots(array_namespace(theta).zeros_like(theta))
+    def begin(theta: Array) -> SquareState:
+        return SquareState(array_namespace(theta).zeros_like(theta))
 
-    def step(slots: SquareSlots, g: Array, eta: float, theta: Array) -> Step:
-        s = slots.s + g * g
+    def step(state: SquareState, g: Array, eta: float, theta: Array) -> Step:
+        s = state.s + g * g
         size = eta / (array_namespace(g).sqrt(s) + epsilon)
-        return Step(-size * g, SquareSlots(s), size)
+        return Step(-size * g, SquareState(s), size)
 
     return Rule(begin, step)
 
@@ -240,17 +240,17 @@ def adadelta(rho: float = 0.9, epsilon: float = 1e-6) -> Rule:
     are inside the roots, as in the paper.
     """
 
-    def begin(theta: Array) -> AdadeltaSlots:
+    def begin(theta: Array) -> AdadeltaState:
         zeros = array_namespace(theta).zeros_like(theta)
-        return AdadeltaSlots(zeros, zeros)
+        return AdadeltaState(zeros, zeros)
 
-    def step(slots: AdadeltaSlots, g: Array, eta: float, theta: Array) -> Step:
+    def step(state: AdadeltaState, g: Array, eta: float, theta: Array) -> Step:
         xp = array_namespace(g)
-        v = rho * slots.v + (1 - rho) * g * g
-        ratio = xp.sqrt(slots.u + epsilon) / xp.sqrt(v + epsilon)
+        v = rho * state.v + (1 - rho) * g * g
+        ratio = xp.sqrt(state.u + epsilon) / xp.sqrt(v + epsilon)
         d = ratio * g
-        u = rho * slots.u + (1 - rho) * d * d
-        return Step(-eta * d, AdadeltaSlots(v, u), eta * ratio)
+        u = rho * state.u + (1 - rho) * d * d
+        return Step(-eta * d, AdadeltaState(v, u), eta * ratio)
 
     return Rule(begin, step)
 
@@ -269,19 +269,19 @@ def rprop(
     so the size of a step does not depend on the slope, and no proximal step can follow it.
     """
 
-    def begin(theta: Array) -> RpropSlots:
+    def begin(theta: Array) -> RpropState:
         zeros = array_namespace(theta).zeros_like(theta)
-        return RpropSlots(0, zeros, zeros)
+        return RpropState(0, zeros, zeros)
 
-    def step(slots: RpropSlots, g: Array, eta: float, theta: Array) -> Step:
+    def step(state: RpropState, g: Array, eta: float, theta: Array) -> Step:
         xp = array_namespace(g)
-        size = slots.size if slots.t > 0 else xp.full_like(g, eta)
+        size = state.size if state.t > 0 else xp.full_like(g, eta)
         sign = xp.sign(g)
-        same = sign * slots.sign
+        same = sign * state.sign
         size = xp.where(same > 0, xp.clip(eta_plus * size, max=max_step), size)
         size = xp.where(same < 0, xp.clip(eta_minus * size, min=min_step), size)
         sign = xp.where(same < 0, xp.zeros_like(sign), sign)
-        return Step(-sign * size, RpropSlots(slots.t + 1, sign, size), size)
+        return Step(-sign * size, RpropState(state.t + 1, sign, size), size)
 
     return Rule(begin, step)
 

@@ -359,7 +359,7 @@ OPTIMIZERS: dict[str, type[Optimizer | Minimizer]] = {
     "lbfgs": LBFGS,
     "line_search": LineSearch,
     "sgd": SGD,
-    "momentum_average": EMAMomentum,
+    "ema_momentum": EMAMomentum,
     "adam": Adam,
     "adamw": AdamW,
     "nadam": Nadam,

@@ -89,7 +89,7 @@ class Evaluation:
 
 
 class Scores:
-    """Sums up predictions beside the true values, piece by piece.
+    """GradientSums up predictions beside the true values, piece by piece.
 
     Parameters
     ----------

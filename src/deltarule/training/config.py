@@ -50,7 +50,7 @@ class TrainingConfig:
         state -> ``Metrics``, called after every epoch.
     epoch_block : callable, optional
         epoch -> the block of that epoch, where blocks differ (augmentation).
-    least_rows : int, default=1
+    min_rows : int, default=1
         Rows of non-zero weight that every mini-batch needs; smaller ones are merged.
     planned_epochs : int, optional
         The epochs of the whole training, as the schedule sees them; by default, those up to the
@@ -73,7 +73,7 @@ class TrainingConfig:
     stopping: EarlyStopping | None = None
     validation: Validation | None = None
     epoch_block: Callable[[int], Block] | None = None
-    least_rows: int = 1
+    min_rows: int = 1
     planned_epochs: int | None = None
     loss_scale: float = 1.0
     on_epoch_begin: Callable[[State], None] | None = None

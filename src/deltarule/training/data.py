@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from deltarule.errors import DataError, ShapeError
-from deltarule.program import Block, Interpreter, Order, State, Steps
+from deltarule.program import BatchSchedule, Block, Interpreter, State, StepLog
 from deltarule.utils.arrays import Array
 
 __all__ = [
@@ -101,7 +101,7 @@ class EpochIterator:
         self._current: Block | None = None
         self._first_row = 0  # of the current block
 
-    def at(self, order: Order, step: int) -> tuple[Block, Order]:
+    def at(self, order: BatchSchedule, step: int) -> tuple[Block, BatchSchedule]:
         """Return a block that contains batch ``step``, and an order of the batches in the block.
 
         The order begins with that batch. Steps must not decrease. A training that is resumed in
@@ -119,7 +119,7 @@ class EpochIterator:
         last = int(np.searchsorted(order.bounds, block_end, "right")) - 1
         bounds = order.bounds[step : last + 1] - self._first_row
         rows = np.arange(self._current.n_rows, dtype=np.int64)
-        return self._current, Order(rows, bounds, order.learning_rates[step:last])
+        return self._current, BatchSchedule(rows, bounds, order.learning_rates[step:last])
 
     def _read(self, start: int) -> None:
         """Append the next block to the rows of the current one from row ``start`` on."""
@@ -142,17 +142,17 @@ def advance(
     interpreter: Interpreter,
     state: State,
     block: Block | EpochIterator,
-    order: Order,
+    order: BatchSchedule,
     steps: range,
-) -> Steps:
+) -> StepLog:
     """Take steps as ``interpreter.advance`` does, with a block or an iterator over blocks.
 
     Like that verb it may take fewer steps than asked: those of the batches in memory.
     """
     if not isinstance(block, EpochIterator):
-        return interpreter.advance(state, block, order, steps)
+        return interpreter.train_steps(state, block, order, steps)
     current, own = block.at(order, steps.start)
-    return interpreter.advance(state, current, own, range(min(len(steps), own.n_batches)))
+    return interpreter.train_steps(state, current, own, range(min(len(steps), own.n_batches)))
 
 
 def _joined(a: Block, b: Block) -> Block:

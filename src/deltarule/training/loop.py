@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from deltarule.errors import CheckpointError, SpecError
-from deltarule.program import Block, Interpreter, Order, State, Steps
+from deltarule.program import BatchSchedule, Block, Interpreter, State, StepLog
 from deltarule.schedules import Position
 from deltarule.training.batches import Rows, batch_bounds, is_order
 from deltarule.training.config import Metrics, TrainingConfig
@@ -14,7 +14,7 @@ from deltarule.training.early_stopping import EarlyStopping
 from deltarule.training.history import History
 from deltarule.training.state import Epoch, TrainingState
 from deltarule.utils.arrays import Array, to_numpy
-from deltarule.utils.interrupts import Held, held_signals
+from deltarule.utils.interrupts import DeferredSignals, deferred_signals
 
 __all__ = ["run_epochs"]
 
@@ -57,7 +57,7 @@ def run_epochs(
     try:
         # Installing signal handlers takes too long for a single epoch, as of ``partial_fit``.
         wanted = config.epochs - training.history.n_epochs > 1 or config.checkpointer is not None
-        with held_signals(wanted=wanted) as signals:
+        with deferred_signals(wanted=wanted) as signals:
             if config.checkpointer is not None:
                 config.checkpointer.begin(state, training, interpreter.check)
             _check_rows(training, block.n_rows, _first_order(block))
@@ -100,7 +100,7 @@ class _Training:
         block: Block | StreamedBlock,
         config: TrainingConfig,
         training: TrainingState,
-        signals: Held,
+        signals: DeferredSignals,
     ) -> None:
         self.interpreter, self.state, self.block = interpreter, state, block
         self.config, self.training, self.signals = config, training, signals
@@ -177,7 +177,7 @@ class _Training:
             return self.config.epoch_block(epoch)
         return self.block.of_epoch(epoch) if isinstance(self.block, StreamedBlock) else self.block
 
-    def _take_steps(self, epoch: Epoch, block: Block | EpochIterator) -> Steps:
+    def _take_steps(self, epoch: Epoch, block: Block | EpochIterator) -> StepLog:
         """Take the steps that are left; the interpreter may return before it has taken all."""
         order = epoch.order
         while epoch.done < order.n_batches:
@@ -192,7 +192,7 @@ class _Training:
         return epoch.steps()
 
     def _end_epoch(
-        self, epoch: Epoch, steps: Steps, metrics: Metrics | None, *, finite: bool
+        self, epoch: Epoch, steps: StepLog, metrics: Metrics | None, *, finite: bool
     ) -> None:
         """End an epoch: record it, keep the best state, and call schedule and callback."""
         config, training, history = self.config, self.training, self.training.history
@@ -253,10 +253,10 @@ class _Training:
 
 def _order(
     rows: Rows, config: TrainingConfig, position: Position, block: Block | StreamedBlock
-) -> Order:
+) -> BatchSchedule:
     """Return an epoch's rows cut into batches, with the schedule's rate for each batch."""
     present = None if block.weight is None else to_numpy(block.weight)[rows] > 0
-    bounds = batch_bounds(block.n_rows, config.batch_size, present, config.least_rows)
+    bounds = batch_bounds(block.n_rows, config.batch_size, present, config.min_rows)
     n_steps = len(bounds) - 1
     given = config.schedule.rates(config.learning_rate, position, n_steps)
     rates = np.asarray(given, dtype=float)
@@ -265,10 +265,10 @@ def _order(
             f"schedule must give {n_steps} rates of at least 0, one for each step; got {rates}. "
             f"See what {type(config.schedule).__name__}.rates returns."
         )
-    return Order(rows, bounds, rates)
+    return BatchSchedule(rows, bounds, rates)
 
 
-def _has_jumped(steps: Steps, history: History) -> bool:
+def _has_jumped(steps: StepLog, history: History) -> bool:
     """Return whether an epoch's first loss is NaN, or far above the best epoch's cost."""
     if history.best_epoch is None:
         return False
@@ -276,7 +276,7 @@ def _has_jumped(steps: Steps, history: History) -> bool:
     return not first <= _DIVERGENCE_RATIO * history.cost[history.best_epoch - 1]
 
 
-def _record(history: History, steps: Steps, rate: float, scale: float) -> None:
+def _record(history: History, steps: StepLog, rate: float, scale: float) -> None:
     """Append an epoch's mean loss to the history; after a divergence, its last loss."""
     weight = float(np.sum(steps.weight))
     if steps.diverged or weight == 0:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from deltarule.program import Order, State, Steps
+from deltarule.program import BatchSchedule, State, StepLog
 from deltarule.schedules import Position
 from deltarule.training.history import History
 
@@ -17,20 +17,20 @@ __all__ = ["Checkpointer", "Epoch", "TrainingState"]
 class Epoch:
     """An epoch that has begun: its batches and rates, and how many batches are done."""
 
-    order: Order
+    order: BatchSchedule
     entered: State  # the state before the epoch's first step
     done: int = 0  # batches
-    reports: list[Steps] = field(default_factory=list)  # what their steps reported
+    reports: list[StepLog] = field(default_factory=list)  # what their steps reported
 
-    def add(self, steps: Steps) -> None:
+    def add(self, steps: StepLog) -> None:
         """Append the report of the next batches."""
         self.reports.append(steps)
         self.done += len(steps.loss)
 
-    def steps(self) -> Steps:
+    def steps(self) -> StepLog:
         """Return the report of all batches so far, joined into one."""
         if len(self.reports) != 1:
-            self.reports = [Steps.join(self.reports)] if self.reports else []
+            self.reports = [StepLog.join(self.reports)] if self.reports else []
         return self.reports[0]
 
 

@@ -3,7 +3,7 @@
 Training defers these signals while it changes its state, for some hundredths of a second at most,
 and then passes them to the handler that was installed before. It defers only in the main thread,
 and only for two kinds of handlers: Python's own, which raises ``KeyboardInterrupt``, and those that
-are marked with ``Patient``. A second signal is passed on at once.
+are marked with ``DeferrableHandler``. A second signal is passed on at once.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-__all__ = ["Held", "Patient", "held_signals"]
+__all__ = ["DeferrableHandler", "DeferredSignals", "deferred_signals"]
 
 Handler: TypeAlias = Callable[[int, Any], Any]
 
 _NUMBERS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
 
 
-class Patient:
+class DeferrableHandler:
     """Mark a signal handler as one that may be called a moment after its signal arrived."""
 
     def __init__(self, handler: Handler) -> None:
@@ -32,7 +32,7 @@ class Patient:
         return self.handler(number, frame)
 
 
-class Held:
+class DeferredSignals:
     """The pending signal, and the handlers that were installed before."""
 
     def __init__(self) -> None:
@@ -66,20 +66,20 @@ class Held:
 
 
 @contextmanager
-def held_signals(*, wanted: bool = True) -> Iterator[Held]:
+def deferred_signals(*, wanted: bool = True) -> Iterator[DeferredSignals]:
     """Defer SIGINT and SIGTERM inside this context, if ``wanted``.
 
     A signal that is still pending on exit is passed to its original handler.
     """
-    held = Held()
+    held = DeferredSignals()
     before: dict[int, Any] = {}
     if wanted and threading.current_thread() is threading.main_thread():
         for number in _NUMBERS:
             found = handler = signal.getsignal(number)
             inner = getattr(handler, "__self__", None)
-            if isinstance(inner, Held):  # this training runs inside another one
+            if isinstance(inner, DeferredSignals):  # this training runs inside another one
                 handler = inner.handlers[number]
-            if handler is signal.default_int_handler or isinstance(handler, Patient):
+            if handler is signal.default_int_handler or isinstance(handler, DeferrableHandler):
                 held.handlers[number] = handler
                 before[number] = found
                 signal.signal(number, held.note)

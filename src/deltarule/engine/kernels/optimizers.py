@@ -19,7 +19,7 @@ __all__ = [
     "adadelta",
     "adagrad",
     "adam",
-    "momentum_average",
+    "ema_momentum",
     "nadam",
     "rmsprop",
     "rprop",
@@ -46,7 +46,7 @@ def sgd(theta, g, first, second, n, constants, rate, taken, decay, keeps_size, o
             slope[i] = size
 
 
-def momentum_average(theta, g, first, second, n, constants, rate, taken, decay, keeps_size, one):
+def ema_momentum(theta, g, first, second, n, constants, rate, taken, decay, keeps_size, one):
     """V ← β V + (1 − β) g; Δθ = −η V. Constants: beta1 = β."""
     w, slope, v = vector(theta, n, one), vector(g, n, one), vector(first, n, one)
     c = optimizer_at(constants)
@@ -186,7 +186,7 @@ UPDATES = {
     kernel.__name__: kernel
     for kernel in (
         sgd,
-        momentum_average,
+        ema_momentum,
         rmsprop,
         adam,
         nadam,

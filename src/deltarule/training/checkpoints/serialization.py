@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deltarule.errors import CheckpointError, DataError
-from deltarule.program import Order, State, Steps
-from deltarule.program.optimizer_state import SLOTS
-from deltarule.program.state_checks import check_counters, check_slots
+from deltarule.program import BatchSchedule, State, StepLog
+from deltarule.program.optimizer_state import OPTIMIZER_STATES
+from deltarule.program.state_checks import check_counters, check_optimizer_state
 from deltarule.schedules import PlateauMemory, Position
 from deltarule.storage.model_file import ModelRecord, first_fault
 from deltarule.storage.values import ValueCodec
@@ -27,8 +27,8 @@ from deltarule.utils.context import error_context
 __all__ = ["Snapshot", "read_snapshot", "restore_snapshot", "write_snapshot"]
 
 _KINDS: tuple[type[Any], ...] = (
-    *SLOTS,
-    *(State, Order, Steps, Epoch, History, PlateauMemory, Position, StoppingState),
+    *OPTIMIZER_STATES,
+    *(State, BatchSchedule, StepLog, Epoch, History, PlateauMemory, Position, StoppingState),
 )
 _STATES = ("state", "best", "before", "safe")
 _FIELDS = (*_STATES, "position", "history", "epoch")  # as written: shared states first
@@ -212,8 +212,8 @@ def _check_state(name: str, given: Any, like: State) -> None:
         raise CheckpointError(f"its {name} is not a state of this network")
     with _checking(name):
         check_counters(given)
-        if given.slots is not None:
-            check_slots(given)
+        if given.optimizer_state is not None:
+            check_optimizer_state(given)
 
 
 def _checking(name: str) -> AbstractContextManager[None]:
@@ -242,7 +242,9 @@ def _check_history(given: Any) -> None:
 
 
 def _check_epoch(given: Any, like: State) -> None:
-    valid = isinstance(given, Epoch) and isinstance(given.order, Order) and is_count(given.done)
+    valid = (
+        isinstance(given, Epoch) and isinstance(given.order, BatchSchedule) and is_count(given.done)
+    )
     if not valid:
         raise CheckpointError("its epoch is not valid")
     rows, bounds, rates = given.order
@@ -262,7 +264,7 @@ def _check_epoch(given: Any, like: State) -> None:
     _check_state("epoch", given.entered, like)
     reports = given.reports
     valid = isinstance(reports, list) and len(reports) == (1 if given.done else 0)
-    if not valid or not all(isinstance(report, Steps) for report in reports):
+    if not valid or not all(isinstance(report, StepLog) for report in reports):
         raise CheckpointError("its epoch's steps are not valid")
     for column in (column for report in reports for column in report):
         if not isinstance(column, np.ndarray) or column.shape != (given.done,):
