@@ -4,7 +4,7 @@
 
 Without the variable, scikit-learn skips its check of array API input. The tests are those of the
 installed scikit-learn, with the import of its estimators replaced by ours
-(``tests/test_sklearn_suite.py``); tests that are left out are named with the reason.
+(``tests/drop_in/test_sklearn_suite.py``); tests that are left out are named with the reason.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from deltarule import MLPClassifier, MLPRegressor
 
-SUITE = Path(__file__).resolve().parent.parent / "tests" / "test_sklearn_suite.py"
+SUITE = Path(__file__).resolve().parent.parent / "tests" / "drop_in" / "test_sklearn_suite.py"
 
 
 class OutcomeRecorder:

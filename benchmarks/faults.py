@@ -26,20 +26,20 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 TESTS = (
-    "test_faults_saving.py",
-    "test_faults_reading.py",
-    "test_storage_model_file.py",
-    "test_persistence_pipelines.py",
-    "test_cli_manners.py",
-    "test_onnx_estimators.py",
-    "test_engine_threads.py",
-    "test_engine_cache.py",
-    "test_faults_training.py",
-    "test_estimator_checks.py",
-    "test_faults_tables.py",
-    "test_tables_streaming.py",
-    "test_storage_fuzz.py",
-    "test_tables_fuzz.py",
+    "reliability/test_faults_saving.py",
+    "reliability/test_faults_reading.py",
+    "storage/test_model_file.py",
+    "persistence/test_pipelines.py",
+    "cli/test_cli_conventions.py",
+    "onnx/test_onnx_estimators.py",
+    "engine/test_thread_pool.py",
+    "engine/test_kernel_cache.py",
+    "reliability/test_faults_training.py",
+    "estimators/test_estimator_checks.py",
+    "reliability/test_faults_tables.py",
+    "tables/test_tables_streaming.py",
+    "storage/test_storage_fuzz.py",
+    "tables/test_tables_fuzz.py",
 )
 RESULTS = ROOT / "build" / "faults"
 

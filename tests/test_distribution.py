@@ -19,8 +19,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from deltarule import __version__
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 DEMO_LOCK = ROOT / "requirements" / "demo.txt"
 DEV_LOCK = ROOT / "requirements" / "dev.txt"
 LOCKS = [DEMO_LOCK, DEV_LOCK]

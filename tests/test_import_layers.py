@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 import pytest
 
+from support.paths import ROOT as ROOT_FOLDER
+
 PACKAGE = "deltarule"
-SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
+SOURCE = ROOT_FOLDER / "src" / PACKAGE
 
 # From low to high. A module may import from its own row and from the rows above it in this list.
 # ROOT is deltarule/__init__.py, the public face: only the commands may import through it.

@@ -1,0 +1,77 @@
+"""Random networks that may have everything a network can have, for property tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from deltarule import (
+    ELU,
+    L1,
+    L2,
+    BatchNorm,
+    BinaryCrossEntropy,
+    CategoricalCrossEntropy,
+    Dense,
+    Dropout,
+    Huber,
+    LeakyReLU,
+    Network,
+    Quantile,
+    spec,
+)
+from deltarule.spec import LOSSES, loss_name
+from support.networks import ACTIVATIONS, least_outputs
+
+# exp is no hidden activation of a deep network: its outputs leave the numbers within three layers.
+HIDDEN = [*(name for name in ACTIVATIONS if name != "exp"), LeakyReLU(0.3), ELU(0.5)]
+SHARE = st.floats(0.3, 1.0)
+NORMS = st.builds(
+    BatchNorm,
+    position=st.sampled_from(["pre_activation", "post_activation"]),
+    inference_statistics=st.sampled_from(["population", "running"]),
+    epsilon=st.sampled_from([1e-5, 1e-3]),
+)
+LOSS = st.sampled_from(
+    [
+        *LOSSES,
+        Huber(0.5),
+        Quantile(0.8),
+        Quantile((0.1, 0.5, 0.9)),
+        BinaryCrossEntropy(0.1),
+        CategoricalCrossEntropy(0.2),
+    ]
+)
+NORMALIZATION = st.sampled_from(["mean", "batch"])
+PENALTIES = st.lists(
+    st.one_of(
+        st.builds(L2, st.floats(0, 0.5), normalization=NORMALIZATION),
+        st.builds(L1, st.floats(0, 0.5), normalization=NORMALIZATION, proximal=st.booleans()),
+    ),
+    max_size=2,
+)
+
+
+@st.composite
+def whole_networks(draw: st.DrawFn) -> Network:
+    """Draw a network that may have everything a network can have."""
+    loss = draw(LOSS)
+    name = loss_name(loss)
+    output = draw(
+        st.sampled_from([a for a, values in spec.ACTIVATIONS.items() if values in LOSSES[name]])
+    )
+    layers: list[Any] = []
+    for _ in range(draw(st.integers(0, 6))):
+        if draw(st.integers(0, 3)) == 0:
+            layers.append(Dropout(keep=draw(SHARE)))
+        norm = draw(NORMS) if draw(st.integers(0, 2)) == 0 else None
+        units = draw(st.integers(1, 4))
+        layers.append(Dense(units, draw(st.sampled_from(HIDDEN)), batch_norm=norm))
+    if draw(st.integers(0, 3)) == 0:
+        layers.append(Dropout(keep=draw(SHARE)))
+    levels = len(loss.levels) if isinstance(loss, Quantile) else 1
+    targets = draw(st.integers(1, 2 if levels > 1 else 3))
+    units = max(levels * targets, least_outputs(name, output))
+    layers.append(Dense(units, output))
+    return Network(draw(st.integers(1, 4)), layers, loss, penalties=draw(PENALTIES))

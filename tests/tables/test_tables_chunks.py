@@ -1,0 +1,387 @@
+"""Tables read piece by piece are the tables read whole; what is kept of a pass is right."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import strategies as st
+
+from deltarule.errors import TableError
+from deltarule.tables import Shares, Table, is_large, open_source, read_table
+from deltarule.tables.profile.row_hash import row_hash
+from deltarule.tables.profile.statistics import CappedCounter, Moments, Sample
+from deltarule.tables.sources import csv as csv_source
+from deltarule.tables.sources import open as open_module
+from deltarule.tables.sources import parquet
+from deltarule.tables.sources.dataset import Dataset
+from deltarule.tables.split import RowHashSplit
+from deltarule.tables.table import Piece
+from deltarule.utils.limits import free_memory
+from support import networks as support
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("chunks")
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_source, "CHUNK_BYTES", 16)
+    monkeypatch.setattr(parquet, "BATCH_CELLS", 6)
+
+
+def rows_of(tables: list[Table]) -> list[tuple[Any, ...]]:
+    return [
+        row
+        for table in tables
+        for row in zip(*(column.to_pylist() for column in table.columns.values()), strict=True)
+    ]
+
+
+def check_same(path: Path, source: Dataset) -> None:
+    """The pieces are the whole, in any order of reading, and know their lines; or both fail."""
+    try:
+        whole = read_table(path)
+    except TableError:
+        with pytest.raises(TableError):
+            list(source.scan())
+        return
+    pieces = list(source.scan())
+    assert rows_of([piece.table for piece in pieces]) == rows_of([whole])
+    assert source.rows == whole.rows
+    assert source.names == list(whole.columns)
+    again = [piece for place in reversed(source.places) for piece in source.read(place)]
+    for piece in [*pieces, *again]:
+        for row in (0, piece.table.rows - 1):
+            assert piece.table.place(row) == whole.place(piece.first + row)
+    again.sort(key=lambda piece: piece.first)
+    assert rows_of([piece.table for piece in again]) == rows_of([whole])
+
+
+CELLS = st.text(st.sampled_from('a,;"\n\r é'), max_size=6) | st.sampled_from(["", "1", '5"', '""'])
+
+
+@support.proves(
+    short=150,
+    full=2_000,
+    rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=30),
+    style=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+    end=st.sampled_from(["\n", "\r\n"]),
+    mark=st.booleans(),
+    closed=st.booleans(),
+)
+def test_chunks_of_csv_are_the_file(
+    place: Path, rows: list[tuple[str, str]], style: Any, end: str, mark: bool, closed: bool
+) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=style, lineterminator=end).writerows([("a", "b"), *rows])
+    data = text.getvalue().removesuffix("" if closed else end).encode()
+    path = place / "t.csv"
+    path.write_bytes(b"\xef\xbb\xbf" * mark + data)
+    check_same(path, open_source(path))
+
+
+@support.proves(
+    short=200,
+    full=2_000,
+    lines=st.lists(
+        st.text(st.sampled_from('ab,"'), max_size=8).map(lambda t: t.replace('"', '5"')),
+        min_size=1,
+        max_size=20,
+    ),
+)
+def test_quotes_in_the_middle_of_cells(place: Path, lines: list[str]) -> None:
+    """Whatever the whole file gives, rows or an error, its chunks give too."""
+    path = place / "q.csv"
+    path.write_text("\n".join(["a,b", *lines]) + "\n")
+    check_same(path, open_source(path))
+
+
+PIECES = st.sampled_from(["1,2", ",", "\n", "\r\n", "\r", "a", '"', '""', '5"', ',"', '",', '"\n'])
+
+
+def judged(text: str, separator: str) -> list[tuple[str, tuple[str, ...]]] | None:
+    """Return lines and rows of two columns by Python's own reader; None if the table is broken."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows, before = [], 0
+    try:
+        for row in reader:
+            if row:
+                rows.append((f"line {before + 1}", tuple(cell.strip() for cell in row)))
+            before = reader.line_num
+    except csv.Error:
+        return None
+    return rows[1:] if len(rows) > 1 and all(len(row) == 2 for _, row in rows) else None
+
+
+@support.proves(
+    short=200, full=20_000, body=st.lists(PIECES, max_size=30), separator=st.sampled_from(",;\t|")
+)
+def test_quotes_mean_what_they_mean_to_pythons_strict_reader(
+    place: Path, body: list[str], separator: str
+) -> None:
+    text = "".join(["a,b\n", *body]).replace(",", separator)
+    path = place / "judged.csv"
+    path.write_bytes(text.encode())
+    expected = judged(text, separator)
+    if expected is None:
+        with pytest.raises(TableError):
+            read_table(path)
+    else:
+        table = read_table(path)
+        places = [table.place(row) for row in range(table.rows)]
+        assert list(zip(places, rows_of([table]), strict=True)) == expected
+    check_same(path, open_source(path))
+
+
+def test_two_cells_that_are_never_closed_swallow_no_rows(place: Path) -> None:
+    path = place / "swallowed.csv"
+    path.write_text('x,y\n1,"foo\n2,b\n3,"bar\n4,c')
+    for read in (read_table, lambda p: list(open_source(p).scan())):
+        with pytest.raises(TableError, match=r"line 2, column 'y': .* line 4, but 'bar' follows"):
+            read(path)
+
+
+@pytest.mark.parametrize("quotes", ["", 'b"', 'b"c"'])
+def test_long_cells_beside_quotes(
+    place: Path, monkeypatch: pytest.MonkeyPatch, quotes: str
+) -> None:
+    """No limit of Python's reader (csv.field_size_limit, 128 KiB) is taken for an open quote."""
+    monkeypatch.setattr(csv_source, "CHUNK_BYTES", 2**20)
+    long = "x" * 200_000
+    path = place / "long.csv"
+    path.write_text(f'a,b\n1,{long}\n\n2,"{long}\n"\n3,{quotes}\n')
+    check_same(path, open_source(path))
+    table = read_table(path)
+    assert rows_of([table]) == [("1", long), ("2", long), ("3", quotes)]
+    assert [table.place(row) for row in range(3)] == ["line 2", "line 4", "line 6"]
+
+
+@pytest.mark.parametrize("group", [1, 4, 100])
+def test_row_groups_are_the_file(place: Path, group: int) -> None:
+    path = place / "t.parquet"
+    table = pa.table({"n": [*range(9), None], "s": [*"abcdefgh ", None], "b": [True, None] * 5})
+    pq.write_table(table, path, row_group_size=group)
+    check_same(path, open_source(path))
+
+
+def test_whole_numbers_that_are_no_floats_make_texts_of_all_pieces(place: Path) -> None:
+    path = place / "whole.parquet"
+    numbers = [1, None, -20, 2**53 + 1, 5, 6, 7]
+    pq.write_table(pa.table({"n": pa.array(numbers, pa.int64())}), path, row_group_size=2)
+    texts = [None if number is None else str(number) for number in numbers]
+    assert read_table(path).columns["n"].to_pylist() == texts
+    pieces = [piece.table.column("n").texts.to_pylist() for piece in open_source(path).scan()]
+    assert [text for piece in pieces for text in piece] == texts
+
+
+def test_a_column_is_parsed_once(place: Path) -> None:
+    path = place / "once.csv"
+    path.write_text("a,b\n1,x\n2,y\n")
+    table = read_table(path)
+    (piece,) = table.scan()
+    for name, reading in (("a", "numbers"), ("a", "not_missing"), ("b", "texts"), ("b", "is_date")):
+        parsed = table.column(name)
+        assert piece.table.column(name) is parsed
+        assert getattr(parsed, reading) is getattr(parsed, reading)
+
+
+BROKEN = {
+    "too many cells": (b"a,b\n" + b"1,2\n" * 20 + b"1,2,3\n", "line 22: 3 cells"),
+    "ragged after a quoted line end": (
+        b'a,b\n1,"x\ny"\n' + b"1,2\n" * 20 + b"1\n", "line 24: 1 cells",
+    ),
+    "open quote": (
+        b"a,b\n" + b"1,2\n" * 20 + b'3,"4\n5,6\n', "line 22, column 'b': .*never closed",
+    ),
+    "two open quotes": (
+        b"a,b\n" + b"1,2\n" * 20 + b'3,"4\n5,6\n7,"8\n', "line 22, .* line 24, but '8' follows",
+    ),
+    "NUL": (b"a,b\n" + b"1,2\n" * 20 + b"3,\x004\n", "line 22 holds a NUL byte"),
+    "latin-1": (b"a,b\n" + b"1,2\n" * 20 + b"caf\xe9,2\n", "line 22 is not UTF-8"),
+    "utf-16": ("a,b\n1,2\n".encode("utf-16"), "UTF-16"),
+    "header only": (b"a,b\n", "no rows"),
+    "repeated name": (b"a,a\n1,2\n", "more than one column"),
+    "gzip": (b"\x1f\x8b\x08rest", "gunzip"),
+    "damaged parquet": (b"PAR1 and no more", "damaged Parquet"),
+    "empty": (b"", "is empty"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_are_refused_with_their_line(place: Path, name: str) -> None:
+    data, message = BROKEN[name]
+    path = place / "broken.csv"
+    path.write_bytes(data)
+    with pytest.raises(TableError, match=message) as caught:
+        list(open_source(path).scan())
+    assert str(caught.value).startswith(str(path))
+
+
+def test_an_endless_row_is_not_read_to_its_end(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_source, "BLOCK_BYTES", 100)
+    path = place / "long.csv"
+    path.write_bytes(b"a,b\n1,2\n1," + b"x" * 10_000)
+    with pytest.raises(TableError, match="a row of more than 100 bytes"):
+        list(open_source(path).scan())
+
+
+def test_folders(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n3,4\n")
+    (tmp_path / "inner" / "b.csv").write_text("y;x\n6;5\n")
+    (tmp_path / "inner" / "empty.csv").write_text("x,y\n")
+    (tmp_path / "_SUCCESS").write_text("")
+    (tmp_path / ".hidden").write_text("z")
+    source = open_source(tmp_path)
+    assert rows_of([piece.table for piece in source.scan()]) == [("1", "2"), ("3", "4"), ("5", "6")]
+    last = next(source.read(source.places[-1]))
+    assert (last.first, last.table.place(0), last.table.path.name) == (2, "line 2", "b.csv")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"a.csv": "x,y\n1,2\n", "b.csv": "x,z\n1,2\n"}, "b.csv lacks 'y' and has also 'z'"),
+        ({"a.csv": "x,y\n1,2\n", "b.csv": "x\n1\n"}, "b.csv lacks 'y', unlike"),
+        ({"a.csv": "x,y\n", "b.csv": "x,y\n"}, "no rows"),
+        ({"a.csv": "x\n1\n", "b.csv": ""}, "b.csv is empty"),
+        ({"a.csv": "x\n1\n", "b.csv": "PAR1"}, "Parquet files beside others"),
+        ({"day=1/a.csv": "x\n1\n"}, "in the name of a folder"),
+        ({".a": ""}, "holds no files"),
+    ],
+)
+def test_folders_that_are_no_table(tmp_path: Path, names: dict[str, str], message: str) -> None:
+    for name, text in names.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(TableError, match=message):
+        list(open_source(tmp_path).scan())
+
+
+def test_files_that_change_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a\n1\n2\n")
+    source = open_source(path)
+    list(source.scan())
+    path.write_text("a\n1\n2\n3\n")
+    with pytest.raises(TableError, match="was changed while it was in use"):
+        list(source.read(source.places[0]))
+    path.unlink()
+    with pytest.raises(TableError, match="was changed"):
+        list(source.scan())
+
+
+def test_missing_columns_are_suggested(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Name,y\n1,2\n")
+    with pytest.raises(TableError, match=r"no column 'name'.*did you mean 'Name'"):
+        open_source(tmp_path / "t.csv").check_column("name")
+    with pytest.raises(TableError, match="no file"):
+        open_source(tmp_path / "none.csv")
+
+
+# --- row hashes and statistics -------------------------------------------------------------------
+
+
+def test_row_hashes_follow_from_the_row_alone() -> None:
+    whole = row_hash(7, 0, 0, 1000)
+    pieces = [row_hash(7, 0, first, 100) for first in range(0, 1000, 100)]
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+    assert (whole != row_hash(7, 1, 0, 1000)).all()
+    assert (whole != row_hash(8, 0, 0, 1000)).all()
+
+
+def test_row_hashes_are_uniform_and_independent() -> None:
+    n = 100_000
+    a, b = row_hash(0, 0, 0, n), row_hash(0, 1, 0, n)
+    for values in (a, b):
+        counts = np.histogram(values, 50, (0, 1))[0]
+        assert ((counts - n / 50) ** 2 / (n / 50)).sum() < 49 + 6 * np.sqrt(2 * 49)  # χ²
+    for first, second in ((a, b), (a[1:], a[:-1])):
+        assert abs(np.corrcoef(first, second)[0, 1]) < 5 / np.sqrt(n)
+    rows = Table(Path("t.csv"), {"y": pa.array(["1"] * n)}, n, str)
+    part = RowHashSplit(Shares(0.1, 0.2), 0).parts(Piece(rows, 0), rows.column("y"))
+    share = np.bincount(part, minlength=3) / n
+    np.testing.assert_allclose(share, [0.7, 0.1, 0.2], atol=5 * np.sqrt(0.25 / n))
+
+
+NUMBERS = st.lists(st.lists(st.floats(-1e6, 1e6), max_size=8), min_size=1, max_size=8)
+
+
+@support.proves(short=100, full=2_000, pieces=NUMBERS)
+def test_moments_are_those_of_all(pieces: list[list[float]]) -> None:
+    moments, whole = Moments(), np.concatenate([np.array(piece) for piece in pieces])
+    for piece in pieces:
+        moments.add(np.array(piece))
+    assert moments.count == len(whole)
+    if len(whole):
+        scale = float(np.abs(whole).max()) or 1.0
+        assert moments.mean == pytest.approx(whole.mean(), abs=1e-12 * scale)
+        assert moments.variance == pytest.approx(whole.var(), rel=1e-9, abs=1e-12 * scale**2)
+
+
+@support.proves(short=100, full=2_000, pieces=NUMBERS, seed=support.SEEDS)
+def test_small_medians_are_exact(pieces: list[list[float]], seed: int) -> None:
+    sample, whole = Sample(64), [value for piece in pieces for value in piece]
+    for number, piece in enumerate(pieces):
+        sample.add(np.array(piece), row_hash(seed, 0, 8 * number, len(piece)))
+    assert sample.median() == (float(np.median(whole)) if whole else 0.0)
+
+
+def test_large_medians_keep_their_bound() -> None:
+    """DKW: with 1 - 2 exp(-2 · 1024 · 0.08²) = 0.999996 the rank is within 8 per cent."""
+    values = np.random.default_rng(0).permutation(100_000).astype(float)
+    for seed in range(20):
+        sample = Sample(1024)
+        for first in range(0, 100_000, 7000):
+            some = values[first : first + 7000]
+            sample.add(some, row_hash(seed, 0, first, len(some)))
+        assert abs(sample.median() / 100_000 - 0.5) < 0.08
+
+
+def test_counters_stop_at_their_limit() -> None:
+    counter = CappedCounter(2)
+    counter.add(np.array(["a", "b"]), np.array([1, 2]))
+    counter.add(np.array(["a"]), np.array([3]))
+    assert counter.counts == {"a": 4, "b": 2}
+    assert counter.distinct == 2
+    counter.add(np.array(["c"]), np.array([1]))
+    assert counter.full
+    assert counter.counts == {}
+    assert counter.distinct is None  # the values of several pieces are not known to differ
+
+
+def test_the_values_of_one_piece_are_counted_beyond_the_limit() -> None:
+    counter = CappedCounter(2)
+    counter.add(np.arange(5), np.ones(5, dtype=int))
+    assert (counter.full, counter.counts, counter.distinct) == (True, {}, 5)
+    counter.add(np.arange(3), np.ones(3, dtype=int))
+    assert counter.distinct is None
+
+
+# --- what is large -------------------------------------------------------------------------------
+
+
+def test_what_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n" + "1,2\n" * 1000)
+    assert is_large(tmp_path)
+    assert not is_large(path)
+    assert free_memory() > 2**20
+    monkeypatch.setattr(open_module, "free_memory", lambda: 10_000)
+    assert is_large(path)
+    assert not is_large(tmp_path / "none.csv")  # reading it reports why
+    pq.write_table(pa.table({"a": [0.0] * 10_000}), tmp_path / "t.parquet")
+    assert os.path.getsize(tmp_path / "t.parquet") < 5000
+    assert open_module._needed_memory(tmp_path / "t.parquet") >= 80_000

@@ -1,0 +1,191 @@
+"""What columns are taken for, and how the useless and the mistaken are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deltarule.errors import TableError
+from deltarule.tables import Plan, Table, prepare, read_table
+from deltarule.tables.kinds import BooleanKind, NumberKind
+from deltarule.tables.preprocessing import transform
+from deltarule.tables.record import Classes, NumberColumn
+from deltarule.tables.targets import encode_target
+from support.tables import decision_of, kinds_of, profiles_of
+
+
+def column(tmp_path: Path, *texts: str) -> Table:
+    path = tmp_path / "t.csv"
+    lines = ['"' + text.replace('"', '""') + '"' for text in ["x", *texts]]
+    path.write_text("\n".join(lines) + "\n")
+    return read_table(path)
+
+
+def plain(name: str) -> NumberColumn:
+    return NumberColumn(kind="number", name=name, fill=0, mean=0, scale=1, flag=False)
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (["1", "2", "-3.5e2", "+.5", "7."], "number"),
+        (["1", "", "NA", "N/A", "NaN", "null"], "number"),
+        (["true", "FALSE", "True", ""], "boolean"),
+        (["a", "b", "a", "None"], "category"),
+        (["yes", "no"], "category"),
+        (["1", "a", "b"], "category"),
+        ([f"name {i}" for i in range(20)], "category"),
+    ],
+)
+def test_kinds(tmp_path: Path, texts: list[str], kind: str) -> None:
+    assert kinds_of(column(tmp_path, *texts)) == {"x": kind}
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        (["2024-01-31", "2024-02-01T10:00"] * 20, "dates"),
+        (["31.01.2024", "01.02.24"], "dates"),
+        (["10:00", "11:30:05"], "times"),
+        ([f"K{i:05}" for i in range(40)], "like an id"),
+        ([f"the {i} quick brown foxes jump" for i in range(40)], "free text"),
+        (["", "NA", "nan"], "is empty"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused_by_name(
+    tmp_path: Path, texts: list[str], reason: str
+) -> None:
+    with pytest.raises(TableError, match=reason) as caught:
+        kinds_of(column(tmp_path, *texts))
+    assert "'x'" in str(caught.value)
+    assert "--ignore x" in str(caught.value)
+
+
+def test_all_refused_columns_are_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("when,the name,n\n2024-01-01,,1\n2024-01-02,,2\n")
+    with pytest.raises(TableError, match="--ignore when --ignore 'the name'"):
+        kinds_of(read_table(path))
+
+
+@pytest.mark.parametrize("odd", ["oops", "1,5", "None", "12 kg", "0x10", "1_000", "inf", "٣"])
+def test_a_mistake_among_numbers_is_reported_at_training(tmp_path: Path, odd: str) -> None:
+    table = column(tmp_path, "1", "2", "3", odd, "5")
+    with pytest.raises(
+        TableError, match=r"t\.csv, line 5, column 'x': .*is not a number"
+    ) as caught:
+        kinds_of(table)
+    assert odd in str(caught.value)
+
+
+@pytest.mark.parametrize("odd", ["oops", "1,5", "None", "1e999", "-1e999", "inf", "true"])
+def test_a_mistake_among_numbers_is_reported_at_prediction(tmp_path: Path, odd: str) -> None:
+    table = column(tmp_path, "1", "", odd)
+    with pytest.raises(TableError, match=r"t\.csv, line 4, column 'x'") as caught:
+        NumberKind().parse(table.column("x"))
+    assert odd in str(caught.value)
+
+
+def test_a_mistake_among_booleans(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="line 3, column 'x': 'maybe' is not true or false"):
+        BooleanKind().parse(column(tmp_path, "true", "maybe").column("x"))
+
+
+def test_numbers_are_those_of_python(tmp_path: Path) -> None:
+    texts = [
+        "0.1",
+        "1e-320",
+        "1.7976931348623157e308",
+        "-0.0",
+        "3.141592653589793238",
+        "  7 ",
+        "NA",
+    ]
+    table = column(tmp_path, *texts)
+    parsed = NumberKind().parse(table.column("x"))
+    np.testing.assert_array_equal(parsed, [*map(float, texts[:-1]), np.nan])
+    assert np.signbit(parsed[3])
+
+
+def test_missing_spellings(tmp_path: Path) -> None:
+    table = column(tmp_path, "", " ", "NA", "nan", "NULL", "None", "na", "-")
+    assert table.column("x").not_missing.tolist() == [False] * 5 + [True] * 3
+
+
+def test_columns_are_found_by_name(tmp_path: Path) -> None:
+    table = column(tmp_path, "1")
+    with pytest.raises(TableError, match=r"lacks 1 of the 2 columns .*'y'"):
+        transform([plain("x"), plain("y")], table)
+    with pytest.raises(TableError, match="did you mean 'x'"):
+        table.column("X")
+
+
+def test_row_counters_are_noticed(tmp_path: Path) -> None:
+    for texts, counts in ((map(str, range(30)), True), (["1", "2"] * 15, False)):
+        (profile,) = profiles_of(column(tmp_path, *texts))
+        assert profile.only_counts(30) is counts
+
+
+# --- the target ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("texts", "task"),
+    [
+        (["a", "b"] * 3, "classification"),
+        (["true", "false"] * 3, "classification"),
+        ([str(i) for i in range(20)] * 2, "classification"),
+        ([str(i) for i in range(21)] * 2, "regression"),
+        (["1.0", "2.0", ""] * 2, "classification"),
+        (["0.5", "1.5"] * 2, "regression"),
+    ],
+)
+def test_task_rule(tmp_path: Path, texts: list[str], task: str) -> None:
+    assert decision_of(column(tmp_path, *texts), "x").task == task
+
+
+def test_rows_without_a_target_are_dropped_and_counted(tmp_path: Path) -> None:
+    table = column(tmp_path, "a", "", "b", "NA", "a", "b")
+    record = Classes(task="classification", name="x", numeric=False, labels=["a", "b"])
+    codes, rows = encode_target(record, table)
+    assert (codes.tolist(), rows.tolist()) == ([0, 1, 0, 1], [0, 2, 4, 5])
+    lines = "\n".join(["x,y", *(f"{i}.5,{'ab'[i % 2]}" for i in range(40)), "1,", "2,NA"])
+    (tmp_path / "u.csv").write_text(lines + "\n")
+    prepared = prepare(read_table(tmp_path / "u.csv"), Plan("y"))
+    assert prepared.notes == ["2 rows without a target were left out"]
+    assert prepared.provenance.training_rows + prepared.provenance.dev_rows == 40
+
+
+def test_whole_numbers_are_labelled_without_a_point(tmp_path: Path) -> None:
+    table = column(tmp_path, "1.0", "10", "1", "10.0")
+    labels = decision_of(table, "x").labels
+    assert labels == ["1", "10"]
+    record = Classes(task="classification", name="x", numeric=True, labels=labels)
+    assert encode_target(record, table)[0].tolist() == [0, 1, 0, 1]
+
+
+def test_task_can_be_overruled(tmp_path: Path) -> None:
+    table = column(tmp_path, *["1", "2", "3"] * 2)
+    assert decision_of(table, "x").task == "classification"
+    assert decision_of(table, "x", "regression").task == "regression"
+    with pytest.raises(TableError, match="regression cannot learn"):
+        decision_of(column(tmp_path, "a", "b", "a"), "x", "regression")
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["a", "a", "a"], "'a' in every row"),
+        (["a", "a", "b", "b", "rare"], "a class with a single row: 'rare'; add rows"),
+        (["", "NA"], "is empty in every row"),
+        (["1.5"] * 5, "1.5 in every row"),
+        (["2024-01-01", "2024-01-02"], "holds dates"),
+        (["1", "2", "3", "oops"], "line 5, column 'x': 'oops' is not a number"),
+        ([f"{i}.5" for i in range(9)] + ["1e999"], "line 11, column 'x': '1e999'"),
+    ],
+)
+def test_targets_that_cannot_be_learned(tmp_path: Path, texts: list[str], message: str) -> None:
+    with pytest.raises(TableError, match=message):
+        decision_of(column(tmp_path, *texts), "x")
