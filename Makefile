@@ -38,9 +38,10 @@ test-long: $(DEV_INSTALLED)  ## run all tests with their full counts
 	$(PYTEST)
 
 # The oldest releases that pyproject.toml allows, which have wheels for Python 3.11 and 3.12. Old
-# releases warn of each other, so deprecation warnings are no errors there.
+# releases warn of each other, so deprecation warnings are no errors there; SCIPY_ARRAY_API is for
+# scikit-learn's own checks before 1.9.
 test-lowest: $(LOWEST_INSTALLED)  ## run the short tests once with the oldest packages allowed
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(LOWEST) -m pytest -n $(WORKERS) -m "not long" \
+	SCIPY_ARRAY_API=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(LOWEST) -m pytest -n $(WORKERS) -m "not long" \
 	  -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning
 
 scores: $(DEV_INSTALLED)  ## test scores beside scikit-learn's, same arguments, five seeds

@@ -43,7 +43,7 @@ def stepped(optimizer: SGD | Adam, steps: int) -> np.ndarray:
     slots = rule.begin(START)
     for _ in range(steps):
         taken = rule.step(slots, H @ path[-1], optimizer.learning_rate, path[-1])
-        slots = taken.optimizer_state
+        slots = taken.state
         path.append(path[-1] + taken.change)
     return np.array(path)
 

@@ -58,4 +58,4 @@ def test_every_file_has_a_line_of_its_own() -> None:
 
 
 if __name__ == "__main__":
-    print(expected_map())  # noqa: T201
+    print(expected_map())

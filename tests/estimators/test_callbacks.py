@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_array_equal
-from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from support.callbacks import progress_bar, scoring_monitor
 from support.estimators import TASKS, data, ours, parameters, unconverged
 
 SOLVERS = pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
@@ -161,7 +161,7 @@ def test_partial_fit_is_one_epoch() -> None:
 @SOLVERS
 def test_the_scoring_monitor_follows_the_training_score(solver: str) -> None:
     X, y = data("numbers")
-    monitor = ScoringMonitor(scoring="r2")
+    monitor = scoring_monitor(scoring="r2")
     with unconverged():
         model = model_for(solver=solver).set_callbacks(monitor).fit(X, y)
     log = monitor.get_logs().data
@@ -173,7 +173,7 @@ def test_the_scoring_monitor_follows_the_training_score(solver: str) -> None:
 
 def test_the_scoring_monitor_uses_the_weights() -> None:
     X, y = data("numbers")
-    monitor, weight = ScoringMonitor(scoring="r2"), np.linspace(0.1, 3, 40)
+    monitor, weight = scoring_monitor(scoring="r2"), np.linspace(0.1, 3, 40)
     with unconverged():
         model = model_for().set_callbacks(monitor).fit(X, y, sample_weight=weight)
     last = [row["r2"] for row in monitor.get_logs().data if row["task_name"] == "epoch"][-1]
@@ -185,7 +185,7 @@ def default_scoring(task: str) -> str:
     return "accuracy" if TASKS[task] == "classifier" else "r2"
 
 
-def epochs(monitor: ScoringMonitor, name: str) -> list[float]:
+def epochs(monitor: Any, name: str) -> list[float]:
     """Return the scores of a monitor's last run, epoch by epoch."""
     return [row[name] for row in monitor.get_logs().data if row["task_name"] == "epoch"]
 
@@ -196,7 +196,7 @@ def test_the_scoring_monitor_scores_as_score_does(task: str, named: bool) -> Non
     """Whatever y is, and whether X has names: the monitor is given what a user has."""
     X, y = data(task)
     X = pd.DataFrame(X, columns=list("abcd")) if named else X
-    monitor = ScoringMonitor(scoring=default_scoring(task))
+    monitor = scoring_monitor(scoring=default_scoring(task))
     with unconverged():
         model = model_for(task).set_callbacks(monitor).fit(X, y)
     assert len(epochs(monitor, default_scoring(task))) == 6
@@ -206,7 +206,7 @@ def test_the_scoring_monitor_scores_as_score_does(task: str, named: bool) -> Non
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_the_scoring_monitor_scores_probabilities(task: str) -> None:
     X, y = data(task)
-    monitor = ScoringMonitor(scoring=["neg_log_loss", "roc_auc_ovr"])
+    monitor = scoring_monitor(scoring=["neg_log_loss", "roc_auc_ovr"])
     with unconverged():
         model = model_for(task).set_callbacks(monitor).fit(X, y)
     for name in ("neg_log_loss", "roc_auc_ovr"):
@@ -216,7 +216,7 @@ def test_the_scoring_monitor_scores_probabilities(task: str) -> None:
 @pytest.mark.parametrize("sparse", [False, True])
 def test_the_scoring_monitor_sees_the_rows_that_are_trained_on(sparse: bool) -> None:
     X, y = data("multiclass", n=50)
-    recorder, monitor = Recorder(), ScoringMonitor(scoring="accuracy")
+    recorder, monitor = Recorder(), scoring_monitor(scoring="accuracy")
     with unconverged():
         model_for("multiclass", early_stopping=True, validation_fraction=0.2).set_callbacks(
             recorder, monitor
@@ -228,7 +228,7 @@ def test_the_scoring_monitor_sees_the_rows_that_are_trained_on(sparse: bool) -> 
 @pytest.mark.parametrize("task", ["binary", "numbers"])
 def test_the_scoring_monitor_over_partial_fits(task: str) -> None:
     X, y = data(task)
-    monitor = ScoringMonitor(scoring=default_scoring(task))
+    monitor = scoring_monitor(scoring=default_scoring(task))
     model = model_for(task, learning_rate_init=0.01).set_callbacks(monitor)
     named = {"classes": ["no", "yes"]} if task == "binary" else {}
     for _ in range(3):
@@ -243,7 +243,7 @@ def test_the_scoring_monitor_over_partial_fits(task: str) -> None:
 def test_the_scoring_monitor_in_a_pipeline_in_a_search(task: str) -> None:
     """It is set on the network, whose clones take it along; a run is one fit of the search."""
     X, y = data(task)
-    monitor = ScoringMonitor(scoring=default_scoring(task))
+    monitor = scoring_monitor(scoring=default_scoring(task))
     pipeline = Pipeline([("scale", StandardScaler()), ("net", model_for(task, max_iter=2))])
     pipeline["net"].set_callbacks(monitor)
     with unconverged():
@@ -257,7 +257,7 @@ def test_the_scoring_monitor_in_a_pipeline_in_a_search(task: str) -> None:
 @pytest.mark.long
 def test_the_scoring_monitor_hears_of_fits_in_other_processes() -> None:
     X, y = data("multiclass")
-    monitor = ScoringMonitor(scoring="accuracy")
+    monitor = scoring_monitor(scoring="accuracy")
     search = GridSearchCV(
         model_for("multiclass", max_iter=2).set_callbacks(monitor), {"alpha": [1e-4, 1.0]},
         cv=2, n_jobs=2,
@@ -276,7 +276,7 @@ def test_the_progress_bar_runs_to_its_end(
 ) -> None:
     X, y = data(task)
     with unconverged():
-        model = model_for(task, solver=solver).set_callbacks(ProgressBar()).fit(X, y)
+        model = model_for(task, solver=solver).set_callbacks(progress_bar()).fit(X, y)
     out = capsys.readouterr().out
     assert f"{type(model).__name__} - fit" in out
     assert "100%" in out
@@ -285,14 +285,14 @@ def test_the_progress_bar_runs_to_its_end(
 def test_the_progress_bar_of_a_fit_that_stops_early(capsys: pytest.CaptureFixture[str]) -> None:
     X, y = data("binary")
     model = model_for("binary", early_stopping=True, tol=1.0, n_iter_no_change=1, max_iter=500)
-    model.set_callbacks(ProgressBar()).fit(X, y)
+    model.set_callbacks(progress_bar()).fit(X, y)
     assert model.n_iter_ < 500
     assert "100%" in capsys.readouterr().out
 
 
 def test_the_progress_bar_of_partial_fits(capsys: pytest.CaptureFixture[str]) -> None:
     X, y = data("numbers")
-    model = model_for().set_callbacks(ProgressBar())
+    model = model_for().set_callbacks(progress_bar())
     model.partial_fit(X, y).partial_fit(X, y)
     assert capsys.readouterr().out.count("100%") == 2
 
@@ -302,10 +302,11 @@ def test_the_progress_bar_of_partial_fits(capsys: pytest.CaptureFixture[str]) ->
 def test_a_progress_bar_over_a_search_reaches_the_network(
     n_jobs: int | None, task: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    bar = progress_bar(max_propagation_depth=None)
     X, y = data(task)
     pipeline = Pipeline([("scale", StandardScaler()), ("net", model_for(task))])
     search = GridSearchCV(pipeline, {"net__alpha": [1e-4, 1.0]}, cv=2, n_jobs=n_jobs)
-    search.set_callbacks(ProgressBar(max_propagation_depth=None))
+    search.set_callbacks(bar)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         search.fit(X, y)
@@ -318,10 +319,11 @@ def test_a_progress_bar_over_a_search_reaches_the_network(
 def test_a_progress_bar_over_a_pipeline_stops_at_its_depth(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    bar = progress_bar(max_propagation_depth=0)
     X, y = data("numbers")
     pipeline = Pipeline([("scale", StandardScaler()), ("net", model_for())])
     with unconverged():
-        pipeline.set_callbacks(ProgressBar(max_propagation_depth=0)).fit(X, y)
+        pipeline.set_callbacks(bar).fit(X, y)
     out = capsys.readouterr().out
     assert "Pipeline" in out
     assert "MLPRegressor - fit" not in out

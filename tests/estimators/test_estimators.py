@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import sklearn
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
+from packaging.version import Version
 from sklearn.base import is_classifier, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
@@ -87,6 +89,8 @@ def test_methods_take_what_scikit_learns_take(kind: str) -> None:
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_fitted_attributes_are_scikit_learns(kind: str, early_stopping: bool, solver: str) -> None:
+    if kind == "classifier" and early_stopping and Version(sklearn.__version__) < Version("1.9"):
+        pytest.skip("scikit-learn's own early stopping fails on labels that are texts before 1.9")
     task = "binary" if kind == "classifier" else "numbers"
     arguments = {"solver": solver, "early_stopping": early_stopping, "max_iter": 3}
     X, y = data(task)

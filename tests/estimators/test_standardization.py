@@ -10,12 +10,12 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.callback import ScoringMonitor
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from deltarule.errors import DataError, SpecError
+from support.callbacks import scoring_monitor
 from support.estimator_layers import fitted, new, outputs
 from support.estimators import TASKS, data, parameters, unconverged
 
@@ -167,7 +167,7 @@ def test_gradients_are_checked_on_what_the_network_sees(task: str) -> None:
 def test_callbacks_see_the_users_units(task: str) -> None:
     X, y = far(task)
     scoring = "r2" if task == "numbers" else "accuracy"
-    monitor = ScoringMonitor(scoring=scoring)
+    monitor = scoring_monitor(scoring=scoring)
     with unconverged():
         model = new(task, **SMALL).set_callbacks(monitor).fit(X, y)
     last = [row[scoring] for row in monitor.get_logs().data if row["task_name"] == "epoch"][-1]

@@ -1,7 +1,8 @@
 """What the estimators use of scikit-learn beyond its documented interface, in one place.
 
-If the young callback interface (1.9) changes, this file changes. The parameter validation, which
-is internal too, is used in ``parameter_constraints.py``.
+Releases from 1.8 on are supported; ``callback_fallback.py`` stands in for the callbacks of 1.9. If
+that young interface changes, this file changes. The parameter validation, which is internal too,
+is used in ``parameter_constraints.py``.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
-from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.metrics import get_scorer
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils.validation import _check_sample_weight
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # before scikit-learn 1.9
+    from deltarule.estimators.callback_fallback import CallbackSupportMixin, with_callbacks
 
 __all__ = [
     "EpochCallbackMixin",
