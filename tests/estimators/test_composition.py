@@ -11,6 +11,8 @@ from support.paths import ROOT
 
 FOLDER = ROOT / "src" / "deltarule" / "estimators"
 CLASSES = ("BaseMLP", "FittedEstimator", "MLPClassifier", "MLPRegressor")
+# scikit-learn's callback interface, whose hooks are called with the estimator.
+INTERFACE = {"callback_fallback"}
 DEFINING = {"base", "classifier", "fitted_estimator", "loading", "regressor", "__init__"}
 
 
@@ -25,7 +27,10 @@ def taken(tree: ast.Module) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+MODULES = sorted(path for path in FOLDER.glob("*.py") if path.stem not in INTERFACE)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_no_module_takes_an_estimator(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert taken(ast.parse(text)) == []
