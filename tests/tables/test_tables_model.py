@@ -94,6 +94,15 @@ def test_the_best_dev_parameters_are_kept() -> None:
     )
 
 
+@pytest.mark.parametrize("target", ["species", "sex"])  # several classes, and two
+def test_log_loss_decides_between_epochs_of_equal_accuracy(target: str) -> None:
+    model = fit(prepare(read_table(penguins_path()), Plan(target)), SMALL)
+    accuracy = np.round(model.estimator.validation_scores_, 4)
+    losses = np.where(accuracy == accuracy.max(), model.estimator.validation_loss_curve_, np.inf)
+    assert np.isfinite(losses).sum() > 1
+    assert model.training_summary().best_epoch == 1 + np.argmin(losses)
+
+
 @pytest.mark.parametrize("scores", [[], None])
 def test_a_network_of_no_epoch_has_a_summary(scores: list[float] | None) -> None:
     model = fit(prepare(read_table(penguins_path()), Plan("species")), SMALL)

@@ -12,7 +12,7 @@ epoch, through a shuffle buffer, where all rows of a table in memory are shuffle
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from deltarule.errors import SpecError, TableError
 from deltarule.estimators import MLPClassifier, MLPRegressor, StreamedDataset, from_record
+from deltarule.estimators.class_targets import ClassTargets
 from deltarule.tables.batches import ExampleReader, Examples, buffer_rows
 from deltarule.tables.evaluation import Evaluation, Scores
 from deltarule.tables.messages import show
@@ -177,19 +178,28 @@ def _exact_split(table: Table, plan: Plan, seed: int) -> ExactSplit:
     return ExactSplit.draw(target, shares, seed, labels)
 
 
-class _LikelihoodBreaksTies(MLPClassifier):
-    """A classifier that prefers, among epochs of equal dev accuracy, the one of least log loss.
+class _ScoreWithLogLoss(ClassTargets):
+    """Targets whose score prefers, among epochs of equal dev accuracy, that of least log loss.
 
     Small dev parts give every epoch one of a few accuracies; the first epoch that reaches the
     highest is seldom the best. The scores are lower than the accuracy by a millionth of the loss.
     """
 
-    def _score_targets(self, targets: Any, outputs: Any, weight: Any) -> float:
-        accuracy = super()._score_targets(targets, outputs, weight)
+    def score(self, targets: Any, outputs: Any, weight: Any) -> float:
+        accuracy = super().score(targets, outputs, weight)
         P = np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
         codes = targets[:, 0] if outputs.shape[1] == 1 else targets.argmax(axis=1)
         true = P[np.arange(len(P)), codes.astype(np.intp)]
         return accuracy - 1e-6 * float(-np.log(np.maximum(true, 1e-12)).mean())
+
+
+class _TableClassifier(MLPClassifier):
+    """A classifier that stops early by ``_ScoreWithLogLoss``."""
+
+    def _encoder(self, y: Any, known: Any, *, learn: bool) -> ClassTargets:
+        encoder = super()._encoder(y, known, learn=learn)
+        parts = {part.name: getattr(encoder, part.name) for part in fields(encoder)}
+        return _ScoreWithLogLoss(**parts)
 
 
 def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ()) -> TableModel:
@@ -302,7 +312,7 @@ def _estimator(target: Classes | Quantity, provenance: Provenance, settings: Set
     batch = settings.batch_size or _default_batch(rows)
     if not settings.hidden or min(settings.hidden) < 1:
         raise SpecError("hidden must be widths of at least 1, such as 64,32 (--hidden)")
-    kind: type[Any] = _LikelihoodBreaksTies if isinstance(target, Classes) else MLPRegressor
+    kind: type[Any] = _TableClassifier if isinstance(target, Classes) else MLPRegressor
     return kind(
         hidden_layer_sizes=settings.hidden,
         activation=settings.activation,
