@@ -33,6 +33,7 @@ from deltarule.tables import (
     score_parts,
 )
 from deltarule.tables.kinds import Unseen
+from deltarule.utils.context import error_context
 
 __all__ = ["Outputs", "Tables", "check", "evaluate", "export", "predict", "train"]
 
@@ -104,11 +105,12 @@ def _stopped(model: TableModel, settings: Settings) -> str:
 def _written(file: Path) -> Iterator[None]:
     """Add to every error and signal inside this context that the model is written."""
     what = f"the model is written: {file}"
-    with leaving(what):
-        try:
-            yield
-        except DeltaruleError as error:
-            raise type(error)(f"{str(error).rstrip('.')}; {what}") from error
+
+    def completed(error: DeltaruleError) -> DeltaruleError:
+        return type(error)(f"{str(error).rstrip('.')}; {what}")
+
+    with leaving(what), error_context((DeltaruleError, completed)):
+        yield
 
 
 def evaluate(model_path: Path, path: Path, unseen: Unseen, output: OutputOptions) -> None:
@@ -136,7 +138,7 @@ def predict(
         predictions = PredictionsCsv(
             model, table, unseen, keep=files.keep, escape=files.escape_formulas
         )
-        outputs.write_pieces(predictions)
+        outputs.write_chunks(predictions)
     reporter.notes(predictions.seen.sentences())
     reporter.wrote("predictions", outputs.file, predictions.rows)
     reporter.end()

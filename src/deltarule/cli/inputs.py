@@ -14,6 +14,7 @@ from typing import IO
 from deltarule.cli.stdio import is_stream
 from deltarule.errors import TableError
 from deltarule.tables import Source, Table, is_large, open_source, read_table
+from deltarule.utils.context import error_context, system_reason
 
 __all__ = ["Tables", "opened", "opened_in_memory"]
 
@@ -68,10 +69,12 @@ def _on_disk(path: Path) -> Iterator[Path]:
         yield path
         return
     with _copied_stdin() as name:
-        try:
+
+        def renamed(error: TableError) -> TableError:
+            return TableError(str(error).replace(name, str(_STDIN)))
+
+        with error_context((TableError, renamed)):
             yield Path(name)
-        except TableError as error:
-            raise TableError(str(error).replace(name, str(_STDIN))) from error
 
 
 @contextmanager
@@ -80,17 +83,19 @@ def _copied_stdin() -> Iterator[str]:
     if sys.stdin is None:
         raise TableError(f"the {_STDIN} is closed; open it, or name a file instead of -")
     with ExitStack() as stack:
-        try:
+        with error_context((OSError, _no_copy)):
             file = tempfile.NamedTemporaryFile(prefix="deltarule-")  # noqa: SIM115 (closed below)
             stack.callback(_close, file)
             shutil.copyfileobj(sys.stdin.buffer, file)
             file.flush()
-        except OSError as error:
-            raise TableError(
-                f"cannot copy the {_STDIN} to a temporary file: {error.strerror or error}; set "
-                "TMPDIR to a folder with more room, or name a file instead of -"
-            ) from error
         yield file.name
+
+
+def _no_copy(error: OSError) -> TableError:
+    return TableError(
+        f"cannot copy the {_STDIN} to a temporary file: {system_reason(error)}; set TMPDIR to a "
+        "folder with more room, or name a file instead of -"
+    )
 
 
 def _close(file: IO[bytes]) -> None:

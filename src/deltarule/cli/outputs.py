@@ -9,7 +9,7 @@ from pathlib import Path
 from deltarule.cli.plots import check_plots
 from deltarule.cli.stdio import check_stdout, is_stream, write_stdout
 from deltarule.errors import OutputError
-from deltarule.storage import check_writable, write_atomically, write_pieces
+from deltarule.storage import check_writable, write_atomically, write_chunks
 
 __all__ = ["Outputs", "check_apart"]
 
@@ -48,12 +48,12 @@ class Outputs:
         else:
             write_atomically(self.file, data, overwrite=self.overwrite)
 
-    def write_pieces(self, pieces: Iterable[bytes]) -> None:
+    def write_chunks(self, chunks: Iterable[bytes]) -> None:
         """Write a file of any size; to the standard output, as it is made."""
         if is_stream(self.file):
-            write_stdout(pieces)
+            write_stdout(chunks)
         else:
-            write_pieces(self.file, pieces, overwrite=self.overwrite)
+            write_chunks(self.file, chunks, overwrite=self.overwrite)
 
 
 def check_apart(output: Path, inputs: Mapping[str, Path | None]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from deltarule.errors import MissingDependencyError, OutputError
 from deltarule.storage import check_writable, write_atomically
 from deltarule.tables import Evaluation, TableModel
+from deltarule.utils.context import error_context, system_reason
 
 __all__ = ["check_plots", "draw_plots"]
 
@@ -25,11 +26,12 @@ def check_plots(folder: Path, *, overwrite: bool) -> None:
             'pictures need matplotlib, which is not installed: pip install "deltarule[plots]"'
         ) from None
     matplotlib.use("agg")
-    try:
+
+    def no_folder(error: OSError) -> OutputError:
+        return OutputError(f"cannot create the folder {folder}: {system_reason(error)}")
+
+    with error_context((OSError, no_folder)):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise OutputError(f"cannot make the folder {folder}: {reason}") from None
     for name in (_CURVE, _CONFUSION, _SCATTER):
         check_writable(folder / name, overwrite=overwrite)
 

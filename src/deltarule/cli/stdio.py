@@ -17,6 +17,7 @@ from typing import IO
 import typer
 
 from deltarule.errors import OutputError
+from deltarule.utils.context import system_reason
 
 __all__ = [
     "STREAM",
@@ -64,7 +65,7 @@ def writing(stream: IO[str] | None) -> Iterator[None]:
         silence(stream)
         name = "error stream" if stream is sys.stderr else "output"
         raise OutputError(
-            f"cannot write to the standard {name}: {error.strerror or type(error).__name__}; "
+            f"cannot write to the standard {name}: {system_reason(error)}; "
             "make room there, or redirect it to another place"
         ) from error
 
@@ -105,9 +106,9 @@ def check_stdout(binary: str = "") -> None:
         )
 
 
-def write_stdout(pieces: Iterable[bytes]) -> None:
-    """Write bytes to the standard output stream, each piece as soon as it is made."""
-    for piece in pieces:
+def write_stdout(chunks: Iterable[bytes]) -> None:
+    """Write bytes to the standard output stream, each chunk as soon as it is made."""
+    for chunk in chunks:
         with writing(sys.stdout):
-            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()

@@ -11,12 +11,15 @@ and replacing it would surprise the owner of the link.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any, cast
 
 from deltarule.errors import OutputError
 from deltarule.utils.context import error_context, system_reason
@@ -26,7 +29,7 @@ try:  # A POSIX module; without it, temporary files of killed writers are not re
 except ImportError:  # pragma: no cover
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["check_writable", "remove_orphans", "write_atomically"]
+__all__ = ["check_writable", "remove_orphans", "write_atomically", "write_chunks"]
 
 StrPath = str | os.PathLike[str]
 
@@ -102,6 +105,33 @@ def write_atomically(path: StrPath, data: bytes, *, overwrite: bool = False) -> 
                 _publish(temporary, target, overwrite=overwrite)
                 _flush(sync, target)
     return target
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes], *, overwrite: bool = False) -> Path:
+    """Write a file that may be larger than memory, completely or not at all, and return its path.
+
+    The chunks are collected in an unnamed file in the same folder. If making one of them fails, or
+    the process is killed, nothing is left of it. In the end they are written as
+    `write_atomically` writes bytes.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or exists and ``overwrite`` is false.
+    """
+    check_writable(path, overwrite=overwrite)
+    with _writing(path):
+        collected = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 (closed below)
+    with collected:
+        for chunk in chunks:
+            with _writing(path):
+                collected.write(chunk)
+        with _writing(path):
+            collected.flush()
+            if os.fstat(collected.fileno()).st_size == 0:
+                return write_atomically(path, b"", overwrite=overwrite)
+            with mmap.mmap(collected.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return write_atomically(path, cast(Any, data), overwrite=overwrite)
 
 
 def _writing(target: Path) -> AbstractContextManager[None]:
