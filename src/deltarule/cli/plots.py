@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from deltarule.errors import MissingDependencyError, OutputError
+from deltarule.errors import OutputError
 from deltarule.storage import check_writable, write_atomically
 from deltarule.tables import Evaluation, TableModel
-from deltarule.utils.context import error_context, system_reason
+from deltarule.utils.context import error_context, needing, system_reason
 
 __all__ = ["check_plots", "draw_plots"]
 
@@ -19,12 +19,8 @@ _CURVE, _CONFUSION, _SCATTER = "learning-curve.png", "confusion-matrix.png", "pr
 
 def check_plots(folder: Path, *, overwrite: bool) -> None:
     """Make the folder, and refuse what could not be drawn or written, before any work is done."""
-    try:
+    with needing("plots", "plots need matplotlib"):
         import matplotlib
-    except ImportError:
-        raise MissingDependencyError(
-            'pictures need matplotlib, which is not installed: pip install "deltarule[plots]"'
-        ) from None
     matplotlib.use("agg")
 
     def no_folder(error: OSError) -> OutputError:

@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from deltarule.errors import MissingDependencyError, ModelFileError
+from deltarule.errors import ModelFileError
 from deltarule.estimators import (
     MLPClassifier,
     MLPRegressor,
@@ -27,7 +27,7 @@ from deltarule.persistence.allowlist import Placeholder, classes, functions, typ
 from deltarule.persistence.object_graph import objects
 from deltarule.persistence.skops_archive import check, normalize
 from deltarule.storage import ModelRecord
-from deltarule.utils.context import error_context
+from deltarule.utils.context import error_context, needing
 
 __all__ = ["from_model_record", "holds", "to_model_record"]
 
@@ -137,11 +137,6 @@ def _replacements(places: list[Placeholder], networks: list[Any]) -> dict[int, A
 
 
 def _skops() -> ModuleType:
-    try:
+    with needing("pipelines", "pipelines in model files need skops"):
         import skops.io
-    except ImportError:
-        raise MissingDependencyError(
-            "pipelines in model files need skops, which is not installed: "
-            'pip install "deltarule[pipelines]"'
-        ) from None
     return skops.io
