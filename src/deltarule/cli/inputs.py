@@ -23,7 +23,7 @@ _STDIN = Path("standard input")
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables to learn from and to test on, and whether the first stays in its files."""
+    """The tables to learn from and to test on, and whether the first is left in its files."""
 
     training: Path
     test: Path | None = None
@@ -31,13 +31,13 @@ class Tables:
 
     @property
     def named(self) -> dict[str, Path | None]:
-        """Both, by what they are called in messages."""
+        """Both tables, by their names in messages."""
         return {"the table": self.training, "the test table": self.test}
 
 
 @contextmanager
 def opened(path: Path, stream: bool | None = None) -> Iterator[Source]:
-    """Open a table, to be read piece by piece or in memory; None: piece by piece if it is large."""
+    """Open a table, to be read in chunks or into memory; by default in chunks if it is large."""
     with _on_disk(path) as place:
         if is_large(place) if stream is None else stream:
             dataset = open_source(place)
@@ -55,15 +55,15 @@ def opened_in_memory(path: Path) -> Iterator[Table]:
 
 
 def _shown(path: Path) -> Path:
-    """Return how a table is called in messages."""
+    """Return the path of a table in messages."""
     return _STDIN if is_stream(path) else path
 
 
 @contextmanager
 def _on_disk(path: Path) -> Iterator[Path]:
-    """Yield the path of a table: of a temporary copy, if it comes from the standard input stream.
+    """Yield the path of a table, or of a temporary copy of the standard input stream.
 
-    The copy stays until the command has ended: messages look lines up in it.
+    The copy exists until the command ends, because messages look lines up in it.
     """
     if not is_stream(path):
         yield path

@@ -1,4 +1,4 @@
-"""The plots of a training, in a folder of their own."""
+"""The plots of a training, in their own folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CURVE, _CONFUSION, _SCATTER = "learning-curve.png", "confusion-matrix.png", "pr
 
 
 def check_plots(folder: Path, *, overwrite: bool) -> None:
-    """Make the folder, and refuse what could not be drawn or written, before any work is done."""
+    """Create the folder; refuse plots that cannot be drawn or written, before any work is done."""
     with needing("plots", "plots need matplotlib"):
         import matplotlib
     matplotlib.use("agg")

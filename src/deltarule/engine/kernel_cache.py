@@ -40,8 +40,8 @@ def _usable_folder(chosen: str, home: str) -> Path | None:
     if reason is None:
         return folder
     warnings.warn(
-        f"Compiled kernels are not kept: {reason}. Every process compiles them again, which takes "
-        "a few seconds. Set DELTARULE_CACHE_DIR to a folder that only you can write to.",
+        f"Compiled kernels are not stored: {reason}. Every process compiles them again, which "
+        "takes a few seconds. Set DELTARULE_CACHE_DIR to a folder that only you can write to.",
         RuntimeWarning,
         stacklevel=2,
     )

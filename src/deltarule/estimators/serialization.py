@@ -89,9 +89,9 @@ class Blueprint(NamedTuple):
 
 
 def to_blueprint(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record of an estimator's kind and arguments alone.
+    """Return the record of an estimator's kind and arguments.
 
-    The folder of checkpoints is left out, since it is one of this machine.
+    The folder of checkpoints is left out, because it belongs to this machine.
     """
     held = {k: _argument(k, v) for k, v in parameters.items() if k != "checkpoint"}
     return {"kind": kind, "parameters": held}

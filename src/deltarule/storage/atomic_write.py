@@ -1,6 +1,6 @@
 """Atomic, durable writes: a file is written completely or not at all, and survives a power cut.
 
-The steps are the ones that POSIX requires: write a temporary file beside the target, flush it to
+The steps are the ones that POSIX requires: write a temporary file in the same folder, flush it to
 the disk, rename it to the target, flush the folder. A reader of the target sees the old bytes or
 the new bytes, never a mixture.
 
@@ -172,7 +172,7 @@ def _prefix(target: Path) -> str:
 
 @contextmanager
 def _temporary(target: Path) -> Iterator[tuple[int, Path]]:
-    """Open a locked temporary file beside the target, and remove it on exit."""
+    """Open a locked temporary file in the target's folder, and remove it on exit."""
     while True:
         temporary = target.parent / f"{_prefix(target)}{secrets.token_hex(8)}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
