@@ -116,7 +116,7 @@ def worker(module: str, spec: Mapping[str, Any], **environment: str) -> Iterator
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine: a module of ``speed.workers`` and its options besides the case."""
+    """An engine: a module of ``speed.workers`` and its options, without the case."""
 
     module: str
     threads: tuple[int | None, ...] = (None,)  # numbers of threads to measure; None: its own choice
