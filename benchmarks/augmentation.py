@@ -68,13 +68,13 @@ def main() -> None:
         f"{'pipeline':<20}{'shape':<14}{'rows':<10}{'threads':>7}{'best/s':>10}{'median/s':>10}"
         f"{'best/CPU s':>12}"
     )
-    for name, (shape, pieces) in PIPELINES.items():
+    for name, (shape, transformations) in PIPELINES.items():
         if options.only not in (None, name):
             continue
         x = rng.random((options.images, *shape), dtype=np.float32)
         for order, rows in orders.items():
             for threads in options.threads:
-                pipeline = Compose(pieces, shape=shape, n_threads=threads)
+                pipeline = Compose(transformations, shape=shape, n_threads=threads)
                 rates, processor_rates = measure(pipeline, x, rows, options.passes)
                 print(
                     f"{name:<20}{'x'.join(map(str, shape)):<14}{order:<10}{threads:>7}"

@@ -274,7 +274,7 @@ ROWS = (
         "the result, or exit code 2 and a one-line error",
         "0 tracebacks", ("little memory",),
         lambda f: f"error or result at all {total(f, 'limits')} limits, "
-        f"{total(f, 'told')} of them too low",
+        f"{total(f, 'too_low')} of them too low",
     ),
     Row(
         "large", "training on a table four times as large as the memory limit", "training succeeds",

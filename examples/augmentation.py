@@ -50,8 +50,8 @@ def main(output: Path = Path("examples-output")) -> None:
     """Print how far each distortion moves the pixels, and draw the digits."""
     figure = Figure(figsize=(1.1 * (1 + EPOCHS) + 1.6, 1.2 * len(PIPELINES)), layout="constrained")
     axes = figure.subplots(len(PIPELINES), 1 + EPOCHS)
-    for i, (name, pieces) in enumerate(PIPELINES.items()):
-        pipeline = Compose(pieces, shape=(28, 28), seed=0)
+    for i, (name, transformations) in enumerate(PIPELINES.items()):
+        pipeline = Compose(transformations, shape=(28, 28), seed=0)
         shown = pipeline.preview(digits()[i : i + 1], copies=EPOCHS)[0]
         moved = np.sqrt(np.mean((shown[1:] - shown[0]) ** 2))
         print(f"{name}: pixels in [0, 1] move by {moved:.3f} (root mean square)")

@@ -52,7 +52,9 @@ def main(output: Path = Path("examples-output")) -> None:
     for scale, share in zip(SCALES, saturated, strict=True):
         print(f"tanh, N(0, {scale:g}²): {share:.1%} of the first layer saturated")
     lines = {f"ReLU, {name}": deep("relu", f"{name}_normal")[0] for name in ("lecun", "he")}
-    lines |= {f"tanh, {law!r}": deep("tanh", law)[0] for law in (Normal(0.01), "glorot_normal")}
+    lines |= {
+        f"tanh, {start!r}": deep("tanh", start)[0] for start in (Normal(0.01), "glorot_normal")
+    }
     for name, norms in lines.items():
         print(f"{name}: rms 1 at the input, {norms[0]:.2g} in layer 1, {norms[-1]:.2g} in layer 10")
 

@@ -40,10 +40,10 @@ def searched(steps: int) -> tuple[np.ndarray, list[float], list[float]]:
 def stepped(optimizer: SGD | Adam, steps: int) -> np.ndarray:
     """Return the path of an optimiser on the same quadratic."""
     rule, path = rule_of(optimizer), [START]
-    slots = rule.begin(START)
+    state = rule.begin(START)
     for _ in range(steps):
-        taken = rule.step(slots, H @ path[-1], optimizer.learning_rate, path[-1])
-        slots = taken.state
+        taken = rule.step(state, H @ path[-1], optimizer.learning_rate, path[-1])
+        state = taken.state
         path.append(path[-1] + taken.change)
     return np.array(path)
 

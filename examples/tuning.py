@@ -26,7 +26,7 @@ from deltarule.tuning import LogMomentum, LogUniform, retune
 MODEL = MLPClassifier(solver="sgd", learning_rate_init=0.1, max_iter=60, random_state=0)
 GRID = {"hidden_layer_sizes": [(4,), (16,), (8, 8)], "activation": ["tanh", "relu"],
         "alpha": [1e-4, 1e-1]}  # fmt: skip
-LAWS = {**GRID, "alpha": LogUniform(1e-5, 1e0), "learning_rate_init": LogUniform(1e-2, 1e0),
+SPACE = {**GRID, "alpha": LogUniform(1e-5, 1e0), "learning_rate_init": LogUniform(1e-2, 1e0),
         "momentum": LogMomentum(0.5, 0.99)}  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def study(kind: str, X: np.ndarray, y: np.ndarray, grid: object = GRID) -> objec
     shared = {"scoring": "neg_log_loss", "cv": every_third(len(X)), "refit": False}
     if kind == "grid":
         return GridSearchCV(MODEL, grid, **shared).fit(X, y)
-    return RandomizedSearchCV(MODEL, LAWS, n_iter=8, random_state=0, **shared).fit(X, y)
+    return RandomizedSearchCV(MODEL, SPACE, n_iter=8, random_state=0, **shared).fit(X, y)
 
 
 def main(output: Path = Path("examples-output")) -> None:

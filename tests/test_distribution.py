@@ -123,11 +123,11 @@ def test_every_locked_package_has_a_hash(lock: Path) -> None:
         assert not line or line.startswith("#") or "--hash=sha256:" in line
 
 
-# --- the lock decides alone: pip resolves nothing ------------------------------------------------
+# --- only the lock decides: pip resolves nothing ------------------------------------------------
 
 
 def required_by(name: str, extra: str, environment: dict[str, str]) -> list[Requirement]:
-    """Return what the package asks for there, alone or with one of its extras.
+    """Return the requirements of the package there, with or without one of its extras.
 
     The metadata are those of the installed package; what only another platform installs is not
     known here.

@@ -170,7 +170,7 @@ def forbidden(found: list[Import]) -> list[str]:
 
 
 def circle(found: list[Import], modules: set[str]) -> list[str]:
-    """Return one circle of modules that import each other, for types alone included, or []."""
+    """Return one circle of modules that import each other, also if only for types, or []."""
     graph: dict[str, set[str]] = {module: set() for module in modules}
     for item in found:
         owner = item.target.rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""What ``train`` takes beside an optimiser: minimisers, class weights, augmentation, health."""
+"""Arguments of ``train`` other than optimisers: minimisers, class weights, augmentation, health."""
 
 from __future__ import annotations
 

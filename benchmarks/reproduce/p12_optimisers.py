@@ -32,7 +32,7 @@ def fit(task: Task) -> Outcome:
 
 ANCHOR = Anchor(
     name="P12",
-    title="Kingma & Ba: Adam beside other optimisers",
+    title="Kingma & Ba: Adam and other optimisers",
     source="Kingma & Ba, ICLR 2015, figure 2a",
     published={
         "Adam": "a curve: the lowest",

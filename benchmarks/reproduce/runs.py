@@ -118,7 +118,7 @@ def saved_results(
 def perform(anchor: Anchor, run: Run, n_threads: int) -> dict[str, Any]:
     """Train, save and return the record: results, times, and load of the machine.
 
-    The checkpoints of a long run are in a folder beside its file until it ends. An interrupted run
+    The checkpoints of a long run are in a folder next to its file until it ends. An interrupted run
     resumes from there; its times are then unknown.
     """
     checkpoint = run.file.with_suffix("")

@@ -116,7 +116,7 @@ def worker(module: str, spec: Mapping[str, Any], **environment: str) -> Iterator
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine: a module of ``speed.workers`` and its options besides the case."""
+    """An engine: a module of ``speed.workers`` and its options, without the case."""
 
     module: str
     threads: tuple[int | None, ...] = (None,)  # numbers of threads to measure; None: its own choice
@@ -139,15 +139,11 @@ class Measured:
     """Measurements of one engine: seconds per step of every repetition, by number of threads."""
 
     seconds: dict[int | None, list[float]] = field(default_factory=dict)
-    idle: float = 0.0  # seconds during which other engines were measured
-    idle_cpu: float = 0.0  # processor seconds that this engine used meanwhile
     failed: str | None = None
 
     def add(self, threads: int | None, answer: Mapping[str, Any]) -> None:
         """Record a repetition."""
         self.seconds.setdefault(threads, []).append(answer["seconds"] / answer["steps"])
-        self.idle += answer["idle"][0]
-        self.idle_cpu += answer["idle"][1]
 
     @property
     def best(self) -> float | None:

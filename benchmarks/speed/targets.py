@@ -1,4 +1,4 @@
-"""Targets besides the time per step: layers, concurrent fits, first fits, small calls."""
+"""Targets other than the time per step: layers, concurrent fits, first fits, small calls."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """One engine in its own process: ``python -m speed.worker``, with JSON lines as messages.
 
 The first message describes the case; each later one requests a repetition. Each is answered by one
-line: the measurement, or {"failed": reason}. Between repetitions the process waits for input; every
-answer includes the duration of that wait and the processor time that its threads used during it.
+line: the measurement, or {"failed": reason}. Between repetitions the process waits for input.
 
 A module of ``speed.workers`` defines ``prepare(spec)``, which returns the function that runs a
 repetition: it takes a message and returns an answer.
@@ -14,7 +13,6 @@ import importlib
 import json
 import os
 import sys
-import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -28,27 +26,18 @@ def main() -> None:
     answers = _own_output()
     warnings.simplefilter("ignore")  # ConvergenceWarning
     repetition: Repetition | None = None
-    ended = _clocks()
     for line in sys.stdin:
-        began = _clocks()
         message = json.loads(line)
         try:
             if repetition is None:
                 module = importlib.import_module(f"speed.workers.{message.pop('worker')}")
                 repetition, answer = module.prepare(message), {"ready": True}
             else:
-                answer = repetition(message) | {
-                    "idle": [b - e for b, e in zip(began, ended, strict=True)]
-                }
+                answer = repetition(message)
         except Exception as error:  # an engine that fails is a row in the table
             traceback.print_exc()
             answer = {"failed": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)
-        ended = _clocks()
-
-
-def _clocks() -> tuple[float, float]:
-    return time.perf_counter(), time.process_time()
 
 
 def _own_output() -> TextIO:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from deltarule.cli.run import run, say_error
 from deltarule.datasets import penguins_path
+from deltarule.utils.context import system_reason
 
 __all__ = ["main"]
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lines = penguins_path().read_text(encoding="utf-8").splitlines()
         few.write_text("\n".join([lines[0], *lines[1::30]][: SHOWN + 1]) + "\n", encoding="utf-8")
     except OSError as error:
-        say_error(f"cannot write to {folder}: {error.strerror}; choose another --output")
+        say_error(f"cannot write to {folder}: {system_reason(error)}; choose another --output")
         return 2
     model, predictions = folder / "penguins.safetensors", folder / "predictions.csv"
     return (

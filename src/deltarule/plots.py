@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.errors import MissingDependencyError
 from deltarule.training import History
+from deltarule.utils.context import needing
 
 __all__ = ["plot_confusion_matrix", "plot_learning_curve", "plot_predictions"]
 
@@ -185,10 +185,6 @@ def axes_or_new(ax: Any) -> Any:
     """Return the axes passed, or those of a new figure if None was passed."""
     if ax is not None:
         return ax
-    try:
+    with needing("plots", "plots need matplotlib"):
         import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise MissingDependencyError(
-            'plots need matplotlib, which is not installed: pip install "deltarule[plots]".'
-        ) from error
     return plt.subplots(figsize=(6.4, 4.4), layout="constrained")[1]

@@ -67,7 +67,7 @@ def test_before_an_affine_map_the_scaling_rule_is_exact() -> None:
 
 
 def test_two_dropouts_of_a_linear_network_are_independent() -> None:
-    """E of the product is the product of E: the scaling rule again; Var by the law for products."""
+    """The mean of the product is the product of the means; Var by the rule for products."""
     net = Network(1, [Dropout(0.5), Dense(1), Dropout(0.75), Dense(1)])
     state = State(np.array([3.0, 0.0, 2.0, 1.0]))
     found = exact_dropout_mean(net, state, [[1.0]])

@@ -130,7 +130,7 @@ def test_each_seed_epoch_and_row_has_its_own_result() -> None:
         picture.tobytes()
         for seed in (0, 1, 2**64 - 1)
         for epoch in (0, 1)
-        for picture in ALL.reseeded(seed)(x, np.array([0, 1, 2**33]), epoch)
+        for picture in replace(ALL, seed=seed)(x, np.array([0, 1, 2**33]), epoch)
     ]
     assert len(set(pictures)) == len(pictures)
     assert ALL(x, epoch=5).tobytes() == ALL(x, epoch=5).tobytes()

@@ -313,7 +313,7 @@ def test_progress_is_for_terminals(here: Path) -> None:
 
 
 def start_long_training(folder: Path, output: str) -> subprocess.Popen[bytes]:
-    """Start a training that goes on for minutes, and wait until it is in its epochs."""
+    """Start a training that takes minutes, and wait until its epochs have begun."""
     process = subprocess.Popen(
         command(
             "train", "penguins.csv", "-t", "species", "-o", output, "--epochs", "1000000",

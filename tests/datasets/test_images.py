@@ -1,6 +1,6 @@
 """MNIST and Fashion-MNIST: the search for files, refusals and messages.
 
-No test has the data: files of the right form and other pixels stand in, with their own checksums.
+No test has the data. They use files of the same form with other pixels and checksums.
 """
 
 from __future__ import annotations

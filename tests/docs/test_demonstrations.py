@@ -66,7 +66,7 @@ def test_the_chain_has_the_product_form(J: int) -> None:
 
 @pytest.mark.parametrize("table", ["exclusive or", "rings"])
 def test_one_hidden_layer_separates_what_a_linear_model_cannot(table: str) -> None:
-    """M3 beside M1."""
+    """M3 compared with M1."""
     demo = example("one_hidden_layer")
     X, y = demo.tables()[table]
     trained = [demo.fit(hidden, X, y) for hidden in ([], [Dense(8, "tanh")])]

@@ -1,4 +1,4 @@
-"""Pickle, joblib, copy: a network fitted to a real table comes back to the bit, and goes on."""
+"""Pickle, joblib and copy restore a network fitted to a real table, which can train further."""
 
 from __future__ import annotations
 

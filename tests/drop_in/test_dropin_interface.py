@@ -104,7 +104,7 @@ KEPT_AT_THEIR_BEGINNING = {"best_loss_", "loss_curve_", "t_", "validation_scores
 
 def same_sums(y: Any, solver: str, early_stopping: bool) -> bool:
     """Whether none of the differences of decision 2 plays a part."""
-    if np.ndim(y) == 2:  # L-BFGS is told the sum over targets, not the mean
+    if np.ndim(y) == 2:  # L-BFGS minimises the sum over targets, not the mean
         return solver == "sgd"
     stratified_otherwise = early_stopping and len(np.unique(y)) == 3
     return solver == "lbfgs" or (solver == "sgd" and not stratified_otherwise)

@@ -64,7 +64,7 @@ def test_no_check_is_left_out(kind: str) -> None:
     ],
     ids=KINDS,
 )
-def test_weights_are_repetitions(estimator: Any) -> None:
+def test_weights_equal_repetitions(estimator: Any) -> None:
     """The variants that scikit-learn checks for its MLP, where the others are not exact."""
     check_sample_weight_equivalence_on_dense_data(type(estimator).__name__, estimator)
 
@@ -101,7 +101,7 @@ def borrowed() -> dict[str, Any]:
 
 @pytest.fixture
 def global_random_seed() -> int:
-    """Stand in for the fixture of scikit-learn's own test configuration."""
+    """Replace the fixture of scikit-learn's own test configuration."""
     return 42
 
 
@@ -153,7 +153,7 @@ def test_one_step_by_hand() -> None:
 
 
 def test_adaptive_ends_below_a_millionth() -> None:
-    """η₀ is divided by 5 until it is 1e-6 or less, with two epochs borne at every rate."""
+    """η₀ is divided by 5 until it is 1e-6 or less, with a patience of two epochs at every rate."""
     X, y = [[3, 2], [1, 6]], [1, 0]
     model = OURS["classifier"](
         tol=0.5, max_iter=3000, solver="sgd", learning_rate="adaptive", n_iter_no_change=2,
@@ -166,7 +166,7 @@ def test_adaptive_ends_below_a_millionth() -> None:
 
 @pytest.mark.parametrize("patience", [2, 5, 10, 50])
 def test_patience(patience: int) -> None:
-    """No epoch counts as progress but the first: patience epochs are borne, one more ends it."""
+    """Only the first epoch is an improvement: the fit ends after patience + 1 more epochs."""
     X, y = data("binary")
     model = OURS["classifier"](
         tol=1e3, max_iter=3000, solver="sgd", n_iter_no_change=patience, random_state=0

@@ -1,4 +1,4 @@
-"""Compiled activations and losses against the reference's maps, on tiles of every shape."""
+"""Compiled activations and losses, compared with the reference's maps on tiles of every shape."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def compiled(kernel: Callable[..., None]) -> Any:
 
 
 def run(kernel: Callable[..., None], *given: Any) -> None:
-    """Call a kernel with the addresses of arrays, and numbers; the first array tells the type."""
+    """Call a kernel with addresses of arrays and numbers; the first array determines the type."""
     taken = [v.ctypes.data if isinstance(v, np.ndarray) else v for v in given]
     with np.errstate(all="ignore"):
         compiled(kernel)(*taken, given[0].dtype.type(1))
 
 
 def assert_alike(got: Any, expected: Any, room: float | None = None, size: float = 0.0) -> None:
-    """Assert equality up to a share of the largest entry, or of a size that is larger.
+    """Assert equality up to a fraction of the largest entry, or of ``size`` if that is larger.
 
     Infinities and NaN must be the same.
     """
@@ -107,7 +107,7 @@ def backward(code: int, z: Any, da: Any, gap: int, constant: float, in_place: bo
     gap=st.integers(0, 5),
     in_place=st.booleans(),
 )
-def test_activations_are_the_references(
+def test_activations_equal_those_of_the_reference(
     code: ActivationCode, dtype: Any, seed: int, rows: int, columns: int, gap: int, in_place: bool
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -153,7 +153,9 @@ def test_activations_at_the_ends_of_the_range(code: ActivationCode, dtype: Any) 
 
 @CODES
 @DTYPES
-def test_nan_and_infinity_pass_as_in_the_reference(code: ActivationCode, dtype: Any) -> None:
+def test_nan_and_infinity_give_the_same_as_in_the_reference(
+    code: ActivationCode, dtype: Any
+) -> None:
     z = np.array([[np.nan, 1.0], [np.inf, 0.0], [-np.inf, 0.5], [0.0, -1.0]], dtype)
     with np.errstate(all="ignore"):
         value, _ = activate(code, z, 0.25)
@@ -223,7 +225,7 @@ def random_rows(code: LossCode, rng: Any, shape: tuple[int, int], dtype: Any) ->
 
 
 def loss_of(code: int, given: Any, y: Any, share: Any, c: tuple[float, ...]) -> tuple[Any, Any]:
-    """Return the rows' losses and gradients; check that losses alone are the same."""
+    """Return the rows' losses and gradients; check that losses without gradients are the same."""
     rows, columns = given.shape
     constants = np.array([*c, UNTOUCHED])
     outcomes = []
@@ -244,7 +246,7 @@ def loss_of(code: int, given: Any, y: Any, share: Any, c: tuple[float, ...]) -> 
 @LOSS_CODES
 @DTYPES
 @proves(short=8, full=400, seed=SEEDS, rows=st.integers(1, 40), columns=st.integers(1, 20))
-def test_losses_are_the_references(
+def test_losses_equal_those_of_the_reference(
     code: LossCode, dtype: Any, seed: int, rows: int, columns: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -308,7 +310,7 @@ def test_losses_keep_the_digits_of_confident_answers(dtype: Any) -> None:
 
 @LOSS_CODES
 @DTYPES
-def test_a_loss_of_nan_is_nan_in_its_row_alone(code: LossCode, dtype: Any) -> None:
+def test_nan_changes_only_the_loss_of_its_row(code: LossCode, dtype: Any) -> None:
     given = np.array([[0.5, 1.0, 2.0], [0.5, np.nan, 1.0], [0.25, 0.5, 1.0]], dtype)
     y = np.eye(3, dtype=dtype)
     c = {LossCode.HUBER: (0.7,), LossCode.QUANTILE: (0.3,)}.get(code, ())
@@ -322,7 +324,7 @@ def test_a_loss_of_nan_is_nan_in_its_row_alone(code: LossCode, dtype: Any) -> No
 
 @pytest.mark.skipif(not JIT, reason="this is the run without the compiler")
 @pytest.mark.parametrize("file", ["test_engine_elementwise.py", "test_math_functions.py"])
-def test_they_run_without_the_compiler(file: str) -> None:
+def test_kernels_run_without_the_compiler(file: str) -> None:
     path = os.path.join(os.path.dirname(__file__), file)
     outcome = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not long",

@@ -1,4 +1,4 @@
-"""Max-norm by units in the engine: blocks of 64 columns, the last one shorter (item R5)."""
+"""Max-norm per unit in the engine, with blocks of 64 columns and a shorter last block (item R5)."""
 
 from __future__ import annotations
 

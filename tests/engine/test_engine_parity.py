@@ -1,7 +1,7 @@
-"""One program, two interpreters: the compiled engine does what the reference does.
+"""One program, two interpreters: the compiled engine gives the results of the reference.
 
 Random networks of every kind, random optimisers, clipping, weights, batch sizes with a short last
-batch, dense and CSR inputs: sums, steps, outputs, and all that the state keeps.
+batch, dense and CSR inputs: sums, steps, outputs, and everything in the state.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def order_of(n: int, batch_size: int, rate: float, seed: int, least: int) -> Bat
 
 
 def run(interpreter: Any, state: State, block: Block, order: BatchSchedule) -> dict[str, Any]:
-    """Return all that an interpreter computes from a state, a block and an epoch of steps."""
+    """Return every result of an interpreter for a state, a block and an epoch of steps."""
     sums = interpreter.gradient(state, block, first=3)
     seen = {"sums": sums.gradient, "sum of losses": sums.loss, "weight": sums.weight}
     seen |= {f"moment {i}": moment for i, moment in enumerate(sums.moments)}
@@ -124,7 +124,7 @@ def run(interpreter: Any, state: State, block: Block, order: BatchSchedule) -> d
 
 
 class Case(NamedTuple):
-    """A network, its data, and how it is trained."""
+    """A network, its data and its training options."""
 
     net: Network
     optimizer: Any
@@ -190,7 +190,7 @@ def worst_of(case: Case) -> tuple[float, str]:
     weighted=st.booleans(),
     sparse=st.booleans(),
 )
-def test_the_engine_does_what_the_reference_does(
+def test_the_engine_equals_the_reference(
     dtype: str,
     net: Network,
     optimizer: Any,
@@ -235,7 +235,7 @@ def layered(dtype: str, sizes: tuple[int, ...], **layer: Any) -> Network:
     ids=["by rows", "by rows, much", "by columns"],
 )
 @pytest.mark.parametrize("norm", [None, BatchNorm()], ids=["plain", "batch norm"])
-def test_steps_that_are_cut_into_pieces(
+def test_steps_that_are_cut_into_tiles(
     dtype: str, sizes: tuple[int, ...], batch_size: int, norm: Any
 ) -> None:
     net = layered(dtype, sizes, batch_norm=norm)
@@ -257,7 +257,7 @@ def test_optimisers_with_their_own_constants(optimizer: Any) -> None:
 
 
 def spot_checks() -> None:
-    """Compare a few networks that together use every kernel: for processes with other settings."""
+    """Compare a few networks that use every kernel; processes with other settings call this."""
     rng = np.random.default_rng(0)
     for i, name in enumerate(ACTIVATIONS):
         loss, output = HEADS[i * len(HEADS) // len(ACTIVATIONS)]

@@ -152,7 +152,7 @@ def test_a_kernel_is_read_as_it_was_written(folder: Path, payload: bytes) -> Non
 
 
 @POSIX
-def test_the_folder_and_those_above_it_are_for_this_user_alone(folder: Path) -> None:
+def test_only_this_user_can_open_the_folder_and_new_parents(folder: Path) -> None:
     before = os.umask(0)
     try:
         kernel_cache.write("a", b"payload")
@@ -162,7 +162,7 @@ def test_the_folder_and_those_above_it_are_for_this_user_alone(folder: Path) -> 
     assert modes == [0o700, 0o700, 0o600]
 
 
-def test_every_truncation_and_every_flipped_bit_is_noticed(folder: Path) -> None:
+def test_every_truncation_and_every_flipped_bit_is_detected(folder: Path) -> None:
     kernel_cache.write("a", b"symbol\0" + bytes(range(40)))
     whole = (folder / "a").read_bytes()
     assert kernel_cache.read("a") is not None
@@ -184,7 +184,7 @@ def test_every_truncation_and_every_flipped_bit_is_noticed(folder: Path) -> None
 @pytest.mark.parametrize(
     "count", [pytest.param(10, id="short"), pytest.param(1000, id="full", marks=pytest.mark.long)]
 )
-def test_damage_to_real_kernels_is_noticed(
+def test_damage_to_real_kernels_is_detected(
     kept: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     monkeypatch.setenv("DELTARULE_CACHE_DIR", str(kept))
@@ -202,7 +202,7 @@ def test_damage_to_real_kernels_is_noticed(
 
 
 def damage(file: Path, rng: np.random.Generator) -> None:
-    """Damage a file in one of the ways in which disks and people do."""
+    """Damage a file in a way that disks or users may cause."""
     whole = file.read_bytes()
     kind = rng.integers(10)
     if kind == 0:
@@ -220,7 +220,7 @@ def damage(file: Path, rng: np.random.Generator) -> None:
         file.write_bytes(flipped)
 
 
-def test_what_is_no_file_is_not_read(folder: Path) -> None:
+def test_only_regular_files_are_read(folder: Path) -> None:
     kernel_cache.write("a", b"payload")
     (folder / "directory").mkdir()
     (folder / "empty").write_bytes(b"")
@@ -256,7 +256,7 @@ def test_a_file_that_others_may_have_written_is_not_read(
     assert kernel_cache.read("a") is None
 
 
-def test_a_name_that_is_exchanged_while_it_is_read_leads_nowhere(
+def test_replacing_the_path_while_it_is_read_has_no_effect(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The checks apply to the file that is read."""
@@ -288,7 +288,7 @@ def test_reading_leaves_no_file_open(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["replace", "fdopen"])
-def test_a_full_disk_leaves_nothing_behind(
+def test_a_full_disk_leaves_no_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     kernel_cache.write("a", b"payload")
@@ -303,7 +303,7 @@ def test_a_full_disk_leaves_nothing_behind(
     assert [file.name for file in folder.iterdir()] == ["a"]
 
 
-def test_an_interrupt_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_leaves_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernel_cache.cache_folder() == folder
 
     def interrupt(*_: Any) -> None:
@@ -315,7 +315,7 @@ def test_an_interrupt_leaves_nothing_behind(folder: Path, monkeypatch: pytest.Mo
     assert list(folder.iterdir()) == []
 
 
-def test_a_folder_that_is_deleted_meanwhile_costs_nothing_but_time(folder: Path) -> None:
+def test_a_deleted_folder_costs_only_time(folder: Path) -> None:
     kernel_cache.write("a", b"payload")
     shutil.rmtree(folder)
     kernel_cache.write("a", b"payload")
@@ -334,7 +334,7 @@ def test_a_folder_that_others_can_write_to_is_not_used(folder: Path, mode: int) 
 
 
 @POSIX
-def test_a_folder_of_somebody_else_is_not_used(
+def test_a_folder_of_another_user_is_not_used(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel_cache.write("a", b"poison")
@@ -351,8 +351,10 @@ def test_a_link_is_not_used(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "~/.cache"])
-def test_no_home(answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Libraries that look for the home directory differ then, from release to release."""
+def test_without_a_home_folder_the_cache_is_not_used(
+    answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer of platformdirs in this case differs from release to release."""
     import platformdirs
 
     def search(*_: Any, **__: Any) -> Path:
@@ -367,7 +369,7 @@ def test_no_home(answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_the_folders_place_or_above_it(folder: Path) -> None:
+def test_a_file_instead_of_the_folder_or_a_parent(folder: Path) -> None:
     folder.parent.write_text("")
     assert_refused(folder, "cannot be made")
     folder.parent.unlink()
@@ -391,7 +393,7 @@ def test_a_read_only_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("chosen", ["~/kernels", "kernels", "./kernels"])
-def test_a_relative_folder_is_not_made(
+def test_a_relative_folder_is_not_created(
     chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -411,7 +413,7 @@ def fingerprint(*, check_bounds: bool = False) -> str:
 
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a copy of the sources, of which the fingerprint is taken."""
+    """Return a copy of the sources from which the fingerprint is computed."""
     package = tmp_path / "deltarule"
     shutil.copytree(SOURCES, package / "engine", ignore=shutil.ignore_patterns("__pycache__"))
     (package / "program").mkdir()
@@ -435,7 +437,7 @@ def test_every_source_of_a_kernel_is_in_the_fingerprint(sources: Path) -> None:
     assert all(len(one) == 32 for one in seen)
 
 
-def test_kernels_are_made_of_these_sources_alone() -> None:
+def test_kernels_import_only_these_sources() -> None:
     ours = {"deltarule.program.opcodes", "deltarule.engine.records"}
     for file in (*(SOURCES / "kernels").rglob("*.py"), SOURCES / "records.py",
                  SOURCES.parent / "program" / "opcodes.py"):  # fmt: skip
@@ -502,7 +504,7 @@ def test_a_warm_start_imports_no_compiler(first: tuple[Path, list[str]]) -> None
 @pytest.mark.parametrize(
     "count", [pytest.param(2, id="short"), pytest.param(8, id="full", marks=pytest.mark.long)]
 )
-def test_processes_that_begin_on_a_cold_cache_at_once(
+def test_processes_that_start_together_with_an_empty_cache(
     first: tuple[Path, list[str]], tmp_path: Path, count: int
 ) -> None:
     folder = tmp_path / "new" / "kernels"
@@ -519,10 +521,10 @@ def test_processes_that_begin_on_a_cold_cache_at_once(
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(s, marks=pytest.mark.long) for s in range(1, 20))]
 )
-def test_damaged_kernels_are_compiled_anew(
+def test_damaged_kernels_are_compiled_again(
     first: tuple[Path, list[str]], kept: Path, seed: int
 ) -> None:
-    """Ten runs each; the short form is one run with every kernel damaged."""
+    """Ten runs for each kind of damage; the short form is one run with every kernel damaged."""
     rng = np.random.default_rng(seed)
     files = sorted(kept.iterdir())
     damages = [files] if seed == 0 else [[files[i]] for i in rng.integers(len(files), size=10)]
@@ -542,10 +544,10 @@ def test_damaged_kernels_are_compiled_anew(
 
 @JIT
 @POSIX
-def test_poison_is_never_loaded(
+def test_kernels_in_a_shared_folder_are_never_loaded(
     first: tuple[Path, list[str]], kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Kernels whose digests are right, in a folder that every user can write to."""
+    """The kernels have valid digests, but every user can write to their folder."""
     monkeypatch.setenv("DELTARULE_CACHE_DIR", str(kept))
     for file in kept.iterdir():
         kernel_cache.write(file.name, b"marker\0this would end the process")
@@ -562,7 +564,7 @@ def test_poison_is_never_loaded(
 
 @JIT
 @POSIX
-def test_a_poisoned_file_is_replaced(
+def test_a_kernel_of_another_user_is_replaced(
     first: tuple[Path, list[str]], kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DELTARULE_CACHE_DIR", str(kept))
@@ -608,13 +610,11 @@ def open_folder() -> Iterator[Path]:
 
 @JIT
 @POSIX
-def test_a_user_that_the_system_does_not_know(
-    first: tuple[Path, list[str]], open_folder: Path
-) -> None:
+def test_a_user_without_a_name(first: tuple[Path, list[str]], open_folder: Path) -> None:
     """No home, no user name, and a read-only install: ``~`` cannot be expanded."""
     can = os.geteuid() == 0 and shutil.which("setpriv")
     if not can or subprocess.run([*AS_NOBODY, "true"], capture_output=True).returncode != 0:
-        pytest.skip("only root becomes somebody else")
+        pytest.skip("only root can change to another user")
     (open_folder / "here").mkdir()
     (open_folder / "here").chmod(0o777)
     where = {
@@ -642,7 +642,7 @@ def test_a_user_that_the_system_does_not_know(
 
 @JIT
 @POSIX
-def test_a_full_disk_costs_no_result(first: tuple[Path, list[str]], tmp_path: Path) -> None:
+def test_a_full_disk_does_not_stop_a_fit(first: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder = tmp_path / "kernels"
     run = fit(folder, LARGEST_FILE=1000)
     assert run == {"theta": first[1], "numba": True, "warnings": []}
@@ -678,7 +678,7 @@ print(np.array_equal(engine.gradient(state, block).gradient, sums.gradient))
 
 
 @JIT
-def test_the_debug_mode_is_compiled_apart_and_sees_what_leaves_its_array(
+def test_the_debug_mode_has_its_own_kernels_and_detects_bad_indices(
     first: tuple[Path, list[str]], kept: Path
 ) -> None:
     names = {file.name for file in kept.iterdir()}

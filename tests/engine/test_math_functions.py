@@ -1,4 +1,4 @@
-"""The engine's mathematical functions against mpmath over all finite numbers.
+"""The engine's mathematical functions, compared with mpmath over all finite numbers.
 
 An ulp here is the distance between the two numbers around the exact value.
 """
@@ -129,7 +129,7 @@ def test_functions_at_any_number(name: str, width: int, data: st.DataObject) -> 
 
 @DTYPES
 @NAMES
-def test_what_is_no_number_and_what_has_no_end(name: str, dtype: Any) -> None:
+def test_functions_of_nan_and_infinity(name: str, dtype: Any) -> None:
     info = np.finfo(dtype)
     x = np.array([np.nan, np.inf, -np.inf, info.max, -info.max, 0.0, -0.0, -1.0], dtype)
     one, tail = np.inf, -np.inf
@@ -154,7 +154,7 @@ def test_what_is_no_number_and_what_has_no_end(name: str, dtype: Any) -> None:
 
 @DTYPES
 @pytest.mark.parametrize("name", ["expm1", "tanh", "log1p"])
-def test_the_smallest_numbers_are_kept(name: str, dtype: Any) -> None:
+def test_subnormal_numbers_are_not_flushed_to_zero(name: str, dtype: Any) -> None:
     info = np.finfo(dtype)
     x = np.array([info.smallest_subnormal, 3 * info.smallest_subnormal, info.tiny], dtype)
     x = np.concatenate([x, -x])

@@ -1,4 +1,4 @@
-"""The engine's matrix products against NumPy's: exact for whole numbers; always the same bits."""
+"""The engine's matrix products equal NumPy's for whole numbers, and always have the same bits."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Case:
 
 
 def checked(memory: Array, c: Array) -> Array:
-    """Return a copy of C; check that nothing was stored around it."""
+    """Return a copy of C; check that nothing was written around it."""
     result = c.copy()
     c[...] = GUARD
     assert (memory == GUARD).all()
@@ -133,7 +133,7 @@ depths = st.one_of(st.integers(1, 40), st.sampled_from([191, 192, 193, 384, 511,
 
 @settings(max_examples=150, deadline=None)
 @given(sizes, sizes, depths, st.sampled_from(["float64", "float32"]), st.integers(0, 10**6))
-def test_products_are_numpys(
+def test_products_equal_numpys(
     products: dict[tuple[str, str], Product], m: int, n: int, k: int, dtype: str, seed: int
 ) -> None:
     case = Case(m, n, k, dtype, seed)
@@ -155,10 +155,10 @@ def test_products_are_numpys(
 
 @pytest.mark.parametrize("n", [1, 10, 32, 70, 300])
 @DTYPES
-def test_a_part_of_a_product_has_the_bits_of_the_whole(
+def test_a_part_of_a_product_has_the_same_bits_as_the_whole(
     products: dict[tuple[str, str], Product], n: int, dtype: str
 ) -> None:
-    """The engine cuts products by rows and by columns: the bits must not show where."""
+    """The engine cuts products by rows and by columns, which must not change the bits."""
     if not compiler.is_compiled():
         pytest.skip("NumPy promises no bits")
     case = Case(67, n, 600, dtype, seed=n)
@@ -182,7 +182,7 @@ def test_a_part_of_a_product_has_the_bits_of_the_whole(
 @pytest.mark.parametrize("bits", PROCESSORS)
 @DTYPES
 def test_every_width_of_vectors(bits: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code for narrower vectors also runs on this processor: whole numbers are exact."""
+    """Code for narrower vectors runs on this processor, too, and is exact for whole numbers."""
     triple, name, features = simd.processor()
     wanted = PROCESSORS[bits]
     if not triple.startswith("x86_64") or f"+{wanted}" not in f"{features},+":
@@ -213,7 +213,7 @@ def test_every_width_of_vectors(bits: str, dtype: str, monkeypatch: pytest.Monke
 
 
 @DTYPES
-def test_what_is_no_number_stays_in_its_row_or_column(
+def test_nan_stays_in_its_row_or_column(
     products: dict[tuple[str, str], Product], dtype: str
 ) -> None:
     """A lane beyond the matrix, or a row computed twice, must not leak NaN."""

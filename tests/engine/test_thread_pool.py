@@ -1,4 +1,4 @@
-"""Threads of the compiled engine: the same bits, no hang and no crash, whatever else happens."""
+"""Threads of the compiled engine: the same bits, no hang and no crash in any situation."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_many_short_calls_on_more_threads_than_cores(
 
 
 @JIT
-def test_control_comes_back_soon(force: Callable[[int], None]) -> None:
+def test_a_call_returns_soon(force: Callable[[int], None]) -> None:
     case = Case("plain", "float32", 20_000)
     force(2)
     engine, state, done, seconds = case.engine(), case.net.initialize(seed=3), 0, []
@@ -206,7 +206,7 @@ def test_control_comes_back_soon(force: Callable[[int], None]) -> None:
 @pytest.mark.parametrize("forced", [None, 3])
 @pytest.mark.parametrize("fits", [2, 4])
 @times(2, 100)
-def test_python_threads_that_fit_at_once(
+def test_python_threads_that_fit_at_the_same_time(
     fits: int, forced: int | None, count: int, force: Callable[[int], None]
 ) -> None:
     names = ["plain", "batch norm, dropout", "wide", "constraints, penalties"][:fits]
@@ -255,7 +255,7 @@ def test_python_threads_that_share_a_predictor(count: int, force: Callable[[int]
 def test_a_call_inside_another_call_of_the_same_engine(
     verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A signal handler may predict in the middle of a prediction, when its tables are written."""
+    """A signal handler may predict while another prediction writes its tables."""
     net = Network(3, [Dense(4, "tanh"), Dense(2)], "squared_error")
     engine, state = Engine(net.tape), net.initialize(seed=0)
     first, second = (random_data(net, n, n).block for n in (40, 7))
@@ -397,7 +397,7 @@ thread.join()
 @JIT
 @FORK
 def test_a_forked_child_finds_no_lock_held() -> None:
-    """Whether another thread was compiling, or queueing a task."""
+    """Even if another thread was compiling or queueing a task."""
     python(
         """
 from deltarule.engine import compiler, thread_pool
@@ -455,7 +455,7 @@ with Parallel(n_jobs=2, backend={backend!r}) as parallel:
 
 @JIT
 @times(3, 100)
-def test_the_process_ends_whatever_its_threads_do(count: int) -> None:
+def test_the_process_ends_while_its_threads_are_busy(count: int) -> None:
     for i in range(count):
         python("fit()\nassert helpers() == 2", timeout=60)
         python(
@@ -540,7 +540,7 @@ def test_an_error_on_a_helper_reaches_the_caller(pool: Any) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_nobody_is_inside_when_a_call_ends(pool: Any, fails: bool) -> None:
+def test_no_helper_runs_a_task_after_the_call(pool: Any, fails: bool) -> None:
     began, inside = threading.Event(), []
 
     def work() -> None:
@@ -617,7 +617,7 @@ def test_an_interrupt_waits_for_the_helpers(pool: Any) -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_a_system_without_threads_to_spare(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_cannot_start_threads(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -633,7 +633,7 @@ def test_a_system_without_threads_to_spare(pool: Any, monkeypatch: pytest.Monkey
 
 @times(300, 20_000)
 def test_calls_from_many_threads(pool: Any, count: int) -> None:
-    """No helper runs a task of a call that has ended, and no call waits for ever."""
+    """No helper runs a task of a call that has ended, and no call waits forever."""
     wrong: list[str] = []
 
     def call_often() -> None:
@@ -667,7 +667,7 @@ def test_calls_from_many_threads(pool: Any, count: int) -> None:
 # --- how many -------------------------------------------------------------------------------------
 
 
-def test_the_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_maximum_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("_DELTARULE_FORCE_THREADS", raising=False)
     monkeypatch.delenv("DELTARULE_NUM_THREADS", raising=False)
     monkeypatch.setattr(thread_pool, "available_cores", lambda: 4)
@@ -692,7 +692,7 @@ def test_a_malformed_number_of_threads_is_refused(
 
 
 @JIT
-def test_no_more_helpers_than_cores_but_one() -> None:
+def test_helpers_are_at_most_one_less_than_the_cores() -> None:
     script = """
 from deltarule.engine.thread_pool import available_cores
 cores = {cores}
@@ -716,7 +716,7 @@ print(helpers(), available_cores())
 
 
 class Files(dict[str, str]):
-    """Stand-in for the system's files."""
+    """Replacement for the system's files."""
 
     def read(self, file: Path) -> str | None:
         return self.get(str(file))
@@ -762,7 +762,7 @@ def test_the_control_groups_quota(
 
 
 @JIT
-def test_fits_leave_the_limits_of_blas_alone(
+def test_fits_do_not_change_the_limits_of_blas(
     force: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine uses its own products, so other users of BLAS keep all threads."""

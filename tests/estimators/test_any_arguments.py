@@ -1,4 +1,4 @@
-"""Whatever the arguments together: both engines agree, files and repeated fits are exact."""
+"""Any combination of arguments: both engines agree, and files and repeated fits are exact."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_any_arguments_together(drawn: tuple[str, dict[str, Any], bool, bool]) -
 @pytest.mark.long
 @settings(deadline=None, max_examples=600)
 @given(fits())
-def test_any_arguments_together_again_and_again(
+def test_any_arguments_together_many_times(
     drawn: tuple[str, dict[str, Any], bool, bool],
 ) -> None:
     check_any_arguments(drawn)

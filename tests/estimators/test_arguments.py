@@ -1,4 +1,4 @@
-"""Activations, solvers, schedules and what keeps weights small, as arguments of the estimators."""
+"""Activations, solvers, schedules and regularisation as arguments of the estimators."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_every_layer_has_its_activation(given: Any, formulas: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["relu", "logistic", "tanh"])
-def test_a_list_of_one_activation_is_that_activation(name: str) -> None:
+def test_a_list_of_one_activation_equals_the_activation(name: str) -> None:
     once, listed = fitted(activation=name), fitted(activation=[name, name])
     assert_array_equal(parameters(listed), parameters(once))
 
@@ -129,14 +129,14 @@ def test_every_solver_learns(solver: str) -> None:
         ("line_search", LineSearch()),
     ],
 )
-def test_a_name_is_its_instance_with_the_estimators_rate(name: str, instance: Any) -> None:
+def test_a_name_equals_the_instance_with_the_estimators_rate(name: str, instance: Any) -> None:
     named = fitted(solver=name, learning_rate_init=0.01)
     given = fitted(solver=instance, learning_rate_init=123.0)  # which then says nothing
     assert_array_equal(parameters(named), parameters(given))
 
 
-def test_adamw_shrinks_weights_beside_adams_step() -> None:
-    """η λ of every weight, and of no bias, beside the step that Adam takes from the same place."""
+def test_adamw_shrinks_weights_in_addition_to_adams_step() -> None:
+    """Every weight, but no bias, shrinks by η λ in addition to Adam's step from the same point."""
     X, y = data("numbers")
     start = fitted(learning_rate_init=STILL, max_iter=1, **FULL)
     steps = [
@@ -149,7 +149,7 @@ def test_adamw_shrinks_weights_beside_adams_step() -> None:
         assert_array_equal(decayed, plain)
 
 
-def test_rprop_takes_the_whole_set() -> None:
+def test_rprop_uses_the_full_batch() -> None:
     X, y = data("numbers", n=300)
     model = new(solver="rprop", batch_size="auto", max_iter=3)
     with unconverged():
@@ -161,8 +161,8 @@ def test_rprop_takes_the_whole_set() -> None:
 
 @pytest.mark.parametrize("name", sorted({*SCHEDULES} - {"invscaling", "adaptive"}))
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_a_schedule_by_name_is_the_one_that_train_follows(name: str, solver: str) -> None:
-    """Without shuffling the estimator's fit is ``train`` on its network, from where it begins."""
+def test_a_schedule_by_name_equals_that_of_train(name: str, solver: str) -> None:
+    """Without shuffling a fit equals ``train`` on its network from the same initial state."""
     X, y = data("numbers")
     arguments = {"solver": solver, "learning_rate_init": 0.01, "shuffle": False, "max_iter": 5,
                  "learning_rate": name, "tol": 0.0}  # fmt: skip
@@ -184,7 +184,7 @@ def test_calls_of_partial_fit_are_epochs_of_one_schedule() -> None:
     assert_allclose(parameters(parts), parameters(whole), rtol=1e-12)
 
 
-def test_after_a_fit_a_schedule_begins_anew_for_partial_fit() -> None:
+def test_after_a_fit_partial_fit_restarts_the_schedule() -> None:
     X, y = data("numbers")
     model = fitted(learning_rate="cosine", max_iter=5)
     before = parameters(model).copy()
@@ -192,8 +192,8 @@ def test_after_a_fit_a_schedule_begins_anew_for_partial_fit() -> None:
     assert np.abs(parameters(model) - before).max() > 1e-4
 
 
-def test_a_table_of_rates_holds() -> None:
-    """Rates of nearly zero from the third epoch on: nothing moves any more."""
+def test_piecewise_constant_rates_are_used() -> None:
+    """With rates of nearly zero from the third epoch, the parameters stay the same."""
     early = fitted(learning_rate=PiecewiseConstant([2], [STILL]), max_iter=8)
     assert_array_equal(parameters(early), parameters(fitted(max_iter=2)))
 
@@ -218,7 +218,7 @@ def test_l1_without_hidden_layers_is_the_lasso(strength: float) -> None:
     assert_array_equal(model.coefs_[0].ravel() == 0, lasso.coef_ == 0)
 
 
-def test_alpha_beside_l1_stays_a_ridge_penalty() -> None:
+def test_alpha_with_l1_stays_a_ridge_penalty() -> None:
     X, y = data("numbers")
     with unconverged():
         model = linear(alpha=3.0, l1=1e-13).fit(X, y)
@@ -307,7 +307,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_arguments_that_make_no_sense_are_refused(name: str) -> None:
+def test_invalid_arguments_are_refused(name: str) -> None:
     arguments, message = REFUSED[name]
     X, y = data("numbers")
     good = fitted()
@@ -325,7 +325,7 @@ def test_sparse_rows_cannot_be_augmented() -> None:
         new(augment=lambda x, rows, epoch: x).fit(sp.csr_array(X), y)
 
 
-def test_another_type_on_the_way_is_refused() -> None:
+def test_changing_the_dtype_between_calls_is_refused() -> None:
     X, y = data("numbers")
     model = fitted(warm_start=True)
     with pytest.raises(SpecError, match="dtype='float64', but dtype is now 'float32'"):

@@ -97,7 +97,7 @@ def test_pickles_are_the_same_model(name: str) -> None:
 
 
 @every
-def test_a_file_brings_the_same_model_back(name: str, tmp_path: Path) -> None:
+def test_a_file_restores_the_same_model(name: str, tmp_path: Path) -> None:
     task, arguments = EVERY[name]
     X, y = data(task)
     model = fitted(task, **arguments)
@@ -113,7 +113,7 @@ def test_a_file_brings_the_same_model_back(name: str, tmp_path: Path) -> None:
 
 
 @every
-def test_what_is_asked_for_next_does_not_change_what_was_fitted(name: str) -> None:
+def test_setting_arguments_does_not_change_the_fitted_model(name: str) -> None:
     task, arguments = EVERY[name]
     X, _ = data(task)
     model = fitted(task, **arguments)
@@ -134,7 +134,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_code_cannot_be_kept_in_a_file(name: str, tmp_path: Path) -> None:
+def test_functions_cannot_be_stored_in_a_file(name: str, tmp_path: Path) -> None:
     model = fitted(**REFUSED[name])
     with pytest.raises(ModelFileError, match=f"{name}=.* cannot be stored in a file.*set_params"):
         deltarule.save(model, tmp_path / "model.safetensors")
@@ -154,7 +154,7 @@ def test_what_is_code_cannot_be_kept_in_a_file(name: str, tmp_path: Path) -> Non
     ids=str,
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["solver", "activation", "learning_rate", "weight_init"])
-def test_an_object_of_no_known_kind_is_refused(name: str, value: Any) -> None:
+def test_an_object_of_unknown_type_is_refused(name: str, value: Any) -> None:
     record, tensors = fitted().to_record()
     record["parameters"][name] = value
     with pytest.raises(ModelFileError):
@@ -173,7 +173,7 @@ def test_an_object_of_no_known_kind_is_refused(name: str, value: Any) -> None:
         ("validation_loss_curve_", np.zeros((2, 2)), "one dimension"),
     ],
 )
-def test_a_tensor_that_is_wrong_is_named(name: str, value: Any, message: str) -> None:
+def test_errors_name_the_wrong_tensor(name: str, value: Any, message: str) -> None:
     record, tensors = fitted(standardize=True).to_record()
     if value is None:
         del tensors[name]
@@ -183,7 +183,7 @@ def test_a_tensor_that_is_wrong_is_named(name: str, value: Any, message: str) ->
         from_record(record, tensors)
 
 
-def test_strings_that_look_like_numbers_come_back_as_strings() -> None:
+def test_strings_that_look_like_numbers_stay_strings() -> None:
     X, y = data("binary")
     labels = np.where(y == "yes", "=inf", "==")
     with unconverged():
@@ -193,7 +193,7 @@ def test_strings_that_look_like_numbers_come_back_as_strings() -> None:
     assert_array_equal(twin.predict(X), model.predict(X))
 
 
-def test_a_grid_search_over_all_of_it() -> None:
+def test_a_grid_search_over_all_arguments() -> None:
     X, y = data("numbers", n=60)
     grid = [
         {"activation": ["gelu", ["relu", "tanh"], LeakyReLU(0.1)], "solver": ["adam", AdamW(0.01)]},

@@ -1,4 +1,4 @@
-"""Data that cannot be learned from: scikit-learn's words where it has them, ours where not."""
+"""Invalid data are refused with scikit-learn's messages, or with ours if it has none."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ SAME_WORDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
 
 
 @pytest.mark.parametrize("name", SAME_WORDS)
-def test_scikit_learn_refuses_it_in_the_same_words(name: str) -> None:
+def test_messages_equal_those_of_scikit_learn(name: str) -> None:
     task, do = SAME_WORDS[name]
     with noisy(), pytest.raises(Exception) as peers:  # noqa: PT011
         do(theirs(task, max_iter=2))
@@ -124,7 +124,7 @@ OUR_WORDS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", OUR_WORDS)
-def test_we_refuse_it_and_say_what_to_do(name: str) -> None:
+def test_our_messages_say_what_to_do(name: str) -> None:
     task, do, message = OUR_WORDS[name]
     with pytest.raises(ValueError, match=message):
         do(ours(task, max_iter=2))
@@ -143,7 +143,7 @@ def test_we_refuse_it_and_say_what_to_do(name: str) -> None:
     ],
     ids=["NaN", "rows", "columns", "class", "argument", "weights", "predict"],
 )
-def test_a_refusal_leaves_the_fitted_model_as_it_was(bad: Callable[..., Any]) -> None:
+def test_a_refused_call_does_not_change_the_fitted_model(bad: Callable[..., Any]) -> None:
     X, y = data("binary")
     with unconverged():
         model = ours("binary", max_iter=3, random_state=0).fit(X, y)
@@ -156,7 +156,7 @@ def test_a_refusal_leaves_the_fitted_model_as_it_was(bad: Callable[..., Any]) ->
 
 
 @pytest.mark.parametrize("X", [X4.astype(int), X4.astype(object), X4.tolist(), X4 > 2], ids=repr)
-def test_numbers_of_any_type_are_taken(X: Any) -> None:
+def test_numbers_of_any_type_are_accepted(X: Any) -> None:
     y = [0.0, 1.0, 2.0, 4.0]
     arguments = {"solver": "sgd", "max_iter": 3, "random_state": 0}
     with unconverged():
@@ -182,7 +182,7 @@ def test_a_column_of_targets_is_flattened_with_scikit_learns_warning() -> None:
     ],
     ids=["columns", "classes", "missing", "weights"],
 )
-def test_bad_arguments_leave_an_earlier_fit_as_it_was(bad: dict[str, object]) -> None:
+def test_invalid_arguments_do_not_change_an_earlier_fit(bad: dict[str, object]) -> None:
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(30, 4)), np.arange(30) % 2
     model = MLPClassifier((3,), early_stopping=True, max_iter=2, random_state=0)

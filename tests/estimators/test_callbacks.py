@@ -23,7 +23,7 @@ SOLVERS = pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 
 
 class Recorder:
-    """Write down what it is told; stop, or be interrupted, after a given epoch."""
+    """Record its calls; stop, or be interrupted, after a given epoch."""
 
     def __init__(self, stop_after: int | None = None, interrupt_after: int | None = None) -> None:
         self.stop_after, self.interrupt_after = stop_after, interrupt_after

@@ -1,4 +1,4 @@
-"""The estimators hand plain objects on, never themselves."""
+"""The estimators pass plain objects to other modules, never themselves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFINING = {"base", "classifier", "fitted_estimator", "loading", "regressor", "_
 
 
 def taken(tree: ast.Module) -> list[str]:
-    """Return the arguments in a module that are an estimator, by name or annotation."""
+    """Return the arguments in a module that are estimators by name or annotation."""
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.arg) and node.arg != "self":

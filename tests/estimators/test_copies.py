@@ -30,7 +30,7 @@ from support.estimators import TASKS, data, parameters, unconverged
 
 @layered
 @pytest.mark.parametrize("task", TASKS)
-def test_a_file_brings_the_same_model_back(
+def test_a_file_restores_the_same_model(
     task: str, arguments: dict[str, Any], tmp_path: Path
 ) -> None:
     X, y = data(task)
@@ -39,7 +39,7 @@ def test_a_file_brings_the_same_model_back(
     assert_array_equal(outputs(twin, X), outputs(model, X))
     assert twin.get_params()["dropout"] == arguments.get("dropout", 0.0)
     assert twin.get_params()["batch_norm"] == arguments.get("batch_norm", False)
-    for _ in range(2):  # and the masks go on where they were
+    for _ in range(2):  # the stream of masks continues
         model.partial_fit(X, y)
         twin.partial_fit(X, y)
     assert_array_equal(parameters(twin), parameters(model))
@@ -54,7 +54,7 @@ def test_a_file_brings_the_same_model_back(
     ],
     ids=str,
 )  # fmt: skip
-def test_a_record_is_of_what_was_fitted_not_of_what_is_asked_for_next(change: Any) -> None:
+def test_a_record_contains_the_fitted_model_not_the_new_arguments(change: Any) -> None:
     X, _ = data("numbers")
     model = fitted(**BOTH)
     expected = model.predict(X)
@@ -65,7 +65,7 @@ def test_a_record_is_of_what_was_fitted_not_of_what_is_asked_for_next(change: An
     assert {name: twin.get_params()[name] for name in change} == change
 
 
-def test_a_model_that_took_no_step_can_be_recorded() -> None:
+def test_a_model_without_a_step_can_be_recorded() -> None:
     X, y = data("numbers")
     model = new(batch_norm=True)
     with pytest.raises(ValueError, match="non-finite"):
@@ -99,7 +99,7 @@ def test_a_model_that_took_no_step_can_be_recorded() -> None:
         ("masks", [True, 0], "no valid masks"),
     ],
 )
-def test_an_entry_that_is_wrong_is_named(entry: str, value: Any, message: str) -> None:
+def test_errors_name_the_wrong_entry(entry: str, value: Any, message: str) -> None:
     record, tensors = fitted(**BOTH).to_record()
     if entry == "hidden" and isinstance(value, dict) and value != {"activation": "relu"}:
         value = record["hidden"] | value
@@ -124,7 +124,7 @@ def test_an_entry_that_is_wrong_is_named(entry: str, value: Any, message: str) -
         ("beta3", np.zeros(1), "tensors are not those of its layers"),
     ],
 )
-def test_a_tensor_that_is_wrong_is_named(name: str, value: Any, message: str) -> None:
+def test_errors_name_the_wrong_tensor(name: str, value: Any, message: str) -> None:
     record, tensors = fitted(**BOTH).to_record()
     if value is None:
         del tensors[name]
@@ -144,7 +144,7 @@ COPIES = {
 
 
 @pytest.mark.parametrize("take", COPIES.values(), ids=COPIES)
-def test_copies_predict_the_same_and_take_no_interpreter_along(take: Any, tmp_path: Path) -> None:
+def test_copies_predict_the_same_and_have_no_interpreter(take: Any, tmp_path: Path) -> None:
     X, y = data("multiclass")
     model = fitted("multiclass", **BOTH)
     model.predict(X)
@@ -157,7 +157,7 @@ def test_copies_predict_the_same_and_take_no_interpreter_along(take: Any, tmp_pa
         assert_array_equal(parameters(twin), parameters(model))
 
 
-def test_clones_have_the_arguments_and_nothing_else() -> None:
+def test_clones_have_only_the_arguments() -> None:
     model = fitted(dropout=[0.1, 0.2], batch_norm=True, engine="reference", n_threads=2)
     twin = clone(model)
     assert twin.get_params() == model.get_params()
@@ -180,7 +180,7 @@ def test_a_grid_search_over_rates() -> None:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Return the list of every interpreter that is made from now on."""
+    """Return a list that records every new interpreter."""
     seen: list[Any] = []
     original = interpreter_cache.interpreter_of
 
@@ -192,7 +192,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return seen
 
 
-def test_calls_in_a_row_share_their_interpreters(made: list[Any]) -> None:
+def test_consecutive_calls_share_their_interpreters(made: list[Any]) -> None:
     X, y = data("binary")
     model = new("binary", **BOTH)
     for _ in range(3):
@@ -207,7 +207,7 @@ def test_calls_in_a_row_share_their_interpreters(made: list[Any]) -> None:
     [{"alpha": 0.5}, {"dropout": 0.1}, {"engine": "reference"}, {"n_threads": 1}],
     ids=str,
 )
-def test_what_changes_the_interpreter_makes_another(
+def test_changed_options_create_another_interpreter(
     change: dict[str, Any], made: list[Any]
 ) -> None:
     X, y = data("numbers")
@@ -221,14 +221,14 @@ def test_what_changes_the_interpreter_makes_another(
     assert len(made) == 5  # the steps are others, the predictions are not
 
 
-def test_a_fit_makes_an_interpreter_to_train_and_one_to_measure(made: list[Any]) -> None:
+def test_a_fit_creates_one_interpreter_to_train_and_one_to_measure(made: list[Any]) -> None:
     fitted(early_stopping=True, **BOTH)
     assert len(made) == 2
     fitted(solver="lbfgs")
     assert len(made) == 3
 
 
-def test_rows_that_change_in_place_are_seen() -> None:
+def test_rows_may_change_in_place_between_calls() -> None:
     X, _ = data("numbers")
     model = fitted()
     for make in (np.asfortranarray, np.ascontiguousarray, sp.csr_array, sp.csc_array):
@@ -245,7 +245,7 @@ def test_rows_that_change_in_place_are_seen() -> None:
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray, sp.csr_array])
-def test_a_model_keeps_no_rows(make: Any) -> None:
+def test_a_model_does_not_store_rows(make: Any) -> None:
     X, y = data("numbers")
     model, other = new(), new()
     for use in (

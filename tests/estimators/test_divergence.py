@@ -1,4 +1,4 @@
-"""When the loss stops being a number, ``fit`` says why and what to change, and keeps no NaN."""
+"""If the loss diverges, ``fit`` says why and what to change, and the model contains no NaN."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sgd(task: str = "numbers", **arguments: Any) -> Any:
 
 
 def refusal(model: Any, X: Any, y: Any) -> str | None:
-    """Fit, and return the message of the refusal, if there is one."""
+    """Fit, and return the error message, if there is one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         try:
@@ -63,22 +63,22 @@ def check_refused(model: Any, X: Any, y: Any, hint: str) -> None:
     assert np.isfinite(parameters(model)).all()
 
 
-def test_scikit_learn_says_the_same() -> None:
+def test_messages_agree_with_scikit_learn() -> None:
     X, y = data("numbers")
     with noisy(), pytest.raises(ValueError, match=re.escape(SENTENCE)):
         theirs("numbers", solver="sgd", learning_rate_init=1e6).fit(X, y)
 
 
 @pytest.mark.parametrize("task", ["numbers", "several numbers", "counts"])
-def test_a_learning_rate_far_too_large(task: str) -> None:
+def test_a_much_too_large_learning_rate(task: str) -> None:
     X, y = data(task)
     model = sgd(task, learning_rate_init=1e6)
     check_refused(model, X, y, "so the learning rate 1e+06 is the likely cause: try 100000.")
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
-def test_a_learning_rate_far_too_large_for_the_penalty(task: str) -> None:
-    """Log-losses grow slowly; the shrinkage factor 1 − η α/b beyond −1 is what blows them up."""
+def test_a_learning_rate_that_is_too_large_for_the_penalty(task: str) -> None:
+    """Log-losses grow slowly; a shrinkage factor 1 − η α/b below −1 makes them diverge."""
     X, y = data(task)
     model = sgd(task, learning_rate_init=1e6, alpha=1.0, max_iter=200)
     check_refused(model, X, y, "try 100000")
@@ -86,8 +86,8 @@ def test_a_learning_rate_far_too_large_for_the_penalty(task: str) -> None:
 
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 @pytest.mark.parametrize("task", TASKS)
-def test_inputs_far_too_large(task: str, solver: str) -> None:
-    """X × 1e300, as a table without standardising: refused, or a finite model."""
+def test_much_too_large_inputs(task: str, solver: str) -> None:
+    """X × 1e300 is refused, or gives a finite model."""
     X, y = data(task)
     model = sgd(task, solver=solver)
     error = refusal(model, X * 1e300, y)
@@ -101,7 +101,7 @@ def test_inputs_far_too_large(task: str, solver: str) -> None:
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
-def test_targets_far_too_large(solver: str) -> None:
+def test_much_too_large_targets(solver: str) -> None:
     X, y = data("numbers")
     check_refused(
         sgd(solver=solver), X, y * 1e300,
@@ -110,7 +110,7 @@ def test_targets_far_too_large(solver: str) -> None:
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
-def test_float32_overflows_sooner(solver: str) -> None:
+def test_float32_overflows_earlier(solver: str) -> None:
     X, y = data("numbers")
     large = (X * 1e25).astype(np.float32)
     model = sgd(solver=solver)
@@ -126,8 +126,8 @@ def test_targets_that_float32_cannot_hold() -> None:
     check_refused(sgd(), X.astype(np.float32), y * 1e100, "The largest |y| is inf")
 
 
-def test_what_is_kept_is_the_best_epoch() -> None:
-    """The parameters are those of the same fit, ended after the epoch of the lowest loss."""
+def test_the_parameters_of_the_best_epoch_are_kept() -> None:
+    """The parameters equal those of the same fit, stopped after the epoch with the lowest loss."""
     X, y = data("numbers")
     model = sgd(learning_rate_init=0.9, momentum=0.0, batch_size=40, activation="identity")
     check_refused(model, X, y, "try 0.09")
@@ -142,7 +142,7 @@ def test_what_is_kept_is_the_best_epoch() -> None:
     assert_array_equal(parameters(model), parameters(shorter))
 
 
-def test_what_is_kept_is_no_worse_than_the_beginning() -> None:
+def test_the_result_is_not_worse_than_the_beginning() -> None:
     X, y = data("numbers")
     model = sgd(learning_rate_init=1e6)
     check_refused(model, X, y, "try 100000")
@@ -152,7 +152,7 @@ def test_what_is_kept_is_no_worse_than_the_beginning() -> None:
     assert np.abs(model.predict(X)).max() <= 2 * np.abs(fresh.predict(X)).max()
 
 
-def test_nothing_finite_met_means_back_to_the_beginning() -> None:
+def test_without_a_finite_epoch_the_initial_parameters_are_restored() -> None:
     X, y = data("numbers")
     model = sgd()
     check_refused(model, X * 1e300, y, "in epoch 1;")
@@ -162,14 +162,14 @@ def test_nothing_finite_met_means_back_to_the_beginning() -> None:
     assert_array_equal(parameters(model), parameters(fresh))
 
 
-def test_partial_fit_keeps_what_it_had() -> None:
+def test_partial_fit_keeps_its_last_finite_parameters() -> None:
     X, y = data("numbers")
     model = sgd(learning_rate_init=0.01).partial_fit(X, y).partial_fit(X, y)
     before = parameters(model).copy()
     with pytest.raises(DivergenceError, match=re.escape(SENTENCE)):
         model.partial_fit(X * 1e300, y)
     assert_array_equal(parameters(model), before)
-    model.partial_fit(X, y)  # and it can go on
+    model.partial_fit(X, y)  # and training can continue
     assert np.isfinite(parameters(model)).all()
     assert not np.array_equal(parameters(model), before)
 
@@ -178,7 +178,7 @@ def test_partial_fit_keeps_what_it_had() -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"learning_rate_init": 1e6}, {"learning_rate_init": 1.0}])
-def test_under_early_stopping_it_is_a_warning(arguments: dict[str, float]) -> None:
+def test_with_early_stopping_divergence_is_a_warning(arguments: dict[str, float]) -> None:
     X, y = load_iris(return_X_y=True)
     model = ours(
         "numbers", hidden_layer_sizes=100, activation="identity", solver="sgd", max_iter=20,
@@ -194,7 +194,7 @@ def test_under_early_stopping_it_is_a_warning(arguments: dict[str, float]) -> No
     assert np.isfinite(model.predict(X)).all()
 
 
-def test_under_early_stopping_the_best_score_is_what_is_kept() -> None:
+def test_with_early_stopping_the_best_score_is_kept() -> None:
     X, y = data("numbers", n=60)
     model = sgd(early_stopping=True, learning_rate_init=0.4, momentum=0.0, activation="identity")
     with pytest.warns(ConvergenceWarning, match=re.escape(SENTENCE)):
@@ -266,7 +266,7 @@ def test_no_fit_returns_a_model_that_is_not_finite(**case: Any) -> None:
 @pytest.mark.timeout(1800)
 @settings(max_examples=3000, derandomize=True, deadline=None)
 @given(**EVERYTHING)
-def test_no_fit_returns_a_model_that_is_not_finite_at_length(**case: Any) -> None:
+def test_no_fit_returns_a_model_that_is_not_finite_many_times(**case: Any) -> None:
     check_finite(**case)
 
 
@@ -275,7 +275,7 @@ def test_no_fit_returns_a_model_that_is_not_finite_at_length(**case: Any) -> Non
 
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 def test_control_c_between_two_steps(solver: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the signal the fit warns, and ends where an earlier epoch was best."""
+    """After the signal the fit warns and restores the best earlier epoch."""
     X, y = data("numbers")
     calls = 0
     name = "gradient" if solver == "lbfgs" else "_step"
@@ -307,7 +307,7 @@ def test_control_c_between_two_steps(solver: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
-def test_control_c_at_any_moment(solver: str) -> None:
+def test_control_c_at_any_time(solver: str) -> None:
     X, y = data("numbers", n=400)
     model = sgd(solver=solver, max_iter=10**6, max_fun=10**9, tol=0.0, hidden_layer_sizes=(60, 60),
                 learning_rate_init=1e-5)  # fmt: skip

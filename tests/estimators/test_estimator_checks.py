@@ -1,4 +1,4 @@
-"""scikit-learn's own checks of an estimator, with the arguments that it does not have."""
+"""scikit-learn's own checks of estimators, with the arguments that only ours have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses of the regressor: medians, Huber's means, quantiles that do not cross, rates."""
+"""The losses of the regressor: absolute error, Huber, quantiles that do not cross, Poisson."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOSSES: dict[str, dict[str, Any]] = {
 
 
 def constant(y: Any, **arguments: Any) -> Any:
-    """Return what a network says that has seen no feature, after a long descent."""
+    """Return the prediction of a network without features, after many epochs."""
     model = new(hidden_layer_sizes=(), alpha=0.0, batch_size=len(y), solver="sgd", momentum=0.0,
                 learning_rate_init=3.0, learning_rate=Cosine(), max_iter=1000, tol=0.0,
                 n_iter_no_change=np.inf, **arguments)  # fmt: skip
@@ -37,7 +37,7 @@ def constant(y: Any, **arguments: Any) -> Any:
         return model.fit(np.zeros((len(y), 1)), y).predict([[0.0]])[0]
 
 
-def test_without_features_each_loss_has_its_constant() -> None:
+def test_without_features_each_loss_has_its_own_constant() -> None:
     y = np.random.default_rng(0).gumbel(size=101)
     assert constant(y, loss="absolute_error") == pytest.approx(np.median(y), abs=0.02)
     assert constant(y, loss="quantile") == pytest.approx(np.median(y), abs=0.02)
@@ -58,7 +58,7 @@ def test_several_quantiles_at_once() -> None:
 
 
 @pytest.mark.parametrize("q", [0.2, 0.5, 0.9])
-def test_a_linear_quantile_is_quantile_regression(q: float) -> None:
+def test_a_linear_network_with_the_quantile_loss_is_quantile_regression(q: float) -> None:
     X, y = data("numbers")
     peer = QuantileRegressor(quantile=q, alpha=0.0).fit(X, y)
     model = new(hidden_layer_sizes=(), loss="quantile", quantile=q, alpha=0.0, batch_size=40,
@@ -70,7 +70,7 @@ def test_a_linear_quantile_is_quantile_regression(q: float) -> None:
     assert best <= mean_pinball_loss(y, model.predict(X), alpha=q) < best * 1.01
 
 
-def test_a_linear_rate_is_poisson_regression() -> None:
+def test_a_linear_network_with_the_poisson_loss_is_poisson_regression() -> None:
     X, y = data("counts")
     peer = PoissonRegressor(alpha=0.0, tol=1e-10, max_iter=1000).fit(X, y)
     model = new("counts", hidden_layer_sizes=(), alpha=0.0, solver="lbfgs", tol=1e-9, max_iter=1000)
@@ -78,7 +78,7 @@ def test_a_linear_rate_is_poisson_regression() -> None:
 
 
 @pytest.mark.parametrize("arguments", LOSSES.values(), ids=LOSSES)
-def test_the_loss_reported_is_the_one_named(arguments: dict[str, Any]) -> None:
+def test_the_reported_loss_is_the_named_one(arguments: dict[str, Any]) -> None:
     X, y = data("numbers")
     model = fitted(learning_rate_init=STILL, max_iter=1, batch_size=40, alpha=0.0, shuffle=False,
                    **arguments)  # fmt: skip
@@ -130,7 +130,7 @@ def test_quantiles_never_cross(levels: list[float], seed: int, standardize: bool
     assert (np.diff(predicted[:, order], axis=1) >= 0).all()
 
 
-def test_quantiles_hold_their_share_of_the_rows() -> None:
+def test_quantiles_have_their_share_of_the_rows_below() -> None:
     rng = np.random.default_rng(0)
     X = rng.uniform(-2, 2, size=(2000, 1))
     y = X[:, 0] + (1 + 0.4 * X[:, 0]) * rng.normal(size=2000)
@@ -163,7 +163,7 @@ def test_one_quantile_of_several_targets() -> None:
 
 
 @pytest.mark.parametrize("given", [0.0, 1.0, [0.5, 1.0], [], ["half"], "half"], ids=str)
-def test_what_is_no_quantile_is_refused(given: Any) -> None:
+def test_invalid_quantiles_are_refused(given: Any) -> None:
     X, y = data("numbers")
     with pytest.raises(ValueError, match="quantile"):
         new(loss="quantile", quantile=given).fit(X, y)

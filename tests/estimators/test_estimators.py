@@ -261,7 +261,7 @@ def test_at_the_usual_epsilon_the_two_adams_agree() -> None:
     assert_allclose(mine.predict(X), peers.predict(X), atol=1e-5)
 
 
-# --- going on: warm starts, early stopping, limits ---------------------------------------------
+# --- more training: warm starts, early stopping, limits ------------------------------------------
 
 
 def test_warm_start_goes_on_and_a_cold_one_begins_anew() -> None:
@@ -299,7 +299,7 @@ def test_early_stopping_restores_the_best_epoch() -> None:
     with unconverged():
         model = quick("numbers", **arguments).fit(X, y)
     best = int(np.argmax(model.validation_scores_))
-    assert best + 1 < model.n_iter_ < 60  # it went on, did not improve, and stopped
+    assert best + 1 < model.n_iter_ < 60  # it continued, did not improve, and stopped
     assert model.best_validation_score_ == max(model.validation_scores_)
     with unconverged():
         shorter = quick("numbers", **{**arguments, "max_iter": best + 1}).fit(X, y)

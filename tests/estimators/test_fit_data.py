@@ -1,4 +1,4 @@
-"""What goes into the estimators and what becomes of them: weights, types, copies, routing."""
+"""Inputs of the estimators: weights, types, copies, metadata routing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def fitted(task: str, **arguments: Any) -> Any:
 
 @settings(max_examples=10, derandomize=True, deadline=None)
 @given(task=st.sampled_from(sorted(TASKS)), seed=st.integers(0, 100))
-def test_whole_weights_are_repetitions_and_zero_is_absence(task: str, seed: int) -> None:
+def test_integer_weights_equal_repeated_rows_and_zero_removes_a_row(task: str, seed: int) -> None:
     X, y = data(task, seed=seed)
     times = np.random.default_rng(seed).integers(0, 4, len(X))
     times[[np.flatnonzero(y == label)[0] for label in np.unique(y)] if y.ndim == 1 else 0] = 1
@@ -81,7 +81,7 @@ def test_a_batch_without_weight_takes_no_step(task: str, solver: str) -> None:
     solver=st.sampled_from(["sgd", "adam", "lbfgs"]),
     early_stopping=st.booleans(),
 )
-def test_sparse_rows_are_dense_rows(
+def test_sparse_rows_equal_dense_rows(
     task: str, container: Any, solver: str, early_stopping: bool
 ) -> None:
     X, y = data(task)
@@ -147,7 +147,7 @@ def by_joblib(model: Any) -> Any:
     ids=["pickle", "joblib", "deepcopy"],
 )
 @pytest.mark.parametrize("task", ["binary", "several counts"])
-def test_copies_predict_alike_and_go_on_alike(task: str, copied: Any) -> None:
+def test_copies_predict_and_train_in_the_same_way(task: str, copied: Any) -> None:
     X, y = data(task)
     model = fitted(task)
     twin = copied(model)
@@ -161,7 +161,7 @@ def test_copies_predict_alike_and_go_on_alike(task: str, copied: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_clone_has_the_arguments_and_nothing_else(kind: str) -> None:
+def test_a_clone_has_only_the_arguments(kind: str) -> None:
     model = fitted("binary" if kind == "classifier" else "numbers")
     twin = clone(model)
     assert twin.get_params() == model.get_params()

@@ -1,4 +1,4 @@
-"""``check_gradients`` on fitted estimators: right where it is right, wrong where it is broken."""
+"""``check_gradients`` on fitted estimators: "right" for right gradients, "wrong" for wrong ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def fitted(task: str, X: Any = None, **arguments: Any) -> Any:
 
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 @pytest.mark.parametrize("task", TASKS)
-def test_right_after_every_solver_on_every_task(task: str, solver: str) -> None:
+def test_gradients_are_right_after_every_solver_on_every_task(task: str, solver: str) -> None:
     X, y = data(task)
     for activation in ACTIVATIONS:
         model = fitted(task, solver=solver, activation=activation, alpha=0.3)
@@ -39,7 +39,7 @@ def test_right_after_every_solver_on_every_task(task: str, solver: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_right_with_weights_and_sparse_rows_in_float32(task: str) -> None:
+def test_gradients_are_right_with_weights_and_sparse_rows_in_float32(task: str) -> None:
     X, y = data(task)
     X[np.abs(X) < 0.5] = 0
     weight = np.random.default_rng(0).uniform(0, 3, len(X))
@@ -54,7 +54,7 @@ def test_right_with_weights_and_sparse_rows_in_float32(task: str) -> None:
     assert dense.worst_analytic != model.check_gradients(X, y).worst_analytic
 
 
-def test_units_at_their_kink_are_left_out_and_counted() -> None:
+def test_units_at_their_kink_are_excluded_and_counted() -> None:
     """A row of zeros with zero biases puts every first hidden unit exactly at ReLU's kink."""
     X, y = data("numbers")
     X[0] = 0
@@ -84,8 +84,8 @@ def test_above_two_thousand_parameters_a_sample_of_every_array_is_compared() -> 
     assert model.check_gradients(X[:10], y[:10], max_parameters=60, seed=1) != few
 
 
-def test_at_the_minimum_nothing_can_be_told() -> None:
-    """Least squares solved exactly: the gradient is nil, the quotients are rounding."""
+def test_at_the_minimum_the_verdict_is_cannot_tell() -> None:
+    """At the exact least squares the gradient is zero and the quotients are rounding errors."""
     X, y = data("numbers")
     model = fitted("numbers", hidden_layer_sizes=(), alpha=0.0)
     solution = np.linalg.lstsq(np.column_stack([X, np.ones(len(X))]), y)[0]
@@ -96,7 +96,7 @@ def test_at_the_minimum_nothing_can_be_told() -> None:
     assert "below the rounding error" in str(check)
 
 
-def test_nothing_is_changed_by_a_check() -> None:
+def test_a_check_changes_nothing() -> None:
     X, y = data("binary")
     model = fitted("binary")
     before = [a.copy() for a in [*model.coefs_, *model.intercepts_]]
@@ -141,7 +141,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("task", ["multiclass", "several counts"])
-def test_wrong_where_a_pullback_is_wrong(
+def test_a_wrong_pullback_gives_the_verdict_wrong(
     task: str, mistake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X, y = data(task)
@@ -163,7 +163,7 @@ def test_wrong_where_a_pullback_is_wrong(
 # --- what it refuses ---------------------------------------------------------------------------
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_data_that_do_not_fit_the_model_are_refused() -> None:
     X, y = data("binary")
     with pytest.raises(NotFittedError):
         ours("binary").check_gradients(X, y)

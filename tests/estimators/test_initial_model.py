@@ -1,4 +1,4 @@
-"""Initial weights, augmented inputs, and the type of numbers."""
+"""Initial weights, input dropout, augmented inputs, and dtype."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def begun(**arguments: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", INITIALIZERS)
-def test_weights_begin_as_the_name_says(name: str) -> None:
+def test_initial_weights_follow_the_named_initializer(name: str) -> None:
     model = begun(weight_init=name, random_state=3)
     w = model.coefs_[1]  # (60, 50)
     assert all(np.abs(b).max() < 1e-290 for b in model.intercepts_)
@@ -50,7 +50,7 @@ def test_weights_begin_as_the_name_says(name: str) -> None:
         assert (np.abs(w).max() <= bound) == name.endswith("uniform")
 
 
-def test_weights_begin_by_a_law_or_a_function() -> None:
+def test_initial_weights_follow_a_distribution_or_a_function() -> None:
     assert begun(weight_init=Normal(0.5)).coefs_[1].std() == pytest.approx(0.5, rel=0.05)
     assert np.abs(begun(weight_init=Uniform(0.5)).coefs_[1]).max() == pytest.approx(0.5, rel=0.01)
     model = begun(weight_init=lambda rng, m, n: np.arange(m * n).reshape(m, n))
@@ -62,7 +62,7 @@ def test_weights_begin_by_a_law_or_a_function() -> None:
         begun(weight_init=lambda rng, m, n: np.ones(3))
 
 
-def test_dropped_inputs_are_a_dropout_in_front() -> None:
+def test_input_dropout_is_a_dropout_before_the_first_layer() -> None:
     model = fitted(input_dropout=0.25, dropout=[0.5, 0.0])
     assert model.network_.layers[0] == deltarule.Dropout(0.25)
     assert model.network_.layers[2] == deltarule.Dropout(0.5)
@@ -70,7 +70,7 @@ def test_dropped_inputs_are_a_dropout_in_front() -> None:
     assert len(set(losses)) == 6
 
 
-def test_dropping_inputs_of_a_linear_model_is_ridge_on_average() -> None:
+def test_input_dropout_of_a_linear_model_is_ridge_on_average() -> None:
     """E‖y − (m ⊙ X/p) w‖² adds (1 − p)/p Σ_j w_j² Σ_i x_ij² (item R3; Wager et al. 2013)."""
     X, y = data("numbers", n=100)
     y = y - y.mean()
@@ -83,7 +83,7 @@ def test_dropping_inputs_of_a_linear_model_is_ridge_on_average() -> None:
     assert_allclose(model.coefs_[0].ravel(), expected, atol=0.03)
 
 
-def test_sparse_inputs_are_dropped_alike() -> None:
+def test_sparse_inputs_are_dropped_in_the_same_way() -> None:
     X, y = data("numbers")
     X = np.where(np.abs(X) < 0.5, 0, X)
     with unconverged():
@@ -93,7 +93,7 @@ def test_sparse_inputs_are_dropped_alike() -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_dtype_rules_over_the_datas(task: str, dtype: str) -> None:
+def test_dtype_overrides_the_type_of_the_data(task: str, dtype: str) -> None:
     X, y = data(task)
     models = []
     for kind in (np.float32, np.float64):
@@ -108,7 +108,7 @@ def test_dtype_rules_over_the_datas(task: str, dtype: str) -> None:
 # --- augmentation -------------------------------------------------------------------------------
 
 
-def test_augment_is_asked_every_epoch_with_the_rows_in_their_own_units() -> None:
+def test_augment_is_called_every_epoch_with_rows_in_the_users_units() -> None:
     X, y = data("numbers")
     seen: list[Any] = []
 
@@ -130,8 +130,8 @@ def test_augment_is_asked_every_epoch_with_the_rows_in_their_own_units() -> None
     assert [epoch for _, _, epoch in seen] == [0, 1]
 
 
-def test_augmented_rows_are_learned_from() -> None:
-    """Fit on −X alone is fit with the augmentation x ↦ −x."""
+def test_training_uses_the_augmented_rows() -> None:
+    """A fit with the augmentation x ↦ −x equals a fit on −X."""
     X, y = data("numbers")
     flipped = fitted(augment=lambda x, rows, epoch: -x)
     with unconverged():

@@ -1,4 +1,4 @@
-"""What a fitted estimator shows: derivatives, activations, its network and its health."""
+"""Inspection of a fitted estimator: derivatives, activations, its network and its health."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUANTILES = {"loss": "quantile", "quantile": [0.9, 0.1]}
 
 
 def central(model: Any, X: Any, h: float = 1e-6) -> Any:
-    """Return difference quotients of what the model predicts, (n, k, d)."""
+    """Return difference quotients of the predictions, (n, k, d)."""
 
     def predicted(rows: Any) -> Any:
         found = np.asarray(outputs(model, rows))
@@ -75,7 +75,7 @@ def test_input_gradients_without_hidden_layers_are_the_weights() -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 @layered
-def test_activations_lead_to_the_prediction(task: str, arguments: dict[str, Any]) -> None:
+def test_the_last_activations_give_the_prediction(task: str, arguments: dict[str, Any]) -> None:
     X, _ = data(task)
     model = fitted(task, activation="tanh", **arguments)
     layers = model.layer_activations(X)
@@ -103,7 +103,7 @@ def test_the_network_and_its_state_are_the_live_ones() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_not_fitted_shows_nothing(kind: str) -> None:
+def test_an_unfitted_estimator_has_no_inspection(kind: str) -> None:
     model = OURS[kind]()
     for name in ("network_", "state_", "coefs_"):
         with pytest.raises(AttributeError, match=f"object has no attribute '{name}'"):
@@ -134,7 +134,7 @@ def test_health_is_recorded_epoch_by_epoch(task: str, solver: str) -> None:
     assert fitted(task).health_ == []
 
 
-def test_health_goes_on_over_calls() -> None:
+def test_health_continues_over_calls() -> None:
     X, y = data("numbers")
     model = new(record_health=True)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""What the estimators have beyond scikit-learn's arguments: dropout, batch norm, two engines."""
+"""Layers that scikit-learn does not have, dropout and batch norm, in both engines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from support.estimators import KINDS, OURS, TASKS, data, parameters, unconverged
     ids=repr,
 )  # fmt: skip
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_the_network_has_the_layers_asked_for(given: Any, rates: Any, batch_norm: bool) -> None:
+def test_the_network_has_the_requested_layers(given: Any, rates: Any, batch_norm: bool) -> None:
     norm = BatchNorm() if batch_norm else None
     expected: list[Any] = []
     for size, keep in zip((5, 3), rates, strict=True):
@@ -66,7 +66,7 @@ def test_dropout_draws_one_number_after_the_parameters(early_stopping: bool) -> 
     assert plain.state_.seed == 0
 
 
-def test_batch_norm_draws_the_weights_alone() -> None:
+def test_batch_norm_draws_only_the_weights() -> None:
     model = fitted(batch_norm=True, random_state=3, learning_rate_init=STILL, max_iter=1)
     alone = np.random.RandomState(3)
     for w, (fan_in, fan_out) in zip(model.coefs_, [(4, 5), (5, 3), (3, 1)], strict=True):
@@ -100,8 +100,8 @@ def test_masks_differ_from_seed_to_seed() -> None:
     assert not np.array_equal(moved[0], moved[1])
 
 
-def test_every_step_has_masks_of_its_own() -> None:
-    """The loss of the same network on the same rows is another one at every step."""
+def test_every_step_has_its_own_masks() -> None:
+    """The loss of the same network on the same rows differs at every step."""
     model = fitted(dropout=0.5, learning_rate_init=STILL, max_iter=6, batch_size=40)
     assert len(set(model.loss_curve_)) == 6
     plain = fitted(learning_rate_init=STILL, max_iter=6, batch_size=40, shuffle=False)
@@ -144,7 +144,7 @@ def test_prediction_drops_nothing() -> None:
 
 
 def test_prediction_normalises_with_the_statistics_of_the_last_epoch() -> None:
-    """Nothing moves, and each batch is the whole set: its mean, and its unbiased variance."""
+    """The weights stay the same and each batch is the whole set: its mean and unbiased variance."""
     X, y = data("numbers")
     model = new(batch_norm=True, activation="tanh", batch_size=40, learning_rate_init=STILL)
     with unconverged():
@@ -228,7 +228,7 @@ def test_without_batch_norm_there_are_no_scales(model: Any) -> None:
         _ = model.batch_norm_scale_
 
 
-# --- going on -----------------------------------------------------------------------------------
+# --- more training ------------------------------------------------------------------------------
 
 
 def test_a_warm_start_may_change_the_rates() -> None:
@@ -249,7 +249,7 @@ def test_a_warm_start_may_change_the_rates() -> None:
 
 @pytest.mark.parametrize("incremental", [False, True])
 @pytest.mark.parametrize("begin", [False, True])
-def test_batch_norm_cannot_be_changed_on_the_way(begin: bool, incremental: bool) -> None:
+def test_batch_norm_cannot_be_changed_between_calls(begin: bool, incremental: bool) -> None:
     X, y = data("numbers")
     model = fitted(warm_start=True, batch_norm=begin)
     before = outputs(model, X)
@@ -263,7 +263,7 @@ def test_batch_norm_cannot_be_changed_on_the_way(begin: bool, incremental: bool)
     assert hasattr(model, "batch_norm_scale_") is not begin
 
 
-def test_partial_fit_learns_under_both() -> None:
+def test_partial_fit_works_with_dropout_and_batch_norm() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(640, 4))
     y = X @ [1.0, -2.0, 0.5, 0.0]
@@ -306,7 +306,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_arguments_that_make_no_sense_are_refused(name: str) -> None:
+def test_invalid_arguments_are_refused(name: str) -> None:
     arguments, message = REFUSED[name]
     X, y = data("numbers")
     model = new(**arguments)

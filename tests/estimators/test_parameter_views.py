@@ -31,7 +31,7 @@ def fitted(task: str = "numbers", **arguments: Any) -> Any:
 
 
 def by_hand(model: Any, X: Any) -> Any:
-    """Return tanh(X W₁ + b₁) W₂ + b₂ with what the lists hold."""
+    """Return tanh(X W₁ + b₁) W₂ + b₂ from the lists."""
     (w1, w2), (b1, b2) = model.coefs_, model.intercepts_
     return (np.tanh(X @ w1 + b1) @ w2 + b2).ravel()
 
@@ -75,7 +75,7 @@ def test_assigning_a_slice_or_the_whole_list(take: Any) -> None:
     assert_array_equal(model.predict(X), np.full(40, 4.25))
 
 
-def test_parameters_of_scikit_learns_estimator_can_be_taken_over() -> None:
+def test_parameters_of_scikit_learns_estimator_can_be_copied() -> None:
     for task in TASKS:
         X, y = data(task)
         with unconverged():
@@ -89,7 +89,7 @@ def test_parameters_of_scikit_learns_estimator_can_be_taken_over() -> None:
 
 @settings(max_examples=25, derandomize=True, deadline=None)
 @given(shape=st.lists(st.integers(0, 5), max_size=3).map(tuple), at=st.integers(0, 1))
-def test_a_wrong_shape_is_refused_and_nothing_changes(shape: tuple[int, ...], at: int) -> None:
+def test_a_wrong_shape_is_refused_and_changes_nothing(shape: tuple[int, ...], at: int) -> None:
     model = fitted()
     before = parameters(model).copy()
     array = np.ones(shape)
@@ -118,7 +118,7 @@ def test_a_wrong_number_of_arrays_is_refused(count: int) -> None:
     assert_array_equal(parameters(model), before)
 
 
-def test_an_old_view_stays_alive_while_training_goes_on() -> None:
+def test_an_old_view_stays_valid_while_training_continues() -> None:
     X, y = data("numbers")
     model = fitted()
     views = [*model.coefs_, *model.intercepts_]
@@ -132,7 +132,7 @@ def test_an_old_view_stays_alive_while_training_goes_on() -> None:
     assert_allclose(model.predict(X), by_hand(model, X), rtol=1e-12)
 
 
-def test_an_old_view_stays_alive_across_a_warm_fit_that_restores_the_best() -> None:
+def test_an_old_view_stays_valid_after_a_warm_fit_that_restores_the_best() -> None:
     X, y = data("numbers")
     model = fitted(warm_start=True, early_stopping=True)
     view = model.coefs_[0]
@@ -154,7 +154,7 @@ def test_training_starts_from_what_was_written() -> None:
     assert not model.coefs_[1].any()
 
 
-def test_the_views_of_copies_are_their_own() -> None:
+def test_copies_have_their_own_views() -> None:
     model = fitted()
     twin = pickle.loads(pickle.dumps(model))
     twin.coefs_[0][...] = 0
@@ -168,7 +168,7 @@ def test_the_views_of_copies_are_their_own() -> None:
     assert len(joined) == 4
 
 
-def test_before_fit_there_is_nothing_to_look_into() -> None:
+def test_before_fit_there_are_no_parameters() -> None:
     for name in ("coefs_", "intercepts_"):
         assert not hasattr(ours("numbers"), name)
         with pytest.raises(AttributeError, match=f"'MLPRegressor' object has no attribute '{name}"):

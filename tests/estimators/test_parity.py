@@ -1,4 +1,4 @@
-"""The estimators go, step by step, where scikit-learn's go from the same ``random_state``."""
+"""The estimators take the same steps as scikit-learn's from the same ``random_state``."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def half_the_sum_of_squares(y: Any, predicted: Any, weight: Any = None) -> Any:
 
 
 class ClippedError(Exception):
-    """scikit-learn's cost is not what it descends: it clips probabilities of nearly 0."""
+    """scikit-learn's cost does not fit its gradient: it clips probabilities of nearly 0."""
 
 
 def unclipped(name: str) -> Any:
-    """Return one of scikit-learn's log losses that says when it would clip."""
+    """Return one of scikit-learn's log losses, raising an error where it would clip."""
     loss = LOSS_FUNCTIONS[name]
 
     def cost(y_true: Any, y_prob: Any, sample_weight: Any = None) -> Any:
@@ -67,7 +67,7 @@ def unclipped(name: str) -> Any:
 
 @contextmanager
 def peers_cost_is_what_it_descends() -> Iterator[None]:
-    """scikit-learn's gradient is that of the sum over targets; let its cost be the sum, too."""
+    """Make scikit-learn's cost the sum over targets, as its gradient is."""
     logs = {name: unclipped(name) for name in ("log_loss", "binary_log_loss")}
     with patch.dict(LOSS_FUNCTIONS, squared_error=half_the_sum_of_squares, **logs):
         yield
@@ -103,13 +103,13 @@ def test_every_solver_on_every_task(task: str, solver: dict[str, Any]) -> None:
     assert_same_fit(mine, peers, X)
     if solver["solver"] != "lbfgs":
         assert_same_curves(mine, peers)
-    elif task != "several numbers":  # the cost that was descended is the sum, what is told the mean
+    elif task != "several numbers":  # the minimised cost is the sum, the reported one the mean
         assert mine.loss_ == pytest.approx(peers.loss_, rel=1e-9)
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """Draw a task, the estimators' arguments, and how the data come."""
+    """Draw a task, the estimators' arguments, and the format of the data."""
     task = draw(st.sampled_from(sorted(TASKS)))
     weighted = draw(st.booleans())
     twice = draw(st.booleans())
@@ -187,7 +187,7 @@ def test_any_arguments(case: tuple[str, dict[str, Any], dict[str, Any]]) -> None
 @pytest.mark.timeout(1800)
 @settings(max_examples=2000, derandomize=True, deadline=None)
 @given(case=cases())
-def test_any_arguments_at_length(case: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
+def test_any_arguments_many_times(case: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
     check_case(case)
 
 
@@ -241,7 +241,7 @@ def test_partial_fit_thirty_times(task: str, solver: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("learning_rate", SCHEDULES)
-def test_partial_fit_goes_on_where_fit_ended(task: str, learning_rate: str) -> None:
+def test_partial_fit_continues_after_fit(task: str, learning_rate: str) -> None:
     X, y = data(task)
     arguments = {"solver": "sgd", "learning_rate": learning_rate, "learning_rate_init": 0.01,
                  "max_iter": 6, "random_state": 2, "batch_size": 9}  # fmt: skip
@@ -256,7 +256,7 @@ def test_partial_fit_goes_on_where_fit_ended(task: str, learning_rate: str) -> N
 
 @pytest.mark.parametrize("task", ["binary", "several numbers"])
 @pytest.mark.parametrize("learning_rate", SCHEDULES)
-def test_a_warm_fit_goes_on_alike(learning_rate: str, task: str) -> None:
+def test_a_warm_fit_continues_in_the_same_way(learning_rate: str, task: str) -> None:
     X, y = data(task)
     arguments = {"solver": "sgd", "learning_rate": learning_rate, "learning_rate_init": 0.01,
                  "max_iter": 6, "random_state": 2, "batch_size": 9, "warm_start": True}  # fmt: skip
@@ -269,7 +269,7 @@ def test_a_warm_fit_goes_on_alike(learning_rate: str, task: str) -> None:
 @pytest.mark.parametrize(
     "solver", [SOLVERS[0], SOLVERS[2], SOLVERS[5]], ids=["sgd", "adaptive", "adam"]
 )
-def test_a_run_ends_at_the_same_epoch(solver: dict[str, Any], early_stopping: bool) -> None:
+def test_a_fit_stops_at_the_same_epoch(solver: dict[str, Any], early_stopping: bool) -> None:
     X, y = data("numbers", n=60)
     arguments = {"early_stopping": early_stopping, "n_iter_no_change": 3, "tol": 1e-3,
                  "max_iter": 400, "random_state": 2, "activation": "tanh", **solver}  # fmt: skip
@@ -280,7 +280,7 @@ def test_a_run_ends_at_the_same_epoch(solver: dict[str, Any], early_stopping: bo
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_a_given_stream_of_random_numbers_is_used_up_alike(solver: str) -> None:
+def test_a_given_random_state_is_advanced_equally(solver: str) -> None:
     X, y = data("numbers")
     streams = np.random.RandomState(7), np.random.RandomState(7)
     arguments = {"solver": solver, "max_iter": 4, "early_stopping": True}
@@ -319,8 +319,8 @@ def test_lbfgs_on_several_numbers_finds_the_least_squares() -> None:
 
 
 @pytest.mark.parametrize("max_fun", range(2, 14))
-def test_lbfgs_cut_short_ends_where_scikit_learns_does(max_fun: int) -> None:
-    """Even in the midst of a line search."""
+def test_an_early_end_of_lbfgs_equals_that_of_scikit_learn(max_fun: int) -> None:
+    """Even in the middle of a line search."""
     X, y = data("binary")
     arguments = {"solver": "lbfgs", "max_fun": max_fun, "hidden_layer_sizes": (4, 2)}
     mine, peers = fit_both("binary", {"random_state": 4, **arguments}, (X, y))

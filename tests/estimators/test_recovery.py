@@ -1,4 +1,4 @@
-"""``on_divergence="recover"``, and Ctrl-C: the best finite model stays, quickly."""
+"""``on_divergence="recover"`` and Ctrl-C: both return the best finite model, and soon."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deltarule.errors import DivergenceError
 from support.estimator_layers import fitted, new, outputs
 from support.estimators import data, parameters, unconverged
 
-GOES_ON = "Training continues from there with every learning rate times 0.1"
+CONTINUES = "Training continues from there with every learning rate times 0.1"
 WILD: dict[str, Any] = {
     "solver": "sgd", "momentum": 0.0, "activation": "identity", "hidden_layer_sizes": (),
     "batch_size": 40, "shuffle": False, "alpha": 0.0, "tol": 0.0, "n_iter_no_change": np.inf,
@@ -41,10 +41,10 @@ def fit_wildly(**arguments: Any) -> tuple[Any, list[str]]:
     return model, [str(w.message) for w in seen if w.category is ConvergenceWarning]
 
 
-def test_a_rate_that_is_too_high_is_lowered_once_and_the_minimum_found() -> None:
+def test_a_too_high_rate_is_lowered_once_and_the_minimum_is_found() -> None:
     X, y = data("numbers")
     model, said = fit_wildly(learning_rate_init=wild_rate(4))
-    assert GOES_ON in said[0]
+    assert CONTINUES in said[0]
     assert "stopped being finite" in said[0]
     ones = np.column_stack([X, np.ones(40)])
     assert_allclose(model.predict(X), ones @ np.linalg.lstsq(ones, y)[0], atol=1e-8)
@@ -60,19 +60,19 @@ def test_it_recovers_once() -> None:
     X, y = data("numbers")
     model = new(**WILD, learning_rate_init=wild_rate(40), max_iter=3000)
     with (
-        pytest.warns(ConvergenceWarning, match=GOES_ON),
+        pytest.warns(ConvergenceWarning, match=CONTINUES),
         pytest.raises(DivergenceError, match="finite parameters were restored"),
     ):
         model.fit(X, y)
     assert np.isfinite(parameters(model)).all()
 
 
-def test_a_loss_that_never_was_finite_is_raised() -> None:
+def test_a_loss_that_is_never_finite_raises_an_error() -> None:
     X, y = data("numbers")
     model = new(on_divergence="recover")
     before = fitted(max_iter=1, learning_rate_init=1e-300)
     with (
-        pytest.warns(ConvergenceWarning, match=GOES_ON),
+        pytest.warns(ConvergenceWarning, match=CONTINUES),
         pytest.raises(DivergenceError, match=r"largest \|y\|"),
     ):
         model.fit(X, y * 1e300)
@@ -82,37 +82,37 @@ def test_a_loss_that_never_was_finite_is_raised() -> None:
 @pytest.mark.parametrize(
     "schedule", ["constant", "inverse_time", "adaptive", PiecewiseConstant([1], [4.0])], ids=str
 )
-def test_every_schedule_is_slowed(schedule: Any) -> None:
+def test_the_rates_of_every_schedule_are_lowered(schedule: Any) -> None:
     model, said = fit_wildly(
         learning_rate_init=wild_rate(4), learning_rate=schedule, max_iter=600, tol=1e-12
     )
     if schedule != "inverse_time":  # which slows down by itself in time
-        assert GOES_ON in said[0]
+        assert CONTINUES in said[0]
     assert np.isfinite(parameters(model)).all()
     assert np.isfinite(model.loss_curve_[-1])
 
 
-def test_a_solver_of_ones_own_is_slowed() -> None:
+def test_the_rate_of_a_solver_instance_is_lowered() -> None:
     model, said = fit_wildly(solver=SGD(wild_rate(4)))
     named, _ = fit_wildly(learning_rate_init=wild_rate(4))
-    assert GOES_ON in said[0]
+    assert CONTINUES in said[0]
     assert_array_equal(parameters(model), parameters(named))
 
 
-def test_calls_of_partial_fit_stay_slowed() -> None:
+def test_calls_of_partial_fit_keep_the_lower_rate() -> None:
     X, y = data("numbers")
     model = new(**WILD, learning_rate_init=wild_rate(4))
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         for _ in range(1500):
             model.partial_fit(X, y)
-    assert [GOES_ON in str(w.message) for w in seen] == [True]
+    assert [CONTINUES in str(w.message) for w in seen] == [True]
     ones = np.column_stack([X, np.ones(40)])
     assert_allclose(model.predict(X), ones @ np.linalg.lstsq(ones, y)[0], atol=1e-8)
-    with warnings.catch_warnings(record=True) as seen:  # a fit begins anew
+    with warnings.catch_warnings(record=True) as seen:  # a fit starts again
         warnings.simplefilter("always")
         model.set_params(max_iter=1500).fit(X, y)
-    assert GOES_ON in str(seen[0].message)
+    assert CONTINUES in str(seen[0].message)
 
 
 def test_early_stopping_recovers_before_it_gives_up() -> None:
@@ -126,20 +126,20 @@ def test_early_stopping_recovers_before_it_gives_up() -> None:
     assert np.mean((y[40:] - model.predict(X[40:])) ** 2) / 2 == pytest.approx(best, rel=1e-9)
 
 
-def test_a_diverging_last_epoch_leaves_the_best() -> None:
+def test_a_diverging_last_epoch_restores_the_best() -> None:
     X, y = data("numbers")
     free = new(**{**WILD, "on_divergence": "raise"}, learning_rate_init=wild_rate(4), max_iter=3000)
     with pytest.raises(DivergenceError):
         free.fit(X, y)
     model, said = fit_wildly(learning_rate_init=wild_rate(4), max_iter=free.n_iter_)
-    assert GOES_ON in said[0]
+    assert CONTINUES in said[0]
     assert_array_equal(parameters(model), parameters(free))
     assert model.n_iter_ == free.n_iter_
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "line_search"])
-def test_a_minimiser_keeps_its_best_and_warns(solver: str) -> None:
-    """The loss of e^z overflows on the way; where it began is finite."""
+def test_a_minimiser_restores_its_best_point_and_warns(solver: str) -> None:
+    """The loss of e^z overflows during the search, but the initial loss is finite."""
     X, y = data("counts")
     arguments = {"solver": solver, "alpha": 0.0, "hidden_layer_sizes": (), "loss": "poisson"}
     with unconverged():
@@ -147,7 +147,7 @@ def test_a_minimiser_keeps_its_best_and_warns(solver: str) -> None:
     assert np.isfinite(parameters(model)).all()
 
 
-def test_what_is_neither_is_refused() -> None:
+def test_an_unknown_on_divergence_is_refused() -> None:
     with pytest.raises(ValueError, match="'on_divergence' parameter of MLPRegressor"):
         new(on_divergence="ignore").fit(*data("numbers"))
 
@@ -157,8 +157,8 @@ def test_what_is_neither_is_refused() -> None:
 
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("engine", ["compiled", "reference"])
-def test_control_c_is_heard_soon(engine: str, early_stopping: bool) -> None:
-    """With an epoch that takes far longer; and what comes back is the best so far."""
+def test_control_c_takes_effect_soon(engine: str, early_stopping: bool) -> None:
+    """Even if an epoch takes much longer; the fit returns the best model so far."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(20_000, 50)), rng.normal(size=20_000)
     model = new(hidden_layer_sizes=(100, 100), batch_size=100, max_iter=10**6, tol=0.0,
@@ -182,7 +182,7 @@ def test_control_c_is_heard_soon(engine: str, early_stopping: bool) -> None:
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "line_search", "rprop"])
-def test_control_c_is_heard_where_a_step_takes_the_whole_set(solver: str) -> None:
+def test_control_c_takes_effect_during_full_batch_steps(solver: str) -> None:
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(30_000, 50)), rng.normal(size=30_000)
     fitted(solver=solver, batch_size="auto")

@@ -1,4 +1,4 @@
-"""What weights mean: classes times rows, 2 is two rows, 0 is none."""
+"""Weights: those of classes and rows multiply, 2 equals two rows, 0 equals none."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WEIGHTS: dict[str, Any] = {
 
 @st.composite
 def weighted_fits(draw: st.DrawFn) -> tuple[str, dict[str, Any], Any]:
-    """Draw a task, arguments of a fit in full batch, and whole weights."""
+    """Draw a task, arguments of a full-batch fit, and integer weights."""
     task = draw(st.sampled_from(sorted(TASKS)))
     solver = draw(st.sampled_from(["sgd", "adam", "lbfgs", "rmsprop"]))
     by_steps = solver != "lbfgs"
@@ -54,7 +54,7 @@ def weighted_fits(draw: st.DrawFn) -> tuple[str, dict[str, Any], Any]:
 
 
 def both_ways(task: str, arguments: dict[str, Any], weight: Any, rows: Any) -> tuple[Any, Any]:
-    """Return the estimator fitted with weights, and the one fitted on the rows that they mean."""
+    """Return the estimator fitted with weights, and the one fitted on repeated rows."""
     X, y = data(task)
     y = y[rows]
     weighted, repeated = (
@@ -94,14 +94,14 @@ def check_weights_are_repetitions(drawn: tuple[str, dict[str, Any], Any]) -> Non
 
 @settings(deadline=None, max_examples=40)
 @given(weighted_fits())
-def test_weights_are_repetitions(drawn: tuple[str, dict[str, Any], Any]) -> None:
+def test_weights_equal_repetitions(drawn: tuple[str, dict[str, Any], Any]) -> None:
     check_weights_are_repetitions(drawn)
 
 
 @pytest.mark.long
 @settings(deadline=None, max_examples=1000)
 @given(weighted_fits())
-def test_weights_are_repetitions_over_and_over(drawn: tuple[str, dict[str, Any], Any]) -> None:
+def test_weights_equal_repetitions_many_times(drawn: tuple[str, dict[str, Any], Any]) -> None:
     check_weights_are_repetitions(drawn)
 
 
@@ -114,8 +114,8 @@ def test_statistics_of_batch_norm_are_those_of_the_repeated_rows(engine: str) ->
         assert_allclose(weighted.state_.buffers[name], array, rtol=1e-10)
 
 
-def test_weights_that_are_shares_leave_the_statistics_of_the_rows() -> None:
-    """Weights of 1/n say no more than none at all."""
+def test_weights_of_one_over_n_do_not_change_the_statistics() -> None:
+    """Weights of 1/n have the same effect as no weights."""
     X, y = data("numbers")
     arguments = {"batch_norm": True, "batch_size": 40, "alpha": 0.0, "max_iter": 3}
     with unconverged():
@@ -153,7 +153,7 @@ def test_class_weights_multiply_sample_weights(task: str) -> None:
 
 
 @pytest.mark.parametrize("class_weight", [None, "balanced", {"yes": 7.0}])
-def test_without_hidden_layers_it_is_logistic_regression(class_weight: Any) -> None:
+def test_without_hidden_layers_class_weights_equal_logistic_regression(class_weight: Any) -> None:
     X, y = data("binary")
     weight = np.random.default_rng(1).uniform(0.1, 2, 40)
     peer = LogisticRegression(C=1 / 0.7, class_weight=class_weight, tol=1e-12, max_iter=10**4)
@@ -164,7 +164,7 @@ def test_without_hidden_layers_it_is_logistic_regression(class_weight: Any) -> N
 
 
 def test_balanced_counts_by_sample_weight_in_the_training_part() -> None:
-    """By the rows that are trained on; what is held out is not weighted by class."""
+    """The weights come from the training rows; held-out rows have no class weights."""
     X, y = data("binary", n=80)
     arguments = {"early_stopping": True, "class_weight": "balanced"}
     with unconverged():
@@ -189,7 +189,7 @@ def test_classes_are_named_as_in_y(labels: Any) -> None:
     assert_allclose(parameters(mine), parameters(peer), rtol=1e-12)
 
 
-def test_labels_may_come_sparse() -> None:
+def test_labels_may_be_sparse() -> None:
     X, y = data("multilabel")
     with unconverged():
         sparse = new("multilabel", class_weight="balanced").fit(X, sp.csr_array(y))
@@ -216,7 +216,7 @@ def test_labels_may_come_sparse() -> None:
     ],
     ids=str,
 )
-def test_what_is_no_class_weight_is_refused(task: str, given: Any, message: str) -> None:
+def test_invalid_class_weights_are_refused(task: str, given: Any, message: str) -> None:
     X, y = data(task)
     with pytest.raises(ValueError, match=message):
         new(task, class_weight=given).fit(X, y)

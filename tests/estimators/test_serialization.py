@@ -1,4 +1,4 @@
-"""A fitted estimator as a record and tensors, and back: the same to the bit, or an error."""
+"""A fitted estimator as a record and tensors, and back: the same bits, or an error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fitted(task: str, y: Any = None, **arguments: Any) -> Any:
 
 
 def through_json(model: Any) -> Any:
-    """Return the model that comes back after its record has been a text."""
+    """Return the model restored from its record, after the record was written as text and read."""
     record, tensors = model.to_record()
     text = json.dumps(record, allow_nan=False)
     return from_record(json.loads(text), {name: array.copy() for name, array in tensors.items()})
@@ -54,7 +54,7 @@ def assert_same_model(mine: Any, other: Any, X: Any) -> None:
 
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_comes_back_to_the_bit(task: str, solver: str) -> None:
+def test_every_task_is_restored_to_the_bit(task: str, solver: str) -> None:
     X, y = data(task)
     model = fitted(task, solver=solver)
     twin = through_json(model)
@@ -76,7 +76,7 @@ LABELS = {
 
 
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
-def test_every_kind_of_class_comes_back(labels: Any) -> None:
+def test_every_kind_of_class_is_restored(labels: Any) -> None:
     labels = np.asarray(labels)
     X, _ = data("multiclass")
     model = fitted("multiclass", y=labels[np.arange(40) % len(labels)])
@@ -87,7 +87,7 @@ def test_every_kind_of_class_comes_back(labels: Any) -> None:
     assert type(twin.classes_.tolist()[0]) is type(model.classes_.tolist()[0])
 
 
-def test_labels_given_as_a_sparse_indicator_come_back_sparse() -> None:
+def test_sparse_indicator_labels_are_restored_sparse() -> None:
     X, y = data("multilabel")
     model = fitted("multilabel", y=sp.csr_array(y))
     twin = through_json(model)
@@ -108,7 +108,7 @@ def test_labels_given_as_a_sparse_indicator_come_back_sparse() -> None:
     ],
     ids=str,
 )
-def test_arguments_and_curves_come_back(arguments: dict[str, Any]) -> None:
+def test_arguments_and_curves_are_restored(arguments: dict[str, Any]) -> None:
     X, _ = data("numbers")
     model = fitted("numbers", **arguments)
     twin = through_json(model)
@@ -118,7 +118,7 @@ def test_arguments_and_curves_come_back(arguments: dict[str, Any]) -> None:
     assert_same_model(model, twin, X)
 
 
-def test_float32_comes_back_as_float32() -> None:
+def test_float32_is_restored_as_float32() -> None:
     X, y = data("binary")
     with unconverged():
         model = ours("binary", max_iter=3).fit(X.astype(np.float32), y)
@@ -127,7 +127,7 @@ def test_float32_comes_back_as_float32() -> None:
     assert_array_equal(parameters(twin), parameters(model))
 
 
-def test_names_of_features_come_back() -> None:
+def test_feature_names_are_restored() -> None:
     X, y = data("numbers")
     frame = pd.DataFrame(X, columns=["a", "b c", "d\n", "é"])
     with unconverged():
@@ -137,12 +137,12 @@ def test_names_of_features_come_back() -> None:
         twin.predict(frame[frame.columns[::-1]])
 
 
-def test_a_stream_of_random_numbers_does_not_come_back() -> None:
+def test_a_random_state_is_not_restored() -> None:
     stream = np.random.RandomState(3)
     assert through_json(fitted("numbers", random_state=stream)).random_state is None
 
 
-def test_what_came_back_trains_on_and_is_a_live_model() -> None:
+def test_a_restored_model_can_be_trained_further() -> None:
     X, y = data("numbers")
     model = fitted("numbers", solver="sgd", momentum=0.0, shuffle=False)
     twin = through_json(model)
@@ -183,7 +183,7 @@ def damaged(task: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("key", sorted(RECORDS["binary"][0]))
-def test_every_entry_is_needed(key: str) -> None:
+def test_every_entry_is_required(key: str) -> None:
     record, tensors = damaged("binary")
     del record[key]
     with pytest.raises(ModelFileError, match=f"missing or unknown entries: .*{key}"):
@@ -226,7 +226,7 @@ def test_every_entry_is_needed(key: str) -> None:
         ("parameters", None, "not valid"),
     ],
 )
-def test_an_entry_that_is_wrong_is_named(key: str, value: Any, message: str) -> None:
+def test_errors_name_the_wrong_entry(key: str, value: Any, message: str) -> None:
     record, tensors = damaged("binary")
     record[key] = value
     with pytest.raises(ModelFileError, match=message):
@@ -241,7 +241,7 @@ def test_an_entry_that_is_wrong_is_named(key: str, value: Any, message: str) -> 
         ("max_iter", "=inf"), ("random_state", {"a": 1}), ("warm_start", "yes"), ("tol", "=nan"),
     ],
 )  # fmt: skip
-def test_a_parameter_that_is_wrong_is_refused(name: str, value: Any) -> None:
+def test_a_wrong_parameter_is_refused(name: str, value: Any) -> None:
     record, tensors = damaged("binary")
     record["parameters"][name] = value
     with pytest.raises(ModelFileError):
@@ -249,7 +249,7 @@ def test_a_parameter_that_is_wrong_is_refused(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("folder", ["evil", None])
-def test_a_record_chooses_no_folder_for_checkpoints(folder: str | None) -> None:
+def test_a_record_cannot_choose_a_checkpoint_folder(folder: str | None) -> None:
     record, tensors = damaged("binary")
     record["parameters"]["checkpoint"] = folder
     plan = {name: record[name] for name in ("kind", "parameters")}
@@ -294,7 +294,7 @@ JSON = st.recursive(
 
 @st.composite
 def mutations(draw: st.DrawFn) -> tuple[Any, Any]:
-    """Draw a record with up to three things replaced, or the whole of it."""
+    """Draw a record with up to three values replaced, or a completely different one."""
     record, tensors = damaged(draw(st.sampled_from(sorted(TASKS))))
     for _ in range(draw(st.integers(1, 3))):
         where = draw(st.sampled_from(["record", "parameters", "item", "tensor", "all"]))
@@ -318,7 +318,7 @@ def mutations(draw: st.DrawFn) -> tuple[Any, Any]:
 
 
 def check_mutation(case: tuple[Any, Any]) -> None:
-    """Whatever comes: a model that predicts finite numbers, or ``ModelFileError``."""
+    """Assert that the record gives a model with finite predictions, or ``ModelFileError``."""
     record, tensors = case
     try:
         model = from_record(record, tensors)
@@ -343,5 +343,5 @@ def test_a_damaged_record_is_refused_or_harmless(case: tuple[Any, Any]) -> None:
 @pytest.mark.timeout(1800)
 @settings(max_examples=10_000, derandomize=True, deadline=None)
 @given(case=mutations())
-def test_a_damaged_record_is_refused_or_harmless_at_length(case: tuple[Any, Any]) -> None:
+def test_a_damaged_record_is_refused_or_harmless_many_times(case: tuple[Any, Any]) -> None:
     check_mutation(case)

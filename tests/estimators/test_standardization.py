@@ -1,4 +1,4 @@
-"""``standardize``: the network works on scaled data, the user on data in their own units."""
+"""``standardize``: the network uses scaled data, and the user data in their own units."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ numbers = [t for t in TASKS if t in ("numbers", "several numbers")]
 
 
 def far(task: str, n: int = 40) -> tuple[Any, Any]:
-    """Return data on scales of its own."""
+    """Return data with very different scales."""
     X, y = data(task, n=n)
     X = X * [1e-3, 1.0, 1e4, 7.0] + [0.0, 1e3, -5e4, 2.0]
     return X, (1e3 * y + 500 if task in numbers else y)
@@ -32,7 +32,7 @@ def far(task: str, n: int = 40) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("task", TASKS)
-def test_it_is_a_scaler_before_and_behind(task: str, solver: str) -> None:
+def test_standardize_equals_scalers_before_and_after_the_network(task: str, solver: str) -> None:
     X, y = far(task)
     inside = new(task, solver=solver, **SMALL)
     outside = make_pipeline(StandardScaler(), new(task, solver=solver))
@@ -72,7 +72,7 @@ def test_units_do_not_matter(task: str, factor: Any, shift: Any, of_y: Any, dens
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_scales_are_by_weight(task: str) -> None:
+def test_scales_use_the_sample_weights(task: str) -> None:
     X, y = far(task)
     weight = np.arange(40) % 4
     with unconverged():
@@ -88,7 +88,7 @@ def test_scales_are_by_weight(task: str) -> None:
         assert weighted.scales_.y_mean is None
 
 
-def test_what_is_held_out_is_not_looked_at() -> None:
+def test_scales_ignore_the_held_out_rows() -> None:
     X, y = far("numbers", n=80)
     X_val, y_val = X[40:] * 100, y[40:] * 100
     with unconverged():
@@ -101,7 +101,7 @@ def test_what_is_held_out_is_not_looked_at() -> None:
 
 
 @pytest.mark.parametrize("how", ["partial_fit", "warm_start"])
-def test_going_on_keeps_the_first_scales(how: str) -> None:
+def test_further_training_keeps_the_first_scales(how: str) -> None:
     X, y = far("numbers")
     model = new(warm_start=True, **SMALL)
     with unconverged():
@@ -117,7 +117,7 @@ def test_going_on_keeps_the_first_scales(how: str) -> None:
     assert model.scales_ is None
 
 
-def test_constant_features_and_targets_do_no_harm() -> None:
+def test_constant_features_and_targets_are_allowed() -> None:
     X, _ = data("numbers")
     X[:, 1] = 1e6 + 0.1
     with unconverged():
@@ -156,7 +156,7 @@ def test_float32_stays_float32(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_gradients_are_checked_on_what_the_network_sees(task: str) -> None:
+def test_gradients_are_checked_on_scaled_data(task: str) -> None:
     X, y = far(task)
     with unconverged():
         model = new(task, activation="tanh", **SMALL).fit(X, y)
@@ -174,7 +174,7 @@ def test_callbacks_see_the_users_units(task: str) -> None:
     assert last == pytest.approx(model.score(X, y), rel=1e-9)
 
 
-def test_values_without_a_variance_are_refused() -> None:
+def test_values_without_a_finite_variance_are_refused() -> None:
     X, y = data("numbers")
     with pytest.raises(DataError, match="values in X whose variance is not finite"):
         new(**SMALL).fit(X * 1e200, y)

@@ -1,4 +1,4 @@
-"""Early stopping on a loss or a score, on rows of one's own, by chance, by group or by time."""
+"""Early stopping on a loss or a score; own validation sets, random splits and splitters."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EARLY = {"early_stopping": True, "max_iter": 30, "learning_rate_init": 0.03, "n_
 
 
 def halves(task: str, n: int = 80) -> tuple[Any, Any, Any, Any, Any]:
-    """Return rows to train on, rows to watch, and the weights of these."""
+    """Return training rows, validation rows, and the weights of the validation rows."""
     X, y = data(task, n=n)
     weight = np.random.default_rng(1).integers(0, 4, n // 2).astype(float)
     return X[: n // 2], y[: n // 2], X[n // 2 :], y[n // 2 :], weight
@@ -58,7 +58,7 @@ SCORERS = {
 
 @pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize(("task", "name"), [(t, n) for t, names in SCORERS.items() for n in names])
-def test_the_model_at_the_end_has_the_best_score(task: str, name: str, standardize: bool) -> None:
+def test_the_final_model_has_the_best_score(task: str, name: str, standardize: bool) -> None:
     model = watched(task, name, standardize=standardize)
     _, _, X_val, y_val, weight = halves(task)
     score = get_scorer(name)(model, X_val, y_val, sample_weight=weight)
@@ -67,7 +67,7 @@ def test_the_model_at_the_end_has_the_best_score(task: str, name: str, standardi
     assert len(model.validation_scores_) == len(model.validation_loss_curve_) == model.n_iter_
 
 
-def test_a_callable_scores_the_estimator_as_it_stands() -> None:
+def test_a_callable_scores_the_current_estimator() -> None:
     def widest_miss(estimator: Any, X: Any, y: Any) -> float:
         return -float(np.abs(estimator.predict(X) - y).max())
 
@@ -84,7 +84,7 @@ def test_a_callable_scores_the_estimator_as_it_stands() -> None:
 
 @pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize("task", TASKS)
-def test_the_loss_is_watched_by_weight_and_its_best_is_restored(
+def test_the_weighted_loss_is_watched_and_its_best_is_restored(
     task: str, standardize: bool
 ) -> None:
     model = watched(task, "loss", standardize=standardize)
@@ -102,8 +102,8 @@ def test_the_loss_is_watched_by_weight_and_its_best_is_restored(
         assert found == pytest.approx(best, rel=1e-9)
 
 
-def test_patience_is_of_the_loss() -> None:
-    """Steps that move nothing: the first epoch is the best, and patience runs out."""
+def test_patience_counts_epochs_without_a_lower_loss() -> None:
+    """If no step changes the parameters, the first epoch is the best, and patience runs out."""
     model = watched("numbers", "loss", learning_rate_init=STILL, n_iter_no_change=3)
     assert model.n_iter_ == 5
     assert len(set(model.validation_loss_curve_)) == 1
@@ -131,7 +131,7 @@ def test_rows_of_weight_zero_are_not_watched() -> None:
     assert_allclose(by_weight.validation_loss_curve_, alone.validation_loss_curve_, rtol=1e-9)
 
 
-def test_weights_of_the_training_set_go_along_with_the_rows_held_out() -> None:
+def test_sample_weights_follow_the_held_out_rows() -> None:
     X, y = data("numbers", n=80)
     weight = np.random.default_rng(0).uniform(0, 2, 80)
     splitter = KFold(4)
@@ -236,7 +236,7 @@ def test_a_validation_set_passes_through_a_pipeline() -> None:
     assert_array_equal(parameters(chain[-1]), parameters(alone))
 
 
-def test_going_on_goes_on_watching() -> None:
+def test_further_training_continues_to_watch() -> None:
     X, y = data("numbers", n=80)
     model = new(warm_start=True, **EARLY)
     with unconverged():
@@ -259,7 +259,7 @@ def refused(message: str, *, fit: Any = None, error: type[Exception] = ValueErro
         new(**{"early_stopping": True, **arguments}).fit(X, y, **(fit or {}))
 
 
-def test_a_scorer_that_is_refused_leaves_the_earlier_fit() -> None:
+def test_a_refused_scorer_does_not_change_the_earlier_fit() -> None:
     X, y = data("numbers")
     model = fitted()
     before = model.predict(X)
@@ -269,7 +269,7 @@ def test_a_scorer_that_is_refused_leaves_the_earlier_fit() -> None:
     assert_array_equal(model.predict(X), before)
 
 
-def test_what_cannot_be_watched_is_refused() -> None:
+def test_invalid_validation_arguments_are_refused() -> None:
     groups, weight = np.arange(20) % 3, np.ones(20)
     refused("'monitor' parameter of MLPRegressor", monitor="lowest")
     refused("'validation_fraction' parameter of MLPRegressor", validation_fraction=1.0)

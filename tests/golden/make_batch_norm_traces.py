@@ -1,6 +1,6 @@
 """Write batch_norm_traces.json: PyTorch's numbers for batch norm, to be compared with ours.
 
-The tests read the file and need no torch. To make it anew, in an environment of its own:
+The tests read the file and need no torch. To make it again, in a separate environment:
 
     python3.11 -m venv torch-env
     torch-env/bin/pip install torch==2.13.0 numpy

@@ -1,6 +1,6 @@
 """Write optimizer_traces.json and schedule_rates.json: PyTorch's numbers, to be compared with ours.
 
-The tests read the two files and need no torch. To make them anew, in an environment of its own:
+The tests read the two files and need no torch. To make them again, in a separate environment:
 
     python3.11 -m venv torch-env
     torch-env/bin/pip install torch==2.13.0 numpy

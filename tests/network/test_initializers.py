@@ -32,11 +32,11 @@ VARIANCES = {
     "glorot": 2 / (IN + OUT),  # I4; erratum E-c: the variance, not the standard deviation
     "he": 2 / IN,  # I5; erratum E-d
 }
-LAWS = [
+DISTRIBUTIONS = [
     *(
-        (f"{family}_{law}", law, variance)
+        (f"{family}_{distribution}", distribution, variance)
         for family, variance in VARIANCES.items()
-        for law in ("normal", "uniform")
+        for distribution in ("normal", "uniform")
     ),
     (Normal(0.03), "normal", 0.03**2),
     (Uniform(0.2), "uniform", 0.2**2 / 3),
@@ -44,25 +44,31 @@ LAWS = [
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize(("initializer", "law", "variance"), LAWS, ids=[str(r[0]) for r in LAWS])
-def test_the_law_of_the_weights(initializer: Any, law: str, variance: float, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("initializer", "distribution", "variance"),
+    DISTRIBUTIONS,
+    ids=[str(r[0]) for r in DISTRIBUTIONS],
+)
+def test_the_distribution_of_the_weights(
+    initializer: Any, distribution: str, variance: float, seed: int
+) -> None:
     """Mean and variance within 4.5 standard errors; Kolmogorov-Smirnov at p = 1e-4."""
     drawn = draw_weights(initializer, IN, OUT, np.random.default_rng(seed)).ravel()
     assert abs(drawn.mean()) <= 4.5 * np.sqrt(variance / N)
-    kurtosis = {"normal": 3.0, "uniform": 1.8}[law]
+    kurtosis = {"normal": 3.0, "uniform": 1.8}[distribution]
     assert abs(np.mean(drawn**2) - variance) <= 4.5 * variance * np.sqrt((kurtosis - 1) / N)
     bound = np.sqrt(3 * variance)
     frozen = {
         "normal": stats.norm(0, np.sqrt(variance)),
         "uniform": stats.uniform(-bound, 2 * bound),
-    }[law]
+    }[distribution]
     assert stats.kstest(drawn, frozen.cdf).pvalue > 1e-4
-    if law == "uniform":
+    if distribution == "uniform":
         assert 0.999 * bound < np.abs(drawn).max() <= bound
 
 
 def test_every_name_is_tested() -> None:
-    named = {name for name, _, _ in LAWS if isinstance(name, str)}
+    named = {name for name, _, _ in DISTRIBUTIONS if isinstance(name, str)}
     assert named | {"zeros", "orthogonal"} == set(INITIALIZERS)
 
 
@@ -94,7 +100,7 @@ def test_orthogonal_weights_are_uniformly_distributed(shape: tuple[int, int]) ->
         assert abs(traces.mean()) <= 4.5 / np.sqrt(count)
         assert abs(traces.var() - 1) <= 0.05
     corner = drawn[:, 0, 0]
-    # Of a coordinate x of a random unit vector, (x + 1)/2 has the beta law ((m − 1)/2, (m − 1)/2).
+    # If x is a coordinate of a random unit vector, (x + 1)/2 is Beta((m − 1)/2, (m − 1)/2).
     assert stats.kstest((corner + 1) / 2, stats.beta((m - 1) / 2, (m - 1) / 2).cdf).pvalue > 1e-4
 
 
@@ -119,10 +125,10 @@ def test_gammas_begin_at_one_and_betas_at_zero() -> None:
             np.testing.assert_array_equal(view, 1.0 if name.startswith("gamma") else 0.0)
 
 
-@pytest.mark.parametrize("law", ["normal", "uniform"])
-def test_glorot_is_lecun_on_square_matrices(law: str) -> None:
+@pytest.mark.parametrize("distribution", ["normal", "uniform"])
+def test_glorot_is_lecun_on_square_matrices(distribution: str) -> None:
     glorot, lecun = (
-        draw_weights(f"{family}_{law}", 20, 20, np.random.default_rng(0))
+        draw_weights(f"{family}_{distribution}", 20, 20, np.random.default_rng(0))
         for family in ("glorot", "lecun")
     )
     np.testing.assert_allclose(glorot, lecun, rtol=1e-14)

@@ -160,7 +160,7 @@ def test_mean_and_variance_of_a_dropped_unit(keep: float) -> None:
     variance = h[0] ** 2 * (1 - keep) / keep
     error = np.abs(drawn.mean(axis=0) - h[0])
     assert (error < Z * np.sqrt(variance / len(drawn))).all()
-    # Fourth central moment of a two-point law: Var(s²) = (μ₄ − σ⁴)/N.
+    # Fourth central moment of a two-point distribution: Var(s²) = (μ₄ − σ⁴)/N.
     fourth = (h[0] / keep) ** 4 * keep * (1 - keep) * (keep**3 + (1 - keep) ** 3)
     spread = np.sqrt(np.maximum(fourth - variance**2, 1e-20) / len(drawn))
     found = drawn.var(axis=0)

@@ -1,4 +1,4 @@
-"""Optimisers: PyTorch's traces on Rosenbrock, identities, and what a bad constant is told (O1-O5).
+"""Optimisers: PyTorch's traces on Rosenbrock, identities, and invalid constants (O1-O5).
 
 The traces were made by golden/make_optimizer_traces.py.
 """

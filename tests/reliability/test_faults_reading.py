@@ -1,4 +1,4 @@
-"""Reading damaged and forged files: always noticed, soon, and without taking memory for it."""
+"""Damaged and forged files are always detected, quickly and without much memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_BYTES = 50 * 10**6
 
 
 def refusal(path: Path, data: bytes) -> float:
-    """Load what must be refused; return its time, in seconds of the processor."""
+    """Load a file that must be refused; return the processor time in seconds."""
     path.write_bytes(data)
     started = time.process_time()
     with pytest.raises(ModelFileError):
@@ -32,7 +32,7 @@ def refusal(path: Path, data: bytes) -> float:
 
 
 def memory_of_refusal(path: Path, data: bytes) -> int:
-    """Return the most bytes that were taken beyond the file's own while it was refused."""
+    """Return the peak memory of a refusal in bytes, without the file's own."""
     path.write_bytes(data)
     tracemalloc.start()
     try:
@@ -121,7 +121,7 @@ GIANTS: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
 
 
 @pytest.mark.parametrize("name", GIANTS)
-def test_giants_take_no_memory(tmp_path: Path, name: str) -> None:
+def test_forged_giant_sizes_take_no_memory(tmp_path: Path, name: str) -> None:
     kind, change = GIANTS[name]
     data = forged(kind, change)
     if name == "10**9 hidden units asked for":  # an argument for a next fit, no array: it loads
@@ -146,8 +146,8 @@ def test_forged_lengths(tmp_path: Path, name: str) -> None:
     )
 
 
-def test_a_huge_file_of_nothing_is_not_read(tmp_path: Path) -> None:
-    """Four sparse gigabytes, whose first bytes say what they are worth."""
+def test_a_huge_sparse_file_is_not_read(tmp_path: Path) -> None:
+    """Four sparse gigabytes, whose first bytes are invalid."""
     path = tmp_path / "m"
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", 2**40) + b"{")

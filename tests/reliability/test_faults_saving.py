@@ -1,4 +1,4 @@
-"""Saving under faults: the old file or the new one, whole, whatever call fails or is the last."""
+"""Saving with faults: the old file or the new one is complete, whichever call fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CALLS = (
 
 
 class Fault:
-    """Counts the system calls of a save, and spoils the one of a given number."""
+    """Counts the system calls of a save, and makes one of them fail."""
 
     def __init__(self, number: int, spoil: Callable[[], Any]) -> None:
         self.number, self.spoil = number, spoil
@@ -79,7 +79,7 @@ def put(path: Path, old: bytes | None) -> None:
 
 
 def check_whole(path: Path, new: bytes, old: bytes | None) -> None:
-    """The target is the old file or the new one, and it loads."""
+    """Assert that the target is the old file or the new one, and can be loaded."""
     found = path.read_bytes() if path.exists() else None
     assert found in (new, old)
     if found is not None:
@@ -147,7 +147,7 @@ def test_killed_before_every_call(files: tuple[bytes, bytes, Path], overwrite: b
     report("killed, in Python", kills=len(calls))
 
 
-def test_file_then_name_then_folder(
+def test_the_file_is_flushed_then_renamed_then_the_folder_flushed(
     files: tuple[bytes, bytes, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, new, path = files
@@ -292,7 +292,7 @@ def test_every_system_call_fails(tmp_path: Path, overwrite: bool, number: str) -
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    """A file system of 1 MB in a namespace of its own; skipped where that is not allowed."""
+    """A file system of 1 MB in its own namespace; skipped where that is not allowed."""
     new = model_files()["regressor"]
     (tmp_path / "disk").mkdir()
     (tmp_path / "big").write_bytes(bytes(2_000_000))

@@ -1,4 +1,4 @@
-"""Bad tables (rows 15 to 21, 28 and 32 of the faults): one line that says where, and no guess."""
+"""Bad tables (rows 15 to 21, 28 and 32 of the faults): a one-line error that names the place."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_other_columns_are_refused(
 
 
 def test_order_and_number_of_columns(model: Path, tmp_path: Path) -> None:
-    """Reordered columns are found by name; arrays, which have no names, must have as many."""
+    """Reordered columns are found by name; arrays, which have no names, need the same number."""
     loaded, frame = TableModel.load(model), penguins()
     expected = loaded.predict(read_table(penguins_path())).values
     for columns in (frame.columns[::-1], sorted(frame.columns)):
@@ -177,7 +177,7 @@ def predict_bare(fitted: Any, X: Any) -> None:
 
 
 def test_unseen_categories(model: Path, tmp_path: Path) -> None:
-    """Whatever cells are strange, their number is told, or they are an error."""
+    """Unseen categories are counted in a note, or are an error."""
     rng, loaded, told = np.random.default_rng(0), TableModel.load(model), 0
     for _ in range(20):
         frame = penguins()
@@ -259,7 +259,7 @@ def test_odd_cells_among_numbers(model: Path, tmp_path: Path, odd: str) -> None:
 
 
 def test_odd_bytes_and_types(model: Path, tmp_path: Path) -> None:
-    """NUL bytes in CSV; in Parquet texts, lists and infinities where numbers were."""
+    """NUL bytes in CSV; in Parquet, texts, lists and infinities instead of numbers."""
     loaded = TableModel.load(model)
     text = penguins_path().read_bytes().replace(b"39.5", b"39\x00.5", 1)
     (tmp_path / "t.csv").write_bytes(text)
@@ -302,7 +302,7 @@ FILES: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files_that_are_no_tables(
+def test_files_that_are_not_tables(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     data, message = FILES[name]
@@ -321,7 +321,7 @@ def test_files_that_are_no_tables(
     report("no tables", files=1, refused=1, slowest_s=round(slowest, 2))
 
 
-def test_a_byte_order_mark_is_no_part_of_a_name(model: Path, tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_a_part_of_a_name(model: Path, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbf" + penguins_path().read_bytes())
     loaded = TableModel.load(model)
     expected = loaded.predict(read_table(penguins_path())).values
@@ -350,7 +350,7 @@ for path in sys.argv[1:]:
 
 
 def compressed(folder: Path) -> list[Path]:
-    """CSV files of 16 MB that are small when compressed, under honest and false names."""
+    """CSV files of 16 MB that are small when compressed, with right and wrong file names."""
     text = b"a,b\n" + b"1,2\n" * 2**22
     made = {
         "t.csv.gz": gzip.compress(text, 1),
@@ -367,7 +367,7 @@ def compressed(folder: Path) -> list[Path]:
 
 
 def varint(value: int, length: int = 0) -> bytes:
-    """Return Thrift's form of a number, padded with bytes that say nothing."""
+    """Return Thrift's encoding of a number, padded with meaningless bytes."""
     left, out = 2 * value if value >= 0 else -2 * value - 1, bytearray()
     while left > 127 or len(out) + 1 < length:
         out.append(left & 127 | 128)
@@ -376,7 +376,7 @@ def varint(value: int, length: int = 0) -> bytes:
 
 
 def forged(folder: Path) -> list[Path]:
-    """Parquet files whose footer lies about rows and sizes, one lie each."""
+    """Parquet files whose footer has one wrong number of rows or size."""
     rows = 1003
     pq.write_table(pa.table({"a": [0.5] * rows, "s": ["x"] * rows}), folder / "sound.parquet")
     data = (folder / "sound.parquet").read_bytes()
@@ -395,7 +395,7 @@ def forged(folder: Path) -> list[Path]:
 
 
 def bombs(folder: Path) -> list[Path]:
-    """Parquet files that are small, and sound, and swell."""
+    """Parquet files that are small and valid, and expand to many times their size."""
     zeros = pa.table({name: np.zeros(2**20) for name in "abcd"})
     with pq.ParquetWriter(folder / "zeros.parquet", zeros.schema) as writer:
         for _ in range(12):
@@ -418,7 +418,7 @@ def bombs(folder: Path) -> list[Path]:
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
 @pytest.mark.parametrize("make", [compressed, forged, bombs])
 def test_no_file_takes_a_gigabyte(tmp_path: Path, make: Callable[[Path], list[Path]]) -> None:
-    """Read in memory and in pieces by a process that may take 1 GiB in all, libraries included."""
+    """Reading in memory and in chunks, by a process limited to 1 GiB with its libraries."""
     paths = make(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", READ, *map(str, paths)],
@@ -431,7 +431,7 @@ def test_no_file_takes_a_gigabyte(tmp_path: Path, make: Callable[[Path], list[Pa
         assert "\n" not in message
         assert not message or path in message
     whole = [message for _, message in said[::2]]
-    if make is not forged:  # a lie that contradicts nothing that is read harms nobody
+    if make is not forged:  # a wrong number that nothing contradicts does no harm
         assert all(whole)
     report("bombs", files=len(paths), refused=sum(map(bool, whole)))
 
@@ -443,8 +443,8 @@ def test_no_file_takes_a_gigabyte(tmp_path: Path, make: Callable[[Path], list[Pa
 @pytest.mark.parametrize(
     "most", [0, 2, 6, 14, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 30, 2))]
 )
-def test_little_memory_is_one_line(tmp_path: Path, most: int) -> None:
-    """So many MB beyond what a first training holds: a result, or one line and no file."""
+def test_too_little_memory_gives_a_one_line_error(tmp_path: Path, most: int) -> None:
+    """With a few MB more than the imports need: a result, or a one-line error and no file."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(40_000, 8)).round(3)
     frame = pd.DataFrame(values, columns=[*"abcdefgh"])
@@ -460,13 +460,13 @@ def test_little_memory_is_one_line(tmp_path: Path, most: int) -> None:
     lines = done.stderr.decode().splitlines()
     assert len(lines) == failed
     assert all(line.startswith("error: ") and "memory" in line for line in lines)
-    report("little memory", limits=1, told=int(failed))
+    report("little memory", limits=1, too_low=int(failed))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
 @pytest.mark.parametrize(("option", "most"), [("-d", 60), ("-d", 120), ("-v", 250)])
-def test_too_little_memory_for_the_libraries_is_one_line(option: str, most: int) -> None:
-    """They would loop, crash or end the process."""
+def test_too_little_memory_for_the_libraries_gives_a_one_line_error(option: str, most: int) -> None:
+    """Without a check, the libraries would loop, crash or end the process."""
     command = f'ulimit {option} {1024 * most} && exec "$0" -m deltarule evaluate m t.csv'
     done = subprocess.run(
         ["bash", "-c", command, sys.executable], capture_output=True, text=True, timeout=60
@@ -474,4 +474,4 @@ def test_too_little_memory_for_the_libraries_is_one_line(option: str, most: int)
     assert done.returncode == 2
     assert done.stderr.startswith("error: there is not enough memory (the process may take")
     assert done.stderr.count("\n") == 1
-    report("little memory", limits=1, told=1)
+    report("little memory", limits=1, too_low=1)

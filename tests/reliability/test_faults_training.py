@@ -1,4 +1,4 @@
-"""Training under faults: kills, damaged checkpoints, other data, signals, infinities, no memory."""
+"""Training with faults: kills, damaged checkpoints, other data, signals, infinity, no memory."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def damages(path: Path) -> list[tuple[str, Any]]:
     return [*flips, *cuts, *(("foreign", data) for data in foreign), ("empty", b"\0" * 4096)]
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_skipped_for_the_previous_one(tmp_path: Path) -> None:
     expected = outcome(fitted())
     cut_off(tmp_path / "run", 29)  # in the fifth epoch
     cases = damages(newest(tmp_path / "run"))
@@ -188,7 +188,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> Non
     assert good == len(cases) == 20
 
 
-def test_without_any_that_can_be_read_the_error_is_clear(tmp_path: Path) -> None:
+def test_without_a_readable_checkpoint_the_error_is_clear(tmp_path: Path) -> None:
     cut_off(tmp_path / "run", 20)
     names = sorted((tmp_path / "run").iterdir())
     for path in names:
@@ -205,7 +205,7 @@ def kept(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_training_that_is_refused_renames_no_damaged_checkpoint(
+def test_a_refused_training_renames_no_damaged_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = outcome(fitted())
@@ -234,7 +234,7 @@ def test_a_training_that_is_refused_renames_no_damaged_checkpoint(
 
 
 @pytest.mark.parametrize("fault", ["EIO", "EACCES", "memory", "layout", "record"])
-def test_a_checkpoint_that_may_be_sound_is_neither_passed_over_nor_renamed(
+def test_a_checkpoint_that_may_be_intact_is_neither_skipped_nor_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     expected = outcome(fitted())
@@ -315,7 +315,7 @@ def test_other_data_or_arguments_are_refused_and_named(tmp_path: Path) -> None:
 
 
 def interrupted(folder: Path | None, delay: float) -> float:
-    """Press Ctrl-C so long into a fit that would take minutes; return how long it is heard."""
+    """Send Ctrl-C after a delay to a fit that takes minutes; return the time until the fit ends."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(20_000, 20)), rng.normal(size=20_000)
     pressed: list[float] = []
@@ -359,20 +359,20 @@ def test_ctrl_c_returns_the_best_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_ctrl_c_at_fifty_moments(tmp_path: Path) -> None:
+def test_ctrl_c_at_fifty_times(tmp_path: Path) -> None:
     delays = np.random.default_rng(8).uniform(0, 1.5, 46)
     took = [interrupted(tmp_path / str(i) if i % 2 else None, d) for i, d in enumerate(delays)]
     report("ctrl-c", tried=46, returned=46, in_time=sum(t <= 0.5 for t in took), slowest=max(took))
 
 
-def test_what_ctrl_c_leaves_can_be_gone_on_from(tmp_path: Path) -> None:
+def test_a_fit_can_be_resumed_after_ctrl_c(tmp_path: Path) -> None:
     expected = outcome(fitted())
     for at in (1, 2, 9, 23, 30):
         cut_off(tmp_path / str(at), at)
         assert outcome(fitted(Checkpoint(tmp_path / str(at), every_epochs=1))) == expected
 
 
-def test_a_second_ctrl_c_is_not_held_back() -> None:
+def test_a_second_ctrl_c_is_not_deferred() -> None:
     def twice() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
@@ -382,7 +382,7 @@ def test_a_second_ctrl_c_is_not_held_back() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_handlers_of_others_are_left_alone() -> None:
+def test_other_signal_handlers_are_not_changed() -> None:
     seen: list[int] = []
 
     def mine(number: int, frame: Any) -> None:
@@ -406,7 +406,7 @@ def test_handlers_of_others_are_left_alone() -> None:
         signal.signal(signal.SIGTERM, before[1])
 
 
-def test_only_the_main_thread_holds_signals_back() -> None:
+def test_only_the_main_thread_defers_signals() -> None:
     during: list[Any] = []
     with Cut(5, lambda: during.append(signal.getsignal(signal.SIGINT))):
         thread = threading.Thread(target=fitted)
@@ -471,7 +471,7 @@ def test_sigterm_leaves_a_checkpoint_and_exit_143(tmp_path: Path) -> None:
     assert err.count("\n") == 1
     assert not list(tmp_path.glob("**/.deltarule-*"))
     assert not (tmp_path / "penguins.safetensors").exists()
-    # what it left is gone on from: to as many epochs as are done, or a few more
+    # resume to the number of finished epochs, or to a few more
     done = int(newest(tmp_path / "run").name.split("-")[1])
     words = (*TRAIN, "--epochs", str(done + 5))
     for more in (("-o", "a", "--checkpoint", "run", "--resume"), ("-o", "b")):
@@ -489,7 +489,7 @@ def test_sigterm_leaves_a_checkpoint_and_exit_143(tmp_path: Path) -> None:
 
 
 def remedy_or_model(tmp_path: Path, kind: type, given: dict[str, Any], x: Any, y: Any) -> str:
-    """Return "stopped", "warned" or "finished"; raise if the model or its message is wrong."""
+    """Return "stopped", "warned" or "finished"; fail if the model or its message is wrong."""
     model = kind(**(SMALL | given), checkpoint=tmp_path)
     told = "finished"
     with warnings.catch_warnings(record=True) as caught:
@@ -507,7 +507,7 @@ def remedy_or_model(tmp_path: Path, kind: type, given: dict[str, Any], x: Any, y
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam", "rmsprop", "rprop"])
-def test_no_model_is_ever_returned_that_is_not_finite(tmp_path: Path, solver: str) -> None:
+def test_no_returned_model_is_ever_infinite_or_nan(tmp_path: Path, solver: str) -> None:
     fits, ends = 0, {"stopped": 0, "warned": 0, "finished": 0}
     wild = [
         ({"learning_rate_init": 50.0 if solver == "rprop" else 1e6}, X),
@@ -560,7 +560,7 @@ sys.exit(run({words!r}))
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads Linux's /proc")
 @pytest.mark.parametrize("at", [3, pytest.param(20, marks=pytest.mark.long)])
-def test_too_little_memory_leaves_the_old_checkpoint(tmp_path: Path, at: int) -> None:
+def test_too_little_memory_keeps_the_old_checkpoint(tmp_path: Path, at: int) -> None:
     shutil.copy(penguins_path(), tmp_path / "penguins.csv")
     words = [*TRAIN, "--hidden", "700,700", "--epochs", "2", "--checkpoint", "run",
              "--every-epochs", "1", "--keep-last", "9"]  # fmt: skip
@@ -584,7 +584,7 @@ def test_too_little_memory_leaves_the_old_checkpoint(tmp_path: Path, at: int) ->
     report("memory", tried=1, intact=1, code=done.returncode)
 
 
-def test_a_full_disk_costs_a_warning_and_no_training(
+def test_a_full_disk_gives_a_warning_and_training_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = outcome(fitted())

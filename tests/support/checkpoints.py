@@ -1,4 +1,4 @@
-"""Trainings of many kinds to cut off and to go on with, and all that must come out the same.
+"""Trainings of many kinds to interrupt and resume, and the results that must be the same.
 
 As a program it is a server of forks: ``python -m support.checkpoints FOLDER NUMBER…`` trains, kills
 and resumes the cases of these numbers in processes of their own, and prints a JSON line for each.

@@ -1,4 +1,4 @@
-"""What the tests of the estimators share: scikit-learn's classes beside ours, and small data."""
+"""What the tests of the estimators share: scikit-learn's classes and ours, and small data."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def data(task: str, n: int = 40, d: int = 4, seed: int = 0) -> tuple[Any, Any]:
 
 
 def extra(task: str) -> dict[str, Any]:
-    """Return the arguments that a task needs beside its data."""
+    """Return the arguments that a task needs in addition to its data."""
     return {"loss": "poisson"} if task.endswith("counts") else {}
 
 

@@ -23,7 +23,7 @@ from deltarule.datasets import penguins_path
 from deltarule.engine import Engine
 from deltarule.errors import CheckpointError, DataError, OutputError, TableError
 from deltarule.program import Block
-from deltarule.storage import encode, write_pieces
+from deltarule.storage import encode, write_chunks
 from deltarule.tables import (
     Plan,
     PredictionsCsv,
@@ -350,23 +350,23 @@ def test_unseen_categories_are_counted_over_all_pieces(
 # --- files written on the way --------------------------------------------------------------------
 
 
-def test_pieces_become_a_file_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_chunks_become_a_file_completely_or_not_at_all(tmp_path: Path) -> None:
     def failing() -> Iterator[bytes]:
         yield b"first"
         raise TableError("no more")
 
     target = tmp_path / "out.csv"
     with pytest.raises(TableError, match="no more"):
-        write_pieces(target, failing())
+        write_chunks(target, failing())
     assert list(tmp_path.iterdir()) == []
-    write_pieces(target, iter([b"a", b"b"]))
+    write_chunks(target, iter([b"a", b"b"]))
     assert target.read_bytes() == b"ab"
     with pytest.raises(OutputError, match="already exists"):
-        write_pieces(target, iter([b"c"]))
+        write_chunks(target, iter([b"c"]))
     with pytest.raises(TableError):
-        write_pieces(target, failing(), overwrite=True)
+        write_chunks(target, failing(), overwrite=True)
     assert target.read_bytes() == b"ab"
-    write_pieces(target, iter([]), overwrite=True)
+    write_chunks(target, iter([]), overwrite=True)
     assert target.read_bytes() == b""
 
 

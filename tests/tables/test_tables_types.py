@@ -1,4 +1,4 @@
-"""What the types of a file become: no number changes unsaid, and no column stands in the way."""
+"""Types of the columns of a file: every type is read or refused with a message."""
 
 from __future__ import annotations
 

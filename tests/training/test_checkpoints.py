@@ -1,4 +1,4 @@
-"""Checkpoints: what is kept, when, for how long, and that a run goes on to the same bits."""
+"""Checkpoints: their content, times and number; a resumed training ends with the same bits."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class Counter:
         return StepLog(rows, rows * 1.0, self.loss * ones, 0.25 * ones)
 
     def gradient(self, state: State, block: Any, rows: Any = None) -> GradientSums:
-        raise AssertionError("the loop asks for steps alone")
+        raise AssertionError("the loop must only ask for steps")
 
     apply = forward = cost = gradient
 

@@ -68,7 +68,7 @@ def rings() -> Any:
 @pytest.mark.parametrize("hidden", ["tanh", "sigmoid", "relu"])
 @pytest.mark.parametrize("table", ["xor", "rings"])
 def test_a_hidden_layer_separates_what_lines_cannot(table: str, hidden: str) -> None:
-    """M1 beside M3 (Matt R §2): XOR and rings are not linearly separable."""
+    """M1 compared with M3 (Matt R §2): XOR and rings are not linearly separable."""
     X, y = XOR if table == "xor" else rings()
     scores = {}
     for width in (0, 8):

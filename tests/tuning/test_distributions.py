@@ -51,16 +51,18 @@ def test_momenta_stay_inside(seed: int, low: float, share: float) -> None:
     assert ((low <= drawn) & (drawn <= high)).all()
 
 
-@pytest.mark.parametrize("law", [LogUniform(1e-3, 1), LogMomentum(0.5, 0.99)])
-def test_seeds_and_shapes(law: Any) -> None:
-    assert isinstance(law.rvs(random_state=0), float)
-    assert law.rvs(random_state=0) == law.rvs(random_state=np.random.RandomState(0))
-    assert law.rvs(size=(2, 3), random_state=1).shape == (2, 3)
-    first, second = (law.rvs(4, np.random.default_rng(7)).tolist() for _ in range(2))
+@pytest.mark.parametrize("distribution", [LogUniform(1e-3, 1), LogMomentum(0.5, 0.99)])
+def test_seeds_and_shapes(distribution: Any) -> None:
+    assert isinstance(distribution.rvs(random_state=0), float)
+    assert distribution.rvs(random_state=0) == distribution.rvs(
+        random_state=np.random.RandomState(0)
+    )
+    assert distribution.rvs(size=(2, 3), random_state=1).shape == (2, 3)
+    first, second = (distribution.rvs(4, np.random.default_rng(7)).tolist() for _ in range(2))
     assert first == second
     stream = np.random.default_rng(7)
-    assert law.rvs(random_state=stream) != law.rvs(random_state=stream)
-    assert isinstance(law.rvs(), float)
+    assert distribution.rvs(random_state=stream) != distribution.rvs(random_state=stream)
+    assert isinstance(distribution.rvs(), float)
 
 
 def test_scikit_learn_searches_accept_them() -> None:
@@ -78,7 +80,7 @@ def test_scikit_learn_searches_accept_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("law", "ends", "message"),
+    ("distribution", "ends", "message"),
     [
         (LogUniform, (0, 1), r"low must be in \(0, inf\); got 0"),
         (LogUniform, (1, np.inf), r"high must be in \(0, inf\); got inf"),
@@ -90,6 +92,6 @@ def test_scikit_learn_searches_accept_them() -> None:
         (LogMomentum, (0.9, 0.5), "low must be below high"),
     ],
 )
-def test_ends_are_checked(law: Any, ends: Any, message: str) -> None:
+def test_ends_are_checked(distribution: Any, ends: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message):
-        law(*ends)
+        distribution(*ends)

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from numbers import Integral
 from typing import Any, Protocol, TypeAlias
@@ -158,10 +158,6 @@ class Compose:
         check_positive_integer("copies", copies)
         x = self._examples(np.asarray(x))
         return np.stack([x, *(self(x, None, epoch + i) for i in range(copies))], axis=1)
-
-    def reseeded(self, seed: int) -> Compose:
-        """Return the same pipeline with another seed."""
-        return replace(self, seed=seed)
 
     def _examples(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return a view of x with shape (n, *shape)."""

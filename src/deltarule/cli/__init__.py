@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The words after ``deltarule``; by default those that the process was given.
+        The words after ``deltarule``; by default those of the process.
     """
     from deltarule.cli.run import run
 

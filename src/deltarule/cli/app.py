@@ -1,4 +1,4 @@
-"""The commands: their arguments, and the help that people read first."""
+"""The commands: their arguments and their help."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def deltarule(
 
         deltarule predict penguins.safetensors new.csv -o predictions.csv
 
-    Columns of numbers, true/false and categories are understood, and missing cells (empty, NA,
-    NaN, null). Every error is one line that says what to change; the exit code is then 2.
+    Columns may hold numbers, true/false or categories, and missing cells (empty, NA, NaN, null).
+    Every error is one line that says what to change; the exit code is then 2.
     """
 
 
@@ -93,7 +93,7 @@ def train(
 
         deltarule train houses.parquet --target price --hidden 256,128
 
-    A folder of files is one table, read piece by piece:
+    A folder of files is one table, read in chunks:
 
         deltarule train flights/ --target delay
 

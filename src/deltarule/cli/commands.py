@@ -1,4 +1,4 @@
-"""What each command does, step by step."""
+"""The steps of each command."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from deltarule.tables import (
     score_parts,
 )
 from deltarule.tables.kinds import Unseen
+from deltarule.utils.context import error_context
 
 __all__ = ["Outputs", "Tables", "check", "evaluate", "export", "predict", "train"]
 
@@ -42,8 +43,8 @@ def train(
 ) -> None:
     """Train on a table, save, report, and draw.
 
-    What cannot be read or written is refused before the training. The model is written before
-    anything is printed about it, so that no later error can lose it.
+    Files that cannot be read or written are refused before the training. The model is written
+    before anything is printed about it, so that no later error can lose it.
     """
     outputs.check(tables.named, binary="a model")
     if settings.checkpoint is not None:
@@ -90,7 +91,7 @@ def _fitted(
 
 
 def _stopped(model: TableModel, settings: Settings) -> str:
-    """Return why a training ended whose last epoch was the last one allowed."""
+    """Return why a training stopped at --epochs."""
     best = model.training_summary().best_epoch
     how = (
         "was still rising"
@@ -102,13 +103,14 @@ def _stopped(model: TableModel, settings: Settings) -> str:
 
 @contextmanager
 def _written(file: Path) -> Iterator[None]:
-    """Add to every error and signal inside this context that the model is written."""
+    """Say in every error and signal inside this context that the model is written."""
     what = f"the model is written: {file}"
-    with leaving(what):
-        try:
-            yield
-        except DeltaruleError as error:
-            raise type(error)(f"{str(error).rstrip('.')}; {what}") from error
+
+    def completed(error: DeltaruleError) -> DeltaruleError:
+        return type(error)(f"{str(error).rstrip('.')}; {what}")
+
+    with leaving(what), error_context((DeltaruleError, completed)):
+        yield
 
 
 def evaluate(model_path: Path, path: Path, unseen: Unseen, output: OutputOptions) -> None:
@@ -127,7 +129,7 @@ def predict(
     unseen: Unseen,
     output: OutputOptions,
 ) -> None:
-    """Write a model's predictions for a table, piece by piece."""
+    """Write a model's predictions for a table, in chunks."""
     outputs = Outputs(files.output, overwrite=files.overwrite)
     outputs.check(_reads(model_path) | {"the table": path})
     reporter = output.reporter("predict", outputs.file)
@@ -136,7 +138,7 @@ def predict(
         predictions = PredictionsCsv(
             model, table, unseen, keep=files.keep, escape=files.escape_formulas
         )
-        outputs.write_pieces(predictions)
+        outputs.write_chunks(predictions)
     reporter.notes(predictions.seen.sentences())
     reporter.wrote("predictions", outputs.file, predictions.rows)
     reporter.end()
@@ -154,7 +156,7 @@ def export(
         if not hasattr(model, "to_onnx"):
             raise ModelFileError(
                 f"{model_path} holds a {type(model).__name__}, which cannot be exported; save and "
-                "export its MLPClassifier or MLPRegressor alone"
+                "export only its MLPClassifier or MLPRegressor"
             )
         graph = model.to_onnx(dtype=dtype)
     outputs.write(to_bytes(graph))
@@ -181,7 +183,7 @@ def check(model_path: Path, path: Path, output: OutputOptions) -> int:
 
 
 def _reads(model_path: Path) -> dict[str, Path | None]:
-    """Return the model by what it is called in messages; a model named - is a file, too."""
+    """Return the model file, by its name in messages. A model named - is a file, too."""
     return {"the model": model_path.absolute()}
 
 

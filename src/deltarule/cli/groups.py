@@ -12,10 +12,10 @@ __all__ = ["grouped"]
 
 
 def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command with the fields of its dataclass arguments as options of their own.
+    """Return a command whose options are the fields of its dataclass arguments.
 
-    A field is annotated as an option is, ``Annotated[type, typer.Option(...)]``. The panel of a
-    group is the first line of its docstring.
+    Each field is annotated as an option, ``Annotated[type, typer.Option(...)]``. The first line of
+    a dataclass's docstring is the title of its panel.
     """
     hints = get_type_hints(command, include_extras=True)
     parameters: list[inspect.Parameter] = []

@@ -14,6 +14,7 @@ from typing import IO
 from deltarule.cli.stdio import is_stream
 from deltarule.errors import TableError
 from deltarule.tables import Source, Table, is_large, open_source, read_table
+from deltarule.utils.context import error_context, system_reason
 
 __all__ = ["Tables", "opened", "opened_in_memory"]
 
@@ -22,7 +23,7 @@ _STDIN = Path("standard input")
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables to learn from and to test on, and whether the first stays in its files."""
+    """The tables to learn from and to test on, and whether the first is left in its files."""
 
     training: Path
     test: Path | None = None
@@ -30,13 +31,13 @@ class Tables:
 
     @property
     def named(self) -> dict[str, Path | None]:
-        """Both, by what they are called in messages."""
+        """Both tables, by their names in messages."""
         return {"the table": self.training, "the test table": self.test}
 
 
 @contextmanager
 def opened(path: Path, stream: bool | None = None) -> Iterator[Source]:
-    """Open a table, to be read piece by piece or in memory; None: piece by piece if it is large."""
+    """Open a table, to be read in chunks or into memory; by default in chunks if it is large."""
     with _on_disk(path) as place:
         if is_large(place) if stream is None else stream:
             dataset = open_source(place)
@@ -54,24 +55,26 @@ def opened_in_memory(path: Path) -> Iterator[Table]:
 
 
 def _shown(path: Path) -> Path:
-    """Return how a table is called in messages."""
+    """Return the path of a table in messages."""
     return _STDIN if is_stream(path) else path
 
 
 @contextmanager
 def _on_disk(path: Path) -> Iterator[Path]:
-    """Yield the path of a table: of a temporary copy, if it comes from the standard input stream.
+    """Yield the path of a table, or of a temporary copy of the standard input stream.
 
-    The copy stays until the command has ended: messages look lines up in it.
+    The copy exists until the command ends, because messages look lines up in it.
     """
     if not is_stream(path):
         yield path
         return
     with _copied_stdin() as name:
-        try:
+
+        def renamed(error: TableError) -> TableError:
+            return TableError(str(error).replace(name, str(_STDIN)))
+
+        with error_context((TableError, renamed)):
             yield Path(name)
-        except TableError as error:
-            raise TableError(str(error).replace(name, str(_STDIN))) from error
 
 
 @contextmanager
@@ -80,17 +83,19 @@ def _copied_stdin() -> Iterator[str]:
     if sys.stdin is None:
         raise TableError(f"the {_STDIN} is closed; open it, or name a file instead of -")
     with ExitStack() as stack:
-        try:
+        with error_context((OSError, _no_copy)):
             file = tempfile.NamedTemporaryFile(prefix="deltarule-")  # noqa: SIM115 (closed below)
             stack.callback(_close, file)
             shutil.copyfileobj(sys.stdin.buffer, file)
             file.flush()
-        except OSError as error:
-            raise TableError(
-                f"cannot copy the {_STDIN} to a temporary file: {error.strerror or error}; set "
-                "TMPDIR to a folder with more room, or name a file instead of -"
-            ) from error
         yield file.name
+
+
+def _no_copy(error: OSError) -> TableError:
+    return TableError(
+        f"cannot copy the {_STDIN} to a temporary file: {system_reason(error)}; set TMPDIR to a "
+        "folder with more room, or name a file instead of -"
+    )
 
 
 def _close(file: IO[bytes]) -> None:

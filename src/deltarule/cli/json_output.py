@@ -1,4 +1,4 @@
-"""What a command found out, as one JSON object, for programs."""
+"""The output of a command as one JSON object."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class JsonReporter:
         self._found: dict[str, Any] = {"command": command, "notes": []}
 
     def notes(self, notes: Sequence[str]) -> None:
-        """Add what the user should know."""
+        """Add notes for the user."""
         self._found["notes"] += [" ".join(note.split()) for note in notes]
 
     def plan(self, table: Source, prepared: Prepared) -> None:
-        """Add what will be learned from which rows, and every seed."""
+        """Add the target, the split of the rows and the seeds."""
         record, provenance = prepared.preprocessing, prepared.provenance
         self._found |= {
             "table": str(table.path),
@@ -86,7 +86,7 @@ class JsonReporter:
             self._found[what] = count
 
     def exported(self, path: object, **details: Any) -> None:
-        """Add what an ONNX file takes and gives."""
+        """Add the inputs and outputs of an ONNX file."""
         self._found |= {"output": str(path), **details}
 
     def end(self) -> None:
@@ -97,7 +97,7 @@ class JsonReporter:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as strict JSON allows it: NaN and the infinities are null."""
+    """Return a value as strict JSON, in which NaN and the infinities are null."""
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

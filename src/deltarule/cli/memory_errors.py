@@ -38,13 +38,13 @@ def check_limits() -> None:
         limit = resource.getrlimit(getattr(resource, name))[0]
         if limit != resource.RLIM_INFINITY and limit < least * 2**20:
             raise MemoryError(
-                f"the process may take {limit // 2**20} MiB, {command}, and needs {least} MiB to "
-                "begin with"
+                f"the process may take {limit // 2**20} MiB ({command}), and needs at least "
+                f"{least} MiB"
             )
 
 
 def lacks_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one of its causes, means too little memory, whatever its type."""
+    """Return whether an error of any type, or one of its causes, means too little memory."""
     while error is not None:
         if isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS):
             return not isinstance(error, DeltaruleError)
@@ -53,7 +53,7 @@ def lacks_memory(error: BaseException | None) -> bool:
 
 
 def what_to_do(error: BaseException) -> str:
-    """Return the line to print for an error of memory."""
+    """Return the message for too little memory, on one line."""
     text = " ".join(str(error).split()) or "none is left"
     if len(text) > 120:
         text = f"… {text[-120:]}"

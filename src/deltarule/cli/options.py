@@ -44,7 +44,7 @@ class Activation(StrEnum):
 
 
 class TaskName(StrEnum):
-    """What can be learned."""
+    """The tasks that a network can learn."""
 
     classification = "classification"
     regression = "regression"
@@ -65,9 +65,9 @@ class Unseen(StrEnum):
 
 
 def parse_path(text: str) -> Path:
-    """Return the path in a text; of a file called ``-``, named ``./-``, its absolute path.
+    """Return the path in a text.
 
-    Only the text ``-`` means a standard stream.
+    Only the text ``-`` means a standard stream; ``./-`` is the file, as an absolute path.
     """
     found = Path(text)
     return found.absolute() if is_stream(found) and text != str(STREAM) else found
@@ -87,7 +87,7 @@ ModelArgument = Annotated[
 UnseenOption = Annotated[
     Unseen,
     typer.Option(
-        help="Categories that training did not see: take them as 'other', or stop.",
+        help="Categories that training did not see: treat them as 'other', or stop.",
         rich_help_panel="Data",
     ),
 ]
@@ -102,7 +102,7 @@ class DataOptions:
         TaskName | None,
         typer.Option(
             help="By default texts, true/false and whole numbers with at most 20 values are "
-            "classes, other numbers quantities."
+            "classes; other numbers are quantities."
         ),
     ] = None
     ignore: Annotated[
@@ -114,7 +114,9 @@ class DataOptions:
     ] = None
     dev: Annotated[
         float | None,
-        typer.Option(metavar="FRACTION", help="Rows that decide when to stop [default: 0.1]."),
+        typer.Option(
+            metavar="FRACTION", help="Share of the rows that decides when to stop [default: 0.1]."
+        ),
     ] = None
     split: Annotated[
         str | None,
@@ -197,14 +199,19 @@ class CheckpointOptions:
     )
     every_seconds: Annotated[
         float | None,
-        typer.Option(min=0, help="Seconds between checkpoints; 60, unless epochs are given."),
+        typer.Option(
+            min=0, help="Seconds between checkpoints [default: 60, unless epochs are given]."
+        ),
     ] = None
     keep_last: Annotated[
-        int | None, typer.Option(min=1, help="How many checkpoints stay, beside the best: 3.")
+        int | None,
+        typer.Option(
+            min=1, help="How many checkpoints to keep, in addition to the best [default: 3]."
+        ),
     ] = None
 
     def policy(self) -> Checkpoint | None:
-        """Return where checkpoints go, and how often; None if they are not asked for."""
+        """Return where and how often to write checkpoints; None without --checkpoint."""
         others = (self.every_epochs, self.every_seconds, self.keep_last)
         if self.checkpoint is None:
             if self.resume or any(given is not None for given in others):
@@ -254,7 +261,7 @@ def _parse_widths(text: str) -> tuple[int, ...]:
         widths = (0,)
     if min(widths) < 1 or max(widths) > 1_000_000 or len(widths) > 1000:
         raise typer.BadParameter(
-            f"{text!r} is no list of widths; give whole numbers of at least 1, such as 128,64",
+            f"{text!r} is not a list of widths; give whole numbers of at least 1, such as 128,64",
             param_hint="--hidden",
         )
     return widths
@@ -282,7 +289,7 @@ def _parse_shares(split: str | None, dev: float | None, test: float | None) -> S
         good = False
     if not good:
         raise typer.BadParameter(
-            f"{split!r} is no split; give auto, or training/dev/test such as 70/15/15",
+            f"{split!r} is not a split; give auto, or training/dev/test such as 70/15/15",
             param_hint="--split",
         )
     return shares

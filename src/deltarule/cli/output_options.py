@@ -1,4 +1,4 @@
-"""The options that say where results go: to files, to people, or to programs."""
+"""The options for output: files, text or JSON."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class PredictionFileOptions:
         bool,
         typer.Option(
             "--escape-formulas",
-            help="Put ' before texts that a spreadsheet would run (those beginning with = + - @).",
+            help="Put ' before texts that a spreadsheet would run (they begin with = + - @).",
         ),
     ] = False
     overwrite: OverwriteOption = False
@@ -78,7 +78,7 @@ class OutputOptions:
     )
 
     def reporter(self, command: str, file: Path | None = None) -> TextReporter | JsonReporter:
-        """Return what prints the results; on the standard error stream if `file` is the other."""
+        """Return what prints the results; if `file` is standard output, on standard error."""
         if self.json:
             from deltarule.cli.json_output import JsonReporter
 
@@ -97,6 +97,6 @@ def check_streams(table: Path | None, output: Path | None, *, json: bool) -> Non
         )
     if is_stream(table) and output is None:
         raise typer.BadParameter(
-            "a table from the standard input has no name; say where the model goes",
+            "a table from the standard input has no name; name the model file",
             param_hint="--output",
         )

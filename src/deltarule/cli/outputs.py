@@ -1,4 +1,4 @@
-"""The files that a command writes: never over its own inputs, over others only with --overwrite."""
+"""The files that a command writes: never over its inputs, and over others only with --overwrite."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from deltarule.cli.plots import check_plots
 from deltarule.cli.stdio import check_stdout, is_stream, write_stdout
 from deltarule.errors import OutputError
-from deltarule.storage import check_writable, write_atomically, write_pieces
+from deltarule.storage import check_writable, write_atomically, write_chunks
 
 __all__ = ["Outputs", "check_apart"]
 
@@ -28,9 +28,9 @@ class Outputs:
         Parameters
         ----------
         inputs : mapping of str to Path or None
-            What the command reads, by what it is called in messages; None if it is not given.
+            The files that the command reads, by their names in messages; None if not given.
         binary : str
-            What the file is called in messages, if it must not be printed on a terminal.
+            Name of the file in messages, if it must not be printed on a terminal.
         """
         if is_stream(self.file):
             check_stdout(binary)
@@ -48,18 +48,18 @@ class Outputs:
         else:
             write_atomically(self.file, data, overwrite=self.overwrite)
 
-    def write_pieces(self, pieces: Iterable[bytes]) -> None:
-        """Write a file of any size; to the standard output, as it is made."""
+    def write_chunks(self, chunks: Iterable[bytes]) -> None:
+        """Write a file of any size; on standard output, each chunk as soon as it is made."""
         if is_stream(self.file):
-            write_stdout(pieces)
+            write_stdout(chunks)
         else:
-            write_pieces(self.file, pieces, overwrite=self.overwrite)
+            write_chunks(self.file, chunks, overwrite=self.overwrite)
 
 
 def check_apart(output: Path, inputs: Mapping[str, Path | None]) -> None:
-    """Refuse an output that is an input, under whatever name, or is inside a folder that is one.
+    """Refuse an output that is an input, under any name, or is inside a folder that is an input.
 
-    The first would destroy what is read; the second would be read as a part of the table next time.
+    It would destroy the input, or be read as a part of the table the next time.
 
     Raises
     ------

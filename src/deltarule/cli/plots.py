@@ -1,4 +1,4 @@
-"""The plots of a training, in a folder of their own."""
+"""The plots of a training, in their own folder."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from deltarule.errors import MissingDependencyError, OutputError
+from deltarule.errors import OutputError
 from deltarule.storage import check_writable, write_atomically
 from deltarule.tables import Evaluation, TableModel
+from deltarule.utils.context import error_context, needing, system_reason
 
 __all__ = ["check_plots", "draw_plots"]
 
@@ -17,19 +18,16 @@ _CURVE, _CONFUSION, _SCATTER = "learning-curve.png", "confusion-matrix.png", "pr
 
 
 def check_plots(folder: Path, *, overwrite: bool) -> None:
-    """Make the folder, and refuse what could not be drawn or written, before any work is done."""
-    try:
+    """Create the folder; refuse plots that cannot be drawn or written, before any work is done."""
+    with needing("plots", "plots need matplotlib"):
         import matplotlib
-    except ImportError:
-        raise MissingDependencyError(
-            'pictures need matplotlib, which is not installed: pip install "deltarule[plots]"'
-        ) from None
     matplotlib.use("agg")
-    try:
+
+    def no_folder(error: OSError) -> OutputError:
+        return OutputError(f"cannot create the folder {folder}: {system_reason(error)}")
+
+    with error_context((OSError, no_folder)):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise OutputError(f"cannot make the folder {folder}: {reason}") from None
     for name in (_CURVE, _CONFUSION, _SCATTER):
         check_writable(folder / name, overwrite=overwrite)
 

@@ -16,7 +16,7 @@ class EpochBar:
     Parameters
     ----------
     epochs : int
-        The most epochs that the fit may take.
+        The maximum number of epochs of the fit.
     console : rich.console.Console, optional
         Where to draw.
     """
@@ -27,14 +27,14 @@ class EpochBar:
         self._progress = Progress(
             TextColumn("training"),
             BarColumn(),
-            TextColumn("epoch {task.completed}/{task.total}  {task.fields[figures]}"),
+            TextColumn("epoch {task.completed}/{task.total}  {task.fields[metrics]}"),
             TimeElapsedColumn(),
             console=console or Console(stderr=True),
         )
 
     def setup(self, estimator: Any, context: Any) -> None:
         """Draw the empty bar."""
-        self._task = self._progress.add_task("training", total=self._epochs, figures="")
+        self._task = self._progress.add_task("training", total=self._epochs, metrics="")
         self._progress.start()
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
@@ -44,7 +44,9 @@ class EpochBar:
         """Show the epoch that has ended, and return False: the fit need not stop."""
         if context.parent is not None:
             self._done += 1
-            self._progress.update(self._task, completed=self._done, figures=_figures(estimator))
+            self._progress.update(
+                self._task, completed=self._done, metrics=_latest_metrics(estimator)
+            )
         return False
 
     def teardown(self, estimator: Any, context: Any) -> None:
@@ -53,7 +55,7 @@ class EpochBar:
         self._progress.stop()
 
 
-def _figures(estimator: Any) -> str:
-    figures = f"loss {estimator.loss_curve_[-1]:#.4g}"
+def _latest_metrics(estimator: Any) -> str:
+    metrics = f"loss {estimator.loss_curve_[-1]:#.4g}"
     scores = getattr(estimator, "validation_scores_", None)
-    return f"{figures}  validation score {scores[-1]:#.4g}" if scores else figures
+    return f"{metrics}  validation score {scores[-1]:#.4g}" if scores else metrics

@@ -16,7 +16,7 @@ from deltarule.errors import DeltaruleError
 
 __all__ = ["run", "say_error"]
 
-# Typer re-exports one of its usage errors; the base class tells every misuse of an option.
+# Typer exports only one of its usage errors; their base class covers every misuse of an option.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -27,7 +27,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The words after ``deltarule``; by default those that the process was given.
+        The words after ``deltarule``; by default those of the process.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         check_limits()
         with watched() as signals:
             code = _call([word for word in words if word != "--debug"] or ["--help"])
-        if code == INTERRUPTED:  # Typer's word for a KeyboardInterrupt
+        if code == INTERRUPTED:  # what Typer returns after a KeyboardInterrupt
             raise KeyboardInterrupt
         if signals.interrupted:  # training caught it, and returned the best network so far
             say_error("interrupted; what was printed above is what there is")
@@ -62,13 +62,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def say_error(message: str) -> None:
-    """Print one line on the standard error stream; if that fails, the exit code has to suffice."""
+    """Print one line on the standard error stream, if that is possible."""
     with suppress(OSError):
         print("error:", " ".join(message.split()), file=sys.stderr, flush=True)
 
 
 def _call(words: list[str]) -> int:
-    """Call the command that the words name; return its exit code."""
+    """Run the command in these words; return its exit code."""
     from deltarule.cli.app import app
 
     command = typer.main.get_command(app)
@@ -97,6 +97,6 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in _FULL:
         return f"the disk is full ({error}); make room there and run again"
     return (
-        f"{type(error).__name__}: {error}. This is a fault in deltarule; "
+        f"{type(error).__name__}: {error}. This is a bug in deltarule; "
         "run again with --debug and report what it prints"
     )

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the command ends soon and cleanly, and its exit code says why."""
+"""Ctrl-C and SIGTERM: the command ends cleanly, and its exit code says why."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 class CutOff(BaseException):
-    """A signal ends the command. No handler of errors catches it; temporary files are removed.
+    """A signal that ends the command; handlers of errors do not catch it.
+
+    Temporary files are removed as it passes.
 
     Parameters
     ----------
     left : str
-        What the command leaves behind, for the user.
+        What the command leaves on the disk.
     """
 
     code: ClassVar[int]
@@ -33,20 +35,20 @@ class CutOff(BaseException):
 
 
 class Interrupted(CutOff):
-    """Ctrl-C came, and the command says what it leaves; otherwise it is a KeyboardInterrupt."""
+    """Ctrl-C, with a message about what the command leaves on the disk."""
 
     code, word = INTERRUPTED, "interrupted"
 
 
 class Terminated(CutOff):
-    """SIGTERM came."""
+    """SIGTERM."""
 
     code, word = TERMINATED, "terminated"
 
 
 @contextmanager
 def leaving(left: str) -> Iterator[None]:
-    """Report what the command leaves behind if a signal ends it inside this context."""
+    """Report what the command leaves on the disk if a signal ends it inside this context."""
     try:
         yield
     except KeyboardInterrupt:
@@ -56,20 +58,20 @@ def leaving(left: str) -> Iterator[None]:
 
 
 class Signals:
-    """The handlers of both signals, and whether Ctrl-C came.
+    """The handlers of both signals, and whether Ctrl-C was pressed.
 
     Attributes
     ----------
     interrupted : bool
-        Whether Ctrl-C came, even if the exception was caught: training catches it, and returns the
-        best network so far.
+        Whether Ctrl-C was pressed, even if the exception was caught: training catches it, and
+        returns the best network so far.
     """
 
     def __init__(self) -> None:
         self.interrupted = False
 
     def interrupt(self, number: int, frame: Any) -> None:
-        """Note Ctrl-C, and raise what Python raises."""
+        """Record Ctrl-C, and raise KeyboardInterrupt, as Python does."""
         self.interrupted = True
         raise KeyboardInterrupt
 

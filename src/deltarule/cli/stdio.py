@@ -1,7 +1,7 @@
 """The standard streams: their name ``-``, and writing to them.
 
 If the reader closes the pipe, as in ``deltarule ... | head``, printing stops but the command
-continues: `train` still has a model to write. A full disk is an error of one line.
+continues: `train` still has a model to write. A full disk is a one-line error.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import IO
 import typer
 
 from deltarule.errors import OutputError
+from deltarule.utils.context import system_reason
 
 __all__ = [
     "STREAM",
@@ -33,7 +34,7 @@ STREAM = Path("-")
 
 
 def is_stream(path: Path | None) -> bool:
-    """Whether a path (of `options.parse_path`) means a standard stream."""
+    """Return whether a path (of `options.parse_path`) means a standard stream."""
     return path == STREAM
 
 
@@ -46,7 +47,7 @@ def take_any_text() -> None:
 
 @contextmanager
 def writing(stream: IO[str] | None) -> Iterator[None]:
-    """Write to a standard stream inside this context; a failure is an error of one line.
+    """Context for writing to a standard stream, in which a failure becomes a one-line error.
 
     Raises
     ------
@@ -64,14 +65,14 @@ def writing(stream: IO[str] | None) -> Iterator[None]:
         silence(stream)
         name = "error stream" if stream is sys.stderr else "output"
         raise OutputError(
-            f"cannot write to the standard {name}: {error.strerror or type(error).__name__}; "
+            f"cannot write to the standard {name}: {system_reason(error)}; "
             "make room there, or redirect it to another place"
         ) from error
 
 
 @contextmanager
 def printing(stream: IO[str] | None) -> Iterator[None]:
-    """Print on a standard stream inside this context; its reader may close it."""
+    """Context for printing on a standard stream, which its reader may close."""
     with suppress(BrokenPipeError), writing(stream):
         yield
 
@@ -80,7 +81,7 @@ def silence(stream: IO[str] | None) -> None:
     """Discard what a stream still buffers, because Python flushes it once more when it exits."""
     if stream is None:
         return
-    with suppress(OSError):  # the stream is no file
+    with suppress(OSError):  # the stream is not a file
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(nowhere, stream.fileno())
@@ -94,7 +95,7 @@ def check_stdout(binary: str = "") -> None:
     Parameters
     ----------
     binary : str
-        What the file is called in messages, if it must not be printed on a terminal.
+        Name of the file in messages, if it must not be printed on a terminal.
     """
     if sys.stdout is None:
         raise OutputError("the standard output is closed; open it, or name a file (--output)")
@@ -105,9 +106,9 @@ def check_stdout(binary: str = "") -> None:
         )
 
 
-def write_stdout(pieces: Iterable[bytes]) -> None:
-    """Write bytes to the standard output stream, each piece as soon as it is made."""
-    for piece in pieces:
+def write_stdout(chunks: Iterable[bytes]) -> None:
+    """Write bytes to the standard output stream, each chunk as soon as it is made."""
+    for chunk in chunks:
         with writing(sys.stdout):
-            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()

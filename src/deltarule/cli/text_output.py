@@ -1,4 +1,4 @@
-"""What a command prints for people."""
+"""The output of a command as text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["TextReporter"]
 
 
 class _Console(Console):
-    """A console that stops printing when its reader closes it, where rich's would exit."""
+    """A console that stops printing when its reader closes it; rich's console would exit."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -26,14 +26,14 @@ class _Console(Console):
 
 
 class TextReporter:
-    """Prints what a command found out, for people; nothing, if quiet.
+    """Prints the results of a command as text, or nothing if quiet.
 
     Parameters
     ----------
     quiet : bool
         Whether to print nothing at all.
     stderr : bool
-        Whether to print on the standard error stream, because the other one carries a file.
+        Whether to print on the standard error stream, because standard output carries a file.
     """
 
     def __init__(self, *, quiet: bool = False, stderr: bool = False) -> None:
@@ -50,12 +50,12 @@ class TextReporter:
             self._console.print(thing, soft_wrap=soft_wrap)
 
     def notes(self, notes: Sequence[str]) -> None:
-        """Print what the user should know, a line each."""
+        """Print notes for the user, one per line."""
         for note in notes:
             self.say(f"note: {' '.join(note.split())}")
 
     def plan(self, table: Source, prepared: Prepared) -> None:
-        """Print what will be learned from which rows, and every seed."""
+        """Print the target, the split of the rows and the seeds."""
         record, provenance = prepared.preprocessing, prepared.provenance
         features = sum(column.width for column in record.columns)
         self.say(
@@ -99,13 +99,13 @@ class TextReporter:
     def exported(
         self, path: object, *, dtype: str, opset: int, inputs: list[str], outputs: list[str]
     ) -> None:
-        """Print what an ONNX file takes and gives."""
+        """Print the inputs and outputs of an ONNX file."""
         self.say(f"wrote {path}: {dtype}, opset {opset}")
         self.say(f"inputs: {listing(inputs)}")
         self.say(f"outputs: {listing(outputs)}")
 
     def end(self) -> None:
-        """Do nothing: everything was printed as it came."""
+        """Do nothing: everything has been printed already."""
 
     def scores(self, parts: dict[str, Evaluation]) -> None:
         """Print scores, a column for each part, and those of each class of the last part."""

@@ -73,10 +73,10 @@ def read_content(path: Path, most_bytes: int = _MOST) -> bytes:
             raw.seek(0)
             source = gzip.GzipFile(fileobj=raw) if packed else raw
             while len(found) <= most_bytes:
-                piece = source.read(min(_STEP, most_bytes + 1 - len(found)))
-                if not piece:
+                chunk = source.read(min(_STEP, most_bytes + 1 - len(found)))
+                if not chunk:
                     return bytes(found)
-                found += piece
+                found += chunk
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DatasetError(
             f"{path} is a damaged gzip file ({error}). Download the file again."

@@ -1,6 +1,6 @@
 """The memory of a call: buffers for one batch, and the tables that lead kernels to them.
 
-Besides the data and the state, training with batches of b rows takes, in numbers of θ's type,
+In addition to data and state, training with batches of b rows takes, in numbers of θ's type,
 
     b (2 Σ widths + d + 2 k + 3) + p
 
@@ -40,10 +40,10 @@ __all__ = ["Buffers", "NormalizationBuffers"]
 
 @dataclass
 class NormalizationBuffers:
-    """The arrays of one normalisation, besides its registers."""
+    """The arrays of one normalisation, except its registers."""
 
     batch: npt.NDArray[Any]  # μ, σ², 1/√(σ² + ε) of the batch, (3, width)
-    kept: npt.NDArray[Any]  # mean and variance for prediction, (2, width)
+    population_moments: npt.NDArray[Any]  # mean and variance for prediction, (2, width)
     population: Any  # the record POPULATION
     epsilon: float
 
@@ -203,11 +203,11 @@ class Buffers:
     def _fill_normalization(self, row: Any, line: Instruction) -> None:
         norm = self.tape.normalizations[line.code]
         batch = self._numbers(3 * norm.width).reshape(3, norm.width)
-        kept = self._numbers(2 * norm.width).reshape(2, norm.width)
+        moments = self._numbers(2 * norm.width).reshape(2, norm.width)
         population, row["population"] = self._record(POPULATION)
         population.momentum = norm.momentum if norm.running else 0.0
-        row["statistics"], row["population_statistics"] = batch.ctypes.data, kept.ctypes.data
-        self.normalizations.append(NormalizationBuffers(batch, kept, population, line.constant))
+        row["statistics"], row["population_statistics"] = batch.ctypes.data, moments.ctypes.data
+        self.normalizations.append(NormalizationBuffers(batch, moments, population, line.constant))
 
     def _blocks(self, penalties: list[Penalty]) -> npt.NDArray[Any]:
         """Return the table of parameter blocks."""
@@ -240,7 +240,7 @@ class Buffers:
     # --- the context -------------------------------------------------------------------------
 
     def _fill_context(self) -> None:
-        """Write what the context contains besides the tables."""
+        """Write what the context contains in addition to the tables."""
         tape, c, loss = self.tape, self.context, self.tape.loss
         c.gradient = 0 if self.gradient is None else self._hold(self.gradient)
         c.row_losses, c.factor = self.row_losses.ctypes.data, self.factor.ctypes.data

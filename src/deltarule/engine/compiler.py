@@ -26,7 +26,7 @@ from deltarule.engine.records import CONTEXT, structure_of
 __all__ = ["Runner", "checks_bounds", "is_compiled", "kernel_address", "runner"]
 
 _LINKING_BYTES = 2**19
-"""LLVM takes less than this, beside the code, to link a kernel."""
+"""LLVM takes less than this, in addition to the code, to link a kernel."""
 _lock = threading.RLock()
 _addresses: dict[tuple[str, str, bool], int] = {}
 

@@ -386,13 +386,15 @@ class Engine:
     ) -> None:
         """Load batch norm's statistics from the state; (0, 1) if it has seen no batch yet."""
         for i, norm in enumerate(buffers.normalizations):
-            norm.kept[0] = state.buffers.get(f"{i}.mean", 0.0)
-            norm.kept[1] = state.buffers.get(f"{i}.variance", 1.0)
+            norm.population_moments[0] = state.buffers.get(f"{i}.mean", 0.0)
+            norm.population_moments[1] = state.buffers.get(f"{i}.variance", 1.0)
             norm.population.weight_seen = float(state.buffers.get(f"{i}.weight", 0.0))
             norm.population.is_corrected = 0
             if not buffers.mode.trains:
-                norm.batch[0] = norm.kept[0]
-                norm.batch[2] = 1 / np.sqrt(norm.kept[1] + self._dtype.type(norm.epsilon))
+                norm.batch[0] = norm.population_moments[0]
+                norm.batch[2] = 1 / np.sqrt(
+                    norm.population_moments[1] + self._dtype.type(norm.epsilon)
+                )
             if moments is not None:  # a step along given sums uses theirs
                 norm.batch[0] = moments.moments[2 * i] / moments.weight
                 norm.batch[1] = moments.moments[2 * i + 1] / moments.weight
@@ -400,8 +402,8 @@ class Engine:
 
     def _save_statistics(self, buffers: Buffers, state: State) -> None:
         for i, norm in enumerate(buffers.normalizations):
-            state.buffers[f"{i}.mean"] = norm.kept[0].copy()
-            state.buffers[f"{i}.variance"] = norm.kept[1].copy()
+            state.buffers[f"{i}.mean"] = norm.population_moments[0].copy()
+            state.buffers[f"{i}.variance"] = norm.population_moments[1].copy()
             if not self.tape.normalizations[i].running:
                 state.buffers[f"{i}.weight"] = np.asarray(norm.population.weight_seen)
 

@@ -16,6 +16,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from deltarule.utils.context import system_reason
+
 __all__ = ["cache_folder", "read", "write"]
 
 _MAGIC = b"deltarule kernel 2\n"
@@ -38,8 +40,8 @@ def _usable_folder(chosen: str, home: str) -> Path | None:
     if reason is None:
         return folder
     warnings.warn(
-        f"Compiled kernels are not kept: {reason}. Every process compiles them again, which takes "
-        "a few seconds. Set DELTARULE_CACHE_DIR to a folder that only you can write to.",
+        f"Compiled kernels are not stored: {reason}. Every process compiles them again, which "
+        "takes a few seconds. Set DELTARULE_CACHE_DIR to a folder that only you can write to.",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -65,7 +67,7 @@ def _prepare(folder: Path) -> str | None:
                 path.mkdir(mode=0o700, exist_ok=True)  # whatever the umask
         found = os.lstat(folder)
     except OSError as error:
-        return f"the cache folder {folder} cannot be made ({error.strerror})"
+        return f"the cache folder {folder} cannot be made ({system_reason(error)})"
     if not stat.S_ISDIR(found.st_mode):
         return f"{folder} is not a folder"
     if not _is_ours(found):

@@ -69,7 +69,7 @@ CONTEXT = np.dtype(
         ("bounds", _ADDRESS),  # batch k is rows[bounds[k]:bounds[k + 1]], int64
         ("begin", _INT),  # the first step of this call
         ("end", _INT),  # one past the last
-        ("first_row", _INT),  # where row 0 stands in the whole batch, for dropout's masks
+        ("first_row", _INT),  # position of row 0 in the whole batch, for dropout's masks
         ("seed", _INT),
         ("learning_rates", _ADDRESS),  # of every step, float64
         ("batch_weights", _ADDRESS),  # Σw of every batch, float64

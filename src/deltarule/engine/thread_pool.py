@@ -1,8 +1,8 @@
 """How many threads a call may use, and one pool of helper threads for the whole process.
 
 Helpers are Python threads that enter the same kernel as the caller and release Python's lock. There
-are never more helpers than cores less one, however many fits run at the same time: a fit that finds
-them all busy continues alone, since no tile waits for a helper.
+are never more helpers than cores minus one, however many fits run at the same time: a fit that
+finds them all busy continues without helpers, since no tile waits for one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a step is cut into stages and tiles: by the tape and the batch size alone.
+"""How a step is cut into stages and tiles, which depends only on the tape and the batch size.
 
 - Narrow layers are cut by rows of the batch: a tile runs all instructions forward and backward on
   its rows, and only the gradient needs the rows of all tiles.
@@ -50,7 +50,7 @@ class Mode(Enum):
     """What a call is for."""
 
     TRAIN = "steps along the gradient"
-    SUMS = "the gradient alone, summed over rows"
+    SUMS = "only the gradient, summed over rows"
     APPLY = "a step along a gradient that is given"
     OUTPUTS = "the outputs"
     LOGITS = "what the output activation reads"

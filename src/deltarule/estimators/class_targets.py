@@ -89,7 +89,7 @@ class ClassTargets(TargetEncoder):
             )
 
     def encode(self, y: Any, *, validated: bool = False) -> Any:
-        """Return indicators (n, k): a column for each class, one alone for two classes."""
+        """Return indicators (n, k): a column for each class, or a single one for two classes."""
         if not issparse(y):
             y = np.asarray(y)
         codes = self._codes(y)

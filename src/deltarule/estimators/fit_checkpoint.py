@@ -1,4 +1,4 @@
-"""Checkpoints of a fit: what decides it, what is written beside its training state, and back."""
+"""Checkpoints of a fit: what identifies it, and what is saved in addition to the training state."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def compare_data(
 
 
 def capture(history: FitHistory, before: int, factor: float) -> dict[str, Any]:
-    """Return what a checkpoint holds of the fit beside the training's own state.
+    """Return what a checkpoint holds of the fit in addition to the training's own state.
 
     Parameters
     ----------

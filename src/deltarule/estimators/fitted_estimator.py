@@ -1,4 +1,4 @@
-"""What a fitted estimator can do: predict, be looked into, be saved, be exported."""
+"""Methods of a fitted estimator: predict, inspect, save, export."""
 
 from __future__ import annotations
 
@@ -145,8 +145,8 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
         -------
         jacobian : ndarray of shape (n_samples, n_outputs_, n_features)
             Entry (i, k, j) is the derivative of output k in feature j at row i. The outputs are
-            predicted numbers, or probabilities: of every class or label, for two classes that
-            of ``classes_[1]`` alone.
+            predicted numbers, or probabilities of every class or label; for two classes only
+            the probability of ``classes_[1]``.
         """
         check_is_fitted(self)
         jacobian = inspection.input_gradients(self._model, self._checked_rows(X))
@@ -199,7 +199,7 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
         return to_record(self._kind, self.get_params(deep=False), self._model)
 
     def to_blueprint(self) -> dict[str, Any]:
-        """Return the record of the estimator's kind and arguments alone, as before a fit."""
+        """Return the record of the estimator's kind and arguments, without the fit."""
         from deltarule.estimators.serialization import to_blueprint  # pydantic: only for files
 
         return to_blueprint(self._kind, self.get_params(deep=False))

@@ -28,7 +28,7 @@ def from_record(record: dict[str, Any], tensors: dict[str, Any]) -> MLPClassifie
     """
     from deltarule.estimators import serialization  # pydantic: only for files
 
-    with serialization.refusing_malformed():
+    with serialization.reading_record():
         serialization.check_entries(record)
         estimator = _unfitted(record)
         given = estimator.get_params(deep=False)
@@ -47,7 +47,7 @@ def from_blueprint(record: dict[str, Any]) -> MLPClassifier | MLPRegressor:
     """
     from deltarule.estimators import serialization
 
-    with serialization.refusing_malformed():
+    with serialization.reading_record():
         if set(record) != {"kind", "parameters"}:
             raise ModelFileError("the model's record has missing or unknown entries.")
         return _unfitted(record)

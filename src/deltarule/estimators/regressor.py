@@ -44,7 +44,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     batch_size : int or "auto", default="auto"
         Rows in a mini-batch; "auto" is min(200, n_samples).
     learning_rate : str or a schedule, default="constant"
-        scikit-learn's three names change the rate of "sgd" alone: "constant"; "invscaling",
+        scikit-learn's three names change only the rate of "sgd": "constant"; "invscaling",
         η₀ / (t + 1)^power_t, t the examples seen; "adaptive", divided by 5 whenever progress
         ends. "cosine", "one_cycle", "warm_up", "exponential", "step_decay", "inverse_time",
         "inverse_square_root", "reduce_on_plateau" and instances such as ``Cosine(warm_up=2)``

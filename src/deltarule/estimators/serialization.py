@@ -6,8 +6,8 @@ them runs no code from the file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -29,12 +29,13 @@ from deltarule.program.tape import Tape
 from deltarule.spec import Loss, optimizers
 from deltarule.storage.values import ValueCodec
 from deltarule.utils.arrays import aligned
+from deltarule.utils.context import ErrorRule, error_context
 
 __all__ = [
     "check_entries",
     "read_blueprint",
     "read_model",
-    "refusing_malformed",
+    "reading_record",
     "to_blueprint",
     "to_record",
 ]
@@ -88,9 +89,9 @@ class Blueprint(NamedTuple):
 
 
 def to_blueprint(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record of an estimator's kind and arguments alone.
+    """Return the record of an estimator's kind and arguments.
 
-    The folder of checkpoints is left out, since it is one of this machine.
+    The folder of checkpoints is left out, because it belongs to this machine.
     """
     held = {k: _argument(k, v) for k, v in parameters.items() if k != "checkpoint"}
     return {"kind": kind, "parameters": held}
@@ -155,15 +156,14 @@ def _label(value: Any) -> Any:
 # --- reading -----------------------------------------------------------------------------------
 
 
-@contextmanager
-def refusing_malformed() -> Iterator[None]:
-    """Turn any error of a malformed record into a ``ModelFileError``."""
-    try:
-        yield
-    except ModelFileError:
-        raise
-    except _MALFORMED as error:
-        raise ModelFileError(f"the model's record is not valid: {error}") from error
+def _malformed(fault: str) -> ErrorRule:
+    """Return the rule that turns an error of a malformed record into a ``ModelFileError``."""
+    return _MALFORMED, lambda error: ModelFileError(f"the model's record {fault}: {error}")
+
+
+def reading_record() -> AbstractContextManager[None]:
+    """Return a context in which any error of a malformed record becomes a ``ModelFileError``."""
+    return error_context(_malformed("is not valid"), unless=ModelFileError)
 
 
 def check_entries(record: dict[str, Any]) -> None:
@@ -271,11 +271,9 @@ def _check_layers(layers: Any) -> dict[str, Any]:
 
 def _read_layers(layers: dict[str, Any], sizes: list[int]) -> HiddenLayers:
     """Return the hidden layers as they were fitted."""
-    try:
+    with error_context(_malformed("holds no valid hidden layers")):
         activation = _CODEC.decode(layers["activation"])
         return layers_of(hidden_layer_sizes=sizes, **layers | {"activation": activation})
-    except _MALFORMED as error:
-        raise ModelFileError(f"the model's record holds no valid hidden layers: {error}") from error
 
 
 def _read_output(output: Any) -> tuple[str, Loss]:

@@ -84,7 +84,7 @@ def _read_minimizer(solver: Any, tol: float, max_fun: int) -> Minimizer:
 def read_schedule(
     given: Mapping[str, Any], solver: Optimizer | Minimizer, *, incremental: bool
 ) -> Schedule:
-    """Return how the learning rate changes; scikit-learn's names change that of SGD alone."""
+    """Return how the learning rate changes; scikit-learn's names change only that of SGD."""
     schedule = given["learning_rate"]
     if not isinstance(schedule, str):
         return schedule

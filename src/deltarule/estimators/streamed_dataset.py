@@ -22,8 +22,8 @@ class StreamedDataset(NamedTuple):
     n_rows : int
         How many training rows there are.
     of_epoch : callable
-        epoch -> the parts (X, y) of that epoch, in an order that the number alone decides; all of
-        them together are the rows, each once.
+        epoch -> the parts (X, y) of that epoch, in an order that depends only on the number;
+        together they are all rows, each once.
     identity : callable
         () -> digests of what decides the rows, by name, which checkpoints are compared by.
     X, y : arrays
@@ -37,7 +37,7 @@ class StreamedDataset(NamedTuple):
     y: Any
 
     def stream(self, model: FittedModel, head: Block) -> Any:
-        """Return what stands in a block's place: all rows as a model's network takes them.
+        """Return the stream of all rows, prepared for a model's network, to use instead of a block.
 
         ``head`` is a few of them, prepared.
         """

@@ -1,4 +1,4 @@
-"""Metrics of classification, beside the accuracy of always predicting one class (item E1)."""
+"""Metrics of classification, and the accuracy of always predicting one class (item E1)."""
 
 from __future__ import annotations
 

@@ -67,13 +67,13 @@ def draw_weights(
         return np.zeros(shape)
     if initializer == "orthogonal":
         return _orthogonal(fan_in, fan_out, rng)
-    family, law = initializer.split("_")
+    family, distribution = initializer.split("_")
     variance = {
         "lecun": 1.0 / fan_in,
         "glorot": 2.0 / (fan_in + fan_out),
         "he": 2.0 / fan_in,
     }[family]
-    if law == "normal":
+    if distribution == "normal":
         return rng.normal(0.0, np.sqrt(variance), shape)
     bound = np.sqrt(3.0 * variance)
     return rng.uniform(-bound, bound, shape)
@@ -95,14 +95,14 @@ def draw_parameters(spec: NetworkSpec, parameters: Iterable[Parameter], seed: in
     """Return the initial θ (p,): random weights, γ = 1, and zero for biases and β."""
     rng = np.random.default_rng(seed)
     layers = spec.dense_layers
-    pieces: list[Matrix] = []
+    values: list[Matrix] = []
     for p in parameters:
         if p.is_weights:
             initializer = _initializer_of(layers[p.layer - 1])
-            pieces.append(draw_weights(initializer, p.shape[0], p.shape[1], rng).ravel())
+            values.append(draw_weights(initializer, p.shape[0], p.shape[1], rng).ravel())
         else:
-            pieces.append(np.full(p.shape, 1.0 if p.name.startswith("gamma") else 0.0))
-    return aligned(np.concatenate(pieces), spec.dtype)
+            values.append(np.full(p.shape, 1.0 if p.name.startswith("gamma") else 0.0))
+    return aligned(np.concatenate(values), spec.dtype)
 
 
 def _initializer_of(layer: Dense) -> Initializer:

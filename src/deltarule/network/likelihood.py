@@ -23,8 +23,8 @@ def log_likelihood(
 
     * Cross-entropies: −Σ w L, since each loss is −log p of a Bernoulli or categorical row (with
       soft targets, the expectation of −log p).
-    * Squared error: Gaussian with one variance per target, set to its maximum-likelihood value
-      σ̂_k² = RSS_k/n; the result is −(n/2) Σ_k (log 2πσ̂_k² + 1).
+    * Squared error: Gaussian with one variance per target. Its maximum-likelihood value is
+      σ̂_k² = RSS_k/n, which gives −(n/2) Σ_k (log 2πσ̂_k² + 1).
     * Poisson: Σ w (y log a − a − log y!).
     """
     from scipy.special import gammaln, xlogy

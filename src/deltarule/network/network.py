@@ -1,6 +1,6 @@
 """`Network`: a network specification with methods to initialise, predict, score and summarise.
 
-Training stands in ``deltarule.trainer``, what can be learned about a trained network in
+Training is in ``deltarule.trainer``, and the analysis of trained networks in
 ``deltarule.analysis``.
 """
 

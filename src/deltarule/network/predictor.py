@@ -1,4 +1,4 @@
-"""Fast predictions for one row, or a few, at a time."""
+"""Fast predictions for one row or a few rows per call."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = ["Predictor"]
 class Predictor:
     """A function from rows to the outputs of a network at one state.
 
-    Batch norm is folded into the weights, dropout left out, and θ copied: training the state
-    further does not change what is predicted. Several threads may share one predictor.
+    Batch norm is folded into the weights, dropout is left out, and θ is copied, so that training
+    the state further does not change the predictions. Several threads may share one predictor.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Predictor:
     state : State
         Its parameters and statistics.
     n_threads : int or None, default=None
-        The maximum number of threads for many rows, as in ``train``; few rows use one.
+        The maximum number of threads for many rows, as in ``train``; a few rows use one thread.
     """
 
     def __init__(self, spec: NetworkSpec, state: State, *, n_threads: int | None = None) -> None:

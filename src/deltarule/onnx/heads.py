@@ -62,7 +62,7 @@ def append_head(g: Graph, z: str, output: Instruction, head: Head) -> None:
     match head:
         case Labels():
             with g.part("classes"):
-                _labels(g, z, output, head)
+                _labels(g, z, head)
         case Numbers():
             with g.part("numbers"):
                 _numbers(g, z, output, head)
@@ -79,7 +79,7 @@ def _output_activation(g: Graph, z: str, output: Instruction) -> str:
     return activate(g, output.code, z, output.constant)
 
 
-def _labels(g: Graph, z: str, output: Instruction, head: Labels) -> None:
+def _labels(g: Graph, z: str, head: Labels) -> None:
     classes = label_values(head.values)
     if head.kind == "multilabel":
         p = logistic(g, z)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deltarule.errors import MissingDependencyError
+from deltarule.utils.context import needing
 
 __all__ = ["IR_VERSION", "OPSET", "OPSET_ML", "library"]
 
@@ -27,11 +27,6 @@ def library() -> Any:
     MissingDependencyError
         If it is not installed; the message names the command.
     """
-    try:
+    with needing("onnx", "exporting to ONNX needs the package onnx"):
         import onnx
-    except ImportError as error:
-        raise MissingDependencyError(
-            "exporting to ONNX needs the package onnx, which is not installed: "
-            'pip install "deltarule[onnx]"'
-        ) from error
     return onnx

@@ -58,7 +58,7 @@ _TYPES = (
 
 
 class Placeholder:
-    """The stand-in for deltarule's estimator number ``number`` in a saved pipeline."""
+    """The placeholder of deltarule's estimator number ``number`` in a saved pipeline."""
 
     def __init__(self, number: int) -> None:
         self.number = number

@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from deltarule.errors import MissingDependencyError, ModelFileError
+from deltarule.errors import ModelFileError
 from deltarule.estimators import (
     MLPClassifier,
     MLPRegressor,
@@ -27,6 +27,7 @@ from deltarule.persistence.allowlist import Placeholder, classes, functions, typ
 from deltarule.persistence.object_graph import objects
 from deltarule.persistence.skops_archive import check, normalize
 from deltarule.storage import ModelRecord
+from deltarule.utils.context import error_context, needing
 
 __all__ = ["from_model_record", "holds", "to_model_record"]
 
@@ -84,7 +85,13 @@ def from_model_record(model_record: ModelRecord) -> Any:
     archive = model_record.tensors.get(_ARCHIVE)
     if archive is None or archive.dtype != np.uint8 or archive.ndim != 1:
         raise ModelFileError("its record says that it is a pipeline, but the pipeline is missing")
-    try:
+
+    def invalid(error: Exception) -> ModelFileError:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return ModelFileError(f"its pipeline is not valid: {reason}")
+
+    # scikit-learn raises all kinds of errors for an invalid state.
+    with error_context((Exception, invalid), unless=ModelFileError):
         data = archive.tobytes()
         check(data)
         model = skops.loads(data, trusted=[*classes(), *functions(), *types(), "numpy.dtype"])
@@ -97,11 +104,6 @@ def from_model_record(model_record: ModelRecord) -> Any:
             raise ModelFileError("its pipeline has no steps")
         check_is_fitted(model)
         return model
-    except ModelFileError:
-        raise
-    except Exception as error:  # scikit-learn raises all kinds of errors for an invalid state
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise ModelFileError(f"its pipeline is not valid: {reason}") from error
 
 
 def _networks(model_record: ModelRecord) -> list[Any]:
@@ -135,11 +137,6 @@ def _replacements(places: list[Placeholder], networks: list[Any]) -> dict[int, A
 
 
 def _skops() -> ModuleType:
-    try:
+    with needing("pipelines", "pipelines in model files need skops"):
         import skops.io
-    except ImportError:
-        raise MissingDependencyError(
-            "pipelines in model files need skops, which is not installed: "
-            'pip install "deltarule[pipelines]"'
-        ) from None
     return skops.io

@@ -96,9 +96,9 @@ class StepLog(NamedTuple):
         return len(self.loss) > 0 and not bool(np.isfinite(self.loss[-1] + self.penalty[-1]))
 
     @staticmethod
-    def join(pieces: list[StepLog]) -> StepLog:
+    def join(logs: list[StepLog]) -> StepLog:
         """Return the concatenation of several sequences of steps."""
-        return StepLog(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+        return StepLog(*(np.concatenate(column) for column in zip(*logs, strict=True)))
 
 
 class Interpreter(Protocol):

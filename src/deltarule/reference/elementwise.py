@@ -1,4 +1,4 @@
-"""Scaling, Hadamard product and power, the elementwise maps besides the activations (B2)."""
+"""Scaling, Hadamard product and power, the elementwise maps other than the activations (B2)."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class GradientCheck:
     tolerance : float
         The largest error with the verdict "right".
     floor : float
-        The largest ‖g_num − g‖ that rounding alone can cause.
+        The largest ‖g_num − g‖ that rounding can cause without any other error.
     n_checked, n_kinks, n_parameters : int
         Numbers of coordinates: compared, excluded at kinks, and in θ.
     worst : str

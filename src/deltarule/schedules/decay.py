@@ -147,7 +147,7 @@ class PiecewiseConstant(EpochSchedule):
         object.__setattr__(self, "values", values)
 
     def rate(self, initial: float, position: Position) -> float:
-        """Return the entry that holds."""
+        """Return the rate of the current interval."""
         begun = bisect_right(self.epochs, position.epochs)
         return float(self.values[begun - 1]) if begun else initial
 

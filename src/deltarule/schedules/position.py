@@ -1,4 +1,4 @@
-"""Where a training stands: what schedules read, and what a later call continues from."""
+"""Position of a training: what schedules read, and what a later call continues from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Position"]
 
 
 class Position(NamedTuple):
-    """Where a training stands between two epochs; the training loop makes a new one after each.
+    """Position of a training between two epochs; the training loop makes a new one after each.
 
     Attributes
     ----------

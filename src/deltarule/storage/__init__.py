@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from deltarule.storage.atomic_write import StrPath, check_writable, remove_orphans, write_atomically
+from deltarule.storage.atomic_write import (
+    StrPath,
+    check_writable,
+    remove_orphans,
+    write_atomically,
+    write_chunks,
+)
 from deltarule.storage.model_file import (
     ModelRecord,
     encode,
@@ -10,7 +16,6 @@ from deltarule.storage.model_file import (
     reading_model,
     write_model_record,
 )
-from deltarule.storage.pieces import write_pieces
 
 __all__ = [
     "ModelRecord",
@@ -21,6 +26,6 @@ __all__ = [
     "reading_model",
     "remove_orphans",
     "write_atomically",
+    "write_chunks",
     "write_model_record",
-    "write_pieces",
 ]

@@ -1,6 +1,6 @@
 """Atomic, durable writes: a file is written completely or not at all, and survives a power cut.
 
-The steps are the ones that POSIX requires: write a temporary file beside the target, flush it to
+The steps are the ones that POSIX requires: write a temporary file in the same folder, flush it to
 the disk, rename it to the target, flush the folder. A reader of the target sees the old bytes or
 the new bytes, never a mixture.
 
@@ -11,12 +11,15 @@ and replacing it would surprise the owner of the link.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any, cast
 
 from deltarule.errors import OutputError
 from deltarule.utils.context import error_context, system_reason
@@ -26,7 +29,7 @@ try:  # A POSIX module; without it, temporary files of killed writers are not re
 except ImportError:  # pragma: no cover
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["check_writable", "remove_orphans", "write_atomically"]
+__all__ = ["check_writable", "remove_orphans", "write_atomically", "write_chunks"]
 
 StrPath = str | os.PathLike[str]
 
@@ -104,6 +107,33 @@ def write_atomically(path: StrPath, data: bytes, *, overwrite: bool = False) -> 
     return target
 
 
+def write_chunks(path: Path, chunks: Iterable[bytes], *, overwrite: bool = False) -> Path:
+    """Write a file that may be larger than memory, completely or not at all, and return its path.
+
+    The chunks are collected in an unnamed file in the same folder. If making one of them fails, or
+    the process is killed, nothing is left of it. In the end they are written as
+    `write_atomically` writes bytes.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or exists and ``overwrite`` is false.
+    """
+    check_writable(path, overwrite=overwrite)
+    with _writing(path):
+        collected = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 (closed below)
+    with collected:
+        for chunk in chunks:
+            with _writing(path):
+                collected.write(chunk)
+        with _writing(path):
+            collected.flush()
+            if os.fstat(collected.fileno()).st_size == 0:
+                return write_atomically(path, b"", overwrite=overwrite)
+            with mmap.mmap(collected.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return write_atomically(path, cast(Any, data), overwrite=overwrite)
+
+
 def _writing(target: Path) -> AbstractContextManager[None]:
     """Return a context in which errors of the system become an ``OutputError`` on the target."""
 
@@ -142,7 +172,7 @@ def _prefix(target: Path) -> str:
 
 @contextmanager
 def _temporary(target: Path) -> Iterator[tuple[int, Path]]:
-    """Open a locked temporary file beside the target, and remove it on exit."""
+    """Open a locked temporary file in the target's folder, and remove it on exit."""
     while True:
         temporary = target.parent / f"{_prefix(target)}{secrets.token_hex(8)}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)

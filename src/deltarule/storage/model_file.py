@@ -106,22 +106,30 @@ def read_model_record(path: StrPath) -> ModelRecord:
         If the file is missing, cannot be read, is too large, or was written by a release with
         another file format.
     """
-    try:
+
+    def unusable(error: InvalidFileError) -> ModelFileError:
+        return ModelFileError(f"{path} is not a usable model file: {error}; {_REMEDY}")
+
+    def too_large(_: MemoryError) -> UnreadFileError:
+        return UnreadFileError(f"{path} does not fit into memory; free some memory, and try again")
+
+    with error_context((InvalidFileError, unusable), (MemoryError, too_large)):
         metadata, tensors = unpack(_read(path))
         _check_format(path, metadata)
         envelope = _envelope(metadata)
-    except InvalidFileError as error:
-        raise ModelFileError(f"{path} is not a usable model file: {error}; {_REMEDY}") from None
-    except MemoryError:
-        raise UnreadFileError(
-            f"{path} does not fit into memory; free some memory, and try again"
-        ) from None
     return ModelRecord(envelope.kind, envelope.model, tensors)
 
 
 def _read(path: StrPath) -> bytes:
     """Return a file's bytes, after its size and first bytes were found to be plausible."""
-    try:
+
+    def missing(_: FileNotFoundError) -> UnreadFileError:
+        return UnreadFileError(f"there is no model file {path}; check the path")
+
+    def unreadable(error: OSError) -> UnreadFileError:
+        return UnreadFileError(f"cannot read the model file {path}: {system_reason(error)}")
+
+    with error_context((FileNotFoundError, missing), (OSError, unreadable)):
         size = _size(path)
         with open(path, "rb") as file:
             head = file.read(9)
@@ -133,11 +141,6 @@ def _read(path: StrPath) -> bytes:
                 )
             check_head(head, size)
             return head + file.read()
-    except FileNotFoundError:
-        raise UnreadFileError(f"there is no model file {path}; check the path") from None
-    except OSError as error:
-        reason = system_reason(error)
-        raise UnreadFileError(f"cannot read the model file {path}: {reason}") from error
 
 
 def _size(path: StrPath) -> int:

@@ -102,7 +102,7 @@ def argument_choices(given: dict[str, Any]) -> Iterator[Choice]:
 
 
 def refuse_schedule(name: OptimizerName, argument: str, given: Any, remedy: str) -> None:
-    """Raise ``SpecError`` for a schedule beside an optimiser that chooses its own step sizes."""
+    """Raise ``SpecError`` for a schedule with an optimiser that chooses its own step sizes."""
     if isinstance(given, Constant):
         return
     minimizes = isinstance(name.value, Minimizer) or name.value in ("lbfgs", "line_search")
@@ -126,7 +126,7 @@ def check_rprop(name: OptimizerName, batch_size: int, n_rows: int, remedy: str) 
 
 
 def check_proximal(name: OptimizerName, spec: NetworkSpec) -> None:
-    """Raise ``SpecError`` for a proximal penalty beside Rprop, which has no learning rate."""
+    """Raise ``SpecError`` for a proximal penalty with Rprop, which has no learning rate."""
     if any(isinstance(p, L1) and p.proximal for p in spec.penalties):
         raise SpecError(
             f"{name} has no learning rate for a proximal step: use L1(s) without proximal=True, "

@@ -30,7 +30,7 @@ Validation: TypeAlias = Callable[[State], Metrics]
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train: everything that the loop needs beside interpreter, state and data.
+    """How to train: everything that the loop needs except interpreter, state and data.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ class StreamedBlock:
         The number of rows in every epoch.
     blocks : callable
         epoch -> the blocks of that epoch, in their order. It must be a pure function of the
-        number, so that epoch and step say where in the data a training stands.
+        number, so that epoch and step say which data come next.
     head : Block
         A few rows, for messages about the data.
     """

@@ -38,7 +38,7 @@ class History:
     converged : bool or None
         Whether LBFGS or LineSearch found a minimum; None for other optimisers.
     position : Position or None
-        Where training stands at the end; None for LBFGS and LineSearch.
+        Position of the training at the end; None for LBFGS and LineSearch.
     resume_point : object or None
         What ``train(..., resume=history)`` continues from, with copies of the parameters. Like
         the position it is not part of comparisons, and not in checkpoints.

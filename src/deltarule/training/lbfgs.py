@@ -38,7 +38,7 @@ def minimize_cost(
 ) -> Minimum:
     """Minimise the cost over the block by L-BFGS (Liu & Nocedal 1989; SciPy's L-BFGS-B).
 
-    θ is moved in place. It ends at the minimiser's last point, as in scikit-learn; after Ctrl-C,
+    θ is updated in place. It ends at the minimiser's last point, as in scikit-learn; after Ctrl-C,
     or if that point is not finite, at the best finite point.
 
     Parameters

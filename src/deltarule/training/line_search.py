@@ -15,7 +15,7 @@ from deltarule.utils.arrays import Array, array_namespace
 
 __all__ = ["Point", "descend", "minimize_line"]
 
-_HALVINGS = 100  # of the first step, before the line counts as not falling
+_HALVINGS = 100  # of the first step, before the search gives up
 
 
 class Point(NamedTuple):
@@ -34,12 +34,12 @@ def minimize_line(
     max_step: float = inf,
     tol: float = 1e-8,
 ) -> Point:
-    """Return a minimum of φ over 0 ≤ t ≤ max_step that lies downhill from 0.
+    """Return a minimum of φ over 0 ≤ t ≤ max_step, downhill from 0.
 
-    φ'(0) < 0. Doubling or halving ``first`` brackets a minimum, and SciPy's ``minimize_scalar``
-    (Brent 1973, bounded) narrows it by the values. These determine t to about √u, u the unit
-    roundoff; from there ``brentq`` uses the sign of the slopes. A value that is not finite counts
-    as +∞.
+    φ'(0) must be negative. Doubling or halving ``first`` brackets a minimum, and SciPy's
+    ``minimize_scalar`` (Brent 1973, bounded) narrows it by the values. They determine t up to about
+    √u, where u is the unit roundoff; then ``brentq`` narrows it further by the sign of the slopes.
+    A value that is not finite counts as +∞.
 
     Parameters
     ----------
@@ -48,11 +48,11 @@ def minimize_line(
     begin : Point
         The point at t = 0; it is returned if no lower point was found.
     first : float
-        The first t tried.
+        The first t that is tried.
     max_step : float
-        The largest t; it is returned if φ falls all the way to it.
+        The largest t; it is returned if φ falls up to it.
     tol : float
-        The search by values narrows t to this fraction of the bracket's end.
+        The search by values stops at this width, as a fraction of the bracket's end.
 
     Examples
     --------
@@ -121,15 +121,15 @@ def descend(
 ) -> Minimum:
     """Minimise the cost over the block: θ ← θ − α_k ∇C(θ), α_k = argmin_t C(θ − t ∇C(θ)).
 
-    (Mebsout §6, with θ_k where it says α_k: erratum E-ac.) On a quadratic with Hessian H and
-    gradient g, α = gᵀg / gᵀHg, and each gradient is orthogonal to the last. θ is moved in place;
-    the cost never rises.
+    (Mebsout §6, corrected: erratum E-ac.) On a quadratic with Hessian H and gradient g,
+    α = gᵀg / gᵀHg, and each gradient is orthogonal to the last. θ is updated in place; the cost
+    never rises.
 
     Parameters
     ----------
     max_iterations, max_evaluations : int
-        Limits on iterations, and on evaluations of cost and gradient; a line search that has
-        begun is finished.
+        Limits on iterations, and on evaluations of cost and gradient. A line search that has
+        begun runs to its end.
     max_step : float, default=1e6
         The largest α.
     tol : float, default=1e-4
@@ -196,7 +196,7 @@ class _Line:
         self.evaluations = 0
 
     def begin_at(self, theta: Array) -> None:
-        """Make θ the start of the next line."""
+        """Begin the next line at θ."""
         theta = self.xp.asarray(theta, copy=True)
         loss, penalty, gradient = self._cost(theta)
         slope = -float(self.xp.sum(gradient * gradient))

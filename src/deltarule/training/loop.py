@@ -75,7 +75,7 @@ def run_epochs(
 
 
 def _first_order(block: Block | StreamedBlock) -> Rows:
-    """Return the rows as they stand; no row numbers for a stream, whose maker orders its rows."""
+    """Return the rows in their order; no row numbers for a stream, whose source orders its rows."""
     return np.arange(0 if isinstance(block, StreamedBlock) else block.n_rows, dtype=np.int64)
 
 
@@ -242,7 +242,7 @@ class _Training:
         return "epochs" if training.history.n_epochs >= config.epochs else ""
 
     def _copy(self, *held: State) -> State:
-        """Return a copy of the state, in the memory of an old copy that is not held any more."""
+        """Return a copy of the state, in the memory of an old copy that is no longer used."""
         for old in self._buffers:
             if not any(old is one for one in held):
                 old.overwrite(self.state)
@@ -313,7 +313,7 @@ def _watched(history: History, metrics: Metrics | None, config: TrainingConfig) 
 def _is_finite(state: State) -> bool:
     """Return whether θ and the statistics are finite.
 
-    The loss alone does not tell: batch norm may map inputs whose squares overflow to finite ones.
+    A finite loss is not enough: batch norm may map inputs whose squares overflow to finite ones.
     """
-    kept = (state.theta, *state.buffers.values())
-    return all(bool(np.isfinite(to_numpy(array)).all()) for array in kept)
+    arrays = (state.theta, *state.buffers.values())
+    return all(bool(np.isfinite(to_numpy(array)).all()) for array in arrays)

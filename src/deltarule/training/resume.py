@@ -17,7 +17,7 @@ __all__ = ["ResumePoint", "resume_point", "resumed"]
 
 
 class ResumePoint(NamedTuple):
-    """What a later call needs beside the history and the state."""
+    """What a later call needs in addition to the history and the state."""
 
     training: TrainingState  # with an empty history
     step: int  # of the state that the call left

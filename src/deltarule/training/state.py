@@ -36,14 +36,14 @@ class Epoch:
 
 @dataclass
 class TrainingState:
-    """Everything that the rest of a training depends on, beside its arguments, data and state.
+    """Everything that the rest of a training depends on, except its arguments, data and state.
 
     Parameters
     ----------
     history : History
         Of the finished epochs.
     position : Position
-        Where the training stands, after the last finished epoch.
+        Position of the training after the last finished epoch.
     best : State
         The state after the best epoch.
     before : State

@@ -14,7 +14,6 @@ from scipy.sparse import issparse
 
 __all__ = ["Array", "Pullback", "aligned", "array_namespace", "is_sparse", "to_numpy"]
 
-CACHE_LINE = 64  # bytes
 
 Array: TypeAlias = Any
 """An array of any library that follows the array API standard."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeAlias
 
-__all__ = ["ErrorRule", "error_context", "system_reason"]
+from deltarule.errors import MissingDependencyError
+
+__all__ = ["ErrorRule", "error_context", "needing", "system_reason"]
 
 Kinds: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -45,6 +47,25 @@ def error_context(*rules: ErrorRule, unless: Kinds = ()) -> Iterator[None]:
             if isinstance(error, kinds):
                 raise replacement(error) from error
         raise
+
+
+def needing(extra: str, what: str) -> AbstractContextManager[None]:
+    """Return a context for the import of an optional package, which may be missing.
+
+    Parameters
+    ----------
+    extra : str
+        The extra of deltarule that installs the package.
+    what : str
+        The start of the message, such as "plots need matplotlib".
+    """
+
+    def missing(_: ImportError) -> MissingDependencyError:
+        return MissingDependencyError(
+            f'{what}, which is not installed: pip install "deltarule[{extra}]"'
+        )
+
+    return error_context((ImportError, missing))
 
 
 def system_reason(error: OSError) -> str:

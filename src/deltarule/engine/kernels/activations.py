@@ -1,6 +1,6 @@
 """Activations, compiled: g and its reverse derivative over a block of units (items A1-A7).
 
-The equations stand in ``deltarule.reference.scalar_functions``. Every pair of kernels is
+The equations are in ``deltarule.reference.scalar_functions``. Every pair of kernels is
 
 ``forward(z, a, rows, columns, stride, constant, one)``: a ← g(z);
 ``backward(z, a, da, dz, rows, columns, stride, constant, one)``: dz ← g'(z) ⊙ da,

@@ -4,7 +4,7 @@ A step is a sequence of stages. A stage is cut into tiles that do not touch each
 batch, columns of a layer, or blocks of θ. Every thread goes through the same stages and claims one
 tile after another; the thread that finishes a stage's last tile runs the stage's ``on_stage_end``.
 Tiles are claimed dynamically, so a delayed thread never blocks the others. How many tiles there
-are, and where they lie, depends on the work alone: results do not depend on the number of threads.
+are, and where they lie, depends only on the work: results do not depend on the number of threads.
 """
 
 from __future__ import annotations

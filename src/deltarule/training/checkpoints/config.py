@@ -1,4 +1,4 @@
-"""Where checkpoints are written, how often, and how many of them stay."""
+"""Where checkpoints are written, how often, and how many of them are kept."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Checkpoint:
         unless ``every_epochs`` is given. One is always written before the first step, at the end,
         and where a signal (Ctrl-C) interrupted the training.
     keep_last : int, default=3
-        How many of the newest checkpoints stay. The older ones are used if the newest is damaged.
+        Number of the newest checkpoints to keep. The older ones are used if the newest is damaged.
     keep_best : bool, default=True
-        Whether the checkpoint of the best finished epoch stays, too. The best epoch is the one
+        Whether to keep the checkpoint of the best finished epoch, too. The best epoch is the one
         with the best metric that early stopping watches, or else with the lowest cost.
     resume : bool, default=True
         Whether to resume from the newest checkpoint in the folder, if there is one. With False a
@@ -74,7 +74,7 @@ class Checkpoint:
 
     @property
     def seconds(self) -> float:
-        """Seconds between two checkpoints; infinite if epochs alone decide."""
+        """Seconds between two checkpoints; infinite if only epochs decide."""
         if self.every_seconds is not None:
             return float(self.every_seconds)
         return _EVERY_SECONDS if self.every_epochs is None else float("inf")

@@ -62,7 +62,7 @@ def open_directory(checkpoint: Checkpoint) -> Iterator[CheckpointDirectory]:
 
 
 def _using(path: Path) -> AbstractContextManager[None]:
-    """Return a context in which the system's errors about a folder become one ``OutputError``."""
+    """Return a context in which errors of the system become an ``OutputError`` on the folder."""
 
     def unusable(folder: object, reason: object) -> OutputError:
         return OutputError(f"cannot write checkpoints to {folder}: {reason}; name another folder")
@@ -106,9 +106,8 @@ class CheckpointDirectory:
     def __init__(self, path: Path, checkpoint: Checkpoint) -> None:
         self.path, self._checkpoint = path, checkpoint
         self._names = self._list()  # from old to new
-        self._damaged: list[
-            tuple[str, str]
-        ] = []  # names, newest first, and what is wrong with them
+        # Names, newest first, each with the reason why it cannot be used.
+        self._damaged: list[tuple[str, str]] = []
 
     def newest(self, kinds: tuple[type[Any], ...]) -> Snapshot | None:
         """Return the newest checkpoint that is not damaged.
@@ -116,9 +115,9 @@ class CheckpointDirectory:
         Raises
         ------
         CheckpointError
-            If all checkpoints are damaged. Or if one cannot be read but may be intact (permissions,
-            a disk error, written by a newer version): training must not silently resume from an
-            older one.
+            If all checkpoints are damaged, or if one cannot be read but may be intact (permissions,
+            a disk error, written by a newer version). In the second case training must not silently
+            resume from an older one.
         """
         for name in reversed(self._names):
             try:

@@ -24,7 +24,7 @@ def checkpointer_of(
     rng: Any,
     kinds: tuple[type[Any], ...],
 ) -> Iterator[Checkpointer | None]:
-    """Return what writes checkpoints: one that the caller has opened, or one for a folder.
+    """Yield the checkpointer: one that the caller has opened, or one for a folder; or None.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def checkpointer_of(
     state : State
         The state that the training begins with.
     blocks : mapping
-        The data, by what their names in messages begin with.
+        The data, by the prefix of their names in messages.
     rng : Generator or RandomState
         The generator of the orders of rows.
     kinds : tuple of types

@@ -41,7 +41,7 @@ def open_checkpoints(
     Parameters
     ----------
     checkpoint : Checkpoint
-        Where, how often, how many.
+        Where, how often and how many checkpoints are written.
     arguments : dict
         Every argument that the training depends on, by name. They are described here, before the
         training draws random numbers.
@@ -108,7 +108,7 @@ class CheckpointWriter:
         return self._folder.path
 
     def stream(self, name: str, stream: Any) -> None:
-        """Save a random stream, too; a resumed training draws the first one's numbers again."""
+        """Save a random stream, too, so that a resumed training draws the same numbers."""
         self._streams[name] = stream
         if self.found is None:
             self._beginnings[name] = _stream_state(stream)
@@ -156,7 +156,7 @@ class CheckpointWriter:
     # --- in the training loop -------------------------------------------------------------------
 
     def begin(self, state: State, training: TrainingState, check: Callable[[State], None]) -> None:
-        """Restore both from the checkpoint found; write one, to see that it is possible."""
+        """Restore both from the checkpoint found, then write one, to test that it is possible."""
         if not isinstance(state.theta, np.ndarray):
             raise CheckpointError("checkpoint needs a network of NumPy arrays; leave it out.")
         if self.found is not None and not self._begun:
