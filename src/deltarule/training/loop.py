@@ -273,7 +273,7 @@ def _has_jumped(steps: StepLog, history: History) -> bool:
     if history.best_epoch is None:
         return False
     first = float(steps.loss[0] + steps.penalty[0])
-    return not first <= _DIVERGENCE_RATIO * history.cost[history.best_epoch - 1]
+    return not first <= _DIVERGENCE_RATIO * history.cost_of(history.best_epoch)
 
 
 def _record(history: History, steps: StepLog, rate: float, scale: float) -> None:
@@ -298,7 +298,7 @@ def _mean(values: Array, weights: Array, total: float) -> float:
 def _watched(history: History, metrics: Metrics | None, config: TrainingConfig) -> float:
     """Return the metric that decides which epoch is best: score, validation loss, or cost."""
     if metrics is None:
-        return history.cost[-1]
+        return history.last_cost
     if metrics.loss is not None:
         history.validation_loss.append(metrics.loss)
     if metrics.score is not None:
