@@ -283,18 +283,22 @@ def train(
         on_epoch_begin=hooks.begin,
         on_epoch=hooks.end,
     )
-    arguments = {
-        "net": net, "optimizer": chosen, "batch_size": size, "seed": seed,
-        "class_weight": class_weight, "stopping": stopping, "schedule": laws,
-        "clipping": clipping, "augment": augment, "shuffle": shuffle,
-        "record_health": record_health, "engine": engine, "loss_scale": loss_scale,
-        "validation": None if measured is not None else validation,
-    }  # fmt: skip
-    blocks = {"": data} | ({} if measured is None else {"validation ": measured})
-    with checkpointer_of(checkpoint, arguments, config, state, blocks, rng, HEALTH_KINDS) as writer:
-        if writer is not None:
-            config = replace(config, checkpointer=writer)
+    if checkpoint is None:
         ended = run_epochs(interpreter, state, data, config, start)
+    else:
+        arguments = {
+            "net": net, "optimizer": chosen, "batch_size": size, "seed": seed,
+            "class_weight": class_weight, "stopping": stopping, "schedule": laws,
+            "clipping": clipping, "augment": augment, "shuffle": shuffle,
+            "record_health": record_health, "engine": engine, "loss_scale": loss_scale,
+            "validation": None if measured is not None else validation,
+        }  # fmt: skip
+        blocks = {"": data} | ({} if measured is None else {"validation ": measured})
+        with checkpointer_of(
+            checkpoint, arguments, config, state, blocks, rng, HEALTH_KINDS
+        ) as writer:
+            config = replace(config, checkpointer=writer)
+            ended = run_epochs(interpreter, state, data, config, start)
     history = ended.history
     history.position = ended.position
     random = rng.bit_generator.state if own else None
@@ -411,8 +415,14 @@ def _validation(
 def _measuring(
     interpreter: Interpreter, net: Network, block: Block, targets: Targets
 ) -> Validation:
+    """Return what measures loss and score, with interpreters that last for the whole training."""
+    measures_loss: list[Interpreter] = []
+
     def measure(state: State) -> Metrics:
+        if not measures_loss:
+            measures_loss.append(interpreter_of(net.tape, like=state.theta))
         outputs = interpreter.forward(state, block)
-        return Metrics(mean_loss(net, state, block), score_outputs(outputs, targets, block.weight))
+        loss = mean_loss(net, state, block, measures_loss[0])
+        return Metrics(loss, score_outputs(outputs, targets, block.weight))
 
     return measure

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import erf, expit, log_softmax
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso, Ridge
 
 import deltarule
@@ -23,10 +24,12 @@ from deltarule import (
     Cosine,
     LeakyReLU,
     LineSearch,
+    MLPRegressor,
     PiecewiseConstant,
     RMSprop,
 )
 from deltarule.errors import SpecError
+from deltarule.estimators.options import FitOptions
 from deltarule.schedules import SCHEDULES
 from deltarule.spec import ACTIVATIONS
 from deltarule.spec.optimizers import OPTIMIZERS
@@ -330,3 +333,28 @@ def test_changing_the_dtype_between_calls_is_refused() -> None:
     model = fitted(warm_start=True)
     with pytest.raises(SpecError, match="dtype='float64', but dtype is now 'float32'"):
         model.set_params(dtype="float32").fit(X, y)
+
+
+def test_arguments_are_read_again_only_if_they_may_have_changed(monkeypatch: Any) -> None:
+    X, y = data("numbers")
+    reads: list[bool] = []
+    read = FitOptions.read
+
+    def counting(*given: Any, incremental: bool = False) -> FitOptions:
+        reads.append(incremental)
+        return read(*given, incremental=incremental)
+
+    monkeypatch.setattr(FitOptions, "read", counting)
+    plain = MLPRegressor(hidden_layer_sizes=(3,), max_iter=1, tol=0.0)
+    for _ in range(3):
+        plain.partial_fit(X, y)
+    assert reads == [True]
+    with pytest.warns(ConvergenceWarning):
+        plain.fit(X, y)
+    plain.set_params(alpha=0.5).partial_fit(X, y)
+    assert reads == [True, False, True]
+    sizes = [3]
+    listed = MLPRegressor(hidden_layer_sizes=sizes).partial_fit(X, y)
+    sizes.append(2)
+    with pytest.raises(ValueError, match="hidden_layer_sizes"):
+        listed.partial_fit(X, y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,18 @@ from scipy import sparse
 from sklearn.datasets import load_digits, make_circles
 from sklearn.model_selection import train_test_split
 
-from deltarule import L2, SGD, Adam, Dense, EMAMomentum, History, Network, State, train
+from deltarule import (
+    L2,
+    SGD,
+    Adam,
+    Dense,
+    EarlyStopping,
+    EMAMomentum,
+    History,
+    Network,
+    State,
+    train,
+)
 from deltarule.errors import DataError, DivergenceError, ShapeError, SpecError
 from deltarule.schedules import EpochSchedule
 from support.networks import random_data
@@ -320,3 +332,39 @@ def test_a_schedule_or_stopping_rule_that_is_none_is_told(given: Any) -> None:
     net = Network(2, [Dense(1, "sigmoid")], "binary_cross_entropy")
     with pytest.raises(SpecError, match=next(iter(given))):
         train(net, net.initialize(0), *XOR, **given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"stopping": EarlyStopping(patience=1000)},
+        {"validation": (XOR[0], XOR[1]), "stopping": EarlyStopping(patience=1000)},
+        {"record_health": True},
+        {"schedule": "reduce_on_plateau", "sample_weight": np.ones(4), "shuffle": False},
+    ],
+    ids=["plain", "stopping", "validation", "health", "schedule"],
+)
+def test_a_late_epoch_costs_no_more_than_an_early_one(given: Any) -> None:
+    net = Network(2, [Dense(3, "tanh"), Dense(1, "sigmoid")], loss="binary_cross_entropy")
+    counted, at_epoch = 0, []
+
+    def count(frame: Any, event: str, arg: Any) -> Any:
+        nonlocal counted
+        frame.f_trace_opcodes = True
+        counted += event == "opcode"
+        return count
+
+    def note(history: History) -> bool:
+        at_epoch.append(counted)
+        return False
+
+    state, before = net.initialize(seed=0), sys.gettrace()
+    sys.settrace(count)
+    try:
+        train(net, state, *XOR, batch_size=4, epochs=90, on_epoch=note, **given)
+    finally:
+        sys.settrace(before)
+    costs = np.diff(at_epoch)  # instructions of the interpreter: they count what time only hints at
+    early, late = costs[10:40], costs[-30:]
+    assert np.median(late) < np.median(early) + 30  # a pass over the history takes 300 more

@@ -6,8 +6,7 @@ outside an array.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +25,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Inputs:
+class Inputs(NamedTuple):
     """The inputs of a block: dense and row-major, or CSR with sorted columns in every row."""
 
     given: Any  # the block's own X
@@ -51,13 +49,13 @@ def inputs_of(x: Any, n_inputs: int, dtype: Any) -> Inputs:
     """Return inputs as kernels read them; they are copied only if their form differs."""
     if len(x.shape) != 2 or x.shape[1] != n_inputs:
         raise ShapeError(f"X must have shape (n, {n_inputs}); got {tuple(x.shape)}.")
-    if not is_sparse(x):
-        if not isinstance(x, np.ndarray):
-            raise DataError(
-                f"X must be a NumPy array or a SciPy CSR matrix; got {type(x).__name__}. Use "
-                "engine='reference' for arrays of other libraries."
-            )
+    if isinstance(x, np.ndarray):
         return Inputs(x, False, np.ascontiguousarray(x, dtype=dtype))
+    if not is_sparse(x):
+        raise DataError(
+            f"X must be a NumPy array or a SciPy CSR matrix; got {type(x).__name__}. Use "
+            "engine='reference' for arrays of other libraries."
+        )
     matrix = x.tocsr()
     if not matrix.has_canonical_format:
         matrix = matrix.copy()
@@ -116,7 +114,7 @@ def check_batches(
             f"{begin} … {end}."
         )
     cut = bounds[begin : end + 1]
-    if bounds[0] < 0 or bounds[-1] > len(rows) or (np.diff(bounds) <= 0).any():
+    if bounds[0] < 0 or bounds[-1] > len(rows) or (bounds[1:] <= bounds[:-1]).any():
         raise DataError(
             "order.bounds must increase from batch to batch, and stay within order.rows."
         )
@@ -140,7 +138,7 @@ def batch_weights(
     """Return Σw of every batch up to ``end``; 0 for those before ``begin``."""
     totals = np.zeros(end)
     if weight is None:
-        totals[begin:] = np.diff(order.bounds[begin : end + 1])
+        totals[begin:] = order.bounds[begin + 1 : end + 1] - order.bounds[begin:end]
         return totals
     low, high = int(order.bounds[begin]), int(order.bounds[end])
     rows = slice(low, high) if in_order else order.rows[low:high]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sklearn.utils import column_or_1d
@@ -79,10 +78,14 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
         """
         options = self._read_options(incremental)
         with self._checkpoints(options, dataset) as writer:
-            with self._unchanged_on_error():
+            before = dict(vars(self))
+            try:
                 data = self._prepare(
                     options, RawRows(X, y, sample_weight), validation, known, writer
                 )
+            except Exception:  # arguments or rows are refused: an earlier fit stays as it was
+                self.__dict__ = before
+                raise
             if dataset is not None:
                 data = data._replace(block=dataset.stream(self._model, data.block))
             job = self._job(options, data, writer)
@@ -101,14 +104,19 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
         return open_checkpoints(options, type(self).__qualname__, identity)
 
     def _read_options(self, incremental: bool) -> FitOptions:
-        """Return the arguments, checked; those of the last call are not validated again."""
-        cache = self.__dict__.setdefault("_interpreters", InterpreterCache())
+        """Return the arguments, read and checked; those of the last call are not read again."""
+        cache: InterpreterCache | None = vars(self).get("_interpreters")
+        if cache is None:
+            cache = self._interpreters = InterpreterCache()
         given = {name: getattr(self, name) for name in self._parameter_constraints}
         if not cache.knows_valid(given.values()):
             self._validate_params()
             cache.remember_valid(given.values())
-        options = FitOptions.read(given, incremental=incremental)
-        check_options(options)
+        options = cache.options(incremental=incremental)
+        if options is None:
+            options = FitOptions.read(given, incremental=incremental)
+            check_options(options)
+            cache.remember_options(options)
         return options
 
     def _prepare(
@@ -185,16 +193,6 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
             return None
         weights = {} if rows.weight is None else {"sample_weight": rows.weight}
         return lambda: float(scorer(self, rows.X, rows.y, **weights))
-
-    @contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        """Put every attribute back if arguments or rows are refused: an earlier fit stays."""
-        before = dict(vars(self))
-        try:
-            yield
-        except Exception:
-            self.__dict__ = before
-            raise
 
     @with_callbacks
     def fit_streamed(self, dataset: StreamedDataset, X_val: Any, y_val: Any) -> Self:

@@ -125,10 +125,11 @@ class ClassTargets(TargetEncoder):
 
     def decode(self, outputs: Any) -> Any:
         """Return the label of every row; at a probability of exactly 0.5 the first of two."""
-        if self.kind == "binary":
+        kind = self.kind
+        if kind == "binary":
             second = (outputs[:, 0] > 0.5) & (len(self.classes) > 1)
             return self.classes[second.astype(int)]
-        if self.kind == "multiclass":
+        if kind == "multiclass":
             return self.classes[np.argmax(outputs, axis=1)]
         return self.binarizer.inverse_transform(outputs)
 

@@ -55,6 +55,6 @@ def take_rows(array: Any, rows: Any) -> Any:
 
 def as_stored(array: Any, dtype: Any) -> Any:
     """Return an array as interpreters read it: of θ's type, CSR or C-contiguous."""
-    if is_sparse(array):
+    if not isinstance(array, np.ndarray) and is_sparse(array):
         return array.tocsr().astype(dtype, copy=False)
     return np.ascontiguousarray(array, dtype=dtype)

@@ -69,7 +69,7 @@ class FitReporter:
     def iteration(self, history: History) -> bool:
         """Report a minimiser's iteration; return whether a callback asks to stop."""
         held = self._model.history
-        held.loss = history.cost[-1]
+        held.loss = history.last_cost
         held.loss_curve.append(held.loss)
         self.begin()
         return self._report(history)
@@ -79,7 +79,7 @@ class FitReporter:
         held = self._model.history
         held.n_iter = self.before + history.n_epochs
         held.t += self._n_rows
-        held.loss = history.cost[-1]
+        held.loss = history.last_cost
         held.loss_curve.append(held.loss)
         if held.best_loss is not None and held.loss < held.best_loss:
             held.best_loss = held.loss

@@ -212,7 +212,7 @@ def _with_best(progress: PartialFitState, history: History, state: State) -> Par
     """Keep the state after the best call of ``partial_fit``: the last one may be far from it."""
     if progress.factor < 1.0 or history.stopped_by == "divergence":
         return progress
-    cost = history.cost[-1]
+    cost = history.last_cost
     better = progress.best is None or cost < progress.best[0]
     return progress._replace(best=(cost, state.copy())) if better else progress
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from numbers import Integral
 from operator import is_
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -17,7 +17,13 @@ from deltarule.program.tape import Tape
 from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import Optimizer
 
+if TYPE_CHECKING:
+    from deltarule.estimators.options import FitOptions
+
 __all__ = ["InterpreterCache"]
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Types of arguments that cannot change in place."""
 
 
 class _Entry(NamedTuple):
@@ -27,7 +33,7 @@ class _Entry(NamedTuple):
 
 
 class InterpreterCache(threading.local):
-    """Interpreters, a stream of random numbers, and arguments that were found valid.
+    """Interpreters, a stream of random numbers, valid arguments, and the options read from them.
 
     Each thread has its own, since an interpreter may hold buffers and several threads may predict
     with one estimator. Copies and pickles begin empty.
@@ -37,6 +43,8 @@ class InterpreterCache(threading.local):
         self._entries: dict[bool, _Entry] = {}
         self._stream: np.random.RandomState | None = None
         self._valid: list[Any] = []
+        self._options: dict[bool, FitOptions] = {}
+        self._fixed: bool | None = None  # whether no valid argument can change in place
 
     def interpreter(
         self,
@@ -77,7 +85,24 @@ class InterpreterCache(threading.local):
     def remember_valid(self, arguments: Iterable[Any]) -> None:
         """Remember that these arguments are valid."""
         self._valid = list(arguments)
+        self._options, self._fixed = {}, None
+
+    def options(self, *, incremental: bool) -> FitOptions | None:
+        """Return what was read from the valid arguments, unless one may have changed in place."""
+        known = self._options.get(incremental)
+        if known is not None and self._fixed is None:
+            self._fixed = all(map(_is_plain, self._valid))
+        return known if self._fixed else None
+
+    def remember_options(self, options: FitOptions) -> None:
+        """Remember what was read from the valid arguments."""
+        self._options[options.incremental] = options
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle as an empty cache."""
         return (InterpreterCache, ())
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    return kind in _PLAIN or (kind is tuple and all(map(_is_plain, value)))

@@ -172,10 +172,13 @@ def _interpreter(net: Network, state: State) -> Interpreter:
     return interpreter_of(net.tape, like=state.theta)
 
 
-def mean_loss(net: Network, state: State, block: Block) -> float:
-    """Return the weighted mean loss of a block."""
+def mean_loss(
+    net: Network, state: State, block: Block, interpreter: Interpreter | None = None
+) -> float:
+    """Return the weighted mean loss of a block, measured by a new interpreter by default."""
     check_theta(state, net.tape)
-    losses = to_numpy(_interpreter(net, state).losses(state, block))
+    runs = _interpreter(net, state) if interpreter is None else interpreter
+    losses = to_numpy(runs.losses(state, block))
     weight = None if block.weight is None else to_numpy(block.weight)
     return float(np.average(losses, weights=weight))
 

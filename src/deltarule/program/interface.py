@@ -7,6 +7,7 @@ Training depends on no interpreter, and an interpreter does not know about epoch
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -93,7 +94,9 @@ class StepLog(NamedTuple):
     @property
     def diverged(self) -> bool:
         """Whether the last loss is infinite or NaN."""
-        return len(self.loss) > 0 and not bool(np.isfinite(self.loss[-1] + self.penalty[-1]))
+        if len(self.loss) == 0:
+            return False
+        return not isfinite(float(self.loss[-1]) + float(self.penalty[-1]))
 
     @staticmethod
     def join(logs: list[StepLog]) -> StepLog:

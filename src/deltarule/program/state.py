@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,12 @@ class State:
 
     def copy(self) -> State:
         """Return a copy that shares no memory with this one."""
-        return replace(
-            self,
-            theta=_copied(self.theta),
-            optimizer_state=_copied(self.optimizer_state),
-            buffers={name: _copied(array) for name, array in self.buffers.items()},
+        return State(
+            _copied(self.theta),
+            self.seed,
+            self.step,
+            _copied(self.optimizer_state),
+            {name: _copied(array) for name, array in self.buffers.items()},
         )
 
     def overwrite(self, other: State) -> None:
@@ -46,13 +47,15 @@ class State:
 
     def restore(self, other: State) -> None:
         """Copy another state into this one, θ in place, so that views of θ stay valid."""
-        fresh = other.copy()
-        self.theta[...] = fresh.theta
-        self.seed, self.step = fresh.seed, fresh.step
-        self.optimizer_state, self.buffers = fresh.optimizer_state, fresh.buffers
+        self.theta[...] = other.theta
+        self.seed, self.step = other.seed, other.step
+        self.optimizer_state = _copied(other.optimizer_state)
+        self.buffers = {name: _copied(array) for name, array in other.buffers.items()}
 
 
 def _copied(value: Any) -> Any:
+    if type(value) is np.ndarray:  # the usual case, without the search for a namespace
+        return value.copy("K")
     if isinstance(value, tuple):
         return type(value)(*(_copied(item) for item in value))
     if hasattr(value, "shape"):

@@ -75,6 +75,15 @@ class History:
         return len(self.loss)
 
     @property
+    def last_cost(self) -> float:
+        """Loss plus penalty of the newest epoch."""
+        return self.cost_of(self.n_epochs)
+
+    def cost_of(self, epoch: int) -> float:
+        """Return loss plus penalty of an epoch, counted from 1."""
+        return self.loss[epoch - 1] + self.penalty[epoch - 1]
+
+    @property
     def cost(self) -> list[float]:
         """Loss plus penalty, epoch by epoch."""
         return [a + b for a, b in zip(self.loss, self.penalty, strict=True)]

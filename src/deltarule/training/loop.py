@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import numpy as np
 
 from deltarule.errors import CheckpointError, SpecError
@@ -60,7 +62,7 @@ def run_epochs(
         with deferred_signals(wanted=wanted) as signals:
             if config.checkpointer is not None:
                 config.checkpointer.begin(state, training, interpreter.check)
-            _check_rows(training, block.n_rows, _first_order(block))
+            _check_rows(training, block)
             _Training(interpreter, state, block, config, training, signals).to_the_end()
     except KeyboardInterrupt:
         training.history.stopped_by = "interrupt"
@@ -79,12 +81,15 @@ def _first_order(block: Block | StreamedBlock) -> Rows:
     return np.arange(0 if isinstance(block, StreamedBlock) else block.n_rows, dtype=np.int64)
 
 
-def _check_rows(training: TrainingState, n_rows: int, rows: Rows) -> None:
+def _check_rows(training: TrainingState, block: Block | StreamedBlock) -> None:
     """Raise ``CheckpointError`` unless the orders to continue from are orders of these rows."""
     order = None if training.epoch is None else training.epoch.order
     orders = (training.position.order, None if order is None else order.rows)
     held = [given for given in orders if given is not None]
-    if (order is not None and order.bounds[-1] != n_rows) or not all(
+    if not held:
+        return
+    rows = _first_order(block)
+    if (order is not None and order.bounds[-1] != block.n_rows) or not all(
         is_order(given, rows) for given in held
     ):
         raise CheckpointError("the order of rows to resume from is not an order of these rows.")
@@ -106,6 +111,10 @@ class _Training:
         self.config, self.training, self.signals = config, training, signals
         self.rule = EarlyStopping(tol=0.0) if config.stopping is None else config.stopping
         self._buffers: list[State] = []  # copies of states, whose memory is used again
+        self._bounds: Rows | None = None  # of the batches, if they are the same in every epoch
+        self._fresh = (  # whether the best state is still a copy of the state, as at the beginning
+            training.history.n_epochs == 0 and training.best is training.before is training.safe
+        )
         training.consistent = True
 
     def to_the_end(self) -> None:
@@ -140,9 +149,7 @@ class _Training:
         assert epoch is not None
         if config.on_epoch_begin is not None:
             config.on_epoch_begin(epoch.entered)
-        with self.signals.passed_on():
-            block = self._block_of(training.position.epochs)
-        steps = self._take_steps(epoch, block)
+        steps = self._take_steps(epoch, self._block_of(training.position.epochs))
         finite = not steps.diverged and _is_finite(self.state)
         metrics = None
         if finite and config.validation is not None:
@@ -160,22 +167,48 @@ class _Training:
         rows = _first_order(self.block) if position.order is None else position.order
         if config.shuffle is not None:
             rows = config.shuffle(rows)
-            position = position._replace(order=rows)
         if planned is None:
             planned = position.epochs - training.history.n_epochs + config.epochs
-        if position.learning_rate is None:
-            position = position._replace(learning_rate=config.learning_rate)
-        training.position = position._replace(planned_epochs=planned)
-        order = _order(rows, config, training.position, self.block)
-        entered = self._copy(training.best, training.before, training.safe)
+        rate = position.learning_rate
+        training.position = position._replace(
+            order=position.order if config.shuffle is None else rows,
+            planned_epochs=planned,
+            learning_rate=config.learning_rate if rate is None else rate,
+        )
+        order = self._order(rows)
+        held = (training.best, training.before, training.safe)
+        entered = training.best if self._fresh else self._copy(*held)
+        self._fresh = False
         training.epoch = Epoch(order, entered)
         training.consistent = True
 
     def _block_of(self, epoch: int) -> Block | EpochIterator:
         """Return the data of an epoch: the block, a new one, or an iterator over blocks."""
-        if self.config.epoch_block is not None:
-            return self.config.epoch_block(epoch)
-        return self.block.of_epoch(epoch) if isinstance(self.block, StreamedBlock) else self.block
+        block, make = self.block, self.config.epoch_block
+        if make is None and not isinstance(block, StreamedBlock):
+            return block
+        with self.signals.passed_on():
+            if make is not None:
+                return make(epoch)
+            return block.of_epoch(epoch) if isinstance(block, StreamedBlock) else block
+
+    def _order(self, rows: Rows) -> BatchSchedule:
+        """Return an epoch's rows cut into batches, with the schedule's rate for each batch."""
+        config, block, bounds = self.config, self.block, self._bounds
+        if bounds is None:
+            present = None if block.weight is None else to_numpy(block.weight)[rows] > 0
+            bounds = batch_bounds(block.n_rows, config.batch_size, present, config.min_rows)
+            if present is None:
+                self._bounds = bounds
+        n_steps = len(bounds) - 1
+        given = config.schedule.rates(config.learning_rate, self.training.position, n_steps)
+        rates = np.asarray(given, dtype=float)
+        if rates.shape != (n_steps,) or not (rates >= 0).all():
+            raise SpecError(
+                f"schedule must give {n_steps} rates of at least 0, one for each step; got "
+                f"{rates}. See what {type(config.schedule).__name__}.rates returns."
+            )
+        return BatchSchedule(rows, bounds, rates)
 
     def _take_steps(self, epoch: Epoch, block: Block | EpochIterator) -> StepLog:
         """Take the steps that are left; the interpreter may return before it has taken all."""
@@ -197,14 +230,14 @@ class _Training:
         """End an epoch: record it, keep the best state, and call schedule and callback."""
         config, training, history = self.config, self.training, self.training.history
         training.epoch = None
-        position = training.position
+        position, rate = training.position, float(epoch.order.learning_rates[-1])
         training.position = position._replace(
             epochs=position.epochs + 1,
             steps=position.steps + epoch.order.n_batches,
             examples=position.examples + self.block.n_rows,
-            learning_rate=float(epoch.order.learning_rates[-1]),
+            learning_rate=rate,
         )
-        _record(history, steps, float(epoch.order.learning_rates[-1]), config.loss_scale)
+        _record(history, steps, rate, config.loss_scale)
         follows_best = history.best_epoch == history.n_epochs - 1
         if follows_best and config.validation is None and _has_jumped(steps, history):
             training.safe = training.before
@@ -218,10 +251,7 @@ class _Training:
             training.best = self._copy(training.best, training.safe, epoch.entered)
             training.before, training.safe = epoch.entered, training.best
         schedule_state, rate = config.schedule.observe(
-            position.schedule_state,
-            metric,
-            float(epoch.order.learning_rates[-1]),
-            maximize=self.rule.maximize,
+            position.schedule_state, metric, rate, maximize=self.rule.maximize
         )
         training.position = training.position._replace(
             learning_rate=rate, schedule_state=schedule_state, stopping_state=stopping_state
@@ -251,34 +281,17 @@ class _Training:
         return self._buffers[-1]
 
 
-def _order(
-    rows: Rows, config: TrainingConfig, position: Position, block: Block | StreamedBlock
-) -> BatchSchedule:
-    """Return an epoch's rows cut into batches, with the schedule's rate for each batch."""
-    present = None if block.weight is None else to_numpy(block.weight)[rows] > 0
-    bounds = batch_bounds(block.n_rows, config.batch_size, present, config.min_rows)
-    n_steps = len(bounds) - 1
-    given = config.schedule.rates(config.learning_rate, position, n_steps)
-    rates = np.asarray(given, dtype=float)
-    if rates.shape != (n_steps,) or not (rates >= 0).all():
-        raise SpecError(
-            f"schedule must give {n_steps} rates of at least 0, one for each step; got {rates}. "
-            f"See what {type(config.schedule).__name__}.rates returns."
-        )
-    return BatchSchedule(rows, bounds, rates)
-
-
 def _has_jumped(steps: StepLog, history: History) -> bool:
     """Return whether an epoch's first loss is NaN, or far above the best epoch's cost."""
     if history.best_epoch is None:
         return False
     first = float(steps.loss[0] + steps.penalty[0])
-    return not first <= _DIVERGENCE_RATIO * history.cost[history.best_epoch - 1]
+    return not first <= _DIVERGENCE_RATIO * history.cost_of(history.best_epoch)
 
 
 def _record(history: History, steps: StepLog, rate: float, scale: float) -> None:
     """Append an epoch's mean loss to the history; after a divergence, its last loss."""
-    weight = float(np.sum(steps.weight))
+    weight = float(steps.weight.sum())
     if steps.diverged or weight == 0:
         loss, penalty = float(steps.loss[-1]), float(steps.penalty[-1])
     else:
@@ -290,15 +303,18 @@ def _record(history: History, steps: StepLog, rate: float, scale: float) -> None
 
 
 def _mean(values: Array, weights: Array, total: float) -> float:
+    if len(values) == 1:  # as below, for an epoch of one step, which is often a short one
+        mean = (0.0 + float(values[0]) * float(weights[0])) / total
+        return mean if isfinite(mean) else float(values[0]) * (float(weights[0]) / total)
     with np.errstate(over="ignore"):
         mean = float(values @ weights) / total
-    return mean if np.isfinite(mean) else float(values @ (weights / total))  # their sum overflows
+    return mean if isfinite(mean) else float(values @ (weights / total))  # their sum overflows
 
 
 def _watched(history: History, metrics: Metrics | None, config: TrainingConfig) -> float:
     """Return the metric that decides which epoch is best: score, validation loss, or cost."""
     if metrics is None:
-        return history.cost[-1]
+        return history.last_cost
     if metrics.loss is not None:
         history.validation_loss.append(metrics.loss)
     if metrics.score is not None:

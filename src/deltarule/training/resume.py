@@ -33,8 +33,8 @@ def resume_point(
     if ended.history.stopped_by == "divergence" or not ended.consistent:
         return None
     maximize = stopping is not None and stopping.maximize
-    training = replace(ended, history=History())  # no cycle of references
-    return ResumePoint(training, state.step, n_rows, maximize, random)
+    ended.history = History()  # no cycle of references: the history holds the resume point
+    return ResumePoint(ended, state.step, n_rows, maximize, random)
 
 
 def resumed(

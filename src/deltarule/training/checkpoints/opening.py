@@ -23,12 +23,12 @@ def checkpointer_of(
     blocks: Mapping[str, Any],
     rng: Any,
     kinds: tuple[type[Any], ...],
-) -> Iterator[Checkpointer | None]:
-    """Yield the checkpointer: one that the caller has opened, or one for a folder; or None.
+) -> Iterator[Checkpointer]:
+    """Yield the checkpointer: one that the caller has opened, or one for a folder.
 
     Parameters
     ----------
-    given : str, path-like, Checkpoint, Checkpointer or None
+    given : str, path-like, Checkpoint or Checkpointer
         The argument ``checkpoint``.
     arguments : dict
         Every argument that the training depends on, by name.
@@ -43,7 +43,7 @@ def checkpointer_of(
     kinds : tuple of types
         NamedTuples that the history may hold.
     """
-    if given is None or isinstance(given, Checkpointer):
+    if isinstance(given, Checkpointer):
         yield given
         return
     # Imported here: they need pydantic, which only trainings with checkpoints load.
