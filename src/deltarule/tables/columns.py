@@ -119,7 +119,8 @@ class ParsedColumn:
     def texts(self) -> Cells:
         """(n,) texts, null where missing; numbers as a person would write them."""
         texts = number_texts(self.cells) if self.stores_numbers else self.cells
-        return pc.if_else(pa.array(self.not_missing), texts, pa.scalar(None, pa.string()))
+        # pc.if_else cuts the last text of a slice short in releases of pyarrow before 24.
+        return texts.take(pa.array(np.arange(len(texts)), mask=~self.not_missing))
 
     @cached_property
     def inexact(self) -> tuple[int, str] | None:
