@@ -17,13 +17,12 @@ from hypothesis import strategies as st
 import support
 from deltarule.errors import TableError
 from deltarule.tables import Shares, Table, is_large, open_source, read_table
-from deltarule.tables.profile.row_hash import row_hash
-from deltarule.tables.profile.statistics import CappedCounter, Moments, Sample
 from deltarule.tables.sources import csv as csv_source
 from deltarule.tables.sources import open as open_module
 from deltarule.tables.sources import parquet
 from deltarule.tables.sources.dataset import Dataset
-from deltarule.tables.split import RowHashSplit
+from deltarule.tables.split import Split
+from deltarule.tables.statistics import CappedCounter, Moments, Sample, row_hash
 from deltarule.tables.table import Piece
 from deltarule.utils.limits import free_memory
 
@@ -311,7 +310,7 @@ def test_row_hashes_are_uniform_and_independent() -> None:
     for first, second in ((a, b), (a[1:], a[:-1])):
         assert abs(np.corrcoef(first, second)[0, 1]) < 5 / np.sqrt(n)
     rows = Table(Path("t.csv"), {"y": pa.array(["1"] * n)}, n, str)
-    part = RowHashSplit(Shares(0.1, 0.2), 0).parts(Piece(rows, 0), rows.column("y"))
+    part = Split(Shares(0.1, 0.2), 0).parts(Piece(rows, 0), rows.column("y"))
     share = np.bincount(part, minlength=3) / n
     np.testing.assert_allclose(share, [0.7, 0.1, 0.2], atol=5 * np.sqrt(0.25 / n))
 

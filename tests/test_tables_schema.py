@@ -13,7 +13,7 @@ from deltarule.tables import Plan, Table, prepare, read_table
 from deltarule.tables.kinds import BooleanKind, NumberKind
 from deltarule.tables.preprocessing import transform
 from deltarule.tables.record import Classes, NumberColumn
-from deltarule.tables.targets import encode_target
+from deltarule.tables.target import encode_target
 from tables_support import decision_of, kinds_of, profiles_of
 
 

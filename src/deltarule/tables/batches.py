@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltarule.tables.preprocessing import transform
-from deltarule.tables.profile.row_hash import DEV_SAMPLE, row_hash
 from deltarule.tables.record import PreprocessingRecord
 from deltarule.tables.sources.dataset import Dataset
 from deltarule.tables.split import PARTS, Split
+from deltarule.tables.statistics import DEV_SAMPLE, row_hash
 from deltarule.tables.table import Piece, Source
-from deltarule.tables.targets import encode_target
+from deltarule.tables.target import encode_target
 
 __all__ = ["ExampleReader", "Examples", "buffer_rows"]
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deltarule.tables.profile.statistics import Moments
 from deltarule.tables.record import Classes, Quantity, Task
+from deltarule.tables.statistics import Moments
 
 __all__ = ["ClassScore", "Evaluation", "Predictions", "Scores"]
 

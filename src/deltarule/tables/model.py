@@ -34,7 +34,7 @@ from deltarule.tables.record import (
     validated,
 )
 from deltarule.tables.table import Source, Table
-from deltarule.tables.targets import encode_target
+from deltarule.tables.target import encode_target
 
 if TYPE_CHECKING:
     from onnx import ModelProto

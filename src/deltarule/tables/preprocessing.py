@@ -7,8 +7,8 @@ that was loaded go through the same code.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ MAX_EXAMPLES = 1000
 """The most unseen categories of a column that are kept for messages."""
 
 
-@dataclass
 class UnseenValues:
     """What the rows to be predicted held that the training rows did not.
 
@@ -33,16 +32,17 @@ class UnseenValues:
     missing cells where the training rows had none.
     """
 
-    unseen: dict[str, int] = field(default_factory=dict)
-    examples: dict[str, list[str]] = field(default_factory=dict)
-    missing: dict[str, int] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.unseen: Counter[str] = Counter()
+        self.examples: dict[str, list[str]] = {}
+        self.missing: Counter[str] = Counter()
 
     def add(self, name: str, encoded: Encoded) -> None:
         """Count what further cells of a column held."""
         if encoded.missing:
-            self.missing[name] = self.missing.get(name, 0) + encoded.missing
+            self.missing[name] += encoded.missing
         if encoded.unseen:
-            self.unseen[name] = self.unseen.get(name, 0) + encoded.unseen
+            self.unseen[name] += encoded.unseen
             known = self.examples.setdefault(name, [])
             fresh = [text for text in encoded.examples if text not in known]
             known += fresh[: MAX_EXAMPLES - len(known)]
@@ -106,20 +106,14 @@ def transform(
             f"trained on: {listing(absent)}; add or rename columns, it has {listing(table.names)}"
         )
     rows = np.arange(table.rows) if rows is None else rows
-    for column in columns:  # every cell is checked before any is used
-        cells = table.column(column.name)
-        cells.check_supported()
-        kind_of(column).parse(cells)
-    encoded = [
-        kind_of(column).encode(column, table.column(column.name), rows, unseen)
-        for column in columns
-    ]
+    pairs = [(record, table.column(record.name)) for record in columns]
+    for record, column in pairs:  # every cell is checked before any is used
+        column.check_supported()
+        kind_of(record).parse(column)
+    encoded = [kind_of(record).encode(record, column, rows, unseen) for record, column in pairs]
     if seen is not None:
-        for column, values in zip(columns, encoded, strict=True):
-            seen.add(column.name, values)
-    blocks = [
-        *(values.standardised for values in encoded),
-        *(values.flags for values in encoded),
-        *(values.one_hot for values in encoded),
-    ]
+        for (record, _), values in zip(pairs, encoded, strict=True):
+            seen.add(record.name, values)
+    standardised, flags, one_hot, *_ = zip(*encoded, strict=True)
+    blocks = [block for block in (*standardised, *flags, *one_hot) if block is not None]
     return np.hstack(blocks, dtype=np.float64)
