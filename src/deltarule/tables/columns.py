@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from deltarule.errors import TableError
 from deltarule.tables.messages import show
 
-__all__ = ["MISSING", "Cells", "ParsedColumn", "number_text", "number_texts"]
+__all__ = ["MISSING", "Cells", "ParsedColumn", "joined", "number_text", "number_texts"]
 
 Cells: TypeAlias = Any
 """A pyarrow array of texts or of float64; a missing cell is null in both."""
@@ -163,6 +163,18 @@ def number_texts(cells: Cells) -> Cells:
     """Return float64 cells as the texts that a person would write: 3 rather than 3.0."""
     values = [None if v is None or v != v else number_text(v) for v in cells.to_pylist()]
     return pa.array(values, pa.string())
+
+
+def joined(pieces: list[Cells]) -> Cells:
+    """Return the pieces of a column as one.
+
+    Whole numbers that are no float64 make a piece of texts; then all of the column becomes texts.
+    """
+    if len({piece.type for piece in pieces}) > 1:
+        pieces = [
+            number_texts(piece) if pa.types.is_floating(piece.type) else piece for piece in pieces
+        ]
+    return pa.concat_arrays(pieces) if pieces else pa.array([], pa.string())
 
 
 def number_text(value: float) -> str:

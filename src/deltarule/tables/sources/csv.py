@@ -21,9 +21,10 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from deltarule.errors import TableError
+from deltarule.tables.columns import joined
 from deltarule.tables.messages import show
-from deltarule.tables.sources.base import Chunk, joined
 from deltarule.tables.sources.csv_records import end_of_records, misplaced_quote, records
+from deltarule.tables.sources.dataset import Chunk
 from deltarule.tables.table import Table, check_names
 
 __all__ = ["CsvFile"]

@@ -1,4 +1,4 @@
-"""A table that stays in its files and is read piece by piece."""
+"""A table that stays in its files, which are read a chunk at a time."""
 
 from __future__ import annotations
 
@@ -6,24 +6,55 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import NamedTuple
-
-import pyarrow as pa
+from typing import NamedTuple, Protocol
 
 from deltarule.errors import TableError
+from deltarule.tables.columns import joined
 from deltarule.tables.messages import listing
-from deltarule.tables.sources.base import Chunk, ChunkedFile, joined
 from deltarule.tables.table import Piece, Source, Table
+from deltarule.utils.context import error_context, system_reason
 
-__all__ = ["Dataset", "Place", "reading_files"]
+__all__ = ["Chunk", "ChunkedFile", "Dataset", "Place", "reading_files"]
+
+
+class Chunk(NamedTuple):
+    """Rows of a file that can be read without those before them."""
+
+    start: int  # bytes of a CSV file, row groups of a Parquet file
+    end: int
+    row: int  # the first row's number in the file
+    rows: int
+    size: int  # bytes that reading it takes, about
+
+
+class ChunkedFile(Protocol):
+    """A file that is read a chunk at a time; rows come in their order.
+
+    A new format of files is a class with these methods, chosen in `deltarule.tables.sources.open`.
+    """
+
+    path: Path
+    names: list[str]
+
+    def scan(self) -> Iterator[tuple[Chunk, Iterator[Table]]]:
+        """Yield each chunk, with the number of rows that the file announces, and its rows."""
+
+    def read(self, chunk: Chunk) -> Iterator[Table]:
+        """Yield the rows of one chunk."""
+
+    def place(self, row: int) -> str:
+        """Return where a row of the file is, such as "line 17"."""
+
+    def check_whole(self, size: int = 0) -> None:
+        """Refuse a file that is not to be held in memory, of which so many bytes were read."""
 
 
 class Place(NamedTuple):
-    """A chunk, the number of its file, and the number of its first row in the whole dataset."""
+    """A chunk, its file, and the number of its first row in the whole dataset."""
 
-    file: int
+    file: ChunkedFile
     chunk: Chunk
     first: int
 
@@ -46,7 +77,7 @@ class Dataset(Source):
         self.path, self.rows, self._remedy = path, 0, remedy
         self.places: list[Place] = []
         self._files: list[ChunkedFile] = []
-        self._fingerprints = [_fingerprint(file) for file in files]
+        self._fingerprints = {file: _fingerprint(file) for file in files}
         for file in files:
             with reading_files(file, remedy):
                 self._files.append(open_file(file))
@@ -64,11 +95,10 @@ class Dataset(Source):
         The first fault is a `TableError` with its file and line, and so is a table without rows.
         """
         places, rows = [], 0
-        for number, file in enumerate(self._files):
-            self._check_untouched(number)
-            with reading_files(file.path, self._remedy):
+        for file in self._files:
+            with self._reading(file):
                 for chunk, tables in file.scan():
-                    places.append(Place(number, chunk, rows))
+                    places.append(Place(file, chunk, rows))
                     for table in tables:
                         yield Piece(self._ordered(table), rows)
                         rows += table.rows
@@ -78,10 +108,9 @@ class Dataset(Source):
 
     def read(self, place: Place) -> Iterator[Piece]:
         """Yield the rows of one chunk."""
-        self._check_untouched(place.file)
-        file, first = self._files[place.file], place.first
-        with reading_files(file.path):
-            for table in file.read(place.chunk):
+        first = place.first
+        with self._reading(place.file):
+            for table in place.file.read(place.chunk):
                 yield Piece(self._ordered(table), first)
                 first += table.rows
 
@@ -108,7 +137,7 @@ class Dataset(Source):
         return Table(self.path, columns, self.rows, file.place)
 
     def _ordered(self, table: Table) -> Table:
-        if list(table.columns) == self.names:
+        if table.names == self.names:
             return table
         columns = {name: table.columns[name] for name in self.names}
         return Table(table.path, columns, table.rows, table.place)
@@ -124,13 +153,13 @@ class Dataset(Source):
                 "table need the same columns"
             )
 
-    def _check_untouched(self, number: int) -> None:
-        path = self._files[number].path
-        with reading_files(path):
-            if _fingerprint(path) != self._fingerprints[number]:
-                raise TableError(
-                    f"{path} was changed while it was in use; leave it alone and run again"
-                )
+    def _reading(self, file: ChunkedFile) -> AbstractContextManager[None]:
+        """Return a context in which a file is read, unless it was changed."""
+        if _fingerprint(file.path) != self._fingerprints[file.path]:
+            raise TableError(
+                f"{file.path} was changed while it was in use; leave it alone and run again"
+            )
+        return reading_files(file.path, self._remedy)
 
 
 def _fingerprint(path: Path) -> tuple[int, int]:
@@ -141,19 +170,12 @@ def _fingerprint(path: Path) -> tuple[int, int]:
     return (-1, -1)
 
 
-@contextmanager
-def reading_files(path: Path, remedy: str = "") -> Iterator[None]:
-    """Turn errors of the system into one line about a file."""
-    try:
-        yield
-    except TableError:
-        raise
-    except FileNotFoundError:
-        raise TableError(f"there is no file {path}; check the path") from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise TableError(f"cannot read {path}: {reason}") from error
-    except (MemoryError, pa.ArrowMemoryError):
-        raise TableError(
-            remedy or f"there is not enough memory for a few rows of {path}; give the process more"
-        ) from None
+def reading_files(path: Path, remedy: str = "") -> AbstractContextManager[None]:
+    """Return a context in which errors of the system become one line about a file."""
+    memory = f"there is not enough memory for a few rows of {path}; give the process more"
+    return error_context(
+        (FileNotFoundError, lambda _: TableError(f"there is no file {path}; check the path")),
+        (OSError, lambda error: TableError(f"cannot read {path}: {system_reason(error)}")),
+        (MemoryError, lambda _: TableError(remedy or memory)),
+        unless=TableError,
+    )

@@ -9,9 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from deltarule.errors import TableError
-from deltarule.tables.sources.base import ChunkedFile
 from deltarule.tables.sources.csv import MAX_FILE_BYTES, CsvFile
-from deltarule.tables.sources.dataset import Dataset, reading_files
+from deltarule.tables.sources.dataset import ChunkedFile, Dataset, reading_files
 from deltarule.tables.sources.parquet import ParquetFile
 from deltarule.tables.table import Table
 from deltarule.utils.limits import free_memory
