@@ -89,13 +89,7 @@ class Evaluation:
 
 
 class Scores:
-    """GradientSums up predictions beside the true values, piece by piece.
-
-    Parameters
-    ----------
-    target : Classes or Quantity
-        What is predicted.
-    """
+    """Sums over predictions beside the true values, piece by piece; `target` is predicted."""
 
     def __init__(self, target: Classes | Quantity) -> None:
         self._target = target

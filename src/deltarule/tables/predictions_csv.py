@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from deltarule.errors import TableError
 from deltarule.tables.columns import number_texts
@@ -12,7 +13,7 @@ from deltarule.tables.evaluation import Predictions
 from deltarule.tables.kinds import Unseen
 from deltarule.tables.messages import listing
 from deltarule.tables.model import TableModel
-from deltarule.tables.preprocessing import UnseenValues
+from deltarule.tables.preprocessing import UnseenValues, transform
 from deltarule.tables.table import Source, Table
 
 __all__ = ["PredictionsCsv", "predictions_csv"]
@@ -58,20 +59,20 @@ class PredictionsCsv:
         self.rows, self.seen = 0, UnseenValues()
 
     def __iter__(self) -> Iterator[bytes]:
-        header = _header(
-            self._source.names if self._keep else [], self._model.labels, escape=self._escape
-        )
-        for table, _ in self._source.scan():
-            predictions = self._model.respond(
-                self._model.inputs(table, None, self._unseen, self.seen)
-            )
+        columns = self._model.preprocessing.columns
+        for table, first in self._source.scan():
+            X = transform(columns, table, None, self._unseen, self.seen)
+            predictions, keep = self._model.respond(X), table if self._keep else None
             self.rows += table.rows
-            yield header + _rows(predictions, table if self._keep else None, escape=self._escape)
-            header = b""
+            yield predictions_csv(predictions, keep, escape=self._escape, header=first == 0)
 
 
 def predictions_csv(
-    predictions: Predictions, keep: Table | None = None, *, escape: bool = False
+    predictions: Predictions,
+    keep: Table | None = None,
+    *,
+    escape: bool = False,
+    header: bool = True,
 ) -> bytes:
     """Return the bytes of a CSV file of predictions.
 
@@ -84,6 +85,8 @@ def predictions_csv(
     escape : bool, default=False
         Put an apostrophe before texts that a spreadsheet would take for a formula: those that
         begin with ``=``, ``+``, ``-`` or ``@`` and are no number.
+    header : bool, default=True
+        Whether the first line names the columns.
 
     Returns
     -------
@@ -96,43 +99,27 @@ def predictions_csv(
     TableError
         If the table has columns of these names, or one that is neither numbers nor texts.
     """
-    header = _header([] if keep is None else keep.names, predictions.labels, escape=escape)
-    return header + _rows(predictions, keep, escape=escape)
-
-
-def _header(kept: Iterable[str], labels: Iterable[str], *, escape: bool) -> bytes:
-    """Return the first line; refuse a table whose columns have the names of the results."""
-    kept, results = list(kept), ["prediction", *(f"probability_{label}" for label in labels)]
+    kept = [] if keep is None else keep.names
+    results = ["prediction", *(f"probability_{label}" for label in predictions.labels)]
     clashes = [name for name in results if name in set(kept)]
     if clashes:
         raise TableError(f"the table already has columns {listing(clashes)}; rename them")
-    return _lines([[*kept, *results]], escape=escape)
-
-
-def _rows(predictions: Predictions, keep: Table | None, *, escape: bool) -> bytes:
-    """Return the lines of some rows."""
     columns: list[list[str]] = []
-    for column in [] if keep is None else map(keep.column, keep.names):
+    for column in [] if keep is None else map(keep.column, kept):
         column.check_supported()
         texts = number_texts(column.cells) if column.stores_numbers else column.cells
         columns.append([text or "" for text in texts.to_pylist()])
-    columns.append([_text(value) for value in predictions.values.tolist()])
+    columns.append([v if isinstance(v, str) else repr(v) for v in predictions.values.tolist()])
     if predictions.probabilities is not None:
         columns += [[repr(p) for p in column.tolist()] for column in predictions.probabilities.T]
-    return _lines(zip(*columns, strict=True), escape=escape)
-
-
-def _lines(rows: Iterable[Iterable[str]], *, escape: bool) -> bytes:
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
+    rows: Iterable[Iterable[str]] = zip(*columns, strict=True)
+    if header:
+        rows = chain([[*kept, *results]], rows)
     if escape:
         rows = ([_escaped(cell) for cell in row] for row in rows)
-    writer.writerows(rows)
+    file = io.StringIO(newline="")
+    csv.writer(file, lineterminator="\n").writerows(rows)
     return file.getvalue().encode()
-
-
-def _text(value: str | float) -> str:
-    return value if isinstance(value, str) else repr(value)
 
 
 def _escaped(text: str) -> str:

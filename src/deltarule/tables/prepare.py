@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
-from deltarule.tables.batches import ExampleReader, Examples
+from deltarule.tables.batches import ExampleReader
 from deltarule.tables.kinds import Kind, recognise
 from deltarule.tables.messages import listing, show, unusable_columns
-from deltarule.tables.preprocessing import rare_below
+from deltarule.tables.preprocessing import Examples, rare_below
 from deltarule.tables.profile import ColumnProfile, PieceRows
 from deltarule.tables.record import ColumnRecord, PreprocessingRecord, Provenance, Task
 from deltarule.tables.split import Shares, Split, draw_parts

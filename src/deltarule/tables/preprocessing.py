@@ -1,4 +1,4 @@
-"""From the columns of a table to a network's inputs, by what was learned from the training rows.
+"""From the rows of a table to examples for a network, by what was learned from training rows.
 
 Numbers are imputed and standardised, categories are one-hot encoded (`deltarule.tables.kinds`).
 What was learned is one record (`deltarule.tables.record`), so that a model that was saved and one
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +17,21 @@ from numpy.typing import NDArray
 from deltarule.errors import TableError
 from deltarule.tables.kinds import Encoded, Unseen, kind_of
 from deltarule.tables.messages import listing, show
-from deltarule.tables.record import ColumnRecord
+from deltarule.tables.record import ColumnRecord, PreprocessingRecord
 from deltarule.tables.table import Table
+from deltarule.tables.target import encode_target
 
-__all__ = ["UnseenValues", "rare_below", "transform"]
+__all__ = ["Examples", "UnseenValues", "encode_examples", "rare_below", "transform"]
 
 MAX_EXAMPLES = 1000
 """The most unseen categories of a column that are kept for messages."""
+
+
+class Examples(NamedTuple):
+    """Rows as the network takes them: inputs, and class numbers or quantities in their unit."""
+
+    X: NDArray[np.float64]
+    y: NDArray[Any]
 
 
 class UnseenValues:
@@ -65,6 +74,20 @@ class UnseenValues:
 def rare_below(rows: int) -> int:
     """Return the number of training rows below which a category counts as rare: 2 to 5."""
     return min(5, max(2, rows // 100))
+
+
+def encode_examples(
+    record: PreprocessingRecord,
+    table: Table,
+    wanted: NDArray[np.bool_] | None = None,
+    unseen: Unseen = "other",
+    seen: UnseenValues | None = None,
+) -> Examples:
+    """Return the rows that have a target, or of them those in a mask; see `transform`."""
+    y, rows = encode_target(record.target, table)
+    if wanted is not None:
+        y, rows = y[wanted[rows]], rows[wanted[rows]]
+    return Examples(transform(record.columns, table, rows, unseen, seen), y)
 
 
 def transform(
