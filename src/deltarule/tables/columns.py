@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from deltarule.errors import TableError
 from deltarule.tables.messages import show
 
-__all__ = ["MISSING", "Cells", "ParsedColumn", "joined", "number_text", "number_texts"]
+__all__ = ["MISSING", "Cells", "ParsedColumn", "joined", "number_text", "number_texts", "positions"]
 
 Cells: TypeAlias = Any
 """A pyarrow array of texts or of float64; a missing cell is null in both."""
@@ -163,6 +163,12 @@ def number_texts(cells: Cells) -> Cells:
     """Return float64 cells as the texts that a person would write: 3 rather than 3.0."""
     values = [None if v is None or v != v else number_text(v) for v in cells.to_pylist()]
     return pa.array(values, pa.string())
+
+
+def positions(texts: Cells, values: list[Any]) -> NDArray[np.int64]:
+    """Return the place of each text in a list that may hold None, -1 for those not in it."""
+    found = pc.index_in(texts, pa.array(values, pa.string()), skip_nulls=False)
+    return np.array(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def joined(pieces: list[Cells]) -> Cells:

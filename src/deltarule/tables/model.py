@@ -23,9 +23,9 @@ from deltarule.storage import (
     write_model_record,
 )
 from deltarule.tables.evaluation import Evaluation, Predictions, Scores
-from deltarule.tables.kinds import Unseen, kind_of
+from deltarule.tables.kinds import Unseen, UnseenValues, kind_of
 from deltarule.tables.messages import show
-from deltarule.tables.preprocessing import UnseenValues, encode_examples, transform
+from deltarule.tables.preprocessing import encode_examples, transform
 from deltarule.tables.record import (
     Classes,
     PreprocessingRecord,
@@ -106,9 +106,8 @@ class TableModel:
         --------
         deltarule.tables.PredictionsCsv : Predictions of any number of rows.
         """
-        seen = UnseenValues()
-        columns = self.preprocessing.columns
-        X = [transform(columns, table, None, unseen, seen) for table, _ in source.scan()]
+        seen, columns = UnseenValues(unseen), self.preprocessing.columns
+        X = [transform(columns, table, None, seen) for table, _ in source.scan()]
         return replace(self.respond(np.concatenate(X)), notes=seen.sentences())
 
     def evaluate(self, source: Source, unseen: Unseen = "other") -> Evaluation:
@@ -120,10 +119,10 @@ class TableModel:
             If a column is missing, a cell is not what its column held in training, or no row has a
             target.
         """
-        scores, seen, dropped = Scores(self.target), UnseenValues(), 0
+        scores, seen, dropped = Scores(self.target), UnseenValues(unseen), 0
         source.check_column(self.target.name, "the model's target")
         for table, _ in source.scan():
-            X, y = encode_examples(self.preprocessing, table, None, unseen, seen)
+            X, y = encode_examples(self.preprocessing, table, None, seen)
             dropped += table.rows - len(y)
             scores.add(self.respond(X), y)
         _check_targets(source, self.target.name, scores.rows)

@@ -7,7 +7,6 @@ that was loaded go through the same code.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,16 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
-from deltarule.tables.kinds import Encoded, Unseen, kind_of
-from deltarule.tables.messages import listing, show
+from deltarule.tables.kinds import UnseenValues, kind_of
+from deltarule.tables.messages import listing
 from deltarule.tables.record import ColumnRecord, PreprocessingRecord
 from deltarule.tables.table import Table
 from deltarule.tables.target import encode_target
 
-__all__ = ["Examples", "UnseenValues", "encode_examples", "rare_below", "transform"]
-
-MAX_EXAMPLES = 1000
-"""The most unseen categories of a column that are kept for messages."""
+__all__ = ["Examples", "encode_examples", "rare_below", "transform"]
 
 
 class Examples(NamedTuple):
@@ -32,43 +28,6 @@ class Examples(NamedTuple):
 
     X: NDArray[np.float64]
     y: NDArray[Any]
-
-
-class UnseenValues:
-    """What the rows to be predicted held that the training rows did not.
-
-    By column: the number of cells with unseen categories, those categories, and the number of
-    missing cells where the training rows had none.
-    """
-
-    def __init__(self) -> None:
-        self.unseen: Counter[str] = Counter()
-        self.examples: dict[str, list[str]] = {}
-        self.missing: Counter[str] = Counter()
-
-    def add(self, name: str, encoded: Encoded) -> None:
-        """Count what further cells of a column held."""
-        if encoded.missing:
-            self.missing[name] += encoded.missing
-        if encoded.unseen:
-            self.unseen[name] += encoded.unseen
-            known = self.examples.setdefault(name, [])
-            fresh = [text for text in encoded.examples if text not in known]
-            known += fresh[: MAX_EXAMPLES - len(known)]
-
-    def sentences(self) -> list[str]:
-        """Return what to tell the user, one line each."""
-        lines = [
-            f"column {show(name)}: {count} cells hold categories that were not in training "
-            f"({listing(self.examples[name], 3)}); taken as 'other'"
-            for name, count in self.unseen.items()
-        ]
-        lines += [
-            f"column {show(name)}: {count} cells are missing, none were in training; "
-            "filled with the typical value"
-            for name, count in self.missing.items()
-        ]
-        return lines
 
 
 def rare_below(rows: int) -> int:
@@ -80,21 +39,19 @@ def encode_examples(
     record: PreprocessingRecord,
     table: Table,
     wanted: NDArray[np.bool_] | None = None,
-    unseen: Unseen = "other",
     seen: UnseenValues | None = None,
 ) -> Examples:
     """Return the rows that have a target, or of them those in a mask; see `transform`."""
     y, rows = encode_target(record.target, table)
     if wanted is not None:
         y, rows = y[wanted[rows]], rows[wanted[rows]]
-    return Examples(transform(record.columns, table, rows, unseen, seen), y)
+    return Examples(transform(record.columns, table, rows, seen), y)
 
 
 def transform(
     columns: Sequence[ColumnRecord],
     table: Table,
     rows: NDArray[np.intp] | None = None,
-    unseen: Unseen = "other",
     seen: UnseenValues | None = None,
 ) -> NDArray[np.float64]:
     """Return the network's inputs for some rows of a table.
@@ -107,10 +64,8 @@ def transform(
         The rows.
     rows : (n,) array of int, optional
         Which rows; by default all.
-    unseen : {"other", "error"}, default="other"
-        What to do with a category that the training rows did not have.
     seen : UnseenValues, optional
-        Counts what the training rows did not have.
+        Counts what the training rows did not have, or refuses it.
 
     Returns
     -------
@@ -133,10 +88,8 @@ def transform(
     for record, column in pairs:  # every cell is checked before any is used
         column.check_supported()
         kind_of(record).parse(column)
-    encoded = [kind_of(record).encode(record, column, rows, unseen) for record, column in pairs]
-    if seen is not None:
-        for (record, _), values in zip(pairs, encoded, strict=True):
-            seen.add(record.name, values)
-    standardised, flags, one_hot, *_ = zip(*encoded, strict=True)
+    seen = UnseenValues() if seen is None else seen
+    encoded = [kind_of(record).encode(record, column, rows, seen) for record, column in pairs]
+    standardised, flags, one_hot = zip(*encoded, strict=True)
     blocks = [block for block in (*standardised, *flags, *one_hot) if block is not None]
     return np.hstack(blocks, dtype=np.float64)

@@ -13,7 +13,7 @@ from deltarule.errors import TableError
 from deltarule.tables.columns import Cells, ParsedColumn
 from deltarule.tables.messages import listing, no_column, show
 
-__all__ = ["Piece", "Source", "Table", "check_names"]
+__all__ = ["Chunk", "Piece", "Source", "Table", "check_names"]
 
 MAX_COLUMNS = 10_000
 
@@ -23,6 +23,16 @@ class Piece(NamedTuple):
 
     table: Table
     first: int
+
+
+class Chunk(NamedTuple):
+    """Rows of a file that can be read without those before them."""
+
+    start: int  # bytes of a CSV file, row groups of a Parquet file
+    end: int
+    row: int  # the first row's number in the file
+    rows: int
+    size: int  # bytes that reading it takes, about
 
 
 class Source(ABC):

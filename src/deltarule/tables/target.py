@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
-from deltarule.tables.columns import ParsedColumn, number_text, number_texts
+from deltarule.tables.columns import ParsedColumn, number_text, number_texts, positions
 from deltarule.tables.kinds import NumberKind
 from deltarule.tables.messages import listing, show
 from deltarule.tables.profile import FEW, ColumnProfile, PieceRows
@@ -177,8 +176,7 @@ def encode_target(
     if isinstance(record, Quantity):
         return NumberKind().parse(column)[rows], rows
     labels = class_labels(column, rows, numeric=record.numeric)
-    found = pc.index_in(labels, pa.array(record.labels, pa.string()))
-    codes = np.array(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
+    codes = positions(labels, record.labels)
     if (codes < 0).any():
         first = int(np.argmax(codes < 0))
         raise column.fault(

@@ -24,8 +24,7 @@ from deltarule.errors import TableError
 from deltarule.tables.columns import joined
 from deltarule.tables.messages import show
 from deltarule.tables.sources.csv_records import end_of_records, misplaced_quote, records
-from deltarule.tables.sources.dataset import Chunk
-from deltarule.tables.table import Table, check_names
+from deltarule.tables.table import Chunk, Table, check_names
 
 __all__ = ["CsvFile"]
 

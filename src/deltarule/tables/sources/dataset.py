@@ -5,56 +5,43 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeAlias
 
 from deltarule.errors import TableError
 from deltarule.tables.columns import joined
 from deltarule.tables.messages import listing
-from deltarule.tables.table import Piece, Source, Table
+from deltarule.tables.sources.csv import CsvFile
+from deltarule.tables.sources.parquet import ParquetFile
+from deltarule.tables.table import Chunk, Piece, Source, Table
 from deltarule.utils.context import error_context, system_reason
 
-__all__ = ["Chunk", "ChunkedFile", "Dataset", "Place", "reading_files"]
+__all__ = ["Dataset", "Place", "first_bytes", "reading_files"]
 
 
-class Chunk(NamedTuple):
-    """Rows of a file that can be read without those before them."""
-
-    start: int  # bytes of a CSV file, row groups of a Parquet file
-    end: int
-    row: int  # the first row's number in the file
-    rows: int
-    size: int  # bytes that reading it takes, about
-
-
-class ChunkedFile(Protocol):
-    """A file that is read a chunk at a time; rows come in their order.
-
-    A new format of files is a class with these methods, chosen in `deltarule.tables.sources.open`.
-    """
-
-    path: Path
-    names: list[str]
-
-    def scan(self) -> Iterator[tuple[Chunk, Iterator[Table]]]:
-        """Yield each chunk, with the number of rows that the file announces, and its rows."""
-
-    def read(self, chunk: Chunk) -> Iterator[Table]:
-        """Yield the rows of one chunk."""
-
-    def place(self, row: int) -> str:
-        """Return where a row of the file is, such as "line 17"."""
-
-    def check_whole(self, size: int = 0) -> None:
-        """Refuse a file that is not to be held in memory, of which so many bytes were read."""
+_File: TypeAlias = CsvFile | ParquetFile
+"""A file that is read a chunk at a time. `scan` yields each chunk and its rows, `read` the rows of
+one chunk; `place` says where a row is, and `check_whole` refuses a file that is not to be held in
+memory. Another format is a class with these methods, chosen in `_open_file`."""
+_OTHER_FORMATS = (
+    (b"\x1f\x8b", "is compressed with gzip; decompress it first (gunzip)"),
+    (b"BZh", "is compressed with bzip2; decompress it first (bunzip2)"),
+    (b"\xfd7zXZ", "is compressed with xz; decompress it first (unxz)"),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd; decompress it first (unzstd)"),
+    (b"PK\x03\x04", "is a zip archive or an Excel workbook; save the sheet as CSV (UTF-8)"),
+    (b"\xd0\xcf\x11\xe0", "is an old Excel workbook; save the sheet as CSV (UTF-8)"),
+    (b"ARROW1", "is an Arrow/Feather file; save it as Parquet or CSV"),
+    (b"SQLite format", "is an SQLite database; export the table as CSV"),
+    (b"\x89HDF", "is an HDF5 file; save the table as CSV or Parquet"),
+)
 
 
 class Place(NamedTuple):
     """A chunk, its file, and the number of its first row in the whole dataset."""
 
-    file: ChunkedFile
+    file: _File
     chunk: Chunk
     first: int
 
@@ -62,25 +49,19 @@ class Place(NamedTuple):
 class Dataset(Source):
     """A table in one file or more, of which a few rows are in memory at a time.
 
-    All files have the columns of the first, in any order. `open_file` opens one to be read in
-    chunks, and `remedy` is what to tell the user if the memory is too small. The number of rows
-    and the places of the chunks are known once `scan` has read them all.
+    All files have the columns of the first, in any order. `remedy` is what to tell the user if the
+    memory is too small. The number of rows and the places of the chunks are known once `scan` has
+    read them all.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        files: list[Path],
-        open_file: Callable[[Path], ChunkedFile],
-        remedy: str = "",
-    ) -> None:
+    def __init__(self, path: Path, files: list[Path], remedy: str = "") -> None:
         self.path, self.rows, self._remedy = path, 0, remedy
         self.places: list[Place] = []
-        self._files: list[ChunkedFile] = []
+        self._files: list[_File] = []
         self._fingerprints = {file: _fingerprint(file) for file in files}
         for file in files:
             with reading_files(file, remedy):
-                self._files.append(open_file(file))
+                self._files.append(_open_file(file))
         for other in self._files[1:]:
             self._check_same(other)
 
@@ -142,7 +123,7 @@ class Dataset(Source):
         columns = {name: table.columns[name] for name in self.names}
         return Table(table.path, columns, table.rows, table.place)
 
-    def _check_same(self, other: ChunkedFile) -> None:
+    def _check_same(self, other: _File) -> None:
         lacking = [name for name in self.names if name not in other.names]
         further = [name for name in other.names if name not in self.names]
         if lacking or further:
@@ -153,13 +134,33 @@ class Dataset(Source):
                 "table need the same columns"
             )
 
-    def _reading(self, file: ChunkedFile) -> AbstractContextManager[None]:
+    def _reading(self, file: _File) -> AbstractContextManager[None]:
         """Return a context in which a file is read, unless it was changed."""
         if _fingerprint(file.path) != self._fingerprints[file.path]:
             raise TableError(
                 f"{file.path} was changed while it was in use; leave it alone and run again"
             )
         return reading_files(file.path, self._remedy)
+
+
+def _open_file(path: Path) -> _File:
+    """Open a file that may be a table, and refuse what cannot be one."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise TableError(f"{path} is not a regular file; name a CSV or Parquet file")
+    if status.st_size == 0:
+        raise TableError(f"{path} is empty; a table needs a header line and rows")
+    head = first_bytes(path)
+    for magic, advice in _OTHER_FORMATS:
+        if head.startswith(magic):
+            raise TableError(f"{path} {advice}")
+    return ParquetFile(path) if head.startswith(b"PAR1") else CsvFile(path)
+
+
+def first_bytes(path: Path, count: int = 16) -> bytes:
+    """Return what a file begins with: by default enough to tell its format."""
+    with open(path, "rb") as file:
+        return file.read(count)
 
 
 def _fingerprint(path: Path) -> tuple[int, int]:

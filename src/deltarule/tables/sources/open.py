@@ -1,17 +1,15 @@
-"""Open a file or a folder as a table: its format, what is no table, and what memory it needs."""
+"""Open a file or a folder as a table, and estimate the memory that it needs."""
 
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from deltarule.errors import TableError
-from deltarule.tables.sources.csv import MAX_FILE_BYTES, CsvFile
-from deltarule.tables.sources.dataset import ChunkedFile, Dataset, reading_files
-from deltarule.tables.sources.parquet import ParquetFile
+from deltarule.tables.sources.csv import MAX_FILE_BYTES
+from deltarule.tables.sources.dataset import Dataset, first_bytes, reading_files
 from deltarule.tables.table import Table
 from deltarule.utils.limits import free_memory
 
@@ -26,17 +24,6 @@ LOOK_BYTES = 2**16
 """The cells of a CSV file are estimated from its first bytes."""
 SHARE = 0.5
 """A table may take this share of the memory that is free."""
-_OTHER_FORMATS = (
-    (b"\x1f\x8b", "is compressed with gzip; decompress it first (gunzip)"),
-    (b"BZh", "is compressed with bzip2; decompress it first (bunzip2)"),
-    (b"\xfd7zXZ", "is compressed with xz; decompress it first (unxz)"),
-    (b"\x28\xb5\x2f\xfd", "is compressed with zstd; decompress it first (unzstd)"),
-    (b"PK\x03\x04", "is a zip archive or an Excel workbook; save the sheet as CSV (UTF-8)"),
-    (b"\xd0\xcf\x11\xe0", "is an old Excel workbook; save the sheet as CSV (UTF-8)"),
-    (b"ARROW1", "is an Arrow/Feather file; save it as Parquet or CSV"),
-    (b"SQLite format", "is an SQLite database; export the table as CSV"),
-    (b"\x89HDF", "is an HDF5 file; save the table as CSV or Parquet"),
-)
 
 
 def open_source(path: str | os.PathLike[str]) -> Dataset:
@@ -59,7 +46,7 @@ def open_source(path: str | os.PathLike[str]) -> Dataset:
     place = Path(path)
     with reading_files(place):
         files = _files_in(place) if place.is_dir() else [place]
-        return Dataset(place, files, _open_file)
+        return Dataset(place, files)
 
 
 def read_table(path: str | os.PathLike[str]) -> Table:
@@ -87,7 +74,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
         "deltarule train --stream, which reads it piece by piece"
     )
     with reading_files(place, remedy):
-        return Dataset(place, [place], _open_file, remedy).collect()
+        return Dataset(place, [place], remedy).collect()
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -106,34 +93,10 @@ def _files_in(folder: Path) -> list[Path]:
     if not files:
         raise TableError(f"{folder} holds no files; name a folder with CSV or Parquet files")
     files.sort()
-    formats = {_first_bytes(file).startswith(b"PAR1") for file in files}
+    formats = {first_bytes(file).startswith(b"PAR1") for file in files}
     if len(formats) > 1:
         raise TableError(f"{folder} holds Parquet files beside others; keep one kind in a folder")
     return files
-
-
-def _open_file(path: Path) -> ChunkedFile:
-    return ParquetFile(path) if _check_file(path).startswith(b"PAR1") else CsvFile(path)
-
-
-def _first_bytes(path: Path) -> bytes:
-    """Return what a file begins with: enough to tell its format."""
-    with open(path, "rb") as file:
-        return file.read(16)
-
-
-def _check_file(path: Path) -> bytes:
-    """Return the first bytes of a file that may be a table, and refuse what cannot be one."""
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise TableError(f"{path} is not a regular file; name a CSV or Parquet file")
-    if status.st_size == 0:
-        raise TableError(f"{path} is empty; a table needs a header line and rows")
-    head = _first_bytes(path)
-    for magic, advice in _OTHER_FORMATS:
-        if head.startswith(magic):
-            raise TableError(f"{path} {advice}")
-    return head
 
 
 def is_large(path: Path) -> bool:
@@ -154,10 +117,9 @@ def is_large(path: Path) -> bool:
 
 def _needed_memory(path: Path) -> int:
     """Estimate how many bytes training on a table in memory takes."""
-    if not _first_bytes(path).startswith(b"PAR1"):
+    if not first_bytes(path).startswith(b"PAR1"):
         size = os.stat(path).st_size
-        with open(path, "rb") as file:
-            head = file.read(LOOK_BYTES)
+        head = first_bytes(path, LOOK_BYTES)
         ends = sum(head.count(end) for end in (b",", b";", b"\t", b"|", b"\n"))
         return TEXT_COPIES * size + CELL_BYTES * ends * size // max(len(head), 1)
     metadata = pq.read_metadata(path)

@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 
 from deltarule.errors import TableError
 from deltarule.tables.columns import Cells
-from deltarule.tables.sources.dataset import Chunk
-from deltarule.tables.table import Table, check_names
+from deltarule.tables.table import Chunk, Table, check_names
 from deltarule.utils.context import error_context
 
 __all__ = ["ParquetFile"]
