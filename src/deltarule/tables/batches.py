@@ -45,18 +45,18 @@ class ExampleReader:
     preprocessing: PreprocessingRecord
     split: Split
 
-    def part(self, name: str) -> Iterator[Examples]:
-        """Yield the examples of a part ("training", "dev" or "test") in the table's order."""
+    def part(self, name: str, limit: float = 1.0) -> Iterator[Examples]:
+        """Yield the examples of a part ("training", "dev" or "test") in the table's order.
+
+        They are those of rows with a hash below a limit; there may be none in a piece.
+        """
         for piece in self.source.scan():
-            examples = self._examples(piece, PARTS.index(name))
-            if len(examples.y):
-                yield examples
+            yield self._examples(piece, PARTS.index(name), limit)
 
     def whole_part(self, name: str, limit: float = 1.0) -> Examples:
-        """Return the examples of a part in memory: those of rows with a hash below a limit."""
-        number = PARTS.index(name)
-        found = [self._examples(piece, number, limit) for piece in self.source.scan()]
-        return Examples(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+        """Return the same examples, all in memory."""
+        arrays = zip(*self.part(name, limit), strict=True)
+        return Examples(*(np.concatenate(pieces) for pieces in arrays))
 
     def identity(self) -> dict[str, str]:
         """Return digests of all that decides the examples of every epoch, by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from deltarule.storage import (
 from deltarule.tables.evaluation import Evaluation, Predictions, Scores
 from deltarule.tables.kinds import Unseen, UnseenValues, kind_of
 from deltarule.tables.messages import show
-from deltarule.tables.preprocessing import encode_examples, transform
+from deltarule.tables.preprocessing import Examples, encode_examples, transform
 from deltarule.tables.record import (
     Classes,
     PreprocessingRecord,
@@ -119,15 +120,21 @@ class TableModel:
             If a column is missing, a cell is not what its column held in training, or no row has a
             target.
         """
-        scores, seen, dropped = Scores(self.target), UnseenValues(unseen), 0
+        seen, record = UnseenValues(unseen), self.preprocessing
         source.check_column(self.target.name, "the model's target")
-        for table, _ in source.scan():
-            X, y = encode_examples(self.preprocessing, table, None, seen)
-            dropped += table.rows - len(y)
-            scores.add(self.respond(X), y)
+        pieces = (encode_examples(record, table, None, seen) for table, _ in source.scan())
+        scores = self.score(pieces)
         _check_targets(source, self.target.name, scores.rows)
+        dropped = source.rows - scores.rows
         notes = [f"{dropped} rows without a target were left out"] if dropped else []
         return scores.evaluation(notes + seen.sentences())
+
+    def score(self, pieces: Iterable[Examples]) -> Scores:
+        """Return the sums of scores over examples that come piece by piece."""
+        scores = Scores(self.target)
+        for X, y in pieces:
+            scores.add(self.respond(X), y)
+        return scores
 
     def respond(self, X: NDArray[np.float64]) -> Predictions:
         """Return predictions from the network's inputs (n, n_features); overflow is an error."""

@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from deltarule.errors import TableError
 from deltarule.tables.columns import Cells, ParsedColumn
-from deltarule.tables.messages import listing, no_column, show
+from deltarule.tables.messages import listing, show
 
 __all__ = ["Chunk", "Piece", "Source", "Table", "check_names"]
 
@@ -64,8 +65,15 @@ class Source(ABC):
 
     def check_column(self, name: str, why: str = "given with --target") -> None:
         """Refuse a column that does not exist, and suggest a similar name."""
-        if name not in self.names:
-            raise no_column(self.path, name, self.names, why)
+        if name in self.names:
+            return
+        near = get_close_matches(name.lower(), [known.lower() for known in self.names], 1)
+        meant = [known for known in self.names if known.lower() in near]
+        suggestion = f"; did you mean {show(meant[0])}?" if meant else ""
+        raise TableError(
+            f"{self.path} has no column {show(name)} ({why}){suggestion}; its columns are "
+            f"{listing(self.names)}"
+        )
 
 
 @dataclass(frozen=True)

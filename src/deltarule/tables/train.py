@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from deltarule.errors import SpecError
 from deltarule.estimators import MLPClassifier, MLPRegressor, StreamedDataset, from_record
 from deltarule.tables.batches import buffer_rows
-from deltarule.tables.evaluation import Evaluation, Scores
+from deltarule.tables.evaluation import Evaluation
 from deltarule.tables.model import TableModel, one_thread
 from deltarule.tables.prepare import Prepared
 from deltarule.tables.record import Classes
@@ -135,14 +135,12 @@ def _dataset(prepared: Prepared, batch_size: int) -> StreamedDataset:
 
 def score_parts(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:
     """Return the scores on the rows held out: the dev part, and the test part if there is one."""
-    found = {}
     held_out = {"dev": prepared.provenance.dev_rows, "test": prepared.provenance.test_rows}
-    for name in (name for name, rows in held_out.items() if rows):
-        scores = Scores(model.target)
-        for X, y in prepared.reader.part(name):
-            scores.add(model.respond(X), y)
-        found[name] = scores.evaluation()
-    return found
+    return {
+        name: model.score(prepared.reader.part(name)).evaluation()
+        for name, rows in held_out.items()
+        if rows
+    }
 
 
 def _estimator(prepared: Prepared, settings: Settings) -> Any:
