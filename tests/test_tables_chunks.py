@@ -18,7 +18,7 @@ import support
 from deltarule.errors import TableError
 from deltarule.tables import Shares, Table, is_large, open_source, read_table
 from deltarule.tables.sources import csv as csv_source
-from deltarule.tables.sources import open as open_module
+from deltarule.tables.sources import dataset as dataset_module
 from deltarule.tables.sources import parquet
 from deltarule.tables.sources.dataset import Dataset
 from deltarule.tables.split import Split
@@ -378,9 +378,9 @@ def test_what_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_large(tmp_path)
     assert not is_large(path)
     assert free_memory() > 2**20
-    monkeypatch.setattr(open_module, "free_memory", lambda: 10_000)
+    monkeypatch.setattr(dataset_module, "free_memory", lambda: 10_000)
     assert is_large(path)
     assert not is_large(tmp_path / "none.csv")  # reading it reports why
     pq.write_table(pa.table({"a": [0.0] * 10_000}), tmp_path / "t.parquet")
     assert os.path.getsize(tmp_path / "t.parquet") < 5000
-    assert open_module._needed_memory(tmp_path / "t.parquet") >= 80_000
+    assert dataset_module._needed_memory(tmp_path / "t.parquet") >= 80_000

@@ -400,7 +400,7 @@ def test_the_option_decides(
     for number, (option, streams) in enumerate([("", False), ("--stream", True)]):
         assert run([*words, *option.split(), "-o", f"{number}"]) == 0
         assert ("stays in its files" in capsys.readouterr().out) is streams
-    monkeypatch.setattr("deltarule.tables.sources.open.free_memory", lambda: 10_000)
+    monkeypatch.setattr("deltarule.tables.sources.dataset.free_memory", lambda: 10_000)
     for number, (option, streams) in enumerate([("", True), ("--no-stream", False)], start=2):
         assert run([*words, *option.split(), "-o", f"{number}"]) == 0
         assert ("stays in its files" in capsys.readouterr().out) is streams

@@ -6,7 +6,7 @@ from deltarule.tables.evaluation import Evaluation, Predictions
 from deltarule.tables.model import TableModel, check_test
 from deltarule.tables.predictions_csv import PredictionsCsv
 from deltarule.tables.prepare import Plan, Prepared, prepare
-from deltarule.tables.sources.open import is_large, open_source, read_table
+from deltarule.tables.sources.dataset import is_large, open_source, read_table
 from deltarule.tables.split import Shares
 from deltarule.tables.table import Source, Table
 from deltarule.tables.train import Settings, fit, score_parts

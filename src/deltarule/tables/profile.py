@@ -126,9 +126,10 @@ class ColumnProfile:
         return True
 
     @property
-    def has_missing(self) -> bool:
-        """Whether a cell is missing, in any row."""
-        return self._rows > self.not_missing
+    def distinct_texts(self) -> int | None:
+        """The number of different texts, without the missing cell; None if it is not known."""
+        distinct = self.texts.distinct
+        return None if distinct is None else distinct - (self._rows > self.not_missing)
 
     def check_mistake(self) -> None:
         """Report the first cell that is not a number in a column where most cells are."""
@@ -147,11 +148,10 @@ class ColumnProfile:
             return self.unsupported or "is empty"
         if self.dates == self.not_missing:
             return "holds dates or times"
-        blanks, distinct = self._blanks / self.not_missing, self.texts.distinct
+        blanks, distinct = self._blanks / self.not_missing, self.distinct_texts
         free = "holds free text" if blanks >= 3 else ""
         if distinct is None:
             return free or f"has more than {MAX_TEXTS} different texts"
-        distinct -= self.has_missing  # one of them is the missing cell
         if distinct <= FEW:
             return ""
         if 2 * distinct > self.not_missing:

@@ -133,9 +133,8 @@ class TargetProfile:
 
     def _labels(self) -> list[str]:
         """Return the classes as texts, or refuse those that no classifier can learn."""
-        distinct = self._counter.distinct
-        if distinct is not None and self._counter is self._profile.texts:
-            distinct -= self._profile.has_missing  # one of them is the missing cell
+        numeric = self._profile.all_numbers
+        distinct = self._values.distinct if numeric else self._profile.distinct_texts
         if distinct is None or distinct > MAX_CLASSES:
             more = f"more than {MAX_CLASSES}"
             many = f"{more} classes" if distinct is None else f"{distinct} classes, {more}"
@@ -144,7 +143,7 @@ class TargetProfile:
                 "numbers"
             )
         keys = self._classes()
-        labels = [number_text(key) if self._profile.all_numbers else key for key in keys]
+        labels = [number_text(key) if numeric else key for key in keys]
         if len(labels) == 1:
             raise TableError(
                 f"{self._where} is {show(labels[0])} in every row; add rows of at least one other "
