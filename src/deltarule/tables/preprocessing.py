@@ -54,28 +54,12 @@ def transform(
     rows: NDArray[np.intp] | None = None,
     seen: UnseenValues | None = None,
 ) -> NDArray[np.float64]:
-    """Return the network's inputs for some rows of a table.
+    """Return the network's inputs (n, n_features) for some rows of a table, by default all.
 
-    Parameters
-    ----------
-    columns : sequence of ColumnRecord
-        What was learned about each column. They are found by name; other columns are ignored.
-    table : Table
-        The rows.
-    rows : (n,) array of int, optional
-        Which rows; by default all.
-    seen : UnseenValues, optional
-        Counts what the training rows did not have, or refuses it.
-
-    Returns
-    -------
-    (n, n_features) array of float64
-        Standardised numbers, then the flags of missing cells, then one-hot categories.
-
-    Raises
-    ------
-    TableError
-        If a column is missing, or a cell is not what its column held in training.
+    They are standardised numbers, then the flags of missing cells, then one-hot categories.
+    Columns are found by name, others are ignored; `seen` counts or refuses what the training rows
+    did not have. It is an error if a column is missing, or a cell is not what its column held in
+    training.
     """
     absent = [column.name for column in columns if column.name not in table.columns]
     if absent:

@@ -40,14 +40,8 @@ class PieceRows(NamedTuple):
 class ColumnProfile:
     """Counts and statistics of a column, whose pieces are added in their order.
 
-    `deltarule.tables.kinds.recognise` decides by them what the column holds.
-
-    Parameters
-    ----------
-    name : str
-        The column.
-    sample : int, default=inf
-        The most numbers that are kept for the median.
+    `deltarule.tables.kinds.recognise` decides by them what the column holds. At most `sample`
+    numbers are kept for the median.
     """
 
     def __init__(self, name: str, sample: float = math.inf) -> None:

@@ -153,13 +153,7 @@ def _check_no_name_twice(what: str, names: list[Any]) -> None:
 
 
 def validated(schema: type[Any], value: Any) -> Any:
-    """Return a record built from a JSON value.
-
-    Raises
-    ------
-    ModelFileError
-        If the value does not follow the schema.
-    """
+    """Return a record built from a JSON value; one that does not follow the schema is an error."""
     try:
         return schema.model_validate(value)
     except ValidationError as error:

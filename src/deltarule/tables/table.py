@@ -29,8 +29,7 @@ class Piece(NamedTuple):
 class Chunk(NamedTuple):
     """Rows of a file that can be read without those before them."""
 
-    start: int  # bytes of a CSV file, row groups of a Parquet file
-    end: int
+    start: int  # a byte of a CSV file, the number of a row group of a Parquet file
     row: int  # the first row's number in the file
     rows: int
     size: int  # bytes that reading it takes, about
@@ -111,13 +110,7 @@ class Table(Source):
         yield Piece(self, 0)
 
     def column(self, name: str, why: str = "given with --target") -> ParsedColumn:
-        """Return a column; what is parsed of it is parsed once.
-
-        Raises
-        ------
-        TableError
-            If there is no such column.
-        """
+        """Return a column; what is parsed of it is parsed once. No such column is an error."""
         if name not in self._parsed:
             self.check_column(name, why)
             path, place = self.path, self.place

@@ -69,14 +69,14 @@ class CsvFile:
         for start, data in self._whole_records():
             table = self._table(start, data, row)
             if table.rows:
-                yield Chunk(start, start + len(data), row, table.rows, len(data)), iter((table,))
+                yield Chunk(start, row, table.rows, len(data)), iter((table,))
                 row += table.rows
 
     def read(self, chunk: Chunk) -> Iterator[Table]:
         """Yield the rows of one chunk."""
         with open(self.path, "rb") as file:
             file.seek(chunk.start)
-            yield self._table(chunk.start, file.read(chunk.end - chunk.start), chunk.row)
+            yield self._table(chunk.start, file.read(chunk.size), chunk.row)
 
     def place(self, row: int) -> str:
         """Return the line on which a row begins."""

@@ -72,7 +72,7 @@ class ParquetFile:
         for number, group in enumerate(self._groups()):
             if group.num_rows:
                 size = READING_FACTOR * group.total_byte_size
-                chunk = Chunk(number, number + 1, row, group.num_rows, size)
+                chunk = Chunk(number, row, group.num_rows, size)
                 yield chunk, self.read(chunk)
             row += group.num_rows
 
