@@ -66,8 +66,7 @@ PUBLIC = {
     """,
     "deltarule.tables": """
         Evaluation Plan Predictions PredictionsCsv Prepared Settings Shares Source Table
-        TableModel check_test fit is_large open_source predictions_csv prepare read_table
-        score_parts
+        TableModel check_test fit is_large open_source prepare read_table score_parts
     """,
 }
 

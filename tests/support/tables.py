@@ -12,9 +12,9 @@ from deltarule.tables import Table
 from deltarule.tables.kinds import Kind, recognise
 from deltarule.tables.messages import unusable_columns
 from deltarule.tables.preprocessing import rare_below
-from deltarule.tables.profile.column import ColumnProfile, PieceRows
-from deltarule.tables.profile.target import Decision, TargetProfile
+from deltarule.tables.profile import ColumnProfile, PieceRows
 from deltarule.tables.record import ColumnRecord
+from deltarule.tables.target import Decision, TargetProfile
 
 __all__ = ["decision_of", "kinds_of", "learned", "profiles_of", "table_of"]
 
@@ -30,7 +30,7 @@ def table_of(**columns: Any) -> Table:
 
 def profiles_of(table: Table, rows: Any = None) -> list[ColumnProfile]:
     """Return the profiles of all columns; the training rows are all, unless some are given."""
-    profiles = [ColumnProfile(name, None) for name in table.names]
+    profiles = [ColumnProfile(name) for name in table.names]
     for profile in profiles:
         profile.add(table.column(profile.name), _rows(table, rows))
     return profiles

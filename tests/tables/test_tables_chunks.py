@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 
 from deltarule.errors import TableError
 from deltarule.tables import Shares, Table, is_large, open_source, read_table
-from deltarule.tables.profile.row_hash import row_hash
-from deltarule.tables.profile.statistics import CappedCounter, Moments, Sample
 from deltarule.tables.sources import csv as csv_source
-from deltarule.tables.sources import open as open_module
+from deltarule.tables.sources import dataset as dataset_module
 from deltarule.tables.sources import parquet
 from deltarule.tables.sources.dataset import Dataset
-from deltarule.tables.split import RowHashSplit
+from deltarule.tables.split import Split
+from deltarule.tables.statistics import CappedCounter, Moments, Sample, row_hash
 from deltarule.tables.table import Piece
 from deltarule.utils.limits import free_memory
 from support import networks as support
@@ -311,7 +310,7 @@ def test_row_hashes_are_uniform_and_independent() -> None:
     for first, second in ((a, b), (a[1:], a[:-1])):
         assert abs(np.corrcoef(first, second)[0, 1]) < 5 / np.sqrt(n)
     rows = Table(Path("t.csv"), {"y": pa.array(["1"] * n)}, n, str)
-    part = RowHashSplit(Shares(0.1, 0.2), 0).parts(Piece(rows, 0), rows.column("y"))
+    part = Split(Shares(0.1, 0.2), 0).parts(Piece(rows, 0), rows.column("y"))
     share = np.bincount(part, minlength=3) / n
     np.testing.assert_allclose(share, [0.7, 0.1, 0.2], atol=5 * np.sqrt(0.25 / n))
 
@@ -379,9 +378,9 @@ def test_what_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_large(tmp_path)
     assert not is_large(path)
     assert free_memory() > 2**20
-    monkeypatch.setattr(open_module, "free_memory", lambda: 10_000)
+    monkeypatch.setattr(dataset_module, "free_memory", lambda: 10_000)
     assert is_large(path)
     assert not is_large(tmp_path / "none.csv")  # reading it reports why
     pq.write_table(pa.table({"a": [0.0] * 10_000}), tmp_path / "t.parquet")
     assert os.path.getsize(tmp_path / "t.parquet") < 5000
-    assert open_module._needed_memory(tmp_path / "t.parquet") >= 80_000
+    assert dataset_module._needed_memory(tmp_path / "t.parquet") >= 80_000

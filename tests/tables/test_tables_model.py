@@ -25,16 +25,15 @@ from deltarule.errors import ModelFileError, TableError
 from deltarule.storage import ModelRecord, read_model_record, write_model_record
 from deltarule.tables import (
     Plan,
+    PredictionsCsv,
     Settings,
     Shares,
     TableModel,
     fit,
-    predictions_csv,
     prepare,
     read_table,
     score_parts,
 )
-from deltarule.tables.split import ExactSplit
 
 SMALL = Settings(hidden=(16,), epochs=60, learning_rate=0.01, patience=10)
 
@@ -147,8 +146,8 @@ def test_defaults_are_as_good_as_scikit_learns_mlp(tmp_path: Path, name: str) ->
             continue
         ours.append(scores["accuracy"])
         split = prepared.reader.split
-        assert isinstance(split, ExactSplit)
-        rest = np.flatnonzero(split.part < 2)
+        assert split.exact is not None
+        rest = np.flatnonzero(split.exact < 2)
         X = frame.drop(columns=target)
         pipe = make_pipeline(
             make_column_transformer(
@@ -326,13 +325,13 @@ def test_a_preprocessing_of_another_network_is_refused(
 def test_predictions_read_back_exactly(model: TableModel, tmp_path: Path) -> None:
     table = read_table(penguins_path())
     predictions = model.predict(table)
-    (tmp_path / "p.csv").write_bytes(predictions_csv(predictions))
+    (tmp_path / "p.csv").write_bytes(b"".join(PredictionsCsv(model, table)))
     frame = as_text(tmp_path / "p.csv")
     labels = ["Adelie", "Chinstrap", "Gentoo"]
     assert list(frame.columns) == ["prediction", *(f"probability_{label}" for label in labels)]
     assert_array_equal(frame["prediction"], predictions.values)
     assert_array_equal(frame.iloc[:, 1:].map(float), predictions.probabilities)
-    (tmp_path / "k.csv").write_bytes(predictions_csv(predictions, table))
+    (tmp_path / "k.csv").write_bytes(b"".join(PredictionsCsv(model, table, keep=True)))
     kept = as_text(tmp_path / "k.csv")
     pd.testing.assert_frame_equal(kept, pd.concat([as_text(penguins_path()), frame], axis=1))
 
@@ -344,12 +343,11 @@ def as_text(path: Path) -> pd.DataFrame:
 def test_formulas_are_escaped_on_request(model: TableModel, tmp_path: Path) -> None:
     frame = penguins().head(4).assign(comment=["=1+1", "@x", "-3.5", "+cmd|' /C calc'!A0"])
     table = read_table(write(frame, tmp_path / "t.csv"))
-    predictions = model.predict(table)
     plain, escaped = (
         pd.read_csv(write_bytes(tmp_path / "p.csv", data), dtype=str)["comment"].tolist()
         for data in (
-            predictions_csv(predictions, table),
-            predictions_csv(predictions, table, escape=True),
+            b"".join(PredictionsCsv(model, table, keep=True)),
+            b"".join(PredictionsCsv(model, table, keep=True, escape=True)),
         )
     )
     assert plain == frame["comment"].tolist()
@@ -364,5 +362,5 @@ def write_bytes(path: Path, data: bytes) -> Path:
 def test_a_column_named_prediction_is_not_doubled(model: TableModel, tmp_path: Path) -> None:
     table = read_table(write(penguins().assign(prediction=1), tmp_path / "t.csv"))
     with pytest.raises(TableError, match="already has columns 'prediction'"):
-        predictions_csv(model.predict(table), table)
-    predictions_csv(model.predict(table))
+        list(PredictionsCsv(model, table, keep=True))
+    list(PredictionsCsv(model, table))

@@ -16,8 +16,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from deltarule.errors import ModelFileError, TableError
 from deltarule.storage import strict_json
 from deltarule.tables import Table
-from deltarule.tables.kinds import CategoryKind, NumberKind
-from deltarule.tables.preprocessing import UnseenValues, rare_below, transform
+from deltarule.tables.kinds import CategoryKind, NumberKind, UnseenValues
+from deltarule.tables.preprocessing import rare_below, transform
 from deltarule.tables.record import PreprocessingRecord, Quantity, validated
 from deltarule.tables.split import Shares, draw_parts
 from support.tables import learned, table_of
@@ -138,7 +138,7 @@ def test_unseen_categories_are_counted_or_refused() -> None:
     assert_array_equal(transform(columns, strange, seen=seen), [[1, 0], [0, 0], [0, 0]])
     assert seen.sentences()[0].startswith("column 'text': 2 cells hold categories")
     with pytest.raises(TableError, match="line 3, column 'text': 'new' is a category"):
-        transform(columns, strange, unseen="error")
+        transform(columns, strange, seen=UnseenValues("error"))
 
 
 @pytest.mark.parametrize(

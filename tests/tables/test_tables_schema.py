@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from deltarule.errors import TableError
@@ -12,7 +13,7 @@ from deltarule.tables import Plan, Table, prepare, read_table
 from deltarule.tables.kinds import BooleanKind, NumberKind
 from deltarule.tables.preprocessing import transform
 from deltarule.tables.record import Classes, NumberColumn
-from deltarule.tables.targets import encode_target
+from deltarule.tables.target import encode_target
 from support.tables import decision_of, kinds_of, profiles_of
 
 
@@ -112,6 +113,23 @@ def test_numbers_are_those_of_python(tmp_path: Path) -> None:
 def test_missing_spellings(tmp_path: Path) -> None:
     table = column(tmp_path, "", " ", "NA", "nan", "NULL", "None", "na", "-")
     assert table.column("x").not_missing.tolist() == [False] * 5 + [True] * 3
+
+
+def test_slices_with_missing_cells_keep_every_text() -> None:
+    """Arrow arrays that begin or end within another, as batches of a Parquet file do."""
+    cells = ["Adelie", "", "Gentoo", "Chinstrap", "NA", None, "3.25", "true", "a longer text", ""]
+    whole = pa.array(cells, pa.string())
+    for first in range(len(cells)):
+        for last in range(first + 1, len(cells) + 1):
+            some = whole.slice(first, last - first)
+            table = Table(Path("t.csv"), {"x": some}, len(some), lambda row: f"row {row}")
+            column = table.column("x")
+            column.texts.validate(full=True)
+            expected = [None if text in ("", "NA", None) else text for text in cells[first:last]]
+            assert column.texts.to_pylist() == expected
+            assert column.not_missing.tolist() == [text is not None for text in expected]
+            assert column.is_number.tolist() == [text == "3.25" for text in expected]
+            assert column.is_boolean.tolist() == [text == "true" for text in expected]
 
 
 def test_columns_are_found_by_name(tmp_path: Path) -> None:

@@ -33,7 +33,6 @@ from deltarule.tables import (
     TableModel,
     fit,
     open_source,
-    predictions_csv,
     prepare,
     read_table,
     score_parts,
@@ -310,7 +309,7 @@ def test_streamed_predictions_are_those_in_memory_to_the_bit(
     for model, path in cases:
         for keep in (False, True):
             table = read_table(path)
-            whole = predictions_csv(model.predict(table), table if keep else None)
+            whole = b"".join(PredictionsCsv(model, table, keep=keep))
             streamed = PredictionsCsv(model, open_source(path), keep=keep)
             assert b"".join(streamed) == whole
             assert streamed.rows == table.rows
@@ -339,8 +338,9 @@ def test_unseen_categories_are_counted_over_all_pieces(
     text = penguins_path().read_text().replace("Torgersen", "Atlantis")
     (tmp_path / "t.csv").write_text(text)
     streamed = PredictionsCsv(penguins_model, open_source(tmp_path / "t.csv"))
-    whole = penguins_model.predict(read_table(tmp_path / "t.csv"))
-    assert b"".join(streamed) == predictions_csv(whole)
+    table = read_table(tmp_path / "t.csv")
+    whole = penguins_model.predict(table)
+    assert b"".join(streamed) == b"".join(PredictionsCsv(penguins_model, table))
     assert streamed.seen.sentences() == whole.notes
     assert f"{text.count('Atlantis')} cells" in whole.notes[0]
     with pytest.raises(TableError, match="'Atlantis' is a category that training did not see"):
@@ -400,7 +400,7 @@ def test_the_option_decides(
     for number, (option, streams) in enumerate([("", False), ("--stream", True)]):
         assert run([*words, *option.split(), "-o", f"{number}"]) == 0
         assert ("stays in its files" in capsys.readouterr().out) is streams
-    monkeypatch.setattr("deltarule.tables.sources.open.free_memory", lambda: 10_000)
+    monkeypatch.setattr("deltarule.tables.sources.dataset.free_memory", lambda: 10_000)
     for number, (option, streams) in enumerate([("", True), ("--no-stream", False)], start=2):
         assert run([*words, *option.split(), "-o", f"{number}"]) == 0
         assert ("stays in its files" in capsys.readouterr().out) is streams

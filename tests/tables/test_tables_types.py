@@ -28,7 +28,6 @@ from deltarule.tables import (
     TableModel,
     fit,
     open_source,
-    predictions_csv,
     prepare,
     read_table,
 )
@@ -96,7 +95,7 @@ def test_kept_columns_keep_every_digit(
     exact = pa.array(decimals[:n], pa.decimal128(38, 9))
     path = parquet(place, id=pa.array(numbers, pa.int64()), d=exact, x=X[:n])
     table = read_table(path)
-    whole = predictions_csv(model.predict(table), table)
+    whole = b"".join(PredictionsCsv(model, table, keep=True))
     assert b"".join(PredictionsCsv(model, open_source(path), keep=True)) == whole
     rows = list(csv.DictReader(io.StringIO(whole.decode())))
     assert [row["id"] for row in rows] == ["" if i is None else str(i) for i in numbers]
@@ -190,7 +189,7 @@ def test_columns_of_other_types_do_not_hinder_predictions(
     model: TableModel, place: Path, values: Any
 ) -> None:
     path = parquet(place, x=X, odd=values)
-    expected = predictions_csv(model.predict(read_table(path)))
+    expected = b"".join(PredictionsCsv(model, read_table(path)))
     assert b"".join(PredictionsCsv(model, open_source(path))) == expected
     with pytest.raises(TableError, match="column 'odd' holds"):
         b"".join(PredictionsCsv(model, open_source(path), keep=True))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from deltarule.tables.evaluation import Evaluation, Predictions
 from deltarule.tables.model import TableModel, check_test
-from deltarule.tables.predictions_csv import PredictionsCsv, predictions_csv
-from deltarule.tables.sources.open import is_large, open_source, read_table
+from deltarule.tables.predictions_csv import PredictionsCsv
+from deltarule.tables.prepare import Plan, Prepared, prepare
+from deltarule.tables.sources.dataset import is_large, open_source, read_table
 from deltarule.tables.split import Shares
 from deltarule.tables.table import Source, Table
-from deltarule.tables.train import Plan, Prepared, Settings, fit, prepare, score_parts
+from deltarule.tables.train import Settings, fit, score_parts
 
 __all__ = [
     "Evaluation",
@@ -25,7 +26,6 @@ __all__ = [
     "fit",
     "is_large",
     "open_source",
-    "predictions_csv",
     "prepare",
     "read_table",
     "score_parts",

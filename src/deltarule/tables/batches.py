@@ -12,20 +12,17 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deltarule.tables.preprocessing import transform
-from deltarule.tables.profile.row_hash import DEV_SAMPLE, row_hash
+from deltarule.tables.preprocessing import Examples, encode_examples
 from deltarule.tables.record import PreprocessingRecord
 from deltarule.tables.sources.dataset import Dataset
 from deltarule.tables.split import PARTS, Split
+from deltarule.tables.statistics import DEV_SAMPLE, row_hash
 from deltarule.tables.table import Piece, Source
-from deltarule.tables.targets import encode_target
 
-__all__ = ["ExampleReader", "Examples", "buffer_rows"]
+__all__ = ["ExampleReader", "buffer_rows"]
 
 BUFFER_CELLS = 2**20
 """Numbers in the shuffle buffer, 8 MiB of them."""
@@ -33,13 +30,6 @@ LANES = 8
 """Chunks that are read from in turn, ..."""
 LANE_BYTES = 2**25
 """... or fewer, but at least two, if reading them all takes more than this."""
-
-
-class Examples(NamedTuple):
-    """Rows as the network takes them: inputs, and class numbers or quantities in their unit."""
-
-    X: NDArray[np.float64]
-    y: NDArray[Any]
 
 
 def buffer_rows(width: int, batch_size: int) -> int:
@@ -55,18 +45,18 @@ class ExampleReader:
     preprocessing: PreprocessingRecord
     split: Split
 
-    def part(self, name: str) -> Iterator[Examples]:
-        """Yield the examples of a part ("training", "dev" or "test") in the table's order."""
+    def part(self, name: str, limit: float = 1.0) -> Iterator[Examples]:
+        """Yield the examples of a part ("training", "dev" or "test") in the table's order.
+
+        They are those of rows with a hash below a limit; there may be none in a piece.
+        """
         for piece in self.source.scan():
-            examples = self._examples(piece, PARTS.index(name))
-            if len(examples.y):
-                yield examples
+            yield self._examples(piece, PARTS.index(name), limit)
 
     def whole_part(self, name: str, limit: float = 1.0) -> Examples:
-        """Return the examples of a part in memory: those of rows with a hash below a limit."""
-        number = PARTS.index(name)
-        found = [self._examples(piece, number, limit) for piece in self.source.scan()]
-        return Examples(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+        """Return the same examples, all in memory."""
+        arrays = zip(*self.part(name, limit), strict=True)
+        return Examples(*(np.concatenate(pieces) for pieces in arrays))
 
     def identity(self) -> dict[str, str]:
         """Return digests of all that decides the examples of every epoch, by name."""
@@ -117,14 +107,12 @@ class ExampleReader:
 
     def _examples(self, piece: Piece, part: int, limit: float = 1.0) -> Examples:
         """Return the examples of a part in a piece."""
-        target = self.preprocessing.target
-        belongs = self.split.parts(piece, piece.table.column(target.name)) == part
+        target = piece.table.column(self.preprocessing.target.name)
+        belongs = self.split.parts(piece, target) == part
         if limit < 1:
             hashes = row_hash(self.split.seed, DEV_SAMPLE, piece.first, piece.table.rows)
             belongs &= hashes < limit
-        y, rows = encode_target(target, piece.table)
-        X = transform(self.preprocessing.columns, piece.table, np.flatnonzero(belongs))
-        return Examples(X, y[belongs[rows]])
+        return encode_examples(self.preprocessing, piece.table, belongs)
 
 
 def _shuffled(examples: list[Examples], rng: np.random.Generator) -> Examples:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from deltarule.errors import TableError
 from deltarule.tables.messages import show
 
-__all__ = ["MISSING", "Cells", "ParsedColumn", "number_text", "number_texts"]
+__all__ = ["MISSING", "Cells", "ParsedColumn", "joined", "number_text", "number_texts", "positions"]
 
 Cells: TypeAlias = Any
 """A pyarrow array of texts or of float64; a missing cell is null in both."""
@@ -119,7 +119,8 @@ class ParsedColumn:
     def texts(self) -> Cells:
         """(n,) texts, null where missing; numbers as a person would write them."""
         texts = number_texts(self.cells) if self.stores_numbers else self.cells
-        return pc.if_else(pa.array(self.not_missing), texts, pa.scalar(None, pa.string()))
+        # pc.if_else cuts the last text of a slice short in releases of pyarrow before 24.
+        return texts.take(pa.array(np.arange(len(texts)), mask=~self.not_missing))
 
     @cached_property
     def inexact(self) -> tuple[int, str] | None:
@@ -162,6 +163,24 @@ def number_texts(cells: Cells) -> Cells:
     """Return float64 cells as the texts that a person would write: 3 rather than 3.0."""
     values = [None if v is None or v != v else number_text(v) for v in cells.to_pylist()]
     return pa.array(values, pa.string())
+
+
+def positions(texts: Cells, values: list[Any]) -> NDArray[np.int64]:
+    """Return the place of each text in a list that may hold None, -1 for those not in it."""
+    found = pc.index_in(texts, pa.array(values, pa.string()), skip_nulls=False)
+    return np.array(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def joined(pieces: list[Cells]) -> Cells:
+    """Return the pieces of a column as one.
+
+    Whole numbers that are no float64 make a piece of texts; then all of the column becomes texts.
+    """
+    if len({piece.type for piece in pieces}) > 1:
+        pieces = [
+            number_texts(piece) if pa.types.is_floating(piece.type) else piece for piece in pieces
+        ]
+    return pa.concat_arrays(pieces) if pieces else pa.array([], pa.string())
 
 
 def number_text(value: float) -> str:

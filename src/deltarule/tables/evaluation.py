@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deltarule.tables.profile.statistics import Moments
 from deltarule.tables.record import Classes, Quantity, Task
+from deltarule.tables.statistics import Moments
 
 __all__ = ["ClassScore", "Evaluation", "Predictions", "Scores"]
 
@@ -89,13 +89,7 @@ class Evaluation:
 
 
 class Scores:
-    """GradientSums up predictions beside the true values, piece by piece.
-
-    Parameters
-    ----------
-    target : Classes or Quantity
-        What is predicted.
-    """
+    """Sums over predictions beside the true values, piece by piece; `target` is predicted."""
 
     def __init__(self, target: Classes | Quantity) -> None:
         self._target = target

@@ -7,37 +7,75 @@ record in `deltarule.tables.record`. The first kind that recognises a column tak
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from deltarule.errors import TableError
 from deltarule.onnx import Categories, Number
 from deltarule.onnx.columns import Column
-from deltarule.tables.columns import MISSING, Cells, ParsedColumn
-from deltarule.tables.messages import show
-from deltarule.tables.profile.column import ColumnProfile
+from deltarule.tables.columns import MISSING, Cells, ParsedColumn, positions
+from deltarule.tables.messages import listing, show
+from deltarule.tables.profile import ColumnProfile
 from deltarule.tables.record import CategoryColumn, ColumnRecord, NumberColumn
+from deltarule.tables.statistics import Moments
 
-__all__ = ["KINDS", "Encoded", "Kind", "Unseen", "kind_of", "recognise"]
+__all__ = ["KINDS", "Encoded", "Kind", "Unseen", "UnseenValues", "kind_of", "recognise"]
 
 Matrix: TypeAlias = NDArray[np.float64]
+Rows: TypeAlias = NDArray[np.intp]
 Unseen = Literal["other", "error"]
 _UNSEEN = -1
+MAX_EXAMPLES = 1000
+"""The most unseen categories of a column that are kept for messages."""
 
 
 class Encoded(NamedTuple):
-    """What some rows of a column give the network; each matrix (n, ...) may have no columns."""
+    """What some rows of a column give the network, as matrices (n, ...)."""
 
-    standardised: Matrix
-    flags: Matrix  # 1 where a cell is missing
-    one_hot: Matrix
-    missing: int = 0  # missing cells, if the training rows had none
-    unseen: int = 0  # cells with a category that the training rows did not have
-    examples: tuple[str, ...] = ()  # those categories
+    standardised: Matrix | None = None
+    flags: Matrix | None = None  # 1 where a cell is missing
+    one_hot: Matrix | None = None
+
+
+class UnseenValues:
+    """What the rows to be predicted held that the training rows did not.
+
+    By column: the number of cells with unseen categories, those categories, and the number of
+    missing cells where the training rows had none. If `unseen` is "error", unseen categories are
+    an error; by default they are taken as "other".
+    """
+
+    def __init__(self, unseen: Unseen = "other") -> None:
+        self.refused = unseen == "error"
+        self.unseen: Counter[str] = Counter()
+        self.examples: dict[str, list[str]] = {}
+        self.missing: Counter[str] = Counter()
+
+    def add(self, name: str, count: int, categories: list[str]) -> None:
+        """Count further cells of a column with unseen categories."""
+        self.unseen[name] += count
+        known = self.examples.setdefault(name, [])
+        fresh = [text for text in categories if text not in known]
+        known += fresh[: MAX_EXAMPLES - len(known)]
+
+    def sentences(self) -> list[str]:
+        """Return what to tell the user, one line each."""
+        lines = [
+            f"column {show(name)}: {count} cells hold categories that were not in training "
+            f"({listing(self.examples[name], 3)}); taken as 'other'"
+            for name, count in self.unseen.items()
+        ]
+        lines += [
+            f"column {show(name)}: {count} cells are missing, none were in training; "
+            "filled with the typical value"
+            for name, count in self.missing.items()
+        ]
+        return lines
 
 
 class Kind(ABC):
@@ -58,10 +96,8 @@ class Kind(ABC):
         """Return the values of all cells; a cell that is not of this kind is an error."""
 
     @abstractmethod
-    def encode(
-        self, record: Any, column: ParsedColumn, rows: NDArray[np.intp], unseen: Unseen
-    ) -> Encoded:
-        """Return the network's inputs for some rows of a column."""
+    def encode(self, record: Any, column: ParsedColumn, rows: Rows, seen: UnseenValues) -> Encoded:
+        """Return the network's inputs for some rows of a column, and count what is unseen."""
 
     @abstractmethod
     def onnx_input(self, record: Any, unseen: Unseen) -> Column:
@@ -71,7 +107,7 @@ class Kind(ABC):
 class NumberKind(Kind):
     """Decimal numbers: imputed, standardised, and flagged where missing."""
 
-    name = "number"
+    name: ClassVar[Literal["number", "boolean"]] = "number"
     words = "a number"
 
     def recognises(self, profile: ColumnProfile) -> bool:
@@ -80,7 +116,23 @@ class NumberKind(Kind):
 
     def learn(self, profile: ColumnProfile, rare_below: int, path: Path) -> NumberColumn:
         """Return the mean, the standard deviation and the median of the training rows."""
-        return profile.number_column("number", profile.moments, profile.sample.median(), path)
+        moments, fill = self._statistics(profile)
+        whole = Moments()
+        whole.merge(moments.count, moments.mean, moments.squares)
+        whole.merge(profile.missing, fill)
+        if not whole.finite:
+            raise TableError(
+                f"{path}: the numbers in column {show(profile.name)} are too large to standardise; "
+                "give them in another unit, or take their logarithm"
+            )
+        return NumberColumn(
+            kind=self.name,
+            name=profile.name,
+            fill=fill,
+            mean=whole.mean,
+            scale=_scale(whole),
+            flag=profile.missing > 0,
+        )
 
     def parse(self, column: ParsedColumn) -> Matrix:
         """Return (n,) numbers, NaN where missing."""
@@ -90,25 +142,30 @@ class NumberKind(Kind):
         return column.numbers
 
     def encode(
-        self, record: NumberColumn, column: ParsedColumn, rows: NDArray[np.intp], unseen: Unseen
+        self, record: NumberColumn, column: ParsedColumn, rows: Rows, seen: UnseenValues
     ) -> Encoded:
         """Return (x - mean) / scale, with the fill in place of missing numbers, and the flags."""
         every = self.parse(column)
-        values = every[rows]
-        missing = np.isnan(values)
+        missing = np.isnan(every[rows])
         with np.errstate(over="ignore", invalid="ignore"):
-            z = (np.where(missing, record.fill, values) - record.mean) / record.scale
+            z = (np.where(missing, record.fill, every[rows]) - record.mean) / record.scale
             if not np.isfinite(z).all():
                 wild = np.isinf((every - record.mean) / record.scale)
                 raise column.fault(int(np.argmax(wild)), "the number is too large")
-        flags = missing[:, None] if record.flag else _none(rows)
-        unexpected = 0 if record.flag else int(missing.sum())
-        return Encoded(z[:, None], flags, _none(rows), missing=unexpected)
+        if record.flag:
+            return Encoded(z[:, None], missing[:, None])
+        if missing.any():
+            seen.missing[record.name] += int(missing.sum())
+        return Encoded(z[:, None])
 
     def onnx_input(self, record: NumberColumn, unseen: Unseen) -> Number:
         """Return the column as an input of numbers."""
         words = f"column {record.name!r}: {self.words}, NaN where missing"
         return Number(record.name, words, record.fill, record.mean, record.scale, record.flag)
+
+    def _statistics(self, profile: ColumnProfile) -> tuple[Moments, float]:
+        """Return the moments and the median of the cells that are not missing."""
+        return profile.moments, profile.sample.median()
 
 
 class BooleanKind(NumberKind):
@@ -121,14 +178,18 @@ class BooleanKind(NumberKind):
         """Whether all cells are true or false."""
         return profile.booleans == profile.not_missing
 
-    def learn(self, profile: ColumnProfile, rare_below: int, path: Path) -> NumberColumn:
-        """Return the mean, the standard deviation and the median of 0 and 1."""
-        return profile.number_column("boolean", *profile.boolean_moments(), path)
-
     def parse(self, column: ParsedColumn) -> Matrix:
         """Return (n,) 0 and 1, NaN where missing."""
         column.require(column.is_boolean, "true or false")
         return column.booleans
+
+    def _statistics(self, profile: ColumnProfile) -> tuple[Moments, float]:
+        counts = {text: n for text, n in profile.training_texts.counts.items() if text is not None}
+        true = sum(n for text, n in counts.items() if text.lower() == "true")
+        false, moments = sum(counts.values()) - true, Moments()
+        moments.merge(false, 0.0)
+        moments.merge(true, 1.0)
+        return moments, (0.5 if false == true > 0 else float(true > false))
 
 
 class CategoryKind(Kind):
@@ -157,30 +218,28 @@ class CategoryKind(Kind):
         return column.texts
 
     def encode(
-        self, record: CategoryColumn, column: ParsedColumn, rows: NDArray[np.intp], unseen: Unseen
+        self, record: CategoryColumn, column: ParsedColumn, rows: Rows, seen: UnseenValues
     ) -> Encoded:
         """Return one feature for each category that was kept, and one for all rare ones."""
         texts = column.texts.take(pa.array(rows))
-        codes = _index(texts, record.kept)
-        codes[_index(texts, record.rare) >= 0] = len(record.kept)
+        codes = positions(texts, record.kept)
+        codes[positions(texts, record.rare) >= 0] = len(record.kept)
         is_unseen = codes == _UNSEEN
-        names: tuple[str, ...] = ()
         if is_unseen.any():
             values = texts.filter(pa.array(is_unseen)).unique().to_pylist()
-            names = tuple("a missing cell" if text is None else text for text in values)
-            if unseen == "error":
+            names = ["a missing cell" if text is None else text for text in values]
+            if seen.refused:
                 what = names[0] if values[0] is None else show(names[0])
                 raise column.fault(
                     int(rows[is_unseen][0]),
                     f"{what} is a category that training did not see ({is_unseen.sum()} such "
                     "cells); correct them, or take them as 'other'",
                 )
+            seen.add(record.name, int(is_unseen.sum()), names)
             if record.rare:
                 codes[is_unseen] = len(record.kept)
         one_hot = (codes[:, None] == np.arange(record.width)).astype(np.float64)
-        return Encoded(
-            _none(rows), _none(rows), one_hot, unseen=int(is_unseen.sum()), examples=names
-        )
+        return Encoded(one_hot=one_hot)
 
     def onnx_input(self, record: CategoryColumn, unseen: Unseen) -> Categories:
         """Return the column as an input of texts; every word for a missing cell is known."""
@@ -226,10 +285,8 @@ def kind_of(record: ColumnRecord) -> Kind:
     return next(kind for kind in KINDS if kind.name == record.kind)
 
 
-def _index(texts: Cells, values: list[str | None]) -> NDArray[np.int64]:
-    found = pc.index_in(texts, pa.array(values, pa.string()), skip_nulls=False)
-    return np.array(pc.fill_null(found, _UNSEEN).to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def _none(rows: NDArray[np.intp]) -> Matrix:
-    return np.empty((len(rows), 0))
+def _scale(moments: Moments) -> float:
+    """Return the standard deviation, 1 for numbers that differ by rounding (as scikit-learn)."""
+    n, eps = moments.count, float(np.finfo(np.float64).eps)
+    constant = moments.variance <= n * eps * moments.variance + (n * moments.mean * eps) ** 2
+    return 1.0 if constant else float(np.sqrt(moments.variance))

@@ -1,14 +1,13 @@
-"""Words that error messages about tables share: quoted names, lists and suggestions."""
+"""Words that error messages about tables share: quoted names and lists."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
 from deltarule.errors import TableError
 
-__all__ = ["listing", "no_column", "show", "unusable_columns"]
+__all__ = ["in_shell", "listing", "show", "unusable_columns"]
 
 
 def show(value: object, limit: int = 40) -> str:
@@ -22,17 +21,6 @@ def listing(names: Iterable[object], limit: int = 8) -> str:
     shown = [show(name) for name in names]
     more = f" and {len(shown) - limit} more" if len(shown) > limit else ""
     return ", ".join(shown[:limit]) + more
-
-
-def no_column(path: Path, name: str, names: Iterable[str], why: str) -> TableError:
-    """Return the error for a column that a table lacks, with a similar name if there is one."""
-    known = list(names)
-    near = difflib.get_close_matches(name.lower(), [c.lower() for c in known], 1)
-    meant = [column for column in known if column.lower() in near]
-    suggestion = f"; did you mean {show(meant[0])}?" if meant else ""
-    return TableError(
-        f"{path} has no column {show(name)} ({why}){suggestion}; its columns are {listing(known)}"
-    )
 
 
 def unusable_columns(path: Path, reasons: dict[str, str]) -> TableError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +14,8 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped,unused-ignore]
 
 from deltarule import estimators
-from deltarule.errors import ModelFileError, TableError
-from deltarule.onnx import columns_model, export
+from deltarule.errors import ModelFileError, SpecError, TableError
+from deltarule.onnx import Exportable, Labels, Numbers, Scaling, columns_model, export
 from deltarule.storage import (
     ModelRecord,
     StrPath,
@@ -22,10 +24,9 @@ from deltarule.storage import (
     write_model_record,
 )
 from deltarule.tables.evaluation import Evaluation, Predictions, Scores
-from deltarule.tables.kinds import Unseen
+from deltarule.tables.kinds import Unseen, UnseenValues, kind_of
 from deltarule.tables.messages import show
-from deltarule.tables.onnx_export import columns_of, exportable_of
-from deltarule.tables.preprocessing import UnseenValues, transform
+from deltarule.tables.preprocessing import Examples, encode_examples, transform
 from deltarule.tables.record import (
     Classes,
     PreprocessingRecord,
@@ -34,7 +35,8 @@ from deltarule.tables.record import (
     validated,
 )
 from deltarule.tables.table import Source, Table
-from deltarule.tables.targets import encode_target
+from deltarule.tables.target import encode_target
+from deltarule.utils.checks import check_name
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -105,8 +107,8 @@ class TableModel:
         --------
         deltarule.tables.PredictionsCsv : Predictions of any number of rows.
         """
-        seen = UnseenValues()
-        X = [self.inputs(table, None, unseen, seen) for table, _ in source.scan()]
+        seen, columns = UnseenValues(unseen), self.preprocessing.columns
+        X = [transform(columns, table, None, seen) for table, _ in source.scan()]
         return replace(self.respond(np.concatenate(X)), notes=seen.sentences())
 
     def evaluate(self, source: Source, unseen: Unseen = "other") -> Evaluation:
@@ -118,39 +120,39 @@ class TableModel:
             If a column is missing, a cell is not what its column held in training, or no row has a
             target.
         """
-        scores, seen, dropped = Scores(self.target), UnseenValues(), 0
+        seen, record = UnseenValues(unseen), self.preprocessing
         source.check_column(self.target.name, "the model's target")
-        for table, _ in source.scan():
-            y, rows = encode_target(self.target, table)
-            dropped += table.rows - len(rows)
-            scores.add(self.respond(self.inputs(table, rows, unseen, seen)), y)
+        pieces = (encode_examples(record, table, None, seen) for table, _ in source.scan())
+        scores = self.score(pieces)
         _check_targets(source, self.target.name, scores.rows)
+        dropped = source.rows - scores.rows
         notes = [f"{dropped} rows without a target were left out"] if dropped else []
         return scores.evaluation(notes + seen.sentences())
 
-    def inputs(
-        self,
-        table: Table,
-        rows: NDArray[np.intp] | None = None,
-        unseen: Unseen = "other",
-        seen: UnseenValues | None = None,
-    ) -> NDArray[np.float64]:
-        """Return the network's inputs for some rows of a table; see `preprocessing.transform`."""
-        return transform(self.preprocessing.columns, table, rows, unseen, seen)
+    def score(self, pieces: Iterable[Examples]) -> Scores:
+        """Return the sums of scores over examples that come piece by piece."""
+        scores = Scores(self.target)
+        for X, y in pieces:
+            scores.add(self.respond(X), y)
+        return scores
 
     def respond(self, X: NDArray[np.float64]) -> Predictions:
         """Return predictions from the network's inputs (n, n_features); overflow is an error."""
         if isinstance(self.target, Quantity):
             # A network refuses to predict no rows, which a piece without targets has.
             z = self.estimator.predict(X) if len(X) else np.empty(0)
-            values = self.target.from_network(z)
-            _check_finite(values)
-            return Predictions(values, [], None)
-        k = len(self.labels)
-        P = self.estimator.predict_proba(X) if len(X) else np.empty((0, k))
-        P = np.asarray(P, dtype=np.float64)
-        _check_finite(P)
-        return Predictions(np.array(self.labels)[P.argmax(axis=1)], self.labels, P)
+            said = Predictions(self.target.from_network(z), [], None)
+        else:
+            P = self.estimator.predict_proba(X) if len(X) else np.empty((0, len(self.labels)))
+            P = np.asarray(P, dtype=np.float64)
+            said = Predictions(np.array(self.labels)[P.argmax(axis=1)], self.labels, P)
+        numbers = said.values if said.probabilities is None else said.probabilities
+        if not np.isfinite(numbers).all():
+            raise TableError(
+                "some predictions overflowed: the inputs are far outside of what was trained on; "
+                "look for wrong units or mistyped numbers"
+            )
+        return said
 
     def check(self, table: Table) -> Any:
         """Return a check of the gradient on at most 32 rows of a table, evenly spaced.
@@ -160,7 +162,7 @@ class TableModel:
         y, rows = encode_target(self.target, table)
         _check_targets(table, self.target.name, len(rows))
         chosen = np.unique(np.linspace(0, len(rows) - 1, CHECKED_ROWS).astype(np.intp))
-        X = self.inputs(table, rows[chosen])
+        X = transform(self.preprocessing.columns, table, rows[chosen])
         with one_thread():
             return self.estimator.check_gradients(X, self.target.to_network(y[chosen]))
 
@@ -196,9 +198,24 @@ class TableModel:
         missing, categories as texts. With ``unseen="error"`` a category that was not in training
         is an error of the runtime. The rest, errors too, is as of the estimators' ``to_onnx``.
         """
-        columns = columns_of(self.preprocessing, unseen)
-        inner = exportable_of(self.preprocessing, self.estimator)
+        check_name("unseen", unseen, ("other", "error"))
+        columns = [kind_of(c).onnx_input(c, unseen) for c in self.preprocessing.columns]
+        inner = self._to_exportable()
         return export(lambda: columns_model(inner, columns, dtype), path, overwrite=overwrite)
+
+    def _to_exportable(self) -> Exportable:
+        """Return the network with the labels or the unit of the target in its outputs."""
+        inner, target = self.estimator.to_exportable(), self.target
+        properties = inner.properties | {"target": target.name}
+        if isinstance(target, Classes):
+            assert isinstance(inner.head, Labels)
+            labels = inner.head._replace(values=_onnx_labels(target))
+            properties |= {"classes": json.dumps(target.labels)}
+            return replace(inner, head=labels, properties=properties)
+        assert isinstance(inner.head, Numbers)
+        unit = Scaling(np.array([target.mean]), np.array([target.scale]))
+        numbers = inner.head._replace(scalings=(*inner.head.scalings, unit))
+        return replace(inner, head=numbers, properties=properties)
 
     @classmethod
     def load(cls, path: StrPath) -> TableModel:
@@ -247,6 +264,18 @@ class TableModel:
             raise ModelFileError("its network and its preprocessing differ in their target")
 
 
+def _onnx_labels(target: Classes) -> NDArray[Any]:
+    """Return the classes: texts, or numbers if the target's cells were numbers."""
+    if not target.numeric:
+        return np.array(target.labels, dtype=object)
+    try:
+        numbers = [float(label) for label in target.labels]
+    except ValueError as error:
+        raise SpecError(f"the classes of {target.name!r} must be numbers: {error}") from None
+    whole = all(n.is_integer() and abs(n) < 2**53 for n in numbers)
+    return np.array(numbers, dtype=np.int64 if whole else np.float64)
+
+
 def check_test(record: PreprocessingRecord, test: Source) -> None:
     """Refuse a table that a model with this record could not be scored on, before it is trained.
 
@@ -254,10 +283,9 @@ def check_test(record: PreprocessingRecord, test: Source) -> None:
     a column that is missing or of another kind. The errors are those of `TableModel.evaluate`.
     """
     piece = next(test.scan()).table
-    _, rows = encode_target(record.target, piece)
+    examples = encode_examples(record, piece)
     if test.in_memory:
-        _check_targets(test, record.target.name, len(rows))
-    transform(record.columns, piece)
+        _check_targets(test, record.target.name, len(examples.y))
 
 
 def one_thread() -> AbstractContextManager[Any]:
@@ -268,11 +296,3 @@ def one_thread() -> AbstractContextManager[Any]:
 def _check_targets(source: Source, name: str, count: int) -> None:
     if count == 0:
         raise TableError(f"{source.path}: the target {show(name)} is empty in every row")
-
-
-def _check_finite(values: NDArray[np.float64]) -> None:
-    if not np.isfinite(values).all():
-        raise TableError(
-            "some predictions overflowed: the inputs are far outside of what was trained on; "
-            "look for wrong units or mistyped numbers"
-        )

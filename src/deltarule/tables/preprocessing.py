@@ -1,4 +1,4 @@
-"""From the columns of a table to a network's inputs, by what was learned from the training rows.
+"""From the rows of a table to examples for a network, by what was learned from training rows.
 
 Numbers are imputed and standardised, categories are one-hot encoded (`deltarule.tables.kinds`).
 What was learned is one record (`deltarule.tables.record`), so that a model that was saved and one
@@ -8,58 +8,26 @@ that was loaded go through the same code.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
-from deltarule.tables.kinds import Encoded, Unseen, kind_of
-from deltarule.tables.messages import listing, show
-from deltarule.tables.record import ColumnRecord
+from deltarule.tables.kinds import UnseenValues, kind_of
+from deltarule.tables.messages import listing
+from deltarule.tables.record import ColumnRecord, PreprocessingRecord
 from deltarule.tables.table import Table
+from deltarule.tables.target import encode_target
 
-__all__ = ["UnseenValues", "rare_below", "transform"]
-
-MAX_EXAMPLES = 1000
-"""The most unseen categories of a column that are kept for messages."""
+__all__ = ["Examples", "encode_examples", "rare_below", "transform"]
 
 
-@dataclass
-class UnseenValues:
-    """What the rows to be predicted held that the training rows did not.
+class Examples(NamedTuple):
+    """Rows as the network takes them: inputs, and class numbers or quantities in their unit."""
 
-    By column: the number of cells with unseen categories, those categories, and the number of
-    missing cells where the training rows had none.
-    """
-
-    unseen: dict[str, int] = field(default_factory=dict)
-    examples: dict[str, list[str]] = field(default_factory=dict)
-    missing: dict[str, int] = field(default_factory=dict)
-
-    def add(self, name: str, encoded: Encoded) -> None:
-        """Count what further cells of a column held."""
-        if encoded.missing:
-            self.missing[name] = self.missing.get(name, 0) + encoded.missing
-        if encoded.unseen:
-            self.unseen[name] = self.unseen.get(name, 0) + encoded.unseen
-            known = self.examples.setdefault(name, [])
-            fresh = [text for text in encoded.examples if text not in known]
-            known += fresh[: MAX_EXAMPLES - len(known)]
-
-    def sentences(self) -> list[str]:
-        """Return what to tell the user, one line each."""
-        lines = [
-            f"column {show(name)}: {count} cells hold categories that were not in training "
-            f"({listing(self.examples[name], 3)}); taken as 'other'"
-            for name, count in self.unseen.items()
-        ]
-        lines += [
-            f"column {show(name)}: {count} cells are missing, none were in training; "
-            "filled with the typical value"
-            for name, count in self.missing.items()
-        ]
-        return lines
+    X: NDArray[np.float64]
+    y: NDArray[Any]
 
 
 def rare_below(rows: int) -> int:
@@ -67,37 +35,31 @@ def rare_below(rows: int) -> int:
     return min(5, max(2, rows // 100))
 
 
+def encode_examples(
+    record: PreprocessingRecord,
+    table: Table,
+    wanted: NDArray[np.bool_] | None = None,
+    seen: UnseenValues | None = None,
+) -> Examples:
+    """Return the rows that have a target, or of them those in a mask; see `transform`."""
+    y, rows = encode_target(record.target, table)
+    if wanted is not None:
+        y, rows = y[wanted[rows]], rows[wanted[rows]]
+    return Examples(transform(record.columns, table, rows, seen), y)
+
+
 def transform(
     columns: Sequence[ColumnRecord],
     table: Table,
     rows: NDArray[np.intp] | None = None,
-    unseen: Unseen = "other",
     seen: UnseenValues | None = None,
 ) -> NDArray[np.float64]:
-    """Return the network's inputs for some rows of a table.
+    """Return the network's inputs (n, n_features) for some rows of a table, by default all.
 
-    Parameters
-    ----------
-    columns : sequence of ColumnRecord
-        What was learned about each column. They are found by name; other columns are ignored.
-    table : Table
-        The rows.
-    rows : (n,) array of int, optional
-        Which rows; by default all.
-    unseen : {"other", "error"}, default="other"
-        What to do with a category that the training rows did not have.
-    seen : UnseenValues, optional
-        Counts what the training rows did not have.
-
-    Returns
-    -------
-    (n, n_features) array of float64
-        Standardised numbers, then the flags of missing cells, then one-hot categories.
-
-    Raises
-    ------
-    TableError
-        If a column is missing, or a cell is not what its column held in training.
+    They are standardised numbers, then the flags of missing cells, then one-hot categories.
+    Columns are found by name, others are ignored; `seen` counts or refuses what the training rows
+    did not have. It is an error if a column is missing, or a cell is not what its column held in
+    training.
     """
     absent = [column.name for column in columns if column.name not in table.columns]
     if absent:
@@ -106,20 +68,12 @@ def transform(
             f"trained on: {listing(absent)}; add or rename columns, it has {listing(table.names)}"
         )
     rows = np.arange(table.rows) if rows is None else rows
-    for column in columns:  # every cell is checked before any is used
-        cells = table.column(column.name)
-        cells.check_supported()
-        kind_of(column).parse(cells)
-    encoded = [
-        kind_of(column).encode(column, table.column(column.name), rows, unseen)
-        for column in columns
-    ]
-    if seen is not None:
-        for column, values in zip(columns, encoded, strict=True):
-            seen.add(column.name, values)
-    blocks = [
-        *(values.standardised for values in encoded),
-        *(values.flags for values in encoded),
-        *(values.one_hot for values in encoded),
-    ]
+    pairs = [(record, table.column(record.name)) for record in columns]
+    for record, column in pairs:  # every cell is checked before any is used
+        column.check_supported()
+        kind_of(record).parse(column)
+    seen = UnseenValues() if seen is None else seen
+    encoded = [kind_of(record).encode(record, column, rows, seen) for record, column in pairs]
+    standardised, flags, one_hot = zip(*encoded, strict=True)
+    blocks = [block for block in (*standardised, *flags, *one_hot) if block is not None]
     return np.hstack(blocks, dtype=np.float64)

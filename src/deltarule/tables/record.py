@@ -78,10 +78,8 @@ class CategoryColumn(Strict):
         return len(self.kept) + bool(self.rare)
 
     @model_validator(mode="after")
-    def _no_category_twice(self) -> CategoryColumn:
-        names = [*self.kept, *self.rare]
-        if len(set(names)) != len(names):
-            raise ValueError("a category appears twice")
+    def _check(self) -> CategoryColumn:
+        _check_no_name_twice("category", [*self.kept, *self.rare])
         return self
 
 
@@ -101,9 +99,8 @@ class Classes(Strict):
         return codes
 
     @model_validator(mode="after")
-    def _no_label_twice(self) -> Classes:
-        if len(set(self.labels)) != len(self.labels):
-            raise ValueError("a class appears twice")
+    def _check(self) -> Classes:
+        _check_no_name_twice("class", self.labels)
         return self
 
 
@@ -133,10 +130,8 @@ class PreprocessingRecord(Strict):
     target: Annotated[Classes | Quantity, Field(discriminator="task")]
 
     @model_validator(mode="after")
-    def _no_column_twice(self) -> PreprocessingRecord:
-        names = [column.name for column in self.columns]
-        if len({*names, self.target.name}) != len(names) + 1:
-            raise ValueError("a column appears twice")
+    def _check(self) -> PreprocessingRecord:
+        _check_no_name_twice("column", [self.target.name, *(c.name for c in self.columns)])
         return self
 
 
@@ -152,14 +147,13 @@ class Provenance(Strict):
     test_rows: Count
 
 
-def validated(schema: type[Any], value: Any) -> Any:
-    """Return a record built from a JSON value.
+def _check_no_name_twice(what: str, names: list[Any]) -> None:
+    if len(set(names)) != len(names):
+        raise ValueError(f"a {what} appears twice")
 
-    Raises
-    ------
-    ModelFileError
-        If the value does not follow the schema.
-    """
+
+def validated(schema: type[Any], value: Any) -> Any:
+    """Return a record built from a JSON value; one that does not follow the schema is an error."""
     try:
         return schema.model_validate(value)
     except ValidationError as error:

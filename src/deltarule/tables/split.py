@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,10 +10,10 @@ from numpy.typing import NDArray
 
 from deltarule.errors import TableError
 from deltarule.tables.columns import ParsedColumn
-from deltarule.tables.profile.row_hash import PART, row_hash
+from deltarule.tables.statistics import PART, row_hash
 from deltarule.tables.table import Piece, Source
 
-__all__ = ["PARTS", "ExactSplit", "RowHashSplit", "Shares", "Split", "draw_parts"]
+__all__ = ["PARTS", "Shares", "Split", "draw_parts"]
 
 PARTS = ("training", "dev", "test")
 """The parts, by their numbers."""
@@ -28,54 +27,22 @@ class Shares(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Split(ABC):
-    """Which part each row of a table is in; the seed decides it, and every sample of rows."""
+class Split:
+    """Which part each row of a table is in; the seed decides it, and every sample of rows.
+
+    Of a table in memory, ``exact`` has the part of each row: exact shares, with the same
+    proportions of classes in each part (`draw_parts`). Otherwise a row's part follows from the
+    hash of its number: shares and classes are met by chance.
+    """
 
     shares: Shares
     seed: int
-
-    @abstractmethod
-    def parts(self, piece: Piece, target: ParsedColumn) -> NDArray[np.int8]:
-        """Return the number of the part of each row, -1 for rows without a target."""
-
-    @abstractmethod
-    def check(self, source: Source, counts: NDArray[np.int64]) -> None:
-        """Refuse parts with too few rows."""
-
-
-@dataclass(frozen=True)
-class ExactSplit(Split):
-    """Exact shares, with the same proportions of classes in each part; for a table in memory.
-
-    ``part`` has the part of each row, as `parts` returns it.
-    """
-
-    part: NDArray[np.int8]
-
-    @classmethod
-    def draw(
-        cls, target: ParsedColumn, shares: Shares, seed: int, labels: NDArray[Any] | None
-    ) -> ExactSplit:
-        """Return a split of the rows that have a target; see `draw_parts`."""
-        part = np.full(len(target), -1, dtype=np.int8)
-        count = int(target.not_missing.sum())
-        part[target.not_missing] = draw_parts(count, shares, seed, labels)
-        return cls(shares, seed, part)
+    exact: NDArray[np.int8] | None = None
 
     def parts(self, piece: Piece, target: ParsedColumn) -> NDArray[np.int8]:
         """Return the number of the part of each row, -1 for rows without a target."""
-        return self.part[piece.first : piece.first + piece.table.rows]
-
-    def check(self, source: Source, counts: NDArray[np.int64]) -> None:
-        """Do nothing: `draw_parts` has refused parts with too few rows."""
-
-
-@dataclass(frozen=True)
-class RowHashSplit(Split):
-    """A part for each row by the hash of its number: shares and classes are met by chance."""
-
-    def parts(self, piece: Piece, target: ParsedColumn) -> NDArray[np.int8]:
-        """Return the number of the part of each row, -1 for rows without a target."""
+        if self.exact is not None:
+            return self.exact[piece.first : piece.first + piece.table.rows]
         hashes = row_hash(self.seed, PART, piece.first, piece.table.rows)
         part = np.zeros(len(hashes), dtype=np.int8)
         part[hashes < self.shares.dev + self.shares.test] = 2
@@ -86,7 +53,7 @@ class RowHashSplit(Split):
     def check(self, source: Source, counts: NDArray[np.int64]) -> None:
         """Refuse parts into which chance put fewer than two rows."""
         for name, count, share in zip(PARTS, counts, (1, 1, self.shares.test), strict=True):
-            if share > 0 and count < 2:
+            if self.exact is None and share > 0 and count < 2:
                 raise TableError(
                     f"{source.path}: {count} of its {source.rows} rows fell into the {name} part, "
                     "too few; add rows, change the shares (--dev, --test), or use another --seed"

@@ -6,14 +6,15 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from deltarule.errors import TableError
 from deltarule.tables.columns import Cells, ParsedColumn
-from deltarule.tables.messages import listing, no_column, show
+from deltarule.tables.messages import listing, show
 
-__all__ = ["Piece", "Source", "Table", "check_names"]
+__all__ = ["Chunk", "Piece", "Source", "Table", "check_names"]
 
 MAX_COLUMNS = 10_000
 
@@ -23,6 +24,15 @@ class Piece(NamedTuple):
 
     table: Table
     first: int
+
+
+class Chunk(NamedTuple):
+    """Rows of a file that can be read without those before them."""
+
+    start: int  # a byte of a CSV file, the number of a row group of a Parquet file
+    row: int  # the first row's number in the file
+    rows: int
+    size: int  # bytes that reading it takes, about
 
 
 class Source(ABC):
@@ -54,8 +64,15 @@ class Source(ABC):
 
     def check_column(self, name: str, why: str = "given with --target") -> None:
         """Refuse a column that does not exist, and suggest a similar name."""
-        if name not in self.names:
-            raise no_column(self.path, name, self.names, why)
+        if name in self.names:
+            return
+        near = get_close_matches(name.lower(), [known.lower() for known in self.names], 1)
+        meant = [known for known in self.names if known.lower() in near]
+        suggestion = f"; did you mean {show(meant[0])}?" if meant else ""
+        raise TableError(
+            f"{self.path} has no column {show(name)} ({why}){suggestion}; its columns are "
+            f"{listing(self.names)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -93,13 +110,7 @@ class Table(Source):
         yield Piece(self, 0)
 
     def column(self, name: str, why: str = "given with --target") -> ParsedColumn:
-        """Return a column; what is parsed of it is parsed once.
-
-        Raises
-        ------
-        TableError
-            If there is no such column.
-        """
+        """Return a column; what is parsed of it is parsed once. No such column is an error."""
         if name not in self._parsed:
             self.check_column(name, why)
             path, place = self.path, self.place

@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from deltarule.errors import TableError
+from deltarule.tables.columns import joined
 from deltarule.tables.messages import show
-from deltarule.tables.sources.base import Chunk, joined
 from deltarule.tables.sources.csv_records import end_of_records, misplaced_quote, records
-from deltarule.tables.table import Table, check_names
+from deltarule.tables.table import Chunk, Table, check_names
 
 __all__ = ["CsvFile"]
 
@@ -67,16 +67,16 @@ class CsvFile:
         """Yield the chunks of the file, which are found on the way, and their rows."""
         row = 0
         for start, data in self._whole_records():
-            table = self._table(data, row)
+            table = self._table(start, data, row)
             if table.rows:
-                yield Chunk(start, start + len(data), row, table.rows, len(data)), iter((table,))
+                yield Chunk(start, row, table.rows, len(data)), iter((table,))
                 row += table.rows
 
     def read(self, chunk: Chunk) -> Iterator[Table]:
         """Yield the rows of one chunk."""
         with open(self.path, "rb") as file:
             file.seek(chunk.start)
-            yield self._table(file.read(chunk.end - chunk.start), chunk.row)
+            yield self._table(chunk.start, file.read(chunk.size), chunk.row)
 
     def place(self, row: int) -> str:
         """Return the line on which a row begins."""
@@ -158,22 +158,20 @@ class CsvFile:
 
     def _line(self, place: int) -> int:
         """Return the number of the line that a byte is on."""
-        with open(self.path, encoding="latin-1", newline="") as file:  # a byte a character
-            for number, line in enumerate(file, start=1):
-                place -= len(line)
-                if place < 0:
-                    return number
-        return 1
+        number, last = 1, b""
+        with open(self.path, "rb") as file:
+            while data := file.read(min(place, CHUNK_BYTES)):
+                ends = data.count(b"\n") + data.count(b"\r")
+                number += ends - (last + data).count(b"\r\n")  # which is one end
+                place, last = place - len(data), data[-1:]
+        return number
 
-    def _table(self, data: bytes, row: int) -> Table:
-        """Return the rows in some whole records, the first of which has this number."""
+    def _table(self, start: int, data: bytes, row: int) -> Table:
+        """Return the rows in some whole records: the first has this number and begins there."""
         if b"\0" in data:
-            with open(self.path, "rb") as file:
-                lines = enumerate(iter(lambda: file.readline(BLOCK_BYTES), b""), start=1)
-                number = next((n for n, line in lines if b"\0" in line), 1)
             raise TableError(
-                f"{self.path}, line {number} holds a NUL byte; this is no text file, or a damaged "
-                "one"
+                f"{self.path}, line {self._line(start + data.index(0))} holds a NUL byte; this is "
+                "no text file, or a damaged one"
             )
         parsed = self._parsed(data, row)
         columns = {

@@ -1,29 +1,140 @@
-"""A table that stays in its files and is read piece by piece."""
+"""Tables in files: read whole into memory, or a chunk at a time."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-import pyarrow as pa
+import pyarrow.parquet as pq
 
 from deltarule.errors import TableError
+from deltarule.tables.columns import joined
 from deltarule.tables.messages import listing
-from deltarule.tables.sources.base import Chunk, ChunkedFile, joined
-from deltarule.tables.table import Piece, Source, Table
+from deltarule.tables.sources.csv import MAX_FILE_BYTES, CsvFile
+from deltarule.tables.sources.parquet import ParquetFile
+from deltarule.tables.table import Chunk, Piece, Source, Table
+from deltarule.utils.context import error_context, system_reason
+from deltarule.utils.limits import free_memory
 
-__all__ = ["Dataset", "Place", "reading_files"]
+__all__ = ["Dataset", "Place", "is_large", "open_source", "read_table"]
+
+MAX_FILES = 100_000
+CELL_BYTES = 64
+"""Training in memory takes about so many bytes a cell at its peak (texts, numbers, copies), ..."""
+TEXT_COPIES = 4
+"""... and so many times the bytes of a CSV file."""
+LOOK_BYTES = 2**16
+"""The cells of a CSV file are estimated from its first bytes."""
+SHARE = 0.5
+"""A table may take this share of the memory that is free."""
+
+
+File: TypeAlias = CsvFile | ParquetFile
+"""A file that is read a chunk at a time. `scan` yields each chunk and its rows, `read` the rows of
+one chunk; `place` says where a row is, and `check_whole` refuses a file that is not to be held in
+memory. Another format is a class with these methods, chosen in `_open_file`."""
+_OTHER_FORMATS = (
+    (b"\x1f\x8b", "is compressed with gzip; decompress it first (gunzip)"),
+    (b"BZh", "is compressed with bzip2; decompress it first (bunzip2)"),
+    (b"\xfd7zXZ", "is compressed with xz; decompress it first (unxz)"),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd; decompress it first (unzstd)"),
+    (b"PK\x03\x04", "is a zip archive or an Excel workbook; save the sheet as CSV (UTF-8)"),
+    (b"\xd0\xcf\x11\xe0", "is an old Excel workbook; save the sheet as CSV (UTF-8)"),
+    (b"ARROW1", "is an Arrow/Feather file; save it as Parquet or CSV"),
+    (b"SQLite format", "is an SQLite database; export the table as CSV"),
+    (b"\x89HDF", "is an HDF5 file; save the table as CSV or Parquet"),
+)
+
+
+def open_source(path: str | os.PathLike[str]) -> Dataset:
+    """Return a CSV or Parquet file, or a folder of them, as a table that is read piece by piece.
+
+    The content of a file decides its format, not its name.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file as `read_table` takes it, of any size; or a folder, whose files are taken in the
+        order of their names, those in folders inside it too, except names that begin with ``.``
+        or ``_``. They are all CSV or all Parquet and have the same columns, in any order.
+
+    Raises
+    ------
+    TableError
+        If a file is no table, or the files do not fit together.
+    """
+    place = Path(path)
+    with _reading_files(place):
+        files = _files_in(place) if place.is_dir() else [place]
+        return Dataset(place, files)
+
+
+def read_table(path: str | os.PathLike[str]) -> Table:
+    """Return a CSV or Parquet file as a table in memory.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file. CSV is UTF-8 with one header line, separated by ``,``, ``;``, tab or ``|``.
+
+    Returns
+    -------
+    Table
+        The columns. In CSV files every cell is still the text that is written there.
+
+    Raises
+    ------
+    TableError
+        If the file is missing, empty, ragged, has unnamed or repeated columns, is in another
+        encoding or format, or is too large. The message is one line that says what to change.
+    """
+    place = Path(path)
+    remedy = (
+        f"{place} does not fit into memory; use fewer rows or columns, or "
+        "deltarule train --stream, which reads it piece by piece"
+    )
+    with _reading_files(place, remedy):
+        return Dataset(place, [place], remedy).collect()
+
+
+def is_large(path: Path) -> bool:
+    """Say whether training on a table in memory would take more than half of what is free.
+
+    Folders, and files of more than 2 GiB, are always large. A path that cannot be read is not:
+    reading it reports why.
+    """
+    if path.is_dir():
+        return True
+    try:
+        if os.stat(path).st_size > MAX_FILE_BYTES:
+            return True
+        return _needed_memory(path) > SHARE * free_memory()
+    except Exception:  # damaged: reading it reports how
+        return False
+
+
+def _needed_memory(path: Path) -> int:
+    """Estimate how many bytes training on a table in memory takes."""
+    if not _first_bytes(path).startswith(b"PAR1"):
+        size = os.stat(path).st_size
+        head = _first_bytes(path, LOOK_BYTES)
+        ends = sum(head.count(end) for end in (b",", b";", b"\t", b"|", b"\n"))
+        return TEXT_COPIES * size + CELL_BYTES * ends * size // max(len(head), 1)
+    metadata = pq.read_metadata(path)
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    encoded = sum(max(group.total_byte_size, 0) for group in groups)
+    return encoded + CELL_BYTES * metadata.num_rows * metadata.num_columns
 
 
 class Place(NamedTuple):
-    """A chunk, the number of its file, and the number of its first row in the whole dataset."""
+    """A chunk, its file, and the number of its first row in the whole dataset."""
 
-    file: int
+    file: File
     chunk: Chunk
     first: int
 
@@ -31,25 +142,19 @@ class Place(NamedTuple):
 class Dataset(Source):
     """A table in one file or more, of which a few rows are in memory at a time.
 
-    All files have the columns of the first, in any order. `open_file` opens one to be read in
-    chunks, and `remedy` is what to tell the user if the memory is too small. The number of rows
-    and the places of the chunks are known once `scan` has read them all.
+    All files have the columns of the first, in any order. `remedy` is what to tell the user if the
+    memory is too small. The number of rows and the places of the chunks are known once `scan` has
+    read them all.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        files: list[Path],
-        open_file: Callable[[Path], ChunkedFile],
-        remedy: str = "",
-    ) -> None:
+    def __init__(self, path: Path, files: list[Path], remedy: str = "") -> None:
         self.path, self.rows, self._remedy = path, 0, remedy
         self.places: list[Place] = []
-        self._files: list[ChunkedFile] = []
-        self._fingerprints = [_fingerprint(file) for file in files]
+        self._files: list[File] = []
+        self._fingerprints = {file: _fingerprint(file) for file in files}
         for file in files:
-            with reading_files(file, remedy):
-                self._files.append(open_file(file))
+            with _reading_files(file, remedy):
+                self._files.append(_open_file(file))
         for other in self._files[1:]:
             self._check_same(other)
 
@@ -64,11 +169,10 @@ class Dataset(Source):
         The first fault is a `TableError` with its file and line, and so is a table without rows.
         """
         places, rows = [], 0
-        for number, file in enumerate(self._files):
-            self._check_untouched(number)
-            with reading_files(file.path, self._remedy):
+        for file in self._files:
+            with self._reading(file):
                 for chunk, tables in file.scan():
-                    places.append(Place(number, chunk, rows))
+                    places.append(Place(file, chunk, rows))
                     for table in tables:
                         yield Piece(self._ordered(table), rows)
                         rows += table.rows
@@ -78,10 +182,9 @@ class Dataset(Source):
 
     def read(self, place: Place) -> Iterator[Piece]:
         """Yield the rows of one chunk."""
-        self._check_untouched(place.file)
-        file, first = self._files[place.file], place.first
-        with reading_files(file.path):
-            for table in file.read(place.chunk):
+        first = place.first
+        with self._reading(place.file):
+            for table in place.file.read(place.chunk):
                 yield Piece(self._ordered(table), first)
                 first += table.rows
 
@@ -89,7 +192,7 @@ class Dataset(Source):
         """Return the SHA-256 of the files' contents, in their order."""
         sha = hashlib.sha256()
         for file in self._files:
-            with reading_files(file.path), open(file.path, "rb") as data:
+            with _reading_files(file.path), open(file.path, "rb") as data:
                 sha.update(hashlib.file_digest(data, "sha256").digest())
         return sha.hexdigest()
 
@@ -108,12 +211,12 @@ class Dataset(Source):
         return Table(self.path, columns, self.rows, file.place)
 
     def _ordered(self, table: Table) -> Table:
-        if list(table.columns) == self.names:
+        if table.names == self.names:
             return table
         columns = {name: table.columns[name] for name in self.names}
         return Table(table.path, columns, table.rows, table.place)
 
-    def _check_same(self, other: ChunkedFile) -> None:
+    def _check_same(self, other: File) -> None:
         lacking = [name for name in self.names if name not in other.names]
         further = [name for name in other.names if name not in self.names]
         if lacking or further:
@@ -124,13 +227,55 @@ class Dataset(Source):
                 "table need the same columns"
             )
 
-    def _check_untouched(self, number: int) -> None:
-        path = self._files[number].path
-        with reading_files(path):
-            if _fingerprint(path) != self._fingerprints[number]:
-                raise TableError(
-                    f"{path} was changed while it was in use; leave it alone and run again"
-                )
+    def _reading(self, file: File) -> AbstractContextManager[None]:
+        """Return a context in which a file is read, unless it was changed."""
+        if _fingerprint(file.path) != self._fingerprints[file.path]:
+            raise TableError(
+                f"{file.path} was changed while it was in use; leave it alone and run again"
+            )
+        return _reading_files(file.path, self._remedy)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    files: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        keyed = [name for name in folders if "=" in name]
+        if keyed:
+            raise TableError(
+                f"{Path(place) / keyed[0]} keeps the cells of a column in the name of a folder, "
+                "which is not read; write the column into the files"
+            )
+        files += [Path(place, name) for name in names if not name.startswith((".", "_"))]
+        if len(files) > MAX_FILES:
+            raise TableError(f"{folder} holds more than {MAX_FILES} files; join some of them")
+    if not files:
+        raise TableError(f"{folder} holds no files; name a folder with CSV or Parquet files")
+    files.sort()
+    formats = {_first_bytes(file).startswith(b"PAR1") for file in files}
+    if len(formats) > 1:
+        raise TableError(f"{folder} holds Parquet files beside others; keep one kind in a folder")
+    return files
+
+
+def _open_file(path: Path) -> File:
+    """Open a file that may be a table, and refuse what cannot be one."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise TableError(f"{path} is not a regular file; name a CSV or Parquet file")
+    if status.st_size == 0:
+        raise TableError(f"{path} is empty; a table needs a header line and rows")
+    head = _first_bytes(path)
+    for magic, advice in _OTHER_FORMATS:
+        if head.startswith(magic):
+            raise TableError(f"{path} {advice}")
+    return ParquetFile(path) if head.startswith(b"PAR1") else CsvFile(path)
+
+
+def _first_bytes(path: Path, count: int = 16) -> bytes:
+    """Return what a file begins with: by default enough to tell its format."""
+    with open(path, "rb") as file:
+        return file.read(count)
 
 
 def _fingerprint(path: Path) -> tuple[int, int]:
@@ -141,19 +286,12 @@ def _fingerprint(path: Path) -> tuple[int, int]:
     return (-1, -1)
 
 
-@contextmanager
-def reading_files(path: Path, remedy: str = "") -> Iterator[None]:
-    """Turn errors of the system into one line about a file."""
-    try:
-        yield
-    except TableError:
-        raise
-    except FileNotFoundError:
-        raise TableError(f"there is no file {path}; check the path") from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise TableError(f"cannot read {path}: {reason}") from error
-    except (MemoryError, pa.ArrowMemoryError):
-        raise TableError(
-            remedy or f"there is not enough memory for a few rows of {path}; give the process more"
-        ) from None
+def _reading_files(path: Path, remedy: str = "") -> AbstractContextManager[None]:
+    """Return a context in which errors of the system become one line about a file."""
+    memory = f"there is not enough memory for a few rows of {path}; give the process more"
+    return error_context(
+        (FileNotFoundError, lambda _: TableError(f"there is no file {path}; check the path")),
+        (OSError, lambda error: TableError(f"cannot read {path}: {system_reason(error)}")),
+        (MemoryError, lambda _: TableError(remedy or memory)),
+        unless=TableError,
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from deltarule.errors import TableError
 from deltarule.tables.columns import Cells
-from deltarule.tables.sources.base import Chunk
-from deltarule.tables.table import Table, check_names
+from deltarule.tables.table import Chunk, Table, check_names
+from deltarule.utils.context import error_context
 
 __all__ = ["ParquetFile"]
 
@@ -72,7 +72,7 @@ class ParquetFile:
         for number, group in enumerate(self._groups()):
             if group.num_rows:
                 size = READING_FACTOR * group.total_byte_size
-                chunk = Chunk(number, number + 1, row, group.num_rows, size)
+                chunk = Chunk(number, row, group.num_rows, size)
                 yield chunk, self.read(chunk)
             row += group.num_rows
 
@@ -142,16 +142,17 @@ class ParquetFile:
         )
 
 
-@contextmanager
-def _reading_parquet(path: Path) -> Iterator[None]:
-    """Turn an error of pyarrow into one line about the file."""
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, TableError | FileNotFoundError | pa.ArrowMemoryError):
-            raise
+def _reading_parquet(path: Path) -> AbstractContextManager[None]:
+    """Return a context in which an error of pyarrow becomes one line about the file."""
+
+    def damaged(error: Exception) -> TableError:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise TableError(f"{path} is a damaged Parquet file ({reason}); write it again") from None
+        return TableError(f"{path} is a damaged Parquet file ({reason}); write it again")
+
+    return error_context(
+        ((pa.ArrowException, OSError, ValueError), damaged),
+        unless=(TableError, FileNotFoundError, MemoryError),
+    )
 
 
 def _read_column(values: Any) -> Cells:

@@ -1,15 +1,38 @@
-"""Statistics of a column in one pass: bounded memory, and the same result for any pieces."""
+"""Statistics of a column in one pass: bounded memory, and the same result for any pieces.
+
+Samples and parts follow from a hash of each row's number and a seed alone. No list of rows has to
+be stored, and reading the rows in another order changes nothing.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deltarule.tables.profile.row_hash import RowHashes
+__all__ = ["DEV_SAMPLE", "MEDIAN_SAMPLE", "PART", "CappedCounter", "Moments", "Sample", "row_hash"]
 
-__all__ = ["CappedCounter", "Moments", "Sample", "Smallest"]
+Numbers: TypeAlias = NDArray[np.float64]
+
+PART, MEDIAN_SAMPLE, DEV_SAMPLE = 0, 1, 2
+"""The purposes of row hashes."""
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+def row_hash(seed: int, purpose: int, first: int, count: int) -> Numbers:
+    """Return a number in [0, 1) for each of `count` rows from `first` on.
+
+    It is SplitMix64 (Steele, Lea & Flood 2014) by counter. Different purposes are independent.
+    """
+    key = np.random.SeedSequence([seed, purpose]).generate_state(1, np.uint64)[0]
+    with np.errstate(over="ignore"):
+        z = key + _STEP * (np.arange(1, count + 1, dtype=np.uint64) + np.uint64(first))
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return np.asarray((z >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
 class Moments:
@@ -21,14 +44,14 @@ class Moments:
     def __init__(self) -> None:
         self.count, self.mean, self.squares = 0, 0.0, 0.0
 
-    def add(self, values: NDArray[np.float64]) -> None:
+    def add(self, values: Numbers) -> None:
         """Add numbers."""
         if len(values):
             with np.errstate(over="ignore", invalid="ignore"):
                 mean = float(values.mean())
                 self.merge(len(values), mean, float(((values - mean) ** 2).sum()))
 
-    def merge(self, count: int, mean: float, squares: float) -> None:
+    def merge(self, count: int, mean: float, squares: float = 0.0) -> None:
         """Add the moments of other numbers."""
         total = self.count + count
         if count == 0:
@@ -44,6 +67,11 @@ class Moments:
         """Mean squared deviation."""
         return self.squares / self.count if self.count else 0.0
 
+    @property
+    def finite(self) -> bool:
+        """Whether neither the mean nor the variance overflowed."""
+        return math.isfinite(self.mean) and math.isfinite(self.variance)
+
 
 class Sample:
     """The numbers of the smallest row hashes: a uniform sample without replacement.
@@ -51,23 +79,22 @@ class Sample:
     While there are at most `size` numbers, it holds all of them, and the median of the sample is
     the median. Beyond, between 50 - 100 ε and 50 + 100 ε per cent of the numbers lie below it,
     except with a probability of 2 exp(-2 size ε²) (Dvoretzky, Kiefer & Wolfowitz 1956; Massart
-    1990).
-    A size of None holds all numbers.
+    1990). Rows with a hash below `limit` are in the sample.
     """
 
-    def __init__(self, size: int | None) -> None:
-        self.size = size
+    def __init__(self, size: float = math.inf) -> None:
+        self._size, self.limit = size, 1.0
         self._values, self._hashes = np.empty(0), np.empty(0)
 
-    def add(self, values: NDArray[np.float64], hashes: RowHashes) -> None:
+    def add(self, values: Numbers, hashes: Numbers) -> None:
         """Add numbers, with the hashes of their rows."""
-        if self.size is not None and len(self._values) >= self.size:
-            low = hashes < self._hashes.max()
-            values, hashes = values[low], hashes[low]
-        self._values = np.concatenate([self._values, values])
-        self._hashes = np.concatenate([self._hashes, hashes])
-        if self.size is not None and len(self._values) > self.size:
-            smallest = np.argpartition(self._hashes, self.size - 1)[: self.size]
+        low = hashes < self.limit
+        self._values = np.concatenate([self._values, values[low]])
+        self._hashes = np.concatenate([self._hashes, hashes[low]])
+        if len(self._values) > self._size:
+            order = np.argpartition(self._hashes, int(self._size))
+            self.limit = float(self._hashes[order[int(self._size)]])
+            smallest = order[: int(self._size)]
             self._values, self._hashes = self._values[smallest], self._hashes[smallest]
 
     def median(self) -> float:
@@ -105,21 +132,3 @@ class CappedCounter:
         if self.distinct > self._most:
             self.full, self.counts = True, {}
             self.distinct = self.distinct if first else None
-
-
-class Smallest:
-    """The hash below which there are at most so many."""
-
-    def __init__(self, most: int | None) -> None:
-        self._most, self._held = most, np.empty(0)
-        self.limit = 1.0
-
-    def add(self, hashes: RowHashes) -> None:
-        """Add hashes."""
-        if self._most is None:
-            return
-        held = np.concatenate([self._held, hashes[hashes < self.limit]])
-        if len(held) > self._most:
-            held = np.partition(held, self._most)
-            self.limit, held = float(held[self._most]), held[: self._most]
-        self._held = held

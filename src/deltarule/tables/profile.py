@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from deltarule.errors import TableError
 from deltarule.tables.columns import Cells, ParsedColumn
 from deltarule.tables.messages import in_shell, show
-from deltarule.tables.profile.row_hash import RowHashes
-from deltarule.tables.profile.statistics import CappedCounter, Moments, Sample
-from deltarule.tables.record import NumberColumn
+from deltarule.tables.statistics import CappedCounter, Moments, Numbers, Sample
 
 __all__ = ["ColumnProfile", "PieceRows"]
 
@@ -35,36 +33,18 @@ class PieceRows(NamedTuple):
     """
 
     training: Mask
-    hashes: RowHashes
+    hashes: Numbers
     last: bool
-
-
-class _Fault(NamedTuple):
-    """An error about a cell that may be raised later; the line of the cell is found only then."""
-
-    fault: Callable[[int, str], TableError]
-    row: int
-    problem: str
-
-    def error(self, more: str = "") -> TableError:
-        """Return the error."""
-        return self.fault(self.row, self.problem + more)
 
 
 class ColumnProfile:
     """Counts and statistics of a column, whose pieces are added in their order.
 
-    `deltarule.tables.kinds.recognise` decides by them what the column holds.
-
-    Parameters
-    ----------
-    name : str
-        The column.
-    sample : int or None
-        The most numbers that are kept for the median; None for all.
+    `deltarule.tables.kinds.recognise` decides by them what the column holds. At most `sample`
+    numbers are kept for the median.
     """
 
-    def __init__(self, name: str, sample: int | None) -> None:
+    def __init__(self, name: str, sample: float = math.inf) -> None:
         self.name = name
         self.not_missing = self.numbers = self.booleans = self.dates = 0
         self.counts_rows = True  # the numbers are n, n + 1, n + 2 ...
@@ -73,8 +53,9 @@ class ColumnProfile:
         self.texts, self.training_texts = CappedCounter(MAX_TEXTS), CappedCounter(MAX_TEXTS)
         self._rows = self._blanks = 0
         self._stores_numbers = False
-        self._mistake: _Fault | None = None
-        self._inexact: _Fault | None = None
+        # Errors that may be raised later; the line of a cell is looked up only then.
+        self._mistake: tuple[partial[TableError], str] | None = None
+        self._inexact: partial[TableError] | None = None
         self.unsupported = ""
         self._last: float | None = None
 
@@ -108,12 +89,12 @@ class ColumnProfile:
         wrong = there & ~fits
         if wrong.any() and self._mistake is None:
             row = int(np.argmax(wrong))
-            self._mistake = _Fault(column.fault, row, show(column.text(row)))
+            self._mistake = partial(column.fault, row), show(column.text(row))
         if self._mistake is not None:
             self.counts_rows = False
             return
         if self._inexact is None and column.inexact is not None:
-            self._inexact = _Fault(column.fault, *column.inexact)
+            self._inexact = partial(column.fault, *column.inexact)
         if self.counts_rows:
             self._follow(column.numbers[fits], all_there=bool(there.all()))
         taken = rows.training & np.isfinite(column.numbers)
@@ -135,21 +116,23 @@ class ColumnProfile:
         if self.numbers < self.not_missing:
             return False
         if self._inexact is not None:
-            raise self._inexact.error()
+            raise self._inexact()
         return True
 
     @property
-    def has_missing(self) -> bool:
-        """Whether a cell is missing, in any row."""
-        return self._rows > self.not_missing
+    def distinct_texts(self) -> int | None:
+        """The number of different texts, without the missing cell; None if it is not known."""
+        distinct = self.texts.distinct
+        return None if distinct is None else distinct - (self._rows > self.not_missing)
 
     def check_mistake(self) -> None:
         """Report the first cell that is not a number in a column where most cells are."""
         mostly = 2 * self.numbers > self.not_missing or self._stores_numbers
         if self._mistake is not None and mostly:
-            raise self._mistake.error(
-                f" is not a number, but {self.numbers} of the column's {self.not_missing} cells "
-                "are; correct it, leave it empty, or leave the column out: --ignore "
+            fault, cell = self._mistake
+            raise fault(
+                f"{cell} is not a number, but {self.numbers} of the column's {self.not_missing} "
+                "cells are; correct it, leave it empty, or leave the column out: --ignore "
                 f"{in_shell(self.name)}"
             )
 
@@ -159,11 +142,10 @@ class ColumnProfile:
             return self.unsupported or "is empty"
         if self.dates == self.not_missing:
             return "holds dates or times"
-        blanks, distinct = self._blanks / self.not_missing, self.texts.distinct
+        blanks, distinct = self._blanks / self.not_missing, self.distinct_texts
         free = "holds free text" if blanks >= 3 else ""
         if distinct is None:
             return free or f"has more than {MAX_TEXTS} different texts"
-        distinct -= self.has_missing  # one of them is the missing cell
         if distinct <= FEW:
             return ""
         if 2 * distinct > self.not_missing:
@@ -173,41 +155,6 @@ class ColumnProfile:
     def only_counts(self, rows: int) -> bool:
         """Whether the numbers are 1, 2, 3 ... or the like, from which nothing can be learned."""
         return self.counts_rows and rows >= FEW
-
-    def number_column(self, kind: str, moments: Moments, fill: float, path: Path) -> NumberColumn:
-        """Return the record of numbers with these moments, missing cells taken as `fill`."""
-        whole = Moments()
-        whole.merge(moments.count, moments.mean, moments.squares)
-        whole.merge(self.missing, fill, 0.0)
-        if not np.isfinite([whole.mean, whole.variance]).all():
-            raise TableError(
-                f"{path}: the numbers in column {show(self.name)} are too large to standardise; "
-                "give them in another unit, or take their logarithm"
-            )
-        return NumberColumn(
-            kind="boolean" if kind == "boolean" else "number",
-            name=self.name,
-            fill=fill,
-            mean=whole.mean,
-            scale=_scale(whole),
-            flag=self.missing > 0,
-        )
-
-    def boolean_moments(self) -> tuple[Moments, float]:
-        """Return the moments and the median of true and false as 1 and 0."""
-        counts = {text: n for text, n in self.training_texts.counts.items() if text is not None}
-        true = sum(n for text, n in counts.items() if text.lower() == "true")
-        false, moments = sum(counts.values()) - true, Moments()
-        moments.merge(false, 0.0, 0.0)
-        moments.merge(true, 1.0, 0.0)
-        return moments, (0.5 if false == true > 0 else float(true > false))
-
-
-def _scale(moments: Moments) -> float:
-    """Return the standard deviation, 1 for numbers that differ by rounding (as scikit-learn)."""
-    n, eps = moments.count, float(np.finfo(np.float64).eps)
-    constant = moments.variance <= n * eps * moments.variance + (n * moments.mean * eps) ** 2
-    return 1.0 if constant else float(np.sqrt(moments.variance))
 
 
 def _counted(texts: Cells) -> tuple[Cells, Cells]:

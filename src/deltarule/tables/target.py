@@ -1,4 +1,4 @@
-"""What one pass learns about the column to predict: the task, its classes or its scale.
+"""The column to predict: the task, its classes or its scale, and its values as numbers.
 
 Texts, booleans and whole numbers with at most twenty different values mean classification, other
 numbers regression. Classes are numbered in their order (numbers by size, texts by alphabet); a
@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from deltarule.errors import TableError
-from deltarule.tables.columns import ParsedColumn, number_text
+from deltarule.tables.columns import ParsedColumn, number_text, number_texts, positions
+from deltarule.tables.kinds import NumberKind
 from deltarule.tables.messages import listing, show
-from deltarule.tables.profile.column import FEW, ColumnProfile, PieceRows
-from deltarule.tables.profile.statistics import CappedCounter
+from deltarule.tables.profile import FEW, ColumnProfile, PieceRows
 from deltarule.tables.record import Classes, Quantity, Task
+from deltarule.tables.statistics import CappedCounter
+from deltarule.tables.table import Table
 
-__all__ = ["Decision", "TargetProfile"]
+__all__ = ["Decision", "TargetProfile", "class_labels", "encode_target"]
 
 MAX_CLASSES = 1000
 
@@ -41,7 +45,6 @@ class TargetProfile:
         self._profile = ColumnProfile(name, 1)
         self._values, self._training_values = CappedCounter(MAX_CLASSES), CappedCounter(MAX_CLASSES)
         self._whole = True
-        self._least, self._most = np.inf, -np.inf
 
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
         """Add a piece."""
@@ -51,8 +54,6 @@ class TargetProfile:
             return
         values = column.numbers[column.not_missing]
         self._whole = self._whole and bool((values == np.round(values)).all())
-        self._least = min(self._least, float(values.min()))
-        self._most = max(self._most, float(values.max()))
         self._values.add(*np.unique(values, return_counts=True))
         trained = column.numbers[column.not_missing & rows.training]
         self._training_values.add(*np.unique(trained, return_counts=True))
@@ -79,9 +80,10 @@ class TargetProfile:
                 f"{self._where} holds texts, which regression cannot learn; "
                 "leave --task out, or convert the column to numbers"
             )
-        if profile.not_missing < 4 or self._least == self._most:
-            same = self._least == self._most
-            what = f"is {number_text(self._least)} in every row" if same else "has few rows"
+        same = self._values.distinct == 1
+        if profile.not_missing < 4 or same:
+            value = next(iter(self._values.counts))
+            what = f"is {number_text(value)} in every row" if same else "has few rows"
             raise TableError(f"{self._where} {what}; there is nothing to learn")
         return Decision(task, reason, [])
 
@@ -92,15 +94,15 @@ class TargetProfile:
         """
         profile, moments = self._profile, self._profile.moments
         if decision.task == "regression":
-            if not np.isfinite([moments.mean, moments.variance]).all():
+            if not moments.finite:
                 raise TableError(
                     f"the numbers in the target {show(self.name)} are too large; use another unit"
                 )
             scale = float(np.sqrt(moments.variance)) or 1.0
             return Quantity(task="regression", name=self.name, mean=moments.mean, scale=scale)
-        numeric = profile.all_numbers
+        numeric, labels = profile.all_numbers, decision.labels
         trained = (self._training_values if numeric else profile.training_texts).counts
-        pairs = zip(decision.labels, self._classes(), strict=True)
+        pairs = zip(labels, self._classes(), strict=True)
         absent = [label for label, key in pairs if key not in trained]
         if absent:
             raise TableError(
@@ -108,7 +110,6 @@ class TargetProfile:
                 "the training part; add rows of it, use another --seed, or hold out less (--dev, "
                 "--test)"
             )
-        labels = decision.labels
         return Classes(task="classification", name=self.name, numeric=numeric, labels=labels)
 
     def _task(self) -> tuple[Task, str]:
@@ -132,9 +133,8 @@ class TargetProfile:
 
     def _labels(self) -> list[str]:
         """Return the classes as texts, or refuse those that no classifier can learn."""
-        distinct = self._counter.distinct
-        if distinct is not None and self._counter is self._profile.texts:
-            distinct -= self._profile.has_missing  # one of them is the missing cell
+        numeric = self._profile.all_numbers
+        distinct = self._values.distinct if numeric else self._profile.distinct_texts
         if distinct is None or distinct > MAX_CLASSES:
             more = f"more than {MAX_CLASSES}"
             many = f"{more} classes" if distinct is None else f"{distinct} classes, {more}"
@@ -143,7 +143,7 @@ class TargetProfile:
                 "numbers"
             )
         keys = self._classes()
-        labels = [number_text(key) if self._profile.all_numbers else key for key in keys]
+        labels = [number_text(key) if numeric else key for key in keys]
         if len(labels) == 1:
             raise TableError(
                 f"{self._where} is {show(labels[0])} in every row; add rows of at least one other "
@@ -159,3 +159,36 @@ class TargetProfile:
                 "quantity)"
             )
         return labels
+
+
+def encode_target(
+    record: Classes | Quantity, table: Table
+) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the target of a known model, and the rows that have one.
+
+    The target is class numbers, or the quantity in its own unit. It is an error if the column is
+    missing, or a cell is no known class or no number.
+    """
+    column = table.column(record.name, "the model's target")
+    column.check_supported()
+    rows = np.flatnonzero(column.not_missing)
+    if isinstance(record, Quantity):
+        return NumberKind().parse(column)[rows], rows
+    labels = class_labels(column, rows, numeric=record.numeric)
+    codes = positions(labels, record.labels)
+    if (codes < 0).any():
+        first = int(np.argmax(codes < 0))
+        raise column.fault(
+            int(rows[first]),
+            f"{show(labels[first].as_py())} is none of the classes that the model knows "
+            f"({listing(record.labels)}); correct the cell or remove the row",
+        )
+    return codes, rows
+
+
+def class_labels(column: ParsedColumn, rows: NDArray[np.intp], *, numeric: bool) -> Any:
+    """Return the labels of some rows as texts; 1.0 and 1 are the same number."""
+    if not numeric:
+        return column.texts.take(pa.array(rows))
+    distinct, inverse = np.unique(NumberKind().parse(column)[rows], return_inverse=True)
+    return number_texts(pa.array(distinct)).take(pa.array(inverse))
