@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 
-from deltarule.reference import interpret
+from deltarule.reference import interpreter
 from estimator_support import ACTIVATIONS, TASKS, data, ours, unconverged
 
 
@@ -107,7 +107,7 @@ def test_a_check_changes_nothing() -> None:
 
 # --- what a mistake looks like -----------------------------------------------------------------
 
-AFFINE, ACTIVATE = interpret.affine, interpret.activate
+AFFINE, ACTIVATE = interpreter.affine, interpreter.activate
 
 
 def broken_affine(change: Callable[..., tuple[Any, Any, Any]]) -> Callable[..., Any]:
@@ -147,7 +147,7 @@ def test_a_wrong_pullback_gives_the_verdict_wrong(
     X, y = data(task)
     model = fitted(task, activation="tanh")
     assert model.check_gradients(X, y).verdict == "right"
-    monkeypatch.setattr(interpret, *MISTAKES[mistake])
+    monkeypatch.setattr(interpreter, *MISTAKES[mistake])
     check = model.check_gradients(X, y)
     assert check.verdict == "wrong"
     assert check.error > 1e-6
