@@ -170,6 +170,8 @@ def test_the_lock_is_closed(lock: Path, extras: list[str], python: str, system: 
     short = python.rpartition(".")[0]
     environment = SYSTEMS[system] | {"python_full_version": python, "python_version": short}
     locked = pins(lock, python, system)
+    if Version(importlib.metadata.version("numpy")) != locked["numpy"]:
+        pytest.skip("the metadata installed here are not those of the lock")
     tools = [Requirement(line) for line in PROJECT["dependency-groups"]["build"]]
     assert missing_from(locked, [*runtime(), *named_by(*extras), *tools], environment) == []
 

@@ -10,9 +10,11 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import sklearn
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from packaging.version import Version
 from sklearn.neural_network._base import LOSS_FUNCTIONS
 
 from deltarule.estimators.class_targets import ClassTargets
@@ -40,6 +42,9 @@ SOLVERS = [
     {"solver": "adam", "beta_1": 0.5, "beta_2": 0.9, "shuffle": False},
     {"solver": "lbfgs"},
 ]
+
+
+BEFORE_1_9 = Version(sklearn.__version__) < Version("1.9")
 
 
 def half_the_sum_of_squares(y: Any, predicted: Any, weight: Any = None) -> Any:
@@ -156,6 +161,8 @@ def cases(draw: st.DrawFn) -> tuple[str, dict[str, Any], dict[str, Any]]:
 
 def check_case(case: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
     task, arguments, how = case
+    texts = isinstance(data(task)[1][0], str)
+    assume(not (BEFORE_1_9 and texts and arguments.get("early_stopping")))  # it fails itself
     X, y = data(task, seed=how["seed"])
     inputs = X if how["sparse"] is None else how["sparse"](np.where(np.abs(X) < 0.4, 0, X))
     weight = np.random.default_rng(1).uniform(0.2, 2.0, len(X)) if how["weighted"] else None

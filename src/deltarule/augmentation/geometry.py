@@ -1,4 +1,4 @@
-"""Affine transformations of images: rotation, translation, scaling, shear, flips, crops.
+"""Affine transformations of images: rotation, translation, scaling, shear, flip, padded crop.
 
 Each class is named after its effect on the image; its ``warp`` is the inverse map, from output to
 input. Consecutive ones in a pipeline, including :class:`~deltarule.augmentation.Elastic`, are

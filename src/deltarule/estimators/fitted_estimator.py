@@ -1,4 +1,4 @@
-"""Methods of a fitted estimator: predict, inspect, save, export."""
+"""Methods of a fitted estimator: network outputs, predict, inspect, save, export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that a fit learns, in one object: predictions, files and ONNX need nothing else."""
+"""The data that a fit leaves: network, state, encoder of the targets, scales, history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is inside a fitted model: its gradients, its layers' activations, its derivatives."""
+"""Functions on a fitted model: gradient check, activations of layers, gradients in the inputs."""
 
 from __future__ import annotations
 

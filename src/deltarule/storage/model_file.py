@@ -1,4 +1,4 @@
-"""Model files: one file per model, without code, protected by a checksum (docs/format.md).
+"""Model files (docs/format.md): which record and arrays a file holds; it writes and reads them.
 
 The file is a safetensors file (see `deltarule.storage.safetensors_file`). Its metadata contains
 

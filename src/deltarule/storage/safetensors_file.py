@@ -1,4 +1,4 @@
-"""Named arrays and metadata in one safetensors file with a checksum.
+"""The bytes of a safetensors file: named arrays, metadata, and the digest over all of them.
 
 A safetensors file consists of the header's length (eight bytes), a JSON header with the place of
 each array, and the bytes of the arrays. Any safetensors reader can open our files. The format has

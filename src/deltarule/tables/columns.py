@@ -1,4 +1,4 @@
-"""A column parsed once: which cells are missing, and what the others read as.
+"""A column parsed once: which cells are missing, of what type the others are, or unsupported.
 
 A cell is missing if it is empty or reads ``NA``, ``N/A``, ``n/a``, ``#N/A``, ``<NA>``, ``NaN``,
 ``nan``, ``NULL`` or ``null``. ``None`` is text: in a column of categories it is often one of them

@@ -1,4 +1,4 @@
-"""The kinds of columns: how each is recognised, learned, parsed, encoded and exported.
+"""The kinds of columns (number, boolean, category): recognised, learned, encoded, exported.
 
 A kind is one object in `KINDS`; a new kind needs a class here and, if it learns something new, a
 record in `deltarule.tables.record`. The first kind that recognises a column takes it.
