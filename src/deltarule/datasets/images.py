@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import numpy as np
@@ -189,8 +190,10 @@ def _find(place: Path, name: str) -> Path | None:
     """Return the path of a file in a folder, plain or compressed; None if it is missing."""
     for file in (place / name, place / f"{name}.gz"):
         try:
-            if file.is_file():
+            if S_ISREG(file.stat().st_mode):  # from Python 3.14 on, is_file() hides every error
                 return file
+        except (FileNotFoundError, NotADirectoryError):
+            continue
         except OSError as error:
             raise DatasetError(
                 f"{file} cannot be read: {error.strerror}. Pass a folder that can be read."
