@@ -237,6 +237,10 @@ def settings(
     rate = training.learning_rate
     if not 0 < rate < float("inf"):
         raise typer.BadParameter(f"{rate} must be above 0", param_hint="--learning-rate")
+    if not 0 <= training.alpha < float("inf"):  # NaN passes the bound of older releases of typer
+        raise typer.BadParameter(
+            f"{training.alpha} must be finite and at least 0", param_hint="--alpha"
+        )
     policy = checkpoints.policy()
 
     from deltarule.tables import Settings
