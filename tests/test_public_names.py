@@ -40,7 +40,7 @@ PUBLIC = {
         load_fashion_mnist load_mnist penguins_path read_idx
     """,
     "deltarule.errors": """
-        CheckpointError DataError DatasetError DeltaruleError DivergenceError
+        BusyError CheckpointError DataError DatasetError DeltaruleError DivergenceError
         MissingDependencyError ModelFileError OutputError ShapeError SpecError TableError
         TapeError UnreadFileError
     """,

@@ -12,6 +12,7 @@
     ├── DatasetError (ValueError)         a data set is missing or damaged
     ├── ModelFileError (ValueError)       a model file is damaged or not ours
     │   └── UnreadFileError (ModelFileError)   a file that could not be read but may be intact
+    ├── BusyError (RuntimeError)          a model that is being trained is trained again from inside
     ├── CheckpointError (ValueError)      training cannot resume from a checkpoint
     ├── OutputError (OSError)             a file cannot be written, or already exists
     └── MissingDependencyError (ImportError)   an optional package is not installed
@@ -25,6 +26,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "BusyError",
     "CheckpointError",
     "DataError",
     "DatasetError",
@@ -59,6 +61,10 @@ class TapeError(DeltaruleError, ValueError):
 
 class DataError(DeltaruleError, ValueError):
     """Inputs, targets or weights whose values a network cannot learn from."""
+
+
+class BusyError(DeltaruleError, RuntimeError):
+    """A model that a callback or a signal handler wants to train while it is being trained."""
 
 
 class DivergenceError(DeltaruleError, ValueError):

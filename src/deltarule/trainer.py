@@ -6,8 +6,10 @@ Users call it with arrays. The estimators call it, too, with blocks that they ha
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeAlias
+from functools import wraps
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -68,8 +70,21 @@ _BATCH_SIZE = 32
 _ROUNDING = 1e-15  # a relative fall of the cost that is no more than rounding
 
 Data: TypeAlias = Block | StreamedBlock
+Trains = TypeVar("Trains", bound=Callable[..., History])
 
 
+def _one_at_a_time(train: Trains) -> Trains:
+    """Return ``train`` with one training of a state at a time; other threads' wait."""
+
+    @wraps(train)
+    def alone(net: Network, state: State, *args: Any, **kwargs: Any) -> History:
+        with state.training_lock() if isinstance(state, State) else nullcontext():
+            return train(net, state, *args, **kwargs)
+
+    return cast(Trains, alone)
+
+
+@_one_at_a_time
 def train(
     net: Network,
     state: State,
@@ -188,6 +203,17 @@ def train(
         If no checkpoint can be written there.
     SpecError, ShapeError, DataError
         For arguments that do not go together, or do not fit the network.
+    BusyError
+        If the code that a training calls (or a signal handler) trains the same state. From
+        another thread, a call waits until the state's training has ended.
+
+    Notes
+    -----
+    Other threads may use the state meanwhile, through the network's methods: they get the numbers
+    of one state between two steps. A signal handler inside a step gets those of the state that the
+    epoch began with. What your functions get: ``augment`` a copy of the rows, which it may change;
+    ``validation`` and ``on_epoch_begin`` a read-only view of the state; ``on_epoch`` the history
+    itself, and a schedule the position, whose arrays are read-only.
 
     Examples
     --------
@@ -225,7 +251,7 @@ def train(
         )
 
     head = data.head if isinstance(data, StreamedBlock) else data
-    hooks = _Hooks(on_epoch_begin, on_epoch)
+    hooks = _Hooks(None if on_epoch_begin is None else _shown(on_epoch_begin), on_epoch)
     if record_health:
         hooks = hooks.with_health(HealthMonitor(net.tape, state, head))
     if isinstance(chosen, Minimizer):
@@ -325,6 +351,11 @@ class _Hooks(NamedTuple):
             return self.end is not None and bool(self.end(history))
 
         return _Hooks(begin, end)
+
+
+def _shown(begin: Callable[[State], None]) -> Callable[[State], None]:
+    """Return a hook that gets a read-only view: a training may return to this very state."""
+    return lambda entered: begin(entered.read_only())
 
 
 def _data_of(net: Network, X: Any, y: Any, sample_weight: Any, class_weight: Any) -> Data:

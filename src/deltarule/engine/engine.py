@@ -294,10 +294,11 @@ class Engine:
         moments: GradientSums | None = None,
     ) -> None:
         """Run steps, and update the state: its optimiser state, statistics and counters."""
-        taken, product = self._arrays.load(self._update, state.optimizer_state, state.theta)
+        averages, taken, product = self._arrays.load(
+            self._update, state.optimizer_state, state.theta
+        )
         c = buffers.context
-        c.slot_1 = self._arrays.first.ctypes.data
-        c.slot_2 = self._arrays.second.ctypes.data
+        c.slot_1, c.slot_2 = averages.first.ctypes.data, averages.second.ctypes.data
         buffers.optimizer.momentum_product = product
         self._load_statistics(buffers, state, moments)
         buffers.counters.steps_taken = taken
@@ -306,7 +307,7 @@ class Engine:
         state.step += steps
         if steps > 0 or state.optimizer_state is not None:
             product = float(buffers.optimizer.momentum_product)
-            state.optimizer_state = self._arrays.save(self._update, taken + steps, product)
+            state.optimizer_state = averages.as_state(self._update, taken + steps, product)
         if takes_steps and steps > 0:
             self._save_statistics(buffers, state)
 

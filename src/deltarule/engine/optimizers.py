@@ -68,46 +68,54 @@ def update_of(optimizer: Optimizer) -> Update:
     raise SpecError(f"optimizer must take a step a mini-batch, such as SGD; got {optimizer!r}.")
 
 
-class OptimizerArrays:
-    """The optimiser's averages during a call, which kernels change in place.
+class Averages(NamedTuple):
+    """An optimiser's averages during a call, which kernels change in place."""
 
-    They are the arrays of ``state.optimizer_state`` if the engine made those, and copies otherwise:
-    an array that belongs to the caller is never changed.
-    """
+    first: npt.NDArray[Any]
+    second: npt.NDArray[Any]
 
-    def __init__(self) -> None:
-        self.first = self.second = np.empty(0)
-
-    def load(
-        self, update: Update, optimizer_state: Any, theta: npt.NDArray[Any]
-    ) -> tuple[int, float]:
-        """Load the state, or zeros; return the steps taken and Nadam's product of momenta."""
-        if optimizer_state is None:
-            nothing = np.zeros_like(theta)
-            self.first = aligned(nothing, place=1)
-            self.second = aligned(nothing if self._needs_second(update) else nothing[:0], place=2)
-            return 0, 1.0
-        values = optimizer_state._asdict()
-        taken, product = int(values.pop("t", 0)), float(values.pop("product", 1.0))
-        arrays = list(values.values())
-        self.first = self._own(arrays[0], self.first, theta, 1)
-        if len(arrays) > 1:
-            self.second = self._own(arrays[1], self.second, theta, 2)
-        return taken, product
-
-    def save(self, update: Update, taken: int, product: float) -> Any:
-        """Return the optimiser state as the state stores them."""
-        arrays = (self.first, self.second) if self._needs_second(update) else (self.first,)
+    def as_state(self, update: Update, taken: int, product: float) -> Any:
+        """Return them as the state stores them."""
+        arrays = self if _needs_second(update) else self[:1]
         scalars = {"t": (taken,), "product": (product,)}
         begin = [scalars[name][0] for name in update.state_type._fields if name in scalars]
         return update.state_type(*begin, *arrays)
 
-    @staticmethod
-    def _needs_second(update: Update) -> bool:
-        return len([name for name in update.state_type._fields if name not in ("t", "product")]) > 1
 
-    @staticmethod
-    def _own(
-        array: Any, mine: npt.NDArray[Any], theta: npt.NDArray[Any], place: int
-    ) -> npt.NDArray[Any]:
-        return mine if array is mine else aligned(array, theta.dtype, place=place)
+class OptimizerArrays:
+    """The arrays of averages that the engine made, which it may change in place.
+
+    An array that belongs to the caller is copied. A call holds its arrays itself, because another
+    call may begin in the middle of it, with another state.
+    """
+
+    def __init__(self) -> None:
+        self._made = Averages(np.empty(0), np.empty(0))
+
+    def load(
+        self, update: Update, optimizer_state: Any, theta: npt.NDArray[Any]
+    ) -> tuple[Averages, int, float]:
+        """Return the averages, or zeros; the steps taken; and Nadam's product of momenta."""
+        if optimizer_state is None:
+            nothing = np.zeros_like(theta)
+            second = nothing if _needs_second(update) else nothing[:0]
+            fresh = Averages(aligned(nothing, place=1), aligned(second, place=2))
+            self._made = fresh
+            return fresh, 0, 1.0
+        values = optimizer_state._asdict()
+        taken, product = int(values.pop("t", 0)), float(values.pop("product", 1.0))
+        arrays, made = list(values.values()), self._made
+        first = _own(arrays[0], made.first, theta, 1)
+        second = _own(arrays[1], made.second, theta, 2) if len(arrays) > 1 else made.second
+        held = self._made = Averages(first, second)
+        return held, taken, product
+
+
+def _needs_second(update: Update) -> bool:
+    return len([name for name in update.state_type._fields if name not in ("t", "product")]) > 1
+
+
+def _own(
+    array: Any, mine: npt.NDArray[Any], theta: npt.NDArray[Any], place: int
+) -> npt.NDArray[Any]:
+    return mine if array is mine else aligned(array, theta.dtype, place=place)

@@ -7,6 +7,7 @@ finds them all busy continues without helpers, since no tile waits for one.
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -124,7 +125,8 @@ class _ThreadPool:
     """The helper threads of a process."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # A signal handler or a finaliser may interrupt ``request`` and need helpers itself.
+        self._lock = threading.RLock()
         self._tasks: SimpleQueue[_Task] = SimpleQueue()
         self._size = 0
 
@@ -133,15 +135,11 @@ class _ThreadPool:
         with self._lock:
             while self._size < helpers:
                 self._size += 1
-                thread = threading.Thread(
-                    target=self._serve, name=f"deltarule-{self._size}", daemon=True
-                )
                 try:
-                    thread.start()
-                except (
-                    RuntimeError,
-                    MemoryError,
-                ):  # the limit of threads is reached: use those there are
+                    # Not ``threading.Thread``, whose ``start`` waits, and takes locks meanwhile
+                    # that a handler would wait for.
+                    _thread.start_new_thread(self._serve, ())
+                except (RuntimeError, MemoryError):  # the limit of threads: use those there are
                     self._size -= 1
                     break
         self._tasks.put(task)

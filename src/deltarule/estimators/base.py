@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import validate_data
 
+from deltarule.errors import BusyError
 from deltarule.estimators.compatibility import check_options
 from deltarule.estimators.fit_checkpoint import begin_stream, compare_data, open_checkpoints
-from deltarule.estimators.fit_data import FitData, RawRows, is_frame
+from deltarule.estimators.fit_data import FitData, RawRows, is_frame, read_only
 from deltarule.estimators.fit_reporter import FitReporter
 from deltarule.estimators.fitted_estimator import SPARSE_FORMATS, FittedEstimator
 from deltarule.estimators.fitting import FitJob, fit_by_steps, fit_whole
@@ -30,6 +31,7 @@ from deltarule.estimators.streamed_dataset import StreamedDataset
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.estimators.validation_metric import read_scorer
 from deltarule.estimators.validation_split import Validation, given_validation_set
+from deltarule.utils.locks import ForkSafeLock
 
 if TYPE_CHECKING:
     from deltarule.training.checkpoints.writer import CheckpointWriter
@@ -76,23 +78,38 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
 
         ``known`` is the encoder that the first call of ``partial_fit`` begins with.
         """
-        options = self._read_options(incremental)
-        with self._checkpoints(options, dataset) as writer:
-            before = dict(vars(self))
-            try:
-                data = self._prepare(
-                    options, RawRows(X, y, sample_weight), validation, known, writer
-                )
-            except Exception:  # arguments or rows are refused: an earlier fit stays as it was
-                self.__dict__ = before
-                raise
-            if dataset is not None:
-                data = data._replace(block=dataset.stream(self._model, data.block))
-            job = self._job(options, data, writer)
-            if options.minimizes:
-                fit_whole(job)
-            else:
-                fit_by_steps(job)
+        with self._fit_lock():
+            options = self._read_options(incremental)
+            with self._checkpoints(options, dataset) as writer:
+                before = dict(vars(self))
+                try:
+                    data = self._prepare(
+                        options, RawRows(X, y, sample_weight), validation, known, writer
+                    )
+                except Exception:  # arguments or rows are refused: an earlier fit stays as it was
+                    self.__dict__ = before
+                    raise
+                if dataset is not None:
+                    data = data._replace(block=dataset.stream(self._model, data.block))
+                job = self._job(options, data, writer)
+                if options.minimizes:
+                    fit_whole(job)
+                else:
+                    fit_by_steps(job)
+
+    def _fit_lock(self) -> AbstractContextManager[Any]:
+        """Return a lock for a fit: another thread's fit of this estimator waits for it."""
+        lock: ForkSafeLock | None = vars(self).get("_lock_of_fits")
+        if lock is None:
+            lock = self.__dict__.setdefault("_lock_of_fits", ForkSafeLock())
+        if lock.is_mine:
+            raise BusyError(
+                f"this {type(self).__name__} is being fitted by the call of fit or partial_fit "
+                "that runs this code (a callback, a signal handler or a finaliser). Fit "
+                "sklearn.base.clone(estimator), or wait until that call has ended."
+            )
+        held: AbstractContextManager[Any] = lock.here()
+        return held
 
     def _checkpoints(
         self, options: FitOptions, dataset: StreamedDataset | None
@@ -107,7 +124,7 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
         """Return the arguments, read and checked; those of the last call are not read again."""
         cache: InterpreterCache | None = vars(self).get("_interpreters")
         if cache is None:
-            cache = self._interpreters = InterpreterCache()
+            cache = self.__dict__.setdefault("_interpreters", InterpreterCache())
         given = {name: getattr(self, name) for name in self._parameter_constraints}
         if not cache.knows_valid(given.values()):
             self._validate_params()
@@ -167,7 +184,10 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
     def _job(self, options: FitOptions, data: FitData, writer: CheckpointWriter | None) -> FitJob:
         """Return the fit of the model to prepared rows, reported to the user's callbacks."""
         model, shown = self._model, data.callback_data
-        callbacks = self._begin_callbacks(options.epochs, shown.x, shown.y, shown.weight)
+        given = shown.x, shown.y, shown.weight
+        if vars(self).get("_skl_callbacks"):  # which may not change the rows of the training
+            given = read_only(shown.x), read_only(shown.y), read_only(shown.weight)
+        callbacks = self._begin_callbacks(options.epochs, *given)
         return FitJob(
             options,
             model,
@@ -191,8 +211,13 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
         scorer = read_scorer(self.monitor, weighted=rows.weight is not None)
         if scorer is None:
             return None
-        weights = {} if rows.weight is None else {"sample_weight": rows.weight}
-        return lambda: float(scorer(self, rows.X, rows.y, **weights))
+
+        def score() -> float:
+            given = rows.read_only()
+            weights = {} if given.weight is None else {"sample_weight": given.weight}
+            return float(scorer(self, given.X, given.y, **weights))
+
+        return score
 
     @with_callbacks
     def fit_streamed(self, dataset: StreamedDataset, X_val: Any, y_val: Any) -> Self:

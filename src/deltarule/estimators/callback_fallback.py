@@ -87,10 +87,15 @@ def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def _torn_down(estimator: Any) -> Any:
+    outer = estimator.__dict__.get("_callback_fit_ctx")  # of a fit in another thread
     try:
         yield
     finally:
-        context = estimator.__dict__.pop("_callback_fit_ctx", None)
+        context = estimator.__dict__.get("_callback_fit_ctx")
+        if context is outer:
+            context = None
+        else:
+            estimator.__dict__.pop("_callback_fit_ctx", None)
         for callback in () if context is None else context.callbacks:
             callback.teardown(estimator, context)
 

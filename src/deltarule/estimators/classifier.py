@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import unique_labels
 
 from deltarule.estimators.base import BaseMLP
 from deltarule.estimators.class_targets import ClassTargets
+from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.parameter_constraints import CLASSIFIER
 from deltarule.estimators.sklearn_compat import with_callbacks
 from deltarule.estimators.target_encoder import TargetEncoder
@@ -408,9 +409,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         probability : ndarray of shape (n_samples, n_classes)
             Rows sum to 1, except with several labels.
         """
-        if not self._is_binary():
-            return self._outputs(X)
-        return self._class_targets("classes_").probabilities(self._outputs(X, logits=True))
+        model, outputs = self._outputs(X, logits=_is_binary)
+        targets = model.targets
+        assert isinstance(targets, ClassTargets)
+        return targets.probabilities(outputs) if targets.kind == "binary" else outputs
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of ``predict_proba``, from the logits: tiny ones keep their digits.
@@ -428,14 +430,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         log_probability : ndarray of shape (n_samples, n_classes)
             Natural logarithms.
         """
-        z = self._outputs(X, logits=True)
-        return self._class_targets("classes_").log_probabilities(z)
-
-    def _is_binary(self) -> bool:
-        return self.__sklearn_is_fitted__() and self._class_targets("classes_").kind == "binary"
+        model, z = self._outputs(X, logits=lambda model: True)
+        assert isinstance(model.targets, ClassTargets)
+        return model.targets.log_probabilities(z)
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: several labels are accepted."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _is_binary(model: FittedModel) -> bool:
+    return isinstance(model.targets, ClassTargets) and model.targets.kind == "binary"

@@ -11,7 +11,7 @@ from deltarule.program import Block
 from deltarule.training import Augmenter
 from deltarule.utils.arrays import is_sparse
 
-__all__ = ["FitData", "HeldOut", "RawRows", "as_stored", "is_frame", "take_rows"]
+__all__ = ["FitData", "HeldOut", "RawRows", "as_stored", "is_frame", "read_only", "take_rows"]
 
 
 class RawRows(NamedTuple):
@@ -25,6 +25,10 @@ class RawRows(NamedTuple):
         """Return some of the rows."""
         weight = None if self.weight is None else self.weight[rows]
         return RawRows(take_rows(self.X, rows), take_rows(self.y, rows), weight)
+
+    def read_only(self) -> RawRows:
+        """Return the rows for a user's function, which cannot change them in place."""
+        return RawRows(read_only(self.X), read_only(self.y), read_only(self.weight))
 
 
 class HeldOut(NamedTuple):
@@ -46,6 +50,22 @@ class FitData(NamedTuple):
 def is_frame(X: Any) -> bool:
     """Whether X is a table with column names, which a scorer must not lose."""
     return hasattr(X, "columns")
+
+
+def read_only(given: Any) -> Any:
+    """Return a read-only view of an array, a table or a sparse matrix; others as they are."""
+    if isinstance(given, np.ndarray):
+        view = given.view()
+        view.flags.writeable = False
+        return view
+    if isinstance(given, list):
+        return list(given)
+    if hasattr(given, "iloc"):  # pandas has no read-only tables
+        return given.copy()
+    if is_sparse(given) and given.format in ("csr", "csc"):
+        parts = tuple(map(read_only, (given.data, given.indices, given.indptr)))
+        return type(given)(parts, shape=given.shape)
+    return given
 
 
 def take_rows(array: Any, rows: Any) -> Any:

@@ -76,6 +76,10 @@ class FitReporter:
 
     def record(self, history: History) -> None:
         """Add the newest epoch of steps to the model's history."""
+        with self._model.state.unchanged():  # a copy holds an epoch whole, or not at all
+            self._record(history)
+
+    def _record(self, history: History) -> None:
         held = self._model.history
         held.n_iter = self.before + history.n_epochs
         held.t += self._n_rows

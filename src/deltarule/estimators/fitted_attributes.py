@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.parameter_views import ParameterList, parameter_list
 from deltarule.estimators.standardization import Scales
@@ -130,6 +128,4 @@ class FittedAttributes:
 
     def _set_features(self, model: FittedModel) -> None:
         """Set the attributes that scikit-learn itself sets when it validates X."""
-        self.n_features_in_ = model.network.n_inputs
-        if model.feature_names is not None:
-            self.feature_names_in_ = np.array(model.feature_names, dtype=object)
+        vars(self).update(model.features())

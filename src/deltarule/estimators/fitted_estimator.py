@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -27,6 +28,12 @@ __all__ = ["SPARSE_FORMATS", "FittedEstimator"]
 SPARSE_FORMATS = ["csr", "csc"]
 """Formats of a sparse X that are taken as they are."""
 
+_Choice: TypeAlias = Callable[[FittedModel], bool]
+
+
+def _never(model: FittedModel) -> bool:
+    return False
+
 
 class FittedEstimator(FittedAttributes, BaseEstimator):
     """The methods of an estimator that need nothing but its fitted model."""
@@ -40,16 +47,20 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
         """Return rows that scikit-learn has compared with those of the fit."""
         return validate_data(self, X, accept_sparse=SPARSE_FORMATS, dtype=dtype, reset=False)
 
-    def _outputs(self, X: Any, *, logits: bool = False) -> Any:
-        """Return the network's outputs (n, k), or its logits."""
+    def _outputs(self, X: Any, *, logits: _Choice = _never) -> tuple[FittedModel, Any]:
+        """Return the model, and its network's outputs (n, k), or its logits if ``logits(model)``.
+
+        Another thread may replace ``self._model`` by a new fit at any time.
+        """
         model: FittedModel | None = vars(self).get("_model")
         if model is None or not model.takes_as_it_is(X):
             check_is_fitted(self)
             X = validate_data(self, X, accept_sparse=SPARSE_FORMATS, reset=False)
+            model = self._model
         interpreter = self._interpreters.interpreter(
-            self._model.network.tape, engine=self.engine, n_threads=self.n_threads
+            model.network.tape, engine=self.engine, n_threads=self.n_threads
         )
-        return self._model.forward(interpreter, X, logits=logits)
+        return model, model.forward(interpreter, X, logits=logits(model))
 
     def predict(self, X: Any) -> Any:
         """Predict for the rows of X.
@@ -64,8 +75,8 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, label indicators or numbers.
         """
-        outputs = self._outputs(X)
-        return self._model.decode(outputs)
+        model, outputs = self._outputs(X)
+        return model.decode(outputs)
 
     def check_gradients(
         self,
@@ -106,7 +117,7 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
         """
         check_is_fitted(self)
         return inspection.check_gradients(
-            self._model,
+            self._model.copy(optimizer=False),
             self._checked_rows(X),
             y,
             sample_weight,
@@ -131,7 +142,9 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
             standardised targets with ``standardize``.
         """
         check_is_fitted(self)
-        return inspection.layer_activations(self._model, self._checked_rows(X))
+        return inspection.layer_activations(
+            self._model.copy(optimizer=False), self._checked_rows(X)
+        )
 
     def input_gradients(self, X: Any) -> Any:
         """Return the Jacobian of the outputs in the inputs at every row, in the user's units.
@@ -149,8 +162,12 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
             the probability of ``classes_[1]``.
         """
         check_is_fitted(self)
-        jacobian = inspection.input_gradients(self._model, self._checked_rows(X))
-        return self._model.targets.in_prediction_order(jacobian, lambda: self._outputs(X))
+        model, rows = self._model.copy(optimizer=False), self._checked_rows(X)
+        jacobian = inspection.input_gradients(model, rows)
+        interpreter = self._interpreters.interpreter(
+            model.network.tape, engine=self.engine, n_threads=self.n_threads
+        )
+        return model.targets.in_prediction_order(jacobian, lambda: model.forward(interpreter, rows))
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
         """Save the fitted estimator in one file that holds no code; see ``deltarule.save``.
@@ -196,7 +213,9 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
 
         if not self.__sklearn_is_fitted__():
             raise ModelFileError(f"this {type(self).__name__} is not fitted yet: call fit first.")
-        return to_record(self._kind, self.get_params(deep=False), self._model)
+        # A copy: another thread may train the estimator while the file is written.
+        model = self._model.copy(optimizer=False)
+        return to_record(self._kind, self.get_params(deep=False), model)
 
     def to_blueprint(self) -> dict[str, Any]:
         """Return the record of the estimator's kind and arguments, without the fit."""
@@ -207,7 +226,7 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
     def to_exportable(self) -> Exportable:
         """Return the description of the fitted estimator that ONNX graphs are written from."""
         check_is_fitted(self)
-        return to_exportable(self._model, type(self).__name__)
+        return to_exportable(self._model.copy(optimizer=False), type(self).__name__)
 
     def to_onnx(
         self,
@@ -253,6 +272,19 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         """Whether ``fit`` or ``partial_fit`` has run."""
         return "_model" in vars(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles hold: one whole model, whatever other threads train."""
+        held = dict(super().__getstate__())
+        held.pop("_lock_of_fits", None)
+        held.pop("_callback_fit_ctx", None)  # of a fit that is under way
+        model: FittedModel | None = held.get("_model")
+        if model is not None:
+            held["_model"] = model.copy()
+            held |= model.features()
+            if model.feature_names is None:
+                held.pop("feature_names_in_", None)
+        return held
 
     def _snapshot(self) -> dict[str, Any]:
         """Return the attributes that make an estimator which is fitted as far as this one."""

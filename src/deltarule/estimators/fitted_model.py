@@ -123,14 +123,26 @@ class FittedModel:
         """Units of every layer, inputs and outputs included."""
         return [self.network.n_inputs, *(layer.units for layer in self.network.dense_layers)]
 
+    def features(self) -> dict[str, Any]:
+        """Return the attributes that scikit-learn sets when it validates X."""
+        if self.feature_names is None:
+            return {"n_features_in_": self.network.n_inputs}
+        names = np.array(self.feature_names, dtype=object)
+        return {"n_features_in_": self.network.n_inputs, "feature_names_in_": names}
+
     @property
     def loss_scale(self) -> float:
         """Factor from the network's loss to the loss that scikit-learn reports."""
         return self.targets.loss_scale(self.n_outputs)
 
-    def copy(self) -> FittedModel:
-        """Return a copy that further training does not change."""
-        return replace(self, state=self.state.copy(), history=self.history.copy())
+    def copy(self, *, optimizer: bool = True) -> FittedModel:
+        """Return a copy of this moment: finite, whole, and not changed by further training.
+
+        With ``optimizer=False`` it is a copy without the optimiser's memory.
+        """
+        with self.state.unchanged():
+            state = self.state.finite_copy(optimizer=optimizer)
+            return replace(self, state=state, history=self.history.copy())
 
     # --- rows ----------------------------------------------------------------------------------
 
@@ -174,7 +186,8 @@ class FittedModel:
 
     def forward(self, interpreter: Interpreter, X: Any, *, logits: bool = False) -> Any:
         """Return the network's outputs, or its logits, for checked rows of X."""
-        return interpreter.forward(self.state, Block(self.inputs(X)), logits=logits)
+        block = Block(self.inputs(X))
+        return self.state.read(lambda state: interpreter.forward(state, block, logits=logits))
 
     def decode(self, outputs: Any) -> Any:
         """Return predictions from the network's outputs, in the user's units."""

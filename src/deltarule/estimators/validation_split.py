@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from deltarule.errors import DataError, ShapeError, SpecError
-from deltarule.estimators.fit_data import HeldOut, RawRows
+from deltarule.estimators.fit_data import HeldOut, RawRows, read_only
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.options import FitOptions
 from deltarule.estimators.sklearn_compat import check_sample_weight
@@ -137,7 +137,8 @@ def _first_fold(splitter: Any, raw: RawRows, n_rows: int, groups: Any) -> tuple[
     if groups is not None and np.shape(groups) != (n_rows,):
         raise ShapeError(f"groups must have shape ({n_rows},), one for each row; got "
                          f"{np.shape(groups)}.")  # fmt: skip
-    folds = splitter.split(raw.X, raw.y, groups)
+    given = raw.read_only()
+    folds = splitter.split(given.X, given.y, read_only(groups))
     training, held = next(iter(folds), (np.array([]),) * 2)
     training, held = np.asarray(training), np.asarray(held)
     if len(training) == 0:

@@ -90,7 +90,7 @@ class Network(NetworkSpec):
     def predict(self, state: State, X: Array) -> Array:
         """Return the outputs (n, k) of the last layer: probabilities, rates or values."""
         check_theta(state, self.tape)
-        return _interpreter(self, state).forward(state, Block(check_inputs(self, X)))
+        return _outputs(self, state, Block(check_inputs(self, X)))
 
     def predictor(self, state: State, *, n_threads: int | None = None) -> Predictor:
         """Return a fast predictor of this state: ``predictor(X)`` gives the outputs.
@@ -119,7 +119,9 @@ class Network(NetworkSpec):
     def losses(self, state: State, X: Array, y: Any) -> Array:
         """Return the loss of every row (n,), without penalties."""
         check_theta(state, self.tape)
-        return _interpreter(self, state).losses(state, make_block(self, X, y)[0])
+        block = make_block(self, X, y)[0]
+        interpreter = _interpreter(self, state)
+        return state.read(lambda state: interpreter.losses(state, block))
 
     def log_likelihood(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
         """Return the log-likelihood of the rows under the network (item L5).
@@ -133,14 +135,15 @@ class Network(NetworkSpec):
             If the loss is not a log-likelihood.
         """
         block, targets = make_block(self, X, y, sample_weight)
-        outputs = to_numpy(_interpreter(self, state).forward(state, block))
+        state = state.copy(optimizer=False)  # outputs and losses of the same state
+        outputs = to_numpy(_outputs(self, state, block))
         return log_likelihood(self, mean_loss(self, state, block), outputs, targets, block)
 
     def score(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy for classes and labels (all labels of a row correct), or R²."""
         check_theta(state, self.tape)
         block, targets = make_block(self, X, y, sample_weight)
-        outputs = _interpreter(self, state).forward(state, block)
+        outputs = _outputs(self, state, block)
         return score_outputs(outputs, targets, block.weight)
 
     def summary(self) -> str:
@@ -172,13 +175,20 @@ def _interpreter(net: Network, state: State) -> Interpreter:
     return interpreter_of(net.tape, like=state.theta)
 
 
+def _outputs(net: Network, state: State, block: Block) -> Array:
+    """Return the outputs of a block."""
+    interpreter = _interpreter(net, state)
+    outputs: Array = state.read(lambda state: interpreter.forward(state, block))
+    return outputs
+
+
 def mean_loss(
     net: Network, state: State, block: Block, interpreter: Interpreter | None = None
 ) -> float:
     """Return the weighted mean loss of a block, measured by a new interpreter by default."""
     check_theta(state, net.tape)
     runs = _interpreter(net, state) if interpreter is None else interpreter
-    losses = to_numpy(runs.losses(state, block))
+    losses = to_numpy(state.read(lambda state: runs.losses(state, block)))
     weight = None if block.weight is None else to_numpy(block.weight)
     return float(np.average(losses, weights=weight))
 

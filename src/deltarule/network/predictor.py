@@ -37,7 +37,8 @@ class Predictor:
 
     def __init__(self, spec: NetworkSpec, state: State, *, n_threads: int | None = None) -> None:
         dense = tuple(layer for layer in spec.layers if isinstance(layer, Dense))
-        folded, moved = fold_batch_norm(_bare(spec, dense), state)
+        bare = _bare(spec, dense)
+        folded, moved = state.read(lambda state: fold_batch_norm(bare, state))
         self._spec = folded
         self._dtype = np.dtype(spec.dtype)
         self._state = State(aligned(to_numpy(moved.theta), self._dtype))

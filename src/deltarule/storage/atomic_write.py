@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import re
 import secrets
 import stat
 import tempfile
@@ -34,6 +35,7 @@ __all__ = ["check_writable", "remove_orphans", "write_atomically", "write_chunks
 StrPath = str | os.PathLike[str]
 
 _ALL = ".deltarule-"  # the start of every temporary file's name
+_NAME = re.compile(r"\.deltarule-[0-9a-f]{16}-[0-9a-f]{16}\.tmp")  # of a temporary file, whole
 _NAME_A_FILE = "give the name of the file to write"
 
 
@@ -209,7 +211,11 @@ def remove_orphans(folder: Path, prefix: str = _ALL) -> None:
     if fcntl is None:  # pragma: no cover
         return
     for orphan in folder.glob(f"{prefix}*.tmp"):
+        if _NAME.fullmatch(orphan.name) is None:  # a file of the user's
+            continue
         with suppress(OSError):
+            if not stat.S_ISREG(os.lstat(orphan).st_mode):
+                continue
             descriptor = os.open(orphan, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from deltarule.augmentation import Compose
 from deltarule.errors import DataError, ShapeError
 from deltarule.program import BatchSchedule, Block, Interpreter, State, StepLog
 from deltarule.utils.arrays import Array
@@ -28,12 +29,15 @@ Augmenter: TypeAlias = Callable[[Any, Any, int], Any]
 def augmented(augment: Augmenter, x: Array, rows: Any, epoch: int) -> Array:
     """Return ``augment(x, rows, epoch)`` in the type of x.
 
+    A user's function gets copies, which it may change in place.
+
     Raises
     ------
     ShapeError, DataError
         If it has another shape, or numbers that are not finite.
     """
-    fresh = np.asarray(augment(x, rows, epoch), dtype=x.dtype)
+    given = x if type(augment) is Compose else x.copy()  # ours copies by itself
+    fresh = np.asarray(augment(given, np.array(rows), epoch), dtype=x.dtype)
     if fresh.shape != tuple(x.shape):
         raise ShapeError(
             f"augment must return rows of the shape that it gets, {tuple(x.shape)}; got "
@@ -123,19 +127,18 @@ class EpochIterator:
 
     def _read(self, start: int) -> None:
         """Append the next block to the rows of the current one from row ``start`` on."""
+        rest: Block | None = None
+        if self._current is not None:  # copied: a source may read its next rows into the same array
+            skipped = min(max(start - self._first_row, 0), self._current.n_rows)
+            rest = self._current.take(np.arange(skipped, self._current.n_rows))
+            self._first_row += skipped
         fresh = next(self._blocks, None)
         if fresh is None:
             raise DataError(
                 "the stream ended before its epoch: it has fewer rows than at first. Do not change "
                 "the data while a network is trained on it."
             )
-        if self._current is None:
-            self._current = fresh
-            return
-        skipped = min(max(start - self._first_row, 0), self._current.n_rows)
-        rest = self._current.take(slice(skipped, None))
-        self._first_row += skipped
-        self._current = _joined(rest, fresh) if rest.n_rows else fresh
+        self._current = fresh if rest is None or rest.n_rows == 0 else _joined(rest, fresh)
 
 
 def advance(
@@ -145,14 +148,15 @@ def advance(
     order: BatchSchedule,
     steps: range,
 ) -> StepLog:
-    """Take steps as ``interpreter.advance`` does, with a block or an iterator over blocks.
+    """Take steps as ``interpreter.train_steps`` does, with a block or an iterator over blocks.
 
-    Like that verb it may take fewer steps than asked: those of the batches in memory.
+    It may take fewer steps than asked, too: those of the batches in memory.
     """
-    if not isinstance(block, EpochIterator):
-        return interpreter.train_steps(state, block, order, steps)
-    current, own = block.at(order, steps.start)
-    return interpreter.train_steps(state, current, own, range(min(len(steps), own.n_batches)))
+    if isinstance(block, EpochIterator):
+        block, order = block.at(order, steps.start)
+        steps = range(min(len(steps), order.n_batches))
+    rows = block
+    return state.change(lambda: interpreter.train_steps(state, rows, order, steps))
 
 
 def _joined(a: Block, b: Block) -> Block:

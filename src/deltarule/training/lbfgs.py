@@ -59,18 +59,19 @@ def minimize_cost(
     from scipy.optimize import OptimizeResult, minimize
 
     history = History()
+    trial = state.copy()  # other threads may read the state, and see no trial point of a search
     best = (np.inf, np.array(state.theta, copy=True))
     penalties: dict[float, float] = {}
     stopped = False
 
     def cost(theta: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         nonlocal best
-        state.theta[...] = theta
-        loss, penalty, gradient = interpreter.cost(state, interpreter.gradient(state, block))
+        trial.theta[...] = theta
+        loss, penalty, gradient = interpreter.cost(trial, interpreter.gradient(trial, block))
         value = loss + penalty
         penalties[value] = penalty
         if np.isfinite(value) and np.isfinite(gradient).all() and value < best[0]:
-            best = (value, np.array(state.theta, copy=True))
+            best = (value, np.array(trial.theta, copy=True))
         return value, np.asarray(gradient, dtype=np.float64)
 
     def record(intermediate_result: OptimizeResult) -> None:
@@ -80,6 +81,7 @@ def minimize_cost(
         penalties.clear()
         history.loss.append(loss_scale * (value - penalty))
         history.penalty.append(penalty)
+        state.move_to(intermediate_result.x)
         if on_iteration is not None and on_iteration(history):
             stopped = True
             raise StopIteration
@@ -104,7 +106,7 @@ def minimize_cost(
         except KeyboardInterrupt:
             result = None
     finite = result is not None and np.isfinite(result.fun) and np.isfinite(result.x).all()
-    state.theta[...] = result.x if finite else best[1]
+    state.move_to(result.x if finite else best[1])
     iterations = history.n_epochs if result is None else int(result.nit)
     history.best_epoch = iterations or None
     if not np.isfinite(best[0]) or (result is not None and not np.isfinite(result.fun)):

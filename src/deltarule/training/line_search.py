@@ -167,6 +167,7 @@ def descend(
                         continue
                     alpha = found.t
                     line.begin_at(line.theta - alpha * line.gradient)
+                    state.move_to(line.theta)
                     history.loss.append(loss_scale * (line.here.value - line.penalty))
                     history.penalty.append(line.penalty)
                     history.learning_rate.append(alpha)
@@ -174,7 +175,7 @@ def descend(
                         ending = "callback", "on_iteration returned True"
         except KeyboardInterrupt:
             ending = "interrupt", "interrupted"
-    state.theta[...] = line.theta
+    state.move_to(line.theta)
     history.best_epoch = history.n_epochs or None
     history.stopped_by, message = ending
     converged = history.stopped_by == "no improvement" and line.steepest <= tol
@@ -190,7 +191,8 @@ class _Line:
     here: Point  # φ at t = 0
 
     def __init__(self, interpreter: Interpreter, state: State, block: Block) -> None:
-        self._interpreter, self._state, self._block = interpreter, state, block
+        self._interpreter, self._block = interpreter, block
+        self._state = state.copy()  # other threads may read the state: they see no trial point
         self.xp = array_namespace(state.theta)
         self.theta = self.xp.asarray(state.theta, copy=True)
         self.evaluations = 0

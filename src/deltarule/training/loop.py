@@ -149,12 +149,13 @@ class _Training:
         assert epoch is not None
         if config.on_epoch_begin is not None:
             config.on_epoch_begin(epoch.entered)
+        self.state.set_safe(epoch.entered)
         steps = self._take_steps(epoch, self._block_of(training.position.epochs))
         finite = not steps.diverged and _is_finite(self.state)
         metrics = None
         if finite and config.validation is not None:
             with self.signals.passed_on():
-                metrics = config.validation(self.state)
+                metrics = config.validation(self.state.read_only())
         training.consistent = False
         self._end_epoch(epoch, steps, metrics, finite=finite)
         training.consistent = finite
@@ -167,6 +168,7 @@ class _Training:
         rows = _first_order(self.block) if position.order is None else position.order
         if config.shuffle is not None:
             rows = config.shuffle(rows)
+        rows.flags.writeable = False  # a user's schedule is shown them
         if planned is None:
             planned = position.epochs - training.history.n_epochs + config.epochs
         rate = position.learning_rate
@@ -202,7 +204,7 @@ class _Training:
                 self._bounds = bounds
         n_steps = len(bounds) - 1
         given = config.schedule.rates(config.learning_rate, self.training.position, n_steps)
-        rates = np.asarray(given, dtype=float)
+        rates = np.array(given, dtype=float)  # a copy: the schedule may keep its array
         if rates.shape != (n_steps,) or not (rates >= 0).all():
             raise SpecError(
                 f"schedule must give {n_steps} rates of at least 0, one for each step; got "

@@ -143,7 +143,7 @@ class CheckpointDirectory:
         """
         for name, why in self._damaged:
             self._names.remove(name)
-            aside = self.path / (name + _DAMAGED)
+            aside = self._unused(name + _DAMAGED)
             try:
                 os.replace(self.path / name, aside)
                 fate = f"is now called {aside.name}"
@@ -169,6 +169,11 @@ class CheckpointDirectory:
             with suppress(OSError):
                 os.unlink(self.path / old)
             self._names.remove(old)
+
+    def _unused(self, name: str) -> Path:
+        """Return a path in the folder that no file has: the name, or the name with a number."""
+        names = (name, *(f"{name}-{number}" for number in range(2, 10_000)))
+        return next(p for p in map(self.path.joinpath, names) if not os.path.lexists(p))
 
     @property
     def last(self) -> str | None:
