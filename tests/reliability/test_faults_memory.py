@@ -84,7 +84,7 @@ print(calls[0], wrong[0])
 ESTIMATORS = """
 X, y = data()
 est = MLPClassifier((30,), max_iter=4, random_state=0).fit(X, y)
-reg = MLPRegressor((5, 5), max_iter=4, random_state=0).fit(X, y * 1.0)
+reg = MLPRegressor(hidden_layer_sizes=(5, 5), max_iter=4, random_state=0).fit(X, y * 1.0)
 right = [est.predict_proba(X[i:i + 3]) for i in range(50)]
 numbers = [reg.predict(X[i:i + 3]) for i in range(50)]
 score = est.score(X, y)
@@ -134,10 +134,7 @@ in_threads(reads)
 # An estimator that one thread fits and others use; a signal handler, a finaliser too.
 A, b = data()
 est = MLPClassifier((8,), max_iter=3, random_state=1, n_threads=2).fit(A, b)
-allowed = set()
 def key(p): return p.tobytes()
-twin = MLPClassifier((8,), random_state=1, n_threads=1)
-twin.fit(A, b) if False else None
 stop[0] = False
 def uses(k):
     if k == 0:
@@ -151,8 +148,8 @@ def uses(k):
 in_threads(uses)
 
 # The states between the calls of partial_fit are known: a call of one full batch is one step.
-one = MLPRegressor((4,), batch_size=240, random_state=0)
-clone = MLPRegressor((4,), batch_size=240, random_state=0)
+one = MLPRegressor(hidden_layer_sizes=(4,), batch_size=240, random_state=0)
+clone = MLPRegressor(hidden_layer_sizes=(4,), batch_size=240, random_state=0)
 steps = max(50, COUNT // 20)
 seen = set()
 for _ in range(steps): seen.add(key(clone.partial_fit(A, b * 1.0).predict(A[:3])))
@@ -170,7 +167,7 @@ in_threads(exact)
 assert key(one.predict(A[:3])) == key(clone.predict(A[:3]))
 
 # Four threads that call partial_fit of one estimator take their turns.
-four = MLPRegressor((4,), batch_size=240, random_state=0)
+four = MLPRegressor(hidden_layer_sizes=(4,), batch_size=240, random_state=0)
 four.partial_fit(A, b * 1.0)
 def turns(k):
     for _ in range((steps - 1) // 4): four.partial_fit(A, b * 1.0)
@@ -187,8 +184,9 @@ big = rng.normal(size=(400, 30)); target = (big[:, 0] > 0).astype(int)
 def fresh(**more):
     return MLPClassifier((60, 40), max_iter=6, batch_size=200, random_state=0, n_threads=2, **more)
 plain = fresh().fit(big, target).predict_proba(big)
-other = MLPRegressor((3,), max_iter=2, random_state=0, n_threads=2)
-others = other.fit(A, b * 1.0).predict(A[:4])
+def reg():
+    return MLPRegressor(hidden_layer_sizes=(3,), max_iter=2, random_state=0, n_threads=2)
+others = reg().fit(A, b * 1.0).predict(A[:4])
 est = fresh()
 net = Network(30, [Dense(70, "relu"), Dense(1)])
 state = net.initialize(0)
@@ -207,7 +205,7 @@ def act(*_):
         if kind == 0 and hasattr(est, "_model"):
             wrong[0] += not np.isfinite(est.predict_proba(big[:3])).all()
         elif kind == 1:  # the pool may be at work, and its lock taken
-            again = MLPRegressor((3,), max_iter=2, random_state=0, n_threads=2).fit(A, b * 1.0)
+            again = reg().fit(A, b * 1.0)
             wrong[0] += not np.array_equal(again.predict(A[:4]), others)
         elif kind == 2:
             wrong[0] += not np.isfinite(net.predict(state, big[:3])).all()
