@@ -45,7 +45,7 @@ def trained(**given: Any) -> np.ndarray:
     return state.theta
 
 
-# --- users' functions ------------------------------------------------------------------------------
+# --- users' functions -----------------------------------------------------------------------------
 
 
 def scales_in_place(x: Any, rows: Any, epoch: int) -> Any:
@@ -222,7 +222,7 @@ def test_a_stream_may_read_into_the_same_arrays() -> None:
     np.testing.assert_array_equal(*found)
 
 
-# --- copies while another thread trains ------------------------------------------------------------
+# --- copies while another thread trains -----------------------------------------------------------
 
 
 def copies_of(est: Any, path: Path) -> list[Callable[[], Any]]:
