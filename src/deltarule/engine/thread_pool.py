@@ -7,7 +7,6 @@ finds them all busy continues without helpers, since no tile waits for one.
 
 from __future__ import annotations
 
-import _thread
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -135,10 +134,11 @@ class _ThreadPool:
         with self._lock:
             while self._size < helpers:
                 self._size += 1
+                thread = threading.Thread(
+                    target=self._serve, name=f"deltarule-{self._size}", daemon=True
+                )
                 try:
-                    # Not ``threading.Thread``, whose ``start`` waits, and takes locks meanwhile
-                    # that a handler would wait for.
-                    _thread.start_new_thread(self._serve, ())
+                    thread.start()
                 except (RuntimeError, MemoryError):  # the limit of threads: use those there are
                     self._size -= 1
                     break
