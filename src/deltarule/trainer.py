@@ -330,7 +330,7 @@ class _Hooks(NamedTuple):
 def _data_of(net: Network, X: Any, y: Any, sample_weight: Any, class_weight: Any) -> Data:
     """Return the rows to train on, checked unless the caller has prepared them."""
     if not isinstance(X, Data):
-        return make_block(net, X, y, sample_weight, class_weight)[0]
+        return make_block(net, X, y, sample_weight, class_weight, smoothed=True)[0]
     if not (y is None and sample_weight is None and class_weight is None):
         raise SpecError(
             "y, sample_weight and class_weight do not go with a block, which holds targets and "
@@ -408,7 +408,7 @@ def _validation(
         raise ShapeError(
             f"validation must be (X, y) or (X, y, sample_weight); got {len(given)} items."
         )
-    block, targets = make_block(net, *given)
+    block, targets = make_block(net, *given, smoothed=False)
     return block, _measuring(interpret_with(None), net, block, targets)
 
 

@@ -78,7 +78,7 @@ def network_health(
 
     Dropout and batch norm work as in a training step.
     """
-    block, _ = make_block(net, X, y, sample_weight)
+    block, _ = make_block(net, X, y, sample_weight, smoothed=True)
     return measure_health(net.tape, state, block)
 
 

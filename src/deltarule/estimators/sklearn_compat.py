@@ -15,6 +15,8 @@ from sklearn.metrics import get_scorer
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils.validation import _check_sample_weight
 
+from deltarule.network.data import check_weight_sum
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # before scikit-learn 1.9
@@ -31,11 +33,16 @@ __all__ = [
 ]
 
 
-def check_sample_weight(sample_weight: Any, X: Any) -> Any:
-    """Return the weights as an array of X's type; None stays None, negative weights are refused."""
+def check_sample_weight(sample_weight: Any, X: Any, *, name: str = "sample_weight") -> Any:
+    """Return the weights as an array of X's type, with a sum that it holds; None stays None.
+
+    Negative weights are refused.
+    """
     if sample_weight is None:
         return None
-    return _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+    weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+    check_weight_sum(name, weight)
+    return weight
 
 
 def resolve_scorer(scoring: Any) -> Callable[..., float]:

@@ -66,7 +66,7 @@ def given_validation_set(
             f"X_val and y_val must have the same number of rows; got {x.shape[0]} and "
             f"{targets.shape[0]}."
         )
-    weight = check_sample_weight(weight, x)
+    weight = check_sample_weight(weight, x, name="sample_weight_val")
     return HeldOut(model.as_block(x, targets, weight), RawRows(X_val, y_val, weight))
 
 
