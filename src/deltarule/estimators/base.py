@@ -28,7 +28,7 @@ from deltarule.estimators.sklearn_compat import (
 from deltarule.estimators.solver_options import is_minimizer
 from deltarule.estimators.streamed_dataset import StreamedDataset
 from deltarule.estimators.target_encoder import TargetEncoder
-from deltarule.estimators.validation_metric import read_scorer
+from deltarule.estimators.validation_metric import score_of
 from deltarule.estimators.validation_split import Validation, given_validation_set
 
 if TYPE_CHECKING:
@@ -162,6 +162,9 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
         if writer is not None:
             compare_data(writer, block, validation, data, model, options.max_epochs)
         self._model, self._random_state = model, random_state
+        if data.held_out is not None:
+            score = score_of(self, self.monitor, data.held_out.raw, getattr(encoder, "classes", None))
+            data = data._replace(held_out=data.held_out._replace(score=score))
         return data
 
     def _job(self, options: FitOptions, data: FitData, writer: CheckpointWriter | None) -> FitJob:
@@ -182,17 +185,8 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
                 records_health=options.record_health,
                 verbose=options.verbose,
             ),
-            None if data.held_out is None else self._scorer(data.held_out.raw),
             writer,
         )
-
-    def _scorer(self, rows: RawRows) -> Any:
-        """Return the user's score of this estimator on some rows, or None for its own."""
-        scorer = read_scorer(self.monitor, weighted=rows.weight is not None)
-        if scorer is None:
-            return None
-        weights = {} if rows.weight is None else {"sample_weight": rows.weight}
-        return lambda: float(scorer(self, rows.X, rows.y, **weights))
 
     @with_callbacks
     def fit_streamed(self, dataset: StreamedDataset, X_val: Any, y_val: Any) -> Self:

@@ -156,6 +156,8 @@ class ClassTargets(TargetEncoder):
 
     def score(self, targets: Any, outputs: Any, weight: Any) -> float:
         """Return the accuracy; of several labels, all of a row must be right."""
+        if len(self.classes) == 1:  # the only one, whatever the output
+            return 1.0
         if self.kind == "multiclass":
             pair = np.argmax(targets, axis=1), np.argmax(outputs, axis=1)
         else:

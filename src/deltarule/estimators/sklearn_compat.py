@@ -8,10 +8,11 @@ is used in ``parameter_constraints.py``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from inspect import signature
 from typing import Any
 
-from sklearn.metrics import get_scorer
+from sklearn.metrics import get_scorer, top_k_accuracy_score
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils.validation import _check_sample_weight
 
@@ -26,9 +27,11 @@ __all__ = [
     "EpochCallbackMixin",
     "EpochCallbacks",
     "check_sample_weight",
+    "is_metric_scorer",
     "resolve_scorer",
     "safe_indexing",
     "takes_weights",
+    "with_labels",
     "with_callbacks",
 ]
 
@@ -49,6 +52,30 @@ def resolve_scorer(scoring: Any) -> Callable[..., float]:
     """Return the scorer of this name; a callable is returned as it is."""
     scorer: Callable[..., float] = get_scorer(scoring)
     return scorer
+
+
+def is_metric_scorer(scorer: Callable[..., float]) -> bool:
+    """Whether a scorer is one of scikit-learn's names, or was made by ``make_scorer``."""
+    return hasattr(scorer, "_score_func") and hasattr(scorer, "_response_method")
+
+
+def with_labels(scorer: Callable[..., float], classes: Any) -> Callable[..., float]:
+    """Return a scorer of probabilities that knows all classes, if its metric has to be told.
+
+    Otherwise the metric takes the classes from the rows, which may lack some.
+    """
+    if not is_metric_scorer(scorer):
+        return scorer
+    made: Any = copy(scorer)
+    names, given = signature(made._score_func).parameters, made._kwargs
+    if made._response_method != "predict_proba" or "labels" not in names:
+        if made._score_func is not top_k_accuracy_score:
+            return scorer
+    if "labels" not in given and len(classes) > 1:
+        made._kwargs = {**given, "labels": classes}
+        if "pos_label" in names and len(classes) == 2 and "pos_label" not in given:
+            made._kwargs["pos_label"] = classes[1]
+    return made  # type: ignore[no-any-return]
 
 
 def takes_weights(scorer: Callable[..., float]) -> bool:
