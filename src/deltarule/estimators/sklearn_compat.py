@@ -31,8 +31,8 @@ __all__ = [
     "resolve_scorer",
     "safe_indexing",
     "takes_weights",
-    "with_labels",
     "with_callbacks",
+    "with_labels",
 ]
 
 

@@ -8,7 +8,6 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
-
 from scipy.sparse import issparse
 
 from deltarule.errors import SpecError
@@ -66,9 +65,7 @@ def score_of(
         return None
     if not is_metric_scorer(scorer):
         return _scoring(scorer, estimator, rows)
-    metric = _scoring(
-        scorer if classes is None else with_labels(scorer, classes), estimator, rows
-    )
+    metric = _scoring(scorer if classes is None else with_labels(scorer, classes), estimator, rows)
 
     def score() -> float:
         try:
