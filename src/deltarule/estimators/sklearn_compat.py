@@ -68,14 +68,14 @@ def with_labels(scorer: Callable[..., float], classes: Any) -> Callable[..., flo
         return scorer
     made: Any = copy(scorer)
     names, given = signature(made._score_func).parameters, made._kwargs
-    if made._response_method != "predict_proba" or "labels" not in names:
-        if made._score_func is not top_k_accuracy_score:
-            return scorer
+    of_probabilities = made._response_method == "predict_proba"
+    if not (made._score_func is top_k_accuracy_score or (of_probabilities and "labels" in names)):
+        return scorer
     if "labels" not in given and len(classes) > 1:
         made._kwargs = {**given, "labels": classes}
         if "pos_label" in names and len(classes) == 2 and "pos_label" not in given:
             made._kwargs["pos_label"] = classes[1]
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def takes_weights(scorer: Callable[..., float]) -> bool:

@@ -13,7 +13,7 @@ from deltarule.program import Block
 from deltarule.spec import NetworkSpec
 from deltarule.utils.arrays import Array, is_sparse, to_numpy
 
-__all__ = ["check_inputs", "check_weight_sum", "make_block"]
+__all__ = ["check_inputs", "check_weight", "check_weight_sum", "make_block"]
 
 
 def check_inputs(spec: NetworkSpec, X: Array) -> Array:
@@ -67,7 +67,7 @@ def make_block(
     if n == 0:
         raise DataError("X has no rows. Give at least one example.")
     targets = encode_targets(spec, to_numpy(y) if _is_foreign(y) else y, n)
-    weight = _check_weight(spec, sample_weight, n)
+    weight = check_weight(spec, sample_weight, n)
     if class_weight is not None:
         factors = target_factors(targets, class_weight, weight)
         with np.errstate(over="ignore"):  # reported by the check of the sum
@@ -82,7 +82,8 @@ def make_block(
     return Block(inputs, values, weight), targets
 
 
-def _check_weight(spec: NetworkSpec, sample_weight: Any, n: int) -> Any:
+def check_weight(spec: NetworkSpec, sample_weight: Any, n: int) -> Any:
+    """Return sample weights (n,) in the network's type, with a sum that it holds; None stays."""
     if sample_weight is None:
         return None
     given = to_numpy(sample_weight) if _is_foreign(sample_weight) else sample_weight

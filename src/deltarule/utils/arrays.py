@@ -22,6 +22,7 @@ __all__ = [
     "aligned",
     "array_namespace",
     "floating",
+    "is_floating",
     "is_sparse",
     "of_numbers",
     "to_numpy",
@@ -51,11 +52,13 @@ def floating(given: Any) -> Array:
     DataError
         If these are not real numbers.
     """
+    if is_floating(given):
+        return given
     if not isinstance(given, np.ndarray) and array_api_compat.is_array_api_obj(given):
         xp = array_namespace(given)
-        return given if xp.isdtype(given.dtype, "real floating") else xp.astype(given, xp.float64)
+        return xp.astype(given, xp.float64)
     array = np.asarray(given)
-    if array.dtype.char in "fdg":
+    if is_floating(array):
         return array
     try:
         if array.dtype.kind in "biufO":
@@ -63,6 +66,15 @@ def floating(given: Any) -> Array:
     except (TypeError, ValueError):
         pass  # objects that are no numbers
     raise DataError(f"expected real numbers; got an array of dtype {array.dtype}.")
+
+
+def is_floating(given: Any) -> bool:
+    """Whether this is an array of float32, float64 or longer."""
+    if isinstance(given, np.ndarray):
+        return given.dtype.char in "fdg"
+    if not array_api_compat.is_array_api_obj(given):
+        return False
+    return bool(array_namespace(given).isdtype(given.dtype, "real floating"))
 
 
 def of_numbers(n_arrays: int = 1) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
