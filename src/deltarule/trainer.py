@@ -54,7 +54,7 @@ from deltarule.training.compatibility import (
 )
 from deltarule.training.config import Validation
 from deltarule.training.data import StreamedBlock
-from deltarule.training.divergence import divergence_error
+from deltarule.training.divergence import divergence_error, warn_of_frozen
 from deltarule.training.resume import resume_point, resumed
 from deltarule.training.state import TrainingState
 from deltarule.utils.arrays import Array, is_sparse, to_numpy
@@ -187,7 +187,13 @@ def train(
     OutputError
         If no checkpoint can be written there.
     SpecError, ShapeError, DataError
-        For arguments that do not go together, or do not fit the network.
+        For arguments that do not go together, or do not fit the network; for weights that are all
+        0, or whose sum overflows.
+
+    Warns
+    -----
+    FrozenTrainingWarning
+        If squares of gradients overflow in the optimiser's memory, so that parameters stand still.
 
     Examples
     --------
@@ -300,6 +306,10 @@ def train(
             config = replace(config, checkpointer=writer)
             ended = run_epochs(interpreter, state, data, config, start)
     history = ended.history
+    if ended.frozen:
+        head = data.head if isinstance(data, StreamedBlock) else data
+        x = head.x if is_sparse(head.x) else to_numpy(head.x)
+        warn_of_frozen(ended.frozen, state, x, chosen)
     history.position = ended.position
     random = rng.bit_generator.state if own else None
     history.resume_point = resume_point(ended, state, data.n_rows, stopping, random)
