@@ -12,7 +12,7 @@ from copy import copy
 from inspect import signature
 from typing import Any
 
-from sklearn.metrics import get_scorer, top_k_accuracy_score
+from sklearn.metrics import get_scorer, roc_auc_score, top_k_accuracy_score
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils.validation import _check_sample_weight
 
@@ -62,13 +62,16 @@ def is_metric_scorer(scorer: Callable[..., float]) -> bool:
 def with_labels(scorer: Callable[..., float], classes: Any) -> Callable[..., float]:
     """Return a scorer of probabilities that knows all classes, if its metric has to be told.
 
-    Otherwise the metric takes the classes from the rows, which may lack some.
+    Otherwise the metric takes the classes from the rows, which may lack some. An area under a
+    curve is not defined for a class without rows.
     """
     if not is_metric_scorer(scorer):
         return scorer
     made: Any = copy(scorer)
     names, given = signature(made._score_func).parameters, made._kwargs
     of_probabilities = made._response_method == "predict_proba"
+    if made._score_func is roc_auc_score:
+        return scorer
     if not (made._score_func is top_k_accuracy_score or (of_probabilities and "labels" in names)):
         return scorer
     if "labels" not in given and len(classes) > 1:

@@ -119,7 +119,7 @@ def check_weight_sum(given: str, weight: Any) -> None:
             f"{given} leaves no row with a weight above 0 in {weight.dtype}, so there is nothing "
             "to learn from. Give a row of the data some weight."
         )
-    if not limits.tiny / limits.eps <= total <= limits.max:
+    if not float(limits.tiny) / float(limits.eps) <= total <= float(limits.max):
         wrong = "overflows" if total > 1 else "is too small for"
         raise DataError(
             f"{given}: the sum of the weights {wrong} {weight.dtype}; got weights up to "
