@@ -68,7 +68,8 @@ def run_epochs(
     except KeyboardInterrupt:
         training.history.stopped_by = "interrupt"
     history, stopping = training.history, config.stopping
-    training.frozen = frozen_parameters(state)
+    if history.stopped_by != "divergence":
+        training.frozen = frozen_parameters(state)
     if history.stopped_by == "divergence":
         state.restore(training.safe)
     elif history.stopped_by == "interrupt" or (stopping is not None and stopping.restore_best):
