@@ -254,7 +254,7 @@ def test_rprop_takes_all_rows_by_default() -> None:
 
 def test_a_prepared_block_is_trained_on_as_it_is() -> None:
     one, other = LOGISTIC.initialize(0), LOGISTIC.initialize(0)
-    block, _ = make_block(LOGISTIC, X, LABELS)
+    block, _ = make_block(LOGISTIC, X, LABELS, smoothed=True)
     train(LOGISTIC, one, block)
     train(LOGISTIC, other, X, LABELS)
     np.testing.assert_array_equal(one.theta, other.theta)

@@ -17,6 +17,8 @@
     ├── OutputError (OSError)             a file cannot be written, or already exists
     └── MissingDependencyError (ImportError)   an optional package is not installed
 
+    FrozenTrainingWarning (UserWarning)   an optimiser's memory overflowed, and steps became zero
+
 Each message names the argument, what was given, what is expected and what to do.
 The built-in base classes make ``except ValueError`` work as in code written for scikit-learn.
 """
@@ -32,6 +34,7 @@ __all__ = [
     "DatasetError",
     "DeltaruleError",
     "DivergenceError",
+    "FrozenTrainingWarning",
     "MissingDependencyError",
     "ModelFileError",
     "OutputError",
@@ -77,6 +80,10 @@ class DivergenceError(DeltaruleError, ValueError):
     """
 
     history: Any = None
+
+
+class FrozenTrainingWarning(UserWarning):
+    """The squares of gradients overflowed, so the optimiser no longer moves these parameters."""
 
 
 class TableError(DeltaruleError, ValueError):

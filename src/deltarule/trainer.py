@@ -56,7 +56,7 @@ from deltarule.training.compatibility import (
 )
 from deltarule.training.config import Validation
 from deltarule.training.data import StreamedBlock
-from deltarule.training.divergence import divergence_error
+from deltarule.training.divergence import divergence_error, warn_of_frozen
 from deltarule.training.resume import resume_point, resumed
 from deltarule.training.state import TrainingState
 from deltarule.utils.arrays import Array, is_sparse, to_numpy
@@ -202,10 +202,16 @@ def train(
     OutputError
         If no checkpoint can be written there.
     SpecError, ShapeError, DataError
-        For arguments that do not go together, or do not fit the network.
+        For arguments that do not go together, or do not fit the network; for weights that are all
+        0, or whose sum overflows.
     BusyError
         If the code that a training calls (or a signal handler) trains the same state. From
         another thread, a call waits until the state's training has ended.
+
+    Warns
+    -----
+    FrozenTrainingWarning
+        If squares of gradients overflow in the optimiser's memory, so that parameters stand still.
 
     Notes
     -----
@@ -326,6 +332,10 @@ def train(
             config = replace(config, checkpointer=writer)
             ended = run_epochs(interpreter, state, data, config, start)
     history = ended.history
+    if ended.frozen:
+        head = data.head if isinstance(data, StreamedBlock) else data
+        x = head.x if is_sparse(head.x) else to_numpy(head.x)
+        warn_of_frozen(ended.frozen, state, x, chosen)
     history.position = ended.position
     random = rng.bit_generator.state if own else None
     history.resume_point = resume_point(ended, state, data.n_rows, stopping, random)
@@ -361,7 +371,7 @@ def _shown(begin: Callable[[State], None]) -> Callable[[State], None]:
 def _data_of(net: Network, X: Any, y: Any, sample_weight: Any, class_weight: Any) -> Data:
     """Return the rows to train on, checked unless the caller has prepared them."""
     if not isinstance(X, Data):
-        return make_block(net, X, y, sample_weight, class_weight)[0]
+        return make_block(net, X, y, sample_weight, class_weight, smoothed=True)[0]
     if not (y is None and sample_weight is None and class_weight is None):
         raise SpecError(
             "y, sample_weight and class_weight do not go with a block, which holds targets and "
@@ -439,7 +449,7 @@ def _validation(
         raise ShapeError(
             f"validation must be (X, y) or (X, y, sample_weight); got {len(given)} items."
         )
-    block, targets = make_block(net, *given)
+    block, targets = make_block(net, *given, smoothed=False)
     return block, _measuring(interpret_with(None), net, block, targets)
 
 

@@ -196,7 +196,7 @@ def test_task_can_be_overruled(tmp_path: Path) -> None:
     ("texts", "message"),
     [
         (["a", "a", "a"], "'a' in every row"),
-        (["a", "a", "b", "b", "rare"], "a class with a single row: 'rare'; add rows"),
+        (["a", "b", "rare"], "classes with a single row: 'a', 'b', 'rare'; add rows"),
         (["", "NA"], "is empty in every row"),
         (["1.5"] * 5, "1.5 in every row"),
         (["2024-01-01", "2024-01-02"], "holds dates"),

@@ -162,7 +162,7 @@ def test_two_calls_with_checkpoints_equal_one(tmp_path: Path) -> None:
 
 
 def test_two_calls_on_a_stream_equal_one() -> None:
-    block, _ = make_block(NET, X, NUMBERS)
+    block, _ = make_block(NET, X, NUMBERS, smoothed=True)
 
     def blocks(epoch: int) -> Iterator[Block]:
         rows = np.random.default_rng(epoch).permutation(120)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from deltarule.network import Network
-from deltarule.network.data import check_inputs
+from deltarule.network.data import check_inputs, check_weight
 from deltarule.program import Block, GradientSums, State
 from deltarule.program.folding import fold_batch_norm
+from deltarule.program.state_checks import check_theta
 from deltarule.reference import Reference
 from deltarule.reference.batch_norm_statistics import accumulate, batch_moments
 from deltarule.training.batches import batch_bounds
@@ -33,7 +34,8 @@ def recompute_batch_norm(
     """
     check_positive_integer("batch_size", batch_size)
     x = check_inputs(net, X)
-    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=net.dtype)
+    check_theta(state, net.tape)
+    weight = check_weight(net, sample_weight, int(x.shape[0]))
     reference = Reference(net.tape)
     population = replace(state, buffers=dict(state.buffers))
     population.restart_population_statistics()

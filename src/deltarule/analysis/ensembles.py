@@ -12,6 +12,7 @@ from deltarule.network import Network
 from deltarule.network.data import check_inputs
 from deltarule.program import State
 from deltarule.program.opcodes import Op
+from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Instruction
 from deltarule.reference.activations import activate
 from deltarule.reference.affine import affine
@@ -45,6 +46,7 @@ def exact_dropout_mean(net: Network, state: State, X: Array) -> DropoutAverage:
         If the network has no dropout, or more than 16 units that can be dropped: then use
         :func:`monte_carlo_dropout`.
     """
+    check_theta(state, net.tape)
     lines = _dropouts(net)
     units = sum(line.n_in for line in lines)
     if units > _MOST_UNITS:
@@ -79,6 +81,7 @@ def monte_carlo_dropout(
     uncertainty of Monte Carlo dropout (Gal & Ghahramani 2016).
     """
     check_positive_integer("n_draws", n_draws)
+    check_theta(state, net.tape)
     lines, x = _dropouts(net), check_inputs(net, X)
     outputs = []
     for draw in range(n_draws):

@@ -25,7 +25,7 @@ def as_double(
     check_theta(state, net.tape)
     theta = np.array(to_numpy(state.theta), dtype=np.float64)
     rows = to_numpy(X) if hasattr(X, "__array_namespace__") else X
-    block, _ = make_block(double, rows, y, sample_weight)
+    block, _ = make_block(double, rows, y, sample_weight, smoothed=True)
     return double, replace(state, theta=theta, optimizer_state=None), block
 
 

@@ -10,6 +10,7 @@ from deltarule.network import Network
 from deltarule.network.data import make_block
 from deltarule.program import Block, State
 from deltarule.program.opcodes import ActivationCode, Op
+from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Tape
 from deltarule.reference import Reference
 from deltarule.reference.activations import ELEMENTWISE
@@ -78,7 +79,8 @@ def network_health(
 
     Dropout and batch norm work as in a training step.
     """
-    block, _ = make_block(net, X, y, sample_weight)
+    check_theta(state, net.tape)
+    block, _ = make_block(net, X, y, sample_weight, smoothed=True)
     return measure_health(net.tape, state, block)
 
 

@@ -1,6 +1,7 @@
 """Moving averages of a series, as momentum and Adam use them (item O8; Matt R §7.1).
 
-Time runs along the first axis; other axes are averaged independently.
+Time runs along the first axis; other axes are averaged independently. The averages of float32 and
+float64 arrays have their type; those of other numbers, such as integers and lists, are float64.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from math import expm1, log
 
 from deltarule.errors import ShapeError
-from deltarule.utils.arrays import Array, array_namespace
+from deltarule.utils.arrays import Array, array_namespace, floating
 from deltarule.utils.checks import check_between, check_positive_integer
 
 __all__ = ["bias_corrected", "effective_window", "exponential_average", "moving_average"]
@@ -19,7 +20,7 @@ def moving_average(x: Array, window: int) -> Array:
 
     Parameters
     ----------
-    x : (n, …) floating array
+    x : (n, …) array-like
         The series.
     window : int
         k in 1 … n.
@@ -41,6 +42,7 @@ def moving_average(x: Array, window: int) -> Array:
     [1.5, 4.0, 5.0]
     """
     k = check_positive_integer("window", window)
+    x = floating(x)
     n = _length(x)
     if k > n:
         raise ShapeError(
@@ -61,7 +63,7 @@ def exponential_average(x: Array, beta: float) -> Array:
 
     Parameters
     ----------
-    x : (n, …) floating array
+    x : (n, …) array-like
         The series.
     beta : float
         β in [0, 1).
@@ -73,11 +75,11 @@ def exponential_average(x: Array, beta: float) -> Array:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> exponential_average(np.array([4.0, 4.0, 4.0]), 0.5).tolist()
+    >>> exponential_average([4, 4, 4], 0.5).tolist()
     [2.0, 3.0, 3.5]
     """
     beta = check_between("beta", beta, 0.0, 1.0, open_high=True)
+    x = floating(x)
     _length(x)
     xp = array_namespace(x)
     averages = xp.empty_like(x)
@@ -95,7 +97,7 @@ def bias_corrected(averages: Array, beta: float) -> Array:
 
     Parameters
     ----------
-    averages : (n, …) floating array
+    averages : (n, …) array-like
         V_1 … V_n, from ``exponential_average``.
     beta : float
         The β of these averages, in [0, 1).
@@ -111,6 +113,7 @@ def bias_corrected(averages: Array, beta: float) -> Array:
     [4.0, 4.0, 4.0]
     """
     beta = check_between("beta", beta, 0.0, 1.0, open_high=True)
+    averages = floating(averages)
     n = _length(averages)
     xp = array_namespace(averages)
     corrected = xp.empty_like(averages)

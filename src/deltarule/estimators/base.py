@@ -29,7 +29,7 @@ from deltarule.estimators.sklearn_compat import (
 from deltarule.estimators.solver_options import is_minimizer
 from deltarule.estimators.streamed_dataset import StreamedDataset
 from deltarule.estimators.target_encoder import TargetEncoder
-from deltarule.estimators.validation_metric import read_scorer
+from deltarule.estimators.validation_metric import score_of
 from deltarule.estimators.validation_split import Validation, given_validation_set
 from deltarule.utils.locks import ForkSafeLock
 
@@ -179,6 +179,11 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
         if writer is not None:
             compare_data(writer, block, validation, data, model, options.max_epochs)
         self._model, self._random_state = model, random_state
+        if data.held_out is not None:
+            score = score_of(
+                self, self.monitor, data.held_out.raw, getattr(encoder, "classes", None)
+            )
+            data = data._replace(held_out=data.held_out._replace(score=score))
         return data
 
     def _job(self, options: FitOptions, data: FitData, writer: CheckpointWriter | None) -> FitJob:
@@ -202,22 +207,8 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
                 records_health=options.record_health,
                 verbose=options.verbose,
             ),
-            None if data.held_out is None else self._scorer(data.held_out.raw),
             writer,
         )
-
-    def _scorer(self, rows: RawRows) -> Any:
-        """Return the user's score of this estimator on some rows, or None for its own."""
-        scorer = read_scorer(self.monitor, weighted=rows.weight is not None)
-        if scorer is None:
-            return None
-
-        def score() -> float:
-            given = rows.read_only()
-            weights = {} if given.weight is None else {"sample_weight": given.weight}
-            return float(scorer(self, given.X, given.y, **weights))
-
-        return score
 
     @with_callbacks
     def fit_streamed(self, dataset: StreamedDataset, X_val: Any, y_val: Any) -> Self:

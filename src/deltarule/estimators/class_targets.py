@@ -16,6 +16,7 @@ from deltarule.errors import SpecError
 from deltarule.estimators.fit_data import take_rows
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.network.class_weight import class_factors
+from deltarule.network.data import check_weight_sum
 from deltarule.onnx.heads import Labels
 from deltarule.program import Block
 from deltarule.reference.activations import log_softmax
@@ -155,6 +156,8 @@ class ClassTargets(TargetEncoder):
 
     def score(self, targets: Any, outputs: Any, weight: Any) -> float:
         """Return the accuracy; of several labels, all of a row must be right."""
+        if len(self.classes) == 1:  # the only one, whatever the output
+            return 1.0
         if self.kind == "multiclass":
             pair = np.argmax(targets, axis=1), np.argmax(outputs, axis=1)
         else:
@@ -182,13 +185,18 @@ class ClassTargets(TargetEncoder):
         assert block.y is not None
         codes = self._class_numbers(block.y)
         factors = class_factors(self.class_weight, self.classes, codes, block.weight)
-        weight = factors if block.weight is None else factors * block.weight
+        with np.errstate(over="ignore"):
+            weight = factors if block.weight is None else factors * block.weight
         if not weight.any():
             raise SpecError(
                 f"class_weight={self.class_weight!r} leaves no row with a weight above 0. Give a "
                 "class that y has some weight."
             )
-        return block._replace(weight=weight.astype(block.y.dtype))
+        with np.errstate(over="ignore"):  # reported by the check of the sum
+            weight = weight.astype(block.y.dtype)
+        given = f"class_weight={self.class_weight!r}"
+        check_weight_sum(given if block.weight is None else f"{given} times sample_weight", weight)
+        return block._replace(weight=weight)
 
     def _class_numbers(self, targets: Any) -> Any:
         """Return the number of every row's class (n,); for several labels 0 or 1 each (n, k)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ class HeldOut(NamedTuple):
 
     block: Block
     raw: RawRows
+    score: Callable[[], float] | None = None  # the user's, of the estimator as it stands
 
 
 class FitData(NamedTuple):

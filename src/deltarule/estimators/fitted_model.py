@@ -177,10 +177,13 @@ class FittedModel:
                 None if weight is None else as_stored(weight, self.dtype),
             )
 
+    def standardized(self, block: Block) -> Block:
+        """Return a block in the units of the network, as predictions are measured."""
+        return block if self.scales is None else self.scales.block(block)
+
     def prepare(self, block: Block) -> Block:
-        """Return a block as the network takes it: standardised, with smoothed labels."""
-        if self.scales is not None:
-            block = self.scales.block(block)
+        """Return a block as the network is trained on: standardised, with smoothed labels."""
+        block = self.standardized(block)
         kind: Any = "classes" if self.network.output.activation == "softmax" else "labels"
         return block._replace(y=smooth(self.network, Targets(block.y, kind)))
 

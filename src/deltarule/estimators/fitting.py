@@ -6,7 +6,6 @@ Warnings point at the user's call of ``fit``, which is a fixed number of frames 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +52,6 @@ class FitJob:
         Of the shuffling.
     interpreters : InterpreterCache
     reporter : FitReporter
-    score : callable or None
-        () -> the user's score of the estimator as it stands, on the rows held out.
     writer : CheckpointWriter or None
         Writes checkpoints, and may have found one to resume from.
     """
@@ -65,7 +62,6 @@ class FitJob:
     random_state: np.random.RandomState
     interpreters: InterpreterCache
     reporter: FitReporter
-    score: Callable[[], float] | None = None
     writer: CheckpointWriter | None = None
 
     def interpreter(
@@ -172,7 +168,7 @@ def _arguments(job: FitJob) -> dict[str, Any]:
         interpreter = Repeating(interpreter, sample_weight)
     metric = None
     if held_out is not None:
-        metric = validation_metric(model, held_out, job.interpreter(), job.score)
+        metric = validation_metric(model, held_out, job.interpreter())
     return {
         "optimizer": options.solver,
         "batch_size": _batch_size(options, job.data.block.n_rows),

@@ -60,7 +60,7 @@ def prepare_data(
     check_rows(options, ready)
     if held_out is not None:
         read_scorer(options.monitor, weighted=held_out.raw.weight is not None)
-        held_out = held_out._replace(block=model.prepare(held_out.block))
+        held_out = held_out._replace(block=model.standardized(held_out.block))
     augment = options.augment
     if augment is not None and model.scales is not None:
         augment = _standardized(augment, block.x, model.scales)

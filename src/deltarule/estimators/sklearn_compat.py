@@ -8,12 +8,15 @@ is used in ``parameter_constraints.py``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from inspect import signature
 from typing import Any
 
-from sklearn.metrics import get_scorer
+from sklearn.metrics import get_scorer, roc_auc_score, top_k_accuracy_score
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils.validation import _check_sample_weight
+
+from deltarule.network.data import check_weight_sum
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -24,24 +27,58 @@ __all__ = [
     "EpochCallbackMixin",
     "EpochCallbacks",
     "check_sample_weight",
+    "is_metric_scorer",
     "resolve_scorer",
     "safe_indexing",
     "takes_weights",
     "with_callbacks",
+    "with_labels",
 ]
 
 
-def check_sample_weight(sample_weight: Any, X: Any) -> Any:
-    """Return the weights as an array of X's type; None stays None, negative weights are refused."""
+def check_sample_weight(sample_weight: Any, X: Any, *, name: str = "sample_weight") -> Any:
+    """Return the weights as an array of X's type, with a sum that it holds; None stays None.
+
+    Negative weights are refused.
+    """
     if sample_weight is None:
         return None
-    return _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+    weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+    check_weight_sum(name, weight)
+    return weight
 
 
 def resolve_scorer(scoring: Any) -> Callable[..., float]:
     """Return the scorer of this name; a callable is returned as it is."""
     scorer: Callable[..., float] = get_scorer(scoring)
     return scorer
+
+
+def is_metric_scorer(scorer: Callable[..., float]) -> bool:
+    """Whether a scorer is one of scikit-learn's names, or was made by ``make_scorer``."""
+    return hasattr(scorer, "_score_func") and hasattr(scorer, "_response_method")
+
+
+def with_labels(scorer: Callable[..., float], classes: Any) -> Callable[..., float]:
+    """Return a scorer of probabilities that knows all classes, if its metric has to be told.
+
+    Otherwise the metric takes the classes from the rows, which may lack some. An area under a
+    curve is not defined for a class without rows.
+    """
+    if not is_metric_scorer(scorer):
+        return scorer
+    made: Any = copy(scorer)
+    names, given = signature(made._score_func).parameters, made._kwargs
+    of_probabilities = made._response_method == "predict_proba"
+    if made._score_func is roc_auc_score:
+        return scorer
+    if not (made._score_func is top_k_accuracy_score or (of_probabilities and "labels" in names)):
+        return scorer
+    if "labels" not in given and len(classes) > 1:
+        made._kwargs = {**given, "labels": classes}
+        if "pos_label" in names and len(classes) == 2 and "pos_label" not in given:
+            made._kwargs["pos_label"] = classes[1]
+    return made
 
 
 def takes_weights(scorer: Callable[..., float]) -> bool:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from deltarule.errors import SpecError
-from deltarule.estimators.fit_data import HeldOut
+from deltarule.estimators.fit_data import HeldOut, RawRows
 from deltarule.estimators.fitted_model import FittedModel
-from deltarule.estimators.sklearn_compat import resolve_scorer, takes_weights
+from deltarule.estimators.sklearn_compat import (
+    is_metric_scorer,
+    resolve_scorer,
+    takes_weights,
+    with_labels,
+)
 from deltarule.program import Interpreter, State
 from deltarule.training import Metrics
 
-__all__ = ["read_scorer", "validation_metric"]
+__all__ = ["read_scorer", "score_of", "validation_metric"]
 
 
 def read_scorer(monitor: Any, *, weighted: bool) -> Callable[..., float] | None:
@@ -38,17 +46,91 @@ def read_scorer(monitor: Any, *, weighted: bool) -> Callable[..., float] | None:
     return scorer
 
 
+def score_of(
+    estimator: Any, monitor: Any, rows: RawRows, classes: Any
+) -> Callable[[], float] | None:
+    """Return what scores the estimator as it stands on these rows; None for its own score.
+
+    Scikit-learn's scorers are told all ``classes`` of the training set (None for a regressor), and
+    are tried once on the untrained network.
+
+    Raises
+    ------
+    SpecError
+        If the metric is not defined on these rows, before the first epoch. A function of the
+        user's is not tried, and raises its own errors.
+    """
+    scorer = read_scorer(monitor, weighted=rows.weight is not None)
+    if scorer is None:
+        return None
+    if not is_metric_scorer(scorer):
+        return _scoring(scorer, estimator, rows)
+    metric = _scoring(scorer if classes is None else with_labels(scorer, classes), estimator, rows)
+
+    def score() -> float:
+        try:
+            return metric()
+        except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
+            raise _undefined(monitor, classes, rows.y, f": {error}") from error
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an untrained network's predictions
+        first = score()
+    if not isfinite(first) and classes is not None and _lacking(classes, rows.y):
+        raise _undefined(monitor, classes, rows.y, "")
+    return score
+
+
+def _scoring(scorer: Callable[..., float], estimator: Any, rows: RawRows) -> Any:
+    """Return a function that scores the estimator on the rows."""
+
+    def score() -> float:
+        given = rows.read_only()
+        weights = {} if given.weight is None else {"sample_weight": given.weight}
+        return float(scorer(estimator, given.X, given.y, **weights))
+
+    return score
+
+
+def _lacking(classes: Any, y: Any) -> str:
+    """Return which classes or labels a metric misses in y, as part of a sentence; or nothing."""
+    if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        values = np.asarray(y.toarray() if issparse(y) else y)
+        same = np.flatnonzero((values == values[:1]).all(axis=0))
+        return f"have one value only in the columns {same.tolist()} of y" if len(same) else ""
+    if len(classes) == 1:
+        return f"have one class, {classes.tolist()[0]!r}, as the training rows do"
+    missing = np.setdiff1d(classes, np.ravel(np.asarray(y)))
+    return f"lack the classes {missing.tolist()}" if len(missing) else ""
+
+
+def _undefined(monitor: Any, classes: Any, y: Any, reason: str) -> SpecError:
+    """Return the error for a metric that these rows do not define."""
+    if classes is None:
+        instead = "such as 'r2' or 'neg_mean_squared_error'"
+    elif np.ndim(y) == 2:
+        instead = "such as 'f1_micro'"
+    else:
+        instead = "such as 'accuracy'"
+    lacking, remedy = "" if classes is None else _lacking(classes, y), "Set"
+    if lacking:
+        lacking = f" The rows {lacking}."
+        if len(classes) > 1:
+            remedy = "Give rows of every class as X_val and y_val, or set"
+    return SpecError(
+        f"monitor={monitor!r} is not defined for the predictions on the validation rows"
+        f"{reason.rstrip('.')}.{lacking} {remedy} monitor='loss', 'auto' or a scorer for these "
+        f"targets, {instead}."
+    )
+
+
 def validation_metric(
     model: FittedModel,
     held_out: HeldOut,
     interpreter: Interpreter,
-    score: Callable[[], float] | None,
 ) -> Callable[[State], Metrics]:
-    """Return what measures the rows held out; both metrics are NaN if an output is not finite.
-
-    ``score`` is the user's scorer of the estimator as it stands, on these rows.
-    """
-    block, scale = held_out.block, model.loss_scale
+    """Return what measures the rows held out; both metrics are NaN if an output is not finite."""
+    block, score, scale = held_out.block, held_out.score, model.loss_scale
 
     def measure(state: State) -> Metrics:
         outputs = interpreter.forward(state, block)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.options import FitOptions
 from deltarule.estimators.sklearn_compat import check_sample_weight
 from deltarule.program import Block
+from deltarule.training.splits import nearly_stratified
 
 __all__ = ["Validation", "given_validation_set", "split"]
 
@@ -66,7 +68,7 @@ def given_validation_set(
             f"X_val and y_val must have the same number of rows; got {x.shape[0]} and "
             f"{targets.shape[0]}."
         )
-    weight = check_sample_weight(weight, x)
+    weight = check_sample_weight(weight, x, name="sample_weight_val")
     return HeldOut(model.as_block(x, targets, weight), RawRows(X_val, y_val, weight))
 
 
@@ -97,15 +99,13 @@ def split(
     fraction : float or a cross-validation splitter
         Size of the part held out, or what makes the first of several folds.
     strata : array of shape (n,) or None
-        Labels that a random split is stratified by.
+        Labels that a random split is stratified by: exactly where scikit-learn can do it, else as
+        nearly as whole rows allow.
     """
     if hasattr(fraction, "split"):
         training, held = _first_fold(fraction, raw, block.n_rows, groups)
     else:
-        _check_strata(strata)
-        training, held = train_test_split(
-            np.arange(block.n_rows), random_state=random_state, test_size=fraction, stratify=strata
-        )
+        training, held = _draw(block.n_rows, fraction, strata, random_state)
     if len(held) < 2:
         raise ValueError(
             "The validation set is too small. Increase 'validation_fraction' "
@@ -114,16 +114,33 @@ def split(
     return training, block.take(training), HeldOut(block.take(held), raw.take(held))
 
 
-def _check_strata(strata: Any) -> None:
+def _draw(
+    n_rows: int, fraction: Any, strata: Any, random_state: np.random.RandomState
+) -> tuple[Any, Any]:
+    """Return the training rows and those held out, drawn at random.
+
+    scikit-learn stratifies two classes, and refuses those that it cannot. With more classes it
+    draws plainly; so a class with too few rows must not end a fit that scikit-learn completes.
+    """
+    if strata is not None:
+        names, codes, counts = np.unique(strata, return_inverse=True, return_counts=True)
+        held = ceil(fraction * n_rows)
+        if len(names) == 2:
+            _check_two_classes(names, counts)
+        elif len(names) > 2 and (counts.min() < 2 or not len(names) <= held <= n_rows - len(names)):
+            return nearly_stratified(codes, held, random_state.permutation(n_rows))
+    rows: tuple[Any, Any] = train_test_split(
+        np.arange(n_rows), random_state=random_state, test_size=fraction, stratify=strata
+    )
+    return rows
+
+
+def _check_two_classes(names: Any, counts: Any) -> None:
     """Refuse a class with a single row, as scikit-learn does; the message names the class."""
-    if strata is None:
-        return
-    names, counts = np.unique(strata, return_counts=True)
     if counts.min() >= 2:
         return
     few = str([str(name) for name in names[counts < 2]])
-    if len(names) == 2:  # scikit-learn names the indicator of the second class
-        few = f"{[str(name == names[1]) for name in names[counts < 2]]}, that is {few}"
+    few = f"{[str(name == names[1]) for name in names[counts < 2]]}, that is {few}"
     raise ValueError(
         "The least populated classes in y have only 1 member, which is too few. The "
         "minimum number of groups for any class cannot be less than 2. Classes with "

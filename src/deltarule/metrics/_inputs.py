@@ -63,7 +63,14 @@ def check_weight(sample_weight: Any, n_rows: int) -> Floats | None:
         raise ShapeError(
             f"sample_weight must have shape {(n_rows,)}; got {weight.shape}. Pass a weight per row."
         )
-    if weight.min() < 0 or weight.sum() == 0:
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if total == np.inf:
+        raise DataError(
+            f"sample_weight has a sum that overflows; got weights up to {weight.max():g}. Divide "
+            "them by their largest value."
+        )
+    if weight.min() < 0 or total == 0:
         raise DataError(
             f"sample_weight must be non-negative and not all zero; got {weight.min():g} "
             f"to {weight.max():g}. Use weight 0 for rows to ignore."

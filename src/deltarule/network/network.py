@@ -113,13 +113,14 @@ class Network(NetworkSpec):
         return Predictor(self, state, n_threads=n_threads)
 
     def loss_of(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
-        """Return the weighted mean loss on the rows, without penalties."""
-        return mean_loss(self, state, make_block(self, X, y, sample_weight)[0])
+        """Return the weighted mean loss on the rows, without penalties and label smoothing."""
+        block, _ = make_block(self, X, y, sample_weight, smoothed=False)
+        return mean_loss(self, state, block)
 
     def losses(self, state: State, X: Array, y: Any) -> Array:
-        """Return the loss of every row (n,), without penalties."""
+        """Return the loss of every row (n,), without penalties and label smoothing."""
         check_theta(state, self.tape)
-        block = make_block(self, X, y)[0]
+        block, _ = make_block(self, X, y, smoothed=False)
         interpreter = _interpreter(self, state)
         return state.read(lambda state: interpreter.losses(state, block))
 
@@ -128,13 +129,14 @@ class Network(NetworkSpec):
 
         Bernoulli for binary cross-entropy, categorical for categorical cross-entropy, Poisson for
         Poisson, and Gaussian with σ̂² = RSS/n for squared error (Khabar §4-5; Ayrapetyan §2).
+        Label smoothing is part of the training objective, not of the likelihood.
 
         Raises
         ------
         SpecError
             If the loss is not a log-likelihood.
         """
-        block, targets = make_block(self, X, y, sample_weight)
+        block, targets = make_block(self, X, y, sample_weight, smoothed=False)
         state = state.copy(optimizer=False)  # outputs and losses of the same state
         outputs = to_numpy(_outputs(self, state, block))
         return log_likelihood(self, mean_loss(self, state, block), outputs, targets, block)
@@ -142,7 +144,7 @@ class Network(NetworkSpec):
     def score(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy for classes and labels (all labels of a row correct), or R²."""
         check_theta(state, self.tape)
-        block, targets = make_block(self, X, y, sample_weight)
+        block, targets = make_block(self, X, y, sample_weight, smoothed=False)
         outputs = _outputs(self, state, block)
         return score_outputs(outputs, targets, block.weight)
 

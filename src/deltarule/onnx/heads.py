@@ -88,7 +88,7 @@ def _labels(g: Graph, z: str, head: Labels) -> None:
         g.output("label", label, (BATCH, len(classes)), shown, np.int64)
         shown = "The probability of every label."
     else:
-        if head.kind == "binary":
+        if head.kind == "binary" and len(classes) == 2:  # the softmax of a single class is 1
             # The softmax of (−z/2, z/2) is (σ(−z), σ(z)), both at full precision.
             z = g.node("Mul", z, g.numbers("halves", [[-0.5, 0.5]]))
         p = g.node("Softmax", z, axis=1)

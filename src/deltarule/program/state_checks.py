@@ -12,6 +12,7 @@ from deltarule.errors import DataError
 from deltarule.program import State
 from deltarule.program.optimizer_state import OPTIMIZER_STATES
 from deltarule.program.tape import Tape
+from deltarule.utils.arrays import is_floating
 from deltarule.utils.checks import check_shape, is_count
 
 __all__ = ["check_counters", "check_optimizer_state", "check_state", "check_theta"]
@@ -20,7 +21,18 @@ _REMEDY = "Use a state from net.initialize(seed), or one that this network was t
 
 
 def check_theta(state: State, tape: Tape) -> None:
-    """Raise ``ShapeError`` unless the state has the parameters of this network."""
+    """Raise unless the state has the parameters of this network, as floating-point numbers.
+
+    Raises
+    ------
+    ShapeError, DataError
+        For another number of parameters, and for another type.
+    """
+    if not is_floating(state.theta):
+        raise DataError(
+            "state.theta must be an array of float32 or float64; got "
+            f"{getattr(state.theta, 'dtype', type(state.theta).__name__)}. {_REMEDY}"
+        )
     check_shape(
         "state.theta",
         state.theta,

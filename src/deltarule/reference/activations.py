@@ -13,7 +13,7 @@ from typing import NamedTuple
 from deltarule.program.opcodes import ActivationCode
 from deltarule.reference import scalar_functions as s
 from deltarule.reference.maps import Map
-from deltarule.utils.arrays import Array, Pullback, array_namespace
+from deltarule.utils.arrays import Array, Pullback, array_namespace, of_numbers
 
 __all__ = ["ELEMENTWISE", "MAPS", "Elementwise", "activate", "log_softmax", "softmax"]
 
@@ -89,6 +89,7 @@ def shifted(z: Array) -> Array:
     return 2 * xp.maximum(half, floor)
 
 
+@of_numbers()
 def softmax(z: Array) -> tuple[Array, Pullback]:
     """A6. Return S_k = e^{z_k}/Σ_j e^{z_j} of every row, and its reverse derivative.
 
@@ -105,6 +106,7 @@ def softmax(z: Array) -> tuple[Array, Pullback]:
     return probability, pullback
 
 
+@of_numbers(2)
 def softmax_differential(z: Array, dz: Array) -> Array:
     """Return dS = J dz with the explicit Jacobian J_ij = S_i(δ_ij − S_j)."""
     xp = array_namespace(z, dz)
@@ -114,6 +116,7 @@ def softmax_differential(z: Array, dz: Array) -> Array:
     return xp.sum(jacobian * dz[:, None, :], axis=2)
 
 
+@of_numbers(4)
 def softmax_pullback_differential(z: Array, dz: Array, s_bar: Array, ds_bar: Array) -> Array:
     """Return the differential of z̄ = s ⊙ (s̄ − Σ_j s_j s̄_j), by the product rule."""
     xp = array_namespace(z, dz)
@@ -124,6 +127,7 @@ def softmax_pullback_differential(z: Array, dz: Array, s_bar: Array, ds_bar: Arr
     return pull(ds_bar) + dp * (s_bar - inner) - p * d_inner
 
 
+@of_numbers()
 def log_softmax(z: Array) -> Array:
     """Return log S from the logits as z − m − log Σ e^{z − m}, not as the log of a rounded S."""
     xp = array_namespace(z)

@@ -8,7 +8,8 @@ use the activation's own Jacobian.
 
 The cost is the weighted mean over rows; the sum over output units is part of L_i. Next to each loss
 is its ``_curvature``, the differential of its gradient, for Hessian-vector products. ``c`` holds
-the constants of a loss: Huber's delta, or the quantile of every output unit.
+the constants of a loss: Huber's delta, or the quantile of every output unit. Integers and other
+numbers next to a floating array take its type, and are float64 alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from deltarule.program.opcodes import LossCode
 from deltarule.reference.activations import shifted, softmax, softmax_differential
 from deltarule.reference.maps import Map
 from deltarule.reference.scalar_functions import sigmoid, sigmoid_derivative, softplus
-from deltarule.utils.arrays import Array, Pullback, array_namespace
+from deltarule.utils.arrays import Array, Pullback, array_namespace, of_numbers
 
 __all__ = ["LOSSES", "MAPS", "Loss"]
 
@@ -38,6 +39,7 @@ class Loss(NamedTuple):
 # --- of the outputs -----------------------------------------------------------------------------
 
 
+@of_numbers(2)
 def squared_error(a: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullback]:
     """L3. L_i = ½ Σ_k (a_ik − y_ik)², dL/da = a − y (Khabar §4.3; Schönhuth eq. 8).
 
@@ -48,11 +50,13 @@ def squared_error(a: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullbac
     return xp.sum(residual**2, axis=1) / 2, _pull(residual)
 
 
+@of_numbers(2)
 def squared_error_curvature(a: Array, y: Array, c: Constants, da: Array) -> Array:
     """Return d(a − y) = da."""
     return da
 
 
+@of_numbers(2)
 def absolute_error(a: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullback]:
     """L_i = Σ_k |a_ik − y_ik|, dL/da = sgn(a − y), 0 at the kink a = y; the median minimises it."""
     xp = array_namespace(a, y)
@@ -60,11 +64,13 @@ def absolute_error(a: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullba
     return xp.sum(xp.abs(residual), axis=1), _pull(xp.sign(residual))
 
 
+@of_numbers(2)
 def no_curvature(a: Array, y: Array, c: Constants, da: Array) -> Array:
     """Return 0: the gradient is piecewise constant."""
     return array_namespace(da).zeros_like(da)
 
 
+@of_numbers(2)
 def huber(a: Array, y: Array, c: Constants = (1.0,)) -> tuple[Array, Pullback]:
     """Huber's loss of the residual r: ½r² for |r| ≤ δ, δ(|r| − ½δ) beyond (Huber 1964).
 
@@ -77,12 +83,14 @@ def huber(a: Array, y: Array, c: Constants = (1.0,)) -> tuple[Array, Pullback]:
     return xp.sum(inner * (residual - inner / 2), axis=1), _pull(inner)
 
 
+@of_numbers(2)
 def huber_curvature(a: Array, y: Array, c: Constants, da: Array) -> Array:
     """Return da for |r| < δ, and 0 beyond."""
     xp = array_namespace(a, y)
     return xp.where(xp.abs(a - y) < c[0], da, xp.zeros_like(da))
 
 
+@of_numbers(2)
 def quantile(a: Array, y: Array, c: Constants = (0.5,)) -> tuple[Array, Pullback]:
     """Pinball loss of the quantiles q_k, one per output unit (Koenker & Bassett 1978).
 
@@ -96,6 +104,7 @@ def quantile(a: Array, y: Array, c: Constants = (0.5,)) -> tuple[Array, Pullback
     return xp.sum(slope * residual, axis=1), _pull(slope)
 
 
+@of_numbers(2)
 def poisson(a: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullback]:
     """Half the Poisson deviance of a rate a > 0 (McCullagh & Nelder 1989, §2.3).
 
@@ -115,6 +124,7 @@ def poisson(a: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullback]:
     return xp.sum(xp.where(near, safe * _line_above_log(small), far), axis=1), _pull((a - y) / a)
 
 
+@of_numbers(2)
 def poisson_curvature(a: Array, y: Array, c: Constants, da: Array) -> Array:
     """Return y/a² ⊙ da."""
     return y / a / a * da
@@ -123,6 +133,7 @@ def poisson_curvature(a: Array, y: Array, c: Constants, da: Array) -> Array:
 # --- of the logits ------------------------------------------------------------------------------
 
 
+@of_numbers(2)
 def sigmoid_cross_entropy(z: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullback]:
     """L1, L4. Binary cross-entropy of σ(z), one term per output unit (Khabar §4.1; Schönhuth 21).
 
@@ -136,11 +147,13 @@ def sigmoid_cross_entropy(z: Array, y: Array, c: Constants = ()) -> tuple[Array,
     return xp.sum(terms, axis=1), _pull((1 - y) * sigmoid(z) - y * sigmoid(-z))
 
 
+@of_numbers(2)
 def sigmoid_cross_entropy_curvature(z: Array, y: Array, c: Constants, dz: Array) -> Array:
     """Return σ'(z) ⊙ dz."""
     return sigmoid_derivative(z) * dz
 
 
+@of_numbers(2)
 def softmax_cross_entropy(z: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullback]:
     """L2. Cross-entropy of softmax(z) (Khabar §4.2; Ayrapetyan eq. 3).
 
@@ -158,11 +171,13 @@ def softmax_cross_entropy(z: Array, y: Array, c: Constants = ()) -> tuple[Array,
     return losses, _pull(probability - y)
 
 
+@of_numbers(2)
 def softmax_cross_entropy_curvature(z: Array, y: Array, c: Constants, dz: Array) -> Array:
     """Return the softmax Jacobian times dz."""
     return softmax_differential(z, dz)
 
 
+@of_numbers(2)
 def softmax_binary_cross_entropy(z: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullback]:
     """Binary cross-entropy of every softmax output, computed from the logits.
 
@@ -177,6 +192,7 @@ def softmax_binary_cross_entropy(z: Array, y: Array, c: Constants = ()) -> tuple
     return xp.sum(terms, axis=1), _pull(r - xp.sum(r[:, :, None] * q, axis=1))
 
 
+@of_numbers(2)
 def softmax_binary_cross_entropy_curvature(z: Array, y: Array, c: Constants, dz: Array) -> Array:
     """Return d(r_j − Σ_k r_k Q_kj), by dr_k = σ'(margin_k) dmargin_k and dQ = Q ⊙ (dz_j − dℓ_k)."""
     xp = array_namespace(z, y)
@@ -188,6 +204,7 @@ def softmax_binary_cross_entropy_curvature(z: Array, y: Array, c: Constants, dz:
     return dr - xp.sum(dr[:, :, None] * q + r[:, :, None] * dq, axis=1)
 
 
+@of_numbers(2)
 def exp_poisson(z: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullback]:
     """Half the Poisson deviance of the rate e^z (McCullagh & Nelder 1989, §2.3).
 
@@ -208,6 +225,7 @@ def exp_poisson(z: Array, y: Array, c: Constants = ()) -> tuple[Array, Pullback]
     return xp.sum(terms, axis=1), _pull(slope)
 
 
+@of_numbers(2)
 def exp_poisson_curvature(z: Array, y: Array, c: Constants, dz: Array) -> Array:
     """Return e^z ⊙ dz."""
     return array_namespace(z).exp(z) * dz

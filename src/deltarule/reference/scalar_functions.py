@@ -3,34 +3,38 @@
 No formula overflows or cancels for any finite z, because exponentials are computed of −|z|.
 Hessian-vector products use g''. ``c`` is the parameter of the function. At a *kink*, where a
 derivative jumps, it has the one-sided value that the source of the activation defines, and g'' is
-0.
+0. NaN stays NaN. The type is that of a float32 or float64 array; other numbers become float64.
 """
 
 from __future__ import annotations
 
 from math import pi, sqrt
 
-from deltarule.utils.arrays import Array, array_namespace, to_numpy
+from deltarule.utils.arrays import Array, array_namespace, of_numbers, to_numpy
 
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
 
 
+@of_numbers()
 def identity(z: Array, c: float) -> Array:
     """A1. g(z) = z."""
     return z
 
 
+@of_numbers()
 def identity_derivative(z: Array, c: float) -> Array:
     """g'(z) = 1."""
     return array_namespace(z).ones_like(z)
 
 
+@of_numbers()
 def zero(z: Array, c: float) -> Array:
     """g''(z) = 0 for every piecewise linear function."""
     return array_namespace(z).zeros_like(z)
 
 
+@of_numbers()
 def sigmoid(z: Array, c: float = 0.0) -> Array:
     """A2. σ(z) = 1/(1 + e^{−z}), computed as e^z/(1 + e^z) for z < 0: no overflow."""
     xp = array_namespace(z)
@@ -38,6 +42,7 @@ def sigmoid(z: Array, c: float = 0.0) -> Array:
     return xp.where(z >= 0, xp.ones_like(e), e) / (1 + e)
 
 
+@of_numbers()
 def sigmoid_derivative(z: Array, c: float = 0.0) -> Array:
     """σ' = σ(1 − σ) = e/(1 + e)² with e = e^{−|z|}: no cancellation in the tails."""
     xp = array_namespace(z)
@@ -45,130 +50,154 @@ def sigmoid_derivative(z: Array, c: float = 0.0) -> Array:
     return e / (1 + e) ** 2
 
 
+@of_numbers()
 def sigmoid_second(z: Array, c: float = 0.0) -> Array:
     """σ'' = σ'(1 − 2σ) = −σ' tanh(z/2)."""
     return -sigmoid_derivative(z) * array_namespace(z).tanh(z / 2)
 
 
+@of_numbers()
 def tanh(z: Array, c: float) -> Array:
     """A3. The hyperbolic tangent."""
     return array_namespace(z).tanh(z)
 
 
+@of_numbers()
 def tanh_derivative(z: Array, c: float) -> Array:
     """1 − tanh² = 4e/(1 + e)² with e = e^{−2|z|}: no cancellation in the tails."""
     e = _exp_below(-2 * _bounded(z))
     return 4 * e / (1 + e) ** 2
 
 
+@of_numbers()
 def tanh_second(z: Array, c: float) -> Array:
     """Tanh'' = −2 tanh (1 − tanh²)."""
     return -2 * tanh(z, c) * tanh_derivative(z, c)
 
 
+@of_numbers()
 def relu(z: Array, c: float = 0.0) -> Array:
     """A4. max(z, 0); NaN stays NaN."""
     xp = array_namespace(z)
     return xp.where(z <= 0, xp.zeros_like(z), z)
 
 
+@of_numbers()
 def relu_derivative(z: Array, c: float) -> Array:
     """1 on (0, ∞), 0 at 0 and below (erratum E-a); NaN stays NaN."""
     xp = array_namespace(z)
     return xp.where(xp.isnan(z), z, xp.astype(z > 0, z.dtype))
 
 
+@of_numbers()
 def leaky_relu(z: Array, c: float) -> Array:
     """A5. max(βz, z), 0 ≤ β ≤ 1."""
     return array_namespace(z).where(z > 0, z, c * z)
 
 
+@of_numbers()
 def leaky_relu_derivative(z: Array, c: float) -> Array:
     """1 on (0, ∞), β at 0 and below."""
     xp = array_namespace(z)
     return xp.where(z > 0, xp.ones_like(z), c * xp.ones_like(z))
 
 
+@of_numbers()
 def elu(z: Array, c: float) -> Array:
     """ELU: z on (0, ∞), α(e^z − 1) below (Clevert et al. 2016)."""
     xp = array_namespace(z)
     return xp.where(z > 0, z, c * xp.expm1(_below_zero(z)))
 
 
+@of_numbers()
 def elu_derivative(z: Array, c: float) -> Array:
     """1 on (0, ∞), α e^z at 0 and below."""
     xp = array_namespace(z)
     return xp.where(z > 0, xp.ones_like(z), c * xp.exp(_below_zero(z)))
 
 
+@of_numbers()
 def elu_second(z: Array, c: float) -> Array:
     """0 on (0, ∞), α e^z below."""
     xp = array_namespace(z)
     return xp.where(z > 0, xp.zeros_like(z), c * xp.exp(_below_zero(z)))
 
 
+@of_numbers()
 def selu(z: Array, c: float) -> Array:
     """A7. λ·ELU_α(z), λ 1.0507009873554805, α 1.6732632423543772 (Klambauer et al. 2017)."""
     return SELU_SCALE * elu(z, SELU_ALPHA)
 
 
+@of_numbers()
 def selu_derivative(z: Array, c: float) -> Array:
     """λ on (0, ∞), λα e^z at 0 and below."""
     return SELU_SCALE * elu_derivative(z, SELU_ALPHA)
 
 
+@of_numbers()
 def selu_second(z: Array, c: float) -> Array:
     """0 on (0, ∞), λα e^z below."""
     return SELU_SCALE * elu_second(z, SELU_ALPHA)
 
 
+@of_numbers()
 def gelu(z: Array, c: float) -> Array:
     """GELU: z Φ(z), Φ the normal distribution function, by erfc (Hendrycks & Gimpel 2016)."""
     return z * _normal_distribution(z)
 
 
+@of_numbers()
 def gelu_derivative(z: Array, c: float) -> Array:
     """Φ(z) + z φ(z), φ the normal density."""
     return _normal_distribution(z) + _bounded(z, signed=True) * _normal_density(z)
 
 
+@of_numbers()
 def gelu_second(z: Array, c: float) -> Array:
     """(2 − z²) φ(z)."""
     return (2 - _bounded(z) ** 2) * _normal_density(z)
 
 
+@of_numbers()
 def silu(z: Array, c: float) -> Array:
     """SiLU, or Swish: z σ(z) (Elfwing et al. 2018)."""
     return z * sigmoid(z)
 
 
+@of_numbers()
 def silu_derivative(z: Array, c: float) -> Array:
     """σ(z) + z σ'(z)."""
     return sigmoid(z) + z * sigmoid_derivative(z)
 
 
+@of_numbers()
 def silu_second(z: Array, c: float) -> Array:
     """2 σ'(z) + z σ''(z)."""
     return 2 * sigmoid_derivative(z) + z * sigmoid_second(z)
 
 
+@of_numbers()
 def softplus(z: Array, c: float = 0.0) -> Array:
     """log(1 + e^z) = max(z, 0) + log1p(e^{−|z|}) (Dugas et al. 2001)."""
     xp = array_namespace(z)
     return relu(z) + xp.log1p(xp.exp(-xp.abs(z)))
 
 
+@of_numbers()
 def mish(z: Array, c: float) -> Array:
     """Mish: z tanh(softplus(z)) (Misra 2019)."""
     return z * _tanh_softplus(z)[0]
 
 
+@of_numbers()
 def mish_derivative(z: Array, c: float) -> Array:
     """W + z w', w = tanh(softplus(z)), w' = (1 − w²) σ(z)."""
     w, complement = _tanh_softplus(z)
     return w + z * (complement * sigmoid(z))
 
 
+@of_numbers()
 def mish_second(z: Array, c: float) -> Array:
     """2 w' + z w'', w'' = (1 − w²) σ' − 2 w w' σ."""
     w, complement = _tanh_softplus(z)
@@ -176,17 +205,20 @@ def mish_second(z: Array, c: float) -> Array:
     return 2 * slope + z * (complement * sigmoid_derivative(z) - 2 * w * slope * sigmoid(z))
 
 
+@of_numbers()
 def softsign(z: Array, c: float) -> Array:
     """z/(1 + |z|) (Turian et al. 2009)."""
     return z / (1 + array_namespace(z).abs(z))
 
 
+@of_numbers()
 def softsign_derivative(z: Array, c: float) -> Array:
     """1/(1 + |z|)²."""
     r = 1 / (1 + array_namespace(z).abs(z))
     return r * r
 
 
+@of_numbers()
 def softsign_second(z: Array, c: float) -> Array:
     """−2 sgn(z)/(1 + |z|)³."""
     xp = array_namespace(z)
@@ -194,6 +226,7 @@ def softsign_second(z: Array, c: float) -> Array:
     return -2 * xp.sign(z) * r * r * r
 
 
+@of_numbers()
 def hard_sigmoid(z: Array, c: float) -> Array:
     """min(max(z/6 + ½, 0), 1) (as PyTorch)."""
     xp = array_namespace(z)
@@ -201,21 +234,25 @@ def hard_sigmoid(z: Array, c: float) -> Array:
     return xp.where(z >= 3, xp.ones_like(z), inner)
 
 
+@of_numbers()
 def hard_sigmoid_derivative(z: Array, c: float) -> Array:
     """1/6 inside (−3, 3), 0 outside and at the ends."""
     return array_namespace(z).astype((z > -3) & (z < 3), z.dtype) / 6
 
 
+@of_numbers()
 def hard_tanh(z: Array, c: float) -> Array:
     """min(max(z, −1), 1)."""
     return _clipped(z, 1.0)
 
 
+@of_numbers()
 def hard_tanh_derivative(z: Array, c: float) -> Array:
     """1 inside (−1, 1), 0 outside and at the ends."""
     return array_namespace(z).astype((z > -1) & (z < 1), z.dtype)
 
 
+@of_numbers()
 def exp(z: Array, c: float) -> Array:
     """e^z, the inverse of the log link, for the rates of a Poisson model."""
     return array_namespace(z).exp(z)

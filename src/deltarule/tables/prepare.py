@@ -118,7 +118,7 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         split = Split(plan.shares or LARGE, split_seed)
     size = math.inf if whole else max(1024, min(2**14, SAMPLE_CELLS // len(features)))
     columns = [ColumnProfile(name, size) for name in features]
-    target, dev_sample = TargetProfile(plan.target, source.path), Sample(DEV_ROWS)
+    target, dev_sample = TargetProfile(plan.target, source.path, hashed=not whole), Sample(DEV_ROWS)
     counts = _profile(source, split, target, columns, dev_sample)
     decision = target.decide(plan.task)
     record = target.record(decision)

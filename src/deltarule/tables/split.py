@@ -12,6 +12,7 @@ from deltarule.errors import TableError
 from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.statistics import PART, row_hash
 from deltarule.tables.table import Piece, Source
+from deltarule.training.splits import quotas
 
 __all__ = ["PARTS", "Shares", "Split", "draw_parts"]
 
@@ -85,17 +86,8 @@ def draw_parts(
     starts = np.cumsum(members) - members
     taken = np.zeros_like(members)
     for number, size in ((2, sizes[1]), (1, sizes[0])):
-        quotas = _quotas(size * members / count, size, members - 1 - taken)
-        for start, skip, quota in zip(starts, taken, quotas, strict=True):
+        counts = quotas(size * members / count, size, members - 1 - taken)
+        for start, skip, quota in zip(starts, taken, counts, strict=True):
             part[by_class[start + skip : start + skip + quota]] = number
-        taken += quotas
+        taken += counts
     return part
-
-
-def _quotas(ideal: NDArray[np.float64], size: int, limits: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Round the classes' ideal counts so that they sum to `size` and keep within the limits."""
-    quotas = np.minimum(np.floor(ideal).astype(np.intp), limits)
-    while quotas.sum() < size:
-        lacking = np.where(quotas < limits, ideal - quotas, -np.inf)
-        quotas[int(np.argmax(lacking))] += 1
-    return quotas

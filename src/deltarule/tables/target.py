@@ -37,10 +37,14 @@ class Decision(NamedTuple):
 
 
 class TargetProfile:
-    """Counts and statistics of the target, whose pieces are added in their order."""
+    """Counts and statistics of the target, whose pieces are added in their order.
 
-    def __init__(self, name: str, path: Path) -> None:
-        self.name = name
+    With ``hashed``, the parts of rows follow from their hash. Otherwise the only row of a class is
+    for training.
+    """
+
+    def __init__(self, name: str, path: Path, *, hashed: bool = False) -> None:
+        self.name, self._hashed = name, hashed
         self._path, self._where = path, f"{path}: the target {show(name)}"
         self._profile = ColumnProfile(name, 1)
         self._values, self._training_values = CappedCounter(MAX_CLASSES), CappedCounter(MAX_CLASSES)
@@ -150,7 +154,7 @@ class TargetProfile:
                 "class"
             )
         single = [n for n, key in zip(labels, keys, strict=True) if self._counter.counts[key] == 1]
-        if single:
+        if len(single) == len(keys) or (single and self._hashed):
             one = len(single) == 1
             raise TableError(
                 f"{self._where} has {'a class' if one else 'classes'} with a single row: "

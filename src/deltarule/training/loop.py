@@ -12,6 +12,7 @@ from deltarule.schedules import Position
 from deltarule.training.batches import Rows, batch_bounds, is_order
 from deltarule.training.config import Metrics, TrainingConfig
 from deltarule.training.data import EpochIterator, StreamedBlock, advance
+from deltarule.training.divergence import frozen_parameters
 from deltarule.training.early_stopping import EarlyStopping
 from deltarule.training.history import History
 from deltarule.training.state import Epoch, TrainingState
@@ -67,6 +68,8 @@ def run_epochs(
     except KeyboardInterrupt:
         training.history.stopped_by = "interrupt"
     history, stopping = training.history, config.stopping
+    if history.stopped_by != "divergence":
+        training.frozen = frozen_parameters(state)
     if history.stopped_by == "divergence":
         state.restore(training.safe)
     elif history.stopped_by == "interrupt" or (stopping is not None and stopping.restore_best):

@@ -7,7 +7,9 @@ import numpy.typing as npt
 
 from deltarule.errors import DataError
 
-__all__ = ["default_fractions", "split_rows"]
+__all__ = ["default_fractions", "nearly_stratified", "quotas", "split_rows"]
+
+Integers = npt.NDArray[np.int64]
 
 
 def default_fractions(n_rows: int) -> tuple[float, float, float]:
@@ -72,3 +74,37 @@ def split_rows(
     rest, test = cut(rows, parts[2])
     train, dev = cut(rest, parts[1])
     return train, dev, test
+
+
+def nearly_stratified(codes: Integers, held: int, order: Integers) -> tuple[Integers, Integers]:
+    """Return the training rows and ``held`` rows held out, stratified as whole rows allow.
+
+    At least one row of every class is for training, unless so many rows are held out that some
+    classes must go without.
+
+    Parameters
+    ----------
+    codes : (n,) array
+        The number of each row's class.
+    held : int
+        From 1 to n − 1.
+    order : (n,) array
+        The rows in a random order, which decides everything.
+    """
+    members = np.bincount(codes)
+    limits = members - 1 if held <= len(codes) - len(members) else members
+    taken = quotas(held * members / len(codes), held, limits)
+    by_class = order[np.argsort(codes[order], kind="stable")]
+    places = np.arange(len(codes)) - np.repeat(np.cumsum(members) - members, members)
+    is_held = np.zeros(len(codes), dtype=bool)
+    is_held[by_class[places < np.repeat(taken, members)]] = True
+    return order[~is_held[order]], order[is_held[order]]
+
+
+def quotas(ideal: npt.NDArray[np.float64], size: int, limits: Integers) -> Integers:
+    """Round the classes' ideal counts so that they sum to ``size`` and keep within the limits."""
+    counts = np.minimum(np.floor(ideal).astype(np.int64), limits)
+    while counts.sum() < size:
+        lacking = np.where(counts < limits, ideal - counts, -np.inf)
+        counts[int(np.argmax(lacking))] += 1
+    return counts

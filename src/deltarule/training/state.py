@@ -57,6 +57,8 @@ class TrainingState:
     consistent : bool
         Whether state and training state belong to the same step. It is False inside a call of the
         interpreter and while an epoch's results are recorded.
+    frozen : int
+        At the end, the parameters that an overflow in the optimiser's memory keeps from moving.
     """
 
     history: History
@@ -67,6 +69,7 @@ class TrainingState:
     epoch: Epoch | None = None
     last: State | None = None
     consistent: bool = True
+    frozen: int = 0
 
     @classmethod
     def begin(cls, state: State, position: Position) -> TrainingState:

@@ -7,12 +7,26 @@ SciPy's CSR matrices are accepted in one place only, as the inputs of a network.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeAlias
 
 import array_api_compat
+import numpy as np
 from scipy.sparse import issparse
 
-__all__ = ["Array", "Pullback", "aligned", "array_namespace", "is_sparse", "to_numpy"]
+from deltarule.errors import DataError
+
+__all__ = [
+    "Array",
+    "Pullback",
+    "aligned",
+    "array_namespace",
+    "floating",
+    "is_floating",
+    "is_sparse",
+    "of_numbers",
+    "to_numpy",
+]
 
 
 Array: TypeAlias = Any
@@ -27,6 +41,65 @@ def array_namespace(*arrays: Array) -> Any:
     return array_api_compat.array_namespace(*arrays)
 
 
+def floating(given: Any) -> Array:
+    """Return numbers as an array of float32 or float64, whose arithmetic has fractions.
+
+    Arrays of these types are returned as they are. Integers, booleans, float16, lists and objects
+    such as ``Decimal`` become float64.
+
+    Raises
+    ------
+    DataError
+        If these are not real numbers.
+    """
+    if is_floating(given):
+        return given
+    if not isinstance(given, np.ndarray) and array_api_compat.is_array_api_obj(given):
+        xp = array_namespace(given)
+        return xp.astype(given, xp.float64)
+    array = np.asarray(given)
+    if is_floating(array):
+        return array
+    try:
+        if array.dtype.kind in "biufO":
+            return array.astype(np.float64)
+    except (TypeError, ValueError):
+        pass  # objects that are no numbers
+    raise DataError(f"expected real numbers; got an array of dtype {array.dtype}.")
+
+
+def is_floating(given: Any) -> bool:
+    """Whether this is an array of float32, float64 or longer."""
+    if isinstance(given, np.ndarray):
+        return given.dtype.char in "fdg"
+    if not array_api_compat.is_array_api_obj(given):
+        return False
+    return bool(array_namespace(given).isdtype(given.dtype, "real floating"))
+
+
+def of_numbers(n_arrays: int = 1) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator: the first arguments are ``floating`` arrays, of one type.
+
+    Integers and others next to a floating array take its type, and float64 alone.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            arrays = [floating(array) for array in args[:n_arrays]]
+            own = [a for a, given in zip(arrays, args, strict=False) if a is given]
+            if own and len(own) < len(arrays):
+                arrays = [
+                    a if a is given else array_namespace(a).astype(a, own[0].dtype)
+                    for a, given in zip(arrays, args, strict=False)
+                ]
+            return function(*arrays, *args[n_arrays:], **kwargs)
+
+        return call
+
+    return decorate
+
+
 def is_sparse(array: Array) -> bool:
     """Whether the array is a SciPy sparse matrix or array."""
     return bool(issparse(array))
@@ -34,8 +107,6 @@ def is_sparse(array: Array) -> bool:
 
 def to_numpy(array: Array) -> Any:
     """Return the array as a NumPy array in host memory."""
-    import numpy as np
-
     return array if isinstance(array, np.ndarray) else np.from_dlpack(array)
 
 
@@ -45,8 +116,6 @@ def aligned(numbers: Any, dtype: Any = None, *, place: int = 0) -> Any:
     Arrays that are read together should have different values of ``place`` (0 … 3): addresses that
     agree in their last twelve bits compete for the same cache lines.
     """
-    import numpy as np
-
     source = np.asarray(numbers)
     kind = source.dtype if dtype is None else np.dtype(dtype)
     memory = np.empty(source.size * kind.itemsize + 4096 + 4 * 1024, dtype=np.uint8)
