@@ -1,1 +1,2 @@
-class Pipelines: pass
+class Pipelines:
+    pass

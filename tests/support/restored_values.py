@@ -28,7 +28,6 @@ from deltarule import (
     BatchNorm,
     Cosine,
     Dense,
-    DeltaruleError,
     Dropout,
     EarlyStopping,
     MLPClassifier,
@@ -38,7 +37,7 @@ from deltarule import (
     save,
     train,
 )
-from deltarule.storage import read_model_record
+from deltarule.errors import DeltaruleError
 from deltarule.tables import TableModel, read_table
 from deltarule.training.checkpoints.config import Checkpoint
 from support.storage import Archive, Mutator, model_files, parts_of, signed

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.utils.checks import is_count
+from deltarule.utils.checks import is_count, is_number
 
 __all__ = ["is_stream_state"]
 
@@ -49,4 +49,4 @@ def is_stream_state(given: Any) -> bool:
 
 def _is_normal(value: Any) -> bool:
     """Whether a value can be a draw from the normal distribution."""
-    return type(value) in (int, float) and isfinite(value) and abs(value) < 100.0
+    return is_number(value) and isfinite(value) and abs(value) < 100.0
