@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import faulthandler
 import json
-import random
-import subprocess
+import os
 import sys
 import tempfile
 import time
 import traceback
 import warnings
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +32,12 @@ from deltarule import (
     MLPRegressor,
     Network,
     load,
-    save,
     train,
 )
 from deltarule.errors import DeltaruleError
 from deltarule.tables import TableModel, read_table
 from deltarule.training.checkpoints.config import Checkpoint
-from support.storage import Archive, Mutator, model_files, parts_of, signed
+from support.storage import Mutator, model_files, parts_of, signed
 
 NUMBERS: tuple[Any, ...] = (
     *(0, 1, -1, 2, 7, 623, 624, 625, 10**6, -(10**9), 2**31, 2**32, 2**61, 2**62, 2**63, 2**128),
@@ -291,20 +288,20 @@ def serve(kind: str, seed: int, count: int, only: int | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         maker = kinds()[kind](seed, Path(folder))
         accepted, slowest = 0, 0.0
+        progress = os.open(os.environ.get("PROGRESS", os.devnull), os.O_WRONLY | os.O_CREAT)
         for number in range(count):
             maker.mutator.draw.seed(f"{seed}/{number}")  # any file can be repeated alone
             if only is not None and number != only:
                 continue
             made = maker.make()
-            print(number, file=sys.stderr, flush=True) if number % 100 == 0 or only else None
-            Path(sys.argv[5]).write_text(str(number)) if len(sys.argv) > 5 else None
+            os.pwrite(progress, b"%9d" % number, 0)  # which file a crash was in
             started = time.perf_counter()
             try:
                 accepted += maker.use(made)
             except Exception as error:
                 where = traceback.extract_tb(error.__traceback__)[-1]
-                line = {"seed": seed, "number": number, "error": type(error).__name__,
-                        "message": str(error)[:150], "at": f"{where.filename[-40:]}:{where.lineno}"}  # fmt: skip
+                line = {"seed": seed, "number": number, "error": f"{type(error).__name__}: {error}"}
+                line["at"] = f"{where.filename[-40:]}:{where.lineno}"
                 print(json.dumps(line), flush=True)
                 if only is not None:
                     traceback.print_exc()

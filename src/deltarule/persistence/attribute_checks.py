@@ -27,7 +27,6 @@ MAX_DEGREE = 20
 MAX_FEATURES = 2**24
 
 _KINDS: dict[str, Callable[[Any], Any]] = {
-    "number": lambda a: a == a if a.dtype.kind in "biuf" else False,  # checked in `_holds`
     "finite": np.isfinite,
     "nonnegative": lambda a: np.isfinite(a) & (a >= 0),
     "positive": lambda a: np.isfinite(a) & (a > 0),
@@ -59,7 +58,7 @@ ATTRIBUTES: dict[str, _Checks] = {
     "QuantileTransformer": {"references_": "finite q", "quantiles_": "number q,n",
                             "n_quantiles_": "=q"},
     "PowerTransformer": {"lambdas_": "number n"},
-    "KBinsDiscretizer": {"n_bins_": "positive n"},
+    "KBinsDiscretizer": {"n_bins_": "counts n"},
     "KNNImputer": {"_fit_X": "number m,n", "_mask_fit_X": "bool m,n", "_valid_mask": "bool n"},
     "SimpleImputer": {"statistics_": "cells n"},
     "MissingIndicator": {"features_": "index f", "_n_features": "=n"},
@@ -91,11 +90,17 @@ ATTRIBUTES: dict[str, _Checks] = {
     "SelectFwe": _UNIVARIATE, "SelectKBest": _UNIVARIATE, "SelectPercentile": _UNIVARIATE,
     "VarianceThreshold": {"variances_": "number n"},
     "SequentialFeatureSelector": _CHOSEN,
-    "RFE": _CHOSEN | {"ranking_": "positive n"}, "RFECV": _CHOSEN | {"ranking_": "positive n"},
+    "RFE": _CHOSEN | {"ranking_": "counts n"}, "RFECV": _CHOSEN | {"ranking_": "counts n"},
     "TfidfTransformer": {"idf_": "finite n?"},
 }  # fmt: skip
 """What fitted objects hold; attributes that no prediction reads are not listed."""
 
+_OUTPUTS = ("default", "pandas", "polars", None)
+_PARTS = {
+    "_scaler": "StandardScaler", "_centerer": "KernelCenterer", "_encoder": "OneHotEncoder",
+    "_tfidf": "TfidfTransformer", "indicator_": "MissingIndicator",
+}  # fmt: skip
+"""The classes of objects that others of scikit-learn's own make when they are fitted."""
 _ITERATIONS = ("max_iter", "transform_max_iter", "max_doc_update_iter", "_transform_max_iter")
 
 
@@ -128,7 +133,7 @@ def check_attributes(place: str, held: Any) -> None:
 
 
 def check_stream(place: str, stream: np.random.RandomState) -> None:
-    """Raise ``ModelFileError`` unless a random stream can draw numbers without leaving its memory."""
+    """Raise ``ModelFileError`` unless a random stream can draw without leaving its memory."""
     if not is_stream_state(stream.get_state(legacy=False)):
         raise ModelFileError(f"{place[:80]} is no valid random stream")
 
@@ -151,8 +156,29 @@ def _check_arguments(place: str, held: Any) -> None:
     given = vars(held)
     if given.get("input", "content") != "content":
         raise _refusal(place, "input")
+    for name, size in (("steps", 2), ("transformer_list", 2), ("transformers", 3)):
+        if name in given and not _is_named(given[name], size):
+            raise _refusal(place, name)
+    output = given.get("_sklearn_output_config", {})
+    if not isinstance(output, dict) or any(
+        key != "transform" or value not in _OUTPUTS for key, value in output.items()
+    ):
+        raise _refusal(place, "set_output")
     for name in ("token_pattern", "pattern"):
         if given.get(name) is not None and not is_harmless(given[name]):
+            raise _refusal(place, name)
+    if given.get("analyzer") == "word" and "token_pattern" in given and not given["token_pattern"]:
+        raise _refusal(place, "token_pattern")
+    if not isinstance(given.get("dtype"), type | np.dtype | str | None):
+        raise _refusal(place, "dtype")
+    weights = given.get("transformer_weights")
+    if weights is not None and not (
+        isinstance(weights, dict) and all(isinstance(w, int | float) for w in weights.values())
+    ):
+        raise _refusal(place, "transformer_weights")
+    for name, kind in _PARTS.items():
+        part = given.get(name)
+        if part is not None and type(part).__name__ != kind:
             raise _refusal(place, name)
     for name in _ITERATIONS:
         most = given.get(name)
@@ -172,23 +198,39 @@ def _check_arguments(place: str, held: Any) -> None:
         raise _refusal(place, "n_features")
 
 
+def _is_named(parts: Any, size: int) -> bool:
+    """Whether a value is a list of tuples of this size that begin with names of their own."""
+    return (
+        isinstance(parts, list)
+        and all(type(part) is tuple and len(part) == size for part in parts)
+        and all(isinstance(part[0], str) for part in parts)
+        and len({part[0] for part in parts}) == len(parts)
+    )
+
+
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 0
+    return (
+        isinstance(value, int | np.integer)
+        and not isinstance(value, bool)
+        and bool(0 <= value < 2**62)
+    )
 
 
 def _holds(given: Mapping[str, Any], name: str, rule: str, lengths: dict[str, int]) -> bool:
     """Whether an attribute holds what its rule says."""
     if given.get(name) is None:
         return rule.endswith("?")
-    value, (kind, _, shape) = given[name], rule.removesuffix("?").partition(" ")
+    value: Any = given[name]
+    kind, _, shape = rule.removesuffix("?").partition(" ")
     if kind == "any":
         return True
     if kind.startswith("="):
-        return _is_count(value) and lengths.setdefault(kind[1:], int(value)) == value
-    if isinstance(value, bool | int | float):
+        return _is_count(value) and lengths.setdefault(kind[1:], int(value)) == int(value)
+    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**62):
         value = np.array(value)
-    if not isinstance(value, np.ndarray | np.generic):
+    if type(value) is not np.ndarray and not isinstance(value, np.generic):
         return False
+    value = np.asarray(value)
     letters = shape.split(",") if shape else []
     if value.ndim != len(letters) or any(
         lengths.setdefault(letter, length) != length
@@ -198,16 +240,20 @@ def _holds(given: Mapping[str, Any], name: str, rule: str, lengths: dict[str, in
     if kind == "cells":
         return value.dtype.kind in "biufUO"
     if kind == "bool":
-        return value.dtype == bool
+        return bool(value.dtype == np.bool_)
     if kind == "index":
         inside = value.dtype.kind in "iu" and bool(((value >= 0) & (value < lengths["n"])).all())
         return inside and len(np.unique(value)) == len(value)
-    if value.dtype.kind not in "biuf":
+    if kind == "counts":
+        return value.dtype.kind in "iu" and bool((value >= 1).all())
+    if value.dtype not in (np.float32, np.float64) and letters:
+        return False
+    if value.dtype.kind not in "iuf":
         return False
     return kind == "number" or bool(np.all(_KINDS[kind](value)))
 
 
-# --- classes with rules of their own: each returns the name of an attribute that is not valid ------
+# --- classes with rules of their own, which return the name of an attribute that is not valid -----
 
 
 def _vectorizer(given: Mapping[str, Any], held: Any) -> str | None:
@@ -367,13 +413,10 @@ def _bins(given: Mapping[str, Any], held: Any) -> str | None:
     if encoder is None:
         return None if given.get("encode") == "ordinal" else "_encoder"
     known = vars(encoder).get("categories_")
-    same = isinstance(known, list) and len(known) == n
-    if not same or any(
-        not np.array_equal(one, np.arange(count))
-        for one, count in zip(known or [], bins, strict=True)
-    ):
+    if not isinstance(known, list) or len(known) != n:
         return "_encoder"
-    return None
+    pairs = zip(known, bins, strict=True)
+    return None if all(np.array_equal(one, np.arange(b)) for one, b in pairs) else "_encoder"
 
 
 def _polynomial(given: Mapping[str, Any], held: Any) -> str | None:
@@ -381,7 +424,7 @@ def _polynomial(given: Mapping[str, Any], held: Any) -> str | None:
     low, high = (0, degree) if _is_count(degree) else degree
     if not _is_count(n) or not _is_count(high) or high > MAX_DEGREE or low > high:
         return "degree"
-    again = PolynomialFeatures(**held.get_params(deep=False)).fit(np.zeros((1, n)))
+    again = PolynomialFeatures(**held.get_params(deep=False)).fit(np.zeros((1, int(n or 0))))
     for name in ("_min_degree", "_max_degree", "n_output_features_", "_n_out_full"):
         if given.get(name) != getattr(again, name) or type(given[name]) is bool:
             return name
@@ -441,9 +484,39 @@ def _is_choice(chosen: Any, given: Mapping[str, Any], where: list[int]) -> bool:
     return numbers == where
 
 
+def _imputer(given: Mapping[str, Any], held: Any) -> str | None:
+    indicator = given.get("indicator_")
+    if (indicator is not None) != bool(given.get("add_indicator")):
+        return "indicator_"
+    width = None if indicator is None else vars(indicator).get("n_features_in_")
+    return None if indicator is None or width == given["n_features_in_"] else "indicator_"
+
+
+def _factors(given: Mapping[str, Any], held: Any) -> str | None:
+    components = given["components_"]
+    with np.errstate(all="ignore"):
+        inner = (components / given["noise_variance_"]) @ components.T
+    return None if np.isfinite(inner).all() else "noise_variance_"
+
+
+def _power(given: Mapping[str, Any], held: Any) -> str | None:
+    scaler, n = given.get("_scaler"), given["n_features_in_"]
+    if bool(given.get("standardize")) != (scaler is not None):
+        return "_scaler"
+    return None if scaler is None or vars(scaler).get("n_features_in_") == n else "_scaler"
+
+
+def _kernel(given: Mapping[str, Any], held: Any) -> str | None:
+    centerer, m = given.get("_centerer"), len(given["X_fit_"])
+    fits = centerer is not None and vars(centerer).get("n_features_in_") == m
+    return None if fits else "_centerer"
+
+
 _SPECIAL: dict[str, Callable[[Mapping[str, Any], Any], str | None]] = {
     "CountVectorizer": _vectorizer, "TfidfVectorizer": _vectorizer,
     "DictVectorizer": _dict_vectorizer, "OneHotEncoder": _one_hot, "OrdinalEncoder": _ordinal,
     "TargetEncoder": _target_encoder, "KBinsDiscretizer": _bins,
+    "SimpleImputer": _imputer, "KNNImputer": _imputer, "FactorAnalysis": _factors,
+    "PowerTransformer": _power, "KernelPCA": _kernel,
     "PolynomialFeatures": _polynomial, "ColumnTransformer": _columns,
 }  # fmt: skip

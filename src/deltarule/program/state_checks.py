@@ -123,7 +123,7 @@ def check_finite(state: State) -> None:
         If they are not.
     """
     held = state.optimizer_state
-    named = [("theta", state.theta, _FINITE)]
+    named: list[tuple[str, Any, Callable[[Any], bool] | None]] = [("theta", state.theta, _FINITE)]
     for name, array in state.buffers.items():
         named.append((f"buffers[{name!r:.40}]", array, _RANGES.get(name.rpartition(".")[2])))
     for name in () if held is None else held._fields:

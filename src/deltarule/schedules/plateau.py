@@ -97,8 +97,8 @@ class ReduceOnPlateau(EpochSchedule):
         """
         if not (state is None or isinstance(state, PlateauMemory)):
             raise SpecError(
-                f"ReduceOnPlateau continues from None or a PlateauMemory; got {state!r:.80}. Resume "
-                "from a position of a training with the same schedule."
+                f"ReduceOnPlateau continues from None or a PlateauMemory; got {state!r:.80}. "
+                "Resume from a position of a training with the same schedule."
             )
         sign = 1.0 if maximize else -1.0
         best, bad_epochs, cooldown_left = PlateauMemory(-sign * inf) if state is None else state
