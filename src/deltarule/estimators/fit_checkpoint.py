@@ -118,6 +118,9 @@ def restore(history: FitHistory, given: Any) -> tuple[int, float]:
     wanted = {"before", "factor", *_NUMBERS, *_CURVES}
     if not isinstance(given, dict) or set(given) != wanted or not _is_valid(given):
         raise CheckpointError("the checkpoint holds no valid attributes of an estimator.")
+    for name in ("best_loss", "validation_scores", "validation_loss_curve"):
+        if (given[name] is None) != (getattr(history, name) is None):  # by early stopping
+            raise CheckpointError("the checkpoint holds no valid attributes of an estimator.")
     for name in (*_NUMBERS, *_CURVES):
         setattr(history, name, given[name])
     return given["before"], float(given["factor"])

@@ -512,11 +512,16 @@ def _kernel(given: Mapping[str, Any], held: Any) -> str | None:
     return None if fits else "_centerer"
 
 
+def _topics(given: Mapping[str, Any], held: Any) -> str | None:
+    same = given["components_"].dtype == given["exp_dirichlet_component_"].dtype
+    return None if same else "exp_dirichlet_component_"
+
+
 _SPECIAL: dict[str, Callable[[Mapping[str, Any], Any], str | None]] = {
     "CountVectorizer": _vectorizer, "TfidfVectorizer": _vectorizer,
     "DictVectorizer": _dict_vectorizer, "OneHotEncoder": _one_hot, "OrdinalEncoder": _ordinal,
     "TargetEncoder": _target_encoder, "KBinsDiscretizer": _bins,
     "SimpleImputer": _imputer, "KNNImputer": _imputer, "FactorAnalysis": _factors,
-    "PowerTransformer": _power, "KernelPCA": _kernel,
+    "LatentDirichletAllocation": _topics, "PowerTransformer": _power, "KernelPCA": _kernel,
     "PolynomialFeatures": _polynomial, "ColumnTransformer": _columns,
 }  # fmt: skip
