@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,17 +19,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from deltarule import MLPClassifier, load, save
-from deltarule.errors import ModelFileError
+from deltarule.errors import CheckpointError, ModelFileError
 from deltarule.persistence.token_patterns import is_harmless
 from deltarule.utils.random_streams import is_stream_state
 from support.estimators import unconverged
 from support.faults import report
 from support.paths import ROOT
 from support.restored_pipelines import LABELS, ROWS, WORDS
+from support.restored_values import TRAININGS, trained
 from support.storage import model_files, parts_of, signed
 
 SLOWEST = 1.0
-SHORT = [("checkpoints", 101, 400), ("models", 102, 600), ("pipelines", 103, 300)]
+SHORT = [("checkpoints", 101, 250), ("models", 102, 400), ("pipelines", 103, 200)]
 LONG = [
     pytest.param(kind, seed, 10_000 if kind != "pipelines" else 5000, marks=pytest.mark.long)
     for kind, seeds in (("checkpoints", 5), ("models", 5), ("pipelines", 2))
@@ -138,3 +140,30 @@ def test_numbers_of_a_table_out_of_range(tmp_path: Path, key: str, value: Any) -
     (tmp_path / "m").write_bytes(signed(header, body))
     with pytest.raises(ModelFileError):
         load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("fault", ["pos", "negative pos", "theta", "factor", "nested", "key"])
+def test_hostile_checkpoints_are_refused(tmp_path: Path, fault: str) -> None:
+    with unconverged():
+        trained(TRAININGS[0], tmp_path / "c", 2, compiled=False)
+    *older, file = sorted((tmp_path / "c").glob("*.safetensors"))
+    for one in older:  # the best; it would take the place of a damaged one
+        one.unlink()
+    header, body = parts_of(file.read_bytes())
+    held, text = bytearray(body), header["__metadata__"]["record"]
+    if fault == "theta":
+        name = next(n for n in header if n.startswith(("best.theta", "state.theta")))
+        start = header[name]["data_offsets"][0]
+        held[start : start + 8] = np.array(np.nan).tobytes()
+    new = {
+        "pos": re.sub(r'\["pos",\d+\]', '["pos",1000000]', text),
+        "negative pos": re.sub(r'\["pos",\d+\]', '["pos",-1000000000]', text),
+        "factor": text.replace('["factor",1.0]', '["factor",0]'),
+        "nested": text.replace('["factor",1.0]', f'["factor",{"[" * 900 + "]" * 900}]'),
+        "key": text.replace('["factor",1.0]', "[[],1.0]"),
+    }.get(fault, text)
+    assert (new != text) == (fault != "theta")
+    header["__metadata__"]["record"] = new
+    file.write_bytes(signed(header, bytes(held)))
+    with pytest.raises(CheckpointError):
+        trained(TRAININGS[0], tmp_path / "c", 3, compiled=False)
