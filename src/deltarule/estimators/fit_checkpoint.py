@@ -118,6 +118,9 @@ def restore(history: FitHistory, given: Any) -> tuple[int, float]:
     wanted = {"before", "factor", *_NUMBERS, *_CURVES}
     if not isinstance(given, dict) or set(given) != wanted or not _is_valid(given):
         raise CheckpointError("the checkpoint holds no valid attributes of an estimator.")
+    for name in ("best_loss", "validation_scores", "validation_loss_curve"):
+        if (given[name] is None) != (getattr(history, name) is None):  # by early stopping
+            raise CheckpointError("the checkpoint holds no valid attributes of an estimator.")
     for name in (*_NUMBERS, *_CURVES):
         setattr(history, name, given[name])
     return given["before"], float(given["factor"])
@@ -126,9 +129,18 @@ def restore(history: FitHistory, given: Any) -> tuple[int, float]:
 def _is_valid(given: dict[str, Any]) -> bool:
     counts = ("before", "n_iter", "t")
     numbers = (given[name] for name in _NUMBERS)
+    *curves, health = (given[name] for name in _CURVES)
     return (
         all(is_count(given[name]) for name in counts)
         and is_number(given["factor"])
+        and 0.0 < given["factor"] <= 1.0
         and all(value is None or is_number(value) for value in numbers)
-        and all(given[name] is None or isinstance(given[name], list) for name in _CURVES)
+        and isinstance(given["loss_curve"], list)
+        and all(_is_curve(curve) for curve in curves)
+        and isinstance(health, list)
+        and all(isinstance(one, HEALTH_KINDS[0]) for one in health)
     )
+
+
+def _is_curve(given: Any) -> bool:
+    return given is None or (isinstance(given, list) and all(map(is_number, given)))

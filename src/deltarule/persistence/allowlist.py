@@ -2,8 +2,8 @@
 
 The names are looked up in scikit-learn here, and never in a file; the names in a file are compared
 with these. The list excludes classes that hold foreign objects (`IterativeImputer` holds any
-estimator, `SplineTransformer` SciPy's splines), and all functions except the scores of feature
-selection.
+estimator, `SplineTransformer` SciPy's splines), `PatchExtractor`, whose output is no table, and all
+functions except the scores of feature selection.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ _CLASSES = {
         *("DictionaryLearning", "MiniBatchDictionaryLearning", "SparseCoder"),
     ),
     "sklearn.feature_extraction": ("DictVectorizer", "FeatureHasher"),
-    "sklearn.feature_extraction.image": ("PatchExtractor",),
     "sklearn.feature_extraction.text": (
         *("CountVectorizer", "HashingVectorizer", "TfidfTransformer", "TfidfVectorizer"),
     ),

@@ -14,6 +14,7 @@ import numpy as np
 
 from deltarule.errors import ModelFileError
 from deltarule.persistence.allowlist import classes, functions, qualified, types
+from deltarule.persistence.attribute_checks import check_stream
 
 __all__ = ["SAFE_KINDS", "objects"]
 
@@ -55,6 +56,8 @@ def objects(root: Any, extra: tuple[type[Any], ...] = ()) -> list[tuple[str, Any
             continue
         if qualified(type(value)) in classes():
             found.append((place, value))
+        if type(value) is np.random.RandomState:
+            check_stream(place, value)
         children = [(name, child, depth + 1) for name, child in _children(place, value)]
         stack += reversed(children)
     return found

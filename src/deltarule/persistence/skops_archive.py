@@ -83,7 +83,7 @@ def check(data: bytes) -> None:
         names = {entry.filename for entry in entries}
         if sizes > len(data) or len(names) < len(entries) or SCHEMA not in names:
             raise ModelFileError("its pipeline's archive has repeated or overlapping members")
-        tree = strict_json.loads(archive.read(SCHEMA).decode())
+        tree = strict_json.loads(archive.read(SCHEMA).decode(), max_depth=5 * MAX_DEPTH)
         arrays = _Tree().check(tree)
         if arrays != names - {SCHEMA}:
             raise ModelFileError("its pipeline's arrays are not the ones that its tree names")

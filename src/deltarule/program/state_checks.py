@@ -6,7 +6,10 @@ of the optimiser, so an array that is missing or too short would let them write 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from deltarule.errors import DataError
 from deltarule.program import State
@@ -15,7 +18,13 @@ from deltarule.program.tape import Tape
 from deltarule.utils.arrays import is_floating
 from deltarule.utils.checks import check_shape, is_count
 
-__all__ = ["check_counters", "check_optimizer_state", "check_state", "check_theta"]
+__all__ = [
+    "check_counters",
+    "check_finite",
+    "check_optimizer_state",
+    "check_state",
+    "check_theta",
+]
 
 _REMEDY = "Use a state from net.initialize(seed), or one that this network was trained with."
 
@@ -114,9 +123,58 @@ def check_optimizer_state(state: State) -> None:
             )
 
 
+def check_finite(state: State) -> None:
+    """Raise unless the numbers of a restored state are ones that training can lead to.
+
+    θ and the statistics are finite, and so are running means of gradients. Running means of
+    squares may be infinite, which stops their coordinates, but are neither negative nor NaN.
+
+    Raises
+    ------
+    DataError
+        If they are not.
+    """
+    held = state.optimizer_state
+    named: list[tuple[str, Any, Callable[[Any], bool] | None]] = [("theta", state.theta, _FINITE)]
+    for name, array in state.buffers.items():
+        named.append((f"buffers[{name!r:.40}]", array, _RANGES.get(name.rpartition(".")[2])))
+    for name in () if held is None else held._fields:
+        rule = _RANGES.get((type(held).__name__, name)) or _RANGES.get(name)
+        named.append((f"optimizer_state.{name}", getattr(held, name), rule))
+    for name, value, rule in named:
+        if rule is not None and not rule(np.asarray(value)):
+            raise DataError(f"state.{name} holds numbers that no training leads to. {_REMEDY}")
+
+
+def _finite(low: float = -np.inf, high: float = np.inf) -> Callable[[Any], bool]:
+    return lambda a: bool((np.isfinite(a) & (a >= low) & (a <= high)).all())
+
+
+def _squares(array: Any) -> bool:
+    return bool((array >= 0).all())  # False for NaN
+
+
+_FINITE = _finite()
+_RANGES: dict[Any, Callable[[Any], bool]] = {
+    "mean": _FINITE, "variance": _finite(0), "weight": _finite(0),
+    "m": _FINITE, "v": _squares, "s": _squares, "u": _squares,
+    ("VelocityState", "v"): _FINITE,
+    "product": _finite(0, 1), "sign": _finite(-1, 1), "size": _finite(0),
+}  # fmt: skip
+"""The ranges of statistics and of the optimisers' numbers, by name."""
+
+
 def _check_buffers(state: State, tape: Tape) -> None:
     """Raise unless the statistics of batch normalisation fit the network, or do not exist yet."""
     held = state.buffers
+    known = {
+        f"{i}.{name}"
+        for i in range(len(tape.normalizations))
+        for name in ("mean", "variance", "weight")
+    }
+    if not set(held) <= known:
+        odd = sorted(map(str, set(held) - known))[0]
+        raise DataError(f"state.buffers has {odd!r:.40}, which is no statistic of it. {_REMEDY}")
     for i, norm in enumerate(tape.normalizations):
         mean, variance = held.get(f"{i}.mean"), held.get(f"{i}.variance")
         weight = held.get(f"{i}.weight")

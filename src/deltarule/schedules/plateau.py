@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
+from deltarule.errors import SpecError
 from deltarule.schedules.interface import EpochSchedule, check_count
 from deltarule.utils.checks import check_between
 
@@ -94,6 +95,11 @@ class ReduceOnPlateau(EpochSchedule):
 
         A metric that is NaN counts as no progress.
         """
+        if not (state is None or isinstance(state, PlateauMemory)):
+            raise SpecError(
+                f"ReduceOnPlateau continues from None or a PlateauMemory; got {state!r:.80}. "
+                "Resume from a position of a training with the same schedule."
+            )
         sign = 1.0 if maximize else -1.0
         best, bad_epochs, cooldown_left = PlateauMemory(-sign * inf) if state is None else state
         margin = self.threshold * (abs(best) if self.relative and abs(best) < inf else 1.0)

@@ -163,7 +163,9 @@ def _entry(name: str, value: Any) -> tuple[int, int, np.dtype[Any], tuple[int, .
         raise InvalidFileError(f"its array {name[:40]!r} has a malformed shape or place")
     dtype = _DTYPES[code]
     start, end = offsets
-    if end - start != math.prod(shape) * dtype.itemsize or max(shape, default=0) >= 2**62:
+    # NumPy multiplies the dimensions of an empty array, too, and refuses a product that overflows.
+    extent = math.prod(max(length, 1) for length in shape) * dtype.itemsize
+    if end - start != math.prod(shape) * dtype.itemsize or extent >= 2**62:
         raise InvalidFileError(f"its array {name[:40]!r} has a shape that does not fit its bytes")
     return start, end, dtype, tuple(shape)
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
-__all__ = ["dumps", "loads"]
+__all__ = ["MAX_DEPTH", "dumps", "loads"]
+
+MAX_DEPTH = 64
+"""The most lists and objects inside one another, so that readers may recurse."""
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def dumps(value: Any) -> str:
@@ -22,16 +28,17 @@ def dumps(value: Any) -> str:
     )
 
 
-def loads(text: str) -> Any:
+def loads(text: str, *, max_depth: int = MAX_DEPTH) -> Any:
     """Return the value of a JSON text.
 
     Raises
     ------
     ValueError
-        If the text is not JSON, repeats a key, or contains a number that is not finite.
+        If the text is not JSON, repeats a key, contains a number that is not finite or a text that
+        is not Unicode (half of a surrogate pair), or is nested too deeply.
     """
     try:
-        return json.loads(
+        value = json.loads(
             text,
             object_pairs_hook=_unique,
             parse_constant=_refuse_constant,
@@ -39,6 +46,32 @@ def loads(text: str) -> Any:
         )
     except RecursionError:
         raise ValueError("the JSON text is nested too deeply") from None
+    _check_depth(value, max_depth)
+    if _SURROGATE.search(text):
+        _check_texts(value)
+    return value
+
+
+def _check_depth(value: Any, most: int) -> None:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(most):
+        if not level:
+            return
+        level = [
+            child
+            for holder in level
+            for child in (holder.values() if isinstance(holder, dict) else holder)
+            if isinstance(child, dict | list)
+        ]
+    raise ValueError("the JSON text is nested too deeply")
+
+
+def _check_texts(value: Any) -> None:
+    """Refuse halves of surrogate pairs, which JSON can write and UTF-8 cannot."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("it holds a text that is not Unicode") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ the reader knows, with all of its fields.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -39,6 +39,8 @@ class ValueCodec:
         Without it there are no arrays.
     shared : tuple of types, default=()
         Kinds whose objects may occur several times, and then come back as one object.
+    rules : mapping, default={}
+        By the name of a kind and of its field, whether a value may be read into that field.
     """
 
     def __init__(
@@ -49,10 +51,11 @@ class ValueCodec:
         remedy: str = "",
         tensors: dict[str, Any] | None = None,
         shared: tuple[type[Any], ...] = (),
+        rules: Mapping[str, Mapping[str, Callable[[Any], bool]]] | None = None,
     ) -> None:
         self._kinds = {kind.__name__: kind for kind in kinds}
         self._error, self._remedy, self._shared = error, remedy, shared
-        self.tensors = tensors
+        self.tensors, self._rules = tensors, rules or {}
         self._written: dict[int, str] = {}  # shared objects: id -> name
         self._read: dict[str, Any] = {}  # shared objects by name
 
@@ -123,6 +126,8 @@ class ValueCodec:
         if not isinstance(plain, dict):
             return plain
         kind, keys = plain.get("="), set(plain) - {"="}
+        if not isinstance(kind, str):
+            raise self._error("its record holds a value of unknown type")
         if kind == "float" and keys == {"value"} and plain["value"] in _NOT_FINITE:
             return float(plain["value"])
         if kind == "tuple" and keys == {"items"} and isinstance(plain["items"], list):
@@ -131,9 +136,9 @@ class ValueCodec:
             return self._dict(plain["items"])
         if kind == "array" and keys == {"name", "dtype"}:
             return self._tensor(plain["name"], plain["dtype"])
-        if kind == "same" and keys == {"name"} and plain["name"] in self._read:
-            return self._read[plain["name"]]
-        if isinstance(kind, str) and kind in self._kinds:
+        if kind == "same" and keys == {"name"} and str(plain["name"]) in self._read:
+            return self._read[str(plain["name"])]
+        if kind in self._kinds:
             return self._made(self._kinds[kind], plain)
         raise self._error("its record holds a value of unknown type")
 
@@ -142,7 +147,7 @@ class ValueCodec:
             isinstance(item, list) and len(item) == 2 for item in items
         )
         decoded = [(self.decode(key), self.decode(item)) for key, item in items] if pairs else []
-        if not pairs or any(isinstance(key, list | dict) for key, _ in decoded):
+        if not pairs or not all(_is_key(key) for key, _ in decoded):
             raise self._error("its record holds no valid dict")
         return dict(decoded)
 
@@ -150,7 +155,7 @@ class ValueCodec:
         array = (self.tensors or {}).get(name) if isinstance(name, str) else None
         if array is None or dtype not in (*_ARRAYS, "uint32"):
             raise self._error("its record names an array that is missing")
-        if dtype == "uint32":
+        if dtype == "uint32" and array.dtype == np.int64:
             return array.astype(np.uint32)
         if str(array.dtype) != dtype:
             raise self._error("its record names an array of another type")
@@ -166,10 +171,26 @@ class ValueCodec:
             or set(held) != set(_field_names(kind))
         ):
             raise self._error(f"its record holds no valid {kind.__name__}")
-        made = kind(**{name: self.decode(item) for name, item in held.items()})
+        values = {name: self.decode(item) for name, item in held.items()}
+        for name, rule in self._rules.get(kind.__name__, {}).items():
+            if not rule(values[name]):
+                raise self._error(
+                    f"its record holds no valid {kind.__name__}: {name} is out of its range"
+                )
+        try:
+            made = kind(**values)
+        except (DeltaruleError, TypeError, ValueError, ArithmeticError) as error:
+            raise self._error(f"its record holds no valid {kind.__name__}: {error}") from None
         if shared:
             self._read[str(plain["name"])] = made
         return made
+
+
+def _is_key(value: Any) -> bool:
+    """Whether a value can be a key: hashable, and equal to itself."""
+    if isinstance(value, tuple):
+        return all(_is_key(item) for item in value)
+    return value is None or (isinstance(value, bool | int | float | str) and value == value)
 
 
 def _field_names(kind: type[Any]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from deltarule.tables.kinds import Unseen, UnseenValues, kind_of
 from deltarule.tables.messages import show
 from deltarule.tables.preprocessing import Examples, encode_examples, transform
 from deltarule.tables.record import (
+    LARGEST,
     Classes,
     PreprocessingRecord,
     Provenance,
@@ -138,6 +139,11 @@ class TableModel:
 
     def respond(self, X: NDArray[np.float64]) -> Predictions:
         """Return predictions from the network's inputs (n, n_features); overflow is an error."""
+        if not (np.abs(X) < LARGEST).all():
+            raise TableError(
+                "some cells are too large for the network, in standard deviations of their column; "
+                "look for wrong units or mistyped numbers"
+            )
         if isinstance(self.target, Quantity):
             # A network refuses to predict no rows, which a piece without targets has.
             z = self.estimator.predict(X) if len(X) else np.empty(0)

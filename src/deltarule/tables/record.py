@@ -28,6 +28,9 @@ __all__ = [
     "validated",
 ]
 
+LARGEST = 1e38
+"""The most standard deviations from the mean that a network of float32 takes."""
+
 Task = Literal["classification", "regression"]
 Count = Annotated[int, Field(ge=0)]
 Scale = Annotated[float, Field(gt=0)]
@@ -58,6 +61,12 @@ class NumberColumn(Strict):
     def width(self) -> int:
         """The number of features that the column gives."""
         return 1 + self.flag
+
+    @model_validator(mode="after")
+    def _check(self) -> NumberColumn:
+        if not abs((self.fill - self.mean) / self.scale) < LARGEST:
+            raise ValueError("its fill value is too far from its mean")
+        return self
 
 
 class CategoryColumn(Strict):

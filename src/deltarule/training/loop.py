@@ -63,7 +63,7 @@ def run_epochs(
         with deferred_signals(wanted=wanted) as signals:
             if config.checkpointer is not None:
                 config.checkpointer.begin(state, training, interpreter.check)
-            _check_rows(training, block)
+            _check_rows(training, block, config)
             _Training(interpreter, state, block, config, training, signals).to_the_end()
     except KeyboardInterrupt:
         training.history.stopped_by = "interrupt"
@@ -84,7 +84,9 @@ def _first_order(block: Block | StreamedBlock) -> Rows:
     return np.arange(0 if isinstance(block, StreamedBlock) else block.n_rows, dtype=np.int64)
 
 
-def _check_rows(training: TrainingState, block: Block | StreamedBlock) -> None:
+def _check_rows(
+    training: TrainingState, block: Block | StreamedBlock, config: TrainingConfig
+) -> None:
     """Raise ``CheckpointError`` unless the orders to continue from are orders of these rows."""
     order = None if training.epoch is None else training.epoch.order
     orders = (training.position.order, None if order is None else order.rows)
@@ -92,10 +94,20 @@ def _check_rows(training: TrainingState, block: Block | StreamedBlock) -> None:
     if not held:
         return
     rows = _first_order(block)
-    if (order is not None and order.bounds[-1] != block.n_rows) or not all(
-        is_order(given, rows) for given in held
-    ):
+    fits = all(is_order(given, rows) for given in held)
+    if not fits or (order is not None and not _is_cut(order, block, config)):
         raise CheckpointError("the order of rows to resume from is not an order of these rows.")
+
+
+def _is_cut(order: BatchSchedule, block: Block | StreamedBlock, config: TrainingConfig) -> bool:
+    """Return whether an order is cut into the batches that this training takes."""
+    return np.array_equal(order.bounds, _bounds_of(order.rows, block, config))
+
+
+def _bounds_of(rows: Rows, block: Block | StreamedBlock, config: TrainingConfig) -> Rows:
+    """Return the bounds of the batches of an order of rows."""
+    present = None if block.weight is None else to_numpy(block.weight)[rows] > 0
+    return batch_bounds(block.n_rows, config.batch_size, present, config.min_rows)
 
 
 class _Training:
@@ -201,14 +213,13 @@ class _Training:
         """Return an epoch's rows cut into batches, with the schedule's rate for each batch."""
         config, block, bounds = self.config, self.block, self._bounds
         if bounds is None:
-            present = None if block.weight is None else to_numpy(block.weight)[rows] > 0
-            bounds = batch_bounds(block.n_rows, config.batch_size, present, config.min_rows)
-            if present is None:
+            bounds = _bounds_of(rows, block, config)
+            if block.weight is None:
                 self._bounds = bounds
         n_steps = len(bounds) - 1
         given = config.schedule.rates(config.learning_rate, self.training.position, n_steps)
         rates = np.array(given, dtype=float)  # a copy: the schedule may keep its array
-        if rates.shape != (n_steps,) or not (rates >= 0).all():
+        if rates.shape != (n_steps,) or not ((rates >= 0) & np.isfinite(rates)).all():
             raise SpecError(
                 f"schedule must give {n_steps} rates of at least 0, one for each step; got "
                 f"{rates}. See what {type(config.schedule).__name__}.rates returns."

@@ -11,25 +11,20 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deltarule.errors import CheckpointError, DataError
-from deltarule.program import BatchSchedule, State, StepLog
-from deltarule.program.optimizer_state import OPTIMIZER_STATES
-from deltarule.program.state_checks import check_counters, check_optimizer_state
-from deltarule.schedules import PlateauMemory, Position
+from deltarule.program import State
+from deltarule.program.state_checks import check_counters, check_finite, check_optimizer_state
+from deltarule.schedules import Position
 from deltarule.storage.model_file import ModelRecord, first_fault
 from deltarule.storage.values import ValueCodec
 from deltarule.training.checkpoints.fingerprint import Identity
-from deltarule.training.early_stopping import StoppingState
+from deltarule.training.checkpoints.ranges import KINDS, RANGES, is_finite
 from deltarule.training.history import History
 from deltarule.training.state import Epoch, TrainingState
-from deltarule.utils.checks import is_count, is_number
 from deltarule.utils.context import error_context
+from deltarule.utils.random_streams import is_stream_state
 
 __all__ = ["Snapshot", "read_snapshot", "restore_snapshot", "write_snapshot"]
 
-_KINDS: tuple[type[Any], ...] = (
-    *OPTIMIZER_STATES,
-    *(State, BatchSchedule, StepLog, Epoch, History, PlateauMemory, Position, StoppingState),
-)
 _STATES = ("state", "best", "before", "safe")
 _FIELDS = (*_STATES, "position", "history", "epoch")  # as written: shared states first
 
@@ -94,11 +89,12 @@ def write_snapshot(
 def _codec(kinds: tuple[type[Any], ...], tensors: dict[str, Any]) -> ValueCodec:
     """Return the codec of a checkpoint's values; their arrays are among the tensors."""
     return ValueCodec(
-        (*_KINDS, *kinds),
+        (*KINDS, *kinds),
         error=CheckpointError,
         remedy="Use numbers, texts, lists and arrays, or leave checkpoint out.",
         tensors=tensors,
         shared=(State,),
+        rules=RANGES,
     )
 
 
@@ -119,8 +115,15 @@ def read_snapshot(contents: ModelRecord, kinds: tuple[type[Any], ...]) -> Snapsh
     codec = _codec(kinds, contents.tensors)
     progress = {name: codec.decode(record.progress[name]) for name in _FIELDS}
     _check_progress(progress)
+    position, epoch = progress["position"], progress["epoch"]
+    done = 0 if epoch is None else epoch.done
+    if (record.epochs, record.steps) != (position.epochs, position.steps + done):
+        raise CheckpointError("its record and its position differ in epochs or steps")
     beginnings, streams = codec.decode(record.beginnings), codec.decode(record.streams)
-    if not isinstance(beginnings, dict) or not isinstance(streams, dict):
+    for held in (beginnings, streams):
+        if not isinstance(held, dict) or not all(map(is_stream_state, held.values())):
+            raise CheckpointError("its record holds no valid random streams")
+    if set(beginnings) != set(streams):
         raise CheckpointError("its record holds no valid random streams")
     return Snapshot(
         identity=Identity(record.arguments, record.data),
@@ -164,56 +167,41 @@ def restore_snapshot(
 def _best(given: Any) -> tuple[str, float] | None:
     if given is None:
         return None
-    if len(given) != 2 or not isinstance(given[0], str) or not is_number(given[1]):
+    if len(given) != 2 or not isinstance(given[0], str) or not is_finite(given[1]):
         raise CheckpointError("its record holds no valid best metric")
     return given[0], float(given[1])
 
 
 def _check_progress(entries: dict[str, Any]) -> None:
-    """Raise unless every entry has a valid type, shape and range."""
-    like = entries["state"]
-    if not isinstance(like, State) or not isinstance(like.theta, np.ndarray):
+    """Raise unless every entry is of its kind, and its parts fit each other."""
+    like, epoch = entries["state"], entries["epoch"]
+    if not isinstance(like, State):
         raise CheckpointError("its state is not valid")
     for name in _STATES:
-        _check_state(name, entries[name], like)
-    _check_history(entries["history"])
-    if entries["epoch"] is not None:
-        _check_epoch(entries["epoch"], like)
-    if not _is_position(entries["position"]):
+        # Within an epoch θ may have become infinite, which the next loss or the epoch's end shows.
+        _check_state(name, entries[name], like, finite=name != "state" or epoch is None)
+    if not isinstance(entries["position"], Position):
         raise CheckpointError("its record holds no valid position")
+    _check_history(entries["history"])
+    if epoch is not None:
+        _check_epoch(epoch, like)
 
 
-def _is_position(given: Any) -> bool:
-    if not isinstance(given, Position):
-        return False
-    counts, rate = given[:4], given.learning_rate
-    stopping = StoppingState() if given.stopping_state is None else given.stopping_state
-    return (
-        all(is_count(count) for count in counts)
-        and (rate is None or is_number(rate))
-        and isinstance(stopping, StoppingState)
-        and (stopping.best is None or is_number(stopping.best))
-        and is_count(stopping.stale)
-        and (given.order is None or _is_vector(given.order, np.int64))
-    )
-
-
-def _check_state(name: str, given: Any, like: State) -> None:
+def _check_state(name: str, given: Any, like: State, *, finite: bool = True) -> None:
     shape, dtype = like.theta.shape, like.theta.dtype
-    valid = (
-        isinstance(given, State)
-        and isinstance(given.theta, np.ndarray)
-        and given.theta.shape == shape
-        and given.theta.dtype == dtype
-        and isinstance(given.buffers, dict)
-        and all(isinstance(array, np.ndarray) for array in given.buffers.values())
-    )
-    if not valid:
+    if (
+        not isinstance(given, State)
+        or given.theta.shape != shape
+        or given.theta.dtype != dtype
+        or dtype not in (np.float32, np.float64)
+    ):
         raise CheckpointError(f"its {name} is not a state of this network")
     with _checking(name):
         check_counters(given)
         if given.optimizer_state is not None:
             check_optimizer_state(given)
+        if finite:
+            check_finite(given)
 
 
 def _checking(name: str) -> AbstractContextManager[None]:
@@ -227,49 +215,36 @@ def _checking(name: str) -> AbstractContextManager[None]:
 
 
 def _check_history(given: Any) -> None:
-    valid = isinstance(given, History) and isinstance(given.stopped_by, str)
-    curves = ("loss", "penalty", "learning_rate", "validation_loss", "validation_score", "health")
-    if not valid or not all(isinstance(getattr(given, name), list) for name in curves):
+    """Raise unless every curve has an entry for each epoch, or none where nothing was measured."""
+    if not isinstance(given, History):
         raise CheckpointError("its history is not valid")
-    n = given.n_epochs
+    n, diverged = given.n_epochs, given.stopped_by == "divergence"
+    finite = given.loss[: n - 1] if diverged else given.loss
+    measured = (given.validation_loss, given.validation_score, given.health)
     if (
         not len(given.penalty) == len(given.learning_rate) == n
-        or max(len(getattr(given, name)) for name in curves) > n
-        or not all(is_number(x) for name in curves[:5] for x in getattr(given, name))
-        or not (given.best_epoch is None or (is_count(given.best_epoch) and given.best_epoch <= n))
+        or not all(map(is_finite, finite))
+        or any(len(curve) not in (0, n - diverged, n) for curve in measured)
+        or (given.best_epoch is not None and given.best_epoch > n)
     ):
         raise CheckpointError("its history is not valid")
 
 
 def _check_epoch(given: Any, like: State) -> None:
-    valid = (
-        isinstance(given, Epoch) and isinstance(given.order, BatchSchedule) and is_count(given.done)
-    )
-    if not valid:
+    if not isinstance(given, Epoch):
         raise CheckpointError("its epoch is not valid")
     rows, bounds, rates = given.order
     valid = (
-        _is_vector(rows, np.int64)
-        and _is_vector(bounds, np.int64)
-        and _is_vector(rates, np.float64)
-        and len(bounds) == len(rates) + 1 > 1
+        len(bounds) == len(rates) + 1 > 1
         and bounds[0] == 0
         and len(rows) in (0, bounds[-1])  # a stream has none
         and bool((np.diff(bounds) > 0).all())
-        and bool((rows >= 0).all())
         and given.done <= len(rates)
     )
     if not valid:
         raise CheckpointError("its epoch's order is not valid")
     _check_state("epoch", given.entered, like)
-    reports = given.reports
-    valid = isinstance(reports, list) and len(reports) == (1 if given.done else 0)
-    if not valid or not all(isinstance(report, StepLog) for report in reports):
+    columns = [column for report in given.reports for column in report]
+    one_each = len(given.reports) == (1 if given.done else 0)
+    if not one_each or any(len(column) != given.done for column in columns):
         raise CheckpointError("its epoch's steps are not valid")
-    for column in (column for report in reports for column in report):
-        if not isinstance(column, np.ndarray) or column.shape != (given.done,):
-            raise CheckpointError("its epoch's steps are not valid")
-
-
-def _is_vector(value: Any, dtype: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype == dtype

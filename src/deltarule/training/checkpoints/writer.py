@@ -219,6 +219,8 @@ class CheckpointWriter:
             return None
         if training.epoch is not None or history.n_epochs == 0:
             return self._best
+        if self._maximize and not history.validation_score:
+            return self._best
         if self._maximize:
             metric = history.validation_score[-1]
         else:
