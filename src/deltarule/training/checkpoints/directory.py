@@ -87,8 +87,8 @@ class _Lock:
         """Raise ``CheckpointError`` unless this process still owns the folder of this name."""
         if os.getpid() != self._process:
             raise CheckpointError(
-                f"this process is a copy (fork) of the one that writes checkpoints to {self._path}, "
-                "and writes none itself"
+                f"this process is a copy (fork) of the one that writes to {self._path}, and "
+                "writes no checkpoints itself"
             )
         try:
             ours = os.path.samestat(os.stat(self._path), os.fstat(self.descriptor))
