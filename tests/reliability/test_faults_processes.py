@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from deltarule import Checkpoint, MLPRegressor
 from deltarule.errors import CheckpointError
@@ -27,6 +28,7 @@ def test_a_forked_child_neither_holds_the_lock_nor_writes(tmp_path: Path) -> Non
     with open_directory(Checkpoint(folder)) as held:
         child = os.fork()
         if child == 0:
+            os.close(sender)
             try:
                 held.write(RECORD, (0, 0), None)
             except CheckpointError:
@@ -34,7 +36,7 @@ def test_a_forked_child_neither_holds_the_lock_nor_writes(tmp_path: Path) -> Non
                 os._exit(0)
             os._exit(1)
     with open_directory(Checkpoint(folder)):
-        os.write(sender, b"x")
+        os.close(sender)
     assert os.waitpid(child, 0)[1] == 0
     assert list(folder.iterdir()) == []
     report("processes", tried=1)
@@ -51,7 +53,10 @@ def test_a_training_whose_folder_was_removed_stops_writing(tmp_path: Path) -> No
 
     model = MLPRegressor(hidden_layer_sizes=(3,), max_iter=4, augment=augment, random_state=0,
                          checkpoint=Checkpoint(folder, every_epochs=1))  # fmt: skip
-    with pytest.warns(UserWarning, match="was removed or replaced since this training began"):
+    with (
+        pytest.warns(ConvergenceWarning),
+        pytest.warns(UserWarning, match="was removed or replaced since this training began"),
+    ):
         model.fit(np.arange(20.0).reshape(10, 2), np.arange(10.0))
     assert list(folder.iterdir()) == []
     report("processes", tried=1)

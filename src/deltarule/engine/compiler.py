@@ -30,7 +30,7 @@ from deltarule.engine.numba_settings import (
 )
 from deltarule.engine.records import CONTEXT, structure_of
 
-__all__ = ["Runner", "checks_bounds", "code_identity", "is_compiled", "kernel_address", "runner"]
+__all__ = ["Runner", "checks_bounds", "is_compiled", "kernel_address", "runner"]
 
 _LINKING_BYTES = 2**19
 """LLVM takes less than this, in addition to the code, to link a kernel."""
@@ -43,16 +43,6 @@ Runner = Callable[[int], None]
 def is_compiled() -> bool:
     """Whether kernels are compiled; ``NUMBA_DISABLE_JIT=1`` runs them as plain Python."""
     return not disables_compiler()
-
-
-def code_identity() -> str:
-    """Return what decides the bits of kernels: how they run, and for which processor."""
-    if not is_compiled():
-        return "plain Python (NUMBA_DISABLE_JIT)"
-    name, features = target(settings_of_environment())
-    has = sorted(f[1:] for f in features.split(",") if f.startswith("+"))
-    checked = ", with bounds checks" if checks_bounds() else ""
-    return f"compiled for {name} ({' '.join(has)}){checked}"
 
 
 def checks_bounds() -> bool:

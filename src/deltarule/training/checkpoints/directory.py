@@ -104,6 +104,8 @@ class _Lock:
         """Give the folder back; a copy in a forked process has done so already."""
         if os.getpid() == self._process:
             _held.discard(self)
+            with suppress(OSError):  # a process forked a moment ago may still hold a copy
+                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
             os.close(self.descriptor)
 
     def leave_to_parent(self) -> None:
