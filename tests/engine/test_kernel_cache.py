@@ -23,6 +23,7 @@ import pytest
 pytest.importorskip("llvmlite")
 
 from deltarule.engine import compiler, kernel_cache
+from deltarule.engine.numba_settings import settings_of_environment
 from support.faults import report
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX's")
@@ -408,7 +409,8 @@ SOURCES = Path(compiler.__file__).parent
 
 
 def fingerprint(*, check_bounds: bool = False) -> str:
-    return compiler._fingerprint.__wrapped__(check_bounds)
+    settings = settings_of_environment()
+    return compiler._fingerprint.__wrapped__(check_bounds, settings)
 
 
 @pytest.fixture
@@ -461,10 +463,10 @@ def test_the_compilers_and_the_processor_are_in_the_fingerprint(
     here = fingerprint()
     assert fingerprint() == here
     assert fingerprint(check_bounds=True) != here
-    for name in ("NUMBA_OPT", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_BOUNDSCHECK",
-                 "NUMBA_LOOP_VECTORIZE"):  # fmt: skip
+    for name, value in {"NUMBA_OPT": "1", "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "",
+                        "NUMBA_BOUNDSCHECK": "1", "NUMBA_LOOP_VECTORIZE": "0"}.items():  # fmt: skip
         with monkeypatch.context() as patch:
-            patch.setenv(name, "7")
+            patch.setenv(name, value or ",")
             assert fingerprint() != here
     for package in ("numba", "llvmlite", "numpy"):
         with monkeypatch.context() as patch:

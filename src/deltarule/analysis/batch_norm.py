@@ -17,11 +17,13 @@ from deltarule.reference import Reference
 from deltarule.reference.batch_norm_statistics import accumulate, batch_moments
 from deltarule.training.batches import batch_bounds
 from deltarule.utils.arrays import Array
+from deltarule.utils.blas import one_blas_thread
 from deltarule.utils.checks import check_positive_integer
 
 __all__ = ["fold_batch_norm", "recompute_batch_norm"]
 
 
+@one_blas_thread()
 def recompute_batch_norm(
     net: Network, state: State, X: Array, *, batch_size: int = 256, sample_weight: Any = None
 ) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.errors import DataError, ShapeError, SpecError
+from deltarule.utils.blas import one_blas_thread
 from deltarule.utils.checks import check_between, check_name
 
 __all__ = ["CapacityTable", "capacity_table", "least_squares", "polynomial_features", "ridge"]
@@ -60,6 +61,7 @@ def polynomial_features(x: npt.ArrayLike, degree: int) -> Floats:
     return powers[0] if rows.ndim == 0 else powers
 
 
+@one_blas_thread()
 def least_squares(X: npt.ArrayLike, y: npt.ArrayLike, *, method: str = "svd") -> Floats:
     """Return the β with the smallest norm among those that minimise ‖y − Xβ‖².
 
@@ -99,6 +101,7 @@ def least_squares(X: npt.ArrayLike, y: npt.ArrayLike, *, method: str = "svd") ->
     return np.asarray(lstsq(matrix, targets, cond=_cut(matrix), lapack_driver=driver)[0])
 
 
+@one_blas_thread()
 def ridge(X: npt.ArrayLike, y: npt.ArrayLike, strength: float) -> Floats:
     """Return the β that minimises ‖y − Xβ‖² + λ‖β‖² (ridge regression), by singular values.
 
@@ -172,6 +175,7 @@ class CapacityTable:
         return "\n".join(lines)
 
 
+@one_blas_thread()
 def capacity_table(
     training: tuple[npt.ArrayLike, npt.ArrayLike],
     unseen: tuple[npt.ArrayLike, npt.ArrayLike],

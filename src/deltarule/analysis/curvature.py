@@ -16,6 +16,7 @@ from deltarule.program import State
 from deltarule.reference import Reference
 from deltarule.reference.curvature import hessian_vector
 from deltarule.utils.arrays import Array
+from deltarule.utils.blas import one_blas_thread
 from deltarule.utils.checks import check_positive_integer, check_shape
 
 __all__ = [
@@ -30,6 +31,7 @@ Vector = npt.NDArray[np.float64]
 _DENSE = 300  # the largest number of parameters for which the full Hessian is computed
 
 
+@one_blas_thread()
 def hessian_vector_product(
     net: Network, state: State, X: Array, y: Any, v: Any, *, sample_weight: Any = None
 ) -> Vector:
@@ -52,6 +54,7 @@ def hessian_vector_product(
     return product
 
 
+@one_blas_thread()
 def hessian_matrix(
     net: Network, state: State, X: Array, y: Any, *, sample_weight: Any = None
 ) -> Vector:
@@ -64,6 +67,7 @@ def hessian_matrix(
     return symmetric
 
 
+@one_blas_thread()
 def hessian_eigenvalues(
     net: Network,
     state: State,
@@ -178,6 +182,7 @@ class CriticalPoint:
         )
 
 
+@one_blas_thread()
 def critical_point(
     net: Network,
     state: State,

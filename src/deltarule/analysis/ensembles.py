@@ -20,6 +20,7 @@ from deltarule.reference.batch_norm_statistics import inference_norm
 from deltarule.reference.dropout import dropout, mask
 from deltarule.reference.interpreter import Reference
 from deltarule.utils.arrays import Array
+from deltarule.utils.blas import one_blas_thread
 from deltarule.utils.checks import check_positive_integer
 
 __all__ = ["DropoutAverage", "exact_dropout_mean", "monte_carlo_dropout"]
@@ -34,6 +35,7 @@ class DropoutAverage(NamedTuple):
     deviation: Any  # (n, k) standard deviation of the outputs
 
 
+@one_blas_thread()
 def exact_dropout_mean(net: Network, state: State, X: Array) -> DropoutAverage:
     """Return the mean and deviation over all 2^m masks of m units, weighted by probability.
 
@@ -72,6 +74,7 @@ def exact_dropout_mean(net: Network, state: State, X: Array) -> DropoutAverage:
     return DropoutAverage(total, np.sqrt(np.maximum(square - np.asarray(total) ** 2, 0.0)))
 
 
+@one_blas_thread()
 def monte_carlo_dropout(
     net: Network, state: State, X: Array, *, n_draws: int = 100, seed: int = 0
 ) -> DropoutAverage:

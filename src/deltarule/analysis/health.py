@@ -16,6 +16,7 @@ from deltarule.reference import Reference
 from deltarule.reference.activations import ELEMENTWISE
 from deltarule.training.history import History
 from deltarule.utils.arrays import Array, array_namespace, to_numpy
+from deltarule.utils.blas import one_blas_thread
 
 __all__ = ["HEALTH_KINDS", "Health", "HealthMonitor", "LayerHealth", "network_health"]
 
@@ -84,6 +85,7 @@ def network_health(
     return measure_health(net.tape, state, block)
 
 
+@one_blas_thread()
 def measure_health(
     tape: Tape, state: State, block: Block, before: dict[str, Any] | None = None
 ) -> Health:
@@ -155,11 +157,13 @@ def _saturated(code: int, z: Any) -> float:
     return float(np.mean(slope < _FLAT * largest))
 
 
+@one_blas_thread()
 def _ratio(after: Any, before: Any) -> float:
     norm = float(np.linalg.norm(before))
     return float(np.linalg.norm(after - before)) / norm if norm > 0 else 0.0
 
 
+@one_blas_thread()
 def _norm(array: Any) -> float:
     return float(np.linalg.norm(to_numpy(array)))
 

@@ -15,10 +15,12 @@ from deltarule.reference import Reference
 from deltarule.reference.interpreter import quiet
 from deltarule.spec import NetworkSpec
 from deltarule.utils.arrays import Array, array_namespace, to_numpy
+from deltarule.utils.blas import one_blas_thread
 
 __all__ = ["input_gradients", "layer_activations"]
 
 
+@one_blas_thread()
 def layer_activations(net: NetworkSpec, state: State, X: Array) -> list[Any]:
     """Return A_1 … A_L (n, d_l) at prediction, without dropout; A_L are the outputs.
 
@@ -46,6 +48,7 @@ def layer_activations(net: NetworkSpec, state: State, X: Array) -> list[Any]:
     return [to_numpy(contents[line.target]) for line in lines]
 
 
+@one_blas_thread()
 def input_gradients(net: NetworkSpec, state: State, X: Array) -> Any:
     """Return ∂a_k/∂x_j for every row: the Jacobian of the outputs in the inputs, (n, k, d).
 

@@ -13,6 +13,7 @@ from deltarule.errors import SpecError
 from deltarule.network import Network
 from deltarule.program import State
 from deltarule.utils.arrays import Array, to_numpy
+from deltarule.utils.blas import one_blas_thread
 from deltarule.utils.checks import check_between, check_positive_integer
 
 __all__ = ["Shrinkage", "l1_shrinkage", "quadratic_shrinkage", "shrinkage_table"]
@@ -70,6 +71,7 @@ class Shrinkage:
         return "\n".join(lines)
 
 
+@one_blas_thread()
 def quadratic_shrinkage(
     hessian: npt.ArrayLike, weights: npt.ArrayLike, strength: float, *,
     learning_rate: float, steps: int,
@@ -117,6 +119,7 @@ def l1_shrinkage(diagonal: npt.ArrayLike, weights: npt.ArrayLike, strength: floa
     return kept
 
 
+@one_blas_thread()
 def shrinkage_table(
     net: Network, state: State, X: Array, y: Any, strength: float, *,
     learning_rate: float = 0.1, steps: int = 100, sample_weight: Any = None,

@@ -13,6 +13,7 @@ from deltarule.augmentation.streams import Floats, RowStreams
 from deltarule.augmentation.transformation import check_finite
 from deltarule.augmentation.warps import Warp
 from deltarule.errors import SpecError
+from deltarule.utils.blas import one_blas_thread
 
 __all__ = ["Elastic", "gaussian_kernel", "smooth"]
 
@@ -71,7 +72,8 @@ def smooth(fields: Floats, sigma: float, scale: float = 1.0) -> Floats:
     height, width = fields.shape[-2:]
     across = _smoothing_matrix(width, sigma, 1.0, fields.dtype.name).T
     down = _smoothing_matrix(height, sigma, scale, fields.dtype.name)
-    return np.asarray(np.matmul(down, np.matmul(fields, across)))
+    with one_blas_thread():
+        return np.asarray(np.matmul(down, np.matmul(fields, across)))
 
 
 def gaussian_kernel(sigma: float) -> npt.NDArray[np.float64]:

@@ -21,6 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from deltarule.engine import kernel_cache
+from deltarule.engine.numba_settings import (
+    Settings,
+    disables_compiler,
+    numba_configured,
+    settings_of_environment,
+    target,
+)
 from deltarule.engine.records import CONTEXT, structure_of
 
 __all__ = ["Runner", "checks_bounds", "is_compiled", "kernel_address", "runner"]
@@ -35,7 +42,7 @@ Runner = Callable[[int], None]
 
 def is_compiled() -> bool:
     """Whether kernels are compiled; ``NUMBA_DISABLE_JIT=1`` runs them as plain Python."""
-    return os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+    return not disables_compiler()
 
 
 def checks_bounds() -> bool:
@@ -59,7 +66,8 @@ def runner(dtype: str) -> Runner:
     """Return the driver as a function of a context's address; it releases Python's lock."""
     address = kernel_address("run", dtype)
     if not is_compiled():
-        from deltarule.engine.kernels import KERNELS, numpy_one
+        with numba_configured(settings_of_environment()):
+            from deltarule.engine.kernels import KERNELS, numpy_one
 
         return lambda context: KERNELS["run"](context, numpy_one(dtype))
     number = {"float32": ctypes.c_float, "float64": ctypes.c_double}[dtype]
@@ -117,14 +125,16 @@ if hasattr(os, "register_at_fork"):
 
 def _load(name: str, dtype: str) -> int:
     """Return the address of a kernel's machine code, from the cache or from the compiler."""
-    file = f"{name}-{dtype}-{_fingerprint(checks_bounds())}.kernel"
+    settings = settings_of_environment()
+    file = f"{name}-{dtype}-{_fingerprint(checks_bounds(), settings)}.kernel"
     kept = kernel_cache.read(file)
     if kept is not None:
         head, _, code = kept.partition(b"\0")
         return _link(head.decode(), code)
-    from deltarule.engine.kernels.build import compile_kernel
+    with numba_configured(settings):
+        from deltarule.engine.kernels.build import compile_kernel
 
-    symbol, code = compile_kernel(name, dtype, check_bounds=checks_bounds())
+        symbol, code = compile_kernel(name, dtype, check_bounds=checks_bounds())
     kernel_cache.write(file, symbol.encode() + b"\0" + code)
     return _link(symbol, code)
 
@@ -155,8 +165,8 @@ def _machine() -> Any:
 
 
 @cache
-def _fingerprint(check_bounds: bool) -> str:
-    """Return a digest of what compiled code depends on: sources, compilers, processor."""
+def _fingerprint(check_bounds: bool, settings: Settings) -> str:
+    """Return a digest of what compiled code depends on: sources, compilers, target, settings."""
     import llvmlite.binding as llvm
 
     digest = hashlib.sha256()
@@ -164,11 +174,11 @@ def _fingerprint(check_bounds: bool) -> str:
     for file in (*sorted((folder / "kernels").glob("*.py")), folder / "records.py",
                  folder.parent / "program" / "opcodes.py"):  # fmt: skip
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    chosen = sorted(f"{n}={v}" for n, v in os.environ.items() if n.startswith("NUMBA_"))
     facts = [
         *map(version, ("numba", "llvmlite", "numpy")), platform.python_version(),
         llvm.get_process_triple(), llvm.get_host_cpu_name(),
-        llvm.get_host_cpu_features().flatten(), *chosen, str(check_bounds),
+        llvm.get_host_cpu_features().flatten(), *target(settings),
+        *(f"{name}={value}" for name, value in settings), str(check_bounds),
     ]  # fmt: skip
     digest.update("\0".join(facts).encode())
     return digest.hexdigest()[:32]
@@ -179,8 +189,9 @@ def _fingerprint(check_bounds: bool) -> str:
 
 def _stand_in(name: str) -> int:
     """Return a number that stands for a kernel's address when nothing is compiled."""
-    from deltarule.engine.kernels import KERNELS
-    from deltarule.engine.kernels.intrinsics import stand_ins
+    with numba_configured(settings_of_environment()):
+        from deltarule.engine.kernels import KERNELS
+        from deltarule.engine.kernels.intrinsics import stand_ins
 
     number = len(stand_ins) + 1
     stand_ins[number] = KERNELS[name]

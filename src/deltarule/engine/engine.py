@@ -31,6 +31,7 @@ from deltarule.program.tape import Tape
 from deltarule.program.verify import verify
 from deltarule.spec.gradient_clipping import ClipNorm, Clipping
 from deltarule.spec.optimizers import SGD, Optimizer
+from deltarule.utils.blas import dot
 
 __all__ = ["Engine"]
 
@@ -202,7 +203,7 @@ class Engine:
             strength = term.strength / sums.weight if term.per_batch else term.strength
             part = gradient[term.start : term.stop]
             if term.code == PenaltyCode.L2:
-                value += 0.5 * strength * float(w @ w)
+                value += 0.5 * strength * dot(w, w)
                 part += strength * w
             else:
                 value += strength * float(np.sum(np.abs(w)))
@@ -351,7 +352,7 @@ class Engine:
             c.begin, c.end, c.first_row = k, k + 1, int(first + bounds[k])
             self._run(buffers, state, inputs)
             n = int(bounds[k + 1] - bounds[k])
-            loss += float(buffers.factor[:n].astype(np.float64) @ buffers.row_losses[:n])
+            loss += dot(buffers.factor[:n].astype(np.float64), buffers.row_losses[:n])
             gradient += buffers.gradient
         return loss, gradient
 

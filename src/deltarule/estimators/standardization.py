@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from deltarule.errors import DataError
 from deltarule.program import Block
 from deltarule.utils.arrays import is_sparse
+from deltarule.utils.blas import one_blas_thread
 
 __all__ = ["Scales", "learn_scales"]
 
@@ -65,7 +66,7 @@ def _moments(name: str, values: Any, weight: Any) -> tuple[Any, Any]:
     sparse = is_sparse(values)
     scaler = StandardScaler(with_mean=not sparse)
     weight = None if weight is None else np.asarray(weight, dtype=np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
         scaler.fit(values.astype(np.float64), sample_weight=weight)
     scale = np.asarray(scaler.scale_, dtype=np.float64)
     mean = np.zeros_like(scale) if sparse else np.asarray(scaler.mean_, dtype=np.float64)

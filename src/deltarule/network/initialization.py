@@ -25,6 +25,7 @@ from deltarule.errors import SpecError
 from deltarule.program.tape import Parameter
 from deltarule.spec import ConstantInitializer, Dense, Initializer, NetworkSpec, Normal, Uniform
 from deltarule.utils.arrays import aligned
+from deltarule.utils.blas import one_blas_thread
 
 __all__ = ["default_initializer", "draw_parameters", "draw_weights"]
 
@@ -86,7 +87,8 @@ def _orthogonal(fan_in: int, fan_out: int, rng: np.random.Generator) -> Matrix:
     diagonal of R positive, so that its distribution is uniform (Mezzadri 2007).
     """
     tall = rng.normal(size=(max(fan_in, fan_out), min(fan_in, fan_out)))
-    q, r = np.linalg.qr(tall)
+    with one_blas_thread():
+        q, r = np.linalg.qr(tall)
     q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
     return q if fan_in >= fan_out else np.ascontiguousarray(q.T)
 

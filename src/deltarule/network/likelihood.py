@@ -12,6 +12,7 @@ from deltarule.network.targets import Targets
 from deltarule.program import Block
 from deltarule.spec import NetworkSpec, loss_name
 from deltarule.utils.arrays import to_numpy
+from deltarule.utils.blas import dot
 
 __all__ = ["log_likelihood"]
 
@@ -37,12 +38,13 @@ def log_likelihood(
     if name in ("binary_cross_entropy", "categorical_cross_entropy"):
         return -total * mean_loss
     if name == "squared_error":
-        variance = weight @ (np.asarray(outputs, dtype=np.float64) - y) ** 2 / total
+        squares = (np.asarray(outputs, dtype=np.float64) - y) ** 2
+        variance = np.sum(weight[:, None] * squares, axis=0) / total
         if (variance == 0).any():
             return float("inf")
         return float(-total / 2 * sum(log(2 * pi * v) + 1 for v in variance))
     if name == "poisson":
-        return float(weight @ (xlogy(y, outputs) - outputs - gammaln(y + 1)).sum(axis=1))
+        return dot(weight, (xlogy(y, outputs) - outputs - gammaln(y + 1)).sum(axis=1))
     raise SpecError(
         f"loss={name!r} has no log-likelihood. Use a network with the loss squared_error, "
         "binary_cross_entropy, categorical_cross_entropy or poisson."

@@ -57,7 +57,7 @@ def fold_batch_norm(net: Spec, state: State) -> tuple[Spec, State]:
         b = xp.zeros(line.n_out, dtype=w.dtype) if b is None else b
         if after is not None:
             a, c = after
-            b, w, after = b + c @ w, a[:, None] * w, None
+            b, w, after = b + xp.sum(c[:, None] * w, axis=0), a[:, None] * w, None
         follower = lines[here + 1]
         if follower.op == Op.NORMALIZE:
             a, c = _affine_of(follower, state)

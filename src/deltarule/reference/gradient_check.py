@@ -22,6 +22,7 @@ from deltarule.reference.activations import ELEMENTWISE
 from deltarule.reference.interpreter import Reference, quiet
 from deltarule.reference.losses import LOSSES
 from deltarule.reference.penalties import penalty
+from deltarule.utils.blas import one_blas_thread
 
 __all__ = ["GradientCheck", "check_function", "check_tape"]
 
@@ -92,6 +93,7 @@ class GradientCheck:
         return "\n".join(lines)
 
 
+@one_blas_thread()
 def check_function(
     f: Callable[[Vector], float],
     gradient: Callable[[Vector], Vector],
@@ -134,6 +136,7 @@ def check_function(
     )  # fmt: skip
 
 
+@one_blas_thread()
 def check_tape(
     tape: Tape,
     state: State,

@@ -32,6 +32,7 @@ from deltarule.reference.penalties import penalty, project, shrink
 from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import SGD, Optimizer
 from deltarule.utils.arrays import Array, Pullback, array_namespace, is_sparse
+from deltarule.utils.blas import one_blas_thread
 
 __all__ = ["Reference", "TrainingPass"]
 
@@ -89,12 +90,14 @@ class Reference:
 
     # --- prediction ----------------------------------------------------------------------------
 
+    @one_blas_thread()
     def forward(self, state: State, block: Block, *, logits: bool = False) -> Array:
         """Return the outputs A_L (n, k), or Z_L with ``logits``; no masks, fixed statistics."""
         with quiet():
             contents = self.trace(state, block.x, None).contents
         return contents[self.tape.logits if logits else self.tape.output]
 
+    @one_blas_thread()
     def losses(self, state: State, block: Block) -> Array:
         """Return the loss of every row (n,) as in prediction, without weights and penalties."""
         with quiet():
@@ -102,6 +105,7 @@ class Reference:
 
     # --- the chain rule ------------------------------------------------------------------------
 
+    @one_blas_thread()
     def trace(self, state: State, x: Array, training: TrainingPass | None) -> Trace:
         """Run the tape forward, for training or, if ``training`` is None, for prediction."""
         trace = Trace([x], [])
@@ -120,6 +124,7 @@ class Reference:
             share = block.weight / array_namespace(block.weight).sum(block.weight)
         return TrainingPass(share, state.seed, state.step, first)
 
+    @one_blas_thread()
     def gradient(
         self,
         state: State,
@@ -149,6 +154,7 @@ class Reference:
             float(xp.sum(weight * losses)), float(xp.sum(weight)), gradient, moments
         )
 
+    @one_blas_thread()
     def pull_back(self, trace: Trace, adjoint: Array, gradient: Array) -> list[Array | None]:
         """Run the pullbacks in reverse, starting from ∂C/∂(the register that the loss reads).
 
@@ -264,6 +270,7 @@ class Reference:
         state.step += 1
         accumulate(self.tape, state, sums)
 
+    @one_blas_thread()
     def train_steps(
         self, state: State, block: Block, order: BatchSchedule, steps: range
     ) -> StepLog:

@@ -17,7 +17,7 @@ import re
 import secrets
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -78,15 +78,17 @@ def check_writable(path: StrPath, *, overwrite: bool = False) -> Path:
     return target
 
 
-def write_atomically(path: StrPath, data: bytes, *, overwrite: bool = False) -> Path:
+def write_atomically(
+    path: StrPath, data: bytes | Sequence[memoryview], *, overwrite: bool = False
+) -> Path:
     """Write bytes to a file, atomically and durably, and return its path.
 
     Parameters
     ----------
     path, overwrite
         As for `check_writable`, which is called first.
-    data : bytes
-        The complete content of the file.
+    data : bytes or sequence of memoryview
+        The complete content of the file, or its parts in order.
 
     Raises
     ------
@@ -99,8 +101,8 @@ def write_atomically(path: StrPath, data: bytes, *, overwrite: bool = False) -> 
     with _writing(target):
         remove_orphans(target.parent, _prefix(target))
         with _temporary(target) as (descriptor, temporary):
-            _write_all(descriptor, data)
-            _keep_permissions(descriptor, target)
+            for part in [data] if isinstance(data, bytes | mmap.mmap) else data:
+                _write_all(descriptor, part)
             os.fsync(descriptor)
             # Open the folder before the rename, so that opening cannot fail after it.
             with _folder(target.parent) as sync:
@@ -178,9 +180,14 @@ def _temporary(target: Path) -> Iterator[tuple[int, Path]]:
     while True:
         temporary = target.parent / f"{_prefix(target)}{secrets.token_hex(8)}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-        descriptor = os.open(temporary, flags, 0o666)
+        mode = _mode_of(target)
+        # The permissions of the file that it replaces precede the first byte.
+        descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
         try:
             if _is_ours(descriptor):
+                if mode is not None and hasattr(os, "fchmod"):
+                    with suppress(PermissionError):
+                        os.fchmod(descriptor, mode)
                 yield descriptor, temporary
                 return
         finally:
@@ -224,18 +231,18 @@ def remove_orphans(folder: Path, prefix: str = _ALL) -> None:
                 os.close(descriptor)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _keep_permissions(descriptor: int, target: Path) -> None:
-    """Give the new file the permissions of the file that it replaces."""
-    with suppress(FileNotFoundError, PermissionError):
-        mode = stat.S_IMODE(os.lstat(target).st_mode)
-        if hasattr(os, "fchmod"):
-            os.fchmod(descriptor, mode)
+def _mode_of(target: Path) -> int | None:
+    """Return the permissions of the file to be replaced; None if there is none."""
+    try:
+        return stat.S_IMODE(os.lstat(target).st_mode)
+    except FileNotFoundError:
+        return None
 
 
 def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:

@@ -34,7 +34,7 @@ from deltarule.storage.safetensors_file import (
     InvalidFileError,
     Tensors,
     check_head,
-    pack,
+    pack_parts,
     unpack,
 )
 from deltarule.utils.context import error_context, system_reason
@@ -84,15 +84,19 @@ def reading_model(path: StrPath) -> AbstractContextManager[None]:
 
 def write_model_record(record: ModelRecord, path: StrPath, *, overwrite: bool = False) -> Path:
     """Write a model file, atomically and durably, and return its path."""
-    return write_atomically(path, encode(record), overwrite=overwrite)
+    return write_atomically(path, _parts(record), overwrite=overwrite)
 
 
 def encode(model: ModelRecord) -> bytes:
     """Return the bytes of a model file. Equal records give equal bytes."""
+    return b"".join(_parts(model))
+
+
+def _parts(model: ModelRecord) -> list[memoryview]:
     envelope = {"kind": model.kind, "model": model.record}
     record = strict_json.dumps(envelope)
     metadata = {"format": FORMAT, "version": VERSION, "record": record}
-    return pack(model.tensors, metadata)
+    return pack_parts(model.tensors, metadata)
 
 
 def read_model_record(path: StrPath) -> ModelRecord:
@@ -120,7 +124,7 @@ def read_model_record(path: StrPath) -> ModelRecord:
     return ModelRecord(envelope.kind, envelope.model, tensors)
 
 
-def _read(path: StrPath) -> bytes:
+def _read(path: StrPath) -> bytearray:
     """Return a file's bytes, after its size and first bytes were found to be plausible."""
 
     def missing(_: FileNotFoundError) -> UnreadFileError:
@@ -140,7 +144,14 @@ def _read(path: StrPath) -> bytes:
                     "name a file written by deltarule.save or `deltarule train`"
                 )
             check_head(head, size)
-            return head + file.read()
+            data = bytearray(size)
+            data[: len(head)] = head
+            read = len(head)
+            with memoryview(data) as rest:
+                while read < size and (n := file.readinto(rest[read:])):
+                    read += n
+            data[read:] = file.read()  # the file has become shorter, or longer, since
+            return data
 
 
 def _size(path: StrPath) -> int:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from deltarule.storage import strict_json
 
-__all__ = ["InvalidFileError", "Tensors", "check_head", "pack", "unpack"]
+__all__ = ["InvalidFileError", "Tensors", "check_head", "pack", "pack_parts", "unpack"]
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -46,7 +46,16 @@ class InvalidFileError(ValueError):
 
 
 def pack(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
-    """Return the bytes of a safetensors file. Equal input gives equal bytes.
+    """Return the bytes of a safetensors file, as `pack_parts` makes them, in one piece."""
+    return b"".join(pack_parts(tensors, metadata))
+
+
+def pack_parts(
+    tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
+) -> list[memoryview]:
+    """Return the bytes of a safetensors file, part by part. Equal input gives equal bytes.
+
+    The parts after the header are the arrays' own memory, so that no second copy of them is made.
 
     Parameters
     ----------
@@ -56,7 +65,7 @@ def pack(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> by
         Stored in the header's ``__metadata__``, together with the digest, ``sha256``.
     """
     header: dict[str, Any] = {"__metadata__": {**metadata, "sha256": _BLANK.decode()}}
-    chunks = []
+    parts = []
     end = 0
     # Sort the widest numbers first, so that every array starts at a multiple of its item size.
     for name in sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name)):
@@ -67,16 +76,19 @@ def pack(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> by
             "shape": list(array.shape),
             "data_offsets": [start, end],
         }
-        chunks.append(array.tobytes())
+        parts.append(array.reshape(-1).view(np.uint8).data)
     text = strict_json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    data = bytearray(b"".join([len(text).to_bytes(_COUNT_BYTES, "little"), text, *chunks]))
-    place = _find_digest(data, _COUNT_BYTES + len(text))
-    data[place : place + 64] = _digest(data, place).encode()
-    return bytes(data)
+    head = bytearray(len(text).to_bytes(_COUNT_BYTES, "little") + text)
+    place = _find_digest(head, len(head))
+    sha = hashlib.sha256(head)  # the digits in it are 0
+    for part in parts:
+        sha.update(part)
+    head[place : place + 64] = sha.hexdigest().encode()
+    return [memoryview(head), *parts]
 
 
-def unpack(data: bytes) -> tuple[dict[str, str], Tensors]:
+def unpack(data: bytes | bytearray) -> tuple[dict[str, str], Tensors]:
     """Return a file's metadata (without the digest) and its arrays.
 
     Raises
@@ -84,7 +96,7 @@ def unpack(data: bytes) -> tuple[dict[str, str], Tensors]:
     InvalidFileError
         If the bytes are not a complete, undamaged file of ours.
     """
-    end = check_head(data[: _COUNT_BYTES + 1], len(data))
+    end = check_head(bytes(data[: _COUNT_BYTES + 1]), len(data))
     place = _find_digest(data, end)
     if _digest(data, place).encode() != data[place : place + 64]:
         raise InvalidFileError("its SHA-256 does not match its content: the file is damaged")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped,unused-ignore]
 
 from deltarule import estimators
 from deltarule.errors import ModelFileError, SpecError, TableError
@@ -37,12 +35,13 @@ from deltarule.tables.record import (
 )
 from deltarule.tables.table import Source, Table
 from deltarule.tables.target import encode_target
+from deltarule.utils.blas import one_blas_thread
 from deltarule.utils.checks import check_name
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["TableModel", "check_test", "one_thread"]
+__all__ = ["TableModel", "check_test"]
 
 CHECKED_ROWS = 32
 """A gradient check takes at most this many rows, evenly spaced over the table."""
@@ -169,7 +168,7 @@ class TableModel:
         _check_targets(table, self.target.name, len(rows))
         chosen = np.unique(np.linspace(0, len(rows) - 1, CHECKED_ROWS).astype(np.intp))
         X = transform(self.preprocessing.columns, table, rows[chosen])
-        with one_thread():
+        with one_blas_thread():
             return self.estimator.check_gradients(X, self.target.to_network(y[chosen]))
 
     def training_summary(self) -> Summary:
@@ -292,11 +291,6 @@ def check_test(record: PreprocessingRecord, test: Source) -> None:
     examples = encode_examples(record, piece)
     if test.in_memory:
         _check_targets(test, record.target.name, len(examples.y))
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """Limit BLAS to one thread: faster for small networks, and the same bits on any machine."""
-    return ThreadpoolController().limit(limits=1, user_api="blas")
 
 
 def _check_targets(source: Source, name: str, count: int) -> None:

@@ -21,10 +21,11 @@ from deltarule.estimators import MLPClassifier, MLPRegressor, StreamedDataset, f
 from deltarule.estimators.class_targets import ClassTargets
 from deltarule.tables.batches import buffer_rows
 from deltarule.tables.evaluation import Evaluation
-from deltarule.tables.model import TableModel, one_thread
+from deltarule.tables.model import TableModel
 from deltarule.tables.prepare import Prepared
 from deltarule.tables.record import Classes
 from deltarule.training import Checkpoint
+from deltarule.utils.blas import one_blas_thread
 
 __all__ = ["Settings", "fit", "score_parts"]
 
@@ -114,7 +115,7 @@ def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ())
     if callbacks:
         estimator.set_callbacks(*callbacks)
     learn = record.target.to_network
-    with one_thread():
+    with one_blas_thread():
         if prepared.reader.source.in_memory:
             training = prepared.reader.whole_part("training")
             estimator.fit(training.X, learn(training.y), X_val=dev.X, y_val=learn(dev.y))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from deltarule.program import Block, Interpreter, State
 from deltarule.training.history import History
+from deltarule.utils.blas import one_blas_thread
 
 __all__ = ["Minimum", "minimize_cost"]
 
@@ -23,6 +24,7 @@ class Minimum(NamedTuple):
     message: str  # of the minimiser
 
 
+@one_blas_thread()
 def minimize_cost(
     interpreter: Interpreter,
     state: State,

@@ -17,6 +17,7 @@ from deltarule.training.early_stopping import EarlyStopping
 from deltarule.training.history import History
 from deltarule.training.state import Epoch, TrainingState
 from deltarule.utils.arrays import Array, to_numpy
+from deltarule.utils.blas import dot
 from deltarule.utils.interrupts import DeferredSignals, deferred_signals
 
 __all__ = ["run_epochs"]
@@ -323,8 +324,8 @@ def _mean(values: Array, weights: Array, total: float) -> float:
         mean = (0.0 + float(values[0]) * float(weights[0])) / total
         return mean if isfinite(mean) else float(values[0]) * (float(weights[0]) / total)
     with np.errstate(over="ignore"):
-        mean = float(values @ weights) / total
-    return mean if isfinite(mean) else float(values @ (weights / total))  # their sum overflows
+        mean = dot(values, weights) / total
+    return mean if isfinite(mean) else dot(values, weights / total)  # their sum overflows
 
 
 def _watched(history: History, metrics: Metrics | None, config: TrainingConfig) -> float:

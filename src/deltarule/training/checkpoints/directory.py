@@ -51,13 +51,12 @@ def open_directory(checkpoint: Checkpoint) -> Iterator[CheckpointDirectory]:
     """
     path = Path(checkpoint.folder)
     with _using(path):
-        if not path.is_dir():
-            path.mkdir()
+        path.mkdir(exist_ok=True)
         check_writable(path / file_name((0, 0)), overwrite=True)
-    with _locked(path):
+    with _locked(path) as lock:
         with _using(path):
             remove_orphans(path)
-            folder = CheckpointDirectory(path, checkpoint)
+            folder = CheckpointDirectory(path, checkpoint, lock)
         yield folder
 
 
@@ -78,16 +77,67 @@ def _using(path: Path) -> AbstractContextManager[None]:
     )
 
 
+class _Lock:
+    """The lock on a folder: it belongs to one process, and to this folder, not to its name."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path, self.descriptor, self._process = path, descriptor, os.getpid()
+
+    def check(self) -> None:
+        """Raise ``CheckpointError`` unless this process still owns the folder of this name."""
+        if os.getpid() != self._process:
+            raise CheckpointError(
+                f"this process is a copy (fork) of the one that writes to {self._path}, and "
+                "writes no checkpoints itself"
+            )
+        try:
+            ours = os.path.samestat(os.stat(self._path), os.fstat(self.descriptor))
+        except OSError:
+            ours = False
+        if not ours:
+            raise CheckpointError(
+                f"the folder {self._path} was removed or replaced since this training began; "
+                "another training may be using it"
+            )
+
+    def close(self) -> None:
+        """Give the folder back; a copy in a forked process has done so already."""
+        if os.getpid() == self._process:
+            _held.discard(self)
+            with suppress(OSError):  # a process forked a moment ago may still hold a copy
+                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+            os.close(self.descriptor)
+
+    def leave_to_parent(self) -> None:
+        """Close a forked process's copy, so that the lock ends with the parent."""
+        with suppress(OSError):
+            os.close(self.descriptor)
+
+
+_held: set[_Lock] = set()
+
+
+def _leave_to_parent() -> None:
+    for lock in _held:
+        lock.leave_to_parent()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[_Lock | None]:
     if fcntl is None:  # pragma: no cover
-        yield
+        yield None
         return
     with _using(path):
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        lock = _Lock(path, os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)))
+    _held.add(lock)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CheckpointError(
                 f"another training writes its checkpoints to {path}: give each training its own "
@@ -95,16 +145,16 @@ def _locked(path: Path) -> Iterator[None]:
             ) from None
         except OSError:  # a file system without locks
             pass
-        yield
+        yield lock
     finally:
-        os.close(descriptor)
+        lock.close()
 
 
 class CheckpointDirectory:
     """The checkpoints of one training."""
 
-    def __init__(self, path: Path, checkpoint: Checkpoint) -> None:
-        self.path, self._checkpoint = path, checkpoint
+    def __init__(self, path: Path, checkpoint: Checkpoint, lock: _Lock | None = None) -> None:
+        self.path, self._checkpoint, self._lock = path, checkpoint, lock
         self._names = self._list()  # from old to new
         # Names, newest first, each with the reason why it cannot be used.
         self._damaged: list[tuple[str, str]] = []
@@ -158,6 +208,8 @@ class CheckpointDirectory:
 
     def write(self, contents: ModelRecord, place: tuple[int, int], best: str | None) -> None:
         """Write a checkpoint, then remove those that are neither among the newest nor the best."""
+        if self._lock is not None:
+            self._lock.check()
         name = file_name(place)
         try:
             write_model_record(contents, self.path / name, overwrite=True)
