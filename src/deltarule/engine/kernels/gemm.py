@@ -26,7 +26,7 @@ __all__ = ["PRODUCTS", "compile_product"]
 _DEPTH = (
     512  # terms of a sum in one pass over a panel's rows, so that the panel stays in the caches
 )
-_PANEL = 192  # the same if the panel is copied to the stack: 24 KB at most
+_PANEL = 384  # the same if the panel is copied to the stack: 48 KB at most
 _LEAST_ROWS = 48  # of A, for which it is worth copying a panel
 _LONG_ROW = 1024  # bytes from one row to the next
 
@@ -213,10 +213,11 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
 
 
 def _room(on):
-    """Return the address of memory for a panel, on the stack."""
-    cell = cgutils.alloca_once(
-        on.builder, ir.ArrayType(on.machine.kind, _PANEL * 2 * on.machine.lanes)
-    )
+    """Return the address of memory for a panel, on the stack.
+
+    Call it at the start of a function. ``cgutils.alloca_once`` would also fill it with zeros.
+    """
+    cell = on.builder.alloca(ir.ArrayType(on.machine.kind, _PANEL * 2 * on.machine.lanes))
     cell.align = 64
     return on.builder.bitcast(cell, on.machine.pointer)
 
