@@ -24,6 +24,7 @@ from deltarule.engine.kernels.intrinsics import (
     vector,
 )
 from deltarule.engine.kernels.matmul import transpose_and_multiply
+from deltarule.engine.kernels.simd import Machine
 from deltarule.engine.records import OF_BIAS, OF_STATISTICS, OF_WEIGHTS
 from deltarule.program.opcodes import PenaltyCode
 
@@ -40,8 +41,12 @@ _L2, _PROXIMAL_L1 = int(PenaltyCode.L2), int(PenaltyCode.PROXIMAL_L1)
 
 
 _AT_ONCE = 4096  # numbers of θ that are stepped at a time: they stay in the nearest cache
-_PART = 2**17  # bytes of a gradient that are computed before the step along them
-_PART_ROWS = 24  # at least, and a multiple: whole blocks of ``product`` with 6 or 8 rows
+# A gradient is computed and stepped along part by part, if its rows are not too long for the right
+# factor to be read for each part, nor, on short vectors, too short for it to be worth it.
+_PART = 2**17  # bytes of a part, unless that is less than _PART_ROWS
+_PART_ROWS, _SHORTEST, _LONGEST = (
+    (24, 0, 2**14) if Machine("float32").lanes == 16 else (48, 2**13, 2**62)
+)
 
 
 def gradient_and_step_of_block(context, s, i, k, rows, one):
@@ -49,10 +54,10 @@ def gradient_and_step_of_block(context, s, i, k, rows, one):
     c = context_at(context)
     block = block_at(c.blocks, i)
     instruction = instruction_at(c.instructions, block.instruction)
-    part = _PART // (_PART_ROWS * size_of(one) * max(1, instruction.n_out))
-    part = _PART_ROWS * max(1, part)  # rows of W
-    dense = block.kind == OF_WEIGHTS and instruction.backward == 0
-    if dense and part < block.n_rows:
+    row = size_of(one) * max(1, instruction.n_out)
+    part = _PART_ROWS * max(1, _PART // (_PART_ROWS * row))  # rows of W
+    is_dense = block.kind == OF_WEIGHTS and instruction.backward == 0
+    if is_dense and _SHORTEST <= row <= _LONGEST and part < block.n_rows:
         gradient_and_step_by_parts(context, block, i, k, rows, part, one)
     else:
         compute_gradient(context, block, k, rows, one)
