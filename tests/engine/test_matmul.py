@@ -128,7 +128,7 @@ def checked(memory: Array, c: Array) -> Array:
 
 
 sizes = st.one_of(st.integers(1, 40), st.sampled_from([47, 48, 49, 64, 65, 96, 127, 130]))
-depths = st.one_of(st.integers(1, 40), st.sampled_from([191, 192, 193, 384, 511, 512, 513, 700]))
+depths = st.one_of(st.integers(1, 40), st.sampled_from([383, 384, 385, 511, 512, 513, 769]))
 
 
 @settings(max_examples=150, deadline=None)
@@ -179,6 +179,32 @@ def test_a_part_of_a_product_has_the_same_bits_as_the_whole(
             np.testing.assert_array_equal(part, whole_by_transpose[:, left:right])
 
 
+@settings(max_examples=20, deadline=None)
+@given(
+    st.sampled_from([1, 5, 6, 8, 23, 24, 47, 48, 49, 97]),
+    st.sampled_from([255, 256, 1030, 2048, 2051, 2080]),
+    st.sampled_from([1, 70, 256, 383, 384, 385, 769]),
+    st.sampled_from(["float64", "float32"]),
+    st.integers(0, 10**6),
+)
+def test_long_rows(
+    products: dict[tuple[str, str], Product], m: int, n: int, k: int, dtype: str, seed: int
+) -> None:
+    """Whatever is copied first, the bits are those of products of one row, which copy nothing."""
+    if not compiler.is_compiled():
+        pytest.skip("NumPy promises no bits")
+    case = Case(m, n, k, dtype, seed)
+    product, by_transpose = products["product", dtype], products["product_by_transpose", dtype]
+    rows = [case.by(product, case.a[i : i + 1], case.b, case.bias) for i in range(0, m, 7)]
+    whole = case.by(product, case.a, case.b, case.bias)
+    np.testing.assert_array_equal(whole[::7], np.concatenate(rows))
+    turned = case.by(product, case.copy(case.a.T).T, case.b, case.bias)
+    np.testing.assert_array_equal(turned, whole)
+    plain = case.by(product, case.a, case.b, None)
+    from_transpose = case.by_transpose(by_transpose, case.a, case.copy(case.b.T))
+    np.testing.assert_array_equal(from_transpose, plain)
+
+
 @pytest.mark.parametrize("bits", PROCESSORS)
 @DTYPES
 def test_every_width_of_vectors(bits: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,6 +228,7 @@ def test_every_width_of_vectors(bits: str, dtype: str, monkeypatch: pytest.Monke
         (13, 17, 200),
         (60, 300, 513),
         (64, 8, 700),
+        (50, 2100, 390),  # long rows: a transposed left factor is copied, too
     ):
         case = Case(m, n, k, dtype, seed=m, whole=True)
         c = case.by(product, case.a, case.b, case.bias)

@@ -2,7 +2,8 @@
 
 BLAS first packs both factors into an order that suits it; for a network's layers that costs as
 much as it saves. Here both are read in place, row-major. Only a right factor that is transposed, or
-has long rows, is copied: one panel at a time, to the thread's stack.
+has long rows, is copied: one panel at a time, to the thread's stack. On short vectors, so is a
+transposed left factor beside very long rows.
 
 An entry of C is one chain of fused multiply-adds over k, in order, that starts from the bias or 0,
 whatever block it belongs to. So its bits depend neither on m and n nor on how a product is cut into
@@ -26,8 +27,9 @@ __all__ = ["PRODUCTS", "compile_product"]
 _DEPTH = (
     512  # terms of a sum in one pass over a panel's rows, so that the panel stays in the caches
 )
-_PANEL = 192  # the same if the panel is copied to the stack: 24 KB at most
+_PANEL = 384  # the same if the panel is copied to the stack: 48 KB at most
 _LEAST_ROWS = 48  # of A, for which it is worth copying a panel
+_COLUMNS = 48  # of A's transpose that are copied at a time: 144 KB at most
 _LONG_ROW = 1024  # bytes from one row to the next
 
 
@@ -177,46 +179,99 @@ def _least(on, a, b):
 
 
 def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
-    builder, machine, width = on.builder, on.machine, 2 * on.machine.lanes
-    zeros, room = _zeros(on), _room(on)
+    builder, machine = on.builder, on.machine
+    zeros, width = _zeros(on), 2 * machine.lanes
+    panel = _stack(on, _PANEL * width)
     has_bias = builder.icmp_unsigned("!=", builder.ptrtoint(bias, I64), integer(0))
-    # Rows that lie a page, or a part of one, apart evict each other from the caches.
-    many, long = (
-        builder.icmp_signed(">=", value, integer(least))
-        for value, least in ((m, _LEAST_ROWS), (ldb, _LONG_ROW // machine.size))
-    )
-    packs = builder.and_(many, long)
-    step = builder.select(packs, integer(_PANEL), integer(_DEPTH))
-    p, i = machine.pointer, I64
-    copy = _function(machine, builder.module, "copy", [p, i, i, i, p, p], _write_copy)
-    with (
-        cgutils.for_range_slice(builder, integer(0), n, integer(width), I64) as (j, _),
-        cgutils.for_range_slice(builder, integer(0), k, step, I64) as (low, _),
-    ):
+
+    def multiply(left: list[Any], packs: Any, low: Any, top: Any, j: Any, ahead: Any,
+                 rows: Any, depth: Any) -> None:  # fmt: skip
+        """Multiply rows of A and one panel of B, from memory or from a copy."""
         columns = _least(on, builder.sub(n, j), integer(width))
-        depth = _least(on, builder.sub(k, low), step)
-        left = on.at(a, builder.mul(low, along))
-        right = on.at(b, builder.add(builder.mul(low, ldb), j))
+        source = on.at(b, builder.add(builder.mul(low, ldb), j))
         with cgutils.if_unlikely(builder, packs):
+            p, i = machine.pointer, I64
+            copy = _function(machine, builder.module, "copy", [p, i, i, i, p, p], _write_copy)
+            following = on.at(b, builder.add(builder.mul(ahead[0], ldb), ahead[1]))
+            builder.call(copy, [source, ldb, columns, depth, panel, following])
+        right = builder.select(packs, panel, source)
+        leading = builder.select(packs, integer(width), ldb)
+        target = on.at(c, builder.add(builder.mul(top, ldc), j))
+        begin = builder.select(has_bias, on.at(bias, j), zeros)
+        start, lds = _start(on, low, begin, target, ldc)
+        given = [*left, right, leading, start, lds, target, ldc, rows, depth]
+        _over_panels(on, given, columns)
+
+    def whole() -> None:
+        # Rows that lie a page, or a part of one, apart evict each other from the caches.
+        many, long = (
+            builder.icmp_signed(">=", value, integer(least))
+            for value, least in ((m, _LEAST_ROWS), (ldb, _LONG_ROW // machine.size))
+        )
+        packs = builder.and_(many, long)
+        step = builder.select(packs, integer(_PANEL), integer(_DEPTH))
+        with (
+            cgutils.for_range_slice(builder, integer(0), n, integer(width), I64) as (j, _),
+            cgutils.for_range_slice(builder, integer(0), k, step, I64) as (low, _),
+        ):
             following = builder.add(low, step)
             ends = builder.icmp_signed(">=", following, k)
             row = builder.select(ends, integer(0), following)
             column = builder.select(ends, builder.add(j, integer(width)), j)
-            ahead = on.at(b, builder.add(builder.mul(row, ldb), column))
-            builder.call(copy, [right, ldb, columns, depth, room, ahead])
-        right = builder.select(packs, room, right)
-        leading = builder.select(packs, integer(width), ldb)
-        begin = builder.select(has_bias, on.at(bias, j), zeros)
-        start, lds = _start(on, low, begin, on.at(c, j), ldc)
-        arguments = [left, down, along, right, leading, start, lds, on.at(c, j), ldc]
-        _over_panels(on, [*arguments, m, depth], columns)
+            left = [on.at(a, builder.mul(low, along)), down, along]
+            depth = _least(on, builder.sub(k, low), step)
+            multiply(left, packs, low, integer(0), j, (row, column), m, depth)
+
+    def by_columns(room: Any) -> None:
+        """Copy both factors: a few columns of Aᵀ, and a panel of B for these."""
+        p, i = machine.pointer, I64
+        copy = _function(machine, builder.module, "gather", [p, i, i, i, p], _write_gather)
+        with (
+            cgutils.for_range_slice(builder, integer(0), k, integer(_PANEL), I64) as (low, _),
+            cgutils.for_range_slice(builder, integer(0), m, integer(_COLUMNS), I64) as (top, _),
+        ):
+            depth = _least(on, builder.sub(k, low), integer(_PANEL))
+            rows = _least(on, builder.sub(m, top), integer(_COLUMNS))
+            source = on.at(a, builder.add(builder.mul(low, along), builder.mul(top, down)))
+            builder.call(copy, [source, along, depth, rows, room])
+            with cgutils.for_range_slice(builder, integer(0), n, integer(width), I64) as (j, _):
+                following = builder.add(j, integer(width))
+                ends = builder.icmp_signed(">=", following, n)
+                ahead = low, builder.select(ends, integer(0), following)
+                left = [room, integer(1), integer(_COLUMNS)]
+                packs = ir.Constant(ir.IntType(1), 1)
+                multiply(left, packs, low, top, j, ahead, rows, depth)
+
+    if machine.far_row is None:
+        whole()
+        return
+    room = _stack(on, _PANEL * _COLUMNS)
+    is_far = builder.icmp_signed(">=", n, integer(machine.far_row // machine.size))
+    is_transposed = builder.icmp_signed("!=", along, integer(1))
+    with builder.if_else(builder.and_(is_transposed, is_far)) as (copied, in_place):
+        with copied:
+            by_columns(room)
+        with in_place:
+            whole()
 
 
-def _room(on):
-    """Return the address of memory for a panel, on the stack."""
-    cell = cgutils.alloca_once(
-        on.builder, ir.ArrayType(on.machine.kind, _PANEL * 2 * on.machine.lanes)
-    )
+def _write_gather(on, source, leading, count, length, target):
+    """Copy the starts of so many rows, ``length`` numbers each, to places ``_COLUMNS`` apart."""
+    builder, lanes = on.builder, on.machine.lanes
+    with cgutils.for_range(builder, count) as loop:
+        row = on.at(source, builder.mul(loop.index, leading))
+        copy = on.at(target, builder.mul(loop.index, integer(_COLUMNS)))
+        with cgutils.for_range_slice(builder, integer(0), length, integer(lanes), I64) as (x, _):
+            mask = on.mask(builder.sub(length, x))
+            on.store(on.load(on.at(row, x), mask), on.at(copy, x), mask)
+
+
+def _stack(on, count):
+    """Return the address of ``count`` numbers on the stack.
+
+    Call it at the start of a function. ``cgutils.alloca_once`` would also fill them with zeros.
+    """
+    cell = on.builder.alloca(ir.ArrayType(on.machine.kind, count))
     cell.align = 64
     return on.builder.bitcast(cell, on.machine.pointer)
 
@@ -249,7 +304,7 @@ def _write_product_by_transpose(on, a, lda, b, ldb, c, ldc, m, n, k):
     builder, machine = on.builder, on.machine
     width = 2 * machine.lanes
     zeros = _zeros(on)
-    panel = _room(on)
+    panel = _stack(on, _PANEL * width)
     p, i = machine.pointer, I64
     transpose = _function(machine, builder.module, "transpose", [p, i, i, i, p], _write_transpose)
     with (

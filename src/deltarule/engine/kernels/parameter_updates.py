@@ -11,6 +11,7 @@ from deltarule.engine.kernels.intrinsics import (
     block_at,
     call,
     context_at,
+    copy_bytes,
     fast,
     inlined,
     instruction_at,
@@ -23,6 +24,7 @@ from deltarule.engine.kernels.intrinsics import (
     vector,
 )
 from deltarule.engine.kernels.matmul import transpose_and_multiply
+from deltarule.engine.kernels.simd import Machine
 from deltarule.engine.records import OF_BIAS, OF_STATISTICS, OF_WEIGHTS
 from deltarule.program.opcodes import PenaltyCode
 
@@ -39,13 +41,57 @@ _L2, _PROXIMAL_L1 = int(PenaltyCode.L2), int(PenaltyCode.PROXIMAL_L1)
 
 
 _AT_ONCE = 4096  # numbers of θ that are stepped at a time: they stay in the nearest cache
+# A gradient is computed and stepped along part by part, if its rows are not too long for the right
+# factor to be read for each part, nor, on short vectors, too short for it to be worth it.
+_PART = 2**17  # bytes of a part, unless that is less than _PART_ROWS
+_PART_ROWS, _SHORTEST, _LONGEST = (
+    (24, 0, 2**14) if Machine("float32").lanes == 16 else (48, 2**13, 2**62)
+)
 
 
 def gradient_and_step_of_block(context, s, i, k, rows, one):
     """Compute the gradient, and take the step along it while it is in the cache."""
-    block = block_at(context_at(context).blocks, i)
-    compute_gradient(context, block, k, rows, one)
-    take_step(context, block, i, k, True, one)
+    c = context_at(context)
+    block = block_at(c.blocks, i)
+    instruction = instruction_at(c.instructions, block.instruction)
+    row = size_of(one) * max(1, instruction.n_out)
+    part = _PART_ROWS * max(1, _PART // (_PART_ROWS * row))  # rows of W
+    is_dense = block.kind == OF_WEIGHTS and instruction.backward == 0
+    if is_dense and _SHORTEST <= row <= _LONGEST and part < block.n_rows:
+        gradient_and_step_by_parts(context, block, i, k, rows, part, one)
+    else:
+        compute_gradient(context, block, k, rows, one)
+        take_step(context, block, i, k, True, one)
+
+
+@inlined
+def gradient_and_step_by_parts(context, block, i, k, rows, part, one):
+    """Compute and step along so many rows of W at a time, in memory that stays in the cache.
+
+    The numbers that are stepped at a time are those of ``take_step``: θ and the sums have the same
+    bits. A part's last numbers, which do not fill a run, wait for the next part.
+    """
+    c, size = context_at(context), size_of(one)
+    width = instruction_at(c.instructions, block.instruction).n_out
+    g = c.gradient + block.start * size
+    stepped = computed = block.start
+    squares = absolutes = 0.0
+    for row in range(0, block.n_rows, part):
+        count = min(part, block.n_rows - row)
+        target = g + (computed - stepped) * size
+        gradient_of_rows(context, block, k, rows, block.first_row + row, count, target, one)
+        computed += count * width
+        end = computed
+        if computed < block.stop:
+            end -= (computed - stepped) % _AT_ONCE
+        a, b = step_of_run(context, block, k, stepped, end, g, True, one)
+        squares += a
+        absolutes += b
+        if stepped < end < computed:
+            copy_bytes(g + (end - stepped) * size, g, (computed - end) * size)
+        stepped = end
+    vector(c.squares, i + 1, 1.0)[i] = squares
+    vector(c.absolutes, i + 1, 1.0)[i] = absolutes
 
 
 def gradient_of_block(context, s, i, k, rows, one):
@@ -78,19 +124,13 @@ def compute_gradient(context, block, k, rows, one):
     width, delta = instruction.n_out, instruction.output_delta
     if block.kind == OF_WEIGHTS:
         first, count = block.first_row, block.n_rows
-        source = instruction.input
-        if source == 0 and c.x != 0:
-            source = inputs_of_batch(c, k, one)
         if instruction.backward != 0:
             call(
                 instruction.backward,
                 (context, block.instruction, k, 0, rows, first, first + count, one),
             )
         else:
-            transpose_and_multiply(
-                context, source + first * size, instruction.n_in,
-                delta, width, g, width, count, width, rows, one,
-            )  # fmt: skip
+            gradient_of_rows(context, block, k, rows, first, count, g, one)
     elif block.kind == OF_BIAS:
         sums = vector(g, width, one)
         for j in range(width):
@@ -99,6 +139,20 @@ def compute_gradient(context, block, k, rows, one):
             d = vector(delta + r * width * size, width, one)
             for j in range(width):
                 sums[j] += d[j]
+
+
+@inlined
+def gradient_of_rows(context, block, k, rows, first, count, g, one):
+    """Compute the gradient of rows [first, first + count) of W, at address g."""
+    c, size = context_at(context), size_of(one)
+    instruction = instruction_at(c.instructions, block.instruction)
+    source, width = instruction.input, instruction.n_out
+    if source == 0 and c.x != 0:
+        source = inputs_of_batch(c, k, one)
+    transpose_and_multiply(
+        context, source + first * size, instruction.n_in,
+        instruction.output_delta, width, g, width, count, width, rows, one,
+    )  # fmt: skip
 
 
 @inlined
@@ -117,19 +171,34 @@ def add_penalties(c, block, g, w, n, k, one):
 
 @inlined
 def take_step(context, block, i, k, adds_penalties, one):
-    """Clip the gradient, step, apply proximal penalties and sum, a few numbers at a time."""
+    """Take the step along a block's gradient."""
     c = context_at(context)
     if block.kind == OF_STATISTICS:
         call(c.population_kernel, (context, block.instruction, k, one))
         return
+    g = c.gradient + block.start * size_of(one)
+    squares, absolutes = step_of_run(
+        context, block, k, block.start, block.stop, g, adds_penalties, one
+    )
+    vector(c.squares, i + 1, 1.0)[i] = squares
+    vector(c.absolutes, i + 1, 1.0)[i] = absolutes
+
+
+@inlined
+def step_of_run(context, block, k, begin, end, gradient, adds_penalties, one):
+    """Clip the gradient, step, apply proximal penalties and sum, a few numbers at a time.
+
+    The gradient of θ[begin:end] is at this address. Return Σθ² and Σ|θ| if there are penalties.
+    """
+    c = context_at(context)
     size, decay = size_of(one), 0.0
     if block.kind == OF_WEIGHTS:
         decay = optimizer_at(c.optimizer).weight_decay
     is_penalised = block.penalties_from < block.penalties_to
     squares = absolutes = 0.0
-    for low in range(block.start, block.stop, _AT_ONCE):
-        n, start = min(_AT_ONCE, block.stop - low), low * size
-        g, w = c.gradient + start, c.theta + start
+    for low in range(begin, end, _AT_ONCE):
+        n, start = min(_AT_ONCE, end - low), low * size
+        g, w = gradient + (low - begin) * size, c.theta + start
         if adds_penalties:
             add_penalties(c, block, g, w, n, k, one)
         if c.clip_kernel != 0:
@@ -148,8 +217,7 @@ def take_step(context, block, i, k, adds_penalties, one):
             a, b = sums_of(w, n, one)
             squares += a
             absolutes += b
-    vector(c.squares, i + 1, 1.0)[i] = squares
-    vector(c.absolutes, i + 1, 1.0)[i] = absolutes
+    return squares, absolutes
 
 
 @inlined

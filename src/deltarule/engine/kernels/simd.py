@@ -39,6 +39,9 @@ class Machine:
         # Rows of a block. With two vectors each, and those of A and B, they fill half or nearly all
         # of the registers.
         self.rows = 8 if bits == 512 else 6
+        # Bytes of a row of B from which on a transposed A is copied, too; None: never. Shorter
+        # vectors pass over A more often.
+        self.far_row = None if bits == 512 else 8192
         is_x86 = self.triple.startswith(("x86", "i386", "i686", "amd64"))
         self.fuses = "fma" in has or bits == 512 or not is_x86
         self.vector = ir.VectorType(self.kind, self.lanes)
