@@ -17,6 +17,7 @@ from deltarule.estimators.fitted_estimator import SPARSE_FORMATS, FittedEstimato
 from deltarule.estimators.fitting import FitJob, fit_by_steps, fit_whole
 from deltarule.estimators.initial_model import new_model, resume
 from deltarule.estimators.interpreter_cache import InterpreterCache
+from deltarule.estimators.nested_parameters import NestedParameters
 from deltarule.estimators.options import FitOptions
 from deltarule.estimators.parameter_constraints import COMMON
 from deltarule.estimators.preparation import prepare_data
@@ -28,8 +29,9 @@ from deltarule.estimators.sklearn_compat import (
 from deltarule.estimators.solver_options import is_minimizer
 from deltarule.estimators.streamed_dataset import StreamedDataset
 from deltarule.estimators.target_encoder import TargetEncoder
-from deltarule.estimators.validation_metric import read_scorer
+from deltarule.estimators.validation_metric import as_score, read_scorer
 from deltarule.estimators.validation_split import Validation, given_validation_set
+from deltarule.utils.checks import check_undated
 
 if TYPE_CHECKING:
     from deltarule.training.checkpoints.writer import CheckpointWriter
@@ -39,7 +41,7 @@ __all__ = ["BaseMLP"]
 _NO_VALIDATION = Validation()
 
 
-class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
+class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
     """A network behind scikit-learn's interface; not to be used directly.
 
     The random numbers are drawn in scikit-learn's order, so that the same ``random_state`` gives
@@ -58,6 +60,10 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
 
         ``known`` is the encoder of an earlier fit; with ``learn`` a new one begins.
         """
+
+    @abstractmethod
+    def _readable_targets(self, y: Any) -> Any:
+        """Return targets that scikit-learn can validate; refuse those that it would misread."""
 
     # --- fitting -------------------------------------------------------------------------------
 
@@ -110,7 +116,7 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
             cache = self._interpreters = InterpreterCache()
         given = {name: getattr(self, name) for name in self._parameter_constraints}
         if not cache.knows_valid(given.values()):
-            self._validate_params()
+            self._check_parameters()
             cache.remember_valid(given.values())
         options = cache.options(incremental=incremental)
         if options is None:
@@ -118,6 +124,10 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
             check_options(options)
             cache.remember_options(options)
         return options
+
+    def _check_parameters(self) -> None:
+        """Refuse arguments of wrong types or ranges, in scikit-learn's words."""
+        self._validate_params()
 
     def _prepare(
         self,
@@ -129,6 +139,8 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
     ) -> FitData:
         """Check the rows, begin or resume the model, and hold the validation set out."""
         earlier = self._model if options.resumes and self.__sklearn_is_fitted__() else None
+        check_undated("X", raw.X)
+        raw = raw._replace(y=self._readable_targets(raw.y))
         X, y = validate_data(
             self,
             raw.X,
@@ -192,7 +204,7 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
         if scorer is None:
             return None
         weights = {} if rows.weight is None else {"sample_weight": rows.weight}
-        return lambda: float(scorer(self, rows.X, rows.y, **weights))
+        return lambda: as_score(scorer(self, rows.X, rows.y, **weights), self.monitor)
 
     @with_callbacks
     def fit_streamed(self, dataset: StreamedDataset, X_val: Any, y_val: Any) -> Self:

@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
 from deltarule.estimators.base import BaseMLP
+from deltarule.estimators.class_labels import plain_labels
 from deltarule.estimators.class_targets import ClassTargets
 from deltarule.estimators.parameter_constraints import CLASSIFIER
 from deltarule.estimators.sklearn_compat import with_callbacks
@@ -359,6 +360,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             The fitted estimator.
         """
         known = None
+        y, classes = plain_labels(y), plain_labels(classes)
         if not self.__sklearn_is_fitted__():
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -370,6 +372,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
         self._fit(X, y, sample_weight, incremental=True, known=known)
         return self
+
+    def _readable_targets(self, y: Any) -> Any:
+        return plain_labels(y)
 
     def _encoder(self, y: Any, known: TargetEncoder | None, *, learn: bool) -> ClassTargets:
         if learn:

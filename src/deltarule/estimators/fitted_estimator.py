@@ -18,6 +18,7 @@ from deltarule.estimators.interpreter_cache import InterpreterCache
 from deltarule.estimators.onnx_export import to_exportable
 from deltarule.onnx import Exportable, export, matrix_model
 from deltarule.reference.gradient_check import GradientCheck
+from deltarule.utils.checks import check_undated
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -38,6 +39,7 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
 
     def _checked_rows(self, X: Any, dtype: Any = np.float64) -> Any:
         """Return rows that scikit-learn has compared with those of the fit."""
+        check_undated("X", X)
         return validate_data(self, X, accept_sparse=SPARSE_FORMATS, dtype=dtype, reset=False)
 
     def _outputs(self, X: Any, *, logits: bool = False) -> Any:
@@ -45,6 +47,7 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
         model: FittedModel | None = vars(self).get("_model")
         if model is None or not model.takes_as_it_is(X):
             check_is_fitted(self)
+            check_undated("X", X)
             X = validate_data(self, X, accept_sparse=SPARSE_FORMATS, reset=False)
         interpreter = self._interpreters.interpreter(
             self._model.network.tape, engine=self.engine, n_threads=self.n_threads

@@ -15,6 +15,8 @@ from sklearn.metrics import get_scorer
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils.validation import _check_sample_weight
 
+from deltarule.utils.checks import check_undated
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # before scikit-learn 1.9
@@ -31,10 +33,11 @@ __all__ = [
 ]
 
 
-def check_sample_weight(sample_weight: Any, X: Any) -> Any:
+def check_sample_weight(sample_weight: Any, X: Any, name: str = "sample_weight") -> Any:
     """Return the weights as an array of X's type; None stays None, negative weights are refused."""
     if sample_weight is None:
         return None
+    check_undated(name, sample_weight)
     return _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
 
 

@@ -85,6 +85,7 @@ class Network(NetworkSpec):
 
     def parameters(self, state: State) -> dict[str, Array]:
         """Return the named arrays W1 (d_0, d_1), b1 (d_1,), …: views into ``state.theta``."""
+        check_theta(state, self.tape)
         return {p.name: view for p, view in self.tape.views(state.theta)}
 
     def predict(self, state: State, X: Array) -> Array:
@@ -132,6 +133,7 @@ class Network(NetworkSpec):
         SpecError
             If the loss is not a log-likelihood.
         """
+        check_theta(state, self.tape)
         block, targets = make_block(self, X, y, sample_weight)
         outputs = to_numpy(_interpreter(self, state).forward(state, block))
         return log_likelihood(self, mean_loss(self, state, block), outputs, targets, block)

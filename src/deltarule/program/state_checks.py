@@ -21,12 +21,24 @@ _REMEDY = "Use a state from net.initialize(seed), or one that this network was t
 
 def check_theta(state: State, tape: Tape) -> None:
     """Raise ``ShapeError`` unless the state has the parameters of this network."""
+    check_is_state(state)
     check_shape(
         "state.theta",
         state.theta,
         (tape.n_parameters,),
         "It is the state of another network: use net.initialize(seed) of this one.",
     )
+
+
+def check_is_state(state: Any) -> None:
+    """Raise ``DataError`` unless it is a state whose θ is an array."""
+    if not isinstance(state, State):
+        raise DataError(f"state must be a State; got {type(state).__name__}. {_REMEDY}")
+    if not (hasattr(state.theta, "shape") and hasattr(state.theta, "dtype")):
+        raise DataError(
+            f"state.theta must be an array; got {type(state.theta).__name__}. Use "
+            "State(numpy.asarray(theta)), or a state from net.initialize(seed)."
+        )
 
 
 def check_state(state: State, tape: Tape, optimizer_state_type: type[Any] | None = None) -> None:
