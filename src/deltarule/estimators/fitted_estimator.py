@@ -16,6 +16,7 @@ from deltarule.estimators.fitted_attributes import FittedAttributes
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.interpreter_cache import InterpreterCache
 from deltarule.estimators.onnx_export import to_exportable
+from deltarule.estimators.skl2onnx_hooks import Skl2onnxHooks
 from deltarule.onnx import Exportable, export, matrix_model
 from deltarule.reference.gradient_check import GradientCheck
 from deltarule.utils.checks import check_undated
@@ -29,7 +30,7 @@ SPARSE_FORMATS = ["csr", "csc"]
 """Formats of a sparse X that are taken as they are."""
 
 
-class FittedEstimator(FittedAttributes, BaseEstimator):
+class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
     """The methods of an estimator that need nothing but its fitted model."""
 
     _kind: ClassVar[str]  # in files: "classifier" or "regressor"

@@ -68,12 +68,12 @@ def given_validation_set(
             f"X_val and y_val must have the same number of rows; got {x.shape[0]} and "
             f"{targets.shape[0]}."
         )
-    weight = check_sample_weight(weight, x, "sample_weight_val")
-    if weight is not None and not weight.any():
+    if weight is not None and not np.any(weight):
         raise DataError(
             "sample_weight_val is 0 for every row. Give some row of X_val a weight above 0, or "
             "leave sample_weight_val out."
         )
+    weight = check_sample_weight(weight, x, "sample_weight_val")
     return HeldOut(model.as_block(x, targets, weight), RawRows(X_val, y_val, weight))
 
 
