@@ -87,7 +87,7 @@ def read_classes(labels: list[Any], dtype: Any) -> Any:
         raise wrong from None
     if classes.tolist() != labels:  # rounded, or cut short
         raise wrong
-    if wanted.kind == "f" and not (np.abs(classes) < 2.0**63).all():
+    if wanted.kind == "f" and not all(abs(label) < 2.0**63 for label in labels):
         raise ModelFileError("the model's classes are no whole numbers.")
     if wanted.kind in "mM":
         classes = classes.view(wanted)

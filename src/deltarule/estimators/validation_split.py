@@ -68,7 +68,8 @@ def given_validation_set(
             f"X_val and y_val must have the same number of rows; got {x.shape[0]} and "
             f"{targets.shape[0]}."
         )
-    if weight is not None and not np.any(weight):
+    check_undated("sample_weight_val", weight)
+    if weight is not None and np.count_nonzero(np.asarray(weight)) == 0:
         raise DataError(
             "sample_weight_val is 0 for every row. Give some row of X_val a weight above 0, or "
             "leave sample_weight_val out."
