@@ -258,7 +258,12 @@ def train(
         )
     measured, validate = _validation(validation, net, interpret_with)
     own = not isinstance(seed, np.random.Generator | np.random.RandomState)
-    rng = np.random.default_rng(seed) if own else seed
+    try:
+        rng = np.random.default_rng(seed) if own else seed
+    except (TypeError, ValueError) as error:
+        raise SpecError(
+            f"seed must be an integer of at least 0, or a Generator or RandomState; got {seed!r:.40}."
+        ) from error
     interpreter = interpret_with(chosen)
     epoch_block = None if augment is None else _augmented(data, augment)
     if isinstance(resume, History):
@@ -404,6 +409,10 @@ def _validation(
     """Return the validation block, if there is one, and what measures a state."""
     if given is None or callable(given):
         return None, given
+    if not isinstance(given, tuple | list):
+        raise SpecError(
+            f"validation must be (X, y), (X, y, sample_weight) or callable; got {given!r:.40}."
+        )
     if len(given) not in (2, 3):
         raise ShapeError(
             f"validation must be (X, y) or (X, y, sample_weight); got {len(given)} items."

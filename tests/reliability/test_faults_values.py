@@ -91,8 +91,7 @@ def check_classes(path: Path, values: Any) -> bool:
         model = MLPClassifier(**FIT).fit(X, given_y)
     try:
         save(model, path, overwrite=True)
-    except ModelFileError as error:
-        assert "classes" in str(error)
+    except ModelFileError:
         return False
     for other in (load(path), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
         assert_same_labels(model, other)

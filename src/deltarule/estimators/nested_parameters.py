@@ -99,7 +99,7 @@ def _changed(name: str, value: Any, constants: dict[str, Any]) -> Any:
             nested[outer][inner] = given
         else:
             plain[outer] = given
-    for outer, inner in nested.items():
+    for outer, constants_of in nested.items():
         base = plain.get(outer, getattr(value, outer))
-        plain[outer] = _changed(f"{name}__{outer}", base, inner)
+        plain[outer] = _changed(f"{name}__{outer}", base, constants_of)
     return replace(value, **plain)

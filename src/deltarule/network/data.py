@@ -87,4 +87,4 @@ def _check_weight(spec: NetworkSpec, sample_weight: Any, n: int) -> Any:
 
 def _is_foreign(array: Any) -> bool:
     """Return whether it is an array API array of another library than NumPy."""
-    return hasattr(array, "__array_namespace__") and not isinstance(array, np.ndarray)
+    return hasattr(array, "__array_namespace__") and not isinstance(array, np.ndarray | np.generic)

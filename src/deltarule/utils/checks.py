@@ -89,7 +89,7 @@ def check_undated(name: str, given: Any) -> None:
 
     NumPy would turn them into a count of days or of nanoseconds, and a missing one into -2**63.
     """
-    dtypes = getattr(given, "dtypes", None)
+    dtypes: Any = getattr(given, "dtypes", None)
     if hasattr(dtypes, "items"):  # a data frame; a Series has a single dtype
         for column, dtype in dtypes.items():
             if getattr(dtype, "kind", "") in ("m", "M", "O"):
