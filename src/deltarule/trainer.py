@@ -211,6 +211,14 @@ def train(
         raise SpecError(f"clipping must be ClipNorm(c), ClipValue(c) or None; got {clipping!r}.")
     if not (resume is None or isinstance(resume, History | Position)):
         raise SpecError(f"resume must be a History that train returned, or None; got {resume!r}.")
+    if not (augment is None or callable(augment)):
+        raise SpecError(
+            f"augment must be a function (x, rows, epoch) or None; got {augment!r:.40}."
+        )
+    if not (isinstance(engine, str) or hasattr(engine, "train_steps")):
+        raise SpecError(
+            f"engine must be 'auto', 'compiled', 'reference' or an Interpreter; got {engine!r:.40}."
+        )
     check_theta(state, net.tape)
     data = _data_of(net, X, y, sample_weight, class_weight)
     if epochs is None:

@@ -215,10 +215,10 @@ def test_states_that_are_none(wrong: Any) -> None:
     net = Network(3, [Dense(1)])
     for state in (wrong, State(wrong)):
         calls: list[Callable[[], Any]] = [
-            lambda: net.predict(state, X), lambda: net.predictor(state),
-            lambda: net.score(state, X, y), lambda: net.loss_of(state, X, y),
-            lambda: net.losses(state, X, y), lambda: net.log_likelihood(state, X, y),
-            lambda: net.parameters(state), lambda: train(net, state, X, y),
+            lambda state=state: net.predict(state, X), lambda state=state: net.predictor(state),
+            lambda state=state: net.score(state, X, y), lambda state=state: net.loss_of(state, X, y),
+            lambda state=state: net.losses(state, X, y), lambda state=state: net.log_likelihood(state, X, y),
+            lambda state=state: net.parameters(state), lambda state=state: train(net, state, X, y),
         ]  # fmt: skip
         for call in calls:
             with pytest.raises(DataError, match=r"state.* must be .*; got .*net\.initialize"):
@@ -296,6 +296,7 @@ def test_every_wrong_argument_of_train_is_named() -> None:
         "schedule",
         "clipping",
         "n_threads",
+        "engine",
         "resume",
     ]
     refused, unnamed = 0, []

@@ -343,6 +343,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ) -> MLPClassifier:
         """Train for one pass over the given rows, continuing from where the last call ended.
 
+        With ``standardize=True`` the first call learns the scales, of at least two rows, and keeps them.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)

@@ -341,6 +341,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Train for one pass over the given rows, continuing from where the last call ended.
 
+        With ``standardize=True`` the first call learns the scales, of at least two rows, and keeps them.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
