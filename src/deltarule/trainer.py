@@ -212,9 +212,7 @@ def train(
     if not (resume is None or isinstance(resume, History | Position)):
         raise SpecError(f"resume must be a History that train returned, or None; got {resume!r}.")
     if not (augment is None or callable(augment)):
-        raise SpecError(
-            f"augment must be a function (x, rows, epoch) or None; got {augment!r:.40}."
-        )
+        raise SpecError(f"augment must be a function (x, rows, epoch); got {augment!r:.40}.")
     if not (isinstance(engine, str) or hasattr(engine, "train_steps")):
         raise SpecError(
             f"engine must be 'auto', 'compiled', 'reference' or an Interpreter; got {engine!r:.40}."
@@ -270,7 +268,7 @@ def train(
         rng = np.random.default_rng(seed) if own else seed
     except (TypeError, ValueError) as error:
         raise SpecError(
-            f"seed must be an integer of at least 0, or a Generator or RandomState; got {seed!r:.40}."
+            f"seed must be an integer of at least 0, a Generator or RandomState; got {seed!r:.40}."
         ) from error
     interpreter = interpret_with(chosen)
     epoch_block = None if augment is None else _augmented(data, augment)

@@ -215,11 +215,15 @@ def test_states_that_are_none(wrong: Any) -> None:
     net = Network(3, [Dense(1)])
     for state in (wrong, State(wrong)):
         calls: list[Callable[[], Any]] = [
-            lambda state=state: net.predict(state, X), lambda state=state: net.predictor(state),
-            lambda state=state: net.score(state, X, y), lambda state=state: net.loss_of(state, X, y),
-            lambda state=state: net.losses(state, X, y), lambda state=state: net.log_likelihood(state, X, y),
-            lambda state=state: net.parameters(state), lambda state=state: train(net, state, X, y),
-        ]  # fmt: skip
+            lambda state=state: net.predict(state, X),
+            lambda state=state: net.predictor(state),
+            lambda state=state: net.score(state, X, y),
+            lambda state=state: net.loss_of(state, X, y),
+            lambda state=state: net.losses(state, X, y),
+            lambda state=state: net.log_likelihood(state, X, y),
+            lambda state=state: net.parameters(state),
+            lambda state=state: train(net, state, X, y),
+        ]
         for call in calls:
             with pytest.raises(DataError, match=r"state.* must be .*; got .*net\.initialize"):
                 call()

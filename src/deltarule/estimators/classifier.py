@@ -343,7 +343,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ) -> MLPClassifier:
         """Train for one pass over the given rows, continuing from where the last call ended.
 
-        With ``standardize=True`` the first call learns the scales, of at least two rows, and keeps them.
+        With ``standardize=True`` the first call, of at least two rows, learns the scales
+        of all calls.
 
         Parameters
         ----------

@@ -132,6 +132,6 @@ def _dated(name: str, dates: bool, found: str) -> DataError:
         else "d / numpy.timedelta64(1, 's') for durations d"
     )
     return DataError(
-        f"{name} must hold numbers; got {'dates' if dates else 'durations'} ({found}). Give numbers "
-        f"in a unit of your choice, such as {remedy}."
+        f"{name} must hold numbers; got {'dates' if dates else 'durations'} ({found}). Give "
+        f"numbers in a unit of your choice, such as {remedy}."
     )
