@@ -1,4 +1,4 @@
-"""Parameters of parameters: ``solver__learning_rate`` for searches over an optimiser's constants."""
+"""Parameters of parameters: ``solver__learning_rate`` for searches over an optimiser's values"""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _changed(name: str, value: Any, constants: dict[str, Any]) -> Any:
     known = sorted(k for k in _constants(value) if "__" not in k)
     if not known:
         raise SpecError(
-            f"{name}={value!r} has no constants of its own, so that {name}__{next(iter(constants))} "
+            f"{name}={value!r} has no constants of its own, so {name}__{next(iter(constants))} "
             f"cannot be set. Give {name} an object such as SGD(0.1) or Cosine() first, or search "
             "over learning_rate_init, momentum, beta_1 …"
         )
