@@ -243,6 +243,12 @@ def train(
         raise SpecError(f"clipping must be ClipNorm(c), ClipValue(c) or None; got {clipping!r}.")
     if not (resume is None or isinstance(resume, History | Position)):
         raise SpecError(f"resume must be a History that train returned, or None; got {resume!r}.")
+    if not (augment is None or callable(augment)):
+        raise SpecError(f"augment must be a function (x, rows, epoch); got {augment!r:.40}.")
+    if not (isinstance(engine, str) or hasattr(engine, "train_steps")):
+        raise SpecError(
+            f"engine must be 'auto', 'compiled', 'reference' or an Interpreter; got {engine!r:.40}."
+        )
     check_theta(state, net.tape)
     data = _data_of(net, X, y, sample_weight, class_weight)
     if epochs is None:
@@ -290,7 +296,12 @@ def train(
         )
     measured, validate = _validation(validation, net, interpret_with)
     own = not isinstance(seed, np.random.Generator | np.random.RandomState)
-    rng = np.random.default_rng(seed) if own else seed
+    try:
+        rng = np.random.default_rng(seed) if own else seed
+    except (TypeError, ValueError) as error:
+        raise SpecError(
+            f"seed must be an integer of at least 0, a Generator or RandomState; got {seed!r:.40}."
+        ) from error
     interpreter = interpret_with(chosen)
     epoch_block = None if augment is None else _augmented(data, augment)
     if isinstance(resume, History):
@@ -445,6 +456,10 @@ def _validation(
     """Return the validation block, if there is one, and what measures a state."""
     if given is None or callable(given):
         return None, given
+    if not isinstance(given, tuple | list):
+        raise SpecError(
+            f"validation must be (X, y), (X, y, sample_weight) or callable; got {given!r:.40}."
+        )
     if len(given) not in (2, 3):
         raise ShapeError(
             f"validation must be (X, y) or (X, y, sample_weight); got {len(given)} items."

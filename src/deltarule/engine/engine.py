@@ -272,10 +272,14 @@ class Engine:
         if not fits:
             given = f"{getattr(theta, 'dtype', type(theta).__name__)} {getattr(theta, 'shape', '')}"
             writeable = ", writeable" if changes else ""
+            remedy = "Take it from net.initialize(seed)"
+            if getattr(theta, "dtype", None) == self._dtype:
+                given += "" if theta.flags.c_contiguous else ", not contiguous"
+                given += "" if theta.flags.writeable else ", read-only"
+                remedy = "Use state.copy()"
             raise DataError(
                 f"state.theta must be a contiguous{writeable} NumPy array "
-                f"({self.tape.n_parameters},) of {self._dtype}; got {given}. Take it from "
-                "net.initialize(seed), or use engine='reference'."
+                f"({self.tape.n_parameters},) of {self._dtype}; got {given}. {remedy}."
             )
         check_state(state, self.tape, self._update.state_type if changes else None)
 

@@ -18,6 +18,7 @@ from deltarule.estimators.fitted_estimator import SPARSE_FORMATS, FittedEstimato
 from deltarule.estimators.fitting import FitJob, fit_by_steps, fit_whole
 from deltarule.estimators.initial_model import new_model, resume
 from deltarule.estimators.interpreter_cache import InterpreterCache
+from deltarule.estimators.nested_parameters import NestedParameters
 from deltarule.estimators.options import FitOptions
 from deltarule.estimators.parameter_constraints import COMMON
 from deltarule.estimators.preparation import prepare_data
@@ -31,6 +32,7 @@ from deltarule.estimators.streamed_dataset import StreamedDataset
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.estimators.validation_metric import score_of
 from deltarule.estimators.validation_split import Validation, given_validation_set
+from deltarule.utils.checks import check_undated
 from deltarule.utils.locks import ForkSafeLock
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ __all__ = ["BaseMLP"]
 _NO_VALIDATION = Validation()
 
 
-class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
+class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
     """A network behind scikit-learn's interface; not to be used directly.
 
     The random numbers are drawn in scikit-learn's order, so that the same ``random_state`` gives
@@ -60,6 +62,10 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
 
         ``known`` is the encoder of an earlier fit; with ``learn`` a new one begins.
         """
+
+    @abstractmethod
+    def _readable_targets(self, y: Any) -> Any:
+        """Return targets that scikit-learn can validate; refuse those that it would misread."""
 
     # --- fitting -------------------------------------------------------------------------------
 
@@ -127,7 +133,7 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
             cache = self.__dict__.setdefault("_interpreters", InterpreterCache())
         given = {name: getattr(self, name) for name in self._parameter_constraints}
         if not cache.knows_valid(given.values()):
-            self._validate_params()
+            self._check_parameters()
             cache.remember_valid(given.values())
         options = cache.options(incremental=incremental)
         if options is None:
@@ -135,6 +141,10 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
             check_options(options)
             cache.remember_options(options)
         return options
+
+    def _check_parameters(self) -> None:
+        """Refuse arguments of wrong types or ranges, in scikit-learn's words."""
+        self._validate_params()
 
     def _prepare(
         self,
@@ -146,6 +156,8 @@ class BaseMLP(EpochCallbackMixin, FittedEstimator, ABC):
     ) -> FitData:
         """Check the rows, begin or resume the model, and hold the validation set out."""
         earlier = self._model if options.resumes and self.__sklearn_is_fitted__() else None
+        check_undated("X", raw.X)
+        raw = raw._replace(y=self._readable_targets(raw.y))
         X, y = validate_data(
             self,
             raw.X,

@@ -13,6 +13,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from deltarule.errors import SpecError
+from deltarule.estimators.class_labels import plain_labels
 from deltarule.estimators.fit_data import take_rows
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.network.class_weight import class_factors
@@ -89,16 +90,16 @@ class ClassTargets(TargetEncoder):
                 f"'y' has {found}."
             )
 
-    def encode(self, y: Any, *, validated: bool = False) -> Any:
+    def encode(self, y: Any, *, validated: bool = False, name: str = "y") -> Any:
         """Return indicators (n, k): a column for each class, or a single one for two classes."""
         if not issparse(y):
-            y = np.asarray(y)
+            y = np.asarray(plain_labels(y))
         codes = self._codes(y)
         if codes is not None:
             columns = np.arange(len(self.classes)) if len(self.classes) > 2 else 1
             return (codes[:, None] == columns).astype(np.float64)
         if not issparse(y):
-            self._check_labels(y)
+            self._check_labels(y, name)
         encoded = self.binarizer.transform(y)
         encoded = encoded.toarray() if issparse(encoded) else encoded
         return np.asarray(encoded, dtype=np.float64)
@@ -113,14 +114,14 @@ class ClassTargets(TargetEncoder):
         codes[codes == len(self.classes)] = 0
         return codes if (self.classes[codes] == y).all() else None
 
-    def _check_labels(self, y: Any) -> None:
+    def _check_labels(self, y: Any, name: str) -> None:
         """Refuse unknown labels, which the binarizer would silently encode as no class at all."""
         if y.ndim != 1 or self.kind == "multilabel":
             return
         unknown = np.setdiff1d(np.unique(y), self.classes)
         if len(unknown):
             raise ValueError(
-                f"y contains classes that fit has not seen: {unknown[:5]}; known are "
+                f"{name} contains classes that fit has not seen: {unknown[:5]}; known are "
                 f"{self.classes}."
             )
 

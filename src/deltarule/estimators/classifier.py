@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
 from deltarule.estimators.base import BaseMLP
+from deltarule.estimators.class_labels import plain_labels
 from deltarule.estimators.class_targets import ClassTargets
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.parameter_constraints import CLASSIFIER
@@ -343,6 +344,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ) -> MLPClassifier:
         """Train for one pass over the given rows, continuing from where the last call ended.
 
+        With ``standardize=True`` the first call, of at least two rows, learns the scales
+        of all calls.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -360,6 +364,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             The fitted estimator.
         """
         known = None
+        y, classes = plain_labels(y), plain_labels(classes)
         if not self.__sklearn_is_fitted__():
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -371,6 +376,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
         self._fit(X, y, sample_weight, incremental=True, known=known)
         return self
+
+    def _readable_targets(self, y: Any) -> Any:
+        return plain_labels(y)
 
     def _encoder(self, y: Any, known: TargetEncoder | None, *, learn: bool) -> ClassTargets:
         if learn:

@@ -99,6 +99,7 @@ class FittedAttributes:
 
     @coefs_.setter
     def coefs_(self, values: Any) -> None:
+        self._fitted("coefs_").own_arrays()
         self.coefs_.assign(values)
 
     @property
@@ -108,6 +109,7 @@ class FittedAttributes:
 
     @intercepts_.setter
     def intercepts_(self, values: Any) -> None:
+        self._fitted("intercepts_").own_arrays()
         self.intercepts_.assign(values)
 
     @property
@@ -117,6 +119,7 @@ class FittedAttributes:
 
     @batch_norm_scale_.setter
     def batch_norm_scale_(self, values: Any) -> None:
+        self._fitted("batch_norm_scale_").own_arrays()
         self.batch_norm_scale_.assign(values)
 
     def _parameters(self, name: str, *kinds: str) -> ParameterList:

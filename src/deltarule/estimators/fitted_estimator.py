@@ -17,8 +17,10 @@ from deltarule.estimators.fitted_attributes import FittedAttributes
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.interpreter_cache import InterpreterCache
 from deltarule.estimators.onnx_export import to_exportable
+from deltarule.estimators.skl2onnx_hooks import Skl2onnxHooks
 from deltarule.onnx import Exportable, export, matrix_model
 from deltarule.reference.gradient_check import GradientCheck
+from deltarule.utils.checks import check_undated
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -35,7 +37,7 @@ def _never(model: FittedModel) -> bool:
     return False
 
 
-class FittedEstimator(FittedAttributes, BaseEstimator):
+class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
     """The methods of an estimator that need nothing but its fitted model."""
 
     _kind: ClassVar[str]  # in files: "classifier" or "regressor"
@@ -45,6 +47,7 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
 
     def _checked_rows(self, X: Any, dtype: Any = np.float64) -> Any:
         """Return rows that scikit-learn has compared with those of the fit."""
+        check_undated("X", X)
         return validate_data(self, X, accept_sparse=SPARSE_FORMATS, dtype=dtype, reset=False)
 
     def _outputs(self, X: Any, *, logits: _Choice = _never) -> tuple[FittedModel, Any]:
@@ -55,6 +58,7 @@ class FittedEstimator(FittedAttributes, BaseEstimator):
         model: FittedModel | None = vars(self).get("_model")
         if model is None or not model.takes_as_it_is(X):
             check_is_fitted(self)
+            check_undated("X", X)
             X = validate_data(self, X, accept_sparse=SPARSE_FORMATS, reset=False)
             model = self._model
         interpreter = self._interpreters.interpreter(

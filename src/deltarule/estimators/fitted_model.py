@@ -16,6 +16,7 @@ from deltarule.network import Network
 from deltarule.network.targets import Targets, smooth
 from deltarule.program import Block, Interpreter, State
 from deltarule.schedules import Position
+from deltarule.utils.arrays import aligned
 
 __all__ = ["FitHistory", "FittedModel", "PartialFitState"]
 
@@ -76,6 +77,7 @@ class PartialFitState(NamedTuple):
     maximizes: bool = False  # whether the best metric in the position is a score
     factor: float = 1.0  # of every learning rate; below 1 after a recovery
     best: tuple[float, State] | None = None  # lowest cost of a call, for a recovery
+    solver: type[Any] | None = None  # the optimiser's class, whose memory the state holds
 
 
 @dataclass(eq=False)
@@ -134,6 +136,19 @@ class FittedModel:
     def loss_scale(self) -> float:
         """Factor from the network's loss to the loss that scikit-learn reports."""
         return self.targets.loss_scale(self.n_outputs)
+
+    def own_arrays(self) -> None:
+        """Copy arrays that cannot be written, such as those of ``joblib.load(mmap_mode="r")``."""
+        state = self.state
+        held = state.optimizer_state
+        arrays = [state.theta, *state.buffers.values(), *(held if isinstance(held, tuple) else ())]
+        if all(array.flags.writeable for array in arrays if isinstance(array, np.ndarray)):
+            return
+        state.theta = aligned(state.theta)
+        state.buffers = {name: np.array(array) for name, array in state.buffers.items()}
+        if isinstance(held, tuple):
+            own = (np.array(a) if isinstance(a, np.ndarray) else a for a in held)
+            state.optimizer_state = type(held)(*own)
 
     def copy(self, *, optimizer: bool = True) -> FittedModel:
         """Return a copy of this moment: finite, whole, and not changed by further training.

@@ -142,6 +142,11 @@ def _progress_at_start(options: FitOptions, model: FittedModel) -> PartialFitSta
         model.state.optimizer_state = None
         position = Position(stopping_state=position.stopping_state)
         progress = PartialFitState(maximizes=progress.maximizes)
+    solver = type(options.solver)
+    if progress.solver not in (None, solver):  # its memory and rates mean nothing to another one
+        model.state.optimizer_state = None
+        position = Position(stopping_state=position.stopping_state)
+    progress = progress._replace(solver=solver)
     if progress.maximizes != maximizes:
         position = position._replace(stopping_state=None)
     position = position._replace(examples=model.history.t)

@@ -55,6 +55,7 @@ def resume(
     """
     hidden = options.hidden
     _check_unchanged(model, options, shape[1])
+    model.own_arrays()
     network = _network(options, targets, shape, model.network.dtype)
     if network == model.network:  # the tape is lowered already, and interpreters are cached for it
         network = model.network

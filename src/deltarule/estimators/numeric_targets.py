@@ -14,6 +14,7 @@ from deltarule.errors import DataError, SpecError
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.onnx import Numbers
 from deltarule.spec import Huber, Loss, Quantile
+from deltarule.utils.checks import check_undated
 
 __all__ = ["NumericTargets", "mean_d2"]
 
@@ -68,13 +69,14 @@ class NumericTargets(TargetEncoder):
         """Return 1/k for squared errors, which scikit-learn averages over k targets."""
         return 1.0 / n_outputs if self.loss == "squared_error" else 1.0
 
-    def encode(self, y: Any, *, validated: bool = False) -> Any:
+    def encode(self, y: Any, *, validated: bool = False, name: str = "y") -> Any:
         """Return numbers (n, k): a column for each target, or for each quantile of one."""
         if not validated or y.dtype.kind not in "biuf":
-            y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y")
+            check_undated(name, y)
+            y = check_array(y, ensure_2d=False, dtype="numeric", input_name=name)
         if self.loss == "poisson" and (y < 0).any():
             raise DataError(
-                f"y must not be negative with loss='poisson'; got {y.min():g}. Use "
+                f"{name} must not be negative with loss='poisson'; got {y.min():g}. Use "
                 "loss='squared_error' for targets below zero."
             )
         columns = y[:, None] if y.ndim == 1 else y

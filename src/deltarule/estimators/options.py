@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,7 +107,7 @@ class FitOptions(NamedTuple):
             patience=float(given["n_iter_no_change"]),
             warm_start=bool(given["warm_start"]),
             early_stopping=bool(given["early_stopping"]),
-            validation_fraction=given["validation_fraction"],
+            validation_fraction=_read_fraction(given["validation_fraction"]),
             monitor=given["monitor"],
             weight_init=given["weight_init"],
             augment=given["augment"],
@@ -155,3 +156,10 @@ class FitOptions(NamedTuple):
         if self.batch_size is None:
             return n_rows if isinstance(self.solver, Rprop) else min(200, n_rows)
         return min(self.batch_size, n_rows)
+
+
+def _read_fraction(given: Any) -> Any:
+    """Return a fraction as a float, of the digits that float32(0.2) shows; or a splitter."""
+    if isinstance(given, np.floating):
+        return float(str(given))
+    return float(given) if isinstance(given, Real) else given

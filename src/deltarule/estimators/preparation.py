@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from deltarule.errors import DataError
 from deltarule.estimators.compatibility import check_rows
 from deltarule.estimators.fit_data import FitData, HeldOut, RawRows, is_frame, take_rows
 from deltarule.estimators.fitted_model import FittedModel
@@ -55,6 +56,8 @@ def prepare_data(
         block.weight,
     )
     if options.standardize and model.scales is None:
+        if options.incremental:
+            _check_first_block(block)
         model.scales = learn_scales(block, targets=model.targets.can_standardize)
     ready = model.targets.weigh(model.prepare(block))
     check_rows(options, ready)
@@ -65,6 +68,18 @@ def prepare_data(
     if augment is not None and model.scales is not None:
         augment = _standardized(augment, block.x, model.scales)
     return FitData(ready, callback_data, held_out, augment)
+
+
+def _check_first_block(block: Block) -> None:
+    """Refuse a first block without spread: its scales would be 1 in all later calls, too."""
+    rows = block.n_rows if block.weight is None else int(np.count_nonzero(block.weight))
+    if rows < 2:
+        raise DataError(
+            f"standardize=True learns means and deviations from the first rows that partial_fit "
+            f"gets, and keeps them; got {rows} row of non-zero weight. Give the first call at "
+            "least 2 rows, better some hundred, or set standardize=False and scale X yourself, for "
+            "example with StandardScaler.partial_fit."
+        )
 
 
 def _standardized(augment: Augmenter, x: Any, scales: Scales) -> Augmenter:

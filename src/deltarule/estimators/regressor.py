@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
@@ -13,6 +14,7 @@ from deltarule.estimators.parameter_constraints import REGRESSOR
 from deltarule.estimators.sklearn_compat import with_callbacks
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.estimators.validation_split import Validation
+from deltarule.utils.checks import check_undated
 
 __all__ = ["MLPRegressor"]
 
@@ -339,6 +341,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Train for one pass over the given rows, continuing from where the last call ended.
 
+        With ``standardize=True`` the first call, of at least two rows, learns the scales
+        of all calls.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -373,11 +378,27 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         score : float
             At most 1; 0 is what the best constant reaches.
         """
+        check_undated("y", y)
         targets = self._model.targets if self.__sklearn_is_fitted__() else None
         levels = targets.levels if isinstance(targets, NumericTargets) else None
         if levels is None:
             return float(super().score(X, y, sample_weight))
         return mean_d2(y, self.predict(X), levels, sample_weight)
+
+    def _check_parameters(self) -> None:
+        try:
+            super()._check_parameters()
+        except ValueError as error:
+            if isinstance(self.loss, str):
+                raise
+            raise type(error)(
+                f"{error} The first argument of MLPRegressor is loss, as in scikit-learn: write "
+                f"hidden_layer_sizes={self.loss!r}."
+            ) from None
+
+    def _readable_targets(self, y: Any) -> Any:
+        check_undated("y", y)
+        return y
 
     def _encoder(self, y: Any, known: TargetEncoder | None, *, learn: bool) -> NumericTargets:
         return NumericTargets.read(self.loss, self.huber_delta, self.quantile)
@@ -386,4 +407,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """Return scikit-learn's tags: several targets are accepted."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        if self.loss == "quantile" and np.ndim(self.quantile):
+            # predict returns (n, q) for y (n,): ensembles that average predictions would mix them
+            tags.estimator_type = None
         return tags

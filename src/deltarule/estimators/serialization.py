@@ -17,6 +17,7 @@ from sklearn.preprocessing import LabelBinarizer
 
 from deltarule import schedules, spec
 from deltarule.errors import DeltaruleError, ModelFileError
+from deltarule.estimators.class_labels import read_classes, write_classes
 from deltarule.estimators.class_targets import ClassTargets
 from deltarule.estimators.fitted_model import FitHistory, FittedModel
 from deltarule.estimators.layer_options import HiddenLayers, Regularization, build_network
@@ -43,7 +44,7 @@ __all__ = [
 _NUMBERS = ("n_iter", "t", "loss", "best_loss", "best_validation_score")
 _CURVES = ("loss_curve", "validation_scores", "validation_loss_curve")
 _FIELDS = {
-    *("kind", "parameters", "widths", "dtype", "target", "classes", "features"),
+    *("kind", "parameters", "widths", "dtype", "target", "classes", "class_dtype", "features"),
     *("hidden", "output", "masks", *(f"{name}_" for name in _NUMBERS)),
 }
 _BUFFER = "buffer."
@@ -75,7 +76,6 @@ _CODEC = ValueCodec(
     remedy="Set another {name} before saving, such as model.set_params({name}=…) with what "
     "__init__ has; predictions do not change.",
 )
-_PYTHON_TYPES = {"i": int, "u": int, "f": float, "b": bool}
 
 
 class Blueprint(NamedTuple):
@@ -118,6 +118,7 @@ def to_record(
         "dtype": network.dtype,
         "target": "numbers",
         "classes": None,
+        "class_dtype": None,
         "features": model.feature_names,
         "hidden": {
             "activation": _CODEC.encode("activation", hidden.activations),
@@ -140,17 +141,12 @@ def to_record(
     if isinstance(model.targets, ClassTargets):
         binarizer = model.targets.binarizer
         record["target"] = binarizer.y_type_ + ("-sparse" if binarizer.sparse_input_ else "")
-        record["classes"] = [_label(value) for value in model.targets.classes]
+        record |= write_classes(model.targets.classes)
     for name in _CURVES:
         curve = getattr(model.history, name)
         if curve is not None:
             tensors[f"{name}_"] = np.asarray(curve, dtype=np.float64)
     return record, tensors
-
-
-def _label(value: Any) -> Any:
-    kind = np.asarray(value).dtype.kind
-    return _PYTHON_TYPES[kind](value) if kind in _PYTHON_TYPES else str(value)
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -367,9 +363,7 @@ def _read_classes(record: dict[str, Any]) -> ClassTargets:
     labels, target = record["classes"], record["target"]
     if not isinstance(labels, list) or target not in _TARGETS:
         raise ModelFileError("the model's record holds no valid classes.")
-    classes = np.array(labels)
-    if classes.dtype.kind == "f" and not (np.abs(classes) < 2**53).all():
-        raise ModelFileError("the model's classes are no whole numbers.")
+    classes = read_classes(labels, record["class_dtype"])
     outputs = 1 if target == "binary" else len(labels)
     if outputs != record["widths"][-1] or (target == "binary" and len(labels) not in (1, 2)):
         raise ModelFileError("the model's record has another number of classes than outputs.")
@@ -382,4 +376,4 @@ def _read_classes(record: dict[str, Any]) -> ClassTargets:
         binarizer.fit(classes)
     if binarizer.y_type_ != kind or not np.array_equal(binarizer.classes_, classes):
         raise ModelFileError("the model's classes are not in order, or not distinct.")
-    return ClassTargets(binarizer.classes_, binarizer)
+    return ClassTargets(classes, binarizer)

@@ -26,7 +26,7 @@ class TargetEncoder(ABC):
         """Return the output layer's activation and the loss that the targets need."""
 
     @abstractmethod
-    def encode(self, y: Any, *, validated: bool = False) -> Any:
+    def encode(self, y: Any, *, validated: bool = False, name: str = "y") -> Any:
         """Return targets (n, k) for the network.
 
         Parameters

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from inspect import signature
 from math import isfinite
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,7 @@ def read_scorer(monitor: Any, *, weighted: bool) -> Callable[..., float] | None:
     if isinstance(monitor, str) and monitor in ("auto", "loss"):
         return None
     scorer = resolve_scorer(monitor)
+    _check_call(scorer, monitor)
     if weighted and not takes_weights(scorer):
         raise SpecError(
             f"monitor={monitor!r} takes no sample_weight, but the rows held out have weights. "
@@ -64,8 +67,9 @@ def score_of(
     if scorer is None:
         return None
     if not is_metric_scorer(scorer):
-        return _scoring(scorer, estimator, rows)
-    metric = _scoring(scorer if classes is None else with_labels(scorer, classes), estimator, rows)
+        return _scoring(scorer, estimator, monitor, rows)
+    told = scorer if classes is None else with_labels(scorer, classes)
+    metric = _scoring(told, estimator, monitor, rows)
 
     def score() -> float:
         try:
@@ -81,13 +85,15 @@ def score_of(
     return score
 
 
-def _scoring(scorer: Callable[..., float], estimator: Any, rows: RawRows) -> Any:
+def _scoring(
+    scorer: Callable[..., float], estimator: Any, monitor: Any, rows: RawRows
+) -> Callable[[], float]:
     """Return a function that scores the estimator on the rows."""
 
     def score() -> float:
         given = rows.read_only()
         weights = {} if given.weight is None else {"sample_weight": given.weight}
-        return float(scorer(estimator, given.X, given.y, **weights))
+        return _as_score(scorer(estimator, given.X, given.y, **weights), monitor)
 
     return score
 
@@ -122,6 +128,36 @@ def _undefined(monitor: Any, classes: Any, y: Any, reason: str) -> SpecError:
         f"{reason.rstrip('.')}.{lacking} {remedy} monitor='loss', 'auto' or a scorer for these "
         f"targets, {instead}."
     )
+
+
+def _check_call(scorer: Callable[..., float], monitor: Any) -> None:
+    """Refuse a function that cannot be called with an estimator, X and y."""
+    try:
+        signature(scorer).bind(None, None, None)
+    except ValueError:  # a function in C without a signature
+        return
+    except TypeError as error:
+        raise SpecError(
+            f"monitor={monitor!r} must be callable as monitor(estimator, X, y); {error}. Give "
+            "it these three parameters, or name a scorer such as 'r2'."
+        ) from error
+
+
+def _as_score(value: Any, monitor: Any) -> float:
+    """Return what the user's scorer returned as a float.
+
+    Raises
+    ------
+    SpecError
+        If it is not one number.
+    """
+    plain = value.item() if getattr(value, "shape", None) == () else value
+    if not isinstance(plain, Real):
+        raise SpecError(
+            f"monitor={monitor!r} must return a number, which is better when higher; got "
+            f"{value!r:.80}. Return a float, such as the value of a scorer."
+        )
+    return float(plain)
 
 
 def validation_metric(

@@ -16,6 +16,7 @@ from deltarule.estimators.options import FitOptions
 from deltarule.estimators.sklearn_compat import check_sample_weight
 from deltarule.program import Block
 from deltarule.training.splits import nearly_stratified
+from deltarule.utils.checks import check_undated
 
 __all__ = ["Validation", "given_validation_set", "split"]
 
@@ -61,12 +62,18 @@ def given_validation_set(
             "X_val and y_val are what early stopping watches: set early_stopping=True, or "
             "leave them out."
         )
+    check_undated("X_val", X_val)
     x = validate(X_val, model.dtype)
-    targets = model.targets.encode(y_val)
+    targets = model.targets.encode(y_val, name="y_val")
     if targets.shape[0] != x.shape[0]:
         raise ValueError(
             f"X_val and y_val must have the same number of rows; got {x.shape[0]} and "
             f"{targets.shape[0]}."
+        )
+    if weight is not None and np.count_nonzero(np.asarray(weight)) == 0:
+        raise DataError(
+            "sample_weight_val is 0 for every row. Give some row of X_val a weight above 0, or "
+            "leave sample_weight_val out."
         )
     weight = check_sample_weight(weight, x, name="sample_weight_val")
     return HeldOut(model.as_block(x, targets, weight), RawRows(X_val, y_val, weight))
@@ -111,6 +118,8 @@ def split(
             "The validation set is too small. Increase 'validation_fraction' "
             "or the size of your dataset."
         )
+    if block.weight is not None:
+        training, held = _weighted_parts(training, held, block.weight, random_state)
     return training, block.take(training), HeldOut(block.take(held), raw.take(held))
 
 
@@ -133,6 +142,32 @@ def _draw(
         np.arange(n_rows), random_state=random_state, test_size=fraction, stratify=strata
     )
     return rows
+
+
+def _weighted_parts(
+    training: Any, held: Any, weight: Any, random_state: np.random.RandomState
+) -> tuple[Any, Any]:
+    """Return both parts with a row of non-zero weight in each.
+
+    Bagging gives many rows the weight 0, so that a small part may hold no other ones. Then a row
+    of non-zero weight changes places with one of weight 0.
+    """
+    parts = [training, held]
+    counts = [int(np.count_nonzero(weight[part])) for part in parts]
+    if sum(counts) < 2:
+        raise DataError(
+            f"early_stopping=True needs a row of non-zero weight to train on and one to hold out; "
+            f"sample_weight has {sum(counts)}. Give more rows a weight, or set "
+            "early_stopping=False."
+        )
+    if min(counts):
+        return training, held
+    poor, rich = (0, 1) if counts[0] == 0 else (1, 0)
+    taken = random_state.choice(np.flatnonzero(weight[parts[rich]]))
+    given = random_state.randint(len(parts[poor]))
+    training, held = parts = [part.copy() for part in parts]
+    parts[rich][taken], parts[poor][given] = parts[poor][given], parts[rich][taken]
+    return training, held
 
 
 def _check_two_classes(names: Any, counts: Any) -> None:

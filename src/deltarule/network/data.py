@@ -130,4 +130,4 @@ def check_weight_sum(given: str, weight: Any) -> None:
 
 def _is_foreign(array: Any) -> bool:
     """Return whether it is an array API array of another library than NumPy."""
-    return hasattr(array, "__array_namespace__") and not isinstance(array, np.ndarray)
+    return hasattr(array, "__array_namespace__") and not isinstance(array, np.ndarray | np.generic)

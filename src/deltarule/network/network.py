@@ -85,6 +85,7 @@ class Network(NetworkSpec):
 
     def parameters(self, state: State) -> dict[str, Array]:
         """Return the named arrays W1 (d_0, d_1), b1 (d_1,), …: views into ``state.theta``."""
+        check_theta(state, self.tape)
         return {p.name: view for p, view in self.tape.views(state.theta)}
 
     def predict(self, state: State, X: Array) -> Array:
@@ -136,6 +137,7 @@ class Network(NetworkSpec):
         SpecError
             If the loss is not a log-likelihood.
         """
+        check_theta(state, self.tape)
         block, targets = make_block(self, X, y, sample_weight, smoothed=False)
         state = state.copy(optimizer=False)  # outputs and losses of the same state
         outputs = to_numpy(_outputs(self, state, block))

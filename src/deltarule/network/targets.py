@@ -9,6 +9,7 @@ import numpy as np
 from deltarule.errors import DataError, ShapeError
 from deltarule.spec import NetworkSpec, loss_name
 from deltarule.utils.arrays import Array
+from deltarule.utils.checks import check_undated
 
 __all__ = ["Targets", "encode_targets", "smooth"]
 
@@ -35,6 +36,7 @@ def as_numbers(name: str, given: Any, dtype: str | None, remedy: str) -> Any:
             f"{name} must be a rectangular array of numbers; got rows of unequal length. {remedy}"
         ) from error
     if array.dtype.kind not in "biuf":
+        check_undated(name, array)
         raise DataError(f"{name} must hold numbers; got dtype {array.dtype}. {remedy}")
     if dtype is None:
         return array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -33,6 +33,8 @@ class Number:
 class Categories:
     """A column of strings: one feature for each code from 0 to ``width`` − 1.
 
+    Blanks around a string do not count.
+
     A string that is not in ``codes`` gets the code ``unknown``. The code −1 sets no feature, or
     causes an error in the runtime if ``strict`` is true.
     """
@@ -46,6 +48,15 @@ class Categories:
 
 
 Column: TypeAlias = Number | Categories
+
+_BLANKS = (
+    r"[\x{9}-\x{d}\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}"
+    r"\x{202f}\x{205f}\x{3000}]*"
+)
+"""What surrounds a cell without being part of it: the blanks of ``str.strip`` and of pyarrow."""
+
+_LONGEST = 1000
+"""Characters of an expression: longer ones may need more memory than RE2 allows itself."""
 
 
 def append_columns(g: Graph, columns: Sequence[Column]) -> str:
@@ -87,14 +98,7 @@ def _numbers(g: Graph, columns: list[Number], inputs: list[str]) -> list[str]:
 
 def _one_hot(g: Graph, column: Categories, texts: str) -> str:
     """Return (batch, width): each string's code as a row with at most one 1."""
-    code = g.node(
-        "LabelEncoder",
-        texts,
-        domain=ML,
-        keys_strings=[encode(f"column {column.name!r}", text) for text in column.codes],
-        values_int64s=list(column.codes.values()),
-        default_int64=column.unknown,
-    )
+    code = _codes(g, column, texts)
     hot = g.node(
         "OneHotEncoder",
         code,
@@ -104,6 +108,55 @@ def _one_hot(g: Graph, column: Categories, texts: str) -> str:
     )
     rows = g.node("Squeeze", hot, g.integers("axis", [1]))
     return rows if g.dtype == np.float32 else g.cast(rows, g.dtype)
+
+
+def _codes(g: Graph, column: Categories, texts: str) -> str:
+    """Return the code (batch, 1) of each string without its surrounding blanks.
+
+    ONNX has no operator that trims a string, but one that compares it with a regular expression.
+    The number code + 1 is written in binary: each expression has the categories whose number has
+    one bit, so that its value is the sum of the bits that match. No match means unknown.
+    """
+    patterns: list[str] = []
+    bits: list[int] = []
+    numbers = {text: code + 1 for text, code in column.codes.items()}
+    for bit in range(max(numbers.values(), default=0).bit_length()):
+        members = sorted(text for text, number in numbers.items() if number >> bit & 1)
+        for pattern in _patterns(column.name, members):
+            patterns.append(pattern)
+            bits.append(1 << bit)
+    if not patterns:  # no category at all
+        patterns, bits = [f"{_BLANKS}{_BLANKS}"], [0]
+    found = [g.node("RegexFullMatch", texts, pattern=pattern) for pattern in patterns]
+    number = g.node(
+        "MatMul", g.cast(_together(g, found), np.int64), g.integers("bits", [[b] for b in bits])
+    )
+    code = g.node("Sub", number, g.integers("one", 1))
+    if column.unknown < 0:
+        return code
+    unknown = g.integers("unknown", column.unknown)
+    return g.node("Where", g.node("Less", code, g.integers("zero", 0)), unknown, code)
+
+
+def _patterns(name: str, texts: Sequence[str]) -> Iterator[str]:
+    """Yield regular expressions (RE2) of which one matches if a text with any blanks is given."""
+    choices: list[str] = []
+    length = 0
+    for text in texts:
+        encode(f"column {name!r}", text)  # refuses what UTF-8 cannot hold
+        escaped = _escaped(text)
+        if choices and length + len(escaped) > _LONGEST:
+            yield f"{_BLANKS}(?:{'|'.join(choices)}){_BLANKS}"
+            choices, length = [], 0
+        choices.append(escaped)
+        length += len(escaped)
+    if choices:
+        yield f"{_BLANKS}(?:{'|'.join(choices)}){_BLANKS}"
+
+
+def _escaped(text: str) -> str:
+    """Return a text as a regular expression that matches it alone."""
+    return "".join(c if c.isalnum() or ord(c) > 127 else f"\\x{{{ord(c):x}}}" for c in text)
 
 
 def _together(g: Graph, parts: list[str]) -> str:

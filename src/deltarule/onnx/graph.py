@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltarule.errors import SpecError
-from deltarule.onnx.library import IR_VERSION, OPSET, OPSET_ML, library
+from deltarule.onnx.library import (
+    IR_VERSION,
+    IR_VERSION_TEXT,
+    OPSET,
+    OPSET_ML,
+    OPSET_TEXT,
+    library,
+)
 from deltarule.utils.checks import check_name
 
 if TYPE_CHECKING:
@@ -159,13 +166,15 @@ class Graph:
         graph = helper.make_graph(
             self._nodes, name, self._inputs, self._outputs, self._constants, description
         )
-        opsets = [helper.make_opsetid("", OPSET)]
+        texts = any(node.op_type == "RegexFullMatch" for node in self._nodes)
+        opset, ir_version = (OPSET_TEXT, IR_VERSION_TEXT) if texts else (OPSET, IR_VERSION)
+        opsets = [helper.make_opsetid("", opset)]
         if any(node.domain == ML for node in self._nodes):
             opsets.append(helper.make_opsetid(ML, OPSET_ML))
         model: ModelProto = helper.make_model(
             graph,
             opset_imports=opsets,
-            ir_version=IR_VERSION,
+            ir_version=ir_version,
             producer_name="deltarule",
             producer_version=__version__,
             doc_string=description,

@@ -37,6 +37,7 @@ def check_theta(state: State, tape: Tape) -> None:
     ShapeError, DataError
         For another number of parameters, and for another type.
     """
+    check_is_state(state)
     if not is_floating(state.theta):
         raise DataError(
             "state.theta must be an array of float32 or float64; got "
@@ -48,6 +49,17 @@ def check_theta(state: State, tape: Tape) -> None:
         (tape.n_parameters,),
         "It is the state of another network: use net.initialize(seed) of this one.",
     )
+
+
+def check_is_state(state: Any) -> None:
+    """Raise ``DataError`` unless it is a state whose θ is an array."""
+    if not isinstance(state, State):
+        raise DataError(f"state must be a State; got {type(state).__name__}. {_REMEDY}")
+    if not (hasattr(state.theta, "shape") and hasattr(state.theta, "dtype")):
+        raise DataError(
+            f"state.theta must be an array; got {type(state.theta).__name__}. Use "
+            "State(numpy.asarray(theta)), or a state from net.initialize(seed)."
+        )
 
 
 def check_state(state: State, tape: Tape, optimizer_state_type: type[Any] | None = None) -> None:

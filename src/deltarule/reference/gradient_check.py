@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from deltarule.errors import ShapeError
 from deltarule.program import Block, State
 from deltarule.program.opcodes import Op, PenaltyCode
 from deltarule.program.tape import Tape
@@ -23,6 +24,7 @@ from deltarule.reference.interpreter import Reference, quiet
 from deltarule.reference.losses import LOSSES
 from deltarule.reference.penalties import penalty
 from deltarule.utils.blas import one_blas_thread
+from deltarule.utils.checks import check_shape
 
 __all__ = ["GradientCheck", "check_function", "check_tape"]
 
@@ -128,7 +130,13 @@ def check_function(
     'right'
     """
     point = np.array(x, dtype=np.float64)
+    if point.ndim != 1 or point.size == 0:
+        raise ShapeError(
+            f"x must be a vector (p,) with at least one number; got shape {point.shape}. Use "
+            "numpy.ravel(x), and let f and gradient take a vector."
+        )
     claimed = np.asarray(gradient(point.copy()), dtype=np.float64)
+    check_shape("gradient(x)", claimed, point.shape, "Return one number for each entry of x.")
     names = [f"x[{i}]" for i in range(point.size)]
     return _compare(
         lambda at: (float(f(at)), b""), point, claimed, np.arange(point.size), names,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date, time, timedelta
 from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from deltarule.errors import ShapeError, SpecError
+from deltarule.errors import DataError, ShapeError, SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,7 @@ __all__ = [
     "check_name",
     "check_positive_integer",
     "check_shape",
+    "check_undated",
     "is_count",
     "is_number",
 ]
@@ -80,3 +82,56 @@ def check_name(name: str, value: Any, choices: Iterable[str]) -> str:
     near = get_close_matches(str(value).lower(), known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise SpecError(f"{name} must be one of {', '.join(known)}; got {value!r}.{hint}")
+
+
+def check_undated(name: str, given: Any) -> None:
+    """Raise ``DataError`` if an array, a data frame or a list holds dates or durations.
+
+    NumPy would turn them into a count of days or of nanoseconds, and a missing one into -2**63.
+    """
+    dtypes: Any = getattr(given, "dtypes", None)
+    if hasattr(dtypes, "items"):  # a data frame; a Series has a single dtype
+        for column, dtype in dtypes.items():
+            if getattr(dtype, "kind", "") in ("m", "M", "O"):
+                check_undated(f"column {column!r} of {name}", given[column])
+        return
+    kind = getattr(getattr(given, "dtype", None), "kind", None)
+    if kind is None and isinstance(given, list | tuple):
+        given = _flat(given)
+        kind = "O"
+    if kind in ("m", "M"):
+        raise _dated(name, kind == "M", str(given.dtype))
+    if kind == "O":
+        for value in given if isinstance(given, list) else _objects(given):
+            if isinstance(value, date | time) or hasattr(value, "to_timestamp"):
+                raise _dated(name, True, type(value).__name__)
+            if isinstance(value, timedelta):
+                raise _dated(name, False, type(value).__name__)
+            if getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
+                raise _dated(name, value.dtype.kind == "M", str(value.dtype))
+
+
+def _flat(given: Any) -> list[Any]:
+    """Return the items of a list of lists; anything else in it stays whole."""
+    items: list[Any] = []
+    for item in given:
+        items += _flat(item) if isinstance(item, list | tuple) else [item]
+    return items
+
+
+def _objects(given: Any) -> Any:
+    import numpy as np
+
+    return np.asarray(given, dtype=object).ravel()
+
+
+def _dated(name: str, dates: bool, found: str) -> DataError:
+    remedy = (
+        "(d - d.min()) / numpy.timedelta64(1, 'D') for dates d"
+        if dates
+        else "d / numpy.timedelta64(1, 's') for durations d"
+    )
+    return DataError(
+        f"{name} must hold numbers; got {'dates' if dates else 'durations'} ({found}). Give "
+        f"numbers in a unit of your choice, such as {remedy}."
+    )
