@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from deltarule.onnx.dates import Date, append_date
 from deltarule.onnx.graph import ML, Graph, encode
 from deltarule.onnx.network import Scaling, standardize
 
@@ -45,13 +46,13 @@ class Categories:
     strict: bool = False
 
 
-Column: TypeAlias = Number | Categories
+Column: TypeAlias = Number | Categories | Date
 
 
 def append_columns(g: Graph, columns: Sequence[Column]) -> str:
     """Declare an input (batch, 1) for each column; return the network's inputs (batch, d).
 
-    The order is numbers, their flags, categories; each in the order of the columns.
+    The order is numbers, their flags, categories, dates; each in the order of the columns.
     """
     inputs = {column.name: _input(g, column) for column in columns}
     numbers = [column for column in columns if isinstance(column, Number)]
@@ -63,11 +64,16 @@ def append_columns(g: Graph, columns: Sequence[Column]) -> str:
         if isinstance(column, Categories):
             with g.part(f"category_{column.name}"):
                 parts.append(_one_hot(g, column, inputs[column.name]))
+    for column in columns:
+        if isinstance(column, Date):
+            with g.part(f"date_{column.name}"):
+                parts += append_date(g, column, inputs[column.name])
     return _together(g, parts)
 
 
 def _input(g: Graph, column: Column) -> str:
-    kind = None if isinstance(column, Number) else object
+    kinds = {Number: None, Date: np.float64, Categories: object}
+    kind = kinds[type(column)]
     return g.input(column.name, 1, column.description, kind)
 
 
