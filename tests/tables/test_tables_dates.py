@@ -39,6 +39,8 @@ DATES = {
     "{wd}, {mon} {d}, {y}": None,
     "{weekday} {d} {month} {y}": None,
     "{y}-{mon}-{d:02}": None,
+    "{y}:{m:02}:{d:02}": None,
+    "{d:02}/{mon}/{y}": None,
 }
 TIMES = {
     "": None,
@@ -128,6 +130,24 @@ def test_the_calendar_is_pythons(seconds: float) -> None:
 def test_what_is_no_date(text: str) -> None:
     read = DateTexts(pa.array([text, "2020-02-29"]))
     assert read.fits(DAY_FIRST).tolist() == [False, True]
+
+
+@support.proves(short=50, full=2000, t=moments)
+def test_dates_with_the_time_in_the_middle_or_without_marks(t: datetime) -> None:
+    year, seconds = f"{t.year:04}", (t - EPOCH).total_seconds()
+    texts = [
+        t.strftime("%a %b %d %H:%M:%S ") + year,
+        t.strftime("%a %b %d %H:%M:%S CET ") + year,
+        year + t.strftime("%m%dT%H%M%SZ"),
+        year + t.strftime("%m%dT%H:%M:%S"),
+    ]
+    assert DateTexts(pa.array(texts)).read(DAY_FIRST)[0].tolist() == [seconds] * 4
+
+
+def test_a_year_of_two_digits_between_hyphens_is_unclear() -> None:
+    read = DateTexts(pa.array(["21-03-04", "21/03/04", "21-Mar-04", "21-03-2004"]))
+    assert read.unclear.tolist() == [True, False, False, False]
+    assert read.fits(DAY_FIRST).tolist() == [False, True, True, True]
 
 
 def test_years_of_two_digits_are_those_of_posix() -> None:

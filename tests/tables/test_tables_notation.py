@@ -38,7 +38,7 @@ def written(draw: st.DrawFn) -> tuple[Decimal, str, NumberNotation]:
     before = draw(st.booleans()) and unit not in ("", "%")
     text = unit + blank * bool(unit) + body if before else body + blank * bool(unit) + unit
     if number < 0:
-        text = draw(st.sampled_from([f"-{text}", f"−{text}", f"({text})"]))
+        text = draw(st.sampled_from([f"-{text}", f"−{text}", f"–{text}", f"({text})"]))
     elif draw(st.booleans()):
         text = f"+{text}"
     return number, text, notation.model_copy(update={"unit": unit})
@@ -56,12 +56,25 @@ def test_a_number_in_any_notation_is_read_back_exactly(
     assert Decimal(plain[1]) == number
 
 
+def _with_unit(text: str) -> NumberNotation:
+    unit = next((unit for unit in "$€" if unit in text), "")
+    return NOTATIONS[1].model_copy(update={"unit": unit})
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1,23,456.5", 123456.5), ("12,34,56,789", 123456789), ("1,234,567", 1234567), (".5", 0.5)],
+    [
+        ("1,23,456.5", 123456.5),
+        ("1,234-", -1234),
+        ("1,234.5- €", -1234.5),
+        ("$-5", -5),
+        ("12,34,56,789", 123456789),
+        ("1,234,567", 1234567),
+        (".5", 0.5),
+    ],
 )
 def test_indian_and_other_groups(text: str, value: float) -> None:
-    assert NumberTexts(pa.array([text])).read(NOTATIONS[1]).values.tolist() == [value]
+    assert NumberTexts(pa.array([text])).read(_with_unit(text)).values.tolist() == [value]
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,43 @@ def read_first(path: Path, **options: Any) -> float:
     return float(read_table(path).column("x").numbers(notation).values[0])  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (["42%", "0.5"], "is not a number (per cent), but 150 of the column's 300"),
+        (["$5", "€6"], "(150 cells) is not a number (in "),
+        (["13/05/2021", "05/13/2021"], "is not a date, but 150 of the column's 300"),
+        (["21-03-04", "21-03-05"], "holds years of two digits that may come first or last"),
+        (["0000-00-00", "2021-01-02", "2021-01-03"], "--missing 0000-00-00"),
+        (["1.5", "2.5", "-inf"], "'-inf' (100 cells) is not a number"),
+        (["1e999", "2.5", "1"], "'1e999' is not a finite number"),
+    ],
+)
+def test_what_is_nearly_understood_is_asked_for(
+    tmp_path: Path, cells: list[str], message: str
+) -> None:
+    said = trouble(table(tmp_path / "t.csv", x=cells * (ROWS // len(cells))))
+    assert message in said
+    assert "--ignore x" in said
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["5-", "7.5"], "number"), (["–5", "5"], "number"), (["#DIV/0!", "1.5"], "number"),
+        (["?", "-"], "left out"), (["none", "unknown"], "category (2)"), (["Y"], "category (1)"),
+        (["1.2.3", "1.10.0"], "category (2)"), (["18-24", "25-34"], "category (2)"),
+        (["2021-Q1", "2021-Q2"], "category (2)"), (["1990", "2005"], "number"),
+        (["01.5", "02.5"], "number"), (["01", "02"], "category (2)"),
+        (["1,5E+03", "1,5"], "number, decimal comma"), (["no", "5"], "category (2)"),
+        (["TRUE", "?"], "yes/no"), (["1", "a", "b"], "category (3)"), (["07", "x"], "category (2)"),
+    ],
+)  # fmt: skip
+def test_cells_of_two_kinds(tmp_path: Path, cells: list[str], words: str) -> None:
+    path = table(tmp_path / "t.csv", ";", x=cells * (ROWS // len(cells)), y=LABEL)
+    assert understood(path).columns["x"].in_words == words
+
+
 def test_codes_and_declared_texts_stay_categories(tmp_path: Path) -> None:
     codes = [f"{n % 7:05}" for n in range(ROWS)]
     path = table(tmp_path / "t.csv", zip=codes, y=LABEL)

@@ -47,19 +47,27 @@ _CLOCK = (
     r"(?P<h>[0-9]{1,2}):(?P<min>[0-9]{2})(?::(?P<s>[0-9]{2})(?:[.,](?P<f>[0-9]{1,9}))?)?"
     r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?"
 )
-_TIME = (
-    rf"(?:(?:[T ]|, ?) ?{_CLOCK}"
-    r"(?: ?(?:Z|UTC|GMT|CES?T|[ECMP][SD]T|[+\-−][0-9]{2}(?::?[0-9]{2})?))?(?: ?\[[A-Za-z_/]+\])?)?$"
+_ZONE = (
+    r"(?: ?(?:Z|UTC|GMT|B?[CEW]E?S?T|[ECMP][SD]T|[+\-−][0-9]{2}(?::?[0-9]{2})?)"
+    r"(?: ?\[[A-Za-z_/]+\])?)"
 )
+_TIME = rf"(?:(?:[T :]|, ?) ?{_CLOCK}{_ZONE}?)?$"
 _WEEKDAY = r"^(?:(?i:mon|tues?|wed(?:nes)?|thu(?:rs)?|thur|fri|sat(?:ur)?|sun)(?i:day)?[.,]* +)?"
 _MONTH = r"(?P<mon>[A-Za-z]{3,9})"
 _DAY = r"(?P<d>[0-9]{1,2})(?i:st|nd|rd|th)?"
 _YEAR = r"(?P<y>[0-9]{4}|[0-9]{2})"
+_BASIC = (
+    r"^(?P<y>[0-9]{4})(?P<m>[0-9]{2})(?P<d>[0-9]{2})T"
+    r"(?P<h>[0-9]{2}):?(?P<min>[0-9]{2})(?::?(?P<s>[0-9]{2})(?:[.,](?P<f>[0-9]{1,9}))?)?"
+    rf"(?P<half>){_ZONE}?$"
+)
 _FIXED = (
-    rf"^(?P<y>[0-9]{{4}})(?P<p>[-/.])(?P<m>[0-9]{{1,2}})(?P<q>[-/.])(?P<d>[0-9]{{1,2}}){_TIME}",
+    rf"^(?P<y>[0-9]{{4}})(?P<p>[-/.:])(?P<m>[0-9]{{1,2}})(?P<q>[-/.:])(?P<d>[0-9]{{1,2}}){_TIME}",
     rf"{_WEEKDAY}{_DAY}(?:[-/. ]|\. | of ){_MONTH}(?:[-/. ,]|, |\. ){_YEAR}{_TIME}",
     rf"{_WEEKDAY}{_MONTH}(?:[-/. ]|\. ){_DAY}(?:[-/, ]|, )(?P<y>[0-9]{{4}}){_TIME}",
     rf"^(?P<y>[0-9]{{4}})[-/. ]{_MONTH}[-/. ](?P<d>[0-9]{{1,2}}){_TIME}",
+    rf"{_WEEKDAY}{_MONTH} +{_DAY} +{_CLOCK}{_ZONE}? +(?P<y>[0-9]{{4}})$",
+    _BASIC,
 )
 _ORDERED = (
     rf"{_WEEKDAY}(?P<a>[0-9]{{1,2}})(?P<p>[-/.])(?P<b>[0-9]{{1,2}})(?P<q>[-/.])"
@@ -81,6 +89,8 @@ class DateTexts:
         self._form = np.zeros(n, dtype=np.int8)
         self._fields = {name: np.zeros(n) for name in ("y", "m", "d", "a", "b", "time")}
         self.dotted, self.four_digits = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.unclear = np.zeros(n, dtype=bool)
+        """Such as 21-03-04, where the year may come first or last; they are not read."""
         for form, patterns in (
             (_FIXED_FORM, _FIXED),
             (_NEEDS_ORDER, (_ORDERED,)),
@@ -149,6 +159,10 @@ class DateTexts:
             century = np.where(year < 69, 2000, 1900)  # as POSIX
             self._fields["y"][found] = np.where(four, year, year + century)
             self.four_digits[found] = four
+            if form == _NEEDS_ORDER:
+                hyphens = pc.equal(part["p"], "-").to_numpy(zero_copy_only=False)
+                self.unclear[found] = good & hyphens & ~four
+                good &= ~(hyphens & ~four)
         if "h" in part:
             time, sound = _seconds(part)
             good &= sound

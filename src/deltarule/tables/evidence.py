@@ -45,6 +45,7 @@ class ColumnEvidence:
         """Cells that are numbers, by notation and unit."""
         self.points = self.codes = self.whole = self.booleans = 0
         self.dates: Counter[DateNotation] = Counter()
+        self.unclear_dates = 0  # such as 21-03-04
         self.calendar_dates = 0  # with the day or the month first
         self.fixed_dates = self.dotted_dates = self.sure_dates = self.compact_dates = 0
         self.largest = 0.0
@@ -109,6 +110,10 @@ class ColumnEvidence:
             default=(0, ""),
         )
 
+    def of_any_unit(self, notation: NumberNotation) -> int:
+        """Return how many cells are numbers in a notation, whatever their unit."""
+        return sum(count for (kind, _), count in self.fits.items() if kind == notation)
+
     def _add_stored(self, column: ParsedColumn, n: int) -> None:
         for notation in NOTATIONS:
             self.fits[notation, ""] += n
@@ -168,6 +173,7 @@ class ColumnEvidence:
         read = {n: dates.fits(n) for n in (DAY_FIRST, MONTH_FIRST, TIME, MONTH)}
         for kind, fits in read.items():
             self.dates[kind] += int(counts[fits].sum())
+        self.unclear_dates += int(counts[dates.unclear].sum())
         self.calendar_dates += int(counts[read[DAY_FIRST] | read[MONTH_FIRST]].sum())
         fixed, either = dates.fixed, read[DAY_FIRST] & read[MONTH_FIRST]
         self.fixed_dates += int(counts[fixed].sum())

@@ -65,8 +65,11 @@ class Judge:
             return self._number(e, column) or self._misfits(column, PLAIN, e)
         if forced == "date":
             return self._coded(e, column) or self._date(e, column) or self._no_date(column, e)
-        if e.usable == 0 and len(e.marks) == 1 and not is_target:
-            return replace(column, reason=f"holds only {show(next(iter(e.marks)))}")
+        if e.usable == 0 and not is_target:
+            if len(e.marks) == 1:
+                return replace(column, reason=f"holds only {show(next(iter(e.marks)))}")
+            if not any(letter.isalpha() for mark in e.marks for letter in mark):
+                return replace(column, reason="holds only marks for missing cells")
         if e.declared:
             sure = e.sure_dates == e.cells
             return (self._date(e, column) if sure else None) or self._category(e, column)
@@ -85,7 +88,7 @@ class Judge:
         fitting = [n for n in asked if _whole(e, n)]
         if not fitting:
             best = max(asked, key=lambda n: e.best_unit(n)[0])
-            most = max(e.best_unit(n)[0] for n in NOTATIONS)
+            most = max(e.of_any_unit(n) for n in NOTATIONS)
             return self._misfits(column, best, e) if 2 * most > e.usable else None
         notation = fitting[0]
         both = {_COMMA_THOUSANDS, _POINT_THOUSANDS} <= set(fitting)
@@ -150,6 +153,10 @@ class Judge:
         """Return a column of dates, its problem if most cells are dates, or None."""
         notation = max((DAY_FIRST, MONTH_FIRST, TIME, MONTH), key=lambda n: e.dates[n])
         count = e.dates[notation]
+        if e.usable and 2 * e.unclear_dates > e.usable:
+            return self._unusable(
+                column, "holds years of two digits that may come first or last; write all four"
+            )
         if e.usable == 0 or 2 * max(count, e.calendar_dates) <= e.usable:
             return None
         if e.name == self._target:
@@ -160,7 +167,7 @@ class Judge:
             asked = self._options.day_first
             if asked is not None:
                 notation = DAY_FIRST if asked else MONTH_FIRST
-            elif e.dates[DAY_FIRST] == e.dates[MONTH_FIRST]:
+            elif e.dates[DAY_FIRST] == e.dates[MONTH_FIRST] == e.calendar_dates:
                 decided = self._order(e)
                 if decided is None:
                     return Problem(

@@ -41,10 +41,10 @@ _CURRENCY = (
     r"|EUR|USD|GBP|CHF|JPY|CNY|INR|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RUB|TRY|BRL|MXN|ZAR|KRW"
 )
 _ANATOMY = (
-    r"^(?P<open>\()?(?P<sign>[+\-−])?"
-    rf"(?:(?P<before>{_CURRENCY}){_BLANK}?)?(?P<inner>[+\-−])?"
+    r"^(?P<open>\()?(?P<sign>[+\-−–])?"
+    rf"(?:(?P<before>{_CURRENCY}){_BLANK}?)?(?P<inner>[+\-−–])?"
     r"(?P<body>[0-9.,](?:[0-9.,'’ \x{00A0}\x{2009}\x{202F}]*[0-9.,])?)"
-    rf"(?P<exponent>[eE][+\-]?[0-9]+)?(?:{_BLANK}?(?P<after>%|{_CURRENCY}))?(?P<close>\))?$"
+    rf"(?P<exponent>[eE][+\-]?[0-9]+)?(?P<last>[\-−–])?(?:{_BLANK}?(?P<after>%|{_CURRENCY}))?(?P<close>\))?$"
 )
 _FRACTION = {".": r"(?:\.[0-9]*)?$|^\.[0-9]+$", ",": r"(?:,[0-9]+)?$|^,[0-9]+$"}
 _MARK = {",": ",", ".": r"\.", " ": _BLANK, "'": "['’]"}
@@ -89,10 +89,12 @@ class NumberTexts:
         part = {name: kept.field(i) for i, name in enumerate(_names(kept))}
         given = {name: _numpy(pc.not_equal(part[name], "")) for name in part}
         sound = given["open"] == given["close"]
-        sound &= ~(given["before"] & given["after"]) & ~(given["sign"] & given["inner"])
-        sound &= ~(given["open"] & (given["sign"] | given["inner"]))
-        signs = [pc.is_in(part[name], pa.array(["-", "−"])) for name in ("sign", "inner")]
-        self._negative = _numpy(signs[0]) | _numpy(signs[1]) | given["open"]
+        sound &= ~(given["before"] & given["after"])
+        signs = ("open", "sign", "inner", "last")
+        sound &= np.sum([given[name] for name in signs], axis=0) <= 1
+        plus = [pc.equal(part[name], "+") for name in ("sign", "inner")]
+        some = np.logical_or.reduce([given[name] for name in signs])
+        self._negative = some & ~_numpy(plus[0]) & ~_numpy(plus[1])
         self._body, self._exponent = part["body"], part["exponent"]
         joined = pc.binary_join_element_wise(part["before"], part["after"], "")
         coded = joined.dictionary_encode()

@@ -89,6 +89,7 @@ def understand(
     for name, why in source.left_out.items():
         columns[name] = Understood(name, "left out", reason=why)
     counters = [e.name for e in every if e.name != target and e.rows >= FEW and e.counts_rows]
+    counters = [name for name in counters if columns[name].kind == "number"]
     if counters:
         judge.notes.append(f"{listing(counters)} only counts the rows; consider --ignore")
     order = {name: columns[name] for name in (*names, *source.left_out)}
