@@ -325,8 +325,8 @@ COLUMNS = st.lists(CELLS, min_size=1, max_size=4, unique=True).flatmap(
 
 
 @support.proves(
-    short=150,
-    full=10_000,
+    short=30,
+    full=3000,
     first=COLUMNS,
     second=COLUMNS,
     separator=st.sampled_from(",;"),
@@ -497,6 +497,33 @@ def test_what_was_understood_is_printed_and_in_json(
     assert columns["day"]["notation"] == {"form": "calendar", "day_first": True}
     new = table(tmp_path / "new.csv", x=["-999"], flag=["TRUE"], day=["1.2.2030"], colour=["red"])
     assert run(["predict", str(tmp_path / "m"), str(new), "-qo", str(tmp_path / "p.csv")]) == 0
+
+
+@pytest.mark.parametrize("way", ["csv", "parquet"])
+def test_the_users_marks_are_missing_everywhere(tmp_path: Path, way: str) -> None:
+    frame = pd.DataFrame({"n": NUMBERS, "c": ["red", "none given"] * (ROWS // 2), "y": LABEL})
+    frame.loc[:9, "n"] = -999
+    frame.loc[:4, "y"] = "none given"
+    path = tmp_path / f"t.{way}"
+    frame.to_csv(path, index=False) if way == "csv" else frame.to_parquet(path, index=False)
+    marks = ("-999.0", "none given")
+    found = understood(path, missing=marks)
+    assert [column.missing for column in found.columns.values()] == [10, ROWS // 2, 5]
+    plan = Plan("y", reading=ReadOptions(missing=marks))
+    for source in (read_table(path), open_source(path)):
+        prepared = prepare(source, plan)
+        assert prepared.preprocessing.target.labels == ["high", "low"]
+        assert prepared.preprocessing.columns[0].flag
+        assert prepared.preprocessing.columns[1].kept == ["red", None]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = fit(prepared, Settings(hidden=(4,), epochs=3))
+        blank = frame.replace({"n": {-999: np.nan}, "c": {"none given": None}})
+        blank.to_csv(tmp_path / "blank.csv", index=False)
+        given = model.predict(read_table(path)).probabilities
+        expected = model.predict(read_table(tmp_path / "blank.csv")).probabilities
+        np.testing.assert_array_equal(given, expected)
+        assert model.evaluate(source).rows == ROWS - 5
 
 
 def test_many_columns_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

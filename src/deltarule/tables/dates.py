@@ -132,12 +132,16 @@ class DateTexts:
 
     def _take(self, texts: Any, form: int, pattern: str) -> None:
         """Note the fields of the texts that match a pattern and were not taken before."""
-        parts = pc.extract_regex(texts, pattern)
-        found = np.asarray(pc.fill_null(pc.is_valid(parts), False).to_numpy(zero_copy_only=False))
-        found &= self._form == _NONE
-        if not found.any():
+        pending = np.flatnonzero(self._form == _NONE)
+        if len(pending) == 0:
             return
-        kept = parts.filter(pa.array(found))
+        rest = texts if len(pending) == len(texts) else texts.take(pa.array(pending))
+        parts = pc.extract_regex(rest, pattern)
+        valid = pc.fill_null(pc.is_valid(parts), False)
+        found = pending[np.asarray(valid.to_numpy(zero_copy_only=False))]
+        if len(found) == 0:
+            return
+        kept = parts.filter(valid)
         part = {kept.type.field(i).name: kept.field(i) for i in range(kept.type.num_fields)}
         good = np.ones(len(kept), dtype=bool)
         if "mon" in part:
@@ -167,7 +171,7 @@ class DateTexts:
             time, sound = _seconds(part)
             good &= sound
             self._fields["time"][found] = time
-        self._form[np.flatnonzero(found)[good]] = form
+        self._form[found[good]] = form
 
 
 def _numbers(texts: Any) -> Numbers:
