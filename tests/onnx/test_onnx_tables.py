@@ -100,6 +100,47 @@ def test_every_kind_of_column(mixed: Path, target: str, dtype: str) -> None:
     assert_same_predictions(trained(mixed, target), mixed, dtype)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dates_are_seconds_and_the_calendar_is_in_the_graph(tmp_path: Path, dtype: str) -> None:
+    """Compared with the model's own predictions, far beyond the training range, too."""
+    rng = np.random.default_rng(0)
+    n = 300
+    start = np.datetime64("2015-01-01T00:00:00")
+    when = start + rng.integers(0, 6 * 365 * 86_400, n).astype("timedelta64[s]")
+    frame = pd.DataFrame(
+        {
+            "when": pd.Series(when.astype(str)),
+            "day": pd.Series(when.astype("datetime64[D]").astype(str)),
+            "clock": pd.Series(when).dt.strftime("%H:%M:%S"),
+            "month": pd.Series(when).dt.strftime("%Y-%m"),
+            "x": rng.normal(size=n).round(3),
+        }
+    )
+    frame["y"] = frame["x"] + pd.Series(when).dt.month + pd.Series(when).dt.hour / 10
+    frame.loc[:20, "when"] = ""
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    model = trained(tmp_path / "t.csv", "y")
+    assert [column.kind for column in model.preprocessing.columns[:4]] == ["date"] * 4
+    far = pd.date_range("1900-02-27", "2100-03-03", periods=400).astype("datetime64[s]")
+    later = frame.sample(400, replace=True, random_state=0).reset_index(drop=True)
+    later["when"] = pd.Series(far).astype(str)
+    later.to_csv(tmp_path / "later.csv", index=False)
+    graph = model.to_onnx(dtype=dtype)
+    for path in (tmp_path / "t.csv", tmp_path / "later.csv"):
+        cells = pd.read_csv(path)
+        inputs: dict[str, Any] = {"x": cells["x"].to_numpy(dtype)[:, None]}
+        for name in ("when", "day", "month"):
+            seconds = (pd.to_datetime(cells[name]) - pd.Timestamp(0)) / pd.Timedelta(seconds=1)
+            inputs[name] = seconds.to_numpy()[:, None]
+        inputs["clock"] = pd.to_timedelta(cells["clock"]).dt.total_seconds().to_numpy()[:, None]
+        found, expected = run(graph, inputs), model.predict(read_table(path)).values
+        spread = np.ptp(expected)
+        assert_close(found["variable"][:, 0] / spread, expected / spread, TOLERANCE[dtype])
+    given = {value.name: value.doc_string for value in graph.graph.input}
+    words = "seconds since 1970, as the clock shows it, NaN where missing"
+    assert given["when"] == f"column 'when': {words}"
+
+
 def test_inputs_that_have_an_outputs_name_take_another(mixed: Path) -> None:
     model = trained(mixed, "kind").to_onnx()
     given = {value.name: value.doc_string for value in model.graph.input}

@@ -235,7 +235,7 @@ def test_headers_and_rows(tmp_path: Path, name: str) -> None:
 
 # --- 20: cells -----------------------------------------------------------------------------------
 
-ODD = ("oops", "1,5", "1e999", "None", "12 kg", "0x10", "1_000", "--", "1.2.3", "inf", "٣", "true")
+ODD = ("oops", "1,5", "1e999", "12 kg", "0x10", "1_000", "1.2.3", "inf", "٣", "true", "5 %")
 
 
 @pytest.mark.parametrize("odd", ODD)

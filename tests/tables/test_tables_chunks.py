@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from deltarule.errors import TableError
 from deltarule.tables import Shares, Table, is_large, open_source, read_table
+from deltarule.tables.evidence import DAY_FIRST
 from deltarule.tables.sources import csv as csv_source
 from deltarule.tables.sources import dataset as dataset_module
 from deltarule.tables.sources import parquet
@@ -188,10 +189,12 @@ def test_a_column_is_parsed_once(place: Path) -> None:
     path.write_text("a,b\n1,x\n2,y\n")
     table = read_table(path)
     (piece,) = table.scan()
-    for name, reading in (("a", "numbers"), ("a", "not_missing"), ("b", "texts"), ("b", "is_date")):
+    for name, reading in (("a", "usable"), ("a", "not_missing"), ("b", "texts"), ("b", "booleans")):
         parsed = table.column(name)
         assert piece.table.column(name) is parsed
         assert getattr(parsed, reading) is getattr(parsed, reading)
+        assert parsed.numbers() is parsed.numbers()
+        assert parsed.dates(DAY_FIRST) is parsed.dates(DAY_FIRST)
 
 
 BROKEN = {

@@ -16,7 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from deltarule.errors import ModelFileError, TableError
 from deltarule.storage import strict_json
 from deltarule.tables import Table
-from deltarule.tables.kinds import CategoryKind, NumberKind, UnseenValues
+from deltarule.tables.kinds import UnseenValues
 from deltarule.tables.preprocessing import rare_below, transform
 from deltarule.tables.record import PreprocessingRecord, Quantity, validated
 from deltarule.tables.split import Shares, draw_parts
@@ -26,7 +26,7 @@ numbers = st.lists(
     st.one_of(st.none(), st.floats(-1e9, 1e9, allow_subnormal=False)), min_size=3, max_size=40
 )
 texts = st.lists(st.sampled_from([None, "a", "b", "c", "other", "é", "rare"]), min_size=3)
-KIND = {"x": NumberKind(), "text": CategoryKind()}
+KIND = {"x": "number", "text": "category"}
 
 
 def fitted(table: Table, rows: Any = None) -> Any:

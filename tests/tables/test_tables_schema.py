@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from deltarule.errors import TableError
-from deltarule.tables import Plan, Table, prepare, read_table
+from deltarule.tables import Plan, ReadOptions, Table, prepare, read_table, understand
 from deltarule.tables.kinds import BooleanKind, NumberKind
 from deltarule.tables.preprocessing import transform
 from deltarule.tables.record import Classes, NumberColumn
 from deltarule.tables.target import encode_target
-from support.tables import decision_of, kinds_of, profiles_of
+from support.tables import decision_of, kinds_of
 
 
 def column(tmp_path: Path, *texts: str) -> Table:
@@ -47,31 +47,45 @@ def test_kinds(tmp_path: Path, texts: list[str], kind: str) -> None:
 @pytest.mark.parametrize(
     ("texts", "reason"),
     [
-        (["2024-01-31", "2024-02-01T10:00"] * 20, "dates"),
-        (["31.01.2024", "01.02.24"], "dates"),
-        (["10:00", "11:30:05"], "times"),
-        ([f"K{i:05}" for i in range(40)], "like an id"),
-        ([f"the {i} quick brown foxes jump" for i in range(40)], "free text"),
+        ([f"K{i:05}" for i in range(40)], "is different in nearly every row, like an id"),
+        ([f"K{i % 1500:05}" for i in range(4500)], "has 1500 categories"),
+        ([f"K{i % 10_001:05}" for i in range(30_000)], "has more than 10000 different texts"),
         (["", "NA", "nan"], "is empty"),
+        (["?", "", "?"], "holds only '?'"),
     ],
 )
-def test_what_cannot_be_learned_is_refused_by_name(
+def test_what_cannot_be_learned_is_left_out_with_a_note(
     tmp_path: Path, texts: list[str], reason: str
 ) -> None:
-    with pytest.raises(TableError, match=reason) as caught:
-        kinds_of(column(tmp_path, *texts))
-    assert "'x'" in str(caught.value)
-    assert "--ignore x" in str(caught.value)
+    found = understand(column(tmp_path, *texts), ReadOptions())
+    assert (found.columns["x"].kind, found.columns["x"].reason) == ("left out", reason)
+    assert found.notes == [f"left out: 'x' {reason}"]
+    lines = ["x,y", *(f"{text},{i % 2}" for i, text in enumerate(texts))]
+    (tmp_path / "u.csv").write_text("\n".join(lines) + "\n")
+    table, message = read_table(tmp_path / "u.csv"), "has no column left to learn 'y' from; 'x' "
+    with pytest.raises(TableError, match=message + reason[:5]):
+        prepare(table, Plan("y"))
 
 
-def test_all_refused_columns_are_named_at_once(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    path.write_text("when,the name,n\n2024-01-01,,1\n2024-01-02,,2\n")
-    with pytest.raises(TableError, match="--ignore when --ignore 'the name'"):
-        kinds_of(read_table(path))
+def test_free_text_is_refused_with_all_other_problems(tmp_path: Path) -> None:
+    lines = ["the text,n,odd"] + [f"the {i} quick brown foxes,{i},{i}" for i in range(40)]
+    lines[3] = "see,oops,12 kg"
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(TableError) as caught:
+        kinds_of(read_table(tmp_path / "t.csv"))
+    message = str(caught.value)
+    for part in (
+        "t.csv, line 4, column 'n': 'oops' is not a number, but 39 of the column's 40 cells are",
+        "line 4, column 'odd': '12 kg' is not a number",
+        "column 'the text' holds free text",
+        "--missing oops --missing '12 kg'",
+        "--category n --category odd",
+        "--ignore 'the text'",
+    ):
+        assert part in message
 
 
-@pytest.mark.parametrize("odd", ["oops", "1,5", "None", "12 kg", "0x10", "1_000", "inf", "٣"])
+@pytest.mark.parametrize("odd", ["oops", "1,5", "12 kg", "0x10", "1_000", "inf", "٣"])
 def test_a_mistake_among_numbers_is_reported_at_training(tmp_path: Path, odd: str) -> None:
     table = column(tmp_path, "1", "2", "3", odd, "5")
     with pytest.raises(
@@ -81,7 +95,7 @@ def test_a_mistake_among_numbers_is_reported_at_training(tmp_path: Path, odd: st
     assert odd in str(caught.value)
 
 
-@pytest.mark.parametrize("odd", ["oops", "1,5", "None", "1e999", "-1e999", "inf", "true"])
+@pytest.mark.parametrize("odd", ["oops", "1,5", "1e999", "-1e999", "inf", "true"])
 def test_a_mistake_among_numbers_is_reported_at_prediction(tmp_path: Path, odd: str) -> None:
     table = column(tmp_path, "1", "", odd)
     with pytest.raises(TableError, match=r"t\.csv, line 4, column 'x'") as caught:
@@ -128,7 +142,7 @@ def test_slices_with_missing_cells_keep_every_text() -> None:
             expected = [None if text in ("", "NA", None) else text for text in cells[first:last]]
             assert column.texts.to_pylist() == expected
             assert column.not_missing.tolist() == [text is not None for text in expected]
-            assert column.is_number.tolist() == [text == "3.25" for text in expected]
+            assert column.numbers().fits.tolist() == [text == "3.25" for text in expected]
             assert column.is_boolean.tolist() == [text == "true" for text in expected]
 
 
@@ -142,8 +156,8 @@ def test_columns_are_found_by_name(tmp_path: Path) -> None:
 
 def test_row_counters_are_noticed(tmp_path: Path) -> None:
     for texts, counts in ((map(str, range(30)), True), (["1", "2"] * 15, False)):
-        (profile,) = profiles_of(column(tmp_path, *texts))
-        assert profile.only_counts(30) is counts
+        notes = understand(column(tmp_path, *texts), ReadOptions()).notes
+        assert notes == ["'x' only counts the rows; consider --ignore"] * counts
 
 
 # --- the target ----------------------------------------------------------------------------------

@@ -192,7 +192,6 @@ BAD = {
     "a text": ("area", "oops", "'oops' is not a number, but"),
     "a comma": ("area", '"1,5"', "'1,5' is not a number"),
     "an infinity": ("area", "1e999", "'1e999' is not a finite number"),
-    "None": ("area", "None", "'None' is not a number"),
     "a target": ("price", "much", "'much' is not a number"),
 }
 

@@ -9,6 +9,7 @@ import typer
 
 from deltarule.cli.groups import grouped
 from deltarule.cli.options import (
+    CellOptions,
     CheckpointOptions,
     DataOptions,
     Dtype,
@@ -63,7 +64,7 @@ def deltarule(
 
         deltarule predict penguins.safetensors new.csv -o predictions.csv
 
-    Columns may hold numbers, true/false or categories, and missing cells (empty, NA, NaN, null).
+    Columns may hold numbers, true/false, dates or categories, and missing cells (empty, NA, ? ...).
     Every error is one line that says what to change; the exit code is then 2.
     """
 
@@ -73,6 +74,7 @@ def deltarule(
 def train(
     table: TableArgument,
     data: DataOptions,
+    cells: CellOptions,
     network: NetworkOptions,
     training: TrainingOptions,
     checkpoints: CheckpointOptions,
@@ -97,16 +99,16 @@ def train(
 
         deltarule train flights/ --target delay
 
-    A column of names or dates cannot be learned from; leave it out:
+    Columns are what their cells look like, and the command says what that is; say otherwise:
 
-        deltarule train houses.csv --target price --ignore address --ignore sold
+        deltarule train houses.csv --target price --category code --missing -999 --ignore 'id_*'
 
     Begin, or resume where a training with the same options was interrupted:
 
         deltarule train houses.csv --target price --checkpoint run --resume
     """
     check_streams(table, files.output, json=output.json)
-    plan = data.plan(training.seed)
+    plan = data.plan(training.seed, cells)
     how = settings(network, training, checkpoints)
 
     from deltarule.cli import commands

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from deltarule.cli.stdio import printing
-from deltarule.tables import Evaluation, Prepared, Source, TableModel
+from deltarule.tables import Evaluation, Prepared, Source, TableModel, Understood
 from deltarule.tables.record import Classes
 
 __all__ = ["JsonReporter"]
@@ -33,7 +33,7 @@ class JsonReporter:
             "table": str(table.path),
             "target": record.target.name,
             "task": record.target.task,
-            "columns": [column.name for column in record.columns],
+            "columns": [_column(column) for column in prepared.understanding.columns.values()],
             "inputs": sum(column.width for column in record.columns),
             "rows": {
                 "training": provenance.training_rows,
@@ -94,6 +94,23 @@ class JsonReporter:
         text = json.dumps(_plain(self._found), allow_nan=False)
         with printing(sys.stdout):
             print(text, flush=True)
+
+
+def _column(column: Understood) -> dict[str, Any]:
+    """Return what a column was taken for."""
+    found: dict[str, Any] = {
+        "name": column.name,
+        "kind": "left_out" if column.kind == "left out" else column.kind,
+        "missing": column.missing,
+        "marks": column.marks,
+    }
+    if column.categories is not None:
+        found["categories"] = column.categories
+    if column.reason:
+        found["reason"] = column.reason
+    if column.notation is not None:
+        found["notation"] = column.notation.model_dump()
+    return found
 
 
 def _plain(value: Any) -> Any:

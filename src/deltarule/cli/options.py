@@ -15,11 +15,12 @@ import typer
 from deltarule.cli.stdio import STREAM, is_stream
 
 if TYPE_CHECKING:
-    from deltarule.tables import Plan, Settings, Shares
+    from deltarule.tables import Plan, ReadOptions, Settings, Shares
     from deltarule.tables.record import Task
     from deltarule.training import Checkpoint
 
 __all__ = [
+    "CellOptions",
     "CheckpointOptions",
     "DataOptions",
     "Dtype",
@@ -106,7 +107,10 @@ class DataOptions:
         ),
     ] = None
     ignore: Annotated[
-        list[str] | None, typer.Option(metavar="COL", help="A column to leave out; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="COL", help="A column to leave out; repeatable, a pattern such as id_* too."
+        ),
     ] = None
     test: Annotated[
         str | None,
@@ -134,7 +138,7 @@ class DataOptions:
         ),
     ] = None
 
-    def plan(self, seed: int) -> Plan:
+    def plan(self, seed: int, cells: CellOptions) -> Plan:
         """Return what to learn, and from which rows."""
         from deltarule.tables import Plan
 
@@ -145,12 +149,95 @@ class DataOptions:
             tuple(self.ignore or ()),
             shares,
             seed,
+            cells.reading(),
         )
 
     @property
     def test_table(self) -> Path | None:
         """The table to test on, if --test names one."""
         return _parse_test(self.test)[1]
+
+
+class _Decimal(StrEnum):
+    """The marks between whole numbers and fractions."""
+
+    point = "."
+    comma = ","
+
+
+class _Thousands(StrEnum):
+    """The marks between thousands."""
+
+    comma = ","
+    point = "."
+    blank = " "
+    apostrophe = "'"
+
+
+@dataclass(frozen=True)
+class CellOptions:
+    """Data.
+
+    The options that say how cells are read, in the panel of the other options of data.
+    """
+
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MARK",
+            help="A text or number that means a missing cell, beside the usual ones; repeatable.",
+        ),
+    ] = None
+    category: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="A column of categories; repeatable, a pattern too."),
+    ] = None
+    number: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="A column of numbers; repeatable, a pattern too."),
+    ] = None
+    date: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COL",
+            help="A column of dates, as YYYYMMDD or seconds since 1970 too; repeatable, a pattern "
+            "too.",
+        ),
+    ] = None
+    decimal: Annotated[
+        _Decimal | None, typer.Option(help="The decimal mark, where the table does not tell.")
+    ] = None
+    thousands: Annotated[_Thousands | None, typer.Option(help="The mark between thousands.")] = None
+    dates: Annotated[
+        bool, typer.Option("--dates/--no-dates", help="Learn from dates, or leave them out.")
+    ] = True
+    day_first: Annotated[
+        bool | None,
+        typer.Option(
+            "--day-first/--month-first", help="What 04/06/2022 is, where no other date tells."
+        ),
+    ] = None
+
+    def reading(self) -> ReadOptions:
+        """Return what the user says about the cells."""
+        marks = self.decimal and self.decimal.value, self.thousands and self.thousands.value
+        if marks[0] is not None and marks[0] == marks[1]:
+            raise typer.BadParameter(
+                "the decimal mark and the mark between thousands must differ",
+                param_hint="--thousands",
+            )
+        from deltarule.tables import ReadOptions
+
+        return ReadOptions(
+            missing=tuple(mark.strip() for mark in self.missing or ()),
+            category=tuple(self.category or ()),
+            number=tuple(self.number or ()),
+            date=tuple(self.date or ()),
+            decimal=marks[0],
+            thousands=marks[1],
+            dates=self.dates,
+            day_first=self.day_first,
+        )
 
 
 @dataclass(frozen=True)

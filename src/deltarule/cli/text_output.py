@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table as Grid
@@ -15,6 +16,9 @@ from deltarule.tables.messages import listing, show
 from deltarule.tables.record import Classes
 
 __all__ = ["TextReporter"]
+
+SHOWN_COLUMNS = 50
+"""Of tables with more columns, only the first are printed."""
 
 
 class _Console(Console):
@@ -61,6 +65,7 @@ class TextReporter:
         self.say(
             f"{table.path}: {table.rows} rows; {len(record.columns)} columns give {features} inputs"
         )
+        self._columns(prepared)
         self.say(f"{record.target.task} of {show(record.target.name)}: {prepared.reason}")
         if isinstance(record.target, Classes):
             labels = record.target.labels
@@ -74,6 +79,21 @@ class TextReporter:
             f"{provenance.network_seed}"
         )
         self.notes(prepared.notes)
+
+    def _columns(self, prepared: Prepared) -> None:
+        """Print what each column was taken for; of many columns only how many there are."""
+        target = prepared.preprocessing.target.name
+        columns = [c for c in prepared.understanding.columns.values() if c.name != target]
+        shown = columns if len(columns) <= SHOWN_COLUMNS else columns[: SHOWN_COLUMNS - 1]
+        grid = _grid("column", "holds", "missing", left=2)
+        for column in shown:
+            why = f": {column.reason}" if column.kind == "left out" else ""
+            grid.add_row(_plain(column.name), _plain(column.in_words + why), str(column.missing))
+        self._print(grid)
+        if len(columns) > len(shown):
+            counts = Counter(column.kind for column in columns[len(shown) :])
+            more = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+            self.say(f"and {len(columns) - len(shown)} more columns: {more}")
 
     def network(self, model: TableModel) -> None:
         """Print the shape of the trained network and how its training ended."""
@@ -130,10 +150,11 @@ class TextReporter:
             self.notes(evaluation.notes)
 
 
-def _grid(*headings: str) -> Grid:
+def _grid(*headings: str, left: int = 1) -> Grid:
     grid = Grid(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for index, heading in enumerate(headings):
-        grid.add_column(_plain(heading), justify="right" if index else "left", no_wrap=True)
+        side: Literal["left", "right"] = "right" if index >= left else "left"
+        grid.add_column(_plain(heading), justify=side, no_wrap=True)
     return grid
 
 

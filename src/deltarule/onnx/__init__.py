@@ -8,6 +8,7 @@ package depends on neither. The package `onnx` is optional, and is imported only
 from __future__ import annotations
 
 from deltarule.onnx.columns import Categories, Number
+from deltarule.onnx.dates import Date
 from deltarule.onnx.heads import Labels, Numbers, Outputs
 from deltarule.onnx.models import Exportable, columns_model, matrix_model
 from deltarule.onnx.network import Scaling
@@ -15,6 +16,7 @@ from deltarule.onnx.writing import export, to_bytes
 
 __all__ = [
     "Categories",
+    "Date",
     "Exportable",
     "Labels",
     "Number",

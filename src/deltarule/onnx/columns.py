@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from deltarule.onnx.dates import Date, append_date
 from deltarule.onnx.graph import ML, Graph, encode
 from deltarule.onnx.network import Scaling, standardize
 
@@ -47,7 +48,7 @@ class Categories:
     strict: bool = False
 
 
-Column: TypeAlias = Number | Categories
+Column: TypeAlias = Number | Categories | Date
 
 _BLANKS = (
     r"[\x{9}-\x{d}\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}"
@@ -62,7 +63,7 @@ _LONGEST = 1000
 def append_columns(g: Graph, columns: Sequence[Column]) -> str:
     """Declare an input (batch, 1) for each column; return the network's inputs (batch, d).
 
-    The order is numbers, their flags, categories; each in the order of the columns.
+    The order is numbers, their flags, categories, dates; each in the order of the columns.
     """
     inputs = {column.name: _input(g, column) for column in columns}
     numbers = [column for column in columns if isinstance(column, Number)]
@@ -74,11 +75,16 @@ def append_columns(g: Graph, columns: Sequence[Column]) -> str:
         if isinstance(column, Categories):
             with g.part(f"category_{column.name}"):
                 parts.append(_one_hot(g, column, inputs[column.name]))
+    for column in columns:
+        if isinstance(column, Date):
+            with g.part(f"date_{column.name}"):
+                parts += append_date(g, column, inputs[column.name])
     return _together(g, parts)
 
 
 def _input(g: Graph, column: Column) -> str:
-    kind = None if isinstance(column, Number) else object
+    kinds = {Number: None, Date: np.float64, Categories: object}
+    kind = kinds[type(column)]
     return g.input(column.name, 1, column.description, kind)
 
 

@@ -10,6 +10,8 @@ from deltarule.tables.sources.dataset import is_large, open_source, read_table
 from deltarule.tables.split import Shares
 from deltarule.tables.table import Source, Table
 from deltarule.tables.train import Settings, fit, score_parts
+from deltarule.tables.understand import understand
+from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = [
     "Evaluation",
@@ -17,11 +19,14 @@ __all__ = [
     "Predictions",
     "PredictionsCsv",
     "Prepared",
+    "ReadOptions",
     "Settings",
     "Shares",
     "Source",
     "Table",
     "TableModel",
+    "Understanding",
+    "Understood",
     "check_test",
     "fit",
     "is_large",
@@ -29,4 +34,5 @@ __all__ = [
     "prepare",
     "read_table",
     "score_parts",
+    "understand",
 ]

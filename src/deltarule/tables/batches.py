@@ -107,12 +107,13 @@ class ExampleReader:
 
     def _examples(self, piece: Piece, part: int, limit: float = 1.0) -> Examples:
         """Return the examples of a part in a piece."""
-        target = piece.table.column(self.preprocessing.target.name)
+        record = self.preprocessing
+        target = piece.table.column(record.target.name, missing=record.missing)
         belongs = self.split.parts(piece, target) == part
         if limit < 1:
             hashes = row_hash(self.split.seed, DEV_SAMPLE, piece.first, piece.table.rows)
             belongs &= hashes < limit
-        return encode_examples(self.preprocessing, piece.table, belongs)
+        return encode_examples(record, piece.table, belongs)
 
 
 def _shuffled(examples: list[Examples], rng: np.random.Generator) -> Examples:

@@ -1,21 +1,21 @@
-"""A column parsed once: which cells are missing, of what type the others are, or unsupported.
+"""A column parsed once: which cells are missing, and what the others read as.
 
 A cell is missing if it is empty or reads ``NA``, ``N/A``, ``n/a``, ``#N/A``, ``<NA>``, ``NaN``,
-``nan``, ``NULL`` or ``null``. ``None`` is text: in a column of categories it is often one of them
-("no garage"), and in a column of numbers it is a mistake that is better reported.
+``nan``, ``NULL`` or ``null``, or a mark that the user names. Beside numbers, dates and booleans
+other marks are missing, too, such as ``?``, ``-``, ``None`` or ``#DIV/0!``, in upper or lower case;
+beside categories they are texts like others ("None" may mean: no garage).
 
-A number is a decimal number such as ``12``, ``-3.5`` or ``6.02e23``, with a decimal point and
-nothing else; it must be finite. A number beyond ±2⁵³ that is written out, without an exponent, must
-be a float64 exactly: rounding would turn ids into other ids and merge neighbouring classes.
+A number is finite. One beyond ±2⁵³ that is written out, without an exponent, must be a float64
+exactly: rounding would turn ids into other ids and merge neighbouring classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +23,22 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
+from deltarule.tables.dates import CODED, DateTexts, read_coded
 from deltarule.tables.messages import show
+from deltarule.tables.notation import PLAIN, NumberTexts
+from deltarule.tables.record import DateNotation, NumberNotation
 
-__all__ = ["MISSING", "Cells", "ParsedColumn", "joined", "number_text", "number_texts", "positions"]
+__all__ = [
+    "MARKS",
+    "MISSING",
+    "Cells",
+    "ParsedColumn",
+    "Reading",
+    "joined",
+    "number_text",
+    "number_texts",
+    "positions",
+]
 
 Cells: TypeAlias = Any
 """A pyarrow array of texts or of float64; a missing cell is null in both."""
@@ -33,26 +46,51 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
 
-_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_DATE = (
-    r"^([0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4}|[0-9]{2}))"
-    r"([ T][0-9].*)?$|^[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?$"
-)
+MARKS = (
+    "?", "??", "???", "-", "--", "---", ".", "..", "...", "…", "–", "—", "*", "/", "#",
+    "na", "n/a", "n.a.", "n.a", "n. a.", "n/d", "nd", "n.d.", "nan", "-nan", "+nan", "<na>", "nat",
+    "<nat>", "none", "<none>", "null", "(null)", "<null>", "nil", "void", "\\n",
+    "missing", "(missing)", "unknown", "not available", "not applicable", "undefined", "empty",
+    "(empty)", "blank", "(blank)", "tbd",
+    "#n/a", "#n/a n/a", "#na", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!",
+)  # fmt: skip
+"""In lower case: what means a missing cell beside numbers, dates and booleans."""
+
 _BOOLEAN = r"^(?i:true|false)$"
 _EXACT = 2.0**53
 """Up to this, every whole number is a float64."""
 
 
+class Reading(NamedTuple):
+    """All cells of a column, read in one way."""
+
+    values: NDArray[np.float64]  # NaN where a cell is missing or does not fit
+    fits: Mask
+
+
 class ParsedColumn:
     """The cells of a column and what they read as; each reading is computed once, when asked for.
 
-    ``fault(row, problem)`` returns the error for one cell, with file, line and column.
+    ``fault(row, problem)`` returns the error for one cell, with file, line and column. `missing`
+    are marks that the user names; `declared` says that the file declares the cells to be texts.
     """
 
     def __init__(
-        self, name: str, cells: Cells, path: Path, fault: Callable[[int, str], TableError]
+        self,
+        name: str,
+        cells: Cells,
+        path: Path,
+        fault: Callable[[int, str], TableError],
+        missing: Sequence[str] = (),
+        *,
+        declared: bool = False,
     ) -> None:
         self.name, self.cells, self.path, self.fault = name, cells, path, fault
+        self.declared = declared
+        self._named = tuple(missing)
+        self._numbers: dict[NumberNotation, Reading] = {}
+        self._dates: dict[DateNotation, Reading] = {}
+        self._plain_texts: dict[NumberNotation, list[str | None]] = {}
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -81,39 +119,69 @@ class ParsedColumn:
                 "leave it out"
             )
 
+    # --- missing cells -------------------------------------------------------------------------
+
     @cached_property
     def not_missing(self) -> Mask:
-        """(n,) mask of the cells that hold something."""
+        """(n,) mask of the cells that hold something, be it a mark."""
         if self.stores_numbers:
-            missing = pc.is_null(self.cells, nan_is_null=True)
-        else:
-            missing = pc.or_(pc.is_null(self.cells), pc.is_in(self.cells, pa.array(MISSING)))
+            there = ~_to_numpy(pc.fill_null(pc.is_null(self.cells, nan_is_null=True), True))
+            marks = [float(mark) for mark in self._named if _is_float(mark)]
+            return there & ~np.isin(self._stored, marks) if marks else there
+        words = pa.array([*MISSING, *self._named], pa.string())
+        missing = pc.or_(pc.is_null(self.cells), pc.is_in(self.cells, words))
         return ~_to_numpy(pc.fill_null(missing, True))
 
     @cached_property
-    def is_number(self) -> Mask:
-        """(n,) mask of the cells that read as a decimal number, finite or not."""
-        return self.not_missing if self.stores_numbers else self._matches(_NUMBER)
+    def usable(self) -> Mask:
+        """(n,) mask of the cells that are neither missing nor a mark for it."""
+        if self.stores_numbers or self.all_plain:
+            return self.not_missing
+        marks = pc.is_in(pc.utf8_lower(self._dictionary), pa.array(MARKS))
+        return self.not_missing & ~self._spread(_to_numpy(marks), False)
+
+    # --- readings ------------------------------------------------------------------------------
+
+    @cached_property
+    def all_plain(self) -> bool:
+        """Whether all cells that are not missing are plain decimal numbers, all of them finite."""
+        return self._quick is not None
+
+    def numbers(self, notation: NumberNotation = PLAIN) -> Reading:
+        """Return the numbers of all cells in a notation."""
+        if notation not in self._numbers:
+            self._numbers[notation] = self._read_numbers(notation)
+        return self._numbers[notation]
+
+    def dates(self, notation: DateNotation) -> Reading:
+        """Return the seconds since 1970 of all cells, read as dates in a notation."""
+        if notation not in self._dates:
+            if notation.form == "YYYYMMDD" or notation.form in CODED:
+                values, fits = read_coded(self.numbers().values, notation.form)
+            elif self.stores_numbers:
+                values, fits = np.full(len(self), np.nan), np.zeros(len(self), dtype=bool)
+            else:
+                found = self.date_texts.read(notation)
+                values, fits = self._spread(found[0], np.nan), self._spread(found[1], False)
+            fits = fits & self.usable
+            self._dates[notation] = Reading(np.where(fits, values, np.nan), fits)
+        return self._dates[notation]
 
     @cached_property
     def is_boolean(self) -> Mask:
         """(n,) mask of the cells that read true or false, in upper or lower case."""
-        return self._matches(_BOOLEAN)
-
-    @cached_property
-    def is_date(self) -> Mask:
-        """(n,) mask of the cells that look like a date or a time."""
-        return self._matches(_DATE)
-
-    @cached_property
-    def numbers(self) -> NDArray[np.float64]:
-        """(n,) numbers, NaN for every cell that is not a number."""
-        return self._filled(self.is_number, lambda cells: pc.cast(cells, pa.float64()))
+        if self.stores_numbers or self.all_plain:
+            return np.zeros(len(self), dtype=bool)
+        found = pc.fill_null(pc.match_substring_regex(self._dictionary, _BOOLEAN), False)
+        return self._spread(_to_numpy(found), False)
 
     @cached_property
     def booleans(self) -> NDArray[np.float64]:
         """(n,) 1 for true, 0 for false, NaN for every other cell."""
-        return self._filled(self.is_boolean, lambda cells: pc.equal(pc.utf8_lower(cells), "true"))
+        if self.stores_numbers or self.all_plain:
+            return np.full(len(self), np.nan)
+        true = _to_numpy(pc.equal(pc.utf8_lower(self._dictionary), "true"))
+        return np.where(self.is_boolean, self._spread(true, False), np.nan)
 
     @cached_property
     def texts(self) -> Cells:
@@ -122,41 +190,116 @@ class ParsedColumn:
         # pc.if_else cuts the last text of a slice short in releases of pyarrow before 24.
         return texts.take(pa.array(np.arange(len(texts)), mask=~self.not_missing))
 
-    @cached_property
-    def inexact(self) -> tuple[int, str] | None:
-        """The first row whose number float64 cannot hold, and what is wrong with it."""
-        stored, numbers = self.stores_numbers, self.numbers
-        suspects = np.isinf(numbers) if stored else np.abs(numbers) >= _EXACT
+    def inexact(self, notation: NumberNotation = PLAIN) -> tuple[int, str] | None:
+        """Return the first row whose number float64 cannot hold, and what is wrong with it."""
+        numbers = self.numbers(notation).values
+        suspects = np.isinf(numbers) if self.stores_numbers else np.abs(numbers) >= _EXACT
         for row in np.flatnonzero(suspects).tolist():
-            text, value = self.text(row), float(numbers[row])
+            text, value = self._plain_text(row, notation), float(numbers[row])
             if np.isinf(value):
-                return row, f"{show(text)} is not a finite number; correct it"
+                return row, f"{show(self.text(row))} is not a finite number; correct it"
             if "e" not in text.lower() and Decimal(text) != Decimal(value):
                 return row, (
-                    f"{show(text)} would be rounded to {number_text(value)}, as not all numbers "
-                    "beyond ±2**53 are a float64; put a letter before it if it is a name, else use "
-                    "a larger unit or an exponent, or leave the column out"
+                    f"{show(self.text(row))} would be rounded to {number_text(value)}, as not all "
+                    "numbers beyond ±2**53 are a float64; put a letter before it if it is a name, "
+                    "else use a larger unit or an exponent, or leave the column out"
                 )
         return None
 
     def require(self, fits: Mask, expected: str) -> None:
         """Refuse the first cell that is neither missing nor what the column should hold."""
-        wrong = self.not_missing & ~fits
+        wrong = self.usable & ~fits
         if wrong.any():
             row = int(np.argmax(wrong))
             raise self.fault(
                 row, f"{show(self.text(row))} is not {expected}; correct it or leave it empty"
             )
 
-    def _filled(self, mask: Mask, read: Callable[[Cells], Any]) -> NDArray[np.float64]:
-        values = np.full(len(self.cells), np.nan)
-        values[mask] = _to_numpy(read(self.cells.filter(pa.array(mask))))
-        return values
+    # --- different texts, each read once ---------------------------------------------------------
 
-    def _matches(self, pattern: str) -> Mask:
+    @property
+    def distinct(self) -> Cells:
+        """The different texts, in the order of their first rows."""
+        return self._dictionary
+
+    def counts(self, mask: Mask) -> NDArray[np.int64]:
+        """Return how often each of the different texts occurs among some rows."""
+        return np.bincount(self._codes[mask & (self._codes >= 0)], minlength=len(self._dictionary))
+
+    @cached_property
+    def number_texts(self) -> NumberTexts:
+        """The different texts, taken apart as numbers."""
+        return NumberTexts(self._dictionary)
+
+    @cached_property
+    def date_texts(self) -> DateTexts:
+        """The different texts, taken apart as dates."""
+        return DateTexts(self._dictionary)
+
+    @cached_property
+    def _coded(self) -> tuple[Cells, NDArray[np.int64]]:
+        coded = pc.dictionary_encode(self.cells)
+        codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
+        return coded.dictionary, np.asarray(codes, dtype=np.int64)
+
+    @property
+    def _dictionary(self) -> Cells:
+        return self._coded[0]
+
+    @property
+    def _codes(self) -> NDArray[np.int64]:
+        return self._coded[1]
+
+    def _spread(self, values: NDArray[Any], missing: Any) -> NDArray[Any]:
+        """Return a value for each row from those of the different texts."""
+        return np.append(values, missing)[self._codes].astype(values.dtype)
+
+    @cached_property
+    def _stored(self) -> NDArray[np.float64]:
+        return _to_numpy(pc.fill_null(self.cells, np.nan))
+
+    @cached_property
+    def _quick(self) -> NDArray[np.float64] | None:
+        """The numbers of a column of plain numbers, or None; most columns need no look at texts."""
+        if self.stores_numbers or not pa.types.is_string(self.cells.type):
+            return None
+        whole = not self._named
+        for _ in range(2):
+            there = None if whole else self.not_missing
+            cells = self.cells if there is None else self.cells.filter(pa.array(there))
+            try:
+                numbers = _to_numpy(pc.cast(cells, pa.float64()))
+            except pa.ArrowInvalid:
+                numbers = None
+            if numbers is not None and np.isfinite(numbers).all():
+                if there is None:
+                    self.__dict__["not_missing"] = np.ones(len(numbers), dtype=bool)
+                    return np.asarray(numbers)
+                if not there.any():
+                    return None
+                values = np.full(len(self), np.nan)
+                values[there] = numbers
+                return values
+            if not whole:
+                return None
+            whole = False
+        return None
+
+    def _read_numbers(self, notation: NumberNotation) -> Reading:
         if self.stores_numbers:
-            return np.zeros(len(self.cells), dtype=bool)
-        return _to_numpy(pc.fill_null(pc.match_substring_regex(self.cells, pattern), False))
+            return Reading(np.where(self.not_missing, self._stored, np.nan), self.not_missing)
+        if notation == PLAIN and self._quick is not None:
+            return Reading(self._quick, self.not_missing)
+        found = self.number_texts.read(notation)
+        self._plain_texts[notation] = found.plain
+        fits = self._spread(found.fits, False) & self.usable
+        return Reading(np.where(fits, self._spread(found.values, np.nan), np.nan), fits)
+
+    def _plain_text(self, row: int, notation: NumberNotation) -> str:
+        """Return a number as a plain decimal."""
+        if notation in self._plain_texts:
+            return str(self._plain_texts[notation][self._codes[row]])
+        return self.text(row)
 
 
 def number_texts(cells: Cells) -> Cells:
@@ -191,3 +334,11 @@ def number_text(value: float) -> str:
 
 def _to_numpy(values: Any) -> Any:
     return np.asarray(values.to_numpy(zero_copy_only=False))
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,30 +1,30 @@
-"""The kinds of columns (number, boolean, category): recognised, learned, encoded, exported.
+"""The kinds of columns (number, boolean, date, category): parsed, encoded, exported.
 
-A kind is one object in `KINDS`; a new kind needs a class here and, if it learns something new, a
-record in `deltarule.tables.record`. The first kind that recognises a column takes it.
+A kind is one object in `KINDS`; a new kind needs a class here, a learner in
+`deltarule.tables.profile` and a record in `deltarule.tables.record`.
+`deltarule.tables.understand` decides which column is of which kind.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from deltarule.errors import TableError
-from deltarule.onnx import Categories, Number
+from deltarule.onnx import Categories, Date, Number
 from deltarule.onnx.columns import Column
 from deltarule.tables.columns import MISSING, Cells, ParsedColumn, positions
+from deltarule.tables.dates import NUMBERS, calendar, values_of
 from deltarule.tables.messages import listing, show
-from deltarule.tables.profile import ColumnProfile
-from deltarule.tables.record import CategoryColumn, ColumnRecord, NumberColumn
-from deltarule.tables.statistics import Moments
+from deltarule.tables.notation import PLAIN, described
+from deltarule.tables.record import CategoryColumn, ColumnRecord, DateColumn, NumberColumn
 
-__all__ = ["KINDS", "Encoded", "Kind", "Unseen", "UnseenValues", "kind_of", "recognise"]
+__all__ = ["KINDS", "Encoded", "Kind", "Unseen", "UnseenValues", "kind_of"]
 
 Matrix: TypeAlias = NDArray[np.float64]
 Rows: TypeAlias = NDArray[np.intp]
@@ -40,6 +40,7 @@ class Encoded(NamedTuple):
     standardised: Matrix | None = None
     flags: Matrix | None = None  # 1 where a cell is missing
     one_hot: Matrix | None = None
+    date: Matrix | None = None
 
 
 class UnseenValues:
@@ -84,88 +85,55 @@ class Kind(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def recognises(self, profile: ColumnProfile) -> bool:
-        """Whether a column with this profile is of this kind."""
+    def parse(self, column: ParsedColumn, record: Any = None) -> Any:
+        """Return the values of all cells; a cell that is not of this kind is an error.
 
-    @abstractmethod
-    def learn(self, profile: ColumnProfile, rare_below: int, path: Path) -> Any:
-        """Return the record of a column, learned from its training rows."""
-
-    @abstractmethod
-    def parse(self, column: ParsedColumn) -> Any:
-        """Return the values of all cells; a cell that is not of this kind is an error."""
+        The record says how they are written.
+        """
 
     @abstractmethod
     def encode(self, record: Any, column: ParsedColumn, rows: Rows, seen: UnseenValues) -> Encoded:
         """Return the network's inputs for some rows of a column, and count what is unseen."""
 
     @abstractmethod
-    def onnx_input(self, record: Any, unseen: Unseen) -> Column:
-        """Return the column as an input of an ONNX graph."""
+    def onnx_input(self, record: Any, unseen: Unseen, missing: Sequence[str]) -> Column:
+        """Return the column as an input of an ONNX graph; `missing` are the user's marks."""
 
 
 class NumberKind(Kind):
-    """Decimal numbers: imputed, standardised, and flagged where missing."""
+    """Numbers: imputed, standardised, and flagged where missing."""
 
-    name: ClassVar[Literal["number", "boolean"]] = "number"
+    name: ClassVar[str] = "number"
     words = "a number"
 
-    def recognises(self, profile: ColumnProfile) -> bool:
-        """Whether all cells are numbers; one that float64 cannot hold is an error."""
-        return profile.all_numbers
-
-    def learn(self, profile: ColumnProfile, rare_below: int, path: Path) -> NumberColumn:
-        """Return the mean, the standard deviation and the median of the training rows."""
-        moments, fill = self._statistics(profile)
-        whole = Moments()
-        whole.merge(moments.count, moments.mean, moments.squares)
-        whole.merge(profile.missing, fill)
-        if not whole.finite:
-            raise TableError(
-                f"{path}: the numbers in column {show(profile.name)} are too large to standardise; "
-                "give them in another unit, or take their logarithm"
-            )
-        return NumberColumn(
-            kind=self.name,
-            name=profile.name,
-            fill=fill,
-            mean=whole.mean,
-            scale=_scale(whole),
-            flag=profile.missing > 0,
-        )
-
-    def parse(self, column: ParsedColumn) -> Matrix:
+    def parse(self, column: ParsedColumn, record: Any = None) -> Matrix:
         """Return (n,) numbers, NaN where missing."""
-        column.require(column.is_number, "a number")
-        if column.inexact is not None:
-            raise column.fault(*column.inexact)
-        return column.numbers
+        notation = PLAIN if record is None else record.notation
+        values, fits = column.numbers(notation)
+        how = described(notation)
+        column.require(fits, f"a number ({how})" if how else "a number")
+        fault = column.inexact(notation)
+        if fault is not None:
+            raise column.fault(*fault)
+        return values
 
     def encode(
         self, record: NumberColumn, column: ParsedColumn, rows: Rows, seen: UnseenValues
     ) -> Encoded:
         """Return (x - mean) / scale, with the fill in place of missing numbers, and the flags."""
-        every = self.parse(column)
+        every = self.parse(column, record)
         missing = np.isnan(every[rows])
         with np.errstate(over="ignore", invalid="ignore"):
             z = (np.where(missing, record.fill, every[rows]) - record.mean) / record.scale
             if not np.isfinite(z).all():
                 wild = np.isinf((every - record.mean) / record.scale)
                 raise column.fault(int(np.argmax(wild)), "the number is too large")
-        if record.flag:
-            return Encoded(z[:, None], missing[:, None])
-        if missing.any():
-            seen.missing[record.name] += int(missing.sum())
-        return Encoded(z[:, None])
+        return Encoded(z[:, None], _flags(record, missing, seen))
 
-    def onnx_input(self, record: NumberColumn, unseen: Unseen) -> Number:
+    def onnx_input(self, record: NumberColumn, unseen: Unseen, missing: Sequence[str]) -> Number:
         """Return the column as an input of numbers."""
         words = f"column {record.name!r}: {self.words}, NaN where missing"
         return Number(record.name, words, record.fill, record.mean, record.scale, record.flag)
-
-    def _statistics(self, profile: ColumnProfile) -> tuple[Moments, float]:
-        """Return the moments and the median of the cells that are not missing."""
-        return profile.moments, profile.sample.median()
 
 
 class BooleanKind(NumberKind):
@@ -174,22 +142,63 @@ class BooleanKind(NumberKind):
     name = "boolean"
     words = "1 for true, 0 for false"
 
-    def recognises(self, profile: ColumnProfile) -> bool:
-        """Whether all cells are true or false."""
-        return profile.booleans == profile.not_missing
-
-    def parse(self, column: ParsedColumn) -> Matrix:
+    def parse(self, column: ParsedColumn, record: Any = None) -> Matrix:
         """Return (n,) 0 and 1, NaN where missing."""
         column.require(column.is_boolean, "true or false")
-        return column.booleans
+        return np.where(column.usable, column.booleans, np.nan)
 
-    def _statistics(self, profile: ColumnProfile) -> tuple[Moments, float]:
-        counts = {text: n for text, n in profile.training_texts.counts.items() if text is not None}
-        true = sum(n for text, n in counts.items() if text.lower() == "true")
-        false, moments = sum(counts.values()) - true, Moments()
-        moments.merge(false, 0.0)
-        moments.merge(true, 1.0)
-        return moments, (0.5 if false == true > 0 else float(true > false))
+
+class DateKind(Kind):
+    """Dates and times: what a calendar says about them, and how long ago they are."""
+
+    name = "date"
+
+    def parse(self, column: ParsedColumn, record: Any = None) -> Matrix:
+        """Return (n,) seconds since 1970, NaN where missing."""
+        values, fits = column.dates(record.notation)
+        form = record.notation.form
+        order = f"{'day' if record.notation.day_first else 'month'} before {{}}"
+        what = {
+            "calendar": f"a date ({order.format('month' if record.notation.day_first else 'day')})",
+            "time": "a time",
+            "month": "a year with a month",
+        }
+        column.require(fits, what.get(form, f"a date in {form}"))
+        return values
+
+    def encode(
+        self, record: DateColumn, column: ParsedColumn, rows: Rows, seen: UnseenValues
+    ) -> Encoded:
+        """Return one feature for each part of the dates, and the flags of missing ones."""
+        seconds = self.parse(column, record)[rows]
+        missing = np.isnan(seconds)
+        seconds = np.where(missing, record.fill, seconds)
+        values, kept = values_of(seconds), np.clip(seconds, record.first, record.last)
+        values["elapsed"] = (kept - record.mean) / record.scale
+        values["calendar year"] = (calendar(kept).year - record.year_mean) / record.year_scale
+        for name, (centre, unit) in NUMBERS.items():
+            values[name] = (values[name] - centre) / unit
+        features = [values[part] for part in record.parts]
+        flags = _flags(record, missing, seen)
+        if flags is not None:
+            features.append(flags[:, 0])
+        return Encoded(date=np.stack(features, axis=1))
+
+    def onnx_input(self, record: DateColumn, unseen: Unseen, missing: Sequence[str]) -> Date:
+        """Return the column as an input of seconds."""
+        when = "midnight" if record.notation.form == "time" else "1970, as the clock shows it"
+        return Date(
+            record.name,
+            f"column {record.name!r}: seconds since {when}, NaN where missing",
+            fill=record.fill,
+            first=record.first,
+            last=record.last,
+            elapsed=(record.mean, record.scale),
+            year=(record.year_mean, record.year_scale),
+            numbers={str(name): pair for name, pair in NUMBERS.items()},
+            parts=tuple(record.parts),
+            flag=record.flag,
+        )
 
 
 class CategoryKind(Kind):
@@ -197,23 +206,7 @@ class CategoryKind(Kind):
 
     name = "category"
 
-    def recognises(self, profile: ColumnProfile) -> bool:
-        """Whether the texts can be categories; a mistake among numbers is an error."""
-        profile.check_mistake()
-        return not profile.unusable()
-
-    def learn(self, profile: ColumnProfile, rare_below: int, path: Path) -> CategoryColumn:
-        """Return the categories of the training rows, the rare ones apart."""
-        counts = profile.training_texts.counts
-        ordered = sorted(counts, key=lambda text: (text is None, text or ""))
-        return CategoryColumn(
-            kind="category",
-            name=profile.name,
-            kept=[text for text in ordered if counts[text] >= rare_below],
-            rare=[text for text in ordered if counts[text] < rare_below],
-        )
-
-    def parse(self, column: ParsedColumn) -> Cells:
+    def parse(self, column: ParsedColumn, record: Any = None) -> Cells:
         """Return (n,) texts, null where missing."""
         return column.texts
 
@@ -241,43 +234,21 @@ class CategoryKind(Kind):
         one_hot = (codes[:, None] == np.arange(record.width)).astype(np.float64)
         return Encoded(one_hot=one_hot)
 
-    def onnx_input(self, record: CategoryColumn, unseen: Unseen) -> Categories:
+    def onnx_input(
+        self, record: CategoryColumn, unseen: Unseen, missing: Sequence[str]
+    ) -> Categories:
         """Return the column as an input of texts; every word for a missing cell is known."""
         codes = {text: code for code, text in enumerate(record.kept)}
         codes |= dict.fromkeys(record.rare, len(record.kept))
         other = len(record.kept) if record.rare and unseen == "other" else _UNSEEN
-        missing = codes.pop(None, other)
+        blank = codes.pop(None, other)
         known = {text: code for text, code in codes.items() if text is not None}
-        known |= dict.fromkeys(MISSING, missing)
+        known |= dict.fromkeys((*MISSING, *missing), blank)
         words = f"column {record.name!r}: a category as text, empty where missing"
         return Categories(record.name, words, known, other, record.width, unseen == "error")
 
 
-KINDS: tuple[Kind, ...] = (NumberKind(), BooleanKind(), CategoryKind())
-
-
-def recognise(profile: ColumnProfile) -> Kind | str:
-    """Return the kind of a column, or why it cannot be used.
-
-    Of the cells that are not missing:
-
-    1. all are numbers: a number. All are true or false: a boolean.
-    2. most are numbers: the first cell that is not is reported as a mistake.
-    3. dates, free text and texts that are nearly all different (names, identifiers) cannot be
-       learned from as they stand, and are refused with what to do.
-    4. everything else: a category.
-
-    Raises
-    ------
-    TableError
-        If a cell is a mistake in a column of numbers, or a number that float64 cannot hold.
-    """
-    if profile.unsupported or profile.not_missing == 0:
-        return profile.unusable()
-    for kind in KINDS:
-        if kind.recognises(profile):
-            return kind
-    return profile.unusable()
+KINDS: tuple[Kind, ...] = (NumberKind(), BooleanKind(), DateKind(), CategoryKind())
 
 
 def kind_of(record: ColumnRecord) -> Kind:
@@ -285,8 +256,12 @@ def kind_of(record: ColumnRecord) -> Kind:
     return next(kind for kind in KINDS if kind.name == record.kind)
 
 
-def _scale(moments: Moments) -> float:
-    """Return the standard deviation, 1 for numbers that differ by rounding (as scikit-learn)."""
-    n, eps = moments.count, float(np.finfo(np.float64).eps)
-    constant = moments.variance <= n * eps * moments.variance + (n * moments.mean * eps) ** 2
-    return 1.0 if constant else float(np.sqrt(moments.variance))
+def _flags(
+    record: NumberColumn | DateColumn, missing: NDArray[np.bool_], seen: UnseenValues
+) -> Matrix | None:
+    """Return 1 where a cell is missing, if some were in training; else count them."""
+    if record.flag:
+        return missing[:, None].astype(np.float64)
+    if missing.any():
+        seen.missing[record.name] += int(missing.sum())
+    return None

@@ -107,8 +107,11 @@ class TableModel:
         --------
         deltarule.tables.PredictionsCsv : Predictions of any number of rows.
         """
-        seen, columns = UnseenValues(unseen), self.preprocessing.columns
-        X = [transform(columns, table, None, seen) for table, _ in source.scan()]
+        seen, record = UnseenValues(unseen), self.preprocessing
+        X = [
+            transform(record.columns, table, None, seen, record.missing)
+            for table, _ in source.scan()
+        ]
         return replace(self.respond(np.concatenate(X)), notes=seen.sentences())
 
     def evaluate(self, source: Source, unseen: Unseen = "other") -> Evaluation:
@@ -164,10 +167,11 @@ class TableModel:
 
         Its ``verdict`` is "right", "wrong" or "cannot tell"; see `MLPClassifier.check_gradients`.
         """
-        y, rows = encode_target(self.target, table)
+        record = self.preprocessing
+        y, rows = encode_target(self.target, table, record.missing)
         _check_targets(table, self.target.name, len(rows))
         chosen = np.unique(np.linspace(0, len(rows) - 1, CHECKED_ROWS).astype(np.intp))
-        X = transform(self.preprocessing.columns, table, rows[chosen])
+        X = transform(record.columns, table, rows[chosen], missing=record.missing)
         with one_blas_thread():
             return self.estimator.check_gradients(X, self.target.to_network(y[chosen]))
 
@@ -200,11 +204,13 @@ class TableModel:
         """Return the model in ONNX with its preprocessing, and write it to a file if asked.
 
         Each column is an input (batch, 1) of its name: numbers and booleans with NaN where
-        missing, categories as texts. With ``unseen="error"`` a category that was not in training
+        missing, categories as texts, dates as float64 seconds since 1970 as the clock shows them
+        (times of day: since midnight). With ``unseen="error"`` a category that was not in training
         is an error of the runtime. The rest, errors too, is as of the estimators' ``to_onnx``.
         """
         check_name("unseen", unseen, ("other", "error"))
-        columns = [kind_of(c).onnx_input(c, unseen) for c in self.preprocessing.columns]
+        record = self.preprocessing
+        columns = [kind_of(c).onnx_input(c, unseen, record.missing) for c in record.columns]
         inner = self._to_exportable()
         return export(lambda: columns_model(inner, columns, dtype), path, overwrite=overwrite)
 

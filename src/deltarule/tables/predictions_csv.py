@@ -78,7 +78,8 @@ class PredictionsCsv:
 
     def _columns(self, table: Table, kept: list[str]) -> Iterator[list[str]]:
         """Yield the cells of each column of the file as texts."""
-        X = transform(self.model.preprocessing.columns, table, None, self.seen)
+        record = self.model.preprocessing
+        X = transform(record.columns, table, None, self.seen, record.missing)
         predictions = self.model.respond(X)
         for column in map(table.column, kept):
             column.check_supported()

@@ -1,24 +1,29 @@
-"""From a table to what a network is trained on: one pass learns kinds, parts and preprocessing."""
+"""From a table to what a network is trained on: kinds of columns, parts of rows, preprocessing.
+
+One pass over all rows understands the columns, a second one learns from the training rows.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
 from deltarule.tables.batches import ExampleReader
-from deltarule.tables.kinds import Kind, recognise
-from deltarule.tables.messages import listing, show, unusable_columns
-from deltarule.tables.preprocessing import Examples, rare_below
-from deltarule.tables.profile import ColumnProfile, PieceRows
-from deltarule.tables.record import ColumnRecord, PreprocessingRecord, Provenance, Task
+from deltarule.tables.messages import show
+from deltarule.tables.preprocessing import Examples, encode_examples, rare_below
+from deltarule.tables.profile import Learner, PieceRows, learner
+from deltarule.tables.record import PreprocessingRecord, Provenance, Task
 from deltarule.tables.split import Shares, Split, draw_parts
 from deltarule.tables.statistics import DEV_SAMPLE, MEDIAN_SAMPLE, Sample, row_hash
 from deltarule.tables.table import Source, Table
-from deltarule.tables.target import TargetProfile, class_labels
+from deltarule.tables.target import TargetProfile
+from deltarule.tables.understand import understand
+from deltarule.tables.understanding import ReadOptions, Understanding
 from deltarule.training.splits import default_fractions
 from deltarule.version import __version__
 
@@ -44,12 +49,14 @@ class Plan:
     task : {"classification", "regression"}, optional
         The task; by default the target decides.
     ignore : tuple of str
-        Columns to leave out.
+        Columns to leave out; patterns such as ``id_*`` are allowed.
     shares : Shares or None
         The shares held out for dev and test; None for 60/20/20 up to 10⁴ rows and 98/1/1 above
         (of a table in its files, whose rows are not counted beforehand: 98/1/1).
     seed : int
         All other seeds derive from this one.
+    reading : ReadOptions
+        What the user says about the cells.
     """
 
     target: str
@@ -57,6 +64,7 @@ class Plan:
     ignore: tuple[str, ...] = ()
     shares: Shares | None = field(default=Shares(0.1, 0.0))
     seed: int = 0
+    reading: ReadOptions = field(default_factory=ReadOptions)
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,8 @@ class Prepared:
         The dev rows that training watches.
     provenance : Provenance
         Seeds and sizes.
+    understanding : Understanding
+        What each column was taken for.
     notes : list of str
         What the user should know.
     """
@@ -81,6 +91,7 @@ class Prepared:
     reason: str
     dev: Examples
     provenance: Provenance
+    understanding: Understanding
     notes: list[str]
 
     @property
@@ -92,9 +103,10 @@ class Prepared:
 def prepare(source: Source, plan: Plan) -> Prepared:
     """Profile and split a table. The preprocessing is learned from the training rows alone.
 
-    A table in its files is read twice: to profile it, and to take the dev rows to be watched. The
-    median of a column, which takes the place of missing numbers, then is that of a uniform sample
-    of 16 384 training rows (fewer, but at least 1024, of more than 256 columns); it is exact for
+    A table in its files is read twice: to understand its columns, and to learn from the training
+    rows and take the dev rows to be watched. The median of a column, which takes the place of
+    missing numbers and dates, then is that of a uniform sample of 16 384 training rows (fewer, but
+    at least 1024, of more than 256 columns); it is exact for
     tables that are smaller or in memory.
 
     Parameters
@@ -111,15 +123,20 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     """
     seeds = np.random.SeedSequence(plan.seed).generate_state(2)
     split_seed, network_seed = (int(seed) for seed in seeds)
-    features, whole = _features(source, plan), source.in_memory
+    source.check_column(plan.target)
+    whole, missing = source.in_memory, plan.reading.missing
+    understood = understand(source, plan.reading, ignore=plan.ignore, target=plan.target)
+    features = _features(source, plan, understood)
+    target = TargetProfile(understood.columns[plan.target], source.path, hashed=not whole)
     if whole:
-        split = _exact_split(next(source.scan()).table, plan, split_seed)
+        split = _exact_split(next(source.scan()).table, plan, split_seed, target)
+        target = TargetProfile(understood.columns[plan.target], source.path, hashed=not whole)
     else:
-        split = Split(plan.shares or LARGE, split_seed)
+        split = Split(plan.shares or LARGE, split_seed, marks=target.marks)
     size = math.inf if whole else max(1024, min(2**14, SAMPLE_CELLS // len(features)))
-    columns = [ColumnProfile(name, size) for name in features]
-    target, dev_sample = TargetProfile(plan.target, source.path, hashed=not whole), Sample(DEV_ROWS)
-    counts = _profile(source, split, target, columns, dev_sample)
+    columns = [learner(understood.columns[name], size) for name in features]
+    held = _DevRows([*features, plan.target])
+    counts = _learn(source, split, missing, target, columns, held)
     decision = target.decide(plan.task)
     record = target.record(decision)
     split.check(source, counts)
@@ -128,17 +145,15 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     preprocessing = PreprocessingRecord(
         fill_with="median",
         rare_below=threshold,
-        columns=_records(source, columns, threshold),
+        missing=list(missing),
+        columns=[column.record(threshold, source.path) for column in columns],
         target=record,
     )
     reader = ExampleReader(source, preprocessing, split)
-    dev = reader.whole_part("dev", 1.0 if whole else dev_sample.limit)
-    notes = [] if whole else [READ_AGAIN]
+    dev = reader.whole_part("dev") if whole else held.examples(preprocessing, reader)
+    notes = [*understood.notes, *([] if whole else [READ_AGAIN])]
     if sum(counts) < source.rows:
         notes.append(f"{source.rows - sum(counts)} rows without a target were left out")
-    counters = [profile.name for profile in columns if profile.only_counts(source.rows)]
-    if counters:
-        notes.append(f"{listing(counters)} only counts the rows; consider --ignore")
     if len(dev.y) < dev_rows:
         notes.append(f"training watches {len(dev.y)} of the {dev_rows} dev rows, drawn at random")
     provenance = Provenance(
@@ -150,76 +165,104 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         dev_rows=dev_rows,
         test_rows=test_rows,
     )
-    return Prepared(reader, decision.reason, dev, provenance, notes)
+    return Prepared(reader, decision.reason, dev, provenance, understood, notes)
 
 
-def _features(source: Source, plan: Plan) -> list[str]:
-    source.check_column(plan.target)
-    for name in plan.ignore:
-        source.check_column(name, "given with --ignore")
-    left = [name for name in source.names if name not in {plan.target, *plan.ignore}]
+def _features(source: Source, plan: Plan, understood: Understanding) -> list[str]:
+    """Return the columns to learn from; it is an error if there are none."""
+    others = [c for name, c in understood.columns.items() if name != plan.target]
+    left = [column.name for column in others if column.kind != "left out"]
     if not left:
+        reasons = "".join(f"; {show(column.name)} {column.reason}" for column in others[:8])
         raise TableError(
-            f"{source.path} has no column left to learn {show(plan.target)} from; "
+            f"{source.path} has no column left to learn {show(plan.target)} from{reasons}; "
             "ignore fewer columns, or add some"
         )
     return left
 
 
-def _exact_split(table: Table, plan: Plan, seed: int) -> Split:
+def _exact_split(table: Table, plan: Plan, seed: int, profile: TargetProfile) -> Split:
     """Return the split of a table in memory, with the classes of its target in proportion."""
-    target = table.column(plan.target)
-    profile = TargetProfile(plan.target, table.path)
-    no_rows = PieceRows(np.zeros(table.rows, dtype=bool), np.zeros(table.rows), last=True)
+    target = table.column(plan.target, missing=plan.reading.missing)
+    no_rows = PieceRows(np.zeros(table.rows, dtype=bool), np.zeros(table.rows))
     profile.add(target, no_rows)  # what decides the task is learned from all rows
-    rows = np.flatnonzero(target.not_missing)
+    rows = np.flatnonzero(target.usable if profile.marks else target.not_missing)
     labels = None
     if profile.decide(plan.task).task == "classification":
-        texts = class_labels(target, rows, numeric=bool(target.is_number[rows].all()))
-        labels = np.array(texts.to_pylist(), dtype=np.str_)
+        labels = profile.labels_of(target, rows)
     shares = plan.shares or Shares(*default_fractions(len(rows))[1:])
     part = np.full(table.rows, -1, dtype=np.int8)
     part[rows] = draw_parts(len(rows), shares, seed, labels)
-    return Split(shares, seed, part)
+    return Split(shares, seed, part, profile.marks)
 
 
-def _profile(
+class _DevRows:
+    """The cells of a uniform sample of dev rows, until they can be encoded."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._names, self._sample, self._count = names, Sample(DEV_ROWS), 0
+        self._held: list[tuple[NDArray[np.float64], Table]] = []
+
+    def add(self, table: Table, dev: NDArray[np.bool_], hashes: NDArray[np.float64]) -> None:
+        """Add the dev rows of a piece, with their hashes."""
+        self._sample.add(hashes[dev], hashes[dev])
+        mask = dev & (hashes < self._sample.limit)
+        if not mask.any():
+            return
+        self._held.append((hashes[mask], _rows_of(table, self._names, mask)))
+        self._count += int(mask.sum())
+        if self._count > 2 * DEV_ROWS:
+            self._shrink()
+
+    def examples(self, record: PreprocessingRecord, reader: ExampleReader) -> Examples:
+        """Return the rows of the sample as examples, in the table's order."""
+        self._shrink()
+        found = [encode_examples(record, table) for _, table in self._held]
+        if not found:
+            return reader.whole_part("dev", 0.0)
+        return Examples(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+
+    def _shrink(self) -> None:
+        limit = self._sample.limit
+        self._held = [
+            (hashes[hashes < limit], _rows_of(table, self._names, hashes < limit))
+            for hashes, table in self._held
+            if (hashes < limit).any()
+        ]
+        self._count = sum(len(hashes) for hashes, _ in self._held)
+
+
+def _rows_of(table: Table, names: list[str], mask: NDArray[np.bool_]) -> Table:
+    """Return some rows of a table, with copies of their cells."""
+    rows = np.flatnonzero(mask)
+    columns = {name: table.columns[name].take(pa.array(rows)) for name in names}
+    place = table.place
+    return replace(table, columns=columns, rows=len(rows), place=lambda row: place(int(rows[row])))
+
+
+def _learn(
     source: Source,
     split: Split,
+    missing: tuple[str, ...],
     target: TargetProfile,
-    columns: list[ColumnProfile],
-    dev_sample: Sample,
+    columns: list[Learner],
+    held: _DevRows,
 ) -> NDArray[np.int64]:
-    """Add all rows, from first to last, to the profiles; return the number of rows of each part.
+    """Learn from the training rows, from first to last; return the number of rows of each part.
 
     The memory that it takes does not grow with the number of rows.
     """
     counts = np.zeros(3, dtype=np.int64)
     for piece in source.scan():
         table, first = piece
-        column = table.column(target.name)
-        column.check_supported()
+        column = table.column(target.name, missing=missing)
         part = split.parts(piece, column)
         counts += np.bincount(part[part >= 0], minlength=3)
-        dev = row_hash(split.seed, DEV_SAMPLE, first, table.rows)[part == 1]
-        dev_sample.add(dev, dev)
+        if not source.in_memory:
+            held.add(table, part == 1, row_hash(split.seed, DEV_SAMPLE, first, table.rows))
         hashes = row_hash(split.seed, MEDIAN_SAMPLE, first, table.rows)
-        rows = PieceRows(part == 0, hashes, source.in_memory)
+        rows = PieceRows(part == 0, hashes)
         target.add(column, rows)
-        for profile in columns:
-            profile.add(table.column(profile.name), rows)
+        for learning in columns:
+            learning.add(table.column(learning.name, missing=missing), rows)
     return counts
-
-
-def _records(source: Source, profiles: list[ColumnProfile], threshold: int) -> list[ColumnRecord]:
-    """Return the records of the columns, or refuse all that cannot be used at once."""
-    kinds = [recognise(profile) for profile in profiles]
-    pairs = list(zip(profiles, kinds, strict=True))
-    refused = {profile.name: kind for profile, kind in pairs if isinstance(kind, str)}
-    if refused:
-        raise unusable_columns(source.path, refused)
-    return [
-        kind.learn(profile, threshold, source.path)
-        for profile, kind in pairs
-        if isinstance(kind, Kind)
-    ]

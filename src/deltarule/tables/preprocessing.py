@@ -1,6 +1,7 @@
 """From the rows of a table to examples for a network, by what was learned from training rows.
 
-Numbers are imputed and standardised, categories are one-hot encoded (`deltarule.tables.kinds`).
+Numbers are imputed and standardised, categories are one-hot encoded, and dates become what a
+calendar says about them (`deltarule.tables.kinds`).
 What was learned is one record (`deltarule.tables.record`), so that a model that was saved and one
 that was loaded go through the same code.
 """
@@ -42,10 +43,10 @@ def encode_examples(
     seen: UnseenValues | None = None,
 ) -> Examples:
     """Return the rows that have a target, or of them those in a mask; see `transform`."""
-    y, rows = encode_target(record.target, table)
+    y, rows = encode_target(record.target, table, record.missing)
     if wanted is not None:
         y, rows = y[wanted[rows]], rows[wanted[rows]]
-    return Examples(transform(record.columns, table, rows, seen), y)
+    return Examples(transform(record.columns, table, rows, seen, record.missing), y)
 
 
 def transform(
@@ -53,13 +54,14 @@ def transform(
     table: Table,
     rows: NDArray[np.intp] | None = None,
     seen: UnseenValues | None = None,
+    missing: Sequence[str] = (),
 ) -> NDArray[np.float64]:
     """Return the network's inputs (n, n_features) for some rows of a table, by default all.
 
-    They are standardised numbers, then the flags of missing cells, then one-hot categories.
-    Columns are found by name, others are ignored; `seen` counts or refuses what the training rows
-    did not have. It is an error if a column is missing, or a cell is not what its column held in
-    training.
+    They are standardised numbers, then the flags of missing ones, then one-hot categories, then
+    dates with their flags. Columns are found by name, others are ignored; `seen` counts or refuses
+    what the training rows did not have. `missing` are the user's marks for a missing cell. It is an
+    error if a column is missing, or a cell is not what its column held in training.
     """
     absent = [column.name for column in columns if column.name not in table.columns]
     if absent:
@@ -68,12 +70,11 @@ def transform(
             f"trained on: {listing(absent)}; add or rename columns, it has {listing(table.names)}"
         )
     rows = np.arange(table.rows) if rows is None else rows
-    pairs = [(record, table.column(record.name)) for record in columns]
+    pairs = [(record, table.column(record.name, missing=missing)) for record in columns]
     for record, column in pairs:  # every cell is checked before any is used
         column.check_supported()
-        kind_of(record).parse(column)
+        kind_of(record).parse(column, record)
     seen = UnseenValues() if seen is None else seen
     encoded = [kind_of(record).encode(record, column, rows, seen) for record, column in pairs]
-    standardised, flags, one_hot = zip(*encoded, strict=True)
-    blocks = [block for block in (*standardised, *flags, *one_hot) if block is not None]
+    blocks = [block for kind in zip(*encoded, strict=True) for block in kind if block is not None]
     return np.hstack(blocks, dtype=np.float64)

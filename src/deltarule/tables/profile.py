@@ -1,162 +1,249 @@
-"""What one pass learns about a column: which kind it is, and what its preprocessing needs."""
+"""What one pass over the training rows learns about a column, for each kind of column."""
 
 from __future__ import annotations
 
-import math
-from functools import partial
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
-from deltarule.tables.columns import Cells, ParsedColumn
-from deltarule.tables.messages import in_shell, show
+from deltarule.tables.columns import ParsedColumn
+from deltarule.tables.dates import CYCLES, Calendar, calendar
+from deltarule.tables.evidence import MAX_TEXTS, counted
+from deltarule.tables.messages import show
+from deltarule.tables.notation import PLAIN
+from deltarule.tables.record import (
+    CategoryColumn,
+    ColumnRecord,
+    DateColumn,
+    DateNotation,
+    DatePart,
+    NumberColumn,
+    NumberNotation,
+)
 from deltarule.tables.statistics import CappedCounter, Moments, Numbers, Sample
+from deltarule.tables.understanding import Understood
 
-__all__ = ["ColumnProfile", "PieceRows"]
+__all__ = ["Learner", "PieceRows", "learner"]
 
-FEW = 20
-"""A text column with at most this many different texts is always a category."""
-MAX_CATEGORIES = 1000
-MAX_TEXTS = 10_000
-"""More different texts than this are not counted; a column of that many is refused anyway."""
 Mask = NDArray[np.bool_]
 
 
 class PieceRows(NamedTuple):
-    """The rows of a piece: which are for training, and the hashes that decide on samples.
-
-    ``last`` says that no further piece follows: the table is in memory.
-    """
+    """The rows of a piece: which are for training, and the hashes that decide on samples."""
 
     training: Mask
     hashes: Numbers
-    last: bool
 
 
-class ColumnProfile:
-    """Counts and statistics of a column, whose pieces are added in their order.
+class Learner(ABC):
+    """Statistics of the training rows of a column, whose pieces are added in their order.
 
-    `deltarule.tables.kinds.recognise` decides by them what the column holds. At most `sample`
-    numbers are kept for the median.
+    At most `sample` values are kept for a median.
     """
 
-    def __init__(self, name: str, sample: float = math.inf) -> None:
-        self.name = name
-        self.not_missing = self.numbers = self.booleans = self.dates = 0
-        self.counts_rows = True  # the numbers are n, n + 1, n + 2 ...
-        self.missing = 0  # in training rows
-        self.moments, self.sample = Moments(), Sample(sample)
-        self.texts, self.training_texts = CappedCounter(MAX_TEXTS), CappedCounter(MAX_TEXTS)
-        self._rows = self._blanks = 0
-        self._stores_numbers = False
-        # Errors that may be raised later; the line of a cell is looked up only then.
-        self._mistake: tuple[partial[TableError], str] | None = None
-        self._inexact: partial[TableError] | None = None
-        self.unsupported = ""
-        self._last: float | None = None
+    def __init__(self, column: Understood, sample: float) -> None:
+        self.name, self.missing = column.name, 0
+        self._notation = column.notation
+        self._sample, self._moments = Sample(sample), Moments()
 
+    @abstractmethod
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
         """Add a piece."""
-        self.unsupported = self.unsupported or column.unsupported
-        if self.unsupported:
-            return
-        before, there = self.not_missing, column.not_missing
-        self._rows += len(column)
-        self.not_missing += int(there.sum())
-        self.missing += int((rows.training & ~there).sum())
-        self._add_numbers(column, rows)
-        if column.stores_numbers:
-            self._stores_numbers = True
-            return
-        if rows.last and self.numbers == self.not_missing > 0:
-            return  # a column of numbers; its texts decide nothing
-        if self.numbers == 0 and self.booleans == before:
-            self.booleans += int(column.is_boolean.sum())
-        if self.dates == before:
-            self.dates += int(column.is_date.sum())
-        if not self.texts.full:
-            self.texts.add(*_counted(column.texts))
-            self.training_texts.add(*_counted(column.texts.filter(pa.array(rows.training))))
-            self._blanks += pc.sum(pc.count_substring(column.texts, " ")).as_py() or 0
 
-    def _add_numbers(self, column: ParsedColumn, rows: PieceRows) -> None:
-        fits, there = column.is_number, column.not_missing
-        self.numbers += int(fits.sum())
-        wrong = there & ~fits
-        if wrong.any() and self._mistake is None:
-            row = int(np.argmax(wrong))
-            self._mistake = partial(column.fault, row), show(column.text(row))
-        if self._mistake is not None:
-            self.counts_rows = False
-            return
-        if self._inexact is None and column.inexact is not None:
-            self._inexact = partial(column.fault, *column.inexact)
-        if self.counts_rows:
-            self._follow(column.numbers[fits], all_there=bool(there.all()))
-        taken = rows.training & np.isfinite(column.numbers)
-        self.moments.add(column.numbers[taken])
-        self.sample.add(column.numbers[taken], rows.hashes[taken])
+    @abstractmethod
+    def record(self, rare_below: int, path: Path) -> ColumnRecord:
+        """Return what was learned."""
 
-    def _follow(self, values: NDArray[np.float64], *, all_there: bool) -> None:
-        """Check whether the numbers still count the rows."""
-        run = values if self._last is None else np.append(self._last, values)
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.counts_rows = all_there and bool((np.diff(run) == 1).all())
-        self._last = float(values[-1]) if len(values) else self._last
+    def _whole(self, fill: float) -> Moments:
+        """Return the moments with the fill in place of missing cells."""
+        whole = Moments()
+        whole.merge(self._moments.count, self._moments.mean, self._moments.squares)
+        whole.merge(self.missing, fill)
+        return whole
 
-    # --- after the last piece ------------------------------------------------------------------
 
-    @property
-    def all_numbers(self) -> bool:
-        """Whether every cell is a number; raise if float64 cannot hold one of them."""
-        if self.numbers < self.not_missing:
-            return False
-        if self._inexact is not None:
-            raise self._inexact()
-        return True
+class _NumberLearner(Learner):
+    """Mean, standard deviation and median."""
 
-    @property
-    def distinct_texts(self) -> int | None:
-        """The number of different texts, without the missing cell; None if it is not known."""
-        distinct = self.texts.distinct
-        return None if distinct is None else distinct - (self._rows > self.not_missing)
+    kind = "number"
 
-    def check_mistake(self) -> None:
-        """Report the first cell that is not a number in a column where most cells are."""
-        mostly = 2 * self.numbers > self.not_missing or self._stores_numbers
-        if self._mistake is not None and mostly:
-            fault, cell = self._mistake
-            raise fault(
-                f"{cell} is not a number, but {self.numbers} of the column's {self.not_missing} "
-                "cells are; correct it, leave it empty, or leave the column out: --ignore "
-                f"{in_shell(self.name)}"
+    def add(self, column: ParsedColumn, rows: PieceRows) -> None:
+        self.missing += int((rows.training & ~column.usable).sum())
+        values = self._values(column)
+        taken = rows.training & np.isfinite(values)
+        self._moments.add(values[taken])
+        self._sample.add(values[taken], rows.hashes[taken])
+
+    def record(self, rare_below: int, path: Path) -> NumberColumn:
+        fill = self._median()
+        whole = self._whole(fill)
+        if not whole.finite:
+            raise TableError(
+                f"{path}: the numbers in column {show(self.name)} are too large to standardise; "
+                "give them in another unit, or take their logarithm"
             )
+        notation = self._notation
+        return NumberColumn.model_validate(
+            {
+                "kind": self.kind,
+                "name": self.name,
+                "fill": fill,
+                "mean": whole.mean,
+                "scale": _scale(whole),
+                "flag": self.missing > 0,
+                "notation": notation if isinstance(notation, NumberNotation) else PLAIN,
+            }
+        )
 
-    def unusable(self) -> str:
-        """Return why the column cannot be used if it holds no numbers, or an empty text."""
-        if self.unsupported or self.not_missing == 0:
-            return self.unsupported or "is empty"
-        if self.dates == self.not_missing:
-            return "holds dates or times"
-        blanks, distinct = self._blanks / self.not_missing, self.distinct_texts
-        free = "holds free text" if blanks >= 3 else ""
-        if distinct is None:
-            return free or f"has more than {MAX_TEXTS} different texts"
-        if distinct <= FEW:
-            return ""
-        if 2 * distinct > self.not_missing:
-            return free or "is different in nearly every row, like an id"
-        return f"has {distinct} categories" if distinct > MAX_CATEGORIES else ""
+    def _values(self, column: ParsedColumn) -> Numbers:
+        assert isinstance(self._notation, NumberNotation)
+        return column.numbers(self._notation).values
 
-    def only_counts(self, rows: int) -> bool:
-        """Whether the numbers are 1, 2, 3 ... or the like, from which nothing can be learned."""
-        return self.counts_rows and rows >= FEW
+    def _median(self) -> float:
+        return self._sample.median()
 
 
-def _counted(texts: Cells) -> tuple[Cells, Cells]:
-    counted = texts.value_counts()
-    return counted.field(0), counted.field(1)
+class _BooleanLearner(_NumberLearner):
+    """The same of 1 for true and 0 for false, counted exactly."""
+
+    kind = "boolean"
+
+    def __init__(self, column: Understood, sample: float) -> None:
+        super().__init__(column, 0)
+        self._true = self._false = 0
+
+    def add(self, column: ParsedColumn, rows: PieceRows) -> None:
+        self.missing += int((rows.training & ~column.usable).sum())
+        self._true += int((column.booleans[rows.training] == 1).sum())
+        self._false += int((column.booleans[rows.training] == 0).sum())
+
+    def _whole(self, fill: float) -> Moments:
+        self._moments = Moments()
+        self._moments.merge(self._false, 0.0)
+        self._moments.merge(self._true, 1.0)
+        return super()._whole(fill)
+
+    def _median(self) -> float:
+        return 0.5 if self._false == self._true > 0 else float(self._true > self._false)
+
+
+class _DateLearner(Learner):
+    """The range of the dates, their mean, and which of their parts differ at all."""
+
+    def __init__(self, column: Understood, sample: float) -> None:
+        super().__init__(column, sample)
+        self._years = Moments()
+        self._least = Calendar(*[np.array(np.inf)] * 5)
+        self._most = Calendar(*[np.array(-np.inf)] * 5)
+        self._first, self._last = np.inf, -np.inf
+
+    def add(self, column: ParsedColumn, rows: PieceRows) -> None:
+        assert isinstance(self._notation, DateNotation)
+        values, fits = column.dates(self._notation)
+        self.missing += int((rows.training & ~fits).sum())
+        taken = rows.training & fits
+        seconds = values[taken]
+        if len(seconds) == 0:
+            return
+        self._moments.add(seconds)
+        self._sample.add(seconds, rows.hashes[taken])
+        self._first = min(self._first, float(seconds.min()))
+        self._last = max(self._last, float(seconds.max()))
+        found = calendar(seconds)
+        self._years.add(found.year)
+        pairs = zip(self._least, self._most, found, strict=True)
+        self._least, self._most = (
+            Calendar(*edge)
+            for edge in zip(
+                *((np.minimum(a, c.min()), np.maximum(b, c.max())) for a, b, c in pairs),
+                strict=True,
+            )
+        )
+
+    def record(self, rare_below: int, path: Path) -> DateColumn:
+        assert isinstance(self._notation, DateNotation)
+        fill = self._sample.median()
+        there = self._moments.count > 0
+        years = Moments()
+        years.merge(self._years.count, self._years.mean, self._years.squares)
+        years.merge(self.missing, float(calendar(np.array([fill])).year[0]))
+        whole = self._whole(fill)
+        return DateColumn(
+            kind="date",
+            name=self.name,
+            notation=self._notation,
+            fill=fill,
+            first=self._first if there else 0.0,
+            last=self._last if there else 0.0,
+            mean=whole.mean,
+            scale=_scale(whole),
+            year_mean=years.mean,
+            year_scale=_scale(years),
+            flag=self.missing > 0,
+            parts=self._parts(),
+        )
+
+    def _parts(self) -> list[DatePart]:
+        """Return the parts that differ; of months no days, of times of day nothing else."""
+        assert isinstance(self._notation, DateNotation)
+        form = self._notation.form
+        kept = {
+            "time": {"hour"},
+            "month": {"elapsed", "calendar year", "month"},
+        }.get(form, {"elapsed", "calendar year", *CYCLES})
+        vary = {
+            name: bool(least < most)
+            for name, least, most in zip(Calendar._fields, self._least, self._most, strict=True)
+        }
+        vary |= {"elapsed": self._first < self._last, "calendar year": vary["year"]}
+        found = {name for name in kept if vary[name]}
+        for name in found & set(CYCLES):
+            found |= {f"sin {CYCLES[name]}", f"cos {CYCLES[name]}"}
+        parts: list[DatePart] = [part for part in get_args(DatePart) if part in found]
+        return parts or ["elapsed"]
+
+
+class _CategoryLearner(Learner):
+    """How often each text occurs."""
+
+    def __init__(self, column: Understood, sample: float) -> None:
+        super().__init__(column, 0)
+        self._texts = CappedCounter(MAX_TEXTS)
+
+    def add(self, column: ParsedColumn, rows: PieceRows) -> None:
+        self._texts.add(*counted(column.texts.filter(pa.array(rows.training))))
+
+    def record(self, rare_below: int, path: Path) -> CategoryColumn:
+        counts = self._texts.counts
+        ordered = sorted(counts, key=lambda text: (text is None, text or ""))
+        return CategoryColumn(
+            kind="category",
+            name=self.name,
+            kept=[text for text in ordered if counts[text] >= rare_below],
+            rare=[text for text in ordered if counts[text] < rare_below],
+        )
+
+
+_LEARNERS: dict[str, type[Learner]] = {
+    "number": _NumberLearner,
+    "boolean": _BooleanLearner,
+    "date": _DateLearner,
+    "category": _CategoryLearner,
+}
+
+
+def learner(column: Understood, sample: float) -> Learner:
+    """Return what learns about a column of a known kind."""
+    return _LEARNERS[column.kind](column, sample)
+
+
+def _scale(moments: Moments) -> Any:
+    """Return the standard deviation, 1 for numbers that differ by rounding (as scikit-learn)."""
+    n, eps = moments.count, float(np.finfo(np.float64).eps)
+    constant = moments.variance <= n * eps * moments.variance + (n * moments.mean * eps) ** 2
+    return 1.0 if constant else float(np.sqrt(moments.variance))

@@ -19,7 +19,11 @@ __all__ = [
     "CategoryColumn",
     "Classes",
     "ColumnRecord",
+    "DateColumn",
+    "DateNotation",
+    "DatePart",
     "NumberColumn",
+    "NumberNotation",
     "PreprocessingRecord",
     "Provenance",
     "Quantity",
@@ -35,12 +39,46 @@ Task = Literal["classification", "regression"]
 Count = Annotated[int, Field(ge=0)]
 Scale = Annotated[float, Field(gt=0)]
 Categories = Annotated[list[str | None], Field(max_length=1_000_000)]
+DateForm = Literal[
+    "calendar", "month", "time",
+    "YYYYMMDD", "seconds", "milliseconds", "microseconds", "nanoseconds",
+]  # fmt: skip
 
 
 class Strict(BaseModel):
     """A frozen record that converts no types and allows no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class NumberNotation(Strict):
+    """How the numbers of a column are written.
+
+    `unit` is "%" if all of them bear a per cent sign, or a currency that they may bear. A value
+    stays as it is written: 42 % is 42.
+    """
+
+    decimal: Literal[".", ","] = "."
+    thousands: Literal["", ",", ".", " ", "'"] = ""
+    unit: Annotated[str, Field(max_length=8)] = ""
+
+
+class DateNotation(Strict):
+    """How the dates of a column are written.
+
+    ``calendar`` are dates with or without a time of day, ``month`` months of a year, ``time`` times
+    of day; the others are numbers. `day_first` says what 04/06/2022 is.
+    """
+
+    form: DateForm
+    day_first: bool
+
+
+DatePart = Literal[
+    "elapsed", "calendar year", "month", "day", "weekday", "hour", "sin year", "cos year",
+    "sin month", "cos month", "sin week", "cos week", "sin day", "cos day",
+]  # fmt: skip
+"""What of a date is a feature."""
 
 
 class NumberColumn(Strict):
@@ -56,6 +94,7 @@ class NumberColumn(Strict):
     mean: float
     scale: Scale
     flag: bool
+    notation: NumberNotation = NumberNotation()
 
     @property
     def width(self) -> int:
@@ -66,6 +105,40 @@ class NumberColumn(Strict):
     def _check(self) -> NumberColumn:
         if not abs((self.fill - self.mean) / self.scale) < LARGEST:
             raise ValueError("its fill value is too far from its mean")
+        return self
+
+
+class DateColumn(Strict):
+    """A column of dates or times, as seconds since 1970.
+
+    It gives one feature for each of `parts`; and, if `flag`, one more that is 1 where the date was
+    missing, in whose place `fill` is taken. ``elapsed`` is (t - mean) / scale and ``calendar
+    year`` is (year - year_mean) / year_scale, for t and its year kept between `first` and `last`,
+    so that dates beyond those of training do not lead to inputs beyond them. The other parts come
+    again and again.
+    """
+
+    kind: Literal["date"]
+    name: str
+    notation: DateNotation
+    fill: float
+    first: float
+    last: float
+    mean: float
+    scale: Scale
+    year_mean: float
+    year_scale: Scale
+    flag: bool
+    parts: Annotated[list[DatePart], Field(min_length=1, max_length=14)]
+
+    @property
+    def width(self) -> int:
+        """The number of features that the column gives."""
+        return len(self.parts) + self.flag
+
+    @model_validator(mode="after")
+    def _check(self) -> DateColumn:
+        _check_no_name_twice("part", list(self.parts))
         return self
 
 
@@ -92,7 +165,7 @@ class CategoryColumn(Strict):
         return self
 
 
-ColumnRecord = Annotated[NumberColumn | CategoryColumn, Field(discriminator="kind")]
+ColumnRecord = Annotated[NumberColumn | DateColumn | CategoryColumn, Field(discriminator="kind")]
 
 
 class Classes(Strict):
@@ -101,6 +174,7 @@ class Classes(Strict):
     task: Literal["classification"]
     name: str
     numeric: bool
+    notation: NumberNotation = NumberNotation()
     labels: Annotated[list[str], Field(min_length=2, max_length=1_000_000)]
 
     def to_network(self, codes: NDArray[Any]) -> NDArray[Any]:
@@ -120,6 +194,7 @@ class Quantity(Strict):
     name: str
     mean: float
     scale: Scale
+    notation: NumberNotation = NumberNotation()
 
     def to_network(self, y: NDArray[Any]) -> NDArray[Any]:
         """Return what the network learns for numbers in their own unit."""
@@ -134,6 +209,7 @@ class PreprocessingRecord(Strict):
     """Everything between the cells of a table and the inputs and outputs of a network."""
 
     fill_with: Literal["median"]
+    missing: Annotated[list[str], Field(max_length=1000)] = []
     rare_below: Count
     columns: Annotated[list[ColumnRecord], Field(min_length=1, max_length=10_000)]
     target: Annotated[Classes | Quantity, Field(discriminator="task")]

@@ -33,12 +33,14 @@ class Split:
 
     Of a table in memory, ``exact`` has the part of each row: exact shares, with the same
     proportions of classes in each part (`draw_parts`). Otherwise a row's part follows from the
-    hash of its number: shares and classes are met by chance.
+    hash of its number: shares and classes are met by chance. ``marks`` says that marks such as "?"
+    are missing targets, too: those of numbers and booleans.
     """
 
     shares: Shares
     seed: int
     exact: NDArray[np.int8] | None = None
+    marks: bool = False
 
     def parts(self, piece: Piece, target: ParsedColumn) -> NDArray[np.int8]:
         """Return the number of the part of each row, -1 for rows without a target."""
@@ -48,7 +50,7 @@ class Split:
         part = np.zeros(len(hashes), dtype=np.int8)
         part[hashes < self.shares.dev + self.shares.test] = 2
         part[hashes < self.shares.dev] = 1
-        part[~target.not_missing] = -1
+        part[~(target.usable if self.marks else target.not_missing)] = -1
         return part
 
     def check(self, source: Source, counts: NDArray[np.int64]) -> None:

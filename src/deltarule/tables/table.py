@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -47,11 +47,17 @@ class Source(ABC):
     in_memory : bool
         Whether all rows are in memory, as one piece. Then the split is exact, and training
         shuffles all rows together; else both work within bounded memory.
+    separator : str
+        What separates the cells in the files, or an empty text if nothing does.
+    left_out : dict of str to str
+        Columns of the files that are not columns of the table, and why.
     """
 
     in_memory: ClassVar[bool] = False
     path: Path
     rows: int
+    separator: str
+    left_out: dict[str, str]
 
     @property
     @abstractmethod
@@ -91,6 +97,12 @@ class Table(Source):
         The number of rows.
     place : callable
         Maps the number of a row, from 0, to words such as "line 17".
+    declared : frozenset of str
+        Columns that the file declares to be texts or categories.
+    separator : str
+        What separates the cells in the file.
+    left_out : dict of str to str
+        Columns of the file that are not columns of the table, and why.
     """
 
     in_memory: ClassVar[bool] = True
@@ -98,7 +110,12 @@ class Table(Source):
     columns: dict[str, Cells]
     rows: int
     place: Callable[[int], str] = field(repr=False)
-    _parsed: dict[str, ParsedColumn] = field(default_factory=dict, init=False, repr=False)
+    declared: frozenset[str] = frozenset()
+    separator: str = ""
+    left_out: dict[str, str] = field(default_factory=dict)
+    _parsed: dict[tuple[str, tuple[str, ...]], ParsedColumn] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @property
     def names(self) -> list[str]:
@@ -109,17 +126,24 @@ class Table(Source):
         """Yield the table itself."""
         yield Piece(self, 0)
 
-    def column(self, name: str, why: str = "given with --target") -> ParsedColumn:
-        """Return a column; what is parsed of it is parsed once. No such column is an error."""
-        if name not in self._parsed:
+    def column(
+        self, name: str, why: str = "given with --target", missing: Iterable[str] = ()
+    ) -> ParsedColumn:
+        """Return a column, with further marks for missing cells; no such column is an error.
+
+        What is parsed of it is parsed once.
+        """
+        key = name, tuple(missing)
+        if key not in self._parsed:
             self.check_column(name, why)
             path, place = self.path, self.place
 
             def fault(row: int, problem: str) -> TableError:
                 return TableError(f"{path}, {place(row)}, column {show(name)}: {problem}")
 
-            self._parsed[name] = ParsedColumn(name, self.columns[name], path, fault)
-        return self._parsed[name]
+            cells, declared = self.columns[name], name in self.declared
+            self._parsed[key] = ParsedColumn(name, cells, path, fault, key[1], declared=declared)
+        return self._parsed[key]
 
 
 def check_names(path: Path, names: list[str]) -> None:

@@ -7,21 +7,27 @@ quantity is standardised, and predictions are returned in its own unit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
 from deltarule.tables.columns import ParsedColumn, number_text, number_texts, positions
+from deltarule.tables.evidence import MAX_TEXTS, counted
+from deltarule.tables.judge import FEW
 from deltarule.tables.kinds import NumberKind
 from deltarule.tables.messages import listing, show
-from deltarule.tables.profile import FEW, ColumnProfile, PieceRows
-from deltarule.tables.record import Classes, Quantity, Task
-from deltarule.tables.statistics import CappedCounter
+from deltarule.tables.notation import PLAIN
+from deltarule.tables.profile import PieceRows
+from deltarule.tables.record import Classes, NumberNotation, Quantity, Task
+from deltarule.tables.statistics import CappedCounter, Moments
 from deltarule.tables.table import Table
+from deltarule.tables.understanding import Understood
 
 __all__ = ["Decision", "TargetProfile", "class_labels", "encode_target"]
 
@@ -43,49 +49,65 @@ class TargetProfile:
     for training.
     """
 
-    def __init__(self, name: str, path: Path, *, hashed: bool = False) -> None:
-        self.name, self._hashed = name, hashed
-        self._path, self._where = path, f"{path}: the target {show(name)}"
-        self._profile = ColumnProfile(name, 1)
-        self._values, self._training_values = CappedCounter(MAX_CLASSES), CappedCounter(MAX_CLASSES)
+    def __init__(self, column: Understood, path: Path, *, hashed: bool = False) -> None:
+        self._hashed = hashed
+        self.name, self._kind = column.name, column.kind
+        self._path, self._where = path, f"{path}: the target {show(column.name)}"
+        found = column.notation
+        self._notation = found if isinstance(found, NumberNotation) else PLAIN
+        self._moments, self._there = Moments(), 0
+        most = MAX_CLASSES if self._numeric else MAX_TEXTS
+        self._values, self._training_values = CappedCounter(most), CappedCounter(most)
         self._whole = True
+
+    @property
+    def marks(self) -> bool:
+        """Whether marks such as "?" are missing targets."""
+        return self._kind in ("number", "boolean")
 
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
         """Add a piece."""
-        column.check_supported()
-        self._profile.add(column, rows)
-        if self._profile.numbers < self._profile.not_missing or not column.not_missing.any():
+        there = column.usable if self.marks else column.not_missing
+        self._there += int(there.sum())
+        if not self._numeric:
+            for counter, mask in (
+                (self._values, there),
+                (self._training_values, there & rows.training),
+            ):
+                labels = class_labels(column, np.flatnonzero(mask), PLAIN, self._kind)
+                counter.add(*counted(labels))
             return
-        values = column.numbers[column.not_missing]
+        numbers = column.numbers(self._notation).values
+        values, trained = numbers[there], numbers[there & rows.training]
         self._whole = self._whole and bool((values == np.round(values)).all())
         self._values.add(*np.unique(values, return_counts=True))
-        trained = column.numbers[column.not_missing & rows.training]
         self._training_values.add(*np.unique(trained, return_counts=True))
+        self._moments.add(trained)
+
+    def labels_of(self, column: ParsedColumn, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """Return the class of some rows, as texts."""
+        labels = class_labels(column, rows, self._notation, self._kind)
+        return np.array(labels.to_pylist(), dtype=np.str_)
 
     def decide(self, asked: Task | None) -> Decision:
         """Return the task, unless it is asked for, and the classes.
 
         It is an error if the target is empty, holds a mistake, or does not suit the task.
         """
-        profile = self._profile
-        if profile.not_missing == 0:
+        if self._there == 0:
             raise TableError(f"{self._where} is empty in every row")
-        if not profile.all_numbers and profile.booleans < profile.not_missing:
-            profile.check_mistake()
-            if profile.dates == profile.not_missing:
-                raise TableError(f"{self._where} holds dates; convert it to a number")
         task, reason = self._task()
         if asked is not None and asked != task:
             task, reason = asked, f"as asked, although {reason}"
         if task == "classification":
             return Decision(task, reason, self._labels())
-        if not profile.all_numbers:
+        if not self._numeric:
             raise TableError(
                 f"{self._where} holds texts, which regression cannot learn; "
                 "leave --task out, or convert the column to numbers"
             )
         same = self._values.distinct == 1
-        if profile.not_missing < 4 or same:
+        if self._there < 4 or same:
             value = next(iter(self._values.counts))
             what = f"is {number_text(value)} in every row" if same else "has few rows"
             raise TableError(f"{self._where} {what}; there is nothing to learn")
@@ -96,16 +118,21 @@ class TargetProfile:
 
         It is an error if a class is in no training row, or the numbers are too large.
         """
-        profile, moments = self._profile, self._profile.moments
+        moments = self._moments
         if decision.task == "regression":
             if not moments.finite:
                 raise TableError(
                     f"the numbers in the target {show(self.name)} are too large; use another unit"
                 )
             scale = float(np.sqrt(moments.variance)) or 1.0
-            return Quantity(task="regression", name=self.name, mean=moments.mean, scale=scale)
-        numeric, labels = profile.all_numbers, decision.labels
-        trained = (self._training_values if numeric else profile.training_texts).counts
+            return Quantity(
+                task="regression",
+                name=self.name,
+                mean=moments.mean,
+                scale=scale,
+                notation=self._notation,
+            )
+        labels, trained = decision.labels, self._training_values.counts
         pairs = zip(labels, self._classes(), strict=True)
         absent = [label for label, key in pairs if key not in trained]
         if absent:
@@ -114,10 +141,16 @@ class TargetProfile:
                 "the training part; add rows of it, use another --seed, or hold out less (--dev, "
                 "--test)"
             )
-        return Classes(task="classification", name=self.name, numeric=numeric, labels=labels)
+        return Classes(
+            task="classification",
+            name=self.name,
+            numeric=self._numeric,
+            notation=self._notation,
+            labels=labels,
+        )
 
     def _task(self) -> tuple[Task, str]:
-        if not self._profile.all_numbers:
+        if not self._numeric:
             return "classification", "the target holds texts"
         if not self._whole:
             return "regression", "the target holds numbers with fractions"
@@ -127,18 +160,16 @@ class TargetProfile:
         return "classification" if distinct <= FEW else "regression", reason
 
     @property
-    def _counter(self) -> CappedCounter:
-        """How often each class came, in all rows."""
-        return self._values if self._profile.all_numbers else self._profile.texts
+    def _numeric(self) -> bool:
+        return self._kind == "number"
 
     def _classes(self) -> list[Any]:
         """Return the numbers or texts that are the classes, in their order."""
-        return sorted(key for key in self._counter.counts if key is not None)
+        return sorted(key for key in self._values.counts if key is not None)
 
     def _labels(self) -> list[str]:
         """Return the classes as texts, or refuse those that no classifier can learn."""
-        numeric = self._profile.all_numbers
-        distinct = self._values.distinct if numeric else self._profile.distinct_texts
+        numeric, distinct = self._numeric, self._values.distinct
         if distinct is None or distinct > MAX_CLASSES:
             more = f"more than {MAX_CLASSES}"
             many = f"{more} classes" if distinct is None else f"{distinct} classes, {more}"
@@ -153,7 +184,7 @@ class TargetProfile:
                 f"{self._where} is {show(labels[0])} in every row; add rows of at least one other "
                 "class"
             )
-        single = [n for n, key in zip(labels, keys, strict=True) if self._counter.counts[key] == 1]
+        single = [n for n, key in zip(labels, keys, strict=True) if self._values.counts[key] == 1]
         if len(single) == len(keys) or (single and self._hashed):
             one = len(single) == 1
             raise TableError(
@@ -166,19 +197,22 @@ class TargetProfile:
 
 
 def encode_target(
-    record: Classes | Quantity, table: Table
+    record: Classes | Quantity, table: Table, missing: Sequence[str] = ()
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Return the target of a known model, and the rows that have one.
 
     The target is class numbers, or the quantity in its own unit. It is an error if the column is
-    missing, or a cell is no known class or no number.
+    missing, or a cell is no known class or no number. `missing` are the user's marks.
     """
-    column = table.column(record.name, "the model's target")
+    column = table.column(record.name, "the model's target", missing)
     column.check_supported()
-    rows = np.flatnonzero(column.not_missing)
     if isinstance(record, Quantity):
-        return NumberKind().parse(column)[rows], rows
-    labels = class_labels(column, rows, numeric=record.numeric)
+        rows = np.flatnonzero(column.usable)
+        return NumberKind().parse(column, record)[rows], rows
+    boolean = record.labels == ["false", "true"]
+    kind = "number" if record.numeric else "boolean" if boolean else "category"
+    rows = np.flatnonzero(column.not_missing if kind == "category" else column.usable)
+    labels = class_labels(column, rows, record.notation, kind)
     codes = positions(labels, record.labels)
     if (codes < 0).any():
         first = int(np.argmax(codes < 0))
@@ -190,9 +224,14 @@ def encode_target(
     return codes, rows
 
 
-def class_labels(column: ParsedColumn, rows: NDArray[np.intp], *, numeric: bool) -> Any:
-    """Return the labels of some rows as texts; 1.0 and 1 are the same number."""
-    if not numeric:
-        return column.texts.take(pa.array(rows))
-    distinct, inverse = np.unique(NumberKind().parse(column)[rows], return_inverse=True)
-    return number_texts(pa.array(distinct)).take(pa.array(inverse))
+def class_labels(
+    column: ParsedColumn, rows: NDArray[np.intp], notation: NumberNotation, kind: str
+) -> Any:
+    """Return the labels of some rows as texts: 1 for 1.0, and true for True."""
+    if kind == "number":
+        column.require(column.numbers(notation).fits, "a number")
+        values = column.numbers(notation).values[rows]
+        distinct, inverse = np.unique(values, return_inverse=True)
+        return number_texts(pa.array(distinct)).take(pa.array(inverse))
+    texts = column.texts.take(pa.array(rows))
+    return pc.utf8_lower(texts) if kind == "boolean" else texts

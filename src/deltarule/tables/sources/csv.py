@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +44,8 @@ class CsvFile:
     Cells are texts, stripped of surrounding blanks; an empty cell is an empty text.
     """
 
+    left_out: ClassVar[dict[str, str]] = {}
+
     def __init__(self, path: Path) -> None:
         self.path = path
         with open(path, "rb") as file:
@@ -55,9 +57,9 @@ class CsvFile:
         self._begin = 3 * (start == b"\xef\xbb\xbf")  # bytes before the first record
         header = self._read_header()
         outside = "".join(header.split('"')[::2])
-        self._separator = max(SEPARATORS, key=outside.count)
+        self.separator = max(SEPARATORS, key=outside.count)
         try:
-            names = next(csv.reader([header], delimiter=self._separator, strict=True))
+            names = next(csv.reader([header], delimiter=self.separator, strict=True))
         except csv.Error as error:
             raise TableError(f"{path}: the header cannot be read ({error}); rewrite it") from None
         self.names = [name.strip() for name in names]
@@ -81,7 +83,7 @@ class CsvFile:
     def place(self, row: int) -> str:
         """Return the line on which a row begins."""
         for start, data in self._whole_records():
-            for text in records(data, self._separator):
+            for text in records(data, self.separator):
                 row -= bool(text.strip(b"\r\n"))  # blank lines are no records
                 if row < 0:
                     return f"line {self._line(start)}"
@@ -122,7 +124,7 @@ class CsvFile:
             start, held = file.seek(self._begin), b""
             while fresh := file.read(CHUNK_BYTES):
                 held += fresh
-                end = end_of_records(held, self._separator)
+                end = end_of_records(held, self.separator)
                 if end:
                     yield start, held[:end]
                     start, held = start + end, held[end:]
@@ -138,14 +140,14 @@ class CsvFile:
 
     def _check_quotes(self, start: int, data: bytes) -> None:
         """Refuse the first misplaced quote in records that begin at a byte of the file."""
-        found = misplaced_quote(data, self._separator)
+        found = misplaced_quote(data, self.separator)
         if found is None:
             return
         column = self.names[min(found.column, len(self.names) - 1)]
         what = "is never closed"
         if found.closed < len(data):
             after = data[found.closed + 1 :][:80].decode(errors="replace")
-            cell = re.split(f"[{self._separator}\r\n]", after)[0]
+            cell = re.split(f"[{self.separator}\r\n]", after)[0]
             line = self._line(start + found.closed)
             what = f"is closed on line {line}, but {show(cell)} follows"
         elif len(data) > BLOCK_BYTES:
@@ -178,7 +180,13 @@ class CsvFile:
             name: pc.utf8_trim_whitespace(joined(column.chunks))
             for name, column in zip(self.names, parsed.columns, strict=True)
         }
-        return Table(self.path, columns, parsed.num_rows, lambda number: self.place(row + number))
+        return Table(
+            self.path,
+            columns,
+            parsed.num_rows,
+            lambda number: self.place(row + number),
+            separator=self.separator,
+        )
 
     def _parsed(self, data: bytes, row: int) -> Any:
         """Return some whole records as a pyarrow table of texts."""
@@ -192,7 +200,7 @@ class CsvFile:
                 arrow_csv.ReadOptions(
                     use_threads=False, column_names=names, block_size=BLOCK_BYTES
                 ),
-                arrow_csv.ParseOptions(delimiter=self._separator, newlines_in_values=True),
+                arrow_csv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
                 arrow_csv.ConvertOptions(column_types=texts, strings_can_be_null=False),
             )
         except pa.ArrowInvalid as error:

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -157,6 +158,7 @@ class Dataset(Source):
                 self._files.append(_open_file(file))
         for other in self._files[1:]:
             self._check_same(other)
+        self.separator, self.left_out = self._files[0].separator, self._files[0].left_out
 
     @property
     def names(self) -> list[str]:
@@ -201,20 +203,23 @@ class Dataset(Source):
         (file,) = self._files
         file.check_whole()
         pieces, size = [], 0
+        declared: frozenset[str] = frozenset()
         for table, _ in self.scan():
             pieces.append(table)
+            declared |= table.declared
             size += sum(column.nbytes for column in table.columns.values())
             file.check_whole(size)
         columns = {
             name: joined([piece.columns.pop(name) for piece in pieces]) for name in self.names
         }
-        return Table(self.path, columns, self.rows, file.place)
+        return Table(
+            self.path, columns, self.rows, file.place, declared, self.separator, self.left_out
+        )
 
     def _ordered(self, table: Table) -> Table:
         if table.names == self.names:
             return table
-        columns = {name: table.columns[name] for name in self.names}
-        return Table(table.path, columns, table.rows, table.place)
+        return replace(table, columns={name: table.columns[name] for name in self.names})
 
     def _check_same(self, other: File) -> None:
         lacking = [name for name in self.names if name not in other.names]

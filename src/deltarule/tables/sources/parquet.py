@@ -6,6 +6,7 @@ of their digits, as in a CSV file; where they are used as numbers, `ParsedColumn
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from deltarule.errors import TableError
-from deltarule.tables.columns import Cells
+from deltarule.tables.columns import Cells, number_texts
 from deltarule.tables.table import Chunk, Table, check_names
 from deltarule.utils.context import error_context
 
@@ -52,11 +53,16 @@ class ParquetFile:
     dates later. A column that is neither number nor text keeps its type.
     """
 
+    separator = ""
+
     def __init__(self, path: Path) -> None:
         self.path = path
         with _reading_parquet(path), self._opened(None) as file:
             self._metadata = file.metadata
-            self.names = [name.strip() for name in file.schema_arrow.names]
+            schema = file.schema_arrow
+            self._index, self._categoricals = _pandas_columns(schema)
+            self.left_out = dict.fromkeys(self._index, "is the index of pandas")
+            self.names = [name.strip() for name in schema.names if name not in self._index]
             check_names(path, self.names)
         groups = self._groups()
         rows = [group.num_rows for group in groups]
@@ -130,11 +136,23 @@ class ParquetFile:
         return [self._metadata.row_group(n) for n in range(self._metadata.num_row_groups)]
 
     def _table(self, batch: Any, row: int) -> Table:
-        columns = {
-            name: _read_column(values)
-            for name, values in zip(self.names, batch.columns, strict=True)
-        }
-        return Table(self.path, columns, batch.num_rows, lambda number: self.place(row + number))
+        columns, declared = {}, set()
+        fields = [field for field in batch.schema if field.name not in self._index]
+        for name, field in zip(self.names, fields, strict=True):
+            values = batch.column(field.name)
+            categorical = field.name in self._categoricals or pa.types.is_dictionary(values.type)
+            columns[name] = _read_column(values)
+            if categorical and pa.types.is_floating(columns[name].type):
+                columns[name] = _as_texts(values)
+            if categorical or _holds_texts(values.type):
+                declared.add(name)
+        return Table(
+            self.path,
+            columns,
+            batch.num_rows,
+            lambda number: self.place(row + number),
+            frozenset(declared),
+        )
 
     def _opened(self, metadata: Any) -> Any:
         return pq.ParquetFile(
@@ -155,6 +173,34 @@ def _reading_parquet(path: Path) -> AbstractContextManager[None]:
     )
 
 
+def _pandas_columns(schema: Any) -> tuple[list[str], set[str]]:
+    """Return the columns in which pandas stored its index, and those that were categoricals."""
+    try:
+        found = json.loads((schema.metadata or {})[b"pandas"])
+        index = [name for name in found["index_columns"] if isinstance(name, str)]
+        columns = [(str(c["name"]), c["pandas_type"]) for c in found["columns"]]
+    except (KeyError, ValueError, TypeError):
+        return [], set()
+    index = [name for name in index if name in schema.names]
+    if len(index) == len(schema.names):
+        index = []
+    return index, {name for name, kind in columns if kind == "categorical"}
+
+
+def _holds_texts(kind: Any) -> bool:
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(is_text or pa.types.is_string_view(kind))
+
+
+def _as_texts(values: Any) -> Cells:
+    """Return numbers that are categories as texts."""
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if pa.types.is_integer(values.type):
+        return pc.cast(values, pa.string())
+    return number_texts(pc.cast(values, pa.float64()))
+
+
 def _read_column(values: Any) -> Cells:
     """Return a column as float64 or as text; as it is if it is neither number nor text."""
     kind = values.type
@@ -166,7 +212,7 @@ def _read_column(values: Any) -> Cells:
         return _whole_numbers(values)
     if pa.types.is_null(kind):
         return pa.nulls(len(values), pa.string())
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if _holds_texts(kind):
         return pc.utf8_trim_whitespace(pc.cast(values, pa.string()))
     if any(is_kind(kind) for is_kind in _READ_AS_TEXT):
         return pc.cast(values, pa.string())

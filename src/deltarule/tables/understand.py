@@ -1,0 +1,126 @@
+"""What every column of a table is taken for, from all of its rows, and what was odd about it.
+
+Nothing is refused one by one: what cannot be understood is one error for all columns, with options
+that lead on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from deltarule.errors import TableError
+from deltarule.tables.evidence import ColumnEvidence
+from deltarule.tables.judge import FEW, Judge
+from deltarule.tables.messages import listing, show
+from deltarule.tables.notation import described
+from deltarule.tables.problems import SHOWN, refuse
+from deltarule.tables.record import NumberNotation
+from deltarule.tables.table import Source
+from deltarule.tables.understanding import (
+    KindName,
+    Problem,
+    ReadOptions,
+    Understanding,
+    Understood,
+)
+
+__all__ = ["understand"]
+
+
+def _chosen(source: Source, patterns: Iterable[str], option: str) -> list[str]:
+    """Return the columns that names or patterns mean; one that means none is an error."""
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        names = [pattern] if pattern in source.names else []
+        if not names and set("*?[") & set(pattern):
+            names = [name for name in source.names if fnmatchcase(name, pattern)]
+        if not names and pattern not in source.left_out:
+            source.check_column(pattern, f"given with {option}")
+        found |= dict.fromkeys(names)
+    return list(found)
+
+
+def understand(
+    source: Source, options: ReadOptions, *, ignore: Iterable[str] = (), target: str = ""
+) -> Understanding:
+    """Return what each column is taken for, by all rows: one pass, whose memory is bounded.
+
+    Raises
+    ------
+    TableError
+        If columns cannot be understood: one error for all, which says what to do.
+    """
+    ignored = set(_chosen(source, ignore, "--ignore"))
+    forced: dict[str, KindName] = {}
+    for kind, patterns in (
+        ("category", options.category),
+        ("number", options.number),
+        ("date", options.date),
+    ):
+        for name in _chosen(source, patterns, f"--{kind}"):
+            if forced.get(name, kind) != kind:
+                raise TableError(
+                    f"{source.path}: column {show(name)} is given with --{forced[name]} and with "
+                    f"--{kind}; decide for one"
+                )
+            forced[name] = kind  # type: ignore[assignment]
+    names = [name for name in source.names if name not in ignored]
+    every = [
+        ColumnEvidence(
+            name, as_category=forced.get(name) == "category", as_date=forced.get(name) == "date"
+        )
+        for name in names
+    ]
+    for table, _ in source.scan():
+        for evidence in every:
+            column = table.column(evidence.name, missing=options.missing)
+            evidence.add(column, last=source.in_memory)
+    judge = Judge(source.separator, options, every, forced, target)
+    found = [judge.decide(evidence) for evidence in every]
+    problems = [found for found in found if isinstance(found, Problem)]
+    suspects = [
+        column
+        for column, evidence in zip(found, every, strict=True)
+        if isinstance(column, Understood) and column.kind == "number" and evidence.suspect
+    ]
+    refuse(source, options, problems, suspects)
+    columns = {column.name: column for column in found if isinstance(column, Understood)}
+    for name, why in source.left_out.items():
+        columns[name] = Understood(name, "left out", reason=why)
+    counters = [e.name for e in every if e.name != target and e.rows >= FEW and e.counts_rows]
+    counters = [name for name in counters if columns[name].kind == "number"]
+    if counters:
+        judge.notes.append(f"{listing(counters)} only counts the rows; consider --ignore")
+    order = {name: columns[name] for name in (*names, *source.left_out)}
+    return Understanding(order, _notes(order, judge.notes))
+
+
+def _notes(columns: dict[str, Understood], found: list[str]) -> list[str]:
+    """Return a line for everything that is not as it looks."""
+    notes = []
+    special: dict[str, list[str]] = {}
+    for column in columns.values():
+        if isinstance(column.notation, NumberNotation) and described(column.notation):
+            special.setdefault(described(column.notation), []).append(column.name)
+    for how, names in special.items():
+        notes.append(f"numbers with another notation ({how}): {listing(names)}")
+    notes += found
+    marked = [column for column in columns.values() if column.marks and column.kind != "left out"]
+    if marked:
+        each = [
+            f"{show(mark)} in {show(column.name)} ({count} cells)"
+            for column in marked
+            for mark, count in column.marks.items()
+        ]
+        more = f" and {len(each) - SHOWN} more" if len(each) > SHOWN else ""
+        notes.append(f"taken as missing: {', '.join(each[:SHOWN])}{more}")
+    codes = [column.name for column in columns.values() if column.reason == "has leading zeros"]
+    if codes:
+        notes.append(f"leading zeros make {listing(codes)} categories; else say --number COL")
+    left = [column for column in columns.values() if column.kind == "left out"]
+    for column in left[:SHOWN]:
+        notes.append(f"left out: {show(column.name)} {column.reason}")
+    if len(left) > SHOWN:
+        notes.append(f"left out: {len(left) - SHOWN} more columns")
+    return notes
