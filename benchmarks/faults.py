@@ -38,6 +38,15 @@ TESTS = (
     "estimators/test_estimator_checks.py",
     "reliability/test_faults_tables.py",
     "tables/test_tables_streaming.py",
+    "reliability/test_faults_memory.py",
+    "reliability/test_faults_identities.py",
+    "reliability/test_faults_live_objects.py",
+    "reliability/test_faults_layers.py",
+    "reliability/test_faults_numbers.py",
+    "reliability/test_faults_values.py",
+    "reliability/test_faults_processes.py",
+    "reliability/test_faults_messages.py",
+    "reliability/test_faults_restored_values.py",
     "storage/test_storage_fuzz.py",
     "tables/test_tables_fuzz.py",
 )
@@ -314,13 +323,100 @@ ROWS = (
         ("full disk in training",),
         lambda f: f"{total(f, 'failed')} failed writes, {total(f, 'trained')} of 1 trained",
     ),
+    Row(
+        "A", "objects shared by four threads, and entered again from 1 ms signals, callbacks, "
+        "finalisers and forks", "the numbers of one state between two steps, or `BusyError`",
+        "100 000 calls: 0 wrong, 0 crashes", ("A",),
+        lambda f: f"{total(f, 'calls')} calls, {total(f, 'wrong')} wrong",
+    ),
+    Row(
+        "B", "Numba's file in the working directory; nonsense in `NUMBA_…`; 1 to 7 BLAS threads",
+        "the same kernels and bits; a nonsense variable is refused by name", "all",
+        ("identities",), lambda f: f"all {total(f, 'runs')}",
+    ),
+    Row(
+        "C", "checkpoints, model files and pipelines with a correct digest and hostile values, "
+        "loaded and used", "refused by name, or used without a crash, a raw error or a NaN",
+        "110 000: 0 crashes, ≤ 1 s each", ("restored values",),
+        lambda f: f"all {total(f, 'files')} handled, slowest {largest(f, 'slowest'):.2f} s",
+    ),
+    Row(
+        "D", "weights whose sum overflows, underflows or is 0", "refused, with the argument's name",
+        "all", ("weights",), lambda f: f"all {total(f, 'cases')} refused",
+    ),
+    Row(
+        "D", "NaN in parameters and rows, all activations, both engines",
+        "every output and loss that depends on it is NaN", "all", ("NaN",),
+        lambda f: f"all {total(f, 'cases')}",
+    ),
+    Row(
+        "D", "squares of gradients overflow an optimiser's memory", "a warning with the remedy",
+        "all", ("frozen",), lambda f: f"all {total(f, 'cases')} reported",
+    ),
+    Row(
+        "D", "integers, booleans, float16, lists, Decimal and Fraction in public functions",
+        "the values of float64, or refused by name", "all", ("types",),
+        lambda f: f"all {total(f, 'cases')}",
+    ),
+    Row(
+        "E", "copies, pickles and saves while another thread trains; users' functions that work in "
+        "place; users' files", "one whole, finite model; arrays and files are unchanged",
+        "0 wrong", ("E",),
+        lambda f: f"{total(f, 'copies')} copies, {total(f, 'wrong')} wrong; "
+        f"{total(f, 'kept')} functions; {total(f, 'files')} files kept",
+    ),
+    Row(
+        "F", "choices that estimators refuse, given to `train`", "refused there, too", "all",
+        ("layers",), lambda f: f"all {total(f, 'cases')} refused",
+    ),
+    Row(
+        "F", "label smoothing", "losses and likelihoods are those of the labels", "all",
+        ("smoothing",), lambda f: f"all {total(f, 'cases')} equal",
+    ),
+    Row(
+        "G", "few rows of a class, and one class, under early stopping",
+        "trains, stratified as nearly as can be", "all", ("held out", "one class"),
+        lambda f: f"all {total(f, 'cases')}",
+    ),
+    Row(
+        "G", "every scorer of scikit-learn as monitor", "works, or refused before the first epoch",
+        "all", ("monitors",), lambda f: f"all {total(f, 'cases')}",
+    ),
+    Row(
+        "H", "classes of every dtype, saved and loaded", "the same, or refused by name",
+        "0 changed", ("classes in files",),
+        lambda f: f"{total(f, 'kept')} kept, {total(f, 'refused')} refused, 0 changed",
+    ),
+    Row(
+        "H", "dates and durations as inputs, targets or weights of the estimators",
+        "refused by name, with a remedy", "all", ("dates",),
+        lambda f: f"all {total(f, 'refused')} refused",
+    ),
+    Row(
+        "H", "random cells with blanks, cases and odd texts, in ONNX and in `predict`",
+        "the same prediction", "0 differ", ("cells in graphs",),
+        lambda f: f"{total(f, 'differ')} of {total(f, 'rows')} rows differ",
+    ),
+    Row(
+        "I", "fork in training, a removed checkpoint folder, a private file replaced, memory",
+        "no write by the wrong process; permissions before bytes", "all", ("processes",),
+        lambda f: f"all {total(f, 'tried')}; reading a record peaks at "
+        f"{largest(f, 'files')} files",
+    ),
+    Row(
+        "J", "wrong values for arguments of the estimators and of `train`",
+        "the error names the argument", "all", ("messages",),
+        lambda f: f"all {total(f, 'checked')} named",
+    ),
 )  # fmt: skip
 
 
 def table(counts: Counts) -> Iterator[str]:
     yield "| # | fault | behaviour | target | measured |"
     yield "|---|---|---|---|---|"
-    for row in sorted(ROWS, key=lambda row: int(row.number) if row.number.isdigit() else 99):
+    for row in sorted(
+        ROWS, key=lambda row: (int(row.number), "") if row.number.isdigit() else (99, row.number)
+    ):
         own = [count for count in counts if count["fault"] in row.sources]
         measured = row.result(own) if own else "not run on this machine"
         yield f"| {row.number} | {row.fault} | {row.behaviour} | {row.target} | {measured} |"
