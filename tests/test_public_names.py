@@ -41,7 +41,8 @@ PUBLIC = {
     """,
     "deltarule.errors": """
         BusyError CheckpointError DataError DatasetError DeltaruleError DivergenceError
-        MissingDependencyError ModelFileError OutputError ShapeError SpecError TableError
+        FrozenTrainingWarning MissingDependencyError ModelFileError OutputError ShapeError
+        SpecError TableError
         TapeError UnreadFileError
     """,
     "deltarule.metrics": """
@@ -65,8 +66,9 @@ PUBLIC = {
         Rates ReduceOnPlateau SCHEDULES Schedule StepDecay WarmUp resolve_schedule
     """,
     "deltarule.tables": """
-        Evaluation Plan Predictions PredictionsCsv Prepared Settings Shares Source Table
-        TableModel check_test fit is_large open_source prepare read_table score_parts
+        Evaluation Plan Predictions PredictionsCsv Prepared ReadOptions Settings Shares Source
+        Table TableModel Understanding Understood check_test fit is_large open_source prepare
+        read_table score_parts understand
     """,
 }
 

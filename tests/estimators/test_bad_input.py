@@ -96,7 +96,7 @@ OUR_WORDS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
         lambda m: m.set_params(early_stopping=True).fit(
             np.ones((9, 2)), ["a"] * 4 + ["b"] * 4 + ["rare"]
         ),
-        r"only 1 member.*members are: \['rare'\].*at least 2 rows, pass X_val and y_val, or set",
+        "The validation set is too small. Increase 'validation_fraction'",
     ),
     "the second of two classes with one row under early stopping": (
         "binary",

@@ -84,6 +84,7 @@ def test_a_learning_rate_that_is_too_large_for_the_penalty(task: str) -> None:
     check_refused(model, X, y, "try 100000")
 
 
+@pytest.mark.filterwarnings("ignore::deltarule.errors.FrozenTrainingWarning")
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 @pytest.mark.parametrize("task", TASKS)
 def test_much_too_large_inputs(task: str, solver: str) -> None:

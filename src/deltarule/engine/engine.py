@@ -273,7 +273,7 @@ class Engine:
             given = f"{getattr(theta, 'dtype', type(theta).__name__)} {getattr(theta, 'shape', '')}"
             writeable = ", writeable" if changes else ""
             remedy = "Take it from net.initialize(seed)"
-            if getattr(theta, "dtype", None) == self._dtype:
+            if isinstance(theta, np.ndarray) and theta.dtype == self._dtype:
                 given += "" if theta.flags.c_contiguous else ", not contiguous"
                 given += "" if theta.flags.writeable else ", read-only"
                 remedy = "Use state.copy()"

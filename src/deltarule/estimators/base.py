@@ -192,9 +192,12 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
             compare_data(writer, block, validation, data, model, options.max_epochs)
         self._model, self._random_state = model, random_state
         if data.held_out is not None:
-            score = score_of(
-                self, self.monitor, data.held_out.raw, getattr(encoder, "classes", None)
-            )
+
+            def scored(scorer: Any, X: Any, y: Any, **weights: Any) -> Any:
+                return scorer(self, X, y, **weights)
+
+            classes = getattr(encoder, "classes", None)
+            score = score_of(scored, self.monitor, data.held_out.raw, classes)
             data = data._replace(held_out=data.held_out._replace(score=score))
         return data
 

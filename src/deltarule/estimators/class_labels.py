@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from deltarule.errors import DataError, ModelFileError
 
 __all__ = ["plain_labels", "read_classes", "write_classes"]
 
+_DTYPE = re.compile(r"[<>|][biufUmM][0-9]{0,9}(\[[0-9]{0,9}[A-Za-z]{1,2}\])?")
 _WIDEST = 8  # bytes of a number that JSON holds exactly and that every platform has
 
 
@@ -68,11 +70,13 @@ def read_classes(labels: list[Any], dtype: Any) -> Any:
         if not all(type(label) is str for label in labels):
             raise wrong
         return np.array(labels, dtype=object)
+    if not (isinstance(dtype, str) and _DTYPE.fullmatch(dtype)):
+        raise wrong
     try:
-        wanted = np.dtype(dtype if isinstance(dtype, str) and len(dtype) < 20 else None)
+        wanted = np.dtype(dtype)
     except TypeError:
         raise wrong from None
-    if not isinstance(dtype, str) or wanted.str != dtype or wanted.kind not in "biufUmM":
+    if wanted.str != dtype or wanted.kind not in "biufUmM":
         raise wrong
     types: Any = {"b": bool, "f": float, "U": str}.get(wanted.kind, int)
     if not all(type(label) is types for label in labels):

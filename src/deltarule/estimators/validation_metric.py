@@ -50,9 +50,11 @@ def read_scorer(monitor: Any, *, weighted: bool) -> Callable[..., float] | None:
 
 
 def score_of(
-    estimator: Any, monitor: Any, rows: RawRows, classes: Any
+    scored: Callable[..., Any], monitor: Any, rows: RawRows, classes: Any
 ) -> Callable[[], float] | None:
-    """Return what scores the estimator as it stands on these rows; None for its own score.
+    """Return what scores a fit as it stands on these rows; None for the model's own score.
+
+    ``scored(scorer, X, y, **weights)`` is the value of a scorer for the fit.
 
     Scikit-learn's scorers are told all ``classes`` of the training set (None for a regressor), and
     are tried once on the untrained network.
@@ -67,9 +69,9 @@ def score_of(
     if scorer is None:
         return None
     if not is_metric_scorer(scorer):
-        return _scoring(scorer, estimator, monitor, rows)
+        return _scoring(scorer, scored, monitor, rows)
     told = scorer if classes is None else with_labels(scorer, classes)
-    metric = _scoring(told, estimator, monitor, rows)
+    metric = _scoring(told, scored, monitor, rows)
 
     def score() -> float:
         try:
@@ -86,14 +88,14 @@ def score_of(
 
 
 def _scoring(
-    scorer: Callable[..., float], estimator: Any, monitor: Any, rows: RawRows
+    scorer: Callable[..., float], scored: Callable[..., Any], monitor: Any, rows: RawRows
 ) -> Callable[[], float]:
     """Return a function that scores the estimator on the rows."""
 
     def score() -> float:
         given = rows.read_only()
         weights = {} if given.weight is None else {"sample_weight": given.weight}
-        return _as_score(scorer(estimator, given.X, given.y, **weights), monitor)
+        return _as_score(scored(scorer, given.X, given.y, **weights), monitor)
 
     return score
 

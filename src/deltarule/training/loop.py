@@ -59,25 +59,30 @@ def run_epochs(
     """
     training = TrainingState.begin(state, Position()) if start is None else start
     try:
-        # Installing signal handlers takes too long for a single epoch, as of ``partial_fit``.
-        wanted = config.epochs - training.history.n_epochs > 1 or config.checkpointer is not None
-        with deferred_signals(wanted=wanted) as signals:
-            if config.checkpointer is not None:
-                config.checkpointer.begin(state, training, interpreter.check)
-            _check_rows(training, block, config)
-            _Training(interpreter, state, block, config, training, signals).to_the_end()
-    except KeyboardInterrupt:
-        training.history.stopped_by = "interrupt"
-    history, stopping = training.history, config.stopping
-    if history.stopped_by != "divergence":
-        training.frozen = frozen_parameters(state)
-    if history.stopped_by == "divergence":
-        state.restore(training.safe)
-    elif history.stopped_by == "interrupt" or (stopping is not None and stopping.restore_best):
-        if training.epoch is not None or history.best_epoch != history.n_epochs:
-            training.last = state.copy()
-        state.restore(training.best)
-    return training
+        try:
+            # Installing signal handlers takes too long for a single epoch, as of ``partial_fit``.
+            wanted = (
+                config.epochs - training.history.n_epochs > 1 or config.checkpointer is not None
+            )
+            with deferred_signals(wanted=wanted) as signals:
+                if config.checkpointer is not None:
+                    config.checkpointer.begin(state, training, interpreter.check)
+                _check_rows(training, block, config)
+                _Training(interpreter, state, block, config, training, signals).to_the_end()
+        except KeyboardInterrupt:
+            training.history.stopped_by = "interrupt"
+        history, stopping = training.history, config.stopping
+        if history.stopped_by != "divergence":
+            training.frozen = frozen_parameters(state)
+        if history.stopped_by == "divergence":
+            state.restore(training.safe)
+        elif history.stopped_by == "interrupt" or (stopping is not None and stopping.restore_best):
+            if training.epoch is not None or history.best_epoch != history.n_epochs:
+                training.last = state.copy()
+            state.restore(training.best)
+        return training
+    finally:
+        state.set_safe(None)
 
 
 def _first_order(block: Block | StreamedBlock) -> Rows:
