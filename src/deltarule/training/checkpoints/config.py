@@ -19,8 +19,8 @@ class Checkpoint:
     """Where and how often a training writes checkpoints, from which it resumes after a stop.
 
     A checkpoint holds everything that the rest of the training depends on. A resumed training
-    ends with the same bits as one that was never stopped, on the same kind of processor and with the
-    same libraries; see ``docs/checkpoints.md``.
+    ends with the same bits as one that was never stopped, on the same kind of processor and with
+    the same libraries; see ``docs/checkpoints.md``.
 
     Parameters
     ----------
