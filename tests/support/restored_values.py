@@ -68,15 +68,18 @@ class ValueMutator(Mutator):
             self._in_array(header, body)
 
     def _in_place(self, tree: Any) -> None:
-        """Change one leaf or one container of a JSON value, each with the same probability."""
+        """Change one leaf or one container of a JSON value, each with the same probability.
+
+        None inside an earlier change's deep nesting: no JSON encoder writes twice that depth.
+        """
         places: list[tuple[Any, Any]] = []
-        holders = [tree]
-        for holder in holders:  # the list grows
+        holders = [(tree, 0)]
+        for holder, depth in holders:  # the list grows
             items = holder.items() if isinstance(holder, dict) else enumerate(holder)
             for key, child in items:
                 places.append((holder, key))
-                if isinstance(child, dict | list):
-                    holders.append(child)
+                if isinstance(child, dict | list) and depth < 40:
+                    holders.append((child, depth + 1))
         holder, key = self.draw.choice(places)
         how = self.draw.random()
         value = holder[key]
