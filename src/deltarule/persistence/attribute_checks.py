@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
+from sklearn.base import OneToOneFeatureMixin
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from deltarule.errors import ModelFileError
 from deltarule.persistence.token_patterns import is_harmless
 from deltarule.utils.random_streams import is_stream_state
 
-__all__ = ["check_attributes", "check_stream", "reset_processes"]
+__all__ = ["check_attributes", "check_steps", "check_stream", "reset_processes"]
 
 MAX_ITERATIONS = 100_000
 """The most iterations of a transformation; a file could ask for ones without an end."""
@@ -138,6 +140,40 @@ def check_stream(place: str, stream: np.random.RandomState) -> None:
     """Raise ``ModelFileError`` unless a random stream can draw without leaving its memory."""
     if not is_stream_state(stream.get_state(legacy=False)):
         raise ModelFileError(f"{place[:80]} is no valid random stream")
+
+
+def check_steps(place: str, held: Any) -> None:
+    """Raise ``ModelFileError`` if a step of a pipeline does not take what the one before it gives.
+
+    Only for objects that ``check_attributes`` has let pass, steps and all.
+    """
+    width: int | None = None
+    for name, step in vars(held).get("steps", ()) if type(held) is Pipeline else ():
+        if step is None or isinstance(step, str):
+            continue
+        expected = getattr(step, "n_features_in_", None)
+        if width is not None and expected is not None and expected != width:
+            raise ModelFileError(
+                f"{place[:80]}.{name[:40]} takes {expected} features, but the step before it "
+                f"gives {width}"
+            )
+        width = _outputs(step)
+
+
+def _outputs(step: Any) -> int | None:
+    """Return how many columns a fitted transformer gives; None if its attributes do not say."""
+    given = vars(step)
+    if isinstance(step, OneToOneFeatureMixin):
+        return given.get("n_features_in_")
+    for name, count in (
+        ("vocabulary_", len), ("_n_features_outs", sum), ("n_output_features_", int),
+    ):  # fmt: skip
+        if given.get(name) is not None:
+            return int(count(given[name]))
+    if given.get("output_indices_"):
+        return max(int(one.stop) for one in given["output_indices_"].values())
+    width: Any = getattr(step, "_n_features_out", None)
+    return int(width) if _is_count(width) else None
 
 
 def reset_processes(held: Any) -> None:
