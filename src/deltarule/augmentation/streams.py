@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 __all__ = ["Floats", "RowStreams"]
 
@@ -108,6 +107,8 @@ class RowStreams:
 
     def normal(self, scale: float = 1.0, size: tuple[int, ...] = ()) -> npt.NDArray[np.float64]:
         """Return (n, *size) numbers from N(0, scale²): scale · Φ⁻¹(u), u uniform on (0, 1)."""
+        from scipy.special import ndtri
+
         return np.asarray(scale * ndtri(self._units(size, 0.5)))
 
     def integers(self, low: int, high: int, size: tuple[int, ...] = ()) -> npt.NDArray[np.int64]:

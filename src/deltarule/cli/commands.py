@@ -7,33 +7,28 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
-
-from sklearn.exceptions import ConvergenceWarning
+from typing import TYPE_CHECKING, Any
 
 from deltarule.cli.inputs import Tables, opened, opened_in_memory
 from deltarule.cli.output_options import OutputOptions, PredictionFileOptions
 from deltarule.cli.outputs import Outputs, check_apart
 from deltarule.cli.plots import draw_plots
-from deltarule.cli.progress_bar import EpochBar
 from deltarule.cli.signals import leaving
 from deltarule.errors import DeltaruleError, ModelFileError
-from deltarule.onnx import to_bytes
-from deltarule.persistence import load
 from deltarule.storage import encode, read_model_record
 from deltarule.tables import (
     Plan,
     PredictionsCsv,
     Prepared,
-    Settings,
     TableModel,
     check_test,
-    fit,
     prepare,
-    score_parts,
 )
 from deltarule.tables.kinds import Unseen
 from deltarule.utils.context import error_context
+
+if TYPE_CHECKING:
+    from deltarule.tables import Settings
 
 __all__ = ["Outputs", "Tables", "check", "evaluate", "export", "predict", "train"]
 
@@ -46,6 +41,8 @@ def train(
     Files that cannot be read or written are refused before the training. The model is written
     before anything is printed about it, so that no later error can lose it.
     """
+    from deltarule.tables import score_parts
+
     outputs.check(tables.named, binary="a model")
     if settings.checkpoint is not None:
         check_apart(Path(settings.checkpoint.folder, "checkpoint"), tables.named)
@@ -78,6 +75,10 @@ def _fitted(
     prepared: Prepared, settings: Settings, output: OutputOptions
 ) -> tuple[TableModel, list[str]]:
     """Train; return the model and the warnings, each once."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    from deltarule.tables import fit
+
     with warnings.catch_warnings(record=True) as caught, leaving(_left_behind(settings)):
         warnings.simplefilter("always")
         model = fit(prepared, settings, _bars(settings, output))
@@ -148,6 +149,9 @@ def export(
     model_path: Path, outputs: Outputs, dtype: str, unseen: Unseen, output: OutputOptions
 ) -> None:
     """Write a model of a table, or a saved estimator, as an ONNX file."""
+    from deltarule.onnx import to_bytes
+    from deltarule.persistence import load
+
     outputs.check(_reads(model_path), binary="an ONNX file")
     if read_model_record(model_path).kind == "table":
         graph = TableModel.load(model_path).to_onnx(dtype=dtype, unseen=unseen)
@@ -189,8 +193,11 @@ def _reads(model_path: Path) -> dict[str, Path | None]:
 
 def _bars(settings: Settings, output: OutputOptions) -> tuple[Any, ...]:
     """Return a progress bar, if the standard error stream is a terminal."""
-    shown = sys.stderr.isatty() and not output.quiet
-    return (EpochBar(settings.epochs),) if shown else ()
+    if output.quiet or not sys.stderr.isatty():
+        return ()
+    from deltarule.cli.progress_bar import EpochBar
+
+    return (EpochBar(settings.epochs),)
 
 
 def _left_behind(settings: Settings) -> str:

@@ -62,6 +62,8 @@ CONTEXT = np.dtype(
         ("y", _ADDRESS),  # targets (n, k); 0 at prediction
         ("n_outputs", _INT),
         ("weight", _ADDRESS),  # sample weights (n,); 0 if all are 1
+        ("checks_inputs", _FLAG),  # whether dense inputs are searched for NaN and infinity
+        ("odd_inputs", _FLAG),  # set to 1 where one is found
         ("input_dropouts", _ADDRESS),  # INPUT_DROPOUT (n,): dropouts of CSR inputs
         ("n_input_dropouts", _INT),
         # the mini-batches

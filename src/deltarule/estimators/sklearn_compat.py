@@ -12,7 +12,6 @@ from copy import copy
 from inspect import signature
 from typing import Any
 
-from sklearn.metrics import get_scorer, roc_auc_score, top_k_accuracy_score
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils.validation import _check_sample_weight
 
@@ -52,6 +51,8 @@ def check_sample_weight(sample_weight: Any, X: Any, *, name: str = "sample_weigh
 
 def resolve_scorer(scoring: Any) -> Callable[..., float]:
     """Return the scorer of this name; a callable is returned as it is."""
+    from sklearn.metrics import get_scorer
+
     scorer: Callable[..., float] = get_scorer(scoring)
     return scorer
 
@@ -69,6 +70,8 @@ def with_labels(scorer: Callable[..., float], classes: Any) -> Callable[..., flo
     """
     if not is_metric_scorer(scorer):
         return scorer
+    from sklearn.metrics import roc_auc_score, top_k_accuracy_score
+
     made: Any = copy(scorer)
     names, given = signature(made._score_func).parameters, made._kwargs
     of_probabilities = made._response_method == "predict_proba"

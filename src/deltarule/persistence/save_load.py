@@ -7,7 +7,6 @@ from typing import Any
 
 from deltarule import estimators
 from deltarule.errors import ModelFileError
-from deltarule.persistence import pipelines
 from deltarule.storage import (
     ModelRecord,
     StrPath,
@@ -89,6 +88,8 @@ def load(path: StrPath) -> Any:
 
             return TableModel.from_model_record(model_record)
         if model_record.kind == "pipeline":
+            from deltarule.persistence import pipelines  # scikit-learn, as in every estimator
+
             return pipelines.from_model_record(model_record)
         if model_record.kind == "checkpoint":
             raise ModelFileError(_CHECKPOINT)
@@ -99,6 +100,8 @@ def _model_record(model: Any) -> ModelRecord:
     if hasattr(model, "to_model_record"):  # a TableModel
         model_record: ModelRecord = model.to_model_record()
         return model_record
+    from deltarule.persistence import pipelines
+
     if pipelines.holds(model):
         return pipelines.to_model_record(model)
     if not isinstance(model, estimators.MLPClassifier | estimators.MLPRegressor):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from deltarule.tables.evaluation import Evaluation, Predictions
 from deltarule.tables.model import TableModel, check_test
 from deltarule.tables.predictions_csv import PredictionsCsv
@@ -9,9 +12,11 @@ from deltarule.tables.prepare import Plan, Prepared, prepare
 from deltarule.tables.sources.dataset import is_large, open_source, read_table
 from deltarule.tables.split import Shares
 from deltarule.tables.table import Source, Table
-from deltarule.tables.train import Settings, fit, score_parts
 from deltarule.tables.understand import understand
 from deltarule.tables.understanding import ReadOptions, Understanding, Understood
+
+if TYPE_CHECKING:
+    from deltarule.tables.train import Settings, fit, score_parts
 
 __all__ = [
     "Evaluation",
@@ -36,3 +41,12 @@ __all__ = [
     "score_parts",
     "understand",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what trains, and with it scikit-learn, the first time that it is used."""
+    if name not in ("Settings", "fit", "score_parts"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module("deltarule.tables.train"), name)
+    globals()[name] = value
+    return value

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from deltarule.onnx import Categories, Date, Number
 from deltarule.onnx.columns import Column
+from deltarule.tables.arrow import numbers_of
 from deltarule.tables.columns import MISSING, Cells, ParsedColumn, positions
 from deltarule.tables.dates import NUMBERS, calendar, values_of
 from deltarule.tables.messages import listing, show
@@ -214,12 +214,12 @@ class CategoryKind(Kind):
         self, record: CategoryColumn, column: ParsedColumn, rows: Rows, seen: UnseenValues
     ) -> Encoded:
         """Return one feature for each category that was kept, and one for all rare ones."""
-        texts = column.texts.take(pa.array(rows))
+        texts = column.texts.take(numbers_of(rows))
         codes = positions(texts, record.kept)
         codes[positions(texts, record.rare) >= 0] = len(record.kept)
         is_unseen = codes == _UNSEEN
         if is_unseen.any():
-            values = texts.filter(pa.array(is_unseen)).unique().to_pylist()
+            values = texts.filter(numbers_of(is_unseen)).unique().to_pylist()
             names = ["a missing cell" if text is None else text for text in values]
             if seen.refused:
                 what = names[0] if values[0] is None else show(names[0])

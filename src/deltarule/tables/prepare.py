@@ -9,10 +9,10 @@ import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
+from deltarule.tables.arrow import numbers_of
 from deltarule.tables.batches import ExampleReader
 from deltarule.tables.messages import show
 from deltarule.tables.preprocessing import Examples, encode_examples, rare_below
@@ -235,7 +235,7 @@ class _DevRows:
 def _rows_of(table: Table, names: list[str], mask: NDArray[np.bool_]) -> Table:
     """Return some rows of a table, with copies of their cells."""
     rows = np.flatnonzero(mask)
-    columns = {name: table.columns[name].take(pa.array(rows)) for name in names}
+    columns = {name: table.columns[name].take(numbers_of(rows)) for name in names}
     place = table.place
     return replace(table, columns=columns, rows=len(rows), place=lambda row: place(int(rows[row])))
 

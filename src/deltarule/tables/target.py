@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
+from deltarule.tables.arrow import numbers_of
 from deltarule.tables.columns import ParsedColumn, number_text, number_texts, positions
 from deltarule.tables.evidence import MAX_TEXTS, counted
 from deltarule.tables.judge import FEW
@@ -232,6 +232,6 @@ def class_labels(
         column.require(column.numbers(notation).fits, "a number")
         values = column.numbers(notation).values[rows]
         distinct, inverse = np.unique(values, return_inverse=True)
-        return number_texts(pa.array(distinct)).take(pa.array(inverse))
-    texts = column.texts.take(pa.array(rows))
+        return number_texts(numbers_of(distinct)).take(numbers_of(inverse))
+    texts = column.texts.take(numbers_of(rows))
     return pc.utf8_lower(texts) if kind == "boolean" else texts

@@ -33,6 +33,13 @@ def gather(c, k, low, high, one):
                 for byte in range(0, width, _CACHE_LINE):
                     prefetch(ahead + byte)
             copy_bytes(c.x + read(rows + 8 * (start + i)) * width, target + i * width, width)
+    if c.checks_inputs > 0:
+        n, zero, total = (high - low) * c.n_inputs, like(one, 0.0), like(one, 0.0)
+        x = vector(inputs_of_batch(c, k, one) + low * c.n_inputs * size, n, one)
+        for i in range(n):
+            total += x[i] * zero  # NaN if x is NaN or infinite
+        if total != zero:
+            c.odd_inputs = 1
     if c.y == 0:
         return
     width = c.n_outputs * size
