@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltarule import Dense, MLPClassifier, Network
+from deltarule import BatchNorm, Dense, MLPClassifier, Network
 from deltarule.engine import Engine, prediction
 from deltarule.engine.prediction import address_of
 from deltarule.engine.work_plan import rows_at_once
@@ -22,7 +22,7 @@ from support.estimators import unconverged
 NETS = {
     "classes": [Dense(9, "relu"), Dense(4, "softmax")],
     "labels": [Dense(33, "tanh"), Dense(3, "sigmoid")],
-    "normalised": [Dense(8, "relu", batch_norm=True), Dense(2)],
+    "normalised": [Dense(8, "relu", batch_norm=BatchNorm()), Dense(2)],
 }
 LOSSES = {"classes": "categorical_cross_entropy", "labels": "binary_cross_entropy"}
 
@@ -97,7 +97,7 @@ def test_estimators_refuse_what_is_not_finite_in_scikit_learns_words(odd: float,
     assert model.predict_proba(given).shape == (rows, 3)
     given[rows // 2, 1] = odd
     for method in (model.predict, model.predict_proba, model.predict_log_proba):
-        with pytest.raises(ValueError, match="Input X contains (NaN|infinity)"):
+        with pytest.raises(ValueError, match=r"Input X contains (NaN|infinity)"):
             method(given)
 
 

@@ -6,8 +6,9 @@ scikit-learn, whose import takes longer than everything else.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from deltarule.utils.lazy_names import importer
 
 if TYPE_CHECKING:
     from deltarule.estimators.classifier import MLPClassifier
@@ -24,20 +25,12 @@ __all__ = [
     "from_record",
 ]
 
-_HOMES = {
-    "MLPClassifier": "classifier",
-    "MLPRegressor": "regressor",
-    "RecordedEstimator": "loading",
-    "StreamedDataset": "streamed_dataset",
-    "from_blueprint": "loading",
-    "from_record": "loading",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a name of the package, the first time that it is used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = importer(
+    __name__,
+    {
+        "classifier": ["MLPClassifier"],
+        "loading": ["RecordedEstimator", "from_blueprint", "from_record"],
+        "regressor": ["MLPRegressor"],
+        "streamed_dataset": ["StreamedDataset"],
+    },
+)

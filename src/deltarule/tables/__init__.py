@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deltarule.tables.evaluation import Evaluation, Predictions
 from deltarule.tables.model import TableModel, check_test
@@ -14,6 +13,7 @@ from deltarule.tables.split import Shares
 from deltarule.tables.table import Source, Table
 from deltarule.tables.understand import understand
 from deltarule.tables.understanding import ReadOptions, Understanding, Understood
+from deltarule.utils.lazy_names import importer
 
 if TYPE_CHECKING:
     from deltarule.tables.train import Settings, fit, score_parts
@@ -42,11 +42,5 @@ __all__ = [
     "understand",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import what trains, and with it scikit-learn, the first time that it is used."""
-    if name not in ("Settings", "fit", "score_parts"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module("deltarule.tables.train"), name)
-    globals()[name] = value
-    return value
+# With what trains comes scikit-learn.
+__getattr__ = importer(__name__, {"train": ["Settings", "fit", "score_parts"]})
