@@ -41,9 +41,8 @@ PUBLIC = {
     """,
     "deltarule.errors": """
         BusyError CheckpointError DataError DatasetError DeltaruleError DivergenceError
-        FrozenTrainingWarning MissingDependencyError ModelFileError OutputError ShapeError
-        SpecError TableError
-        TapeError UnreadFileError
+        FrozenTrainingWarning InexactResumeWarning MissingDependencyError ModelFileError
+        OutputError ShapeError SpecError TableError TapeError UnreadFileError
     """,
     "deltarule.metrics": """
         BiasVarianceDiagnosis ClassificationReport CrossValidation Decomposition
