@@ -177,9 +177,10 @@ def _outputs(step: Any) -> int | None:
 
 
 def reset_processes(held: Any) -> None:
-    """Make an object of a file compute in this process, whatever the file says."""
+    """Make an object of a file compute in this process, and forget what was of another one."""
     if vars(held).get("n_jobs") is not None:
         held.n_jobs = None
+    vars(held).pop("_stop_words_id", None)  # an address: scikit-learn compares it
 
 
 def _refusal(place: str, attribute: str) -> ModelFileError:
@@ -207,7 +208,7 @@ def _check_arguments(place: str, held: Any) -> None:
             raise _refusal(place, name)
     if given.get("analyzer") == "word" and "token_pattern" in given and not given["token_pattern"]:
         raise _refusal(place, "token_pattern")
-    if not isinstance(given.get("dtype"), type | np.dtype | str | None):
+    if not _is_dtype(given.get("dtype")):
         raise _refusal(place, "dtype")
     weights = given.get("transformer_weights")
     if weights is not None and not (
@@ -244,6 +245,16 @@ def _is_named(parts: Any, size: int) -> bool:
         and all(isinstance(part[0], str) for part in parts)
         and len({part[0] for part in parts}) == len(parts)
     )
+
+
+def _is_dtype(given: Any) -> bool:
+    """Whether a value names a type of numbers or of objects, or none."""
+    if not isinstance(given, type | np.dtype | str | None):
+        return False
+    try:
+        return given is None or np.dtype(given).kind in "biufO"
+    except TypeError:
+        return False
 
 
 def _is_count(value: Any) -> bool:
