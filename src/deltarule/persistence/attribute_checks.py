@@ -20,7 +20,7 @@ from deltarule.errors import ModelFileError
 from deltarule.persistence.token_patterns import is_harmless
 from deltarule.utils.random_streams import is_stream_state
 
-__all__ = ["check_attributes", "check_steps", "check_stream", "reset_processes"]
+__all__ = ["check_attributes", "check_steps", "check_stream", "reset_addresses", "reset_processes"]
 
 MAX_ITERATIONS = 100_000
 """The most iterations of a transformation; a file could ask for ones without an end."""
@@ -177,10 +177,14 @@ def _outputs(step: Any) -> int | None:
 
 
 def reset_processes(held: Any) -> None:
-    """Make an object of a file compute in this process, and forget what was of another one."""
+    """Make an object of a file compute in this process, whatever the file says."""
     if vars(held).get("n_jobs") is not None:
         held.n_jobs = None
-    vars(held).pop("_stop_words_id", None)  # an address: scikit-learn compares it
+
+
+def reset_addresses(held: Any) -> None:
+    """Forget an address that scikit-learn compares: in another process it means nothing."""
+    vars(held).pop("_stop_words_id", None)
 
 
 def _refusal(place: str, attribute: str) -> ModelFileError:
