@@ -19,7 +19,7 @@ from deltarule import Checkpoint, Dense, MLPRegressor, Network, train
 from deltarule.datasets import penguins_path
 from deltarule.engine import compiler, kernel_cache
 from deltarule.errors import CheckpointError, InexactResumeWarning
-from deltarule.storage import read_model_record
+from deltarule.storage import read_model_record, write_model_record
 from support.faults import report
 from support.paths import TESTS
 
@@ -194,6 +194,33 @@ def test_a_checkpoint_remembers_every_engine_that_took_steps(tmp_path: Path) -> 
         with pytest.raises(CheckpointError, match="after steps of other code"):
             train(net, net.initialize(0), ROWS, ROWS[:, 0], engine=engine, **given)
     report("identities", runs=6)
+
+
+@JIT
+def test_the_command_line_says_so_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["train", str(dated_table(tmp_path)), "-t", "price", "--epochs", "2", "-o", "m", "-f"]
+    folder = ["--checkpoint", "run", "--resume"]
+    assert deltarule.cli.run.run([*words, "--exact"]) == 2
+    assert "--exact go with --checkpoint FOLDER" in capsys.readouterr().err
+    assert deltarule.cli.run.run([*words, *folder, "--exact"]) == 0
+    newest = max((tmp_path / "run").iterdir())
+    contents = read_model_record(newest)
+    code = dict(contents.record["code"][0], processor="vax")  # a processor of another kind
+    record = dict(contents.record, code=[code])
+    write_model_record(contents._replace(record=record), newest, overwrite=True)
+    capsys.readouterr()
+    assert deltarule.cli.run.run([*words, *folder, "--exact"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "processor was vax and is " in err
+    assert "exact=True (--exact) refuses" in err
+    assert deltarule.cli.run.run([*words, *folder]) == 0
+    out = "".join(capsys.readouterr())
+    assert "processor was vax and is " in " ".join(out.split())
+    report("identities", runs=4)
 
 
 # --- no file of the working directory decides anything --------------------------------------------
