@@ -16,19 +16,12 @@ from deltarule.cli.plots import draw_plots
 from deltarule.cli.signals import leaving
 from deltarule.errors import DeltaruleError, ModelFileError
 from deltarule.storage import encode, read_model_record
-from deltarule.tables import (
-    Plan,
-    PredictionsCsv,
-    Prepared,
-    TableModel,
-    check_test,
-    prepare,
-)
+from deltarule.tables import PredictionsCsv, TableModel
 from deltarule.tables.kinds import Unseen
 from deltarule.utils.context import error_context
 
 if TYPE_CHECKING:
-    from deltarule.tables import Settings
+    from deltarule.tables import Plan, Prepared, Settings
 
 __all__ = ["Outputs", "Tables", "check", "evaluate", "export", "predict", "train"]
 
@@ -41,7 +34,7 @@ def train(
     Files that cannot be read or written are refused before the training. The model is written
     before anything is printed about it, so that no later error can lose it.
     """
-    from deltarule.tables import score_parts
+    from deltarule.tables import check_test, prepare, score_parts
 
     outputs.check(tables.named, binary="a model")
     if settings.checkpoint is not None:

@@ -7,11 +7,13 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deltarule.cli.stdio import printing
-from deltarule.tables import Evaluation, Prepared, Source, TableModel, Understood
 from deltarule.tables.record import Classes
+
+if TYPE_CHECKING:
+    from deltarule.tables import Evaluation, Prepared, Source, TableModel, Understood
 
 __all__ = ["JsonReporter"]
 

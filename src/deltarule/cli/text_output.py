@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
 from deltarule.cli.stdio import silence, writing
-from deltarule.tables import Evaluation, Prepared, Source, TableModel
 from deltarule.tables.messages import listing, show
 from deltarule.tables.record import Classes
+
+if TYPE_CHECKING:
+    from deltarule.tables import Evaluation, Prepared, Source, TableModel
 
 __all__ = ["TextReporter"]
 

@@ -17,11 +17,15 @@ import threading
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deltarule.engine import kernel_cache
 from deltarule.engine.numba_settings import (
+    CODE_SETTINGS,
     Settings,
     disables_compiler,
     numba_configured,
@@ -29,8 +33,17 @@ from deltarule.engine.numba_settings import (
     target,
 )
 from deltarule.engine.records import CONTEXT, structure_of
+from deltarule.utils.numpy_code import numpy_code
 
-__all__ = ["Runner", "caller", "checks_bounds", "is_compiled", "kernel_address", "runner"]
+__all__ = [
+    "Runner",
+    "caller",
+    "checks_bounds",
+    "code_identity",
+    "is_compiled",
+    "kernel_address",
+    "runner",
+]
 
 _LINKING_BYTES = 2**19
 """LLVM takes less than this, in addition to the code, to link a kernel."""
@@ -48,6 +61,21 @@ def is_compiled() -> bool:
 def checks_bounds() -> bool:
     """Whether kernels check every index: the debug mode ``DELTARULE_CHECK_BOUNDS=1``."""
     return os.environ.get("DELTARULE_CHECK_BOUNDS", "0") not in ("", "0")
+
+
+def code_identity() -> dict[str, str]:
+    """Return what decides the bits that kernels compute in this process, by name."""
+    if not is_compiled():
+        return {"engine": "kernels as plain Python"} | numpy_code()
+    settings = settings_of_environment()
+    processor, features = target(settings)
+    return {
+        "engine": "compiled kernels" + " with bounds checks" * checks_bounds(),
+        "processor": processor,
+        "features": features,
+        "compiler": f"Numba {version('numba')}, llvmlite {version('llvmlite')}",
+        "settings": ", ".join(f"{n}={v}" for n, v in settings if n in CODE_SETTINGS) or "default",
+    }
 
 
 def kernel_address(name: str, dtype: str) -> int:
@@ -190,6 +218,7 @@ def _machine() -> Any:
 @cache
 def _fingerprint(check_bounds: bool, settings: Settings) -> str:
     """Return a digest of what compiled code depends on: sources, compilers, target, settings."""
+    import llvmlite
     import llvmlite.binding as llvm
 
     digest = hashlib.sha256()
@@ -198,13 +227,23 @@ def _fingerprint(check_bounds: bool, settings: Settings) -> str:
                  folder.parent / "program" / "opcodes.py"):  # fmt: skip
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     facts = [
-        *map(version, ("numba", "llvmlite", "numpy")), platform.python_version(),
+        _numba_version(), llvmlite.__version__, np.__version__, platform.python_version(),
         llvm.get_process_triple(), llvm.get_host_cpu_name(),
         llvm.get_host_cpu_features().flatten(), *target(settings),
         *(f"{name}={value}" for name, value in settings), str(check_bounds),
     ]  # fmt: skip
     digest.update("\0".join(facts).encode())
     return digest.hexdigest()[:32]
+
+
+def _numba_version() -> str:
+    """Return Numba's version from the file that holds it: its metadata take longer to read."""
+    found = find_spec("numba")
+    file = None if found is None or found.origin is None else Path(found.origin)
+    try:
+        return version("numba") if file is None else (file.parent / "_version.py").read_text()
+    except OSError:
+        return version("numba")
 
 
 # --- plain Python ---------------------------------------------------------------------------------

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deltarule.tables.evaluation import Evaluation, Predictions
-from deltarule.tables.model import TableModel, check_test
-from deltarule.tables.predictions_csv import PredictionsCsv
-from deltarule.tables.prepare import Plan, Prepared, prepare
-from deltarule.tables.sources.dataset import is_large, open_source, read_table
-from deltarule.tables.split import Shares
-from deltarule.tables.table import Source, Table
-from deltarule.tables.understand import understand
-from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 from deltarule.utils.lazy_names import importer
 
 if TYPE_CHECKING:
+    from deltarule.tables.evaluation import Evaluation, Predictions
+    from deltarule.tables.model import TableModel, check_test
+    from deltarule.tables.predictions_csv import PredictionsCsv
+    from deltarule.tables.prepare import Plan, Prepared, prepare
+    from deltarule.tables.sources.dataset import is_large, open_source, read_table
+    from deltarule.tables.split import Shares
+    from deltarule.tables.table import Source, Table
     from deltarule.tables.train import Settings, fit, score_parts
+    from deltarule.tables.understand import understand
+    from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = [
     "Evaluation",
@@ -42,5 +42,18 @@ __all__ = [
     "understand",
 ]
 
-# With what trains comes scikit-learn.
-__getattr__ = importer(__name__, {"train": ["Settings", "fit", "score_parts"]})
+__getattr__ = importer(  # a prediction needs a few of them
+    __name__,
+    {
+        "evaluation": ["Evaluation", "Predictions"],
+        "model": ["TableModel", "check_test"],
+        "predictions_csv": ["PredictionsCsv"],
+        "prepare": ["Plan", "Prepared", "prepare"],
+        "sources.dataset": ["is_large", "open_source", "read_table"],
+        "split": ["Shares"],
+        "table": ["Source", "Table"],
+        "understand": ["understand"],
+        "understanding": ["ReadOptions", "Understanding", "Understood"],
+        "train": ["Settings", "fit", "score_parts"],
+    },
+)
