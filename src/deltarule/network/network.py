@@ -7,7 +7,7 @@ Training is in ``deltarule.trainer``, and the analysis of trained networks in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,16 +16,18 @@ from deltarule.network.backend import interpreter_of
 from deltarule.network.data import check_inputs, make_block
 from deltarule.network.initialization import draw_parameters
 from deltarule.network.likelihood import log_likelihood
-from deltarule.network.network_graph import NetworkGraph, draw_network
 from deltarule.network.predictor import Predictor
 from deltarule.network.targets import Targets
-from deltarule.network.trace import Trace, trace_pass
 from deltarule.program import Block, Interpreter, State
 from deltarule.program.lowering import lower
 from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Tape
 from deltarule.spec import Dropout, NetworkSpec
 from deltarule.utils.arrays import Array, to_numpy
+
+if TYPE_CHECKING:
+    from deltarule.network.network_graph import NetworkGraph
+    from deltarule.network.trace import Trace
 
 __all__ = ["Network", "mean_loss", "score_outputs"]
 
@@ -243,6 +245,8 @@ class Network(NetworkSpec):
         >>> trace["dW1"].tolist()
         [[-0.5], [-1.0]]
         """
+        from deltarule.network.trace import trace_pass
+
         check_theta(state, self.tape)
         if y is None:
             if sample_weight is not None:
@@ -308,6 +312,8 @@ class Network(NetworkSpec):
         >>> net.graph(net.initialize(0), [[1.0, 2.0]], [0.5])
         <Network 2-3-1; svg() returns the drawing>
         """
+        from deltarule.network.network_graph import draw_network
+
         if state is None and (X is not None or y is not None):
             raise SpecError("X and y need state, the parameters of the network; give all three.")
         if X is None and y is not None:

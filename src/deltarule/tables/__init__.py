@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deltarule.tables.prepare import Plan, Prepared, prepare
+from deltarule.tables.understand import understand
 from deltarule.utils.lazy_names import importer
 
 if TYPE_CHECKING:
     from deltarule.tables.evaluation import Evaluation, Predictions
     from deltarule.tables.model import TableModel, check_test
     from deltarule.tables.predictions_csv import PredictionsCsv
-    from deltarule.tables.prepare import Plan, Prepared, prepare
     from deltarule.tables.sources.dataset import is_large, open_source, read_table
     from deltarule.tables.split import Shares
     from deltarule.tables.table import Source, Table
     from deltarule.tables.train import Settings, fit, score_parts
-    from deltarule.tables.understand import understand
     from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = [
@@ -42,17 +42,16 @@ __all__ = [
     "understand",
 ]
 
-__getattr__ = importer(  # a prediction needs a few of them
+# Of the names that are not those of their modules, a prediction needs a few.
+__getattr__ = importer(
     __name__,
     {
         "evaluation": ["Evaluation", "Predictions"],
         "model": ["TableModel", "check_test"],
         "predictions_csv": ["PredictionsCsv"],
-        "prepare": ["Plan", "Prepared", "prepare"],
         "sources.dataset": ["is_large", "open_source", "read_table"],
         "split": ["Shares"],
         "table": ["Source", "Table"],
-        "understand": ["understand"],
         "understanding": ["ReadOptions", "Understanding", "Understood"],
         "train": ["Settings", "fit", "score_parts"],
     },
