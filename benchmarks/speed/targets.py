@@ -165,6 +165,25 @@ def predictions(rounds: int, epochs: int | None) -> Iterator[Measurement]:
             yield _ratio(f"{text}: predict_proba relative to onnxruntime", proba, peer, 1.0)
 
 
+def call_parts(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """Where the time of a prediction of one row goes: each line contains those above it."""
+    case = Case("64-64", _NETS["64-64"], 1, 1)
+    lines = {
+        "kernels": "the kernels alone",
+        "interpreter": "with the addresses and the array of outputs: Engine.forward",
+        "predictor": "with checks of X, NaN included: Network.predictor",
+        "predict_proba": "with the estimator's cache and guard of the state: predict_proba",
+        "predict": "with the classes: predict",
+    }
+    entries = {what: (Engine("predictions", (1,), {"what": what}), case) for what in lines}
+    measured = time_interleaved(entries, rounds, epochs=epochs or 5)
+    for what, text in lines.items():
+        seen = measured[what]
+        value = None if seen.best is None else seen.best * 1e6
+        yield Measurement(f"one row through 64-64-64-10, {text}", value, unit=" µs",
+                          note=seen.failed or "")  # fmt: skip
+
+
 def starts(rounds: int, epochs: int | None) -> Iterator[Measurement]:
     """The first predictions of new processes, with a full kernel cache."""
     with tempfile.TemporaryDirectory() as name:
@@ -239,5 +258,6 @@ TARGETS: dict[str, Callable[[int, int | None], Iterator[Measurement]]] = {
     "first": first_fits,
     "calls": small_calls,
     "predictions": predictions,
+    "parts": call_parts,
     "starts": starts,
 }

@@ -99,7 +99,7 @@ def test_small_calls(options: dict[str, str]) -> None:
         assert process.ask(epochs=1)["seconds"] > 0
 
 
-@pytest.mark.parametrize("what", ["predictor", "predict_proba", "onnxruntime"])
+@pytest.mark.parametrize("what", ["kernels", "interpreter", "predict_proba", "onnxruntime"])
 def test_predictions(what: str) -> None:
     from speed.interleaved_timing import WorkerError, worker
 

@@ -48,12 +48,13 @@ def replace_rows(case: Case) -> Case:
 
 
 def _call(what: str, model: Any, X: Any, threads: int) -> Callable[[], object]:
-    if what == "predictor":
-        predict = model.network_.predictor(model.state_, n_threads=threads)
-        return lambda: predict(X)
-    if what == "predict_proba":
+    if what in ("predictor", "interpreter", "kernels"):
+        predict: Any = model.network_.predictor(model.state_, n_threads=threads)
+        return _part_of(predict, what, X)
+    if what in ("predict_proba", "predict"):
         model.set_params(n_threads=threads)
-        return lambda: model.predict_proba(X)
+        method = getattr(model, what)
+        return lambda: method(X)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -63,6 +64,27 @@ def _call(what: str, model: Any, X: Any, threads: int) -> Callable[[], object]:
     expected = model.predict_proba(X)
     np.testing.assert_allclose(session.run(["probabilities"], {"X": X})[0], expected, atol=1e-5)
     return lambda: session.run(["probabilities"], {"X": X})
+
+
+def _part_of(predict: Any, what: str, X: Any) -> Callable[[], object]:
+    """Return a predictor's call, or what is inside it: its interpreter's, or the kernels alone."""
+    if what == "predictor":
+        return lambda: predict(X)
+    from deltarule.engine.work_plan import Mode
+    from deltarule.program import Block
+
+    interpreter, state, block = predict._interpreter, predict._state, Block(X)
+    kept = [predict(X)]  # where the kernels read and write, after this call, stays allocated
+    if what == "interpreter":
+        return lambda: interpreter.forward(state, block)
+    prediction = interpreter._predictions[Mode.OUTPUTS, False]
+    lane = prediction._free[-1]
+
+    def kernels() -> object:
+        lane.context.output = kept[0].ctypes.data
+        return lane.call()
+
+    return kernels
 
 
 def _shortest(call: Callable[[], object], tries: int) -> float:

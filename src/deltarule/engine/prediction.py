@@ -28,6 +28,7 @@ __all__ = ["Prediction", "address_of"]
 _SMALL = 1.5e7  # multiplications and additions below which a second thread comes too late
 _PART = 4e6  # of these in a part, at least
 _MOST_PARTS = 16
+_ROWS_IN_BLOCK = 8  # of a matrix product: parts are whole blocks
 _NEVER = 2**62
 
 # --- addresses ------------------------------------------------------------------------------------
@@ -132,11 +133,23 @@ class Prediction:
         others : callable, optional
             Writes further addresses into a context: of sparse inputs, or of targets.
         """
-        cut = _cut(n, self._rows)
         given = (state, output, x, others, if_finite)
-        if self._n_threads == 1 or n <= self._most or cut.batches == 1:
+        if self._n_threads == 1 or n <= self._most:
+            cut = _cut(n, self._rows)
             return self._part(cut, 0, cut.batches, *given)
-        return self._in_parts(lambda begin, end: self._part(cut, begin, end, *given), n, cut)
+        # Several threads take one part after the other, so that one that comes late takes fewer.
+        parts = max(2, min(_MOST_PARTS, int(n * self._work / _PART)))
+        cut = _cut(n, min(self._rows, _ROWS_IN_BLOCK * -(-n // (parts * _ROWS_IN_BLOCK))))
+        parts = min(parts, cut.batches)
+        numbers, finite = count(), [True] * parts
+
+        def take() -> None:
+            while (k := next(numbers)) < parts:
+                begin, end = k * cut.batches // parts, (k + 1) * cut.batches // parts
+                finite[k] = self._part(cut, begin, end, *given)
+
+        run_together(take, min(self._n_threads, parts))
+        return all(finite)
 
     def _part(
         self,
@@ -171,19 +184,6 @@ class Prediction:
             return True
         finally:
             self._free.append(lane)
-
-    def _in_parts(self, part: Callable[[int, int], bool], n: int, cut: _Cut) -> bool:
-        """Predict on several threads, which take one part after the other."""
-        batches = cut.batches
-        parts = max(2, min(batches, _MOST_PARTS, int(n * self._work / _PART)))
-        numbers, finite = count(), [True] * parts
-
-        def take() -> None:
-            while (k := next(numbers)) < parts:
-                finite[k] = part(k * batches // parts, (k + 1) * batches // parts)
-
-        run_together(take, min(self._n_threads, parts))
-        return all(finite)
 
     def _new_lane(self) -> _Lane:
         plan = make_plan(self._tape, self._mode, self._rows)
