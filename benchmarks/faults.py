@@ -332,8 +332,8 @@ ROWS = (
     Row(
         "B", "Numba's and matplotlib's files, and modules, in the working directory; nonsense in "
         "variables; threads, locale, time zone; a resume with another engine or processor",
-        "the same kernels, plots and bits; nonsense is refused by name; a resume says that bits may "
-        "differ, or is refused with `exact=True`", "all",
+        "the same kernels, plots and bits; nonsense is refused by name; a resume says that bits "
+        "may differ, or is refused with `exact=True`", "all",
         ("identities",), lambda f: f"all {total(f, 'runs')}",
     ),
     Row(
