@@ -413,9 +413,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Rows sum to 1, except with several labels.
         """
         model, outputs = self._outputs(X, logits=_is_binary)
-        targets = model.targets
-        assert isinstance(targets, ClassTargets)
-        return targets.probabilities(outputs) if targets.kind == "binary" else outputs
+        return model.probabilities(outputs) if _is_binary(model) else outputs
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of ``predict_proba``, from the logits: tiny ones keep their digits.
@@ -445,4 +443,4 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
 
 def _is_binary(model: FittedModel) -> bool:
-    return isinstance(model.targets, ClassTargets) and model.targets.kind == "binary"
+    return model.is_binary

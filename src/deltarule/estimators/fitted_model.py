@@ -169,17 +169,16 @@ class FittedModel:
         """
         return (
             type(X) is np.ndarray
-            and X.ndim == 2
-            and X.size > 0
-            and X.dtype.kind == "f"
-            and X.dtype.itemsize in (4, 8)
+            and X.dtype.char in "fd"
+            and X.shape[1:] == (self.network.n_inputs,)
+            and len(X) > 0
             and self.feature_names is None
-            and X.shape[1] == self.network.n_inputs
         )
 
     def inputs(self, X: Any, dtype: Any = None) -> Any:
         """Return checked rows as the network takes them: of its type, standardised."""
-        x = as_stored(X, self.dtype if dtype is None else dtype)
+        wanted = self.state.theta.dtype if dtype is None else dtype
+        x = X if type(X) is np.ndarray and X.dtype is wanted else as_stored(X, wanted)
         return x if self.scales is None else self.scales.inputs(x)
 
     def as_block(self, X: Any, targets: Any, weight: Any) -> Block:
@@ -219,10 +218,18 @@ class FittedModel:
 
     def predict_proba(self, interpreter: Interpreter, X: Any) -> Any:
         """Return the probability of every class or label for checked rows of X."""
+        outputs = self.forward(interpreter, X, logits=self.is_binary)
+        return self.probabilities(outputs) if self.is_binary else outputs
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether there are two classes, whose probabilities come from one logit."""
+        return getattr(self.targets, "target_type", None) == "binary"
+
+    def probabilities(self, logits: Any) -> Any:
+        """Return the probabilities of two classes (n, 2)."""
         targets: Any = self.targets
-        if targets.kind != "binary":
-            return self.forward(interpreter, X)
-        return targets.probabilities(self.forward(interpreter, X, logits=True))
+        return targets.probabilities(logits)
 
     def decode(self, outputs: Any) -> Any:
         """Return predictions from the network's outputs, in the user's units."""
