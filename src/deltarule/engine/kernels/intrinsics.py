@@ -61,14 +61,7 @@ __all__ = [
 FAST = {"contract", "afn", "reassoc", "nsz"}
 """What the optimiser may do with sums and products. NaN and infinity keep their meaning."""
 
-fast = njit(
-    nogil=True,
-    error_model="numpy",
-    fastmath=FAST,
-    _nrt=False,
-    no_cpython_wrapper=True,
-    no_cfunc_wrapper=True,
-)
+fast = njit(nogil=True, error_model="numpy", fastmath=FAST, _nrt=False)
 """Compile a function that kernels call: its sums may be reordered into vectors."""
 
 inlined = njit(nogil=True, error_model="numpy", fastmath=FAST, _nrt=False, inline="always")
