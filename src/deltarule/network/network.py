@@ -7,6 +7,7 @@ Training is in ``deltarule.trainer``, and the analysis of trained networks in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -317,6 +318,10 @@ class Network(NetworkSpec):
             check_theta(state, self.tape)
         theta = None if state is None else to_numpy(state.copy(optimizer=False).theta)
         return draw_network(self, self.tape, theta, trace)
+
+    def _repr_html_(self) -> str:
+        """Return the drawing and the summary, for a notebook."""
+        return f"{self.graph().svg()}\n<pre>{escape(self.summary())}</pre>"
 
     def summary(self) -> str:
         """Return a table of the layers with their shapes and parameter counts."""
