@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from deltarule.errors import DataError, SpecError
 from deltarule.training import History
+from deltarule.utils.checks import numeric_array, shown
 from deltarule.utils.context import needing
 
 __all__ = ["plot_confusion_matrix", "plot_learning_curve", "plot_predictions"]
@@ -86,8 +88,19 @@ def plot_confusion_matrix(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
     from sklearn.metrics import confusion_matrix
     from sklearn.utils.multiclass import unique_labels
 
+    for name, given in (("y_true", y_true), ("y_pred", y_pred)):
+        if not hasattr(given, "shape") and not isinstance(given, list | tuple):
+            raise DataError(f"{name} must be an array of class labels; got {shown(given)}.")
+    try:
+        labels = unique_labels(y_true, y_pred)
+        if len(labels) == 0 or np.shape(y_true)[0] != np.shape(y_pred)[0]:
+            raise ValueError(f"got {len(y_true)} and {len(y_pred)} labels")
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            "y_true and y_pred must be class labels of one type, as many of each, at least one: "
+            f"{error}."
+        ) from error
     ax = axes_or_new(ax)
-    labels = unique_labels(y_true, y_pred)
     counts = confusion_matrix(y_true, y_pred, labels=labels)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -121,8 +134,18 @@ def plot_predictions(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
     """
     from sklearn.metrics import r2_score
 
+    true, predicted = (
+        numeric_array(name, given).ravel()
+        for name, given in (("y_true", y_true), ("y_pred", y_pred))
+    )
+    if len(true) != len(predicted) or len(true) == 0:
+        raise DataError(
+            "y_true and y_pred must have the same number of values, at least one; got "
+            f"{len(true)} and {len(predicted)}."
+        )
+    if not (np.isfinite(true).all() and np.isfinite(predicted).all()):
+        raise DataError("y_true and y_pred must be finite; got NaN or infinity.")
     ax = axes_or_new(ax)
-    true, predicted = np.ravel(y_true), np.ravel(y_pred)
     ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
     ax.plot(ends, ends, color=_QUIET, linewidth=1)
     ax.scatter(true, predicted, s=14, alpha=0.6, color=_LOSS, edgecolors="none")
@@ -184,6 +207,8 @@ def whole_epoch_ticks(ax: Any) -> None:
 def axes_or_new(ax: Any) -> Any:
     """Return the axes passed, or those of a new figure if None was passed."""
     if ax is not None:
+        if not all(callable(getattr(ax, name, None)) for name in ("plot", "imshow", "set_xlabel")):
+            raise SpecError(f"ax must be matplotlib Axes, or None; got {shown(ax)}.")
         return ax
     with needing("plots", "plots need matplotlib"):
         import matplotlib.pyplot as plt

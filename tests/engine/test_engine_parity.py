@@ -184,7 +184,7 @@ class Rounded(Reference):
         return self._moved(value), lambda dz: self._moved(pullback(dz))
 
     def row_losses(self, trace: Any, block: Block) -> Any:
-        """Move a − y by an ulp of a and y: a loss that reads logits rounds a, and a − y loses it."""
+        """Move a − y by an ulp of a and y: a loss of logits rounds a, and a − y loses digits."""
         losses, pull = super().row_losses(trace, block)
 
         def pullback(weight: Any) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.errors import DatasetError
+from deltarule.utils.checks import check_path, check_positive_integer
 
 __all__ = ["parse_idx", "read_content", "read_idx"]
 
@@ -54,8 +55,10 @@ def read_idx(path: str | Path, *, most_bytes: int = _MOST) -> npt.NDArray[Any]:
     >>> read_idx(file)
     array([5, 0, 4], dtype=uint8)
     """
+    check_path("path", path)
+    most = check_positive_integer("most_bytes", most_bytes)
     path = Path(path)
-    return parse_idx(read_content(path, most_bytes), str(path))
+    return parse_idx(read_content(path, most), str(path))
 
 
 def read_content(path: Path, most_bytes: int = _MOST) -> bytes:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from deltarule.datasets.idx import parse_idx, read_content
 from deltarule.errors import DatasetError
+from deltarule.utils.checks import check_flag, check_path, shown
 
 __all__ = ["FOLDER_VARIABLE", "load_fashion_mnist", "load_mnist"]
 
@@ -155,8 +156,11 @@ def _load(
 ) -> Any:
     from sklearn.utils import Bunch
 
-    if dtype not in _TYPES:
-        raise DatasetError(f"dtype must be one of {', '.join(_TYPES)}; got {dtype!r}.")
+    if folder is not None:
+        check_path("folder", folder)
+    if not isinstance(dtype, str) or dtype not in _TYPES:
+        raise DatasetError(f"dtype must be one of {', '.join(_TYPES)}; got {shown(dtype)}.")
+    return_X_y, download = check_flag("return_X_y", return_X_y), check_flag("download", download)
     given = folder if folder is not None else os.environ.get(FOLDER_VARIABLE) or None
     places = [*_places(source, given), *map(Path, source.places)]
     home = next((place for place in places if _may_hold(source, place)), None)

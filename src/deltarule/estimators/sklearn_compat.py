@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from deltarule.network.data import check_weight_sum
 from deltarule.utils.checks import check_undated
+from deltarule.utils.context import naming
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -45,7 +46,8 @@ def check_sample_weight(sample_weight: Any, X: Any, *, name: str = "sample_weigh
     if sample_weight is None:
         return None
     check_undated(name, sample_weight)
-    weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+    with naming(name):
+        weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
     check_weight_sum(name, weight)
     return weight
 
