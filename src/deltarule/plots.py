@@ -91,6 +91,9 @@ def plot_confusion_matrix(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
     for name, given in (("y_true", y_true), ("y_pred", y_pred)):
         if not hasattr(given, "shape") and not isinstance(given, list | tuple):
             raise DataError(f"{name} must be an array of class labels; got {shown(given)}.")
+        kind = getattr(getattr(given, "dtype", None), "kind", "")
+        if kind == "f" and not np.isfinite(given).all():
+            raise DataError(f"{name} must be class labels; got NaN or infinity.")
     try:
         labels = unique_labels(y_true, y_pred)
         if len(labels) == 0 or np.shape(y_true)[0] != np.shape(y_pred)[0]:

@@ -48,6 +48,10 @@ class Call(NamedTuple):
     signature: Callable[..., Any] | None = None
     """What has the signature, if the function only passes its arguments on."""
 
+    def default(self, argument: str) -> Any:
+        """Return the default of an argument, or ``inspect.Parameter.empty``."""
+        return inspect.signature(self.signature or self.function).parameters[argument].default
+
     def arguments(self) -> dict[str, Any]:
         """Return a right value of every argument."""
         found = {}
@@ -70,9 +74,9 @@ def trained(net: Any, **options: Any) -> Any:
     return state.theta, history.loss
 
 
-def used(cls: Any, use: Callable[[Any], Any], **given: Any) -> Call:
+def used(cls: Any, use: Callable[[Any], Any], free: tuple[str, ...] = (), **given: Any) -> Call:
     """Return the call of a description's constructor, which is then used."""
-    return Call(lambda **arguments: use(cls(**arguments)), given, signature=cls)
+    return Call(lambda **arguments: use(cls(**arguments)), given, free, signature=cls)
 
 
 def moved(transform: Any) -> Any:
@@ -136,11 +140,16 @@ def logistic() -> Any:
     return LogisticRegression()
 
 
-def axes() -> Any:
+@cache
+def only_axes() -> Any:
     import matplotlib.pyplot as plt
 
-    plt.close("all")
     return plt.figure().subplots()
+
+
+def axes() -> Any:
+    only_axes().cla()
+    return only_axes()
 
 
 @cache
@@ -272,7 +281,12 @@ def calls() -> dict[str, Call]:
             penalties=[dr.L2(0.1)],
             constraints=[dr.MaxNorm(1.0)],
         ),
-        "State": used(dr.State, lambda s: NET.predict(s, X), theta=NET.initialize(0).theta),
+        "State": used(
+            dr.State,
+            lambda s: NET.predict(s, X),
+            ("optimizer_state",),
+            theta=NET.initialize(0).theta,
+        ),
         "check_function": Call(
             dr.check_function,
             {"f": lambda x: float((x**2).sum()), "gradient": lambda x: 2 * x, "x": np.ones(3)},
@@ -298,9 +312,7 @@ def calls() -> dict[str, Call]:
         "shrinkage_table": Call(dr.shrinkage_table, {**STATE, **ROWS, "strength": 0.1}),
         "load": Call(lambda path: dr.load(path).predict(X), {"path": saved()}),
         "save": Call(
-            lambda model, path, overwrite=False: dr.save(
-                model, fresh_file() if path == "" else path, overwrite=overwrite
-            ).exists(),
+            lambda model, path, overwrite=False: dr.save(model, path, overwrite=overwrite).exists(),
             {"model": fitted("regressor"), "path": saved(), "overwrite": True},
             signature=dr.save,
         ),

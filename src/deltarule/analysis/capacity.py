@@ -269,7 +269,7 @@ def _pair(name: str, pair: Any) -> tuple[str, Any, Floats]:
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise SpecError(f"{name} must be a pair (x, y); got {shown(pair)}.")
     x, y = _finite(f"x of {name}", pair[0]), _finite(f"y of {name}", pair[1])
-    if x.ndim == 0 or y.ndim != 1:
+    if x.ndim == 0 or y.ndim != 1 or (name == "training" and len(x) != len(y)):
         raise ShapeError(
             f"{name} must have one number of y for each row of x; got shapes {x.shape} and "
             f"{y.shape}."

@@ -87,7 +87,7 @@ def monte_carlo_dropout(
     """
     check_network(net)
     check_positive_integer("n_draws", n_draws)
-    check_seed("seed", seed)
+    seed = check_seed("seed", seed)
     check_theta(state, net.tape)
     lines, x = _dropouts(net), check_inputs(net, X)
     outputs = []

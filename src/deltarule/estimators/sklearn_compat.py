@@ -12,10 +12,12 @@ from copy import copy
 from inspect import signature
 from typing import Any
 
+import numpy as np
 from sklearn.metrics import get_scorer, roc_auc_score, top_k_accuracy_score
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils.validation import _check_sample_weight
 
+from deltarule.errors import DataError
 from deltarule.network.data import check_weight_sum
 from deltarule.utils.checks import check_undated
 from deltarule.utils.context import naming
@@ -47,6 +49,8 @@ def check_sample_weight(sample_weight: Any, X: Any, *, name: str = "sample_weigh
         return None
     check_undated(name, sample_weight)
     with naming(name):
+        if np.iscomplexobj(sample_weight):
+            raise DataError("its numbers must be real")
         weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
     check_weight_sum(name, weight)
     return weight

@@ -51,14 +51,18 @@ def error_context(*rules: ErrorRule, unless: Kinds = ()) -> Iterator[None]:
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Put an argument's name before the message of a ValueError or TypeError that lacks it."""
+    """Put an argument's name before the message of an error about an array, if it lacks it."""
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         if name in str(error):
             raise
-        kind = type(error) if isinstance(error, DeltaruleError) else DataError
-        raise kind(f"{name}: {error}") from error
+        if isinstance(error, DeltaruleError):
+            raise type(error)(f"{name}: {error}") from error
+        raise DataError(
+            f"{name} must be an array with a row for each example; got one that cannot be read "
+            f"({error})."
+        ) from error
 
 
 def needing(extra: str, what: str) -> AbstractContextManager[None]:
