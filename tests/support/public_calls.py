@@ -142,9 +142,9 @@ def logistic() -> Any:
 
 @cache
 def only_axes() -> Any:
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
-    return plt.figure().subplots()
+    return Figure().subplots()
 
 
 def axes() -> Any:

@@ -59,6 +59,7 @@ class ClassTargets(TargetEncoder):
     def of_classes(cls, classes: Any, y: Any) -> ClassTargets:
         """Return the encoder of all classes that a user names, of which y holds a part."""
         _refuse_nan(y, "y")
+        _refuse_nan(classes, "classes")
         with naming("classes"):
             labels = unique_labels(classes)
             of_labels = LabelBinarizer().fit(labels)
