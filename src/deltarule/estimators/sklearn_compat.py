@@ -12,7 +12,6 @@ from copy import copy
 from inspect import signature
 from typing import Any
 
-import numpy as np
 from sklearn.metrics import get_scorer, roc_auc_score, top_k_accuracy_score
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils.validation import _check_sample_weight
@@ -49,7 +48,8 @@ def check_sample_weight(sample_weight: Any, X: Any, *, name: str = "sample_weigh
         return None
     check_undated(name, sample_weight)
     with naming(name):
-        if np.iscomplexobj(sample_weight):
+        kind = getattr(getattr(sample_weight, "dtype", None), "kind", "")
+        if kind == "c" or isinstance(sample_weight, complex):
             raise DataError("its numbers must be real")
         weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
     check_weight_sum(name, weight)
