@@ -16,6 +16,7 @@ from deltarule.network.data import check_weight_sum
 from deltarule.program import Block
 from deltarule.spec import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from deltarule.utils.arrays import is_sparse
+from deltarule.utils.context import naming
 
 if TYPE_CHECKING:
     from deltarule.onnx.heads import Labels
@@ -60,9 +61,13 @@ class ClassTargets(TargetEncoder):
         """Return the encoder of all classes that a user names, of which y holds a part."""
         from sklearn.utils.multiclass import type_of_target, unique_labels
 
-        labels = unique_labels(classes)
-        multilabel = type_of_target(y).startswith("multilabel")
-        learned = cls.learn(y if multilabel else labels)
+        _refuse_nan(y, "y")
+        _refuse_nan(classes, "classes")
+        with naming("classes"):
+            labels = unique_labels(classes)
+            learned = cls.learn(labels)
+        if type_of_target(y).startswith("multilabel"):
+            learned = cls.learn(y)
         return cls(labels, learned.target_type, learned.sparse)
 
     @property
@@ -111,6 +116,8 @@ class ClassTargets(TargetEncoder):
         if not is_sparse(y):
             y = np.asarray(plain_labels(y))
         codes = self._codes(y)
+        if codes is None:
+            _refuse_nan(y, name)
         if codes is not None:
             columns = np.arange(len(self.classes)) if len(self.classes) > 2 else 1
             return (codes[:, None] == columns).astype(np.float64)
@@ -242,3 +249,10 @@ class ClassTargets(TargetEncoder):
             return np.argmax(targets, axis=1)
         numbers = (targets > 0.5).astype(int)
         return numbers[:, 0] if self.kind == "binary" else numbers
+
+
+def _refuse_nan(y: Any, name: str) -> None:
+    """Refuse labels that are NaN, which scikit-learn casts to integers first."""
+    given = getattr(y, "data", y) if is_sparse(y) else y
+    if getattr(getattr(given, "dtype", None), "kind", "") == "f" and np.isnan(given).any():
+        raise ValueError(f"Input {name} contains NaN.")
