@@ -12,9 +12,10 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 
 from deltarule.cli.inputs import Tables, opened, opened_in_memory
-from deltarule.cli.output_options import OutputOptions, PredictionFileOptions
+from deltarule.cli.options import DescribeOptions
+from deltarule.cli.output_options import OutputOptions, PictureOptions, PredictionFileOptions
 from deltarule.cli.outputs import Outputs, check_apart
-from deltarule.cli.plots import draw_plots
+from deltarule.cli.plots import DATA_PICTURE, check_plots, draw_data_plot, draw_plots
 from deltarule.cli.progress_bar import EpochBar
 from deltarule.cli.signals import leaving
 from deltarule.errors import DeltaruleError, ModelFileError
@@ -25,17 +26,20 @@ from deltarule.tables import (
     Plan,
     PredictionsCsv,
     Prepared,
+    ReadOptions,
     Settings,
     TableModel,
     check_test,
+    collect_values,
     fit,
     prepare,
     score_parts,
 )
+from deltarule.tables import describe as describe_table
 from deltarule.tables.kinds import Unseen
 from deltarule.utils.context import error_context
 
-__all__ = ["Outputs", "Tables", "check", "evaluate", "export", "predict", "train"]
+__all__ = ["Outputs", "Tables", "check", "describe", "evaluate", "export", "predict", "train"]
 
 
 def train(
@@ -68,6 +72,15 @@ def train(
             reporter.scores(parts)
             reporter.wrote("model", outputs.file)
             if outputs.plots is not None:
+                values = collect_values(
+                    table,
+                    prepared.understanding,
+                    target=plan.target,
+                    task=prepared.preprocessing.target.task,
+                    missing=plan.reading.missing,
+                )
+                data = draw_data_plot(values, outputs.plots, overwrite=outputs.overwrite)
+                reporter.wrote("picture", data)
                 last = list(parts.values())[-1]
                 for picture in draw_plots(model, last, outputs.plots, overwrite=outputs.overwrite):
                     reporter.wrote("picture", picture)
@@ -111,6 +124,36 @@ def _written(file: Path) -> Iterator[None]:
 
     with leaving(what), error_context((DeltaruleError, completed)):
         yield
+
+
+def describe(
+    path: Path,
+    data: DescribeOptions,
+    reading: ReadOptions,
+    files: PictureOptions,
+    output: OutputOptions,
+) -> None:
+    """Print what a table holds, and draw it."""
+    if files.plots is not None:
+        check_apart(files.plots / DATA_PICTURE, {"the table": path})
+        check_plots(files.plots, (DATA_PICTURE,), overwrite=files.overwrite)
+    reporter = output.reporter("describe")
+    with opened(path, data.stream) as table:
+        found = describe_table(
+            table, target=data.target, ignore=tuple(data.ignore or ()), reading=reading
+        )
+        reporter.description(table, found)
+        if files.plots is not None:
+            values = collect_values(
+                table,
+                found.understanding,
+                target=data.target,
+                task=found.decision and found.decision.task,
+                missing=reading.missing,
+            )
+            data_picture = draw_data_plot(values, files.plots, overwrite=files.overwrite)
+            reporter.wrote("picture", data_picture)
+    reporter.end()
 
 
 def evaluate(model_path: Path, path: Path, unseen: Unseen, output: OutputOptions) -> None:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from deltarule.tables.describe import (
+    ColumnValues,
+    DataValues,
+    Description,
+    collect_values,
+    describe,
+)
 from deltarule.tables.evaluation import Evaluation, Predictions
 from deltarule.tables.model import TableModel, check_test
 from deltarule.tables.predictions_csv import PredictionsCsv
@@ -14,6 +21,9 @@ from deltarule.tables.understand import understand
 from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = [
+    "ColumnValues",
+    "DataValues",
+    "Description",
     "Evaluation",
     "Plan",
     "Predictions",
@@ -28,6 +38,8 @@ __all__ = [
     "Understanding",
     "Understood",
     "check_test",
+    "collect_values",
+    "describe",
     "fit",
     "is_large",
     "open_source",

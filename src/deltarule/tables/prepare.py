@@ -21,7 +21,8 @@ from deltarule.tables.record import PreprocessingRecord, Provenance, Task
 from deltarule.tables.split import Shares, Split, draw_parts
 from deltarule.tables.statistics import DEV_SAMPLE, MEDIAN_SAMPLE, Sample, row_hash
 from deltarule.tables.table import Source, Table
-from deltarule.tables.target import TargetProfile
+from deltarule.tables.target import TargetProfile, target_column
+from deltarule.tables.time_split import split_by_time
 from deltarule.tables.understand import understand
 from deltarule.tables.understanding import ReadOptions, Understanding
 from deltarule.training.splits import default_fractions
@@ -57,6 +58,9 @@ class Plan:
         All other seeds derive from this one.
     reading : ReadOptions
         What the user says about the cells.
+    time : str, optional
+        A column of dates or numbers that orders the rows: the last are for test, those before them
+        for dev. By default rows are drawn.
     """
 
     target: str
@@ -65,6 +69,7 @@ class Plan:
     shares: Shares | None = field(default=Shares(0.1, 0.0))
     seed: int = 0
     reading: ReadOptions = field(default_factory=ReadOptions)
+    time: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,10 +132,18 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     whole, missing = source.in_memory, plan.reading.missing
     understood = understand(source, plan.reading, ignore=plan.ignore, target=plan.target)
     features = _features(source, plan, understood)
-    target = TargetProfile(understood.columns[plan.target], source.path, hashed=not whole)
-    if whole:
+    column = target_column(understood, plan.target, source.path)
+    timed = plan.time is not None
+
+    def profile() -> TargetProfile:
+        return TargetProfile(column, source.path, hashed=not (whole or timed), by_time=timed)
+
+    target = profile()
+    if timed:
+        split = split_by_time(source, plan, understood, split_seed, marks=target.marks)
+    elif whole:
         split = _exact_split(next(source.scan()).table, plan, split_seed, target)
-        target = TargetProfile(understood.columns[plan.target], source.path, hashed=not whole)
+        target = profile()
     else:
         split = Split(plan.shares or LARGE, split_seed, marks=target.marks)
     size = math.inf if whole else max(1024, min(2**14, SAMPLE_CELLS // len(features)))
@@ -151,7 +164,7 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     )
     reader = ExampleReader(source, preprocessing, split)
     dev = reader.whole_part("dev") if whole else held.examples(preprocessing, reader)
-    notes = [*understood.notes, *([] if whole else [READ_AGAIN])]
+    notes = [*understood.notes, *target.notes(decision), *([] if whole else [READ_AGAIN])]
     if sum(counts) < source.rows:
         notes.append(f"{source.rows - sum(counts)} rows without a target were left out")
     if len(dev.y) < dev_rows:
@@ -164,6 +177,7 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         training_rows=training_rows,
         dev_rows=dev_rows,
         test_rows=test_rows,
+        time=split.time,
     )
     return Prepared(reader, decision.reason, dev, provenance, understood, notes)
 

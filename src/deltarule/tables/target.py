@@ -27,9 +27,9 @@ from deltarule.tables.profile import PieceRows
 from deltarule.tables.record import Classes, NumberNotation, Quantity, Task
 from deltarule.tables.statistics import CappedCounter, Moments
 from deltarule.tables.table import Table
-from deltarule.tables.understanding import Understood
+from deltarule.tables.understanding import Understanding, Understood
 
-__all__ = ["Decision", "TargetProfile", "class_labels", "encode_target"]
+__all__ = ["Decision", "TargetProfile", "class_labels", "encode_target", "target_column"]
 
 MAX_CLASSES = 1000
 
@@ -42,15 +42,27 @@ class Decision(NamedTuple):
     labels: list[str]  # the classes in their order; empty in regression
 
 
+def target_column(understood: Understanding, name: str, path: Path) -> Understood:
+    """Return what the target is taken for; it is an error if it is left out."""
+    if name not in understood.columns:
+        raise TableError(
+            f"{path}: the target {show(name)} is left out with --ignore; ignore other columns, or "
+            "name another target"
+        )
+    return understood.columns[name]
+
+
 class TargetProfile:
     """Counts and statistics of the target, whose pieces are added in their order.
 
-    With ``hashed``, the parts of rows follow from their hash. Otherwise the only row of a class is
-    for training.
+    With ``hashed``, the parts of rows follow from their hash; with ``by_time``, from their times.
+    Otherwise the only row of a class is for training.
     """
 
-    def __init__(self, column: Understood, path: Path, *, hashed: bool = False) -> None:
-        self._hashed = hashed
+    def __init__(
+        self, column: Understood, path: Path, *, hashed: bool = False, by_time: bool = False
+    ) -> None:
+        self._hashed, self._by_time = hashed, by_time
         self.name, self._kind = column.name, column.kind
         self._path, self._where = path, f"{path}: the target {show(column.name)}"
         found = column.notation
@@ -59,6 +71,7 @@ class TargetProfile:
         most = MAX_CLASSES if self._numeric else MAX_TEXTS
         self._values, self._training_values = CappedCounter(most), CappedCounter(most)
         self._whole = True
+        self._least, self._most = np.inf, -np.inf  # of the training rows
 
     @property
     def marks(self) -> bool:
@@ -83,6 +96,8 @@ class TargetProfile:
         self._values.add(*np.unique(values, return_counts=True))
         self._training_values.add(*np.unique(trained, return_counts=True))
         self._moments.add(trained)
+        self._least = min(self._least, float(trained.min(initial=np.inf)))
+        self._most = max(self._most, float(trained.max(initial=-np.inf)))
 
     def labels_of(self, column: ParsedColumn, rows: NDArray[np.intp]) -> NDArray[Any]:
         """Return the class of some rows, as texts."""
@@ -130,16 +145,17 @@ class TargetProfile:
                 name=self.name,
                 mean=moments.mean,
                 scale=scale,
+                sign=1 if self._least >= 0 else -1 if self._most <= 0 else 0,
                 notation=self._notation,
             )
         labels, trained = decision.labels, self._training_values.counts
         pairs = zip(labels, self._classes(), strict=True)
         absent = [label for label, key in pairs if key not in trained]
         if absent:
+            other = "leave --split out" if self._by_time else "use another --seed"
             raise TableError(
                 f"{self._path}: no row of class {listing(absent)} of {show(self.name)} fell into "
-                "the training part; add rows of it, use another --seed, or hold out less (--dev, "
-                "--test)"
+                f"the training part; add rows of it, {other}, or hold out less (--dev, --test)"
             )
         return Classes(
             task="classification",
@@ -148,6 +164,22 @@ class TargetProfile:
             notation=self._notation,
             labels=labels,
         )
+
+    def class_counts(self, decision: Decision) -> dict[str, int]:
+        """Return how many rows each class has; none of a quantity."""
+        if decision.task == "regression":
+            return {}
+        counts = self._values.counts
+        pairs = zip(decision.labels, self._classes(), strict=True)
+        return {label: counts[key] for label, key in pairs}
+
+    def notes(self, decision: Decision) -> list[str]:
+        """Return what the user should know about the classes."""
+        single = [label for label, count in self.class_counts(decision).items() if count == 1]
+        if not single:
+            return []
+        each = "has a single row, which is" if len(single) == 1 else "have a single row each, all"
+        return [f"class {listing(single)} {each} for training: no score says how well it is known"]
 
     def _task(self) -> tuple[Task, str]:
         if not self._numeric:
