@@ -139,8 +139,17 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         return TargetProfile(column, source.path, hashed=not (whole or timed), by_time=timed)
 
     target = profile()
-    if timed:
-        split = split_by_time(source, plan, understood, split_seed, marks=target.marks)
+    if plan.time is not None:
+        split = split_by_time(
+            source,
+            plan.time,
+            target=plan.target,
+            shares=plan.shares,
+            seed=split_seed,
+            understood=understood,
+            reading=plan.reading,
+            marks=target.marks,
+        )
     elif whole:
         split = _exact_split(next(source.scan()).table, plan, split_seed, target)
         target = profile()

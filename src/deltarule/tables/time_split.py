@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +12,10 @@ from deltarule.tables.messages import in_shell, show
 from deltarule.tables.record import TimeSplit
 from deltarule.tables.split import Shares, Split, part_sizes, times_of
 from deltarule.tables.statistics import TIME_SAMPLE, Sample, row_hash
+from deltarule.tables.table import Source
 from deltarule.tables.understand import understand
+from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 from deltarule.training.splits import default_fractions
-
-if TYPE_CHECKING:
-    from deltarule.tables.prepare import Plan
-    from deltarule.tables.table import Source
-    from deltarule.tables.understanding import Understanding, Understood
 
 __all__ = ["split_by_time"]
 
@@ -29,30 +25,35 @@ cent of the one asked for, except with a probability of 4 in a million (see `Sam
 
 
 def split_by_time(
-    source: Source, plan: Plan, understood: Understanding, seed: int, *, marks: bool
+    source: Source,
+    name: str,
+    *,
+    target: str,
+    shares: Shares | None,
+    seed: int,
+    understood: Understanding,
+    reading: ReadOptions,
+    marks: bool,
 ) -> Split:
     """Return the split of a table by the times in a column, in a pass over its rows.
 
     The boundaries are times: rows of one time are in one part, and a part begins with the time that
-    brings it nearest to its share (of two as near, the later). `marks` says that marks such as "?"
-    are missing targets.
+    brings it nearest to its share (of two as near, the later). Without `shares` they are 60/20/20
+    up to 10⁴ rows and 98/1/1 above. `marks` says that marks such as "?" are missing targets.
 
     Raises
     ------
     TableError
         If a row with a target has no time, or there are too few different times.
     """
-    assert plan.time is not None
-    column = _time_column(source, plan, understood)
+    column = _time_column(source, name, target, understood, reading)
     assert column.notation is not None
-    missing = plan.reading.missing
+    missing = reading.missing
     sample, count, gaps = Sample(np.inf if source.in_memory else SAMPLE_ROWS), 0, 0
     first: TableError | None = None
     for table, start in source.scan():
-        parsed, target = (
-            table.column(name, missing=missing) for name in (column.name, plan.target)
-        )
-        rows = np.flatnonzero(target.usable if marks else target.not_missing)
+        parsed, wanted = (table.column(each, missing=missing) for each in (name, target))
+        rows = np.flatnonzero(wanted.usable if marks else wanted.not_missing)
         times = times_of(parsed, column.notation)[rows]
         without = np.isnan(times)
         if without.any() and first is None:
@@ -67,7 +68,7 @@ def split_by_time(
             f"{first}{f' ({gaps} such rows)' * (gaps > 1)}, and --split time:{column.name} cannot "
             "place the row; write the time into the cell, remove the row, or leave --split out"
         )
-    shares = plan.shares or Shares(*default_fractions(count)[1:])
+    shares = shares or Shares(*default_fractions(count)[1:])
     found = _boundaries(np.sort(sample.values), shares)
     if found is None:
         raise TableError(
@@ -81,11 +82,12 @@ def split_by_time(
     return Split(shares, seed, marks=marks, time=time, missing=missing)
 
 
-def _time_column(source: Source, plan: Plan, understood: Understanding) -> Understood:
+def _time_column(
+    source: Source, name: str, target: str, understood: Understanding, reading: ReadOptions
+) -> Understood:
     """Return what the time column is taken for, even if nothing is learned from it."""
-    name = plan.time or ""
     source.check_column(name, "given with --split")
-    if name == plan.target:
+    if name == target:
         raise TableError(
             f"{source.path}: {show(name)} is the target, and cannot order the rows (--split); name "
             "another column"
@@ -93,7 +95,7 @@ def _time_column(source: Source, plan: Plan, understood: Understanding) -> Under
     column = understood.columns.get(name)
     if column is None or column.notation is None:  # --ignore, --no-dates
         others = [other for other in source.names if other != name]
-        column = understand(source, replace(plan.reading, dates=True), ignore=others).columns[name]
+        column = understand(source, replace(reading, dates=True), ignore=others).columns[name]
     if column.kind not in ("date", "number"):
         what, typed = column.reason, in_shell(name)
         ways = "name another column, or leave --split out"
