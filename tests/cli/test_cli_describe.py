@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -157,10 +158,12 @@ def test_errors_are_one_line_and_write_nothing(
 
 
 def test_both_commands_draw_the_same_picture(
-    here: Path, capsys: pytest.CaptureFixture[str]
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn = told(capsys, "describe", "t.csv", "-t", "label", "--plots", "a")
     assert drawn["pictures"] == ["a/data.png"]
+    for setting in ("axes.facecolor", "savefig.facecolor"):
+        monkeypatch.setitem(mpl.rcParams, setting, "black")
     words = ["train", "t.csv", "-t", "label", "--epochs", "1", "--hidden", "2", "--plots", "b"]
     assert run([*words, "-q"]) == 0
     picture = (here / "a" / "data.png").read_bytes()

@@ -137,7 +137,7 @@ def test_the_remedy_of_rare_classes_is_as_good_as_it_says(
     said = [note for note in found["notes"] if "probability_" in note]
     assert len(said) == 1
     assert found["scores"]["test"]["beats_baseline"]
-    column = re.search(r"order rows by (\S+)", said[0])
+    column = re.search(r"order rows by '(.+?)'", said[0])
     assert column is not None
     told(capsys, "predict", "m", "t.csv", "-o", "p.csv")
     order = pd.read_csv("p.csv")[column[1]]

@@ -156,7 +156,7 @@ def test_the_verdict_of_rare_classes_speaks_of_average_precision(positives: int)
     assert "accuracy is no better than that of always 'a'" in found.verdict
     value, share = found.scores["average_precision"], positives / 4000
     assert f"average precision of 'b' {value:.4g}, a guess: {share:.4g}" in found.verdict
-    assert "order rows by probability_b" in found.verdict
+    assert "order rows by 'probability_b'" in found.verdict
 
 
 def test_a_random_order_of_rare_classes_is_seldom_called_better() -> None:
@@ -178,6 +178,17 @@ def test_the_first_class_may_be_the_rare_one() -> None:
     assert "average precision of 'a' 1, a guess: 0.04" in found.verdict
     assert "probability_a" in found.verdict
     assert mirrored.positive == found.positive == "b"
+
+
+def test_labels_in_a_verdict_cannot_move_the_cursor() -> None:
+    labels = ["\x1b[2J", "b"]
+    scores = Scores(Classes(task="classification", name="y", numeric=False, labels=labels))
+    p = np.linspace(0.6, 1, 50)
+    codes = np.where(p > 0.62, 1, 0)
+    scores.add(Predictions(np.array(labels)[[1] * 50], labels, np.stack([1 - p, p], 1)), codes)
+    verdict = scores.evaluation().verdict
+    assert "probability_" in verdict
+    assert verdict.isprintable()
 
 
 def test_the_verdict_of_several_classes_speaks_of_the_log_loss() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from deltarule.tables import ColumnValues, DataValues
+from deltarule.tables.dates import DAY
 from deltarule.tables.record import DateNotation
 
 __all__ = ["draw_data"]
@@ -94,17 +95,10 @@ def _draw_histogram(ax: Any, values: ColumnValues, colour: str) -> list[str]:
     else:
         edges = np.histogram_bin_edges(numbers, count)
     heights, edges = np.histogram(numbers, edges)
-    at = (edges[:-1] * 1e6).astype("datetime64[us]") if is_date else edges[:-1]
-    widths = (np.diff(edges) * 1e6).astype("timedelta64[us]") if is_date else np.diff(edges)
-    ax.bar(at, heights, widths, align="edge", color=colour, edgecolor="white", linewidth=0.4)
+    ax.bar(edges[:-1], heights, np.diff(edges), align="edge", color=colour, edgecolor="white",
+           linewidth=0.4)  # fmt: skip
     if is_date:
-        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-        locator: Any = AutoDateLocator(minticks=2, maxticks=4)  # type: ignore[no-untyped-call]
-        formatter: Any = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
-        ax.xaxis.set_major_locator(locator)
-        ax.xaxis.set_major_formatter(formatter)
-        ax.xaxis.get_offset_text().set_fontsize(7)
+        _date_axis(ax, float(numbers.min()), float(numbers.max()))
     else:
         ax.locator_params(axis="x", nbins=4, integer=whole)
         ax.ticklabel_format(axis="x", scilimits=(-3, 5), useOffset=False)
@@ -158,6 +152,16 @@ def _draw_missing(ax: Any, values: DataValues) -> None:
     ax.set_xlim(0, max(5, min(108, 1.15 * max(shares))))
     ax.tick_params(labelsize=7, length=2, colors=_INK)
     ax.set_xlabel("per cent of the rows", fontsize=7, color=_QUIET)
+
+
+def _date_axis(ax: Any, first: float, last: float) -> None:
+    """Place ticks at the first and the last date, with the time of day if they are near."""
+    ends = [first, last] if last > first else [first]
+    texts = [str(np.datetime64(round(end), "s")).replace("T", " ") for end in ends]
+    texts = [text[:16] if last - first < 2 * DAY else text[:10] for text in texts]
+    ax.set_xticks(ends, texts)
+    for label, side in zip(ax.get_xticklabels(), ("left", "right"), strict=False):
+        label.set_horizontalalignment(side if len(ends) > 1 else "center")
 
 
 def _count_axis(axis: Any, most: int) -> None:

@@ -38,10 +38,14 @@ def check_plots(folder: Path, names: Iterable[str], *, overwrite: bool) -> None:
 
 def draw_data_plot(values: DataValues, folder: Path, *, overwrite: bool) -> Path:
     """Draw the values of a table; return the path of the picture."""
+    from matplotlib import style
+
     from deltarule.cli.data_picture import draw_data
 
     path = folder / DATA_PICTURE
-    write_atomically(path, _png(draw_data(values)), overwrite=overwrite)
+    with style.context("default"):  # whatever the user's settings are
+        picture = _png(draw_data(values))
+    write_atomically(path, picture, overwrite=overwrite)
     return path
 
 

@@ -135,7 +135,7 @@ class Evaluation:
             )
         use = "use the probabilities"
         if self.positive is not None:
-            use = f"order rows by probability_{self._rarer.label}"
+            use = f"order rows by {show(f'probability_{self._rarer.label}')}"
         return (
             f"accuracy is no better than that of always {show(commonest.label)}, but the "
             f"probabilities are better than a guess: {what} {value}, a guess: {guess}; {use} "

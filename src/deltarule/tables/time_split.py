@@ -64,8 +64,9 @@ def split_by_time(
         sample.add(times[~without], hashes[~without])
         count += len(rows)
     if first is not None:
+        option = in_shell(f"time:{name}")
         raise TableError(
-            f"{first}{f' ({gaps} such rows)' * (gaps > 1)}, and --split time:{column.name} cannot "
+            f"{first}{f' ({gaps} such rows)' * (gaps > 1)}, and --split {option} cannot "
             "place the row; write the time into the cell, remove the row, or leave --split out"
         )
     shares = shares or Shares(*default_fractions(count)[1:])
