@@ -483,7 +483,8 @@ def test_what_was_understood_is_printed_and_in_json(
     assert run([*words, "--missing", "-999"]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     for line in (
-        "x number 2", "flag yes/no 0", "empty left out: is empty 300", "day date 0",
+        "column holds missing of them", "x number 2 '?' 1",
+        "flag yes/no 0", "empty left out: is empty 300", "day date 0",
         "name left out: is different in nearly every row, like an id 0", "colour category (3) 0",
         "note: taken as missing: '?' in 'x' (1 cells)", "note: left out: 'empty' is empty",
     ):  # fmt: skip
