@@ -94,8 +94,9 @@ def test_it_says_what_training_says(
 
 
 def test_it_prints_kinds_missing_cells_and_classes(
-    here: Path, capsys: pytest.CaptureFixture[str]
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "30")  # a narrow terminal cuts no names and no counts
     assert run(["describe", "t.csv", "--target", "label"]) == 0
     out = capsys.readouterr().out
     made = pd.read_csv("t.csv", dtype=str)

@@ -53,8 +53,9 @@ class TextReporter:
     """
 
     def __init__(self, *, quiet: bool = False, stderr: bool = False) -> None:
+        # Grids take the width that they need: a terminal may break lines, but no name is cut.
         self._console = _Console(
-            quiet=quiet, stderr=stderr, highlight=False, markup=False, emoji=False
+            quiet=quiet, stderr=stderr, highlight=False, markup=False, emoji=False, width=10_000
         )
 
     def say(self, text: str = "") -> None:
@@ -128,7 +129,8 @@ class TextReporter:
         for column in shown:
             why = f": {column.reason}" if column.kind == "left out" else ""
             marks = ", ".join(f"{show(mark, 12)} {n}" for mark, n in column.marks.items())
-            cells = (column.name, column.in_words + why, column.missing, *[marks] * marked)
+            name = column.name if len(column.name) <= 60 else f"{column.name[:59]}…"
+            cells = (name, column.in_words + why, column.missing, *[marks] * marked)
             grid.add_row(*map(_plain, cells))
         self._print(grid)
         if len(columns) > len(shown):
