@@ -178,10 +178,10 @@ def without(rows: Any) -> Edit:
 TIMED = "--split time:date"
 CASES: list[tuple[Edit, str, str, list[tuple[str, Edit | None, str]]]] = [
     (
-        edited("date", [5], None), TIMED, "the time is missing",
+        edited("date", range(20), None), TIMED, "the time is missing",
         [
-            ("write the time into the cell", edited("date", [5], "2024-01-05"), TIMED),
-            ("remove the row", without([5]), TIMED),
+            ("write the times into the cells", edited("date", range(20), "2024-01-05"), TIMED),
+            ("remove the rows", without(range(20)), TIMED),
             ("leave --split out", None, ""),
         ],
     ),

@@ -139,8 +139,9 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         return TargetProfile(column, source.path, hashed=not (whole or timed), by_time=timed)
 
     target = profile()
+    untimed = 0
     if plan.time is not None:
-        split = split_by_time(
+        split, untimed = split_by_time(
             source,
             plan.time,
             target=plan.target,
@@ -174,8 +175,11 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     reader = ExampleReader(source, preprocessing, split)
     dev = reader.whole_part("dev") if whole else held.examples(preprocessing, reader)
     notes = [*understood.notes, *target.notes(decision), *([] if whole else [READ_AGAIN])]
-    if sum(counts) < source.rows:
-        notes.append(f"{source.rows - sum(counts)} rows without a target were left out")
+    if untimed:
+        notes.append(f"{untimed} rows without a time in {show(str(plan.time))} were left out")
+    if sum(counts) + untimed < source.rows:
+        dropped = source.rows - sum(counts) - untimed
+        notes.append(f"{dropped} rows without a target were left out")
     if len(dev.y) < dev_rows:
         notes.append(f"training watches {len(dev.y)} of the {dev_rows} dev rows, drawn at random")
     provenance = Provenance(

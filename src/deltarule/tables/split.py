@@ -55,13 +55,14 @@ class Split:
     missing: tuple[str, ...] = ()
 
     def parts(self, piece: Piece, target: ParsedColumn) -> NDArray[np.int8]:
-        """Return the number of the part of each row, -1 for rows without a target."""
+        """Return the number of the part of each row, -1 for rows without a target or time."""
         if self.exact is not None:
             return self.exact[piece.first : piece.first + piece.table.rows]
         part = np.zeros(piece.table.rows, dtype=np.int8)
         if self.time is not None:
             column = piece.table.column(self.time.column, missing=self.missing)
             times = times_of(column, self.time.notation)
+            part[np.isnan(times)] = -1
             part[times >= self.time.dev_from] = 1
             if self.time.test_from is not None:
                 part[times >= self.time.test_from] = 2

@@ -23,6 +23,9 @@ SAMPLE_ROWS = 2**16
 """Of a table in its files, the times of so many rows decide; a part's share is then within one per
 cent of the one asked for, except with a probability of 4 in a million (see `Sample`)."""
 
+MANY = 0.1
+"""If more than this share of the rows has no time, a note would not be enough."""
+
 
 def split_by_time(
     source: Source,
@@ -34,9 +37,10 @@ def split_by_time(
     understood: Understanding,
     reading: ReadOptions,
     marks: bool,
-) -> Split:
-    """Return the split of a table by the times in a column, in a pass over its rows.
+) -> tuple[Split, int]:
+    """Return the split of a table by the times in a column, and how many rows have no time.
 
+    It takes a pass over the rows. Those without a time are in no part, as those without a target.
     The boundaries are times: rows of one time are in one part, and a part begins with the time that
     brings it nearest to its share (of two as near, the later). Without `shares` they are 60/20/20
     up to 10⁴ rows and 98/1/1 above. `marks` says that marks such as "?" are missing targets.
@@ -44,7 +48,7 @@ def split_by_time(
     Raises
     ------
     TableError
-        If a row with a target has no time, or there are too few different times.
+        If many rows have no time, or there are too few different times.
     """
     column = _time_column(source, name, target, understood, reading)
     assert column.notation is not None
@@ -63,11 +67,11 @@ def split_by_time(
         hashes = row_hash(0, TIME_SAMPLE, start, table.rows)[rows]
         sample.add(times[~without], hashes[~without])
         count += len(rows)
-    if first is not None:
+    if first is not None and gaps > MANY * count:
         option = in_shell(f"time:{name}")
         raise TableError(
-            f"{first}{f' ({gaps} such rows)' * (gaps > 1)}, and --split {option} cannot "
-            "place the row; write the time into the cell, remove the row, or leave --split out"
+            f"{first}, as in {gaps} of {count} rows, which --split {option} cannot place; write "
+            "the times into the cells, remove the rows, or leave --split out"
         )
     shares = shares or Shares(*default_fractions(count)[1:])
     found = _boundaries(np.sort(sample.values), shares)
@@ -80,7 +84,7 @@ def split_by_time(
     time = TimeSplit(
         column=column.name, notation=column.notation, dev_from=dev_from, test_from=test_from
     )
-    return Split(shares, seed, marks=marks, time=time, missing=missing)
+    return Split(shares, seed, marks=marks, time=time, missing=missing), gaps
 
 
 def _time_column(
