@@ -328,7 +328,9 @@ def test_a_class_of_one_row_is_for_training(tmp_path: Path, seed: int) -> None:
     frame.loc[draw.integers(60), "y"] = "lonely"
     frame.to_csv(tmp_path / "t.csv", index=False)
     prepared = prepare(read_table(tmp_path / "t.csv"), Plan("y", shares=None, seed=seed))
-    assert [note for note in prepared.notes if "'lonely' has a single row, which is for" in note]
+    assert [
+        note for note in prepared.notes if "all rows of class 'lonely' are for training" in note
+    ]
     split = prepared.reader.split
     assert split.exact is not None
     assert split.exact[frame["y"] == "lonely"].tolist() == [0]

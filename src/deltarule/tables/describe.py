@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.evidence import MAX_TEXTS, counted
+from deltarule.tables.messages import listing
 from deltarule.tables.notation import PLAIN
 from deltarule.tables.profile import PieceRows
 from deltarule.tables.record import NumberNotation, Task
@@ -89,7 +90,9 @@ def describe(
         rows = PieceRows(np.zeros(table.rows, dtype=bool), np.zeros(table.rows))
         profile.add(table.column(target, missing=reading.missing), rows)
     decision = profile.decide(None)
-    notes = [*understood.notes, *profile.notes(decision)]
+    notes, single = list(understood.notes), profile.single(decision)
+    if single:
+        notes.append(f"class {listing(single)} has a single row, which cannot be held out")
     classes = profile.class_counts(decision)
     return Description(source.rows, understood, target, decision, classes, notes)
 

@@ -53,18 +53,11 @@ def target_column(understood: Understanding, name: str, path: Path) -> Understoo
 
 
 class TargetProfile:
-    """Counts and statistics of the target, whose pieces are added in their order.
+    """Counts and statistics of the target, whose pieces are added in their order."""
 
-    With ``hashed``, the parts of rows follow from their hash; with ``by_time``, from their times.
-    Otherwise the only row of a class is for training.
-    """
-
-    def __init__(
-        self, column: Understood, path: Path, *, hashed: bool = False, by_time: bool = False
-    ) -> None:
-        self._hashed, self._by_time = hashed, by_time
+    def __init__(self, column: Understood, path: Path) -> None:
         self.name, self._kind = column.name, column.kind
-        self._path, self._where = path, f"{path}: the target {show(column.name)}"
+        self._where = f"{path}: the target {show(column.name)}"
         found = column.notation
         self._notation = found if isinstance(found, NumberNotation) else PLAIN
         self._moments, self._there = Moments(), 0
@@ -131,7 +124,7 @@ class TargetProfile:
     def record(self, decision: Decision) -> Classes | Quantity:
         """Return what was learned from the training rows.
 
-        It is an error if a class is in no training row, or the numbers are too large.
+        It is an error if the numbers are too large.
         """
         moments = self._moments
         if decision.task == "regression":
@@ -148,21 +141,12 @@ class TargetProfile:
                 sign=1 if self._least >= 0 else -1 if self._most <= 0 else 0,
                 notation=self._notation,
             )
-        labels, trained = decision.labels, self._training_values.counts
-        pairs = zip(labels, self._classes(), strict=True)
-        absent = [label for label, key in pairs if key not in trained]
-        if absent:
-            other = "leave --split out" if self._by_time else "use another --seed"
-            raise TableError(
-                f"{self._path}: no row of class {listing(absent)} of {show(self.name)} fell into "
-                f"the training part; add rows of it, {other}, or hold out less (--dev, --test)"
-            )
         return Classes(
             task="classification",
             name=self.name,
             numeric=self._numeric,
             notation=self._notation,
-            labels=labels,
+            labels=decision.labels,
         )
 
     def class_counts(self, decision: Decision) -> dict[str, int]:
@@ -173,13 +157,17 @@ class TargetProfile:
         pairs = zip(decision.labels, self._classes(), strict=True)
         return {label: counts[key] for label, key in pairs}
 
-    def notes(self, decision: Decision) -> list[str]:
-        """Return what the user should know about the classes."""
-        single = [label for label, count in self.class_counts(decision).items() if count == 1]
-        if not single:
+    def single(self, decision: Decision) -> list[str]:
+        """Return the classes with a single row."""
+        return [label for label, count in self.class_counts(decision).items() if count == 1]
+
+    def untrained(self, decision: Decision) -> list[str]:
+        """Return the classes that are in no training row."""
+        if decision.task == "regression":
             return []
-        each = "has a single row, which is" if len(single) == 1 else "have a single row each, all"
-        return [f"class {listing(single)} {each} for training: no score says how well it is known"]
+        trained = self._training_values.counts
+        pairs = zip(decision.labels, self._classes(), strict=True)
+        return [label for label, key in pairs if key not in trained]
 
     def _task(self) -> tuple[Task, str]:
         if not self._numeric:
@@ -217,12 +205,10 @@ class TargetProfile:
                 "class"
             )
         single = [n for n, key in zip(labels, keys, strict=True) if self._values.counts[key] == 1]
-        if len(single) == len(keys) or (single and self._hashed):
-            one = len(single) == 1
+        if len(single) == len(keys):
             raise TableError(
-                f"{self._where} has {'a class' if one else 'classes'} with a single row: "
-                f"{listing(single)}; add rows, merge {'it' if one else 'them'} into another class "
-                f"or remove {'that row' if one else 'those rows'} (or use --task regression for a "
+                f"{self._where} has classes with a single row: {listing(single)}; add rows, merge "
+                "them into other classes or remove those rows (or use --task regression for a "
                 "quantity)"
             )
         return labels
