@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deltarule.cli.inputs import Tables, opened, opened_in_memory
-from deltarule.cli.output_options import OutputOptions, PredictionFileOptions
+from deltarule.cli.options import DescribeOptions
+from deltarule.cli.output_options import OutputOptions, PictureOptions, PredictionFileOptions
 from deltarule.cli.outputs import Outputs, check_apart
-from deltarule.cli.plots import draw_plots
+from deltarule.cli.plots import DATA_PICTURE, check_plots, draw_data_plot, draw_plots
 from deltarule.cli.signals import leaving
 from deltarule.errors import DeltaruleError, ModelFileError
 from deltarule.storage import encode, read_model_record
@@ -21,9 +22,9 @@ from deltarule.tables.kinds import Unseen
 from deltarule.utils.context import error_context
 
 if TYPE_CHECKING:
-    from deltarule.tables import Plan, Prepared, Settings
+    from deltarule.tables import Plan, Prepared, ReadOptions, Settings
 
-__all__ = ["Outputs", "Tables", "check", "evaluate", "export", "predict", "train"]
+__all__ = ["Outputs", "Tables", "check", "describe", "evaluate", "export", "predict", "train"]
 
 
 def train(
@@ -34,7 +35,7 @@ def train(
     Files that cannot be read or written are refused before the training. The model is written
     before anything is printed about it, so that no later error can lose it.
     """
-    from deltarule.tables import check_test, prepare, score_parts
+    from deltarule.tables import check_test, collect_values, prepare, score_parts
 
     outputs.check(tables.named, binary="a model")
     if settings.checkpoint is not None:
@@ -58,6 +59,15 @@ def train(
             reporter.scores(parts)
             reporter.wrote("model", outputs.file)
             if outputs.plots is not None:
+                values = collect_values(
+                    table,
+                    prepared.understanding,
+                    target=plan.target,
+                    task=prepared.preprocessing.target.task,
+                    missing=plan.reading.missing,
+                )
+                data = draw_data_plot(values, outputs.plots, overwrite=outputs.overwrite)
+                reporter.wrote("picture", data)
                 last = list(parts.values())[-1]
                 for picture in draw_plots(model, last, outputs.plots, overwrite=outputs.overwrite):
                     reporter.wrote("picture", picture)
@@ -105,6 +115,39 @@ def _written(file: Path) -> Iterator[None]:
 
     with leaving(what), error_context((DeltaruleError, completed)):
         yield
+
+
+def describe(
+    path: Path,
+    data: DescribeOptions,
+    reading: ReadOptions,
+    files: PictureOptions,
+    output: OutputOptions,
+) -> None:
+    """Print what a table holds, and draw it."""
+    from deltarule.tables import collect_values
+    from deltarule.tables import describe as describe_table
+
+    if files.plots is not None:
+        check_apart(files.plots / DATA_PICTURE, {"the table": path})
+        check_plots(files.plots, (DATA_PICTURE,), overwrite=files.overwrite)
+    reporter = output.reporter("describe")
+    with opened(path, data.stream) as table:
+        found = describe_table(
+            table, target=data.target, ignore=tuple(data.ignore or ()), reading=reading
+        )
+        reporter.description(table, found)
+        if files.plots is not None:
+            values = collect_values(
+                table,
+                found.understanding,
+                target=data.target,
+                task=found.decision and found.decision.task,
+                missing=reading.missing,
+            )
+            data_picture = draw_data_plot(values, files.plots, overwrite=files.overwrite)
+            reporter.wrote("picture", data_picture)
+    reporter.end()
 
 
 def evaluate(model_path: Path, path: Path, unseen: Unseen, output: OutputOptions) -> None:

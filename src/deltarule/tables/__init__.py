@@ -9,6 +9,13 @@ from deltarule.tables.understand import understand
 from deltarule.utils.lazy_names import importer
 
 if TYPE_CHECKING:
+    from deltarule.tables.description import (
+        ColumnValues,
+        DataValues,
+        Description,
+        collect_values,
+        describe,
+    )
     from deltarule.tables.evaluation import Evaluation, Predictions
     from deltarule.tables.model import TableModel, check_test
     from deltarule.tables.predictions_csv import PredictionsCsv
@@ -19,6 +26,9 @@ if TYPE_CHECKING:
     from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = [
+    "ColumnValues",
+    "DataValues",
+    "Description",
     "Evaluation",
     "Plan",
     "Predictions",
@@ -33,6 +43,8 @@ __all__ = [
     "Understanding",
     "Understood",
     "check_test",
+    "collect_values",
+    "describe",
     "fit",
     "is_large",
     "open_source",
@@ -46,6 +58,13 @@ __all__ = [
 __getattr__ = importer(
     __name__,
     {
+        "description": [
+            "ColumnValues",
+            "DataValues",
+            "Description",
+            "collect_values",
+            "describe",
+        ],
         "evaluation": ["Evaluation", "Predictions"],
         "model": ["TableModel", "check_test"],
         "predictions_csv": ["PredictionsCsv"],

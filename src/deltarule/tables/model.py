@@ -237,7 +237,7 @@ class TableModel:
             return replace(inner, head=labels, properties=properties)
         assert isinstance(inner.head, Numbers)
         unit = Scaling(np.array([target.mean]), np.array([target.scale]))
-        numbers = inner.head._replace(scalings=(*inner.head.scalings, unit))
+        numbers = inner.head._replace(scalings=(*inner.head.scalings, unit), sign=target.sign)
         return replace(inner, head=numbers, properties=properties)
 
     @classmethod

@@ -18,10 +18,11 @@ from deltarule.tables.messages import listing, show
 from deltarule.tables.preprocessing import Examples, encode_examples, rare_below
 from deltarule.tables.profile import Learner, PieceRows, learner
 from deltarule.tables.record import PreprocessingRecord, Provenance, Task
-from deltarule.tables.split import ForTraining, Shares, Split, draw_parts
+from deltarule.tables.split import ForTraining, Shares, Split, draw_parts, time_text
 from deltarule.tables.statistics import DEV_SAMPLE, MEDIAN_SAMPLE, Sample, row_hash
 from deltarule.tables.table import Source, Table
-from deltarule.tables.target import TargetProfile
+from deltarule.tables.target import TargetProfile, target_column
+from deltarule.tables.time_split import split_by_time
 from deltarule.tables.understand import understand
 from deltarule.tables.understanding import ReadOptions, Understanding
 from deltarule.training.splits import default_fractions
@@ -57,6 +58,9 @@ class Plan:
         All other seeds derive from this one.
     reading : ReadOptions
         What the user says about the cells.
+    time : str, optional
+        A column of dates or numbers that orders the rows: the last are for test, those before them
+        for dev. By default rows are drawn.
     """
 
     target: str
@@ -65,6 +69,7 @@ class Plan:
     shares: Shares | None = field(default=Shares(0.1, 0.0))
     seed: int = 0
     reading: ReadOptions = field(default_factory=ReadOptions)
+    time: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,10 +133,23 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     whole, missing = source.in_memory, plan.reading.missing
     understood = understand(source, plan.reading, ignore=plan.ignore, target=plan.target)
     features = _features(source, plan, understood)
-    target = TargetProfile(understood.columns[plan.target], source.path)
-    if whole:
+    column = target_column(understood, plan.target, source.path)
+    target = TargetProfile(column, source.path)
+    untimed = 0
+    if plan.time is not None:
+        split, untimed = split_by_time(
+            source,
+            plan.time,
+            target=plan.target,
+            shares=plan.shares,
+            seed=split_seed,
+            understood=understood,
+            reading=plan.reading,
+            marks=target.marks,
+        )
+    elif whole:
         split = _exact_split(next(source.scan()).table, plan, split_seed, target)
-        target = TargetProfile(understood.columns[plan.target], source.path)
+        target = TargetProfile(column, source.path)
     else:
         split = Split(plan.shares or LARGE, split_seed, marks=target.marks)
     size = math.inf if whole else max(1024, min(2**14, SAMPLE_CELLS // len(features)))
@@ -144,9 +162,16 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     columns, held, counts = learned()
     decision = target.decide(plan.task)
     alone = target.untrained(decision)
+    if alone and split.time is not None:
+        begin = time_text(split.time.notation, split.time.dev_from)
+        raise TableError(
+            f"{source.path}: no row of class {listing(alone)} of {show(plan.target)} comes before "
+            f"{begin}, where the dev part begins; add rows of it, leave --split out, or hold out "
+            "less (--dev, --test)"
+        )
     if alone:  # by chance; such a table is read once more
         split = replace(split, trained=ForTraining(alone, target.labels_of))
-        target = TargetProfile(understood.columns[plan.target], source.path)
+        target = TargetProfile(column, source.path)
         columns, held, counts = learned()
         decision = target.decide(plan.task)
     record = target.record(decision)
@@ -168,8 +193,11 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         notes.append(
             f"all rows of class {listing(few)} are for training: they are too few to be held out"
         )
-    if sum(counts) < source.rows:
-        notes.append(f"{source.rows - sum(counts)} rows without a target were left out")
+    if untimed:
+        notes.append(f"{untimed} rows without a time in {show(str(plan.time))} were left out")
+    if sum(counts) + untimed < source.rows:
+        dropped = source.rows - sum(counts) - untimed
+        notes.append(f"{dropped} rows without a target were left out")
     if len(dev.y) < dev_rows:
         notes.append(f"training watches {len(dev.y)} of the {dev_rows} dev rows, drawn at random")
     provenance = Provenance(
@@ -180,6 +208,7 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         training_rows=training_rows,
         dev_rows=dev_rows,
         test_rows=test_rows,
+        time=split.time,
     )
     return Prepared(reader, decision.reason, dev, provenance, understood, notes)
 

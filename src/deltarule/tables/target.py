@@ -27,9 +27,9 @@ from deltarule.tables.profile import PieceRows
 from deltarule.tables.record import Classes, NumberNotation, Quantity, Task
 from deltarule.tables.statistics import CappedCounter, Moments
 from deltarule.tables.table import Table
-from deltarule.tables.understanding import Understood
+from deltarule.tables.understanding import Understanding, Understood
 
-__all__ = ["Decision", "TargetProfile", "class_labels", "encode_target"]
+__all__ = ["Decision", "TargetProfile", "class_labels", "encode_target", "target_column"]
 
 MAX_CLASSES = 1000
 
@@ -40,6 +40,16 @@ class Decision(NamedTuple):
     task: Task
     reason: str  # why it is this task
     labels: list[str]  # the classes in their order; empty in regression
+
+
+def target_column(understood: Understanding, name: str, path: Path) -> Understood:
+    """Return what the target is taken for; it is an error if it is left out."""
+    if name not in understood.columns:
+        raise TableError(
+            f"{path}: the target {show(name)} is left out with --ignore; ignore other columns, or "
+            "name another target"
+        )
+    return understood.columns[name]
 
 
 class TargetProfile:
@@ -54,6 +64,7 @@ class TargetProfile:
         most = MAX_CLASSES if self._numeric else MAX_TEXTS
         self._values, self._training_values = CappedCounter(most), CappedCounter(most)
         self._whole = True
+        self._least, self._most = np.inf, -np.inf  # of the training rows
 
     @property
     def marks(self) -> bool:
@@ -78,6 +89,8 @@ class TargetProfile:
         self._values.add(*np.unique(values, return_counts=True))
         self._training_values.add(*np.unique(trained, return_counts=True))
         self._moments.add(trained)
+        self._least = min(self._least, float(trained.min(initial=np.inf)))
+        self._most = max(self._most, float(trained.max(initial=-np.inf)))
 
     def labels_of(self, column: ParsedColumn, rows: NDArray[np.intp]) -> NDArray[Any]:
         """Return the class of some rows, as texts."""
@@ -125,6 +138,7 @@ class TargetProfile:
                 name=self.name,
                 mean=moments.mean,
                 scale=scale,
+                sign=1 if self._least >= 0 else -1 if self._most <= 0 else 0,
                 notation=self._notation,
             )
         return Classes(
@@ -135,13 +149,17 @@ class TargetProfile:
             labels=decision.labels,
         )
 
-    def single(self, decision: Decision) -> list[str]:
-        """Return the classes with a single row."""
+    def class_counts(self, decision: Decision) -> dict[str, int]:
+        """Return how many rows each class has; none of a quantity."""
         if decision.task == "regression":
-            return []
+            return {}
         counts = self._values.counts
         pairs = zip(decision.labels, self._classes(), strict=True)
-        return [label for label, key in pairs if counts[key] == 1]
+        return {label: counts[key] for label, key in pairs}
+
+    def single(self, decision: Decision) -> list[str]:
+        """Return the classes with a single row."""
+        return [label for label, count in self.class_counts(decision).items() if count == 1]
 
     def untrained(self, decision: Decision) -> list[str]:
         """Return the classes that are in no training row."""
