@@ -13,6 +13,7 @@ from deltarule.cli.options import (
     CheckpointOptions,
     DataOptions,
     Dtype,
+    FileOptions,
     ModelArgument,
     NetworkOptions,
     TableArgument,
@@ -74,6 +75,7 @@ def deltarule(
 def train(
     table: TableArgument,
     data: DataOptions,
+    reading: FileOptions,
     cells: CellOptions,
     network: NetworkOptions,
     training: TrainingOptions,
@@ -121,6 +123,7 @@ def train(
             files.output or Path(f"{table.stem}.safetensors"), files.plots, files.overwrite
         ),
         output,
+        reading,
     )
 
 
@@ -131,6 +134,7 @@ def evaluate(
     table: TableArgument,
     *,
     unseen: UnseenOption = Unseen.other,
+    reading: FileOptions,
     output: OutputOptions,
 ) -> None:
     """Compare a model's predictions with the target column of a table.
@@ -139,7 +143,7 @@ def evaluate(
     """
     from deltarule.cli import commands
 
-    commands.evaluate(model, table, unseen.value, output)
+    commands.evaluate(model, table, unseen.value, output, reading)
 
 
 @app.command()
@@ -149,6 +153,7 @@ def predict(
     table: TableArgument,
     *,
     unseen: UnseenOption = Unseen.other,
+    reading: FileOptions,
     files: PredictionFileOptions,
     output: OutputOptions,
 ) -> None:
@@ -165,7 +170,7 @@ def predict(
     check_streams(table, files.output, json=output.json)
     from deltarule.cli import commands
 
-    commands.predict(model, table, files, unseen.value, output)
+    commands.predict(model, table, files, unseen.value, output, reading)
 
 
 @app.command()
@@ -203,6 +208,7 @@ def export(
 def check(
     model: ModelArgument,
     table: TableArgument,
+    reading: FileOptions,
     output: OutputOptions,
 ) -> None:
     """Check a model's gradient against difference quotients, on rows of a table.
@@ -213,4 +219,4 @@ def check(
     """
     from deltarule.cli import commands
 
-    raise typer.Exit(commands.check(model, table, output))
+    raise typer.Exit(commands.check(model, table, output, reading))

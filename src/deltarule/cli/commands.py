@@ -12,6 +12,7 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 
 from deltarule.cli.inputs import Tables, opened, opened_in_memory
+from deltarule.cli.options import FileOptions
 from deltarule.cli.output_options import OutputOptions, PredictionFileOptions
 from deltarule.cli.outputs import Outputs, check_apart
 from deltarule.cli.plots import draw_plots
@@ -39,7 +40,12 @@ __all__ = ["Outputs", "Tables", "check", "evaluate", "export", "predict", "train
 
 
 def train(
-    tables: Tables, plan: Plan, settings: Settings, outputs: Outputs, output: OutputOptions
+    tables: Tables,
+    plan: Plan,
+    settings: Settings,
+    outputs: Outputs,
+    output: OutputOptions,
+    files: FileOptions,
 ) -> None:
     """Train on a table, save, report, and draw.
 
@@ -49,10 +55,10 @@ def train(
     outputs.check(tables.named, binary="a model")
     if settings.checkpoint is not None:
         check_apart(Path(settings.checkpoint.folder, "checkpoint"), tables.named)
-    reporter = output.reporter("train", outputs.file)
+    reporter, form = output.reporter("train", outputs.file), files.form()
     with ExitStack() as stack:
-        table = stack.enter_context(opened(tables.training, tables.stream))
-        test = None if tables.test is None else stack.enter_context(opened(tables.test))
+        table = stack.enter_context(opened(tables.training, form, tables.stream))
+        test = None if tables.test is None else stack.enter_context(opened(tables.test, form))
         prepared = prepare(table, plan)
         reporter.plan(table, prepared)
         if test is not None:
@@ -113,11 +119,13 @@ def _written(file: Path) -> Iterator[None]:
         yield
 
 
-def evaluate(model_path: Path, path: Path, unseen: Unseen, output: OutputOptions) -> None:
+def evaluate(
+    model_path: Path, path: Path, unseen: Unseen, output: OutputOptions, reading: FileOptions
+) -> None:
     """Print the scores of a model on a table."""
     reporter = output.reporter("evaluate")
     model = TableModel.load(model_path)
-    with opened(path) as table:
+    with opened(path, reading.form(model.preprocessing.file)) as table:
         reporter.scores({table.path.name: model.evaluate(table, unseen)})
     reporter.end()
 
@@ -128,18 +136,19 @@ def predict(
     files: PredictionFileOptions,
     unseen: Unseen,
     output: OutputOptions,
+    reading: FileOptions,
 ) -> None:
     """Write a model's predictions for a table, in chunks."""
     outputs = Outputs(files.output, overwrite=files.overwrite)
     outputs.check(_reads(model_path) | {"the table": path})
     reporter = output.reporter("predict", outputs.file)
     model = TableModel.load(model_path)
-    with opened(path, stream=True) as table:
+    with opened(path, reading.form(model.preprocessing.file), stream=True) as table:
         predictions = PredictionsCsv(
             model, table, unseen, keep=files.keep, escape=files.escape_formulas
         )
         outputs.write_chunks(predictions)
-    reporter.notes(predictions.seen.sentences())
+    reporter.notes([*table.notes, *predictions.seen.sentences()])
     reporter.wrote("predictions", outputs.file, predictions.rows)
     reporter.end()
 
@@ -171,11 +180,11 @@ def export(
     reporter.end()
 
 
-def check(model_path: Path, path: Path, output: OutputOptions) -> int:
+def check(model_path: Path, path: Path, output: OutputOptions, reading: FileOptions) -> int:
     """Print a gradient check; return 1 if the gradient is wrong, else 0."""
     reporter = output.reporter("check")
     model = TableModel.load(model_path)
-    with opened_in_memory(path) as table:
+    with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
         report = model.check(table)
     reporter.check(report)
     reporter.end()

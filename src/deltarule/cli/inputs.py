@@ -13,7 +13,7 @@ from typing import IO
 
 from deltarule.cli.stdio import is_stream
 from deltarule.errors import TableError
-from deltarule.tables import Source, Table, is_large, open_source, read_table
+from deltarule.tables import CsvFormat, Source, Table, is_large, open_source, read_table
 from deltarule.utils.context import error_context, system_reason
 
 __all__ = ["Tables", "opened", "opened_in_memory"]
@@ -36,22 +36,22 @@ class Tables:
 
 
 @contextmanager
-def opened(path: Path, stream: bool | None = None) -> Iterator[Source]:
+def opened(path: Path, form: CsvFormat, stream: bool | None = None) -> Iterator[Source]:
     """Open a table, to be read in chunks or into memory; by default in chunks if it is large."""
     with _on_disk(path) as place:
         if is_large(place) if stream is None else stream:
-            dataset = open_source(place)
+            dataset = open_source(place, form)
             dataset.path = _shown(path)
             yield dataset
         else:
-            yield replace(read_table(place), path=_shown(path))
+            yield replace(read_table(place, form), path=_shown(path))
 
 
 @contextmanager
-def opened_in_memory(path: Path) -> Iterator[Table]:
+def opened_in_memory(path: Path, form: CsvFormat) -> Iterator[Table]:
     """Read a table that has to fit into memory."""
     with _on_disk(path) as place:
-        yield replace(read_table(place), path=_shown(path))
+        yield replace(read_table(place, form), path=_shown(path))
 
 
 def _shown(path: Path) -> Path:

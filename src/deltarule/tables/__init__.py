@@ -6,6 +6,8 @@ from deltarule.tables.evaluation import Evaluation, Predictions
 from deltarule.tables.model import TableModel, check_test
 from deltarule.tables.predictions_csv import PredictionsCsv
 from deltarule.tables.prepare import Plan, Prepared, prepare
+from deltarule.tables.record import CsvFormat
+from deltarule.tables.sources.csv_head import csv_format
 from deltarule.tables.sources.dataset import is_large, open_source, read_table
 from deltarule.tables.split import Shares
 from deltarule.tables.table import Source, Table
@@ -14,6 +16,7 @@ from deltarule.tables.understand import understand
 from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = [
+    "CsvFormat",
     "Evaluation",
     "Plan",
     "Predictions",
@@ -28,6 +31,7 @@ __all__ = [
     "Understanding",
     "Understood",
     "check_test",
+    "csv_format",
     "fit",
     "is_large",
     "open_source",

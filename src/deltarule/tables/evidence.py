@@ -52,7 +52,8 @@ class ColumnEvidence:
         self.suspect = False  # a number may be beyond what float64 can hold
         self.texts = CappedCounter(MAX_TEXTS)
         self._blanks = 0
-        self._counts_rows, self._last = True, None  # type: tuple[bool, float | None]
+        self._numbered = True  # so far, the numbers may be those of the rows in any order
+        self._low = self._high = self._sum = self._squares = 0
 
     def add(self, column: ParsedColumn, *, last: bool) -> None:
         """Add a piece; `last` says that no further piece follows."""
@@ -65,7 +66,7 @@ class ColumnEvidence:
         self.rows += len(column)
         self.missing += int((~there).sum())
         self.usable += n
-        self._follow(column, n)
+        self._follow(column, n, last=last)
         if column.stores_numbers:
             self._add_stored(column, n)
             return
@@ -94,9 +95,17 @@ class ColumnEvidence:
         return None if self.texts.full else len(self.texts.counts) - (None in self.texts.counts)
 
     @property
-    def counts_rows(self) -> bool:
-        """Whether the numbers are n, n + 1, n + 2 and so on."""
-        return self._counts_rows and self.usable == self.rows
+    def numbers_rows(self) -> bool:
+        """Whether the numbers are n, n + 1, n + 2 and so on, in any order.
+
+        Besides the range, the sum and the sum of squares are compared, modulo 2⁶⁴.
+        """
+        n, low = self.rows, self._low
+        if not self._numbered or self.usable < n or self._high - low + 1 != n:
+            return False
+        expected = n * low + n * (n - 1) // 2
+        squares = n * low**2 + low * n * (n - 1) + (n - 1) * n * (2 * n - 1) // 6
+        return (self._sum - expected) % 2**64 == 0 == (self._squares - squares) % 2**64
 
     def best_unit(self, notation: NumberNotation) -> tuple[int, str]:
         """Return the most cells that are numbers in a notation with one unit, and the unit.
@@ -191,18 +200,27 @@ class ColumnEvidence:
             finite = np.abs(values[np.isfinite(values)])
             self.largest = max(self.largest, float(finite.max(initial=0.0)))
 
-    def _follow(self, column: ParsedColumn, n: int) -> None:
-        """Check whether the numbers still count the rows."""
-        if not self._counts_rows:
+    def _follow(self, column: ParsedColumn, n: int, *, last: bool) -> None:
+        """Add to what `numbers_rows` needs, until it is clear that the numbers are others."""
+        if not self._numbered:
             return
-        if n < len(column) or not (column.stores_numbers or column.all_plain):
-            self._counts_rows = False
+        self._numbered = n == len(column) and (column.stores_numbers or column.all_plain)
+        if not self._numbered or n == 0:
             return
         values = column.numbers().values
-        run = values if self._last is None else np.append(self._last, values)
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._counts_rows = bool((np.diff(run) == 1).all())
-        self._last = float(values[-1]) if len(values) else self._last
+        for part in (values[:_LOOK], values):
+            low, high = float(part.min()), float(part.max())
+            self._numbered = max(abs(low), abs(high), high - low) < 2**31
+            if last and part is values and self.rows == n:
+                self._numbered &= high - low + 1 == n
+            if not self._numbered or not (part == np.floor(part)).all():
+                self._numbered = False
+                return
+        whole = values.astype(np.int64)
+        self._low = min(self._low, int(low)) if self.rows > n else int(low)
+        self._high = max(self._high, int(high)) if self.rows > n else int(high)
+        self._sum += int(whole.sum())
+        self._squares += int((whole.astype(np.uint64) ** 2).sum())
 
 
 def counted(texts: Cells) -> tuple[Cells, Cells]:

@@ -144,6 +144,7 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     threshold = rare_below(training_rows)
     preprocessing = PreprocessingRecord(
         fill_with="median",
+        file=source.format,
         rare_below=threshold,
         missing=list(missing),
         columns=[column.record(threshold, source.path) for column in columns],
@@ -151,7 +152,7 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     )
     reader = ExampleReader(source, preprocessing, split)
     dev = reader.whole_part("dev") if whole else held.examples(preprocessing, reader)
-    notes = [*understood.notes, *([] if whole else [READ_AGAIN])]
+    notes = [*source.notes, *understood.notes, *([] if whole else [READ_AGAIN])]
     if sum(counts) < source.rows:
         notes.append(f"{source.rows - sum(counts)} rows without a target were left out")
     if len(dev.y) < dev_rows:

@@ -7,12 +7,13 @@ that lead on.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from deltarule.errors import TableError
 from deltarule.tables.evidence import ColumnEvidence
 from deltarule.tables.judge import FEW, Judge
-from deltarule.tables.messages import listing, show
+from deltarule.tables.messages import in_shell, listing, show
 from deltarule.tables.notation import described
 from deltarule.tables.problems import SHOWN, refuse
 from deltarule.tables.record import NumberNotation
@@ -73,6 +74,8 @@ def understand(
         for name in names
     ]
     for table, _ in source.scan():
+        if table.rows == 0:
+            raise TableError(f"{source.path} has a header but no rows; add data below the header")
         for evidence in every:
             column = table.column(evidence.name, missing=options.missing)
             evidence.add(column, last=source.in_memory)
@@ -88,10 +91,19 @@ def understand(
     columns = {column.name: column for column in found if isinstance(column, Understood)}
     for name, why in source.left_out.items():
         columns[name] = Understood(name, "left out", reason=why)
-    counters = [e.name for e in every if e.name != target and e.rows >= FEW and e.counts_rows]
+    counters = [
+        e.name
+        for e in every
+        if e.name != target and e.name not in forced and e.rows >= FEW and e.numbers_rows
+    ]
     counters = [name for name in counters if columns[name].kind == "number"]
-    if counters:
-        judge.notes.append(f"{listing(counters)} only counts the rows; consider --ignore")
+    others = [c for c in columns.values() if c.kind != "left out" and c.name != target]
+    if len(others) > len(counters):
+        for name in counters:
+            why = f"only numbers the rows; --number {in_shell(name)} takes it for a number"
+            columns[name] = replace(columns[name], kind="left out", notation=None, reason=why)
+    elif counters:
+        judge.notes.append(f"{listing(counters)} only numbers the rows, but there is nothing else")
     order = {name: columns[name] for name in (*names, *source.left_out)}
     return Understanding(order, _notes(order, judge.notes))
 

@@ -5,6 +5,8 @@ is not doubled closes it, and there the cell must end. Any other quote (5" pipe)
 character. pyarrow continues a cell after its closing quote: two cells that are never closed would
 join the rows between them without an error.
 
+A line that begins with the user's mark for comments is no record, whatever it holds.
+
 Each function is one regular expression with possessive repetitions, so that any bytes are read in
 linear time.
 """
@@ -16,7 +18,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["Misplaced", "end_of_records", "misplaced_quote", "records"]
+__all__ = ["Misplaced", "end_of_records", "first_record", "misplaced_quote", "records"]
 
 
 class Misplaced(NamedTuple):
@@ -40,23 +42,28 @@ _OPENED = r'"[^"]*+(?:""[^"]*+)*+'
 
 
 @lru_cache
-def _grammar(separator: str) -> _Grammar:
-    letter = f"[^{separator}\r\n]"  # no cell begins after it, none ends before it
+def _grammar(separator: str, comment: str) -> _Grammar:
+    between = re.escape(separator)
+    letter = f"[^{between}\r\n]"  # no cell begins after it, none ends before it
     quoted = f'(?<!{letter}){_OPENED}"(?!{letter})'
+    special = [quoted, f'(?<={letter})"']
+    mark = re.escape(comment)
+    if comment:  # it begins a comment at the start of a line only
+        special = [rf"(?<![^\r\n]){mark}[^\r\n]*+", rf"(?<=[^\r\n]){mark}", *special]
 
-    def cells(plain: str) -> str:
-        return f'{plain}*+(?:(?:{quoted}|(?<={letter})"){plain}*+)*+'
+    def cells(ends: str) -> str:
+        plain = f'[^"{ends}{mark}]'
+        return f"{plain}*+(?:(?:{'|'.join(special)}){plain}*+)*+"
 
     def ended(end: str) -> str:
-        plain = f'[^"{end}]'
-        return f"(?:{cells(plain)}{end})*+"
+        return f"(?:{cells(end)}{end})*+"
 
-    record = cells('[^"\r\n]') + "(?:\r?\n|\r|\\Z)"
-    patterns = quoted, cells('[^"]'), record, ended("\n"), ended("\r")
+    record = cells("\r\n") + "(?:\r?\n|\r|\\Z)"
+    patterns = quoted, cells(""), record, ended("\n"), ended("\r")
     return _Grammar(*(re.compile(pattern.encode()) for pattern in patterns))
 
 
-def end_of_records(data: bytes, separator: str) -> int:
+def end_of_records(data: bytes, separator: str, comment: str = "") -> int:
     """Return where the last record ends that ends in some bytes, or 0; they begin with a record.
 
     From a misplaced quote on no record ends.
@@ -64,13 +71,13 @@ def end_of_records(data: bytes, separator: str) -> int:
     whole = len(data) - 1  # a last \r may be half of a line end
     if b'"' not in data:
         return data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, whole) + 1
-    grammar = _grammar(separator)
+    grammar = _grammar(separator, comment)
     return _reach(grammar.lines, data) or _reach(grammar.cr_lines, data[:whole])
 
 
-def misplaced_quote(data: bytes, separator: str) -> Misplaced | None:
+def misplaced_quote(data: bytes, separator: str, comment: str = "") -> Misplaced | None:
     """Return the first cell that does not end where it is closed; the bytes begin with a record."""
-    grammar = _grammar(separator)
+    grammar = _grammar(separator, comment)
     opened = _reach(grammar.cells, data)
     if opened == len(data):
         return None
@@ -80,9 +87,15 @@ def misplaced_quote(data: bytes, separator: str) -> Misplaced | None:
     return Misplaced(opened, line.count(separator.encode()), closed)
 
 
-def records(data: bytes, separator: str) -> Iterator[bytes]:
-    """Yield records one by one, blank ones too, each with its line end."""
-    return (found[0] for found in _grammar(separator).record.finditer(data))
+def first_record(data: bytes, separator: str) -> bytes:
+    """Return the first record with its line end; none if one of its quotes is misplaced."""
+    found = _grammar(separator, "").record.match(data)
+    return found[0] if found else b""
+
+
+def records(data: bytes, separator: str, comment: str = "") -> Iterator[bytes]:
+    """Yield records one by one, blank ones and comments too, each with its line end."""
+    return (found[0] for found in _grammar(separator, comment).record.finditer(data))
 
 
 def _reach(pattern: re.Pattern[bytes], data: bytes) -> int:

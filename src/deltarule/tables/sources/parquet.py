@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from deltarule.errors import TableError
 from deltarule.tables.columns import Cells, number_texts
+from deltarule.tables.sources.text import HARMLESS_BYTES, MAX_EXPANSION
 from deltarule.tables.table import Chunk, Table, check_names
 from deltarule.utils.context import error_context
 
@@ -32,10 +33,6 @@ READING_FACTOR = 3
 """A row group takes about so many times its bytes while it is read."""
 MAX_BYTES = 2 * 2**30
 MAX_ROWS = 2**31
-MAX_EXPANSION = 1000
-"""Files that expand to more than so many times their size are refused (decompression bombs), ..."""
-HARMLESS_BYTES = 2**28
-"""... if the result exceeds this."""
 _READ_AS_TEXT = (
     pa.types.is_boolean,
     pa.types.is_decimal,
@@ -54,6 +51,7 @@ class ParquetFile:
     """
 
     separator = ""
+    notes: ClassVar[list[str]] = []
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,6 +98,13 @@ class ParquetFile:
                 f"{self.path} holds {row - chunk.row} rows in row group {chunk.start + 1} but "
                 f"announces {chunk.rows}; it is damaged, write it again"
             )
+
+    def no_rows(self) -> Table:
+        """Return the table without its rows."""
+        with _reading_parquet(self.path), self._opened(self._metadata) as file:
+            schema = file.schema_arrow
+            arrays = [pa.array([], field.type) for field in schema]
+            return self._table(pa.RecordBatch.from_arrays(arrays, schema=schema), 0)
 
     def place(self, row: int) -> str:
         """Return the number of a row, counted from 1."""
