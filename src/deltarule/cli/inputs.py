@@ -44,7 +44,7 @@ def opened(path: Path, form: CsvFormat, stream: bool | None = None) -> Iterator[
             dataset.path = _shown(path)
             yield dataset
         else:
-            yield replace(read_table(place, form), path=_shown(path))
+            yield replace(read_table(place, form), path=_shown(path), used_once=True)
 
 
 @contextmanager

@@ -55,8 +55,10 @@ class ExampleReader:
 
     def whole_part(self, name: str, limit: float = 1.0) -> Examples:
         """Return the same examples, all in memory."""
-        arrays = zip(*self.part(name, limit), strict=True)
-        return Examples(*(np.concatenate(pieces) for pieces in arrays))
+        found = list(self.part(name, limit))
+        if len(found) == 1:
+            return found[0]
+        return Examples(*(np.concatenate(pieces) for pieces in zip(*found, strict=True)))
 
     def identity(self) -> dict[str, str]:
         """Return digests of all that decides the examples of every epoch, by name."""

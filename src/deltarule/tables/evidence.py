@@ -14,7 +14,7 @@ from deltarule.tables.notation import NOTATIONS
 from deltarule.tables.record import DateNotation, NumberNotation
 from deltarule.tables.statistics import CappedCounter
 
-__all__ = ["DAY_FIRST", "MAX_TEXTS", "MONTH", "MONTH_FIRST", "TIME", "ColumnEvidence", "counted"]
+__all__ = ["DAY_FIRST", "MAX_TEXTS", "MONTH", "MONTH_FIRST", "TIME", "ColumnEvidence"]
 
 MAX_TEXTS = 10_000
 """More different texts than this are not counted; a column of that many is left out anyway."""
@@ -77,7 +77,7 @@ class ColumnEvidence:
         else:
             self._add_texts(column, there, usable)
         if not self.texts.full:
-            self.texts.add(*counted(column.texts))
+            self.texts.add(*column.counted())
 
     @property
     def cells(self) -> int:
@@ -127,13 +127,14 @@ class ColumnEvidence:
         for notation in NOTATIONS:
             self.fits[notation, ""] += n
         values = column.numbers().values
-        self.suspect = self.suspect or bool(np.isinf(values).any())
+        low, high = column.range()
+        self.suspect = self.suspect or not ((np.isfinite(low) and np.isfinite(high)) or n == 0)
         self._add_coded(values)
 
     def _add_plain(self, column: ParsedColumn, n: int) -> None:
         """Add cells that are all plain numbers, with few looks at their texts."""
         values, cells = column.numbers().values, column.cells
-        points = _count(pc.match_substring(cells, "."))
+        points = column.count_of_points()
         grouped = 0
         head = cells.slice(0, _LOOK)
         if points and _count(pc.match_substring(head, ".")) == _count(
@@ -147,10 +148,9 @@ class ColumnEvidence:
                 notation.decimal + notation.thousands == ",."
             )
         self.whole += n - points
-        zero = cells.filter(pc.starts_with(cells, "0"))
-        self.codes += _count(pc.match_substring_regex(zero, "^0[0-9]+$"))
-        with np.errstate(invalid="ignore"):
-            self.suspect = self.suspect or bool((np.abs(values) >= 2.0**53).any())
+        self.codes += _count(pc.match_substring_regex(column.with_leading_zero(), "^0[0-9]+$"))
+        low, high = column.range()
+        self.suspect = self.suspect or low <= -(2.0**53) or high >= 2.0**53
         self._add_coded(values)
 
     def _add_texts(
@@ -209,7 +209,7 @@ class ColumnEvidence:
             return
         values = column.numbers().values
         for part in (values[:_LOOK], values):
-            low, high = float(part.min()), float(part.max())
+            low, high = column.range() if part is values else (part.min(), part.max())
             self._numbered = max(abs(low), abs(high), high - low) < 2**31
             if last and part is values and self.rows == n:
                 self._numbered &= high - low + 1 == n
@@ -221,12 +221,6 @@ class ColumnEvidence:
         self._high = max(self._high, int(high)) if self.rows > n else int(high)
         self._sum += int(whole.sum())
         self._squares += int((whole.astype(np.uint64) ** 2).sum())
-
-
-def counted(texts: Cells) -> tuple[Cells, Cells]:
-    """Return the different texts of an array, and how often each occurs."""
-    found = texts.value_counts()
-    return found.field(0), found.field(1)
 
 
 def _count(mask: Cells) -> int:

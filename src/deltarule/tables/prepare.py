@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 
 from deltarule.errors import TableError
 from deltarule.tables.batches import ExampleReader
+from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.messages import show
+from deltarule.tables.parallel import together
 from deltarule.tables.preprocessing import Examples, encode_examples, rare_below
 from deltarule.tables.profile import Learner, PieceRows, learner
-from deltarule.tables.record import PreprocessingRecord, Provenance, Task
+from deltarule.tables.record import ColumnRecord, PreprocessingRecord, Provenance, Task
 from deltarule.tables.split import Shares, Split, draw_parts
 from deltarule.tables.statistics import DEV_SAMPLE, MEDIAN_SAMPLE, Sample, row_hash
 from deltarule.tables.table import Source, Table
@@ -128,6 +131,11 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     understood = understand(source, plan.reading, ignore=plan.ignore, target=plan.target)
     features = _features(source, plan, understood)
     target = TargetProfile(understood.columns[plan.target], source.path, hashed=not whole)
+    if isinstance(source, Table):
+        for name in features:
+            if understood.columns[name].kind == "number":
+                source.forget_texts(name)
+        pa.default_memory_pool().release_unused()
     if whole:
         split = _exact_split(next(source.scan()).table, plan, split_seed, target)
         target = TargetProfile(understood.columns[plan.target], source.path, hashed=not whole)
@@ -147,7 +155,7 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         file=source.format,
         rare_below=threshold,
         missing=list(missing),
-        columns=[column.record(threshold, source.path) for column in columns],
+        columns=_records(columns, threshold, source),
         target=record,
     )
     reader = ExampleReader(source, preprocessing, split)
@@ -167,6 +175,16 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         test_rows=test_rows,
     )
     return Prepared(reader, decision.reason, dev, provenance, understood, notes)
+
+
+def _records(columns: list[Learner], rare: int, source: Source) -> list[ColumnRecord]:
+    found: dict[str, ColumnRecord] = {}
+
+    def record(column: Learner) -> None:
+        found[column.name] = column.record(rare, source.path)
+
+    together(record, columns, source.rows)
+    return [found[column.name] for column in columns]
 
 
 def _features(source: Source, plan: Plan, understood: Understanding) -> list[str]:
@@ -264,6 +282,10 @@ def _learn(
         hashes = row_hash(split.seed, MEDIAN_SAMPLE, first, table.rows)
         rows = PieceRows(part == 0, hashes)
         target.add(column, rows)
-        for learning in columns:
-            learning.add(table.column(learning.name, missing=missing), rows)
+        pairs = [(c, table.column(c.name, missing=missing)) for c in columns]
+        together(partial(_add, rows=rows), pairs, table.rows)
     return counts
+
+
+def _add(pair: tuple[Learner, ParsedColumn], rows: PieceRows) -> None:
+    pair[0].add(pair[1], rows)

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
 from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.dates import CYCLES, Calendar, calendar
-from deltarule.tables.evidence import MAX_TEXTS, counted
+from deltarule.tables.evidence import MAX_TEXTS
 from deltarule.tables.messages import show
 from deltarule.tables.notation import PLAIN
 from deltarule.tables.record import (
@@ -76,8 +75,9 @@ class _NumberLearner(Learner):
         self.missing += int((rows.training & ~column.usable).sum())
         values = self._values(column)
         taken = rows.training & np.isfinite(values)
-        self._moments.add(values[taken])
-        self._sample.add(values[taken], rows.hashes[taken])
+        numbers = values[taken]
+        self._moments.add(numbers)
+        self._sample.add(numbers, rows.hashes, taken)
 
     def record(self, rare_below: int, path: Path) -> NumberColumn:
         fill = self._median()
@@ -151,7 +151,7 @@ class _DateLearner(Learner):
         if len(seconds) == 0:
             return
         self._moments.add(seconds)
-        self._sample.add(seconds, rows.hashes[taken])
+        self._sample.add(seconds, rows.hashes, taken)
         self._first = min(self._first, float(seconds.min()))
         self._last = max(self._last, float(seconds.max()))
         found = calendar(seconds)
@@ -216,7 +216,7 @@ class _CategoryLearner(Learner):
         self._texts = CappedCounter(MAX_TEXTS)
 
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
-        self._texts.add(*counted(column.texts.filter(pa.array(rows.training))))
+        self._texts.add(*column.counted(rows.training))
 
     def record(self, rare_below: int, path: Path) -> CategoryColumn:
         counts = self._texts.counts

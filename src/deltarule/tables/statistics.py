@@ -49,7 +49,9 @@ class Moments:
         if len(values):
             with np.errstate(over="ignore", invalid="ignore"):
                 mean = float(values.mean())
-                self.merge(len(values), mean, float(((values - mean) ** 2).sum()))
+                squares = values - mean
+                squares *= squares
+                self.merge(len(values), mean, float(squares.sum()))
 
     def merge(self, count: int, mean: float, squares: float = 0.0) -> None:
         """Add the moments of other numbers."""
@@ -86,8 +88,12 @@ class Sample:
         self._size, self.limit = size, 1.0
         self._values, self._hashes = np.empty(0), np.empty(0)
 
-    def add(self, values: Numbers, hashes: Numbers) -> None:
-        """Add numbers, with the hashes of their rows."""
+    def add(self, values: Numbers, hashes: Numbers, rows: NDArray[np.bool_] | None = None) -> None:
+        """Add numbers, with the hashes of their rows, or of all rows and which are theirs."""
+        if self._size == math.inf:  # no sample, but all numbers
+            self._values = np.concatenate([self._values, values]) if len(self._values) else values
+            return
+        hashes = hashes if rows is None else hashes[rows]
         low = hashes < self.limit
         self._values = np.concatenate([self._values, values[low]])
         self._hashes = np.concatenate([self._hashes, hashes[low]])

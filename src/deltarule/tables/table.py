@@ -10,12 +10,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+import pyarrow as pa
+
 from deltarule.errors import TableError
-from deltarule.tables.columns import Cells, ParsedColumn
+from deltarule.tables.columns import Cells, ParsedColumn, is_number
 from deltarule.tables.messages import listing, show
 from deltarule.tables.record import CsvFormat
 
-__all__ = ["Chunk", "Piece", "Source", "Table", "check_names", "is_number"]
+__all__ = ["Chunk", "Piece", "Source", "Table", "check_names"]
 
 MAX_COLUMNS = 10_000
 _TOLD = CsvFormat()
@@ -124,6 +126,8 @@ class Table(Source):
         What the user says about the file.
     notes : tuple of str
         What the user should know about how it was read.
+    used_once : bool
+        Whether texts may be forgotten where they were understood as numbers.
     """
 
     in_memory: ClassVar[bool] = True
@@ -136,6 +140,7 @@ class Table(Source):
     left_out: dict[str, str] = field(default_factory=dict)
     format: CsvFormat = _TOLD
     notes: tuple[str, ...] = ()
+    used_once: bool = False
     _parsed: dict[tuple[str, tuple[str, ...]], ParsedColumn] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -168,6 +173,16 @@ class Table(Source):
             self._parsed[key] = ParsedColumn(name, cells, path, fault, key[1], declared=declared)
         return self._parsed[key]
 
+    def forget_texts(self, name: str) -> None:
+        """Keep only the numbers of a column of plain numbers, if nobody else uses the table."""
+        column = next((c for (n, _), c in self._parsed.items() if n == name), None)
+        if not self.used_once or column is None or column.stores_numbers or not column.all_plain:
+            return
+        values, there = column.numbers()
+        self.columns[name] = pa.array(values, mask=None if there.all() else ~there)
+        for key in [key for key in self._parsed if key[0] == name]:
+            del self._parsed[key]
+
 
 def check_names(path: Path, names: list[str], hint: str = "") -> None:
     """Refuse too many columns, and columns that have no name or the same name; add a hint."""
@@ -187,12 +202,3 @@ def check_names(path: Path, names: list[str], hint: str = "") -> None:
         raise TableError(
             f"{path} has more than one column named {listing(repeated)}; rename all but one{hint}"
         )
-
-
-def is_number(text: str) -> bool:
-    """Return whether a text is a plain number."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

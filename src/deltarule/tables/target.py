@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from deltarule.errors import TableError
 from deltarule.tables.columns import ParsedColumn, number_text, number_texts, positions
-from deltarule.tables.evidence import MAX_TEXTS, counted
+from deltarule.tables.evidence import MAX_TEXTS
 from deltarule.tables.judge import FEW
 from deltarule.tables.kinds import NumberKind
 from deltarule.tables.messages import listing, show
@@ -75,7 +75,8 @@ class TargetProfile:
                 (self._training_values, there & rows.training),
             ):
                 labels = class_labels(column, np.flatnonzero(mask), PLAIN, self._kind)
-                counter.add(*counted(labels))
+                found = labels.value_counts()
+                counter.add(found.field(0), found.field(1))
             return
         numbers = column.numbers(self._notation).values
         values, trained = numbers[there], numbers[there & rows.training]
@@ -85,9 +86,10 @@ class TargetProfile:
         self._moments.add(trained)
 
     def labels_of(self, column: ParsedColumn, rows: NDArray[np.intp]) -> NDArray[Any]:
-        """Return the class of some rows, as texts."""
-        labels = class_labels(column, rows, self._notation, self._kind)
-        return np.array(labels.to_pylist(), dtype=np.str_)
+        """Return the class of some rows, as the places of their texts in order."""
+        coded = class_labels(column, rows, self._notation, self._kind).dictionary_encode()
+        places = np.argsort(np.argsort(np.array(coded.dictionary.to_pylist(), dtype=np.str_)))
+        return places[coded.indices.to_numpy()]
 
     def decide(self, asked: Task | None) -> Decision:
         """Return the task, unless it is asked for, and the classes.

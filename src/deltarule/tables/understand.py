@@ -15,6 +15,7 @@ from deltarule.tables.evidence import ColumnEvidence
 from deltarule.tables.judge import FEW, Judge
 from deltarule.tables.messages import in_shell, listing, show
 from deltarule.tables.notation import described
+from deltarule.tables.parallel import together
 from deltarule.tables.problems import SHOWN, refuse
 from deltarule.tables.record import NumberNotation
 from deltarule.tables.table import Source
@@ -76,9 +77,8 @@ def understand(
     for table, _ in source.scan():
         if table.rows == 0:
             raise TableError(f"{source.path} has a header but no rows; add data below the header")
-        for evidence in every:
-            column = table.column(evidence.name, missing=options.missing)
-            evidence.add(column, last=source.in_memory)
+        pairs = [(e, table.column(e.name, missing=options.missing)) for e in every]
+        together(lambda pair: pair[0].add(pair[1], last=source.in_memory), pairs, table.rows)
     judge = Judge(source.separator, options, every, forced, target)
     found = [judge.decide(evidence) for evidence in every]
     problems = [found for found in found if isinstance(found, Problem)]

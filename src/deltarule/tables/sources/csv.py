@@ -21,6 +21,7 @@ from pyarrow import csv as arrow_csv
 from deltarule.errors import TableError
 from deltarule.tables.columns import joined
 from deltarule.tables.messages import show
+from deltarule.tables.parallel import ahead
 from deltarule.tables.record import CsvFormat
 from deltarule.tables.sources.csv_head import number_of_cells, read_head
 from deltarule.tables.sources.csv_records import end_of_records, misplaced_quote, records
@@ -35,6 +36,8 @@ BLOCK_BYTES = 8 * 2**20
 """pyarrow parses so many bytes at a time; no row may be longer."""
 CHUNK_BYTES = 2**20
 """Chunks are about as long as this; they end where a record ends."""
+LARGE_BYTES = 2**24
+"""Longer files are parsed by several threads."""
 HEAD_BYTES = 2**20
 """The head of a file, which tells the separator and has the header."""
 SHOWN = 10
@@ -48,11 +51,13 @@ class CsvFile:
 
     Cells are texts, stripped of surrounding blanks; an empty cell is an empty text. What `form`
     does not say, the file tells; `look` of its bytes are looked at to tell the encoding. A file
-    that is compressed, or in another encoding than UTF-8, is one chunk.
+    that is compressed, or in another encoding than UTF-8, is one chunk. With `at_once`, reading is
+    faster and takes more memory.
     """
 
     def __init__(self, path: Path, form: CsvFormat, look: int) -> None:
         self.path, self._comment = path, form.comment or ""
+        self.at_once = False
         self._text = TextFile(path, form.encoding, look)
         head, cut = self._read_head()
         found = read_head(path, head, cut, form)
@@ -71,32 +76,41 @@ class CsvFile:
             yield chunk, self.read(chunk)
             return
         row = 0
-        for start, data in self._whole_records():
-            table = self._table(start, data, row)
-            if table.rows:
-                yield Chunk(start, row, table.rows, len(data)), iter((table,))
-                row += table.rows
+        for start, size, table in self._tables():
+            yield Chunk(start, row, table.rows, size), iter((table,))
+            row += table.rows
 
     def read(self, chunk: Chunk) -> Iterator[Table]:
         """Yield the rows of one chunk."""
-        if self._text.seekable:
-            with self._text.open(chunk.start) as file:
-                yield self._table(chunk.start, file.read(chunk.size), chunk.row)
+        if not self._text.seekable:
+            yield from (table for _, _, table in self._tables())
             return
-        row = 0
-        for start, data in self._whole_records():
-            table = self._table(start, data, row)
-            if table.rows:
-                yield table
-                row += table.rows
+        with self._text.open(chunk.start) as file:
+            yield self._table(chunk.start, file.read(chunk.size))
+
+    def _tables(self) -> Iterator[tuple[int, int, Table]]:
+        """Yield the rows of the file, a few at a time: where they begin, their bytes, the rows."""
+
+        def parsed(found: tuple[int, bytes]) -> tuple[int, int, Table]:
+            start, data = found
+            return start, len(data), self._table(start, data)
+
+        large = self.at_once and os.stat(self.path).st_size > LARGE_BYTES
+        pieces = self._whole_records(self._begin)
+        tables = ahead(parsed, pieces) if large else map(parsed, pieces)
+        return (found for found in tables if found[2].rows)
 
     def no_rows(self) -> Table:
         """Return the table without its rows."""
-        return self._table(self._begin, b"", 0)
+        return self._table(self._begin, b"")
 
     def place(self, row: int) -> str:
         """Return the line on which a row begins."""
-        for start, data in self._whole_records():
+        return self._place(self._begin, row)
+
+    def _place(self, begin: int, row: int) -> str:
+        """Return the line of a row, counted from the record that begins at a byte of the text."""
+        for start, data in self._whole_records(begin):
             for place, _ in self._records(data):
                 row -= 1
                 if row < 0:
@@ -127,14 +141,14 @@ class CsvFile:
                 return data[: error.start].decode(), cut
             raise self._encoding_error() from None
 
-    def _whole_records(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the records below the header, many at a time: where they begin, and their bytes.
+    def _whole_records(self, start: int) -> Iterator[tuple[int, bytes]]:
+        """Yield the records from a byte on, many at a time: where they begin, and their bytes.
 
         It is an error if a cell begins with a quote and does not end where a quote closes it, and
         if a row is longer than `BLOCK_BYTES`.
         """
-        with self._text.open(self._begin) as file:
-            start, held = self._begin, b""
+        with self._text.open(start) as file:
+            held = b""
             while fresh := file.read(CHUNK_BYTES):
                 held += fresh
                 end = end_of_records(held, self.separator, self._comment)
@@ -192,16 +206,16 @@ class CsvFile:
                 place, last = place - len(data), data[-1:]
         return number
 
-    def _table(self, start: int, data: bytes, row: int) -> Table:
-        """Return the rows in some whole records: the first has this number and begins there."""
+    def _table(self, start: int, data: bytes) -> Table:
+        """Return the rows in some whole records, of which the first begins there."""
         if b"\0" in data:
             raise self._nul(start + data.index(0))
         if self._comment and self._comment.encode() in data:
             data = b"".join(text for _, text in self._records(data))
-        parsed = self._parsed(data, row)
+        parsed = self._parsed(start, data)
         beyond = [joined(parsed.column(str(place)).chunks) for place in self._beyond]
         for place, cells in zip(self._beyond, beyond, strict=True):
-            self._check_beyond(place, cells, row)
+            self._check_beyond(place, cells, start)
         trimmed = _may_need_trimming(data, self.separator, parsed.num_rows)
         columns = {}
         for name, place in zip(self.names, self._places, strict=True):
@@ -211,11 +225,11 @@ class CsvFile:
             self.path,
             columns,
             parsed.num_rows,
-            lambda number: self.place(row + number),
+            lambda number: self._place(start, number),
             separator=self.separator,
         )
 
-    def _parsed(self, data: bytes, row: int) -> Any:
+    def _parsed(self, start: int, data: bytes) -> Any:
         """Return some whole records as a pyarrow table of texts, by the places of the cells."""
         names = [str(place) for place in range(self._width)]
         kept = [str(place) for place in (*self._places, *self._beyond)]
@@ -239,17 +253,17 @@ class CsvFile:
         except pa.ArrowInvalid as error:
             ragged = _RAGGED.search(str(error))  # a handler of such rows would fail on some bytes
             if ragged:
-                raise self._ragged(row + int(ragged[1]) - 1, int(ragged[2])) from None
+                raise self._ragged(start, int(ragged[1]) - 1, int(ragged[2])) from None
             if "UTF8" in str(error):
                 raise self._encoding_error() from None
             reason = str(error).partition("\n")[0]
             raise TableError(f"{self.path} cannot be read as CSV: {reason}") from None
 
-    def _ragged(self, row: int, cells: int) -> TableError:
+    def _ragged(self, begin: int, row: int, cells: int) -> TableError:
         """Return the error for all rows with too many or too few cells; one of them is known."""
         found: list[tuple[int, int]] = []
         count = 0
-        for start, data in self._whole_records():
+        for start, data in self._whole_records(self._begin):
             for place, text in self._records(data):
                 width = number_of_cells(text.rstrip(b"\r\n"), self.separator)
                 if width != self._width:
@@ -257,7 +271,7 @@ class CsvFile:
                     if len(found) < SHOWN:
                         found.append((start + place, width))
         first, *others = [(f"line {self._line(at)}", width) for at, width in found] or [
-            (self.place(row), cells)
+            (self._place(begin, row), cells)
         ]
         more = [f"{where} {width}" for where, width in others]
         more += [f"{count - SHOWN} lines more"] if count > SHOWN else []
@@ -268,13 +282,13 @@ class CsvFile:
             f"columns; add or remove cells, or quote cells that hold a separator{hint}"
         )
 
-    def _check_beyond(self, place: int, cells: Any, row: int) -> None:
+    def _check_beyond(self, place: int, cells: Any, start: int) -> None:
         """Refuse cells that hold something beyond the last column."""
         full = pc.greater(pc.binary_length(pc.utf8_trim_whitespace(cells)), 0)
         if pc.any(full).as_py():
             at = int(np.argmax(full.to_numpy(zero_copy_only=False)))
             raise TableError(
-                f"{self.path}, {self.place(row + at)}: cell {place + 1} holds "
+                f"{self.path}, {self._place(start, at)}: cell {place + 1} holds "
                 f"{show(cells[at].as_py())}, but no column has this place; name it in the header, "
                 "or leave the cell empty"
             )

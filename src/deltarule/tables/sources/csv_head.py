@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deltarule.errors import TableError
+from deltarule.tables.columns import is_number
 from deltarule.tables.messages import show
 from deltarule.tables.record import CsvFormat
 from deltarule.tables.sources.csv_records import first_record
 from deltarule.tables.sources.text import check_encoding
-from deltarule.tables.table import check_names, is_number
+from deltarule.tables.table import check_names
 
 __all__ = ["Head", "csv_format", "number_of_cells", "read_head"]
 

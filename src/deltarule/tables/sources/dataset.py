@@ -225,6 +225,7 @@ class Dataset(Source):
         """Return all rows of the only file as a table in memory, unless it is too large."""
         (file,) = self._files
         file.check_whole()
+        file.at_once = True
         pieces, size = [], 0
         declared: frozenset[str] = frozenset()
         for table, _ in self.scan():
@@ -232,9 +233,10 @@ class Dataset(Source):
             declared |= table.declared
             size += sum(column.nbytes for column in table.columns.values())
             file.check_whole(size)
-        columns = {
-            name: joined([piece.columns.pop(name) for piece in pieces]) for name in self.names
-        }
+        columns = {}
+        for name in self.names:
+            columns[name] = joined([piece.columns.pop(name) for piece in pieces])
+            pa.default_memory_pool().release_unused()  # else the pieces and the whole are held
         return Table(
             self.path,
             columns,
