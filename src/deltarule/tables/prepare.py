@@ -37,6 +37,7 @@ LARGE = Shares(0.01, 0.01)
 """Of a table in its files, ``shares=None``: as of tables with more than 10⁴ rows (maths.md, D1)."""
 SAMPLE_CELLS = 2**22
 """Numbers that are kept for all medians together, at least 1024 a column and at most 16 384."""
+RELEASED_ROWS = 2**17
 DEV_ROWS = 20_000
 """Training watches at most so many dev rows of a dataset; all are scored at the end."""
 
@@ -135,7 +136,8 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         for name in features:
             if understood.columns[name].kind == "number":
                 source.forget_texts(name)
-        pa.default_memory_pool().release_unused()
+        if source.rows > RELEASED_ROWS:  # pyarrow's unused memory, to the system
+            pa.default_memory_pool().release_unused()
     if whole:
         split = _exact_split(next(source.scan()).table, plan, split_seed, target)
         target = TargetProfile(understood.columns[plan.target], source.path, hashed=not whole)
@@ -183,7 +185,7 @@ def _records(columns: list[Learner], rare: int, source: Source) -> list[ColumnRe
     def record(column: Learner) -> None:
         found[column.name] = column.record(rare, source.path)
 
-    together(record, columns, source.rows)
+    together(record, columns, source.rows if source.in_memory else 0)
     return [found[column.name] for column in columns]
 
 

@@ -77,14 +77,17 @@ def transform(
     pairs = [(record, table.column(record.name, missing=missing)) for record in columns]
     together(_check_cells, pairs, table.rows)
     seen = UnseenValues() if seen is None else seen
-    X = np.empty((len(rows), sum(record.width for record in columns)))
-    # Some rows at a time stay in the processor's cache; an error of unseen texts counts all.
-    step = max(len(rows), 1) if seen.refused else BLOCK_ROWS
-    for start in range(0, max(len(rows), 1), step):
-        some = rows[start : start + step]
+
+    def block(some: NDArray[np.intp], out: NDArray[np.float64] | None = None) -> Any:
         encoded = [kind_of(record).encode(record, column, some, seen) for record, column in pairs]
-        blocks = [part for kind in zip(*encoded, strict=True) for part in kind if part is not None]
-        np.concatenate(blocks, axis=1, out=X[start : start + step])
+        parts = [part for kind in zip(*encoded, strict=True) for part in kind if part is not None]
+        return np.concatenate(parts, axis=1, out=out)
+
+    if len(rows) <= BLOCK_ROWS or seen.refused:  # whose error counts all rows
+        return np.asarray(block(rows))
+    X = np.empty((len(rows), sum(record.width for record in columns)))
+    for start in range(0, len(rows), BLOCK_ROWS):  # they stay in the processor's cache
+        block(rows[start : start + BLOCK_ROWS], X[start : start + BLOCK_ROWS])
     return X
 
 

@@ -40,6 +40,8 @@ ENCODING_BYTES = 2**26
 PART_BYTES = 2**20
 """... or fewer if it is one of many."""
 _NO_CELL = "__HIVE_DEFAULT_PARTITION__"
+RELEASED_BYTES = 2**20
+"""After columns of so many bytes, pyarrow's unused memory is returned to the system."""
 SHARE = 0.5
 """A table may take this share of the memory that is free."""
 
@@ -236,7 +238,8 @@ class Dataset(Source):
         columns = {}
         for name in self.names:
             columns[name] = joined([piece.columns.pop(name) for piece in pieces])
-            pa.default_memory_pool().release_unused()  # else the pieces and the whole are held
+            if columns[name].nbytes > RELEASED_BYTES:  # else the pieces and the whole are held
+                pa.default_memory_pool().release_unused()
         return Table(
             self.path,
             columns,

@@ -173,7 +173,7 @@ class ParquetFile:
             metadata=metadata,
             memory_map=False,
             pre_buffer=False,
-            buffer_size=AT_ONCE**2 * READ_BYTES if self.at_once else READ_BYTES,
+            buffer_size=AT_ONCE * READ_BYTES if self.at_once else READ_BYTES,
         )
 
 
