@@ -20,8 +20,8 @@ PUBLIC = {
         LineSearch MLPClassifier MLPRegressor MaxNorm Nadam Network Normal OneCycle
         PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD State StepDecay
         Uniform WarmUp analysis augmentation check_function check_gradients critical_point
-        datasets errors exact_dropout_mean fold_batch_norm functions hessian_eigenvalues
-        hessian_vector_product load metrics monte_carlo_dropout network_health
+        datasets errors exact_dropout_mean explain fold_batch_norm functions graph
+        hessian_eigenvalues hessian_vector_product load metrics monte_carlo_dropout network_health
         plot_confusion_matrix plot_learning_curve plot_predictions plots
         recompute_batch_norm save schedules shrinkage_table tables train tuning
     """,
@@ -41,9 +41,8 @@ PUBLIC = {
     """,
     "deltarule.errors": """
         BusyError CheckpointError DataError DatasetError DeltaruleError DivergenceError
-        FrozenTrainingWarning MissingDependencyError ModelFileError OutputError ShapeError
-        SpecError TableError
-        TapeError UnreadFileError
+        FrozenTrainingWarning InexactResumeWarning MissingDependencyError ModelFileError
+        OutputError ShapeError SpecError TableError TapeError UnreadFileError
     """,
     "deltarule.functions": """
         ACTIVATIONS Activation LOSSES LossFunction Softmax absolute_error
@@ -62,6 +61,9 @@ PUBLIC = {
         separation_epoch size_curve
     """,
     "deltarule.plots": """
+        ActivationDisplay ActivationHistogramDisplay BoundaryDisplay CostContourDisplay
+        DropoutMaskDisplay GradientNormDisplay HessianDisplay ScheduleDisplay ShrinkageDisplay
+        ThresholdDisplay WeightsDisplay
         plot_confusion_matrix plot_learning_curve plot_predictions
     """,
     "deltarule.tuning": """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -93,6 +94,14 @@ class GradientCheck:
                 "Check at random parameters, or on other rows."
             )
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the verdict as a coloured line, and its numbers, for a notebook."""
+        colour = {"right": "#2f855a", "wrong": "#c53030"}.get(self.verdict, "#b7791f")
+        head, *rest = str(self).split("\n")
+        lines = "".join(f"<li>{escape(line)}</li>" for line in rest)
+        style = f"border-left: 4px solid {colour}; padding-left: .7em"
+        return f'<div style="{style}"><strong>{escape(head)}</strong><ul>{lines}</ul></div>'
 
 
 @one_blas_thread()
