@@ -75,9 +75,9 @@ PUBLIC = {
         Rates ReduceOnPlateau SCHEDULES Schedule StepDecay WarmUp resolve_schedule
     """,
     "deltarule.tables": """
-        Evaluation Plan Predictions PredictionsCsv Prepared ReadOptions Settings Shares Source
-        Table TableModel Understanding Understood check_test fit is_large open_source prepare
-        read_table score_parts understand
+        CsvFormat Evaluation Plan Predictions PredictionsCsv Prepared ReadOptions Settings Shares
+        Source Table TableModel Understanding Understood check_test csv_format fit is_large
+        open_source prepare read_table score_parts understand
     """,
 }
 

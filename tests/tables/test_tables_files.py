@@ -8,7 +8,9 @@ import json
 import lzma
 import re
 import shlex
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +24,20 @@ from hypothesis import strategies as st
 
 from deltarule.cli.run import run
 from deltarule.errors import TableError
-from deltarule.tables import Table, TableModel, csv_format, open_source, read_table, understand
+from deltarule.tables import (
+    Plan,
+    Settings,
+    Shares,
+    Table,
+    TableModel,
+    csv_format,
+    fit,
+    open_source,
+    prepare,
+    read_table,
+    score_parts,
+    understand,
+)
 from deltarule.tables.sources import csv as csv_source
 from deltarule.tables.understanding import ReadOptions
 from support import networks as support
@@ -448,3 +463,35 @@ def test_columns_that_only_count_are_left_out_unless_they_are_all(
     frame.to_parquet(tmp_path / "t.parquet", index=False)
     columns = understand(open_source(tmp_path / "t.parquet"), ReadOptions(), target="y").columns
     assert columns["mixed"].kind == "left out"
+
+
+def test_a_table_that_is_used_once_gives_the_same_model(tmp_path: Path) -> None:
+    """Texts and cells that are forgotten on the way change nothing."""
+    rng = np.random.default_rng(0)
+    n = 400
+    frame = pd.DataFrame({
+        "x": rng.normal(size=n).round(3), "whole": rng.integers(0, 9, n),
+        "zip": ["01234", "2"] * (n // 2),
+        "points": [f"{a}.{b:03}" for a, b in rng.integers(1, 999, (n, 2))],
+        "comma": [f"{a},{b:02}" for a, b in rng.integers(1, 99, (n, 2))],
+        "holes": rng.normal(size=n).round(2), "y": rng.integers(0, 3, n),
+    })  # fmt: skip
+    frame.loc[::7, "holes"] = None
+    path = tmp_path / "t.csv"
+    frame.to_csv(path, sep=";", index=False)
+    for options in ({}, {"decimal": ","}, {"category": ("whole",)}, {"missing": ("5", "0.5")}):
+        if options == {"decimal": ","}:
+            frame.drop(columns=["x", "holes"]).to_csv(path, sep=";", index=False)
+        plan = Plan("y", shares=Shares(0.2, 0.2), reading=ReadOptions(**options))
+        models = []
+        for once in (False, True):
+            table = replace(read_table(path), used_once=once)
+            prepared = prepare(table, plan)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model = fit(prepared, Settings(hidden=(4,), epochs=2))
+            scores = score_parts(model, prepared)
+            models.append((model.preprocessing, model.estimator.coefs_[0].tobytes(),
+                           {name: part.scores for name, part in scores.items()}))  # fmt: skip
+            assert once == (len(table.columns["whole"]) == 0)
+        assert models[0] == models[1]

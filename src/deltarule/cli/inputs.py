@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+import pyarrow as pa
+
 from deltarule.cli.stdio import is_stream
 from deltarule.errors import TableError
 from deltarule.tables import CsvFormat, Source, Table, is_large, open_source, read_table
@@ -65,6 +67,8 @@ def _on_disk(path: Path) -> Iterator[Path]:
 
     The copy exists until the command ends, because messages look lines up in it.
     """
+    # pyarrow's own pool would keep what is no longer used of a table.
+    pa.set_memory_pool(pa.system_memory_pool())
     if not is_stream(path):
         yield path
         return

@@ -90,7 +90,7 @@ class ParsedColumn:
     ) -> None:
         self.name, self.cells, self.path, self.fault = name, cells, path, fault
         self.declared = declared
-        self._named = tuple(missing)
+        self.marks = tuple(missing)
         self._numbers: dict[NumberNotation, Reading] = {}
         self._ranges: dict[NumberNotation, tuple[float, float]] = {}
         self._dates: dict[DateNotation, Reading] = {}
@@ -132,7 +132,7 @@ class ParsedColumn:
         """(n,) mask of the cells that hold something, be it a mark."""
         if self.stores_numbers:
             there = ~np.isnan(self._stored)
-            marks = self._marks
+            marks = self._numeric_marks
             return there & ~np.isin(self._stored, marks) if marks else there
         if self._quick is not None:
             return self._quick.fits
@@ -247,7 +247,7 @@ class ParsedColumn:
 
     def count_of_points(self) -> int:
         """Return how many cells of a column of plain numbers hold a decimal point."""
-        if any("." in mark for mark in self._named):
+        if any("." in mark for mark in self.marks):
             return int(pc.sum(pc.match_substring(self.cells, ".")).as_py() or 0)
         offsets, data = _bytes_of(self.cells)
         return int(np.count_nonzero(data[offsets[0] : offsets[-1]] == ord(".")))
@@ -332,12 +332,12 @@ class ParsedColumn:
 
     @cached_property
     def _words(self) -> Cells:
-        return pa.array([*MISSING, *self._named], pa.string())
+        return pa.array([*MISSING, *self.marks], pa.string())
 
     @property
-    def _marks(self) -> list[float]:
+    def _numeric_marks(self) -> list[float]:
         """The user's marks that are numbers."""
-        return [float(mark) for mark in self._named if is_number(mark)]
+        return [float(mark) for mark in self.marks if is_number(mark)]
 
     @cached_property
     def _quick(self) -> Reading | None:
@@ -348,7 +348,7 @@ class ParsedColumn:
         if self._plain_numbers(head, True) is None:
             return None
         values, there = np.empty(len(self)), np.ones(len(self), dtype=bool)
-        some = self._named != ()  # cells are missing, so a cast of all would fail
+        some = self.marks != ()  # cells are missing, so a cast of all would fail
         for start in range(0, len(self), _SLICE):
             cells = self.cells.slice(start, _SLICE)
             found = None if some else self._plain_numbers(cells, False)
@@ -386,7 +386,7 @@ class ParsedColumn:
     def _read_numbers(self, notation: NumberNotation) -> Reading:
         if self.stores_numbers:
             values = self._stored
-            if self._marks:
+            if self._numeric_marks:
                 values = np.where(self.not_missing, values, np.nan)
             return Reading(values, self.not_missing)
         if notation == PLAIN and self._quick is not None:

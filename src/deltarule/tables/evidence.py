@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deltarule.tables.columns import Cells, ParsedColumn
 from deltarule.tables.dates import read_coded
-from deltarule.tables.notation import NOTATIONS
+from deltarule.tables.notation import NOTATIONS, PLAIN
 from deltarule.tables.record import DateNotation, NumberNotation
 from deltarule.tables.statistics import CappedCounter
 
@@ -93,6 +93,20 @@ class ColumnEvidence:
     def distinct(self) -> int | None:
         """The number of different texts, None if there are more than `MAX_TEXTS`."""
         return None if self.texts.full else len(self.texts.counts) - (None in self.texts.counts)
+
+    @property
+    def texts_unused(self) -> bool:
+        """Whether the texts cannot matter any more: the column is to be no category."""
+        return not (self._as_category or self.declared or self.unsupported)
+
+    @property
+    def surely_plain(self) -> bool:
+        """Whether all cells are numbers with decimal points, or whole, and nothing else."""
+        other = max(self.fits[n, ""] for n in NOTATIONS if n.decimal == ",")
+        plain = 0 < self.usable == self.fits[PLAIN, ""] and not self.marks
+        return (
+            plain and not (self.codes or self.suspect) and (not self.points or other < self.usable)
+        )
 
     @property
     def numbers_rows(self) -> bool:

@@ -37,7 +37,6 @@ LARGE = Shares(0.01, 0.01)
 """Of a table in its files, ``shares=None``: as of tables with more than 10⁴ rows (maths.md, D1)."""
 SAMPLE_CELLS = 2**22
 """Numbers that are kept for all medians together, at least 1024 a column and at most 16 384."""
-RELEASED_ROWS = 2**17
 DEV_ROWS = 20_000
 """Training watches at most so many dev rows of a dataset; all are scored at the end."""
 
@@ -132,12 +131,6 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     understood = understand(source, plan.reading, ignore=plan.ignore, target=plan.target)
     features = _features(source, plan, understood)
     target = TargetProfile(understood.columns[plan.target], source.path, hashed=not whole)
-    if isinstance(source, Table):
-        for name in features:
-            if understood.columns[name].kind == "number":
-                source.forget_texts(name)
-        if source.rows > RELEASED_ROWS:  # pyarrow's unused memory, to the system
-            pa.default_memory_pool().release_unused()
     if whole:
         split = _exact_split(next(source.scan()).table, plan, split_seed, target)
         target = TargetProfile(understood.columns[plan.target], source.path, hashed=not whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -24,7 +25,7 @@ from deltarule.tables.record import (
     NumberColumn,
     NumberNotation,
 )
-from deltarule.tables.statistics import CappedCounter, Moments, Numbers, Sample
+from deltarule.tables.statistics import CappedCounter, Moments, Numbers, Sample, WholeMedian
 from deltarule.tables.understanding import Understood
 
 __all__ = ["Learner", "PieceRows", "learner"]
@@ -42,13 +43,14 @@ class PieceRows(NamedTuple):
 class Learner(ABC):
     """Statistics of the training rows of a column, whose pieces are added in their order.
 
-    At most `sample` values are kept for a median.
+    At most `sample` values are kept for a median; with infinity, all pieces are one.
     """
 
     def __init__(self, column: Understood, sample: float) -> None:
         self.name, self.missing = column.name, 0
         self._notation = column.notation
-        self._sample, self._moments = Sample(sample), Moments()
+        self._sample = WholeMedian() if sample == math.inf else Sample(sample)
+        self._moments = Moments()
 
     @abstractmethod
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:

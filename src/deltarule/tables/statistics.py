@@ -12,7 +12,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DEV_SAMPLE", "MEDIAN_SAMPLE", "PART", "CappedCounter", "Moments", "Sample", "row_hash"]
+__all__ = [
+    "DEV_SAMPLE",
+    "MEDIAN_SAMPLE",
+    "PART",
+    "CappedCounter",
+    "Moments",
+    "Sample",
+    "WholeMedian",
+    "row_hash",
+]
 
 Numbers: TypeAlias = NDArray[np.float64]
 
@@ -90,9 +99,6 @@ class Sample:
 
     def add(self, values: Numbers, hashes: Numbers, rows: NDArray[np.bool_] | None = None) -> None:
         """Add numbers, with the hashes of their rows, or of all rows and which are theirs."""
-        if self._size == math.inf:  # no sample, but all numbers
-            self._values = np.concatenate([self._values, values]) if len(self._values) else values
-            return
         hashes = hashes if rows is None else hashes[rows]
         low = hashes < self.limit
         self._values = np.concatenate([self._values, values[low]])
@@ -106,6 +112,22 @@ class Sample:
     def median(self) -> float:
         """Return the median of the sample, 0 if it is empty."""
         return float(np.median(self._values)) if len(self._values) else 0.0
+
+
+class WholeMedian:
+    """The median of numbers that come all at once, instead of that of a sample."""
+
+    def __init__(self) -> None:
+        self._median = 0.0
+
+    def add(self, values: Numbers, hashes: Numbers, rows: NDArray[np.bool_] | None = None) -> None:
+        """Take the numbers; hashes play no part."""
+        if len(values):
+            self._median = float(np.median(values))
+
+    def median(self) -> float:
+        """Return the median, 0 if there was no number."""
+        return self._median
 
 
 class CappedCounter:

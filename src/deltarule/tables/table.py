@@ -173,15 +173,17 @@ class Table(Source):
             self._parsed[key] = ParsedColumn(name, cells, path, fault, key[1], declared=declared)
         return self._parsed[key]
 
-    def forget_texts(self, name: str) -> None:
-        """Keep only the numbers of a column of plain numbers, if nobody else uses the table."""
-        column = next((c for (n, _), c in self._parsed.items() if n == name), None)
-        if not self.used_once or column is None or column.stores_numbers or not column.all_plain:
-            return
-        values, there = column.numbers()
-        self.columns[name] = pa.array(values, mask=None if there.all() else ~there)
-        for key in [key for key in self._parsed if key[0] == name]:
-            del self._parsed[key]
+    def keep_numbers(self, column: ParsedColumn) -> None:
+        """Forget the texts of a column of plain numbers, if nobody else uses the table."""
+        if self.used_once and not column.stores_numbers:
+            values, there = column.numbers()
+            self.columns[column.name] = pa.array(values, mask=None if there.all() else ~there)
+            self._parsed.pop((column.name, column.marks), None)
+
+    def forget_all(self) -> None:
+        """Forget all cells."""
+        self._parsed.clear()
+        self.columns.update(dict.fromkeys(self.columns, pa.nulls(0)))
 
 
 def check_names(path: Path, names: list[str], hint: str = "") -> None:

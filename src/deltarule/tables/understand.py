@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 
 from deltarule.errors import TableError
 from deltarule.tables.evidence import ColumnEvidence
@@ -18,7 +19,7 @@ from deltarule.tables.notation import described
 from deltarule.tables.parallel import together
 from deltarule.tables.problems import SHOWN, refuse
 from deltarule.tables.record import NumberNotation
-from deltarule.tables.table import Source
+from deltarule.tables.table import Source, Table
 from deltarule.tables.understanding import (
     KindName,
     Problem,
@@ -77,8 +78,8 @@ def understand(
     for table, _ in source.scan():
         if table.rows == 0:
             raise TableError(f"{source.path} has a header but no rows; add data below the header")
-        pairs = [(e, table.column(e.name, missing=options.missing)) for e in every]
-        together(lambda pair: pair[0].add(pair[1], last=source.in_memory), pairs, table.rows)
+        add = partial(_add, table=table, options=options, whole=source.in_memory)
+        together(add, every, table.rows)
     judge = Judge(source.separator, options, every, forced, target)
     found = [judge.decide(evidence) for evidence in every]
     problems = [found for found in found if isinstance(found, Problem)]
@@ -106,6 +107,15 @@ def understand(
         judge.notes.append(f"{listing(counters)} only numbers the rows, but there is nothing else")
     order = {name: columns[name] for name in (*names, *source.left_out)}
     return Understanding(order, _notes(order, judge.notes))
+
+
+def _add(evidence: ColumnEvidence, table: Table, options: ReadOptions, *, whole: bool) -> None:
+    """Add a piece of a column; forget its texts if they will not be needed."""
+    column = table.column(evidence.name, missing=options.missing)
+    evidence.add(column, last=whole)
+    # A decimal comma that was asked for may give whole numbers another notation.
+    if whole and options.decimal != "," and evidence.texts_unused and evidence.surely_plain:
+        table.keep_numbers(column)
 
 
 def _notes(columns: dict[str, Understood], found: list[str]) -> list[str]:
