@@ -20,6 +20,7 @@ from deltarule.tables.record import CsvFormat
 __all__ = ["Chunk", "Piece", "Source", "Table", "check_names"]
 
 MAX_COLUMNS = 10_000
+RELEASED_ROWS = 2**16
 _TOLD = CsvFormat()
 """Files tell themselves how they are written."""
 
@@ -179,6 +180,8 @@ class Table(Source):
             values, there = column.numbers()
             self.columns[column.name] = pa.array(values, mask=None if there.all() else ~there)
             self._parsed.pop((column.name, column.marks), None)
+            if self.rows > RELEASED_ROWS:
+                pa.default_memory_pool().release_unused()  # to the system
 
     def forget_all(self) -> None:
         """Forget all cells."""
