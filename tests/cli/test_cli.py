@@ -266,7 +266,7 @@ def test_unseen_categories_are_told_or_refused(
 def test_a_fault_of_ours_is_one_line_without_debug(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(path: object) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError("unforeseen\nin two lines")
 
     monkeypatch.setattr("deltarule.cli.inputs.read_table", broken)
@@ -279,7 +279,7 @@ def test_a_fault_of_ours_is_one_line_without_debug(
 def test_interrupts_say_so(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(path: object) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("deltarule.cli.inputs.read_table", interrupted)
@@ -320,7 +320,7 @@ def test_help_is_in_panels() -> None:
         "evaluate": ["Data", "Output"],
         "predict": ["Data", "Output"],
         "export": ["Data", "Output"],
-        "check": ["Output"],
+        "check": ["Data", "Output"],
     }
     for command, expected in panels.items():
         shown = runner.invoke(app, [command, "--help"]).output

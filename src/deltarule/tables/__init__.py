@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from deltarule.tables.evaluation import Evaluation, Predictions
     from deltarule.tables.model import TableModel, check_test
     from deltarule.tables.predictions_csv import PredictionsCsv
+    from deltarule.tables.record import CsvFormat
+    from deltarule.tables.sources.csv_head import csv_format
     from deltarule.tables.sources.dataset import is_large, open_source, read_table
     from deltarule.tables.split import Shares
     from deltarule.tables.table import Source, Table
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ColumnValues",
+    "CsvFormat",
     "DataValues",
     "Description",
     "Evaluation",
@@ -44,6 +47,7 @@ __all__ = [
     "Understood",
     "check_test",
     "collect_values",
+    "csv_format",
     "describe",
     "fit",
     "is_large",
@@ -68,6 +72,8 @@ __getattr__ = importer(
         "evaluation": ["Evaluation", "Predictions"],
         "model": ["TableModel", "check_test"],
         "predictions_csv": ["PredictionsCsv"],
+        "record": ["CsvFormat"],
+        "sources.csv_head": ["csv_format"],
         "sources.dataset": ["is_large", "open_source", "read_table"],
         "split": ["Shares"],
         "table": ["Source", "Table"],

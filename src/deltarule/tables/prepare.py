@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 from deltarule.errors import TableError
 from deltarule.tables.arrow import numbers_of
 from deltarule.tables.batches import ExampleReader
+from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.messages import listing, show
+from deltarule.tables.parallel import together
 from deltarule.tables.preprocessing import Examples, encode_examples, rare_below
 from deltarule.tables.profile import Learner, PieceRows, learner
-from deltarule.tables.record import PreprocessingRecord, Provenance, Task
+from deltarule.tables.record import ColumnRecord, PreprocessingRecord, Provenance, Task
 from deltarule.tables.split import ForTraining, Shares, Split, draw_parts, time_text
 from deltarule.tables.statistics import DEV_SAMPLE, MEDIAN_SAMPLE, Sample, row_hash
 from deltarule.tables.table import Source, Table
@@ -180,14 +183,15 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     threshold = rare_below(training_rows)
     preprocessing = PreprocessingRecord(
         fill_with="median",
+        file=source.format,
         rare_below=threshold,
         missing=list(missing),
-        columns=[column.record(threshold, source.path) for column in columns],
+        columns=_records(columns, threshold, source),
         target=record,
     )
     reader = ExampleReader(source, preprocessing, split)
     dev = reader.whole_part("dev") if whole else held.examples(preprocessing, reader)
-    notes = [*understood.notes, *([] if whole else [READ_AGAIN])]
+    notes = [*source.notes, *understood.notes, *([] if whole else [READ_AGAIN])]
     few = [label for label in decision.labels if label in {*alone, *target.single(decision)}]
     if few:
         notes.append(
@@ -213,6 +217,16 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     return Prepared(reader, decision.reason, dev, provenance, understood, notes)
 
 
+def _records(columns: list[Learner], rare: int, source: Source) -> list[ColumnRecord]:
+    found: dict[str, ColumnRecord] = {}
+
+    def record(column: Learner) -> None:
+        found[column.name] = column.record(rare, source.path)
+
+    together(record, columns, source.rows if source.in_memory else 0)
+    return [found[column.name] for column in columns]
+
+
 def _features(source: Source, plan: Plan, understood: Understanding) -> list[str]:
     """Return the columns to learn from; it is an error if there are none."""
     others = [c for name, c in understood.columns.items() if name != plan.target]
@@ -234,7 +248,7 @@ def _exact_split(table: Table, plan: Plan, seed: int, profile: TargetProfile) ->
     rows = np.flatnonzero(target.usable if profile.marks else target.not_missing)
     labels = None
     if profile.decide(plan.task).task == "classification":
-        labels = profile.labels_of(target, rows)
+        labels = profile.places_of(target, rows)
     shares = plan.shares or Shares(*default_fractions(len(rows))[1:])
     part = np.full(table.rows, -1, dtype=np.int8)
     part[rows] = draw_parts(len(rows), shares, seed, labels)
@@ -308,6 +322,10 @@ def _learn(
         hashes = row_hash(split.seed, MEDIAN_SAMPLE, first, table.rows)
         rows = PieceRows(part == 0, hashes)
         target.add(column, rows)
-        for learning in columns:
-            learning.add(table.column(learning.name, missing=missing), rows)
+        pairs = [(c, table.column(c.name, missing=missing)) for c in columns]
+        together(partial(_add, rows=rows), pairs, table.rows)
     return counts
+
+
+def _add(pair: tuple[Learner, ParsedColumn], rows: PieceRows) -> None:
+    pair[0].add(pair[1], rows)
