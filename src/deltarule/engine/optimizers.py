@@ -76,10 +76,12 @@ class Averages(NamedTuple):
 
     def as_state(self, update: Update, taken: int, product: float) -> Any:
         """Return them as the state stores them."""
+        kind = update.state_type
+        names = kind._fields
         arrays = self if _needs_second(update) else self[:1]
-        scalars = {"t": (taken,), "product": (product,)}
-        begin = [scalars[name][0] for name in update.state_type._fields if name in scalars]
-        return update.state_type(*begin, *arrays)
+        if names[0] != "t":
+            return kind(*arrays)
+        return kind(taken, product, *arrays) if names[1] == "product" else kind(taken, *arrays)
 
 
 class OptimizerArrays:
@@ -112,7 +114,7 @@ class OptimizerArrays:
 
 
 def _needs_second(update: Update) -> bool:
-    return len([name for name in update.state_type._fields if name not in ("t", "product")]) > 1
+    return update.state_type not in (VelocityState, SquareState)
 
 
 def _own(

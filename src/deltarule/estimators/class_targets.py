@@ -8,7 +8,6 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from scipy.sparse import issparse
 from scipy.special import expit
-from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
@@ -18,6 +17,7 @@ from deltarule.estimators.fit_data import take_rows
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.network.class_weight import class_factors
 from deltarule.network.data import check_weight_sum
+from deltarule.network.scores import accuracy
 from deltarule.onnx.heads import Labels
 from deltarule.program import Block
 from deltarule.reference.activations import log_softmax
@@ -51,6 +51,12 @@ class ClassTargets(TargetEncoder):
     @classmethod
     def learn(cls, y: Any) -> ClassTargets:
         """Return the encoder of the classes in y."""
+        classes = _plain_classes(y)
+        if classes is not None:
+            binarizer = LabelBinarizer()  # as below, without checks of what is plain
+            binarizer.y_type_ = "multiclass" if len(classes) > 2 else "binary"
+            binarizer.sparse_input_, binarizer.classes_ = False, classes
+            return cls(classes, binarizer)
         binarizer = LabelBinarizer().fit(y)
         return cls(binarizer.classes_, binarizer)
 
@@ -107,9 +113,11 @@ class ClassTargets(TargetEncoder):
     def _codes(self, y: Any) -> Any:
         """Return the place of each label in ``classes``; None if that needs a closer look."""
         kinds = self.classes.dtype.kind + y.dtype.kind
-        plain = kinds == "UU" or set(kinds) <= set("biuf")
+        plain = kinds in ("UU", "OO") or set(kinds) <= set("biuf")
         if self.kind == "multilabel" or y.ndim != 1 or not plain:
             return None
+        if kinds == "OO":
+            return _codes_of_texts(self.classes, y)
         codes = np.searchsorted(self.classes, y)
         codes[codes == len(self.classes)] = 0
         return codes if (self.classes[codes] == y).all() else None
@@ -163,7 +171,7 @@ class ClassTargets(TargetEncoder):
             pair = np.argmax(targets, axis=1), np.argmax(outputs, axis=1)
         else:
             pair = targets > 0.5, outputs > 0.5
-        return float(accuracy_score(*pair, sample_weight=weight))
+        return accuracy(*pair, weight)
 
     def head(self) -> Labels:
         """Return the end of an ONNX graph that names labels."""
@@ -205,3 +213,28 @@ class ClassTargets(TargetEncoder):
             return np.argmax(targets, axis=1)
         numbers = (targets > 0.5).astype(int)
         return numbers[:, 0] if self.kind == "binary" else numbers
+
+
+def _plain_classes(y: Any) -> Any:
+    """Return the classes of whole numbers or texts, ascending; None for what needs a closer look.
+
+    Labels that are nearly all different need one, too: scikit-learn warns of them.
+    """
+    if type(y) is not np.ndarray or y.ndim != 1 or len(y) == 0:
+        return None
+    if y.dtype.kind in "biuU":
+        classes = np.unique(y)
+    elif y.dtype.kind == "O" and set(map(type, y)) == {str}:
+        classes = np.array(sorted(set(y)), dtype=object)
+    else:
+        return None
+    return classes if 2 * len(classes) <= len(y) else None
+
+
+def _codes_of_texts(classes: Any, y: Any) -> Any:
+    """Return the place of each text in ``classes``; None if one is unknown or no text."""
+    if set(map(type, y)) != {str}:
+        return None
+    places = {label: place for place, label in enumerate(classes)}
+    codes = np.fromiter((places.get(label, -1) for label in y), dtype=np.int64, count=len(y))
+    return codes if len(codes) == 0 or codes.min() >= 0 else None

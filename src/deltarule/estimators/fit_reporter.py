@@ -49,6 +49,11 @@ class FitReporter:
         self.before = 0  # epochs of this fit before a recovery
         self._repeats = False  # whether callbacks already know of the next epoch
 
+    @property
+    def reports_begin(self) -> bool:
+        """Whether ``begin`` does anything."""
+        return self._callbacks.any_epochs
+
     def continue_after(self, *, repeats: bool) -> None:
         """Count the epochs of the next training after those so far, or repeat the last one."""
         self._repeats = repeats

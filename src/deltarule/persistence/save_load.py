@@ -90,7 +90,7 @@ def load(path: StrPath) -> Any:
             return TableModel.from_model_record(model_record)
         if model_record.kind == "pipeline":
             return pipelines.from_model_record(model_record)
-        if model_record.kind == "checkpoint":
+        if model_record.kind in ("checkpoint", "curves"):
             raise ModelFileError(_CHECKPOINT)
         return estimators.from_record(model_record.record, model_record.tensors)
 
