@@ -1,4 +1,4 @@
-"""Targets other than the time per step: layers, concurrent fits, first fits, small calls."""
+"""Targets other than the time per step: layers, concurrent fits, first fits, small calls, fits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speed.cases import CASES, variants
+from speed.fits import FITS, time_fit
 from speed.interleaved_timing import Engine, Measured, Worker, WorkerError, time_interleaved, worker
 from speed.report import mark
 
@@ -42,7 +43,7 @@ class Measurement:
     def row(self) -> tuple[str, str, str, str]:
         """Row of the table."""
         value = "–" if self.value is None else f"{self.value:.3g}{self.unit}"
-        target = "" if self.most is None else f"≤ {self.most:g}{self.unit}{mark(self.met)}"
+        target = "" if self.most is None else f"≤ {self.most:.3g}{self.unit}{mark(self.met)}"
         return self.what, value, target, self.note
 
 
@@ -137,6 +138,19 @@ def small_calls(rounds: int, epochs: int | None) -> Iterator[Measurement]:
     yield Measurement(what, value, 25.0, " µs", seen.failed or "")
 
 
+def fits(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """Fits as users run them, relative to scikit-learn's."""
+    for name, fit in FITS.items():
+        what, most = f"fit: {fit.what}, relative to scikit-learn", 1 / fit.target
+        try:
+            ours, theirs = time_fit(name, rounds, epochs)
+        except RuntimeError as error:
+            yield Measurement(what, None, most, note=f"failed: {error}")
+            continue
+        note = f"{theirs / ours:.3g} times as fast: {_times(ours, theirs)}"
+        yield Measurement(what, ours / theirs, most, note=note)
+
+
 def _ratio(what: str, ours: Measured, other: Measured, most: float) -> Measurement:
     if ours.best is None or other.best is None:
         return Measurement(what, None, most, note=ours.failed or other.failed or "")
@@ -152,4 +166,5 @@ TARGETS: dict[str, Callable[[int, int | None], Iterator[Measurement]]] = {
     "concurrent": concurrent_fits,
     "first": first_fits,
     "calls": small_calls,
+    "fits": fits,
 }

@@ -10,6 +10,7 @@ batch's inputs and targets, and the gradient. It does not grow with the number o
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,7 @@ from deltarule.engine.records import (
 from deltarule.engine.work_plan import Mode, ParameterBlock, WorkPlan
 from deltarule.program.opcodes import ActivationCode, LossCode, Op, PenaltyCode
 from deltarule.program.tape import Instruction, Penalty, Tape
-from deltarule.utils.arrays import aligned
+from deltarule.utils.arrays import aligned_zeros
 
 __all__ = ["Buffers", "NormalizationBuffers"]
 
@@ -80,7 +81,7 @@ class Buffers:
         self._deltas = self._make_deltas(widths)
         has_gradient = mode.trains or mode == Mode.APPLY
         self.gradient = (
-            aligned(np.zeros(tape.n_parameters), tape.dtype, place=3) if has_gradient else None
+            aligned_zeros(tape.n_parameters, tape.dtype, place=3) if has_gradient else None
         )
         self.row_losses = self._numbers(rows)
         self.factor = self._numbers(rows)
@@ -96,13 +97,13 @@ class Buffers:
 
     def _numbers(self, n: int) -> npt.NDArray[Any]:
         """Return n zeros of θ's type."""
-        array: npt.NDArray[Any] = aligned(np.zeros(n), self._dtype, place=len(self._held))
+        array: npt.NDArray[Any] = aligned_zeros(n, self._dtype, place=len(self._held))
         self._hold(array)
         return array
 
     def _record(self, kind: np.dtype[Any]) -> tuple[Any, int]:
         """Return one record of zeros on a cache line of its own, and its address."""
-        address = self._hold(aligned(np.zeros(kind.itemsize // 8), np.int64))
+        address = self._hold(aligned_zeros(kind.itemsize // 8, np.int64))
         return structure_of(kind).from_address(address), address
 
     def _make_registers(self, widths: dict[int, int], sparse: bool) -> dict[int, int]:
@@ -212,8 +213,7 @@ class Buffers:
     def _blocks(self, penalties: list[Penalty]) -> npt.NDArray[Any]:
         """Return the table of parameter blocks."""
         records = []
-        for block in self.plan.blocks:
-            here = [j for j, penalty in enumerate(penalties) if _covers(penalty, block)]
+        for block, here in zip(self.plan.blocks, self._penalized(penalties), strict=True):
             is_proximal = any(penalties[j].code == PenaltyCode.PROXIMAL_L1 for j in here)
             which = range(here[0], here[-1] + 1) if here else range(0)
             records.append(block.record(which, is_proximal))
@@ -221,12 +221,26 @@ class Buffers:
 
     def _penalties(self, penalties: list[Penalty]) -> npt.NDArray[Any]:
         """Return the table of penalties, those of one parameter side by side."""
+        blocks_of: list[list[int]] = [[] for _ in penalties]
+        for i, here in enumerate(self._penalized(penalties)):
+            for j in here:
+                blocks_of[j].append(i)
         records = []
-        for penalty in penalties:
-            inside = [i for i, block in enumerate(self.plan.blocks) if _covers(penalty, block)]
+        for penalty, inside in zip(penalties, blocks_of, strict=True):
             blocks = (inside[0], inside[-1] + 1)
             records.append((penalty.code, penalty.per_batch, *blocks, penalty.strength))
         return np.array(records, PENALTY)
+
+    def _penalized(self, penalties: list[Penalty]) -> list[list[int]]:
+        """Return which penalties, sorted by their start, apply to each parameter block."""
+        starts = [penalty.start for penalty in penalties]
+        found = []
+        for block in self.plan.blocks:
+            # A penalty applies to whole matrices, so those of a block begin nearest before it.
+            last = bisect_right(starts, block.start)
+            first = bisect_left(starts, starts[last - 1]) if last else 0
+            found.append([j for j in range(first, last) if _covers(penalties[j], block)])
+        return found
 
     def _input_dropouts(self) -> npt.NDArray[Any]:
         first = self._first_affine().target

@@ -1,4 +1,4 @@
-"""A block of data as kernels read it: contiguous arrays, checked before every call.
+"""A block of data as kernels read it: contiguous arrays, checked before kernels read them.
 
 Kernels check no index. This module refuses every row number, bound or column that would lead them
 outside an array.

@@ -28,7 +28,7 @@ from deltarule.spec.optimizers import (
     RMSprop,
     Rprop,
 )
-from deltarule.utils.arrays import aligned
+from deltarule.utils.arrays import aligned, aligned_zeros
 
 __all__ = ["OptimizerArrays", "Update", "update_of"]
 
@@ -99,9 +99,9 @@ class OptimizerArrays:
     ) -> tuple[Averages, int, float]:
         """Return the averages, or zeros; the steps taken; and Nadam's product of momenta."""
         if optimizer_state is None:
-            nothing = np.zeros_like(theta)
-            second = nothing if _needs_second(update) else nothing[:0]
-            fresh = Averages(aligned(nothing, place=1), aligned(second, place=2))
+            sizes = (theta.size, theta.size if _needs_second(update) else 0)
+            zeros = (aligned_zeros(n, theta.dtype, place=i) for i, n in enumerate(sizes, 1))
+            fresh = Averages(*zeros)
             self._made = fresh
             return fresh, 0, 1.0
         values = optimizer_state._asdict()

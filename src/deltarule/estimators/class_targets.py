@@ -102,8 +102,11 @@ class ClassTargets(TargetEncoder):
             y = np.asarray(plain_labels(y))
         codes = self._codes(y)
         if codes is not None:
-            columns = np.arange(len(self.classes)) if len(self.classes) > 2 else 1
-            return (codes[:, None] == columns).astype(np.float64)
+            if len(self.classes) <= 2:
+                return (codes[:, None] == 1).astype(np.float64)
+            indicators = np.zeros((len(codes), len(self.classes)))
+            indicators[np.arange(len(codes)), codes] = 1.0
+            return indicators
         if not issparse(y):
             self._check_labels(y, name)
         encoded = self.binarizer.transform(y)

@@ -66,7 +66,12 @@ class FitReporter:
             self._callbacks.begin_epoch()
         self._repeats = False
 
-    def epoch(self, history: History) -> bool:
+    @property
+    def keeps_state(self) -> bool:
+        """Whether no code of the user's runs at an epoch's end, which might change the state."""
+        return not self._callbacks.any_epochs
+
+    def __call__(self, history: History) -> bool:
         """Report an epoch of steps; return whether a callback asks to stop."""
         self.record(history)
         return self._report(history)

@@ -181,7 +181,7 @@ class Curve(_Chunked[float]):
     def numbers(self, start: int = 0) -> npt.NDArray[np.float64]:
         """Return the entries from ``start`` on as a new array of float64."""
         full, tail = self._parts
-        first = start // _CHUNK
+        first = min(start // _CHUNK, len(full))
         parts = [np.frombuffer(chunk) for chunk in full[first:]]  # type: ignore[call-overload]
         return np.concatenate([*parts, np.array(tail)])[max(start - first * _CHUNK, 0) :]
 

@@ -150,7 +150,9 @@ class _Training:
         self._observes = not _inherits(config.schedule, "observe")
         self._new_blocks = config.epoch_block is not None or isinstance(block, StreamedBlock)
         # Whether the state changes in steps only, and not in a user's function.
-        self._steps_only = config.on_epoch is None and config.on_epoch_begin is None
+        self._steps_only = config.on_epoch_begin is None and (
+            config.on_epoch is None or getattr(config.on_epoch, "keeps_state", False)
+        )
         self._fresh = (  # whether the best state is still a copy of the state, as at the beginning
             training.history.n_epochs == 0 and training.best is training.before is training.safe
         )

@@ -21,7 +21,7 @@ __all__ = ["CurveReader", "CurveWriter", "Tensors", "check_part", "digest_of"]
 
 Tensors = dict[str, Any]
 
-_TAIL_BYTES = 2**16
+_TAIL_BYTES = 2**15
 """Entries that are not in finished parts take at most so many bytes in a checkpoint."""
 
 _PRESENT = ".present"
