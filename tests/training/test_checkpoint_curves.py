@@ -78,7 +78,7 @@ def test_a_fit_that_recovers_has_curves_of_its_own(tmp_path: Path) -> None:
         "solver": "sgd", "momentum": 0.0, "activation": "identity", "hidden_layer_sizes": (),
         "batch_size": len(X), "shuffle": False, "alpha": 0.0, "tol": 0.0, "n_iter_no_change": 500,
         "learning_rate_init": 18 / np.linalg.eigvalsh(ones.T @ ones / len(X))[-1],
-        "on_divergence": "recover",
+        "on_divergence": "recover", "random_state": 0,
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -116,8 +116,8 @@ def test_without_a_sound_copy_an_older_checkpoint_is_used(tmp_path: Path) -> Non
     trained(12, tmp_path)  # the best checkpoint may be any of these
     kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     trained(30, tmp_path)
-    for name, data in kept.items():
-        (tmp_path / name).write_bytes(data)
+    for name, held in kept.items():
+        (tmp_path / name).write_bytes(held)
     for path in parts(tmp_path):
         if path.name not in kept:
             flipped(path)

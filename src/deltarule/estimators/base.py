@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import validate_data
 
 from deltarule.errors import BusyError
@@ -144,7 +145,11 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
 
     def _check_parameters(self) -> None:
         """Refuse arguments of wrong types or ranges, in scikit-learn's words."""
-        self._validate_params()
+        # As ``_validate_params``, which would look up the constructor's signature in every fit.
+        given = {name: getattr(self, name) for name in self._parameter_constraints}
+        validate_parameter_constraints(
+            self._parameter_constraints, given, caller_name=type(self).__name__
+        )
 
     def _prepare(
         self,

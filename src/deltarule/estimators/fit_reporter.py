@@ -115,6 +115,8 @@ class FitReporter:
             held.best_validation_score = -np.inf
 
     def _report(self, history: History) -> bool:
+        if not (self._verbose or self._records_health or self._callbacks.any_epochs):
+            return False
         held = self._model.history
         if self._records_health:
             held.health.append(history.health[-1])

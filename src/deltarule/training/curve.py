@@ -30,7 +30,7 @@ class Column(Sequence[T], Generic[T]):
         """Return the entries as a list of their own."""
 
     @abstractmethod
-    def _at(self, index: int) -> T:
+    def at(self, index: int) -> T:
         """Return an entry; the index lies in 0 … len − 1."""
 
     @overload
@@ -43,13 +43,13 @@ class Column(Sequence[T], Generic[T]):
         """Return an entry, or a list for a slice."""
         n = len(self)
         if isinstance(index, slice):
-            return [self._at(i) for i in range(*index.indices(n))]
+            return [self.at(i) for i in range(*index.indices(n))]
         place = index.__index__()
         if place < 0:
             place += n
         if not 0 <= place < n:
             raise IndexError("index out of range")
-        return self._at(place)
+        return self.at(place)
 
     def __iter__(self) -> Iterator[T]:
         """Return an iterator over the entries of this moment."""
@@ -130,7 +130,8 @@ class _Chunked(Column[T]):
         full, tail = self._parts
         return _CHUNK * len(full) + len(tail)
 
-    def _at(self, index: int) -> T:
+    def at(self, index: int) -> T:
+        """Return an entry; the index lies in 0 … len − 1."""
         full, tail = self._parts
         chunk, place = divmod(index, _CHUNK)
         entry: T = full[chunk][place] if chunk < len(full) else tail[place]
@@ -209,8 +210,9 @@ class SumOfCurves(Column[float]):
         """Return the number of entries that both have."""
         return min(len(self._a), len(self._b))
 
-    def _at(self, index: int) -> float:
-        return self._a._at(index) + self._b._at(index)
+    def at(self, index: int) -> float:
+        """Return an entry; the index lies in 0 … len − 1."""
+        return self._a.at(index) + self._b.at(index)
 
     def tolist(self) -> list[float]:
         """Return the sums as a list of their own."""

@@ -87,7 +87,7 @@ class History:
 
     def cost_of(self, epoch: int) -> float:
         """Return loss plus penalty of an epoch, counted from 1."""
-        return self.loss[epoch - 1] + self.penalty[epoch - 1]
+        return self.loss.at(epoch - 1) + self.penalty.at(epoch - 1)
 
     @property
     def cost(self) -> Column[float]:

@@ -149,9 +149,12 @@ class _Training:
         self._has_one_rate = _inherits(config.schedule, "rates")
         self._observes = not _inherits(config.schedule, "observe")
         self._new_blocks = config.epoch_block is not None or isinstance(block, StreamedBlock)
-        # Whether the state changes in steps only, and not in a user's function.
-        self._steps_only = config.on_epoch_begin is None and (
-            config.on_epoch is None or getattr(config.on_epoch, "keeps_state", False)
+        # Whether an epoch begins with the state that the last one left, so that a copy of it serves
+        # as both. A user's function may change the state; a checkpoint holds both states apart.
+        self._steps_only = (
+            config.checkpointer is None
+            and config.on_epoch_begin is None
+            and (config.on_epoch is None or getattr(config.on_epoch, "keeps_state", False))
         )
         self._fresh = (  # whether the best state is still a copy of the state, as at the beginning
             training.history.n_epochs == 0 and training.best is training.before is training.safe
@@ -384,7 +387,8 @@ def _record(history: History, steps: StepLog, rate: float, scale: float) -> None
         loss, penalty = float(steps.loss[-1]), float(steps.penalty[-1])
     else:
         loss = _mean(steps.loss, weights, weight)
-        penalty = _mean(steps.penalty, weights, weight)
+        alone = len(weights) == 1 and steps.penalty[0] == 0.0  # a usual case, without arithmetic
+        penalty = 0.0 if alone else _mean(steps.penalty, weights, weight)
     history.loss.append(scale * loss)
     history.penalty.append(penalty)
     history.learning_rate.append(rate)
