@@ -18,7 +18,7 @@ from deltarule.estimators.fit_reporter import FitReporter
 from deltarule.estimators.fitted_estimator import SPARSE_FORMATS, FittedEstimator
 from deltarule.estimators.fitting import FitJob, fit_by_steps, fit_whole
 from deltarule.estimators.initial_model import new_model, resume
-from deltarule.estimators.interpreter_cache import InterpreterCache
+from deltarule.estimators.interpreter_cache import InterpreterCache, plain_key
 from deltarule.estimators.nested_parameters import NestedParameters
 from deltarule.estimators.options import FitOptions
 from deltarule.estimators.parameter_constraints import COMMON
@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["BaseMLP"]
 
 _NO_VALIDATION = Validation()
+
+_MOST_VALID = 256
+_VALID: set[tuple[Any, ...]] = set()
+"""Arguments that were found valid, as texts: a search fits many estimators with the same ones."""
 
 
 class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
@@ -134,7 +138,13 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
             cache = self.__dict__.setdefault("_interpreters", InterpreterCache())
         given = {name: getattr(self, name) for name in self._parameter_constraints}
         if not cache.knows_valid(given.values()):
-            self._check_parameters()
+            known = plain_key(type(self), given.values())
+            if known is None or known not in _VALID:
+                self._check_parameters()
+            if known is not None:
+                if len(_VALID) >= _MOST_VALID:
+                    _VALID.clear()
+                _VALID.add(known)
             cache.remember_valid(given.values())
         options = cache.options(incremental=incremental)
         if options is None:
