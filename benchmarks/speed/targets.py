@@ -15,6 +15,7 @@ from pathlib import Path
 
 from speed import way_in as way_in_module
 from speed.cases import CASES, Case, variants
+from speed.fits import FITS, time_fit
 from speed.interleaved_timing import Engine, Measured, Worker, WorkerError, time_interleaved, worker
 from speed.report import mark
 
@@ -45,7 +46,7 @@ class Measurement:
     def row(self) -> tuple[str, str, str, str]:
         """Row of the table."""
         value = "–" if self.value is None else f"{self.value:.3g}{self.unit}"
-        target = "" if self.most is None else f"≤ {self.most:g}{self.unit}{mark(self.met)}"
+        target = "" if self.most is None else f"≤ {self.most:.3g}{self.unit}{mark(self.met)}"
         return self.what, value, target, self.note
 
 
@@ -288,6 +289,19 @@ def _module(name: str, *arguments: object) -> tuple[float, float]:
     return first, second
 
 
+def fits(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """Fits as users run them, relative to scikit-learn's."""
+    for name, fit in FITS.items():
+        what, most = f"fit: {fit.what}, relative to scikit-learn", 1 / fit.target
+        try:
+            ours, theirs = time_fit(name, rounds, epochs)
+        except RuntimeError as error:
+            yield Measurement(what, None, most, note=f"failed: {error}")
+            continue
+        note = f"{theirs / ours:.3g} times as fast: {_times(ours, theirs)}"
+        yield Measurement(what, ours / theirs, most, note=note)
+
+
 def _ratio(what: str, ours: Measured, other: Measured, most: float) -> Measurement:
     if ours.best is None or other.best is None:
         return Measurement(what, None, most, note=ours.failed or other.failed or "")
@@ -307,4 +321,5 @@ TARGETS: dict[str, Callable[[int, int | None], Iterator[Measurement]]] = {
     "parts": call_parts,
     "starts": starts,
     "tables": way_in,
+    "fits": fits,
 }
