@@ -84,6 +84,7 @@ class Engine:
         self._inputs: Inputs | None = None
         self._seconds_a_step = 0.0
         self._dtype = np.dtype(tape.dtype)
+        self._at_once = max(PREDICTED_AT_ONCE, _AT_ONCE // tape.members)
 
     # --- the interpreter's methods -----------------------------------------------------------
 
@@ -151,7 +152,7 @@ class Engine:
         if self.tape.normalizations:
             check_moments(part)
         n = part.n_rows
-        bounds = _even_bounds(n, n if self.tape.normalizations else _AT_ONCE)[0]
+        bounds = _even_bounds(n, n if self.tape.normalizations else self._at_once)[0]
         order = BatchSchedule(np.empty(0, np.int64), bounds, np.zeros(len(bounds) - 1))
         weights = batch_weights(order, part.weight, 0, order.n_batches, in_order=True)
         # A batch of weight 0 would be skipped; with weight 1 its sums are those of its rows: 0, or
@@ -185,7 +186,8 @@ class Engine:
 
     def forward(self, state: State, block: Block, *, logits: bool = False) -> Any:
         """Return the outputs A_L (n, k), or Z_L with ``logits``: no masks, fixed statistics."""
-        outputs = np.empty((block.n_rows, self.tape.n_outputs), self._dtype)
+        width = self.tape.n_outputs * (self.tape.members if logits else 1)
+        outputs = np.empty((block.n_rows, width), self._dtype)
         self._predict(state, block, Mode.LOGITS if logits else Mode.OUTPUTS, outputs)
         return outputs
 
@@ -232,7 +234,7 @@ class Engine:
 
     def _new_buffers(self, mode: Mode, rows: int, sparse: bool) -> Buffers:
         plan = make_plan(self.tape, mode, rows, clips_norm=isinstance(self._clipping, ClipNorm))
-        buffers = Buffers(self.tape, plan, mode, rows, sparse=sparse)
+        buffers = Buffers(self.tape, plan, mode, rows, sparse=sparse, n_threads=self._n_threads)
         self._prepare(buffers)
         return buffers
 
@@ -322,6 +324,7 @@ class Engine:
         c.theta, c.seed = state.theta.ctypes.data, int(state.seed)
         if inputs is not None:
             inputs.write_addresses(c)
+        buffers.release_scratch()
         counters = buffers.counters
         counters.next_tile = counters.tiles_done = 0
         counters.stop, counters.state_step = _NEVER, int(state.step)
@@ -356,7 +359,8 @@ class Engine:
             c.begin, c.end, c.first_row = k, k + 1, int(first + bounds[k])
             self._run(buffers, state, inputs)
             n = int(bounds[k + 1] - bounds[k])
-            loss += dot(buffers.factor[:n].astype(np.float64), buffers.row_losses[:n])
+            seen = slice(n * self.tape.members)
+            loss += dot(buffers.factor[seen].astype(np.float64), buffers.row_losses[seen])
             gradient += buffers.gradient
         return loss, gradient
 
@@ -369,8 +373,8 @@ class Engine:
         n = block.n_rows
         if n == 0:
             return
-        bounds, ones = _even_bounds(n, _AT_ONCE)
-        rows = PREDICTED_AT_ONCE if n <= PREDICTED_AT_ONCE else _AT_ONCE
+        bounds, ones = _even_bounds(n, self._at_once)
+        rows = PREDICTED_AT_ONCE if n <= PREDICTED_AT_ONCE else self._at_once
         buffers = self._take_buffers(mode, rows, inputs)
         try:
             c = buffers.context

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from deltarule.errors import SpecError
 from deltarule.spec.activations import ACTIVATIONS
-from deltarule.spec.layers import Dense, Dropout
+from deltarule.spec.layers import Dense, Dropout, Scale
 from deltarule.spec.losses import (
     LOSSES,
     BinaryCrossEntropy,
@@ -23,7 +23,7 @@ from deltarule.utils.checks import check_name, check_positive_integer
 
 __all__ = ["NetworkSpec"]
 
-Layer: TypeAlias = Dense | Dropout
+Layer: TypeAlias = Dense | Dropout | Scale
 Penalty: TypeAlias = L1 | L2
 
 
@@ -35,7 +35,7 @@ class NetworkSpec:
     ----------
     n_inputs : int
         Number d of features, ≥ 1.
-    layers : sequence of Dense and Dropout
+    layers : sequence of Dense, Dropout and Scale
         At least one Dense; the last layer is the output layer. A Dropout in the first position
         drops inputs.
     loss : str, Huber, Quantile, BinaryCrossEntropy or CategoricalCrossEntropy
@@ -47,6 +47,11 @@ class NetworkSpec:
         Constraints that the weights are projected onto after every step.
     dtype : {"float64", "float32"}, default="float64"
         Type of θ and of every number computed from it.
+    members : int, default=1
+        k, the number of members of the network. Hidden layers of k > 1 members share W, and each
+        member has factors r_i and s_i and a bias: y_i = g(((x_i ⊙ r_i) W) ⊙ s_i + b_i). Output
+        layers share nothing. Training minimises the mean of the members' losses; prediction is
+        the mean of their outputs (TabM; Gorishniy et al. 2025).
 
     Raises
     ------
@@ -60,6 +65,7 @@ class NetworkSpec:
     penalties: Sequence[Penalty] = ()
     constraints: Sequence[MaxNorm] = ()
     dtype: str = "float64"
+    members: int = 1
 
     def __post_init__(self) -> None:
         check_positive_integer("n_inputs", self.n_inputs)
@@ -70,6 +76,7 @@ class NetworkSpec:
         for name in ("layers", "penalties", "constraints"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         check_name("dtype", self.dtype, ("float32", "float64"))
+        check_positive_integer("members", self.members)
         self._check_layers()
         for i, penalty in enumerate(self.penalties):
             if not isinstance(penalty, L1 | L2):
@@ -83,13 +90,21 @@ class NetworkSpec:
         if not self.layers:
             raise SpecError("layers must hold at least one layer, the output layer; got none.")
         for i, layer in enumerate(self.layers):
-            if not isinstance(layer, Dense | Dropout):
-                raise SpecError(f"layers[{i}] must be a Dense or Dropout layer; got {layer!r}.")
+            if not isinstance(layer, Dense | Dropout | Scale):
+                raise SpecError(
+                    f"layers[{i}] must be a Dense, Dropout or Scale layer; got {layer!r}."
+                )
+            if self.members > 1 and isinstance(layer, Dense) and layer.batch_norm is not None:
+                raise SpecError(
+                    f"batch_norm={layer.batch_norm!r} of layers[{i}] does not go with "
+                    f"members={self.members}: the factors of a member already scale every unit. "
+                    "Set batch_norm=None, or members=1."
+                )
         output = self.layers[-1]
         if not isinstance(output, Dense):
             raise SpecError(
-                f"layers must end with a Dense output layer; got {output!r}. Put the Dropout "
-                "before the output layer."
+                f"layers must end with a Dense output layer; got {output!r}. Put the "
+                f"{type(output).__name__} before the output layer."
             )
         if output.batch_norm is not None:
             raise SpecError(
@@ -130,6 +145,11 @@ class NetworkSpec:
     def dense_layers(self) -> tuple[Dense, ...]:
         """The layers that have weights, in order."""
         return tuple(layer for layer in self.layers if isinstance(layer, Dense))
+
+    @property
+    def predicting_layers(self) -> tuple[Layer, ...]:
+        """The layers that act in prediction: all but dropout."""
+        return tuple(layer for layer in self.layers if not isinstance(layer, Dropout))
 
     @property
     def n_outputs(self) -> int:

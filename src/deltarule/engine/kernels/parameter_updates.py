@@ -21,11 +21,12 @@ from deltarule.engine.kernels.intrinsics import (
     read,
     read_float,
     size_of,
+    stage_at,
     vector,
 )
 from deltarule.engine.kernels.matmul import transpose_and_multiply
 from deltarule.engine.kernels.simd import Machine
-from deltarule.engine.records import OF_BIAS, OF_STATISTICS, OF_WEIGHTS
+from deltarule.engine.records import OF_BIAS, OF_SCALE, OF_STATISTICS, OF_WEIGHTS
 from deltarule.program.opcodes import PenaltyCode
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "gradient_of_block",
     "penalty_sums_of_block",
     "step_of_block",
+    "step_of_last_block",
     "strength_of",
 ]
 
@@ -56,7 +58,7 @@ def gradient_and_step_of_block(context, s, i, k, rows, one):
     instruction = instruction_at(c.instructions, block.instruction)
     row = size_of(one) * max(1, instruction.n_out)
     part = _PART_ROWS * max(1, _PART // (_PART_ROWS * row))  # rows of W
-    is_dense = block.kind == OF_WEIGHTS and instruction.backward == 0
+    is_dense = block.kind == OF_WEIGHTS and instruction.gradient == 0
     if is_dense and _SHORTEST <= row <= _LONGEST and part < block.n_rows:
         gradient_and_step_by_parts(context, block, i, k, rows, part, one)
     else:
@@ -109,6 +111,13 @@ def step_of_block(context, s, i, k, rows, one):
     take_step(context, block_at(context_at(context).blocks, i), i, k, False, one)
 
 
+def step_of_last_block(context, s, i, k, rows, one):
+    """Take the step of a block that others' gradients needed: the last ones in the table."""
+    c = context_at(context)
+    number = c.n_blocks - stage_at(c.stages, s).extent + i
+    take_step(context, block_at(c.blocks, number), number, k, False, one)
+
+
 def penalty_sums_of_block(context, s, i, k, rows, one):
     """Compute Σθ² and Σ|θ|, of which the penalties' values are made."""
     c = context_at(context)
@@ -121,12 +130,12 @@ def compute_gradient(context, block, k, rows, one):
     c, size = context_at(context), size_of(one)
     instruction = instruction_at(c.instructions, block.instruction)
     g = c.gradient + block.start * size
-    width, delta = instruction.n_out, instruction.output_delta
+    width, delta = block.stop - block.start, instruction.output_delta
     if block.kind == OF_WEIGHTS:
         first, count = block.first_row, block.n_rows
-        if instruction.backward != 0:
+        if instruction.gradient != 0:
             call(
-                instruction.backward,
+                instruction.gradient,
                 (context, block.instruction, k, 0, rows, first, first + count, one),
             )
         else:
@@ -139,6 +148,22 @@ def compute_gradient(context, block, k, rows, one):
             d = vector(delta + r * width * size, width, one)
             for j in range(width):
                 sums[j] += d[j]
+    elif block.kind == OF_SCALE:
+        source = instruction.input
+        if instruction.extra != 0:
+            source = instruction.extra
+        elif source == 0:
+            source = inputs_of_batch(c, k, one)
+        sums = vector(g, width, one)
+        for j in range(width):
+            sums[j] = one - one
+        for r in range(rows):
+            x, d = (
+                vector(source + r * width * size, width, one),
+                vector(delta + r * width * size, width, one),
+            )
+            for j in range(width):
+                sums[j] += x[j] * d[j]
 
 
 @inlined
@@ -151,7 +176,7 @@ def gradient_of_rows(context, block, k, rows, first, count, g, one):
         source = inputs_of_batch(c, k, one)
     transpose_and_multiply(
         context, source + first * size, instruction.n_in,
-        instruction.output_delta, width, g, width, count, width, rows, one,
+        instruction.output_delta, width, g, width, count, width, rows * instruction.members, one,
     )  # fmt: skip
 
 
