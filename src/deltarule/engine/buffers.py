@@ -38,6 +38,8 @@ from deltarule.utils.arrays import aligned
 
 __all__ = ["Buffers", "NormalizationBuffers"]
 
+_IN_PLACE = (Op.ACTIVATE, Op.SCALE, Op.DROPOUT)  # ∂C/∂input takes the memory of ∂C/∂output
+
 _SCRATCH = 2**15  # numbers in a thread's own memory, at least: they fit into its second cache
 
 _KERNELS = {
@@ -148,11 +150,14 @@ class Buffers:
         if not self.mode.trains:
             return {}
         first, last = self.tape.first_trained.target, self.tape.loss.source
-        return {
-            register: int(self._numbers(self.rows * width).ctypes.data)
-            for register, width in widths.items()
-            if first <= register <= last
-        }
+        found: dict[int, int] = {}
+        for register in range(last, first - 1, -1):
+            reader = self.tape.instructions[register]  # instruction i writes register i + 1
+            if register < last and reader.op in _IN_PLACE:
+                found[register] = found[reader.target]
+            else:
+                found[register] = int(self._numbers(self.rows * widths[register]).ctypes.data)
+        return found
 
     def _is_idle(self, line: Instruction, sparse: bool) -> bool:
         """Whether a dropout does nothing: at prediction, or as part of the sparse product."""
@@ -215,6 +220,10 @@ class Buffers:
             row["extra"] = self._numbers(self.rows * line.n_out).ctypes.data
         if line.op == Op.SCALE and reads_sparse:
             row["extra"] = self._numbers(self.rows * line.n_in).ctypes.data
+        if line.op == Op.SCALE and self.mode.trains:
+            row["rows_in_tile"] = self.plan.rows_in_tile
+            n_tiles = -(-self.rows // self.plan.rows_in_tile)
+            row["tile_sums"] = self._numbers(2 * n_tiles * line.n_out).ctypes.data
 
     def _widths(self, line: Instruction) -> tuple[int, int, int]:
         """Return how many members a kernel tells apart, and their n_in and n_out."""

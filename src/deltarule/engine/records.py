@@ -169,6 +169,11 @@ INSTRUCTION = np.dtype(
             _ADDRESS,
         ),  # kernel: the weights' gradient; 0 for an affine map of dense inputs
         ("extra", _ADDRESS),  # masks (b, n_out), normalised inputs x̂ (b, n_out), or dense inputs
+        (
+            "tile_sums",
+            _ADDRESS,
+        ),  # Σ x ⊙ ∂C/∂y and Σ ∂C/∂y of every tile of rows (n_tiles, 2, n_out)
+        ("rows_in_tile", _INT),
         ("statistics", _ADDRESS),  # μ, σ², 1/√(σ² + ε) of the batch, each (n_out,)
         ("population_statistics", _ADDRESS),  # mean and variance for prediction, each (n_out,)
         ("population", _ADDRESS),  # one POPULATION

@@ -45,6 +45,7 @@ _TILE = 1e6  # operations below which a tile is not worth claiming
 _MOST_TILES = 8
 _WIDE = 2**18  # entries of W from which a layer is cut by columns
 _LARGE = 2**62
+_ROWS_TOGETHER = 24  # whole blocks of rows in a matrix product, on every processor
 PREDICTED_AT_ONCE = 64  # rows
 _MULTIPLIES = (Op.AFFINE, Op.EXPAND, Op.HEADS)
 
@@ -123,6 +124,7 @@ class WorkPlan:
     n_instructions: int  # how many of the tape's run
     is_small: bool  # not worth a second thread
     most_tiles: int
+    rows_in_tile: int
 
 
 def work(tape: Tape, rows: int) -> float:
@@ -162,6 +164,7 @@ def make_plan(tape: Tape, mode: Mode, rows: int, *, clips_norm: bool = False) ->
         n_instructions=partitioner.n_instructions,
         is_small=partitioner.is_small,
         most_tiles=max(stage.n_tiles(rows) for stage in stages),
+        rows_in_tile=partitioner.rows_in_tile(),
     )
 
 
@@ -219,8 +222,10 @@ class _Partitioner:
             stages.append(self._by_rows((self.n_instructions, self.n_instructions)))
         stages[-1].with_loss = 1
         if self.mode != Mode.LOSSES:
-            first = self.tape.first_trained.target - 1
-            for number in range(self.n_instructions - 1, first, -1):
+            first = self.tape.first_trained
+            # The backward kernel of a scaling also computes what its gradient is made of.
+            end = first.target - 2 if first.op == Op.SCALE else first.target - 1
+            for number in range(self.n_instructions - 1, end, -1):
                 self._backward(stages, number, self.body[number])
         if self.mode == Mode.TRAIN:
             stages[-1].on_stage_end = "record_loss"
@@ -291,11 +296,12 @@ class _Partitioner:
         k = self.tape.members
         rows = line.n_in if line.op != Op.AFFINE else line.n_in // k
         width = line.n_out // k
-        unit = line.n_in // k if line.op == Op.HEADS else 1  # heads are not cut
+        unit = 1 if k == 1 else _ROWS_TOGETHER
+        unit = line.n_in // k if line.op == Op.HEADS else unit  # heads are not cut
         blocks = 1
         if not self.is_small:
             operations = 2 * self.rows * products_per_row(self.tape, line)
-            blocks = max(1, min(int(operations / _TILE), 2 * _MOST_TILES, rows // unit))
+            blocks = max(1, min(int(operations / _TILE), 2 * _MOST_TILES, -(-rows // unit)))
         count = unit * -(-rows // (unit * blocks))
         for first in range(0, rows, count):
             here = min(count, rows - first)

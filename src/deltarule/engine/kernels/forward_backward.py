@@ -22,7 +22,7 @@ from deltarule.program.opcodes import Op
 __all__ = ["forward_backward"]
 
 
-_AFFINE, _ACTIVATE = int(Op.AFFINE), int(Op.ACTIVATE)
+_AFFINE, _ACTIVATE, _SCALE = int(Op.AFFINE), int(Op.ACTIVATE), int(Op.SCALE)
 
 
 def forward_backward(context, s, k, rows, low, high, left, right, one):
@@ -101,7 +101,7 @@ def run_backward(context, i, k, low, high, left, right, one):
     """Run instruction i backward over a tile of its input."""
     c = context_at(context)
     instruction = instruction_at(c.instructions, i)
-    if instruction.input_delta == 0:
+    if instruction.input_delta == 0 and instruction.op != _SCALE:
         return
     size, width = size_of(one), instruction.n_in
     if right == 0:

@@ -26,7 +26,7 @@ from deltarule.engine.kernels.intrinsics import (
 )
 from deltarule.engine.kernels.matmul import transpose_and_multiply
 from deltarule.engine.kernels.simd import Machine
-from deltarule.engine.records import OF_BIAS, OF_SCALE, OF_STATISTICS, OF_WEIGHTS
+from deltarule.engine.records import OF_BIAS, OF_STATISTICS, OF_WEIGHTS
 from deltarule.program.opcodes import PenaltyCode
 
 __all__ = [
@@ -140,6 +140,8 @@ def compute_gradient(context, block, k, rows, one):
             )
         else:
             gradient_of_rows(context, block, k, rows, first, count, g, one)
+    elif instruction.tile_sums != 0:
+        add_sums_of_tiles(instruction, int(block.kind == OF_BIAS), width, rows, g, one)
     elif block.kind == OF_BIAS:
         sums = vector(g, width, one)
         for j in range(width):
@@ -148,22 +150,18 @@ def compute_gradient(context, block, k, rows, one):
             d = vector(delta + r * width * size, width, one)
             for j in range(width):
                 sums[j] += d[j]
-    elif block.kind == OF_SCALE:
-        source = instruction.input
-        if instruction.extra != 0:
-            source = instruction.extra
-        elif source == 0:
-            source = inputs_of_batch(c, k, one)
-        sums = vector(g, width, one)
+
+
+@fast
+def add_sums_of_tiles(instruction, which, width, rows, g, one):
+    """Add up a scaling's sums over the rows of a tile: those of γ (0) or β (1)."""
+    size, sums = size_of(one), vector(g, width, one)
+    for j in range(width):
+        sums[j] = one - one
+    for tile in range((rows + instruction.rows_in_tile - 1) // instruction.rows_in_tile):
+        part = vector(instruction.tile_sums + (2 * tile + which) * width * size, width, one)
         for j in range(width):
-            sums[j] = one - one
-        for r in range(rows):
-            x, d = (
-                vector(source + r * width * size, width, one),
-                vector(delta + r * width * size, width, one),
-            )
-            for j in range(width):
-                sums[j] += x[j] * d[j]
+            sums[j] += part[j]
 
 
 @inlined
