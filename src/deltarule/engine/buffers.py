@@ -40,9 +40,9 @@ __all__ = ["Buffers", "NormalizationBuffers"]
 
 _IN_PLACE = (Op.ACTIVATE, Op.SCALE, Op.DROPOUT)  # ∂C/∂input takes the memory of ∂C/∂output
 
-_SCRATCH = 2**15  # numbers in a thread's own memory, at least: they fit into its second cache
+_SCRATCH = 2**16  # numbers in a thread's own memory, at least: they fit into its second cache
 
-_KERNELS = {
+_KERNELS: dict[int, tuple[str, str, str]] = {
     Op.DROPOUT: ("dropout_forward", "dropout_backward", ""),
     Op.SCALE: ("scale_forward", "scale_backward", ""),
     Op.REPEAT: ("repeat_forward", "", ""),

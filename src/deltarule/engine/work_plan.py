@@ -42,6 +42,7 @@ __all__ = ["PREDICTED_AT_ONCE", "Mode", "ParameterBlock", "WorkPlan", "make_plan
 
 _SMALL_STEP = 3e6  # operations below which a second thread is not worth its overhead
 _TILE = 1e6  # operations below which a tile is not worth claiming
+_EXPANSION_TILE = 5e7  # the same for a block of the gradient of all members' first W
 _MOST_TILES = 8
 _WIDE = 2**18  # entries of W from which a layer is cut by columns
 _LARGE = 2**62
@@ -292,7 +293,7 @@ class _Partitioner:
             yield ParameterBlock(OF_EXPANSION, 0, first.bias, first.bias + k * first.n_in)
 
     def _blocks_of_weights(self, number: int, line: Instruction) -> Iterator[ParameterBlock]:
-        """Yield blocks of some rows of W; the rows of heads are those of one member after another."""
+        """Yield blocks of some rows of W; those of heads stand one member after another."""
         k = self.tape.members
         rows = line.n_in if line.op != Op.AFFINE else line.n_in // k
         width = line.n_out // k
@@ -301,7 +302,9 @@ class _Partitioner:
         blocks = 1
         if not self.is_small:
             operations = 2 * self.rows * products_per_row(self.tape, line)
-            blocks = max(1, min(int(operations / _TILE), 2 * _MOST_TILES, -(-rows // unit)))
+            # Each block of EXPAND reads the derivatives of all members: it is worth some rows.
+            tile = _EXPANSION_TILE if line.op == Op.EXPAND else _TILE
+            blocks = max(1, min(int(operations / tile), 2 * _MOST_TILES, -(-rows // unit)))
         count = unit * -(-rows // (unit * blocks))
         for first in range(0, rows, count):
             here = min(count, rows - first)

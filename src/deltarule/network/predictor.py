@@ -13,7 +13,7 @@ from deltarule.network.data import check_inputs
 from deltarule.program import Block, State
 from deltarule.program.folding import fold_batch_norm
 from deltarule.program.lowering import lower
-from deltarule.spec import Dense, NetworkSpec
+from deltarule.spec import NetworkSpec
 from deltarule.utils.arrays import aligned, to_numpy
 
 __all__ = ["Predictor"]
@@ -36,8 +36,7 @@ class Predictor:
     """
 
     def __init__(self, spec: NetworkSpec, state: State, *, n_threads: int | None = None) -> None:
-        dense = tuple(layer for layer in spec.layers if isinstance(layer, Dense))
-        bare = _bare(spec, dense)
+        bare = replace(spec, layers=spec.predicting_layers, penalties=(), constraints=())
         folded, moved = state.read(lambda state: fold_batch_norm(bare, state))
         self._spec = folded
         self._dtype = np.dtype(spec.dtype)
@@ -52,8 +51,3 @@ class Predictor:
         elif not np.isfinite(X).all():
             raise DataError("X contains NaN or infinity. Drop those rows, or impute them.")
         return self._interpreter.forward(self._state, Block(X))
-
-
-def _bare(spec: NetworkSpec, layers: tuple[Dense, ...]) -> NetworkSpec:
-    """Return a network with the same predictions, without dropout, penalties and constraints."""
-    return replace(spec, layers=layers, penalties=(), constraints=())

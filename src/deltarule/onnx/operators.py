@@ -172,7 +172,7 @@ _OPERATORS: dict[ActivationCode, Operator] = {
     _A.TANH: _one("Tanh"),
     _A.RELU: _one("Relu"),
     _A.LEAKY_RELU: _leaky_relu,
-    _A.SOFTMAX: _one("Softmax", axis=1),
+    _A.SOFTMAX: _one("Softmax", axis=-1),
     _A.EXP: _one("Exp"),
     _A.SELU: _selu,
     _A.ELU: _elu,

@@ -7,7 +7,7 @@ multiplication by the Hessian"). At a kink the second derivative counts as 0.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from deltarule.program import Block, State
 from deltarule.program.opcodes import Op
@@ -193,8 +193,10 @@ def _back(
         return None  # before the first parameters
     if instruction.op == Op.ACTIVATE:
         rows = (source.shape[0] * reference.tape.members, -1)
-        given = (xp.reshape(array, rows) for array in (source, moved, bar, d_bar))
-        back = activate_pullback_differential(instruction.code, *given, instruction.constant)
+        z, dz, a_bar, da_bar = (xp.reshape(array, rows) for array in (source, moved, bar, d_bar))
+        back = activate_pullback_differential(
+            instruction.code, z, dz, a_bar, da_bar, instruction.constant
+        )
         return xp.reshape(back, source.shape)
     if instruction.op == Op.DROPOUT:
         factor = (
@@ -228,7 +230,7 @@ def _trained_back(
     bars: tuple[Array, Array],
     primals: tuple[Array, Array | None],
     tangents: tuple[Array, Array | None],
-) -> tuple[Array | None, ...]:
+) -> tuple[Any, ...]:
     """Return the tangents of the source's adjoint, and of the gradients of the parameters."""
     (source, moved), (bar, d_bar), (w, b), (dw, db) = registers, bars, primals, tangents
     xp, n, k = array_namespace(w), source.shape[0], reference.tape.members

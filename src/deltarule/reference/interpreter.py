@@ -7,7 +7,7 @@ with the maps of this package it is backpropagation, BP1-BP4 (item B1).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, NamedTuple
@@ -109,13 +109,24 @@ class Reference:
     # --- the chain rule ------------------------------------------------------------------------
 
     @one_blas_thread()
-    def trace(self, state: State, x: Array, training: TrainingPass | None) -> Trace:
-        """Run the tape forward, for training or, if ``training`` is None, for prediction."""
+    def trace(
+        self,
+        state: State,
+        x: Array,
+        training: TrainingPass | None,
+        masks: Sequence[Array] | None = None,
+    ) -> Trace:
+        """Run the tape forward, for training or, if ``training`` is None, for prediction.
+
+        ``masks`` of the dropouts (n, width), by their numbers, are applied in prediction, too.
+        """
         trace = Trace([x], [])
         for instruction in self._body:
-            value, pullback = self._run(
-                instruction, state, trace.contents[instruction.source], training
-            )
+            source = trace.contents[instruction.source]
+            if masks is not None and instruction.op == Op.DROPOUT:
+                value, pullback = dropout(source, masks[instruction.code], instruction.constant)
+            else:
+                value, pullback = self._run(instruction, state, source, training)
             trace.contents.append(value)
             trace.pullbacks.append(pullback)
         return trace
@@ -283,7 +294,7 @@ class Reference:
     def _by_rows(
         self, run: Callable[[Array], tuple[Array, Pullback]], source: Array
     ) -> tuple[Array, Pullback]:
-        """Return a map of rows, of every member if there are several: (n, k width) is (n k, width)."""
+        """Return a map of rows, of all members if there are several: (n, k width) is (n k, width)."""
         k = self.tape.members
         if k == 1:
             return run(source)

@@ -213,43 +213,65 @@ def expand_gradient(context, i, k, low, high, left, right, one):
     source = inputs_of_batch(c, k, one)
     area = claim_scratch(c)
     room = c.scratch + area * c.scratch_size * size
-    at_once = max(1, c.scratch_size // q)
+    at_once = max(1, min(right - left, c.scratch_size // q))
+    together = max(1, c.scratch_size // (at_once * q))  # members
     for first in range(left, right, at_once):
         count = min(at_once, right - first)
-        for j in range(members):
+        for j in range(0, members, together):
+            n = min(together, members - j)
             transpose_and_multiply(
                 context, source + first * size, p, instruction.output_delta + j * q * size,
-                members * q, room, q, count, q, high, one,
+                members * q, room, n * q, count, n * q, high, one,
             )  # fmt: skip
-            add_gradient_of_member(
+            add_gradients_of_members(
                 c.theta + (instruction.weights + first * q) * size,
                 c.theta + (instruction.bias + j * p + first) * size,
                 room,
                 c.gradient + (instruction.weights + first * q) * size,
                 c.gradient + (instruction.bias + j * p + first) * size,
-                count, q, j, one,
+                count, p, q, n, j == 0, one,
             )  # fmt: skip
     release_scratch(c, area)
 
 
 @fast
-def add_gradient_of_member(w, r, g, w_gradient, r_gradient, rows, q, member, one):
-    """Add r_i ⊙ G_i to ∂W, or store it for the first member, and store ∂r_i."""
+def add_gradients_of_members(w, r, g, w_gradient, r_gradient, rows, p, q, members, is_first, one):
+    """Add Σ_i r_i ⊙ G_i to ∂W, or store it, and store ∂r_i, for members side by side in g."""
     size = size_of(one)
-    factors, slopes = vector(r, rows, one), vector(r_gradient, rows, one)
+    factors = vector(r, (members - 1) * p + rows, one)
+    slopes = vector(r_gradient, (members - 1) * p + rows, one)
     for row in range(rows):
-        start = row * q * size
-        weights, given = vector(w + start, q, one), vector(g + start, q, one)
-        total, factor, slope = vector(w_gradient + start, q, one), factors[row], one - one
-        if member == 0:
+        weights = vector(w + row * q * size, q, one)
+        total = vector(w_gradient + row * q * size, q, one)
+        if is_first:
             for t in range(q):
-                total[t] = factor * given[t]
-                slope += weights[t] * given[t]
-        else:
+                total[t] = one - one
+        given = g + row * members * q * size
+        j = 0
+        while j + 4 <= members:  # read W and ∂W once for four
+            g0, g1 = vector(given, q, one), vector(given + q * size, q, one)
+            g2, g3 = vector(given + 2 * q * size, q, one), vector(given + 3 * q * size, q, one)
+            f0, f1 = factors[j * p + row], factors[(j + 1) * p + row]
+            f2, f3 = factors[(j + 2) * p + row], factors[(j + 3) * p + row]
+            s0 = s1 = s2 = s3 = one - one
             for t in range(q):
-                total[t] += factor * given[t]
-                slope += weights[t] * given[t]
-        slopes[row] = slope
+                total[t] += (f0 * g0[t] + f1 * g1[t]) + (f2 * g2[t] + f3 * g3[t])
+                s0 += weights[t] * g0[t]
+                s1 += weights[t] * g1[t]
+                s2 += weights[t] * g2[t]
+                s3 += weights[t] * g3[t]
+            slopes[j * p + row], slopes[(j + 1) * p + row] = s0, s1
+            slopes[(j + 2) * p + row], slopes[(j + 3) * p + row] = s2, s3
+            given += 4 * q * size
+            j += 4
+        while j < members:
+            g0, f0, s0 = vector(given, q, one), factors[j * p + row], one - one
+            for t in range(q):
+                total[t] += f0 * g0[t]
+                s0 += weights[t] * g0[t]
+            slopes[j * p + row] = s0
+            given += q * size
+            j += 1
 
 
 def sparse_expand_forward(context, i, k, low, high, left, right, one):
