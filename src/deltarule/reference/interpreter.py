@@ -294,7 +294,7 @@ class Reference:
     def _by_rows(
         self, run: Callable[[Array], tuple[Array, Pullback]], source: Array
     ) -> tuple[Array, Pullback]:
-        """Return a map of rows, of all members if there are several: (n, k width) is (n k, width)."""
+        """Return a map of the rows of all members: (n, k width) is (n k, width)."""
         k = self.tape.members
         if k == 1:
             return run(source)
