@@ -242,7 +242,10 @@ CORRUPTIONS |= {
     "never many": (changed(MEMBERS, 0, op=Op.AFFINE), "only the first instruction makes members"),
     "many again": (changed(ENTERED, 1, op=Op.REPEAT), "only the first instruction makes members"),
     "averaged early": (changed(MEMBERS, 2, op=Op.AVERAGE), "averaged once, before the loss"),
-    "never averaged": (changed(MEMBERS, 10, op=Op.ACTIVATE), "averaged once, before the loss"),
+    "never averaged": (
+        changed(MEMBERS, 10, op=Op.DROPOUT, n_out=4),
+        "averaged once, before the loss",
+    ),
     "average of another width": (changed(MEMBERS, 10, n_out=4), "as wide as one member"),
     "members normalised": (changed(MEMBERS, 2, op=Op.NORMALIZE), "members have no batch norm"),
     "too few copies": (changed(ENTERED, 0, n_out=2), "its source once for each member"),
