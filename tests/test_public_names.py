@@ -20,8 +20,8 @@ PUBLIC = {
         LineSearch MLPClassifier MLPRegressor MaxNorm Nadam Network Normal OneCycle
         PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD Scale State StepDecay
         Uniform WarmUp analysis augmentation check_function check_gradients critical_point
-        datasets errors exact_dropout_mean fold_batch_norm hessian_eigenvalues
-        hessian_vector_product load metrics monte_carlo_dropout network_health
+        datasets errors exact_dropout_mean explain fold_batch_norm functions graph
+        hessian_eigenvalues hessian_vector_product load metrics monte_carlo_dropout network_health
         plot_confusion_matrix plot_learning_curve plot_predictions plots
         recompute_batch_norm save schedules shrinkage_table tables train tuning
     """,
@@ -41,9 +41,15 @@ PUBLIC = {
     """,
     "deltarule.errors": """
         BusyError CheckpointError DataError DatasetError DeltaruleError DivergenceError
-        FrozenTrainingWarning MissingDependencyError ModelFileError OutputError ShapeError
-        SpecError TableError
-        TapeError UnreadFileError
+        FrozenTrainingWarning InexactResumeWarning MissingDependencyError ModelFileError
+        OutputError ShapeError SpecError TableError TapeError UnreadFileError
+    """,
+    "deltarule.functions": """
+        ACTIVATIONS Activation LOSSES LossFunction Softmax absolute_error
+        binary_cross_entropy categorical_cross_entropy elu exp gelu hard_sigmoid hard_tanh
+        huber identity leaky_relu log_softmax mish poisson quantile relu selu sigmoid
+        sigmoid_cross_entropy silu softmax softmax_cross_entropy softplus softsign
+        squared_error tanh
     """,
     "deltarule.metrics": """
         BiasVarianceDiagnosis ClassificationReport CrossValidation Decomposition
@@ -55,6 +61,9 @@ PUBLIC = {
         separation_epoch size_curve
     """,
     "deltarule.plots": """
+        ActivationDisplay ActivationHistogramDisplay BoundaryDisplay CostContourDisplay
+        DropoutMaskDisplay GradientNormDisplay HessianDisplay ScheduleDisplay ShrinkageDisplay
+        ThresholdDisplay WeightsDisplay
         plot_confusion_matrix plot_learning_curve plot_predictions
     """,
     "deltarule.tuning": """

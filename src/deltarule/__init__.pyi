@@ -5,6 +5,7 @@ from deltarule import analysis as analysis
 from deltarule import augmentation as augmentation
 from deltarule import datasets as datasets
 from deltarule import errors as errors
+from deltarule import functions as functions
 from deltarule import metrics as metrics
 from deltarule import plots as plots
 from deltarule import schedules as schedules
@@ -22,6 +23,8 @@ from deltarule.analysis import recompute_batch_norm as recompute_batch_norm
 from deltarule.analysis import shrinkage_table as shrinkage_table
 from deltarule.estimators import MLPClassifier as MLPClassifier
 from deltarule.estimators import MLPRegressor as MLPRegressor
+from deltarule.explanation import explain as explain
+from deltarule.explanation import graph as graph
 from deltarule.network import Network as Network
 from deltarule.persistence import load as load
 from deltarule.persistence import save as save

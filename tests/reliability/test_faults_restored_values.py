@@ -16,7 +16,7 @@ from sklearn.compose import make_column_selector
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from deltarule import MLPClassifier, load, save
 from deltarule.errors import CheckpointError, ModelFileError
@@ -85,6 +85,19 @@ def test_hostile_attributes_are_refused_by_name(tmp_path: Path) -> None:
         if odd is not None and np.shape(odd) == (4,) and np.isfinite(odd).all():
             model[0].mean_, model[0].scale_ = np.ones(4), odd  # a scale of 0
         changed(tmp_path, model, r"mean_|scale_")
+
+
+def test_steps_that_do_not_fit_each_other(tmp_path: Path) -> None:
+    model = fitted(PolynomialFeatures(2), StandardScaler(), PCA(3))
+    assert len(load(save(model, tmp_path / "sound")).predict(ROWS)) == len(ROWS)
+    model.steps[0], model.steps[2] = model.steps[2], model.steps[0]
+    changed(tmp_path, model, r"standardscaler takes 15 features, but the step before it gives 3")
+
+
+def test_numbers_whose_squares_overflow(tmp_path: Path) -> None:
+    model = fitted(PCA(3))
+    model[0].components_[1, 2] = 1e200
+    changed(tmp_path, model, "components_")
 
 
 @pytest.mark.parametrize("pos", [-(10**9), -1, 625, 10**6])

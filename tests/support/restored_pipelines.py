@@ -166,7 +166,12 @@ class Pipelines:
 
 
 def _is_worded(error: Exception) -> bool:
-    """Whether scikit-learn itself raised an error, with a message for users."""
+    """Whether scikit-learn itself raised an error, with a message for users.
+
+    Its check of cells that are no numbers passes on NumPy's message.
+    """
     where = traceback.extract_tb(error.__traceback__)[-1]
+    if where.name == "_asarray_with_order" and "could not convert" in str(error):
+        return True
     ours = "sklearn" in where.filename or "deltarule" in where.filename
     return ours and (where.line or "").startswith("raise")

@@ -68,15 +68,18 @@ class ValueMutator(Mutator):
             self._in_array(header, body)
 
     def _in_place(self, tree: Any) -> None:
-        """Change one leaf or one container of a JSON value, each with the same probability."""
+        """Change one leaf or one container of a JSON value, each with the same probability.
+
+        None inside an earlier change's deep nesting: no JSON encoder writes twice that depth.
+        """
         places: list[tuple[Any, Any]] = []
-        holders = [tree]
-        for holder in holders:  # the list grows
+        holders = [(tree, 0)]
+        for holder, depth in holders:  # the list grows
             items = holder.items() if isinstance(holder, dict) else enumerate(holder)
             for key, child in items:
                 places.append((holder, key))
-                if isinstance(child, dict | list):
-                    holders.append(child)
+                if isinstance(child, dict | list) and depth < 40:
+                    holders.append((child, depth + 1))
         holder, key = self.draw.choice(places)
         how = self.draw.random()
         value = holder[key]
@@ -287,7 +290,7 @@ def serve(kind: str, seed: int, count: int, only: int | None) -> None:
     faulthandler.enable()
     with tempfile.TemporaryDirectory() as folder:
         maker = kinds()[kind](seed, Path(folder))
-        accepted, slowest = 0, 0.0
+        accepted, slowest, which = 0, 0.0, 0
         progress = os.open(os.environ.get("PROGRESS", os.devnull), os.O_WRONLY | os.O_CREAT)
         for number in range(count):
             maker.mutator.draw.seed(f"{seed}/{number}")  # any file can be repeated alone
@@ -305,8 +308,9 @@ def serve(kind: str, seed: int, count: int, only: int | None) -> None:
                 print(json.dumps(line), flush=True)
                 if only is not None:
                     traceback.print_exc()
-            slowest = max(slowest, time.perf_counter() - started)
-    print(json.dumps({"files": count, "accepted": accepted, "slowest": slowest}), flush=True)
+            slowest, which = max((slowest, which), (time.perf_counter() - started, number))
+    totals = {"files": count, "accepted": accepted, "slowest": slowest, "slowest_number": which}
+    print(json.dumps(totals), flush=True)
 
 
 if __name__ == "__main__":

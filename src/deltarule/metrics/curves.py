@@ -226,7 +226,7 @@ def plot_learning_curves(
     >>> plot_learning_curves({"ours": ours}).get_xlabel()
     'epoch'
     """
-    from deltarule.plots import axes_or_new, whole_epoch_ticks
+    from deltarule.plots.axes import axes_or_new, whole_epoch_ticks
 
     named = {"": curves} if isinstance(curves, LearningCurve) else dict(curves)
     units = sorted({curve.unit for curve in named.values()})

@@ -12,24 +12,28 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
+from sklearn.base import OneToOneFeatureMixin
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from deltarule.errors import ModelFileError
 from deltarule.persistence.token_patterns import is_harmless
 from deltarule.utils.random_streams import is_stream_state
 
-__all__ = ["check_attributes", "check_stream", "reset_processes"]
+__all__ = ["check_attributes", "check_steps", "check_stream", "reset_addresses", "reset_processes"]
 
 MAX_ITERATIONS = 100_000
 """The most iterations of a transformation; a file could ask for ones without an end."""
 MAX_NGRAM = 100
 MAX_DEGREE = 20
 MAX_FEATURES = 2**24
+LARGEST = 1e100
+"""The largest finite number: squares, and products with rows, stay far from overflow."""
 
 _KINDS: dict[str, Callable[[Any], Any]] = {
-    "finite": np.isfinite,
-    "nonnegative": lambda a: np.isfinite(a) & (a >= 0),
-    "positive": lambda a: np.isfinite(a) & (a > 0),
+    "finite": lambda a: np.abs(a) <= LARGEST,
+    "nonnegative": lambda a: (a >= 0) & (a <= LARGEST),
+    "positive": lambda a: (a > 0) & (a <= LARGEST),
 }
 _Checks: TypeAlias = Mapping[str, str]
 
@@ -138,10 +142,49 @@ def check_stream(place: str, stream: np.random.RandomState) -> None:
         raise ModelFileError(f"{place[:80]} is no valid random stream")
 
 
+def check_steps(place: str, held: Any) -> None:
+    """Raise ``ModelFileError`` if a step of a pipeline does not take what the one before it gives.
+
+    Only for objects that ``check_attributes`` has let pass, steps and all.
+    """
+    width: int | None = None
+    for name, step in vars(held).get("steps", ()) if type(held) is Pipeline else ():
+        if step is None or isinstance(step, str):
+            continue
+        expected = getattr(step, "n_features_in_", None)
+        if width is not None and expected is not None and expected != width:
+            raise ModelFileError(
+                f"{place[:80]}.{name[:40]} takes {expected} features, but the step before it "
+                f"gives {width}"
+            )
+        width = _outputs(step)
+
+
+def _outputs(step: Any) -> int | None:
+    """Return how many columns a fitted transformer gives; None if its attributes do not say."""
+    given = vars(step)
+    if isinstance(step, OneToOneFeatureMixin):
+        return given.get("n_features_in_")
+    for name, count in (
+        ("vocabulary_", len), ("_n_features_outs", sum), ("n_output_features_", int),
+    ):  # fmt: skip
+        if given.get(name) is not None:
+            return int(count(given[name]))
+    if given.get("output_indices_"):
+        return max(int(one.stop) for one in given["output_indices_"].values())
+    width: Any = getattr(step, "_n_features_out", None)
+    return int(width) if _is_count(width) else None
+
+
 def reset_processes(held: Any) -> None:
     """Make an object of a file compute in this process, whatever the file says."""
     if vars(held).get("n_jobs") is not None:
         held.n_jobs = None
+
+
+def reset_addresses(held: Any) -> None:
+    """Forget an address that scikit-learn compares: in another process it means nothing."""
+    vars(held).pop("_stop_words_id", None)
 
 
 def _refusal(place: str, attribute: str) -> ModelFileError:
@@ -169,7 +212,7 @@ def _check_arguments(place: str, held: Any) -> None:
             raise _refusal(place, name)
     if given.get("analyzer") == "word" and "token_pattern" in given and not given["token_pattern"]:
         raise _refusal(place, "token_pattern")
-    if not isinstance(given.get("dtype"), type | np.dtype | str | None):
+    if not _is_dtype(given.get("dtype")):
         raise _refusal(place, "dtype")
     weights = given.get("transformer_weights")
     if weights is not None and not (
@@ -206,6 +249,16 @@ def _is_named(parts: Any, size: int) -> bool:
         and all(isinstance(part[0], str) for part in parts)
         and len({part[0] for part in parts}) == len(parts)
     )
+
+
+def _is_dtype(given: Any) -> bool:
+    """Whether a value names a type of numbers or of objects, or none."""
+    if not isinstance(given, type | np.dtype | str | None):
+        return False
+    try:
+        return given is None or np.dtype(given).kind in "biufO"
+    except TypeError:
+        return False
 
 
 def _is_count(value: Any) -> bool:

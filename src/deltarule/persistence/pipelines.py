@@ -24,7 +24,12 @@ from deltarule.estimators import (
     from_record,
 )
 from deltarule.persistence.allowlist import Placeholder, classes, functions, types
-from deltarule.persistence.attribute_checks import check_attributes, reset_processes
+from deltarule.persistence.attribute_checks import (
+    check_attributes,
+    check_steps,
+    reset_addresses,
+    reset_processes,
+)
 from deltarule.persistence.object_graph import objects
 from deltarule.persistence.skops_archive import check, normalize
 from deltarule.storage import ModelRecord
@@ -60,9 +65,13 @@ def to_model_record(model: Any) -> ModelRecord:
     for place, part in found:  # do not write a file that could not be read
         if type(part) not in _OURS:
             check_attributes(place, part)
+            check_steps(place, part)
     # The memo makes deepcopy put a placeholder where each estimator was.
     memo: dict[int, Any] = {id(part): Placeholder(number) for number, part in enumerate(ours)}
-    archive = normalize(skops.dumps(copy.deepcopy(model, memo)))
+    copied = copy.deepcopy(model, memo)
+    for _, part in objects(copied, (Placeholder,)):
+        reset_addresses(part)
+    archive = normalize(skops.dumps(copied))
     check(archive)  # do not write a file that could not be read
     records: list[dict[str, Any]] = []
     tensors: dict[str, Any] = {_ARCHIVE: np.frombuffer(archive, np.uint8)}
@@ -101,12 +110,16 @@ def from_model_record(model_record: ModelRecord) -> Any:
         model = skops.loads(data, trusted=[*classes(), *functions(), *types(), "numpy.dtype"])
         places = [part for _, part in objects(model, (Placeholder,)) if type(part) is Placeholder]
         model = copy.deepcopy(model, _replacements(places, networks))
-        for place, part in objects(model, _OURS):
+        parts = list(objects(model, _OURS))
+        for place, part in parts:
             if hasattr(part, "_parameter_constraints"):
                 part._validate_params()
             if type(part) not in _OURS:
                 reset_processes(part)
+                reset_addresses(part)
                 check_attributes(place, part)
+        for place, part in parts:
+            check_steps(place, part)
         if not holds(model) or not getattr(model, "steps", True):
             raise ModelFileError("its pipeline has no steps")
         check_is_fitted(model)

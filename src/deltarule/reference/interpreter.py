@@ -35,6 +35,7 @@ from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import SGD, Optimizer
 from deltarule.utils.arrays import Array, Pullback, array_namespace, is_sparse
 from deltarule.utils.blas import one_blas_thread
+from deltarule.utils.numpy_code import numpy_code
 
 __all__ = ["Reference", "TrainingPass"]
 
@@ -81,6 +82,10 @@ class Reference:
         self._clipping = clipping
         self._body = tape.instructions[:-1]
         self._shapes = {p.start: p.shape for p in tape.parameters}
+
+    def code_identity(self) -> dict[str, str]:
+        """Return what decides the bits of the reference: NumPy's loops and its BLAS."""
+        return {"engine": "reference"} | numpy_code()
 
     def check(self, state: State) -> None:
         """Raise ``DataError`` unless ``train_steps`` can continue from this state."""

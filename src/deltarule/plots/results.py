@@ -1,4 +1,4 @@
-"""Plots: learning curves, confusion matrices, predictions. Needs matplotlib (extra "plots")."""
+"""Plots of a fitted model's results: learning curves, confusion matrices, predictions."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from deltarule.plots.axes import BLUE, GREY, ORANGE, axes_or_new, whole_epoch_ticks
 from deltarule.training import History
-from deltarule.utils.context import needing
 
 __all__ = ["plot_confusion_matrix", "plot_learning_curve", "plot_predictions"]
-
-_LOSS, _SCORE, _QUIET = "#2b6cb0", "#c05621", "#718096"
 
 
 def plot_learning_curve(model: Any, ax: Any = None) -> Any:
@@ -33,6 +31,13 @@ def plot_learning_curve(model: Any, ax: Any = None) -> Any:
     ------
     MissingDependencyError
         If matplotlib is not installed.
+    SpecError
+        If the user's settings of matplotlib stop it from starting.
+
+    Notes
+    -----
+    A file ``matplotlibrc`` in the working directory is not read, unless the program has imported
+    matplotlib before, whose settings are then the program's.
 
     Examples
     --------
@@ -44,17 +49,17 @@ def plot_learning_curve(model: Any, ax: Any = None) -> Any:
     curves = _curves(model)
     ax = axes_or_new(ax)
     epochs = np.arange(1, len(curves["loss"]) + 1)
-    lines = ax.plot(epochs, curves["loss"], color=_LOSS, label="training loss")
+    lines = ax.plot(epochs, curves["loss"], color=BLUE, label="training loss")
     if curves["validation_loss"]:
         lines += ax.plot(
             epochs[: len(curves["validation_loss"])],
             curves["validation_loss"],
-            color=_LOSS,
+            color=BLUE,
             linestyle="--",
             label="validation loss",
         )
     ax.set_xlabel("epoch")
-    ax.set_ylabel("loss", color=_LOSS)
+    ax.set_ylabel("loss", color=BLUE)
     if min(curves["loss"]) > 0:
         ax.set_yscale("log")
     whole_epoch_ticks(ax)
@@ -124,8 +129,8 @@ def plot_predictions(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
     ax = axes_or_new(ax)
     true, predicted = np.ravel(y_true), np.ravel(y_pred)
     ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
-    ax.plot(ends, ends, color=_QUIET, linewidth=1)
-    ax.scatter(true, predicted, s=14, alpha=0.6, color=_LOSS, edgecolors="none")
+    ax.plot(ends, ends, color=GREY, linewidth=1)
+    ax.scatter(true, predicted, s=14, alpha=0.6, color=BLUE, edgecolors="none")
     ax.set_aspect("equal", adjustable="box")
     ax.set_xlabel("true")
     ax.set_ylabel("predicted")
@@ -163,28 +168,12 @@ def _curves(model: Any) -> dict[str, list[float]]:
 def _draw_score(ax: Any, scores: list[float]) -> list[Any]:
     right = ax.twinx()
     epochs = np.arange(1, len(scores) + 1)
-    lines: list[Any] = right.plot(epochs, scores, color=_SCORE, label="validation score")
-    right.set_ylabel("score", color=_SCORE)
+    lines: list[Any] = right.plot(epochs, scores, color=ORANGE, label="validation score")
+    right.set_ylabel("score", color=ORANGE)
     if np.isfinite(scores).any():
         best = int(np.nanargmax(scores))
-        right.axvline(best + 1, color=_QUIET, linestyle=":", linewidth=1)
+        right.axvline(best + 1, color=GREY, linestyle=":", linewidth=1)
         lines += right.plot(
-            best + 1, scores[best], "o", color=_SCORE, label=f"best: {scores[best]:.3f}"
+            best + 1, scores[best], "o", color=ORANGE, label=f"best: {scores[best]:.3f}"
         )
     return lines
-
-
-def whole_epoch_ticks(ax: Any) -> None:
-    """Place the ticks of the x axis at whole numbers."""
-    from matplotlib.ticker import MaxNLocator
-
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
-def axes_or_new(ax: Any) -> Any:
-    """Return the axes passed, or those of a new figure if None was passed."""
-    if ax is not None:
-        return ax
-    with needing("plots", "plots need matplotlib"):
-        import matplotlib.pyplot as plt
-    return plt.subplots(figsize=(6.4, 4.4), layout="constrained")[1]
