@@ -24,6 +24,7 @@ from deltarule import (
     State,
     check_gradients,
     exact_dropout_mean,
+    explain,
     hessian_vector_product,
     monte_carlo_dropout,
     network_health,
@@ -338,6 +339,48 @@ def test_training_improves_members_and_health_is_reported() -> None:
     health = network_health(net, state, x, y)
     assert [layer.layer for layer in health.layers] == [1, 2, 3]
     assert all(np.isfinite(layer.gradient_norm) for layer in health.layers)
+
+
+@pytest.mark.parametrize(
+    "layers", [LAYERS, [Dropout(0.2), Scale(), Dense(4, "silu"), Dense(3, "softmax")]]
+)
+def test_a_trace_names_what_members_compute(layers: Any) -> None:
+    net = network(layers)
+    state, data = random_state(net, 3), random_data(net, 5, 3)
+    seen = net.trace(state, data.x, data.y, training=False)
+    views, depth = net.parameters(state), len(net.dense_layers)
+    for layer in range(1, depth):
+        p = seen[f"P{layer}"].reshape(5, K, -1)
+        z = p * views[f"s{layer}"] + views[f"b{layer}"]
+        np.testing.assert_allclose(seen[f"Z{layer}"].reshape(z.shape), z, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(seen["mean"], net.predict(state, data.x), rtol=1e-12)
+    by_hand = seen["delta1"].reshape(5, K, -1).sum(axis=0)
+    np.testing.assert_allclose(seen["db1"], by_hand, rtol=1e-12, atol=1e-15)
+    found = net.gradients(state, data.x, data.y)
+    assert list(found) == list(views)
+    if not any(isinstance(layer, Dropout) for layer in layers):
+        for name, slope in found.items():
+            np.testing.assert_allclose(slope, seen[f"d{name}"], rtol=1e-9, atol=1e-13)
+
+
+def test_what_shows_one_network_refuses_members() -> None:
+    net = network()
+    state, x = net.initialize(0), np.ones((1, 4))
+    with pytest.raises(SpecError, match=r"Draw one member: replace\(net, members=1\)"):
+        net.graph(state)
+    replace(net, members=1).graph()  # the remedy works
+    scaled = network([Scale(), Dense(3, "softmax")], members=1)
+    for model in (net, scaled):
+        at = model.initialize(0)
+        with pytest.raises(SpecError, match=r"Use model\.trace\(state, X, y\)"):
+            explain(model, x, state=at)
+        model.trace(at, x)  # the remedy works
+    at = scaled.initialize(0)
+    scaled.parameters(at)["scale1"][...] = 2.0
+    plain = network([Dense(3, "softmax")], members=1)
+    doubled = plain.initialize(0)
+    doubled.theta[:] = np.where(np.arange(15) < 12, 2.0, 1.0) * at.theta[4:]
+    assert scaled.graph(at).svg() == plain.graph(doubled).svg()
 
 
 def test_one_member_is_a_network_without_members() -> None:
