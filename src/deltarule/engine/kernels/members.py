@@ -42,6 +42,8 @@ __all__ = [
 ]
 
 
+_COLUMNS = 512  # at a time, so that factors and sums stay in the nearest cache
+
 # --- scaling --------------------------------------------------------------------------------------
 
 
@@ -49,7 +51,7 @@ def scale_forward(context, i, k, low, high, left, right, one):
     """Y ← γ ⊙ X, plus β if there is one. Inputs from CSR are kept in ``extra``."""
     c = context_at(context)
     instruction = instruction_at(c.instructions, i)
-    size, width, columns = size_of(one), instruction.n_out, right - left
+    size, width = size_of(one), instruction.n_out
     source = instruction.input
     if instruction.extra != 0:
         source = instruction.extra
@@ -57,79 +59,49 @@ def scale_forward(context, i, k, low, high, left, right, one):
             copy_densely(c, k, r, source + r * width * size, one)
     elif source == 0:
         source = inputs_of_batch(c, k, one)
-    gamma = vector(c.theta + (instruction.weights + left) * size, columns, one)
-    beta = vector(c.theta + (instruction.bias + left) * size, columns, one)
-    for r in range(low, high):
-        start = (r * width + left) * size
-        x, y = (
-            vector(source + start, columns, one),
-            vector(instruction.output + start, columns, one),
-        )
-        if instruction.bias >= 0:
-            for j in range(columns):
-                y[j] = gamma[j] * x[j] + beta[j]
-        else:
-            for j in range(columns):
-                y[j] = gamma[j] * x[j]
+    for first in range(left, right, _COLUMNS):
+        n = min(_COLUMNS, right - first)
+        gamma = vector(c.theta + (instruction.weights + first) * size, n, one)
+        beta = vector(c.theta + (instruction.bias + first) * size, n, one)
+        for r in range(low, high):
+            start = (r * width + first) * size
+            x, y = vector(source + start, n, one), vector(instruction.output + start, n, one)
+            if instruction.bias >= 0:
+                for j in range(n):
+                    y[j] = gamma[j] * x[j] + beta[j]
+            else:
+                for j in range(n):
+                    y[j] = gamma[j] * x[j]
 
 
 def scale_backward(context, i, k, low, high, left, right, one):
     """DX ← γ ⊙ dY in place, and Σ X ⊙ dY and Σ dY over the tile's rows, for the gradient."""
     c = context_at(context)
     instruction = instruction_at(c.instructions, i)
-    size, width, columns = size_of(one), instruction.n_out, right - left
+    size, width = size_of(one), instruction.n_out
     source = instruction.input
     if instruction.extra != 0:
         source = instruction.extra
     elif source == 0:
         source = inputs_of_batch(c, k, one)
-    factor = c.theta + (instruction.weights + left) * size
-    if instruction.input_delta == 0:
-        factor = 0
     tile = 2 * (low // instruction.rows_in_tile)
-    sums = instruction.tile_sums + (tile * width + left) * size
-    total, shift = vector(sums, columns, one), vector(sums + width * size, columns, one)
-    for j in range(columns):
-        total[j] = one - one
-        shift[j] = one - one
-    for r in range(low, high, 4):
-        start, n = (r * width + left) * size, min(4, high - r)
-        add_products_of_rows(
-            source + start, instruction.output_delta + start, sums, n, columns, width, one
-        )
-        if factor != 0:
-            for t in range(n):
-                d = instruction.output_delta + start + t * width * size
-                multiply_entries(d, factor, columns, one)
-
-
-@fast
-def add_products_of_rows(x, d, sums, rows, columns, width, one):
-    """Add Σ x ⊙ d and Σ d over up to four rows to two rows of sums, ``width`` numbers apart."""
-    row = width * size_of(one)
-    total, shift = vector(sums, columns, one), vector(sums + row, columns, one)
-    x0, d0 = vector(x, columns, one), vector(d, columns, one)
-    if rows == 4:
-        x1, d1 = vector(x + row, columns, one), vector(d + row, columns, one)
-        x2, d2 = vector(x + 2 * row, columns, one), vector(d + 2 * row, columns, one)
-        x3, d3 = vector(x + 3 * row, columns, one), vector(d + 3 * row, columns, one)
-        for j in range(columns):
-            total[j] += (x0[j] * d0[j] + x1[j] * d1[j]) + (x2[j] * d2[j] + x3[j] * d3[j])
-            shift[j] += (d0[j] + d1[j]) + (d2[j] + d3[j])
-    else:
-        for t in range(rows):
-            x0, d0 = vector(x + t * row, columns, one), vector(d + t * row, columns, one)
-            for j in range(columns):
-                total[j] += x0[j] * d0[j]
-                shift[j] += d0[j]
-
-
-@fast
-def multiply_entries(d, factor, columns, one):
-    """D ← D ⊙ factor."""
-    x, f = vector(d, columns, one), vector(factor, columns, one)
-    for j in range(columns):
-        x[j] *= f[j]
+    for first in range(left, right, _COLUMNS):
+        n = min(_COLUMNS, right - first)
+        sums = instruction.tile_sums + (tile * width + first) * size
+        total, shift = vector(sums, n, one), vector(sums + width * size, n, one)
+        gamma = vector(c.theta + (instruction.weights + first) * size, n, one)
+        for j in range(n):
+            total[j] = one - one
+            shift[j] = one - one
+        for r in range(low, high):
+            start = (r * width + first) * size
+            x, d = vector(source + start, n, one), vector(instruction.output_delta + start, n, one)
+            for j in range(n):
+                total[j] += x[j] * d[j]
+                shift[j] += d[j]
+            if instruction.input_delta != 0:
+                for j in range(n):
+                    d[j] *= gamma[j]
 
 
 # --- the first instruction ------------------------------------------------------------------------
