@@ -75,9 +75,9 @@ PUBLIC = {
         Rates ReduceOnPlateau SCHEDULES Schedule StepDecay WarmUp resolve_schedule
     """,
     "deltarule.tables": """
-        Evaluation Plan Predictions PredictionsCsv Prepared ReadOptions Settings Shares Source
-        Table TableModel Understanding Understood check_test fit is_large open_source prepare
-        read_table score_parts understand
+        ColumnValues DataValues Description Evaluation Plan Predictions PredictionsCsv Prepared
+        ReadOptions Settings Shares Source Table TableModel Understanding Understood check_test
+        collect_values describe fit is_large open_source prepare read_table score_parts understand
     """,
 }
 

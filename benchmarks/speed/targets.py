@@ -1,7 +1,8 @@
-"""Targets other than the time per step: layers, members, concurrent and first fits, small calls."""
+"""Targets other than the time per step: layers, members, fits, small calls, starts."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,9 +10,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
-from speed.cases import CASES, variants
+from speed.cases import CASES, Case, variants
 from speed.interleaved_timing import Engine, Measured, Worker, WorkerError, time_interleaved, worker
 from speed.report import mark
 
@@ -165,6 +167,109 @@ def small_calls(rounds: int, epochs: int | None) -> Iterator[Measurement]:
     yield Measurement(what, value, 25.0, " µs", seen.failed or "")
 
 
+_NETS = {
+    "64-64": (64, 64, 64, 10),
+    "256-256-256": (64, 256, 256, 256, 10),
+    "M": CASES["M"].widths,
+}
+_ROWS = (1, 10, 100, 1000, 100_000)
+
+
+def predictions(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """Predictions on 1 and 2 threads: the predictor, predict_proba and ONNX Runtime."""
+    for (net, widths), rows, threads in product(_NETS.items(), _ROWS, (1, 2)):
+        case = Case(net, widths, rows, rows)
+        entries = {
+            what: (Engine("predictions", (threads,), {"what": what}), case)
+            for what in ("predictor", "predict_proba", "onnxruntime")
+        }
+        measured = time_interleaved(entries, rounds, epochs=epochs or 5)
+        predictor, proba, peer = measured.values()
+        text = f"{net}, {rows:,} row{'s' * (rows > 1)}, {threads} thread{'s' * (threads > 1)}"
+        yield _ratio(f"{text}: predictor relative to onnxruntime", predictor, peer, 1.0)
+        if rows >= 100:
+            yield _ratio(f"{text}: predict_proba relative to the predictor", proba, predictor, 1.1)
+        if rows >= 1000:
+            yield _ratio(f"{text}: predict_proba relative to onnxruntime", proba, peer, 1.0)
+
+
+def call_parts(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """Where the time of a prediction of one row goes: each line contains those above it."""
+    case = Case("64-64", _NETS["64-64"], 1, 1)
+    lines = {
+        "kernels": "the kernels alone",
+        "interpreter": "with the addresses and the array of outputs: Engine.forward",
+        "predictor": "with checks of X, NaN included: Network.predictor",
+        "predict_proba": "with the estimator's cache and guard of the state: predict_proba",
+        "predict": "with the classes: predict",
+    }
+    entries = {what: (Engine("predictions", (1,), {"what": what}), case) for what in lines}
+    measured = time_interleaved(entries, rounds, epochs=epochs or 5)
+    for what, text in lines.items():
+        seen = measured[what]
+        value = None if seen.best is None else seen.best * 1e6
+        yield Measurement(f"one row through 64-64-64-10, {text}", value, unit=" µs",
+                          note=seen.failed or "")  # fmt: skip
+
+
+def starts(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """The first predictions of new processes, with a full kernel cache."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _processes("speed.first_model", [str(folder)], 1)
+        told = [str(folder / "table"), str(folder / "ten.csv"), "-o", str(folder / "out.csv")]
+        command = ["predict", *told, "--overwrite"]
+        shell = min(_timed("deltarule", command) for _ in range(rounds + 1))
+        yield Measurement("deltarule predict of ten rows", shell, 0.7, " s", "the whole process")
+        kinds = {"a table's model": "table", "an MLPClassifier": "classifier"}
+        floor = _first("floor", rounds)
+        for kind, file in kinds.items():
+            seen = _first(str(folder / file), rounds + 1)
+            note = "import, load, predict"
+            if file == "classifier":
+                note += f"; importing sklearn.base alone {floor['seconds']:.2g} s, "
+                note += f"{floor['MiB']:.0f} MiB"
+            what = f"load {kind} and predict a row"
+            yield Measurement(what, seen["seconds"], 0.5, " s", note)
+            yield Measurement(f"{what}: memory of the process", seen["MiB"], 150.0, " MiB")
+        bare = min(_timed("deltarule", ["--help"]) for _ in range(rounds))
+        yield Measurement("deltarule --help", bare, 0.25, " s")
+
+
+def _first(file: str, rounds: int) -> dict[str, float]:
+    """Return the shortest time and the least memory of first predictions."""
+    answers = _processes("speed.first_prediction", [file], rounds)
+    return {key: min(answer[key] for answer in answers) for key in ("seconds", "MiB")}
+
+
+def _processes(module: str, words: list[str], rounds: int) -> list[dict[str, float]]:
+    """Return what a module prints as JSON, in so many processes."""
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    found = []
+    for _ in range(rounds):
+        done = subprocess.run(
+            [sys.executable, "-m", module, *words],
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise WorkerError((done.stderr.strip().splitlines() or ["no error message"])[-1])
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+    return found
+
+
+def _timed(module: str, words: list[str]) -> float:
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", module, *words], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise WorkerError((done.stderr.strip().splitlines() or ["no error message"])[-1])
+    return time.perf_counter() - start
+
+
 def _ratio(what: str, ours: Measured, other: Measured, most: float) -> Measurement:
     if ours.best is None or other.best is None:
         return Measurement(what, None, most, note=ours.failed or other.failed or "")
@@ -181,4 +286,7 @@ TARGETS: dict[str, Callable[[int, int | None], Iterator[Measurement]]] = {
     "concurrent": concurrent_fits,
     "first": first_fits,
     "calls": small_calls,
+    "predictions": predictions,
+    "parts": call_parts,
+    "starts": starts,
 }

@@ -12,6 +12,7 @@ from deltarule.cli.options import (
     CellOptions,
     CheckpointOptions,
     DataOptions,
+    DescribeOptions,
     Dtype,
     ModelArgument,
     NetworkOptions,
@@ -26,6 +27,7 @@ from deltarule.cli.output_options import (
     ModelFileOptions,
     OutputOptions,
     OverwriteOption,
+    PictureOptions,
     PredictionFileOptions,
     check_streams,
 )
@@ -46,11 +48,30 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _schema(wanted: bool) -> None:
+    if wanted:
+        import json
+
+        from deltarule.cli.json_schema import json_schema
+
+        typer.echo(json.dumps(json_schema(), indent=2))
+        raise typer.Exit
+
+
 @app.callback()
 def deltarule(
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+    json_schema: Annotated[
+        bool,
+        typer.Option(
+            "--json-schema",
+            callback=_schema,
+            is_eager=True,
+            help="Print the JSON Schema of the objects of --json.",
+        ),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show where an error came from (any command).")
@@ -59,6 +80,8 @@ def deltarule(
     """Train neural networks on tables, and use them.
 
     A first session:
+
+        deltarule describe penguins.csv --target species
 
         deltarule train penguins.csv --target species --test 0.2
 
@@ -103,6 +126,10 @@ def train(
 
         deltarule train houses.csv --target price --category code --missing -999 --ignore 'id_*'
 
+    Rows that follow each other in time are tested on the last of them:
+
+        deltarule train sales.csv --target sales --split time:date
+
     Begin, or resume where a training with the same options was interrupted:
 
         deltarule train houses.csv --target price --checkpoint run --resume
@@ -122,6 +149,27 @@ def train(
         ),
         output,
     )
+
+
+@app.command()
+@grouped
+def describe(
+    table: TableArgument,
+    data: DescribeOptions,
+    cells: CellOptions,
+    files: PictureOptions,
+    output: OutputOptions,
+) -> None:
+    """Say what the columns of a table hold, without training.
+
+        deltarule describe houses.csv --target price --plots pictures
+
+    It reads the table as train does, prints what each column is taken for, and draws the values of
+    each column, the missing cells and the target.
+    """
+    from deltarule.cli import commands
+
+    commands.describe(table, data, cells.reading(), files, output)
 
 
 @app.command()

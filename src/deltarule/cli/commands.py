@@ -7,35 +7,24 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
-
-from sklearn.exceptions import ConvergenceWarning
+from typing import TYPE_CHECKING, Any
 
 from deltarule.cli.inputs import Tables, opened, opened_in_memory
-from deltarule.cli.output_options import OutputOptions, PredictionFileOptions
+from deltarule.cli.options import DescribeOptions
+from deltarule.cli.output_options import OutputOptions, PictureOptions, PredictionFileOptions
 from deltarule.cli.outputs import Outputs, check_apart
-from deltarule.cli.plots import draw_plots
-from deltarule.cli.progress_bar import EpochBar
+from deltarule.cli.plots import DATA_PICTURE, check_plots, draw_data_plot, draw_plots
 from deltarule.cli.signals import leaving
 from deltarule.errors import DeltaruleError, ModelFileError
-from deltarule.onnx import to_bytes
-from deltarule.persistence import load
 from deltarule.storage import encode, read_model_record
-from deltarule.tables import (
-    Plan,
-    PredictionsCsv,
-    Prepared,
-    Settings,
-    TableModel,
-    check_test,
-    fit,
-    prepare,
-    score_parts,
-)
+from deltarule.tables import PredictionsCsv, TableModel
 from deltarule.tables.kinds import Unseen
 from deltarule.utils.context import error_context
 
-__all__ = ["Outputs", "Tables", "check", "evaluate", "export", "predict", "train"]
+if TYPE_CHECKING:
+    from deltarule.tables import Plan, Prepared, ReadOptions, Settings
+
+__all__ = ["Outputs", "Tables", "check", "describe", "evaluate", "export", "predict", "train"]
 
 
 def train(
@@ -46,6 +35,8 @@ def train(
     Files that cannot be read or written are refused before the training. The model is written
     before anything is printed about it, so that no later error can lose it.
     """
+    from deltarule.tables import check_test, collect_values, prepare, score_parts
+
     outputs.check(tables.named, binary="a model")
     if settings.checkpoint is not None:
         check_apart(Path(settings.checkpoint.folder, "checkpoint"), tables.named)
@@ -68,6 +59,15 @@ def train(
             reporter.scores(parts)
             reporter.wrote("model", outputs.file)
             if outputs.plots is not None:
+                values = collect_values(
+                    table,
+                    prepared.understanding,
+                    target=plan.target,
+                    task=prepared.preprocessing.target.task,
+                    missing=plan.reading.missing,
+                )
+                data = draw_data_plot(values, outputs.plots, overwrite=outputs.overwrite)
+                reporter.wrote("picture", data)
                 last = list(parts.values())[-1]
                 for picture in draw_plots(model, last, outputs.plots, overwrite=outputs.overwrite):
                     reporter.wrote("picture", picture)
@@ -78,6 +78,10 @@ def _fitted(
     prepared: Prepared, settings: Settings, output: OutputOptions
 ) -> tuple[TableModel, list[str]]:
     """Train; return the model and the warnings, each once."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    from deltarule.tables import fit
+
     with warnings.catch_warnings(record=True) as caught, leaving(_left_behind(settings)):
         warnings.simplefilter("always")
         model = fit(prepared, settings, _bars(settings, output))
@@ -111,6 +115,39 @@ def _written(file: Path) -> Iterator[None]:
 
     with leaving(what), error_context((DeltaruleError, completed)):
         yield
+
+
+def describe(
+    path: Path,
+    data: DescribeOptions,
+    reading: ReadOptions,
+    files: PictureOptions,
+    output: OutputOptions,
+) -> None:
+    """Print what a table holds, and draw it."""
+    from deltarule.tables import collect_values
+    from deltarule.tables import describe as describe_table
+
+    if files.plots is not None:
+        check_apart(files.plots / DATA_PICTURE, {"the table": path})
+        check_plots(files.plots, (DATA_PICTURE,), overwrite=files.overwrite)
+    reporter = output.reporter("describe")
+    with opened(path, data.stream) as table:
+        found = describe_table(
+            table, target=data.target, ignore=tuple(data.ignore or ()), reading=reading
+        )
+        reporter.description(table, found)
+        if files.plots is not None:
+            values = collect_values(
+                table,
+                found.understanding,
+                target=data.target,
+                task=found.decision and found.decision.task,
+                missing=reading.missing,
+            )
+            data_picture = draw_data_plot(values, files.plots, overwrite=files.overwrite)
+            reporter.wrote("picture", data_picture)
+    reporter.end()
 
 
 def evaluate(model_path: Path, path: Path, unseen: Unseen, output: OutputOptions) -> None:
@@ -148,6 +185,9 @@ def export(
     model_path: Path, outputs: Outputs, dtype: str, unseen: Unseen, output: OutputOptions
 ) -> None:
     """Write a model of a table, or a saved estimator, as an ONNX file."""
+    from deltarule.onnx import to_bytes
+    from deltarule.persistence import load
+
     outputs.check(_reads(model_path), binary="an ONNX file")
     if read_model_record(model_path).kind == "table":
         graph = TableModel.load(model_path).to_onnx(dtype=dtype, unseen=unseen)
@@ -189,8 +229,11 @@ def _reads(model_path: Path) -> dict[str, Path | None]:
 
 def _bars(settings: Settings, output: OutputOptions) -> tuple[Any, ...]:
     """Return a progress bar, if the standard error stream is a terminal."""
-    shown = sys.stderr.isatty() and not output.quiet
-    return (EpochBar(settings.epochs),) if shown else ()
+    if output.quiet or not sys.stderr.isatty():
+        return ()
+    from deltarule.cli.progress_bar import EpochBar
+
+    return (EpochBar(settings.epochs),)
 
 
 def _left_behind(settings: Settings) -> str:

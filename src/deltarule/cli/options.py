@@ -23,6 +23,7 @@ __all__ = [
     "CellOptions",
     "CheckpointOptions",
     "DataOptions",
+    "DescribeOptions",
     "Dtype",
     "ModelArgument",
     "NetworkOptions",
@@ -94,6 +95,31 @@ UnseenOption = Annotated[
 ]
 
 
+IgnoreOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COL", help="A column to leave out; repeatable, a pattern such as id_* too."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class DescribeOptions:
+    """Data."""
+
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="The column that would be predicted.")
+    ] = None
+    ignore: IgnoreOption = None
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            "--stream/--no-stream",
+            help="Leave the table in its files; by default if it is large, or a folder.",
+        ),
+    ] = None
+
+
 @dataclass(frozen=True)
 class DataOptions:
     """Data."""
@@ -106,12 +132,7 @@ class DataOptions:
             "classes; other numbers are quantities."
         ),
     ] = None
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COL", help="A column to leave out; repeatable, a pattern such as id_* too."
-        ),
-    ] = None
+    ignore: IgnoreOption = None
     test: Annotated[
         str | None,
         typer.Option(metavar="FRACTION|FILE", help="Hold out test rows, or test on another table."),
@@ -125,8 +146,9 @@ class DataOptions:
     split: Annotated[
         str | None,
         typer.Option(
-            metavar="auto|A/B/C",
-            help="Training/dev/test; auto is 60/20/20 up to 10000 rows, 98/1/1 above.",
+            metavar="auto|A/B/C|time:COL",
+            help="Training/dev/test; auto is 60/20/20 up to 10000 rows, 98/1/1 above; time:COL "
+            "holds out the last rows by a column of dates or numbers.",
         ),
     ] = None
     stream: Annotated[
@@ -142,7 +164,14 @@ class DataOptions:
         """Return what to learn, and from which rows."""
         from deltarule.tables import Plan
 
-        shares = _parse_shares(self.split, self.dev, _parse_test(self.test)[0])
+        fraction, _ = _parse_test(self.test)
+        time = _parse_time(self.split)
+        if time is None:
+            shares = _parse_shares(self.split, self.dev, fraction)
+        elif self.dev is None and self.test is None:
+            shares = None
+        else:
+            shares = _parse_shares(None, self.dev, fraction)
         return Plan(
             self.target,
             cast("Task | None", self.task and self.task.value),
@@ -150,6 +179,7 @@ class DataOptions:
             shares,
             seed,
             cells.reading(),
+            time,
         )
 
     @property
@@ -391,10 +421,22 @@ def _parse_shares(split: str | None, dev: float | None, test: float | None) -> S
         good = False
     if not good:
         raise typer.BadParameter(
-            f"{split!r} is not a split; give auto, or training/dev/test such as 70/15/15",
+            f"{split!r} is not a split; give auto, training/dev/test such as 70/15/15, or time:COL",
             param_hint="--split",
         )
     return shares
+
+
+def _parse_time(split: str | None) -> str | None:
+    """Return the column of --split time:COL, None if it says another split."""
+    if split is None or not split.startswith("time:"):
+        return None
+    name = split.removeprefix("time:")
+    if not name:
+        raise typer.BadParameter(
+            "time: needs the name of a column, such as time:date", param_hint="--split"
+        )
+    return name
 
 
 def _parse_test(text: str | None) -> tuple[float | None, Path | None]:

@@ -21,8 +21,9 @@ from deltarule.engine.inputs import (
     inputs_of,
 )
 from deltarule.engine.optimizers import OptimizerArrays, update_of
+from deltarule.engine.prediction import Prediction, address_of
 from deltarule.engine.thread_pool import run_together, thread_ceiling, yield_thread_address
-from deltarule.engine.work_plan import PREDICTED_AT_ONCE, Mode, make_plan
+from deltarule.engine.work_plan import Mode, make_plan
 from deltarule.errors import DataError
 from deltarule.program import BatchSchedule, Block, GradientSums, State, StepLog
 from deltarule.program.opcodes import PenaltyCode
@@ -36,7 +37,7 @@ from deltarule.utils.blas import dot
 __all__ = ["Engine"]
 
 _CALL = 0.03  # seconds: what a call of the driver should take; 0.1 is the limit
-_AT_ONCE = 1024  # rows whose gradient is computed, or that are predicted, at a time
+_AT_ONCE = 1024  # rows whose gradient is computed at a time
 _NEVER = 2**62
 
 
@@ -81,10 +82,14 @@ class Engine:
         self._n_threads = thread_ceiling(n_threads) if is_compiled() else 1
         self._arrays = OptimizerArrays()
         self._free: defaultdict[tuple[Mode, bool], list[Buffers]] = defaultdict(list)
+        self._predictions: dict[tuple[Mode, bool], Prediction] = {}
+        self._theta: Any = None  # the last θ that a prediction has checked
+        self._shape = (tape.n_parameters,)
         self._inputs: Inputs | None = None
         self._seconds_a_step = 0.0
         self._dtype = np.dtype(tape.dtype)
-        self._at_once = max(PREDICTED_AT_ONCE, _AT_ONCE // tape.members)
+        self._at_once = max(32, _AT_ONCE // tape.members)
+        self._logits = tape.n_outputs * tape.members  # how many a row has
 
     # --- the interpreter's methods -----------------------------------------------------------
 
@@ -188,18 +193,73 @@ class Engine:
         finally:
             self._give_back(buffers)
 
-    def forward(self, state: State, block: Block, *, logits: bool = False) -> Any:
-        """Return the outputs A_L (n, k), or Z_L with ``logits``: no masks, fixed statistics."""
-        width = self.tape.n_outputs * (self.tape.members if logits else 1)
-        outputs = np.empty((block.n_rows, width), self._dtype)
-        self._predict(state, block, Mode.LOGITS if logits else Mode.OUTPUTS, outputs)
-        return outputs
+    def forward(
+        self, state: State, block: Block, *, logits: bool = False, if_finite: bool = False
+    ) -> Any:
+        """Return the outputs A_L (n, k), or Z_L with ``logits``: no masks, fixed statistics.
+
+        With ``if_finite`` return None if a dense input is NaN or infinite.
+        """
+        mode = Mode.LOGITS if logits else Mode.OUTPUTS
+        x = block.x
+        plain = type(x) is np.ndarray and x.dtype is self._dtype and x.flags.c_contiguous
+        if not (plain and x.ndim == 2 and x.shape[1] == self.tape.n_inputs and len(x)):
+            return self._forward(state, block, mode, if_finite)
+        n = len(x)
+        outputs = np.empty((n, self._logits if logits else self.tape.n_outputs), self._dtype)
+        if state.theta is not self._theta or state.theta.shape != self._shape:
+            self._check_prediction(state)
+        prediction = self._predictions.get((mode, False)) or self._prediction(mode, sparse=False)
+        fine = prediction.run(state, n, address_of(outputs), address_of(x), if_finite=if_finite)
+        return outputs if fine else None
 
     def losses(self, state: State, block: Block) -> Any:
         """Return the loss of every row (n,) at prediction, unweighted, without penalties."""
-        losses = np.empty(block.n_rows, self._dtype)
-        self._predict(state, block, Mode.LOSSES, losses)
+        self._check_state(state, changes=False)
+        inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
+        check_targets(block, self.tape.n_outputs, self._dtype)
+        losses, y = np.empty(block.n_rows, self._dtype), block.y
+        assert y is not None
+
+        def others(c: Any) -> None:
+            inputs.write_addresses(c)
+            c.y, c.output_losses = address_of(y), c.output
+
+        if block.n_rows:
+            self._prediction(Mode.LOSSES, sparse=inputs.sparse).run(
+                state, block.n_rows, address_of(losses), 0, others=others
+            )
         return losses
+
+    def _forward(self, state: State, block: Block, mode: Mode, if_finite: bool) -> Any:
+        """Return what ``forward`` returns, for inputs that may have to be converted."""
+        self._check_prediction(state)
+        inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
+        width = self._logits if mode == Mode.LOGITS else self.tape.n_outputs
+        outputs = np.empty((block.n_rows, width), self._dtype)
+        if block.n_rows == 0:
+            return outputs
+        fine = self._prediction(mode, sparse=inputs.sparse).run(
+            state, block.n_rows, address_of(outputs), 0,
+            others=inputs.write_addresses, if_finite=if_finite and not inputs.sparse,
+        )  # fmt: skip
+        return outputs if fine else None
+
+    def _check_prediction(self, state: State) -> None:
+        """Check a state, and remember its θ: what else it holds is read only by batch norm."""
+        self._check_state(state, changes=False)
+        self._theta = None if self.tape.normalizations else state.theta
+
+    def _prediction(self, mode: Mode, *, sparse: bool) -> Prediction:
+        """Return the prepared predictions of a mode."""
+        found = self._predictions.get((mode, sparse))
+        if found is None:
+            fresh = Prediction(
+                self.tape, mode, sparse=sparse, n_threads=self._n_threads, prepare=self._prepare,
+                load=lambda buffers, state: self._load_statistics(buffers, state, None),
+            )  # fmt: skip
+            found = self._predictions.setdefault((mode, sparse), fresh)
+        return found
 
     def cost(self, state: State, sums: GradientSums) -> tuple[float, float, Any]:
         """Return the mean loss, the penalty, and the gradient of their sum."""
@@ -367,31 +427,6 @@ class Engine:
             loss += dot(buffers.factor[seen].astype(np.float64), buffers.row_losses[seen])
             gradient += buffers.gradient
         return loss, gradient
-
-    def _predict(self, state: State, block: Block, mode: Mode, result: npt.NDArray[Any]) -> None:
-        """Fill ``result`` with outputs or losses, a thousand rows at a time."""
-        self._check_state(state, changes=False)
-        inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
-        if mode == Mode.LOSSES:
-            check_targets(block, self.tape.n_outputs, self._dtype)
-        n = block.n_rows
-        if n == 0:
-            return
-        bounds, ones = _even_bounds(n, self._at_once)
-        rows = PREDICTED_AT_ONCE if n <= PREDICTED_AT_ONCE else self._at_once
-        buffers = self._take_buffers(mode, rows, inputs)
-        try:
-            c = buffers.context
-            c.bounds, c.batch_weights = bounds.ctypes.data, ones.ctypes.data
-            c.end, c.output = len(bounds) - 1, result.ctypes.data
-            if mode == Mode.LOSSES:
-                c.output_losses = c.output
-                c.y = block.y.ctypes.data  # type: ignore[union-attr]
-            if buffers.normalizations:
-                self._load_statistics(buffers, state, None)
-            self._run(buffers, state, inputs)
-        finally:
-            self._give_back(buffers)
 
     # --- the statistics of batch norm --------------------------------------------------------
 

@@ -65,6 +65,8 @@ CONTEXT = np.dtype(
         ("n_outputs", _INT),
         ("weight", _ADDRESS),  # sample weights (n,); 0 if all are 1
         ("members", _INT),  # k
+        ("checks_inputs", _FLAG),  # whether dense inputs are searched for NaN and infinity
+        ("odd_inputs", _FLAG),  # set to 1 where one is found
         ("input_dropouts", _ADDRESS),  # INPUT_DROPOUT (n,): dropouts of CSR inputs
         ("n_input_dropouts", _INT),
         # the mini-batches

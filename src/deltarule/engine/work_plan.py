@@ -38,7 +38,7 @@ from deltarule.engine.records import (
 from deltarule.program.opcodes import ActivationCode, ConstraintCode, Op
 from deltarule.program.tape import Instruction, Tape
 
-__all__ = ["PREDICTED_AT_ONCE", "Mode", "ParameterBlock", "WorkPlan", "make_plan"]
+__all__ = ["Mode", "ParameterBlock", "WorkPlan", "make_plan", "rows_at_once", "work"]
 
 _SMALL_STEP = 3e6  # operations below which a second thread is not worth its overhead
 _TILE = 1e6  # operations below which a tile is not worth claiming
@@ -47,8 +47,8 @@ _MOST_TILES = 8
 _WIDE = 2**18  # entries of W from which a layer is cut by columns
 _LARGE = 2**62
 _ROWS_TOGETHER = 24  # whole blocks of rows in a matrix product, on every processor
-PREDICTED_AT_ONCE = 64  # rows
 _MULTIPLIES = (Op.AFFINE, Op.EXPAND, Op.HEADS)
+_CACHED = 2**18  # bytes of a layer for the rows that are predicted at once
 
 
 class Mode(Enum):
@@ -141,6 +141,17 @@ def products_per_row(tape: Tape, line: Instruction) -> int:
     return line.n_in * line.n_out // shared
 
 
+def rows_at_once(tape: Tape) -> int:
+    """Return how many rows are predicted at a time.
+
+    Few, so that the outputs of a layer are still in the cache when the next one reads them; and
+    many, so that it pays to copy a panel of its weights.
+    """
+    widest = max(line.n_out for line in tape.instructions if line.op in _MULTIPLIES)
+    rows = _CACHED // (widest * np.dtype(tape.dtype).itemsize)
+    return max(32, min(256, rows // 32 * 32))
+
+
 def make_plan(tape: Tape, mode: Mode, rows: int, *, clips_norm: bool = False) -> WorkPlan:
     """Return the plan of a step, or of a prediction, for batches of so many rows."""
     partitioner = _Partitioner(tape, mode, rows)
@@ -193,7 +204,7 @@ class _Partitioner:
     def rows_in_tile(self) -> int:
         """Return how many rows of the batch make a tile."""
         if not self.mode.trains:
-            return PREDICTED_AT_ONCE  # constant: a row's outputs depend on no other row
+            return self.rows  # those that are predicted at once
         if self.is_small:
             return _LARGE
         tiles = _MOST_TILES

@@ -20,7 +20,7 @@ from deltarule.estimators.initial_model import new_model, resume
 from deltarule.estimators.interpreter_cache import InterpreterCache
 from deltarule.estimators.nested_parameters import NestedParameters
 from deltarule.estimators.options import FitOptions
-from deltarule.estimators.parameter_constraints import COMMON
+from deltarule.estimators.parameter_constraints import COMMON, for_scikit_learn
 from deltarule.estimators.preparation import prepare_data
 from deltarule.estimators.sklearn_compat import (
     EpochCallbackMixin,
@@ -50,7 +50,7 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
     the same initial parameters and the same mini-batches as scikit-learn's own estimators.
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = COMMON
+    _parameter_constraints: ClassVar[dict[str, Any]] = for_scikit_learn(COMMON)
     # Groups are often meant for the splitter around the fit alone, as they always are with
     # scikit-learn's estimators: ``set_fit_request(groups=True)`` asks for them.
     __metadata_request__fit: ClassVar[dict[str, Any]] = {"groups": False}

@@ -9,7 +9,6 @@ import numpy as np
 import sklearn
 from sklearn.utils import check_random_state
 
-from deltarule.analysis.health import HEALTH_KINDS
 from deltarule.errors import CheckpointError
 from deltarule.estimators.class_targets import ClassTargets
 from deltarule.estimators.fit_data import FitData
@@ -46,6 +45,7 @@ def open_checkpoints(
     identity : dict
         Digests of what else decides the rows, by name; empty for rows in memory.
     """
+    from deltarule.analysis.health import HEALTH_KINDS
     from deltarule.training.checkpoints import writer
     from deltarule.training.checkpoints.fingerprint import end_argument
 
@@ -133,6 +133,8 @@ def restore(history: FitHistory, given: Any) -> tuple[int, float]:
 
 
 def _is_valid(given: dict[str, Any]) -> bool:
+    from deltarule.analysis.health import HEALTH_KINDS
+
     counts = ("before", "n_iter", "t")
     numbers = (given[name] for name in _NUMBERS)
     *curves, health = (given[name] for name in _CURVES)

@@ -9,7 +9,6 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from deltarule.network.backend import interpreter_of
 from deltarule.program import Interpreter
@@ -68,6 +67,8 @@ class InterpreterCache(threading.local):
 
     def random_stream(self, random_state: Any) -> np.random.RandomState:
         """Return what ``check_random_state`` returns; seeding is faster than making a stream."""
+        from sklearn.utils import check_random_state
+
         if not isinstance(random_state, Integral):
             stream: np.random.RandomState = check_random_state(random_state)
             return stream

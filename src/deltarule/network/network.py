@@ -7,7 +7,8 @@ Training is in ``deltarule.trainer``, and the analysis of trained networks in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,16 +17,19 @@ from deltarule.network.backend import interpreter_of
 from deltarule.network.data import check_inputs, make_block
 from deltarule.network.initialization import draw_parameters
 from deltarule.network.likelihood import log_likelihood
-from deltarule.network.network_graph import NetworkGraph, draw_network
 from deltarule.network.predictor import Predictor
 from deltarule.network.targets import Targets
-from deltarule.network.trace import Trace, trace_pass
 from deltarule.program import Block, Interpreter, State
 from deltarule.program.lowering import lower
 from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Tape
 from deltarule.spec import Dropout, NetworkSpec, Scale
-from deltarule.utils.arrays import Array, to_numpy
+from deltarule.utils.arrays import Array, is_array, to_numpy
+from deltarule.utils.checks import check_seed, shown
+
+if TYPE_CHECKING:
+    from deltarule.network.network_graph import NetworkGraph
+    from deltarule.network.trace import Trace
 
 __all__ = ["Network", "mean_loss", "score_outputs"]
 
@@ -83,14 +87,17 @@ class Network(NetworkSpec):
         Parameters
         ----------
         seed : int, default=0
-            The same seed gives the same bits. It is also the key of the dropout masks.
+            In [0, 2⁶³). The same seed gives the same bits. It is also the key of the dropout masks.
         like : array, optional
             An array of the library to use for θ; NumPy by default.
         """
-        theta = draw_parameters(self, self.tape.parameters, seed)
+        key = check_seed("seed", seed)
+        if not (like is None or is_array(like)):
+            raise SpecError(f"like must be an array of a library, or None; got {shown(like)}.")
+        theta = draw_parameters(self, self.tape.parameters, key)
         if like is not None:
             theta = like.__array_namespace__().asarray(theta)
-        return State(theta, seed=seed)
+        return State(theta, seed=key)
 
     def parameters(self, state: State) -> dict[str, Array]:
         """Return the named arrays W1 (d_0, d_1), b1 (d_1,), …: views into ``state.theta``."""
@@ -255,6 +262,8 @@ class Network(NetworkSpec):
         >>> trace["dW1"].tolist()
         [[-0.5], [-1.0]]
         """
+        from deltarule.network.trace import trace_pass
+
         check_theta(state, self.tape)
         if y is None:
             if sample_weight is not None:
@@ -321,6 +330,8 @@ class Network(NetworkSpec):
         >>> net.graph(net.initialize(0), [[1.0, 2.0]], [0.5])
         <Network 2-3-1; svg() returns the drawing>
         """
+        from deltarule.network.network_graph import draw_network
+
         if state is None and (X is not None or y is not None):
             raise SpecError("X and y need state, the parameters of the network; give all three.")
         if X is None and y is not None:
@@ -330,6 +341,10 @@ class Network(NetworkSpec):
             check_theta(state, self.tape)
         theta = None if state is None else to_numpy(state.copy(optimizer=False).theta)
         return draw_network(self, self.tape, theta, trace)
+
+    def _repr_html_(self) -> str:
+        """Return the drawing and the summary, for a notebook."""
+        return f"{self.graph().svg()}\n<pre>{escape(self.summary())}</pre>"
 
     def summary(self) -> str:
         """Return a table of the layers with their shapes and parameter counts."""

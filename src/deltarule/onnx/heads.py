@@ -38,6 +38,7 @@ class Numbers(NamedTuple):
 
     scalings: tuple[Scaling, ...] = ()  # inverted in this order
     ranks: tuple[int, ...] | None = None  # for quantiles: the rank of each among the sorted outputs
+    sign: int = 0  # 1 if the numbers are never below 0, -1 if never above, 0 if they are any
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -122,6 +123,8 @@ def _numbers(g: Graph, z: str, output: Instruction, head: Numbers) -> None:
     width = output.n_out
     for scaling in head.scalings:
         value = unstandardize(g, value, scaling)
+    if head.sign:
+        value = g.node("Max" if head.sign > 0 else "Min", value, g.number(0.0))
     if head.ranks is not None:
         value = g.node(
             "TopK", value, g.integers("width", [width]), axis=1, largest=0, sorted=1, results=2

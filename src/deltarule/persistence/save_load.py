@@ -7,7 +7,6 @@ from typing import Any
 
 from deltarule import estimators
 from deltarule.errors import ModelFileError
-from deltarule.persistence import pipelines
 from deltarule.storage import (
     ModelRecord,
     StrPath,
@@ -15,6 +14,7 @@ from deltarule.storage import (
     reading_model,
     write_model_record,
 )
+from deltarule.utils.checks import check_flag, check_path, shown
 
 __all__ = ["load", "save"]
 
@@ -57,6 +57,8 @@ def save(model: Any, path: StrPath, *, overwrite: bool = False) -> Path:
     --------
     load : Read the file back.
     """
+    check_path("path", path)
+    overwrite = check_flag("overwrite", overwrite)
     return write_model_record(_model_record(model), path, overwrite=overwrite)
 
 
@@ -89,6 +91,8 @@ def load(path: StrPath) -> Any:
 
             return TableModel.from_model_record(model_record)
         if model_record.kind == "pipeline":
+            from deltarule.persistence import pipelines  # scikit-learn, as in every estimator
+
             return pipelines.from_model_record(model_record)
         if model_record.kind == "checkpoint":
             raise ModelFileError(_CHECKPOINT)
@@ -99,8 +103,13 @@ def _model_record(model: Any) -> ModelRecord:
     if hasattr(model, "to_model_record"):  # a TableModel
         model_record: ModelRecord = model.to_model_record()
         return model_record
+    from deltarule.persistence import pipelines
+
     if pipelines.holds(model):
         return pipelines.to_model_record(model)
     if not isinstance(model, estimators.MLPClassifier | estimators.MLPRegressor):
-        raise ModelFileError(f"only deltarule's estimators can be saved; got {model!r}.")
+        raise ModelFileError(
+            "model must be an MLPClassifier, an MLPRegressor, a TableModel or a pipeline of them; "
+            f"got {shown(model)}."
+        )
     return ModelRecord("estimator", *model.to_record())

@@ -27,9 +27,10 @@ def verify(tape: Tape) -> None:
 
     The rules: parameters tile θ without gaps or overlaps; every register is written once, before it
     is read; widths agree from instruction to instruction; offsets point to parameters of the right
-    shape, each used by one instruction; codes exist; the last instruction is the only loss and
-    follows an output activation; penalties and constraints lie inside θ. With k > 1 members the
-    first instruction makes members of a row, the last before the loss averages them, no other does.
+    shape, each used by one instruction, and only affine maps, scalings and normalisations have any;
+    codes exist; the last instruction is the only loss and follows an output activation; penalties
+    and constraints lie inside θ. With k > 1 members the first instruction makes members of a row,
+    the last before the loss averages them, and no other does either.
     """
     _require(tape.members >= 1, "members", f"there must be at least one; there are {tape.members}")
     _verify_parameters(tape)
@@ -50,6 +51,8 @@ def verify(tape: Tape) -> None:
         keeps_width = op in _CHANGES_WIDTH or n_in == n_out
         _require(keeps_width, where, "only affine maps may change widths")
         _verify_members(tape, instruction, where, number)
+        may = op in _SHAPES or op == Op.NORMALIZE or instruction.weights == instruction.bias == -1
+        _require(may, where, "only affine maps and normalisations have parameters")
         _verify_instruction(tape, instruction, where, shapes)
         widths[target] = n_out
     _verify_ends(tape, widths)

@@ -99,8 +99,17 @@ class Reference:
     # --- prediction ----------------------------------------------------------------------------
 
     @one_blas_thread()
-    def forward(self, state: State, block: Block, *, logits: bool = False) -> Array:
-        """Return the outputs A_L (n, k), or Z_L with ``logits``; no masks, fixed statistics."""
+    def forward(
+        self, state: State, block: Block, *, logits: bool = False, if_finite: bool = False
+    ) -> Array:
+        """Return the outputs A_L (n, k), or Z_L with ``logits``; no masks, fixed statistics.
+
+        With ``if_finite`` return None if a dense input is NaN or infinite.
+        """
+        if if_finite and not is_sparse(block.x):
+            xp = array_namespace(block.x)
+            if not bool(xp.all(xp.isfinite(block.x))):
+                return None
         with quiet():
             contents = self.trace(state, block.x, None).contents
         return contents[self.tape.logits if logits else self.tape.output]

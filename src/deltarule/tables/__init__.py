@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from deltarule.tables.evaluation import Evaluation, Predictions
-from deltarule.tables.model import TableModel, check_test
-from deltarule.tables.predictions_csv import PredictionsCsv
+from typing import TYPE_CHECKING
+
 from deltarule.tables.prepare import Plan, Prepared, prepare
-from deltarule.tables.sources.dataset import is_large, open_source, read_table
-from deltarule.tables.split import Shares
-from deltarule.tables.table import Source, Table
-from deltarule.tables.train import Settings, fit, score_parts
 from deltarule.tables.understand import understand
-from deltarule.tables.understanding import ReadOptions, Understanding, Understood
+from deltarule.utils.lazy_names import importer
+
+if TYPE_CHECKING:
+    from deltarule.tables.description import (
+        ColumnValues,
+        DataValues,
+        Description,
+        collect_values,
+        describe,
+    )
+    from deltarule.tables.evaluation import Evaluation, Predictions
+    from deltarule.tables.model import TableModel, check_test
+    from deltarule.tables.predictions_csv import PredictionsCsv
+    from deltarule.tables.sources.dataset import is_large, open_source, read_table
+    from deltarule.tables.split import Shares
+    from deltarule.tables.table import Source, Table
+    from deltarule.tables.train import Settings, fit, score_parts
+    from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = [
+    "ColumnValues",
+    "DataValues",
+    "Description",
     "Evaluation",
     "Plan",
     "Predictions",
@@ -28,6 +43,8 @@ __all__ = [
     "Understanding",
     "Understood",
     "check_test",
+    "collect_values",
+    "describe",
     "fit",
     "is_large",
     "open_source",
@@ -36,3 +53,25 @@ __all__ = [
     "score_parts",
     "understand",
 ]
+
+# Of the names that are not those of their modules, a prediction needs a few.
+__getattr__ = importer(
+    __name__,
+    {
+        "description": [
+            "ColumnValues",
+            "DataValues",
+            "Description",
+            "collect_values",
+            "describe",
+        ],
+        "evaluation": ["Evaluation", "Predictions"],
+        "model": ["TableModel", "check_test"],
+        "predictions_csv": ["PredictionsCsv"],
+        "sources.dataset": ["is_large", "open_source", "read_table"],
+        "split": ["Shares"],
+        "table": ["Source", "Table"],
+        "understanding": ["ReadOptions", "Understanding", "Understood"],
+        "train": ["Settings", "fit", "score_parts"],
+    },
+)

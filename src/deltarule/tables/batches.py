@@ -61,6 +61,7 @@ class ExampleReader:
     def identity(self) -> dict[str, str]:
         """Return digests of all that decides the examples of every epoch, by name."""
         rules = [self.preprocessing.model_dump(), self.split.shares, self.split.seed]
+        rules += [self.split.time] if self.split.time is not None else []
         return {
             "the table": self._dataset.digest(),
             "the preprocessing": hashlib.sha256(repr(rules).encode()).hexdigest(),

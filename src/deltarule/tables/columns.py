@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
+from deltarule.tables.arrow import numbers_of, text_of, texts_of, to_numpy
 from deltarule.tables.dates import CODED, DateTexts, read_coded
 from deltarule.tables.messages import show
 from deltarule.tables.notation import PLAIN, NumberTexts
@@ -125,20 +126,20 @@ class ParsedColumn:
     def not_missing(self) -> Mask:
         """(n,) mask of the cells that hold something, be it a mark."""
         if self.stores_numbers:
-            there = ~_to_numpy(pc.fill_null(pc.is_null(self.cells, nan_is_null=True), True))
+            there = ~to_numpy(pc.is_null(self.cells, nan_is_null=True), True)
             marks = [float(mark) for mark in self._named if _is_float(mark)]
             return there & ~np.isin(self._stored, marks) if marks else there
-        words = pa.array([*MISSING, *self._named], pa.string())
+        words = texts_of([*MISSING, *self._named])
         missing = pc.or_(pc.is_null(self.cells), pc.is_in(self.cells, words))
-        return ~_to_numpy(pc.fill_null(missing, True))
+        return ~to_numpy(missing, True)
 
     @cached_property
     def usable(self) -> Mask:
         """(n,) mask of the cells that are neither missing nor a mark for it."""
         if self.stores_numbers or self.all_plain:
             return self.not_missing
-        marks = pc.is_in(pc.utf8_lower(self._dictionary), pa.array(MARKS))
-        return self.not_missing & ~self._spread(_to_numpy(marks), False)
+        marks = pc.is_in(pc.utf8_lower(self._dictionary), texts_of(MARKS))
+        return self.not_missing & ~self._spread(to_numpy(marks), False)
 
     # --- readings ------------------------------------------------------------------------------
 
@@ -172,15 +173,15 @@ class ParsedColumn:
         """(n,) mask of the cells that read true or false, in upper or lower case."""
         if self.stores_numbers or self.all_plain:
             return np.zeros(len(self), dtype=bool)
-        found = pc.fill_null(pc.match_substring_regex(self._dictionary, _BOOLEAN), False)
-        return self._spread(_to_numpy(found), False)
+        found = pc.match_substring_regex(self._dictionary, _BOOLEAN)
+        return self._spread(to_numpy(found), False)
 
     @cached_property
     def booleans(self) -> NDArray[np.float64]:
         """(n,) 1 for true, 0 for false, NaN for every other cell."""
         if self.stores_numbers or self.all_plain:
             return np.full(len(self), np.nan)
-        true = _to_numpy(pc.equal(pc.utf8_lower(self._dictionary), "true"))
+        true = to_numpy(pc.equal(pc.utf8_lower(self._dictionary), text_of("true")))
         return np.where(self.is_boolean, self._spread(true, False), np.nan)
 
     @cached_property
@@ -188,7 +189,7 @@ class ParsedColumn:
         """(n,) texts, null where missing; numbers as a person would write them."""
         texts = number_texts(self.cells) if self.stores_numbers else self.cells
         # pc.if_else cuts the last text of a slice short in releases of pyarrow before 24.
-        return texts.take(pa.array(np.arange(len(texts)), mask=~self.not_missing))
+        return texts.take(numbers_of(np.arange(len(texts)), ~self.not_missing))
 
     def inexact(self, notation: NumberNotation = PLAIN) -> tuple[int, str] | None:
         """Return the first row whose number float64 cannot hold, and what is wrong with it."""
@@ -239,7 +240,7 @@ class ParsedColumn:
     @cached_property
     def _coded(self) -> tuple[Cells, NDArray[np.int64]]:
         coded = pc.dictionary_encode(self.cells)
-        codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
+        codes = to_numpy(coded.indices, -1)
         return coded.dictionary, np.asarray(codes, dtype=np.int64)
 
     @property
@@ -256,7 +257,7 @@ class ParsedColumn:
 
     @cached_property
     def _stored(self) -> NDArray[np.float64]:
-        return _to_numpy(pc.fill_null(self.cells, np.nan))
+        return to_numpy(self.cells, np.nan)
 
     @cached_property
     def _quick(self) -> NDArray[np.float64] | None:
@@ -266,9 +267,9 @@ class ParsedColumn:
         whole = not self._named
         for _ in range(2):
             there = None if whole else self.not_missing
-            cells = self.cells if there is None else self.cells.filter(pa.array(there))
+            cells = self.cells if there is None else self.cells.filter(numbers_of(there))
             try:
-                numbers = _to_numpy(pc.cast(cells, pa.float64()))
+                numbers = to_numpy(pc.cast(cells, pa.float64()))
             except pa.ArrowInvalid:
                 numbers = None
             if numbers is not None and np.isfinite(numbers).all():
@@ -305,13 +306,13 @@ class ParsedColumn:
 def number_texts(cells: Cells) -> Cells:
     """Return float64 cells as the texts that a person would write: 3 rather than 3.0."""
     values = [None if v is None or v != v else number_text(v) for v in cells.to_pylist()]
-    return pa.array(values, pa.string())
+    return texts_of(values)
 
 
 def positions(texts: Cells, values: list[Any]) -> NDArray[np.int64]:
     """Return the place of each text in a list that may hold None, -1 for those not in it."""
-    found = pc.index_in(texts, pa.array(values, pa.string()), skip_nulls=False)
-    return np.array(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
+    found = pc.index_in(texts, texts_of(values), skip_nulls=False)
+    return np.array(to_numpy(found, -1), dtype=np.int64)
 
 
 def joined(pieces: list[Cells]) -> Cells:
@@ -323,17 +324,13 @@ def joined(pieces: list[Cells]) -> Cells:
         pieces = [
             number_texts(piece) if pa.types.is_floating(piece.type) else piece for piece in pieces
         ]
-    return pa.concat_arrays(pieces) if pieces else pa.array([], pa.string())
+    return pa.concat_arrays(pieces) if pieces else texts_of([])
 
 
 def number_text(value: float) -> str:
     """Return the shortest text of a number; whole numbers have no point."""
     value = float(value)
     return str(int(value)) if value.is_integer() else repr(value)
-
-
-def _to_numpy(values: Any) -> Any:
-    return np.asarray(values.to_numpy(zero_copy_only=False))
 
 
 def _is_float(text: str) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from deltarule.tables.arrow import to_numpy
 from deltarule.tables.columns import Cells, ParsedColumn
 from deltarule.tables.dates import read_coded
 from deltarule.tables.notation import NOTATIONS
@@ -153,7 +154,7 @@ class ColumnEvidence:
             of_marks = column.counts(there & ~usable)
             for place in np.flatnonzero(of_marks).tolist():
                 self.marks[distinct[place].as_py()] += int(of_marks[place])
-        blanks = pc.fill_null(pc.count_substring(distinct, " "), 0).to_numpy(zero_copy_only=False)
+        blanks = to_numpy(pc.count_substring(distinct, " "), 0)
         self._blanks += int((blanks * column.counts(there)).sum())
         numbers = column.number_texts
         for notation in NOTATIONS:
@@ -216,4 +217,4 @@ def _count(mask: Cells) -> int:
 
 
 def _mask(values: Cells) -> NDArray[np.bool_]:
-    return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=bool)
+    return np.asarray(to_numpy(values, False), dtype=bool)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
+from deltarule.tables.arrow import numbers_of
 from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.dates import CYCLES, Calendar, calendar
 from deltarule.tables.evidence import MAX_TEXTS, counted
@@ -216,7 +216,7 @@ class _CategoryLearner(Learner):
         self._texts = CappedCounter(MAX_TEXTS)
 
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
-        self._texts.add(*counted(column.texts.filter(pa.array(rows.training))))
+        self._texts.add(*counted(column.texts.filter(numbers_of(rows.training))))
 
     def record(self, rare_below: int, path: Path) -> CategoryColumn:
         counts = self._texts.counts

@@ -13,8 +13,12 @@ from deltarule.engine.kernels.intrinsics import (
     size_of,
     vector,
 )
+from deltarule.engine.kernels.math_functions import formula
 
 __all__ = ["copy_out", "gather", "inputs_of_batch"]
+
+_nought = formula(lambda x: x * 0)
+"""0; NaN if the number is NaN or infinite."""
 
 _CACHE_LINE = 64  # bytes
 _AHEAD = 2  # rows are requested this far ahead: they lie anywhere in the user's array
@@ -33,6 +37,13 @@ def gather(c, k, low, high, one):
                 for byte in range(0, width, _CACHE_LINE):
                     prefetch(ahead + byte)
             copy_bytes(c.x + read(rows + 8 * (start + i)) * width, target + i * width, width)
+    if c.checks_inputs > 0:
+        n, total = (high - low) * c.n_inputs, like(one, 0.0)
+        x = vector(inputs_of_batch(c, k, one) + low * c.n_inputs * size, n, one)
+        for i in range(n):
+            total += _nought(x[i])
+        if total != like(one, 0.0):
+            c.odd_inputs = 1
     if c.y == 0:
         return
     width = c.n_outputs * size

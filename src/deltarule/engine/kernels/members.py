@@ -128,7 +128,7 @@ def repeat_forward(context, i, k, low, high, left, right, one):
 def claim_scratch(c):
     """Return the number of an area that no other thread uses, until it is released."""
     area = 0
-    while not swap_atomically(c.scratch_flags + 64 * area, 0, 1):
+    while c.n_scratch > 1 and not swap_atomically(c.scratch_flags + 64 * area, 0, 1):
         area = area + 1 if area + 1 < c.n_scratch else 0
     return area
 

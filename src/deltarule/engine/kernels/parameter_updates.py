@@ -164,7 +164,7 @@ def add_sums_of_tiles(instruction, which, width, rows, g, one):
             sums[j] += part[j]
 
 
-@inlined
+@fast
 def gradient_of_rows(context, block, k, rows, first, count, g, one):
     """Compute the gradient of rows [first, first + count) of W, at address g."""
     c, size = context_at(context), size_of(one)
@@ -178,7 +178,7 @@ def gradient_of_rows(context, block, k, rows, first, count, g, one):
     )  # fmt: skip
 
 
-@inlined
+@fast
 def add_penalties(c, block, g, w, n, k, one):
     """Add the gradients of the penalties that have one, over n numbers of a block."""
     for j in range(block.penalties_from, block.penalties_to):
@@ -207,7 +207,7 @@ def take_step(context, block, i, k, adds_penalties, one):
     vector(c.absolutes, i + 1, 1.0)[i] = absolutes
 
 
-@inlined
+@fast
 def step_of_run(context, block, k, begin, end, gradient, adds_penalties, one):
     """Clip the gradient, step, apply proximal penalties and sum, a few numbers at a time.
 
@@ -243,7 +243,7 @@ def step_of_run(context, block, k, begin, end, gradient, adds_penalties, one):
     return squares, absolutes
 
 
-@inlined
+@fast
 def strength_of(c, j, k):
     """Return penalty j's strength on the mean loss of batch k."""
     penalty = penalty_at(c.penalties, j)
