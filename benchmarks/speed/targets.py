@@ -1,4 +1,4 @@
-"""Targets other than the time per step: layers, fits, small calls, starts, tables."""
+"""Targets other than the time per step: layers, members, fits, small calls, starts, tables."""
 
 from __future__ import annotations
 
@@ -57,6 +57,34 @@ def layers(rounds: int, epochs: int | None) -> Iterator[Measurement]:
     measured = time_interleaved(entries, rounds, epochs=epochs)
     for name, limit in most.items():
         yield _ratio(f"M with {name}, relative to ReLU", measured[name], measured["relu"], limit)
+
+
+def members(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """Steps of k members with one W, relative to k steps of one; in processor time, on one thread.
+
+    At S the bare products of k members alone take about two thirds of k steps, so that its target
+    lies beyond a processor that multiplies at its peak.
+    """
+    for name, most in (("M", 0.9), ("S", 0.5)):
+        rows, batch = 40 * CASES[name].batch, CASES[name].batch
+        counts = (1, 8, 16, 32)
+        entries = {
+            str(k): (
+                Engine("members", (1,), {"members": k}),
+                replace(CASES[name], rows=rows, batch=batch, epochs=max(1, 32 // k)),
+            )
+            for k in counts
+        }
+        measured = time_interleaved(entries, rounds, epochs=epochs)
+        one = measured["1"].best
+        for k in counts[1:]:
+            seen = measured[str(k)]
+            what = f"{name}: a step of {k} members, relative to {k} steps of one"
+            if one is None or seen.best is None:
+                yield Measurement(what, None, most, note=seen.failed or "")
+            else:
+                note = _times(seen.best, one)
+                yield Measurement(what, seen.best / (k * one), most, note=note)
 
 
 def concurrent_fits(rounds: int, epochs: int | None) -> Iterator[Measurement]:
@@ -314,6 +342,7 @@ def _times(*seconds: float) -> str:
 
 TARGETS: dict[str, Callable[[int, int | None], Iterator[Measurement]]] = {
     "layers": layers,
+    "members": members,
     "concurrent": concurrent_fits,
     "first": first_fits,
     "calls": small_calls,

@@ -87,6 +87,8 @@ class Engine:
         self._seconds_a_step = 0.0
         self._dtype = np.dtype(tape.dtype)
         self._call = TrainingCall(tape, self._arrays)
+        self._at_once = max(32, _AT_ONCE // tape.members)
+        self._logits = tape.n_outputs * tape.members  # how many a row has
 
     # --- the interpreter's methods -----------------------------------------------------------
 
@@ -149,7 +151,7 @@ class Engine:
         if self.tape.normalizations:
             check_moments(part)
         n = part.n_rows
-        bounds = _even_bounds(n, n if self.tape.normalizations else _AT_ONCE)[0]
+        bounds = _even_bounds(n, n if self.tape.normalizations else self._at_once)[0]
         order = BatchSchedule(np.empty(0, np.int64), bounds, np.zeros(len(bounds) - 1))
         weights = batch_weights(order, part.weight, 0, order.n_batches, in_order=True)
         # A batch of weight 0 would be skipped; with weight 1 its sums are those of its rows: 0, or
@@ -194,7 +196,7 @@ class Engine:
         if not (plain and x.ndim == 2 and x.shape[1] == self.tape.n_inputs and len(x)):
             return self._forward(state, block, mode, if_finite)
         n = len(x)
-        outputs = np.empty((n, self.tape.n_outputs), self._dtype)
+        outputs = np.empty((n, self._logits if logits else self.tape.n_outputs), self._dtype)
         if state.theta is not self._theta or state.theta.shape != self._shape:
             self._check_prediction(state)
         prediction = self._predictions.get((mode, False)) or self._prediction(mode, sparse=False)
@@ -223,7 +225,8 @@ class Engine:
         """Return what ``forward`` returns, for inputs that may have to be converted."""
         self._check_prediction(state)
         inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
-        outputs = np.empty((block.n_rows, self.tape.n_outputs), self._dtype)
+        width = self._logits if mode == Mode.LOGITS else self.tape.n_outputs
+        outputs = np.empty((block.n_rows, width), self._dtype)
         if block.n_rows == 0:
             return outputs
         fine = self._prediction(mode, sparse=inputs.sparse).run(
@@ -286,7 +289,7 @@ class Engine:
 
     def _new_buffers(self, mode: Mode, rows: int, sparse: bool) -> Buffers:
         plan = make_plan(self.tape, mode, rows, clips_norm=isinstance(self._clipping, ClipNorm))
-        buffers = Buffers(self.tape, plan, mode, rows, sparse=sparse)
+        buffers = Buffers(self.tape, plan, mode, rows, sparse=sparse, n_threads=self._n_threads)
         self._prepare(buffers)
         return buffers
 
@@ -370,6 +373,7 @@ class Engine:
 
     def run_driver(self, buffers: Buffers, step: int, threads: int) -> None:
         """Call the driver on this many threads; ``step`` is the state's, for dropout's masks."""
+        buffers.release_scratch()
         counters = buffers.counters
         counters.next_tile = counters.tiles_done = 0
         counters.stop, counters.state_step = _NEVER, step
@@ -403,7 +407,8 @@ class Engine:
             c.begin, c.end, c.first_row = k, k + 1, int(first + bounds[k])
             self._run(buffers, state, inputs)
             n = int(bounds[k + 1] - bounds[k])
-            loss += dot(buffers.factor[:n].astype(np.float64), buffers.row_losses[:n])
+            seen = slice(n * self.tape.members)
+            loss += dot(buffers.factor[seen].astype(np.float64), buffers.row_losses[seen])
             gradient += buffers.gradient
         return loss, gradient
 

@@ -58,8 +58,25 @@ class Outputs(NamedTuple):
 Head: TypeAlias = Labels | Numbers | Outputs
 
 
-def append_head(g: Graph, z: str, output: Instruction, head: Head) -> None:
-    """Append the nodes that turn the logits (batch, k) into the model's outputs."""
+def append_head(g: Graph, z: str, output: Instruction, head: Head, members: int = 1) -> None:
+    """Append the nodes that turn the logits (batch, k) into the model's outputs.
+
+    The outputs of members, whose logits are (members, batch, k), are averaged.
+
+    Raises
+    ------
+    SpecError
+        For a classifier's or regressor's outputs from members.
+    """
+    if members > 1:
+        if not isinstance(head, Outputs):
+            raise SpecError("members have no labels in ONNX. Export the network's own outputs.")
+        with g.part("outputs"):
+            value = _output_activation(g, z, output)
+            value = g.node("ReduceMean", value, axes=[0], keepdims=0)
+            shape = (BATCH, output.n_out // members)
+            g.output("outputs", value, shape, "The mean of the members' outputs.", g.dtype)
+        return
     match head:
         case Labels():
             with g.part("classes"):
