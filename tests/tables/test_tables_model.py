@@ -162,7 +162,7 @@ def test_defaults_are_as_good_as_scikit_learns_mlp(tmp_path: Path, name: str) ->
             ),
             MLPClassifier(max_iter=1000, random_state=seed),
         ).fit(X.iloc[rest], frame[target].iloc[rest])
-        test = np.flatnonzero(split.part == 2)
+        test = np.flatnonzero(split.exact == 2)
         theirs.append(pipe.score(X.iloc[test], frame[target].iloc[test]))
     difference = np.array(ours) - np.array(theirs)
     assert difference.mean() >= -2 * difference.std(ddof=1) / np.sqrt(5) - 0.01

@@ -28,11 +28,11 @@ from deltarule.tables import (
     Settings,
     TableModel,
     check_test,
-    fit,
     prepare,
     score_parts,
 )
 from deltarule.tables.kinds import Unseen
+from deltarule.tables.tabular import estimator_for
 from deltarule.utils.context import error_context
 
 __all__ = ["Outputs", "Tables", "check", "evaluate", "export", "predict", "train"]
@@ -80,7 +80,9 @@ def _fitted(
     """Train; return the model and the warnings, each once."""
     with warnings.catch_warnings(record=True) as caught, leaving(_left_behind(settings)):
         warnings.simplefilter("always")
-        model = fit(prepared, settings, _bars(settings, output))
+        estimator = estimator_for(prepared, settings)
+        estimator.set_callbacks(*_bars(settings, output))
+        model = estimator.fit_prepared(prepared).model_
     notes = [
         _stopped(model, settings)
         if issubclass(warning.category, ConvergenceWarning)

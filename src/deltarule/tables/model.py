@@ -1,10 +1,10 @@
-"""A network together with the table it was made for: the model of the command line."""
+"""A network together with the table it was made for: the fitted core of the estimators."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +33,7 @@ from deltarule.tables.record import (
     Quantity,
     validated,
 )
+from deltarule.tables.settings import Interface
 from deltarule.tables.table import Source, Table
 from deltarule.tables.target import encode_target
 from deltarule.utils.blas import one_blas_thread
@@ -68,6 +69,8 @@ class TableModel:
         The network; its inputs are standardised, its classes numbered, its target standardised.
     provenance : Provenance
         Seeds and sizes, enough to repeat the training.
+    interface : Interface
+        How `TabularClassifier` or `TabularRegressor` shows the model.
 
     See Also
     --------
@@ -77,6 +80,7 @@ class TableModel:
     preprocessing: PreprocessingRecord
     estimator: Any
     provenance: Provenance
+    interface: Interface = field(default_factory=Interface)
 
     @property
     def target(self) -> Classes | Quantity:
@@ -107,12 +111,15 @@ class TableModel:
         --------
         deltarule.tables.PredictionsCsv : Predictions of any number of rows.
         """
-        seen, record = UnseenValues(unseen), self.preprocessing
-        X = [
-            transform(record.columns, table, None, seen, record.missing)
-            for table, _ in source.scan()
-        ]
-        return replace(self.respond(np.concatenate(X)), notes=seen.sentences())
+        seen = UnseenValues(unseen)
+        return replace(self.respond(self.inputs(source, seen)), notes=seen.sentences())
+
+    def inputs(self, source: Source, seen: UnseenValues | None = None) -> NDArray[np.float64]:
+        """Return the network's inputs (n, n_features) for every row of a table."""
+        record = self.preprocessing
+        pieces = (piece.table for piece in source.scan())
+        X = [transform(record.columns, table, None, seen, record.missing) for table in pieces]
+        return np.concatenate(X)
 
     def evaluate(self, source: Source, unseen: Unseen = "other") -> Evaluation:
         """Return the scores of predictions for the rows that have a target, piece by piece.
@@ -244,6 +251,7 @@ class TableModel:
             "provenance": self.provenance.model_dump(),
             "network": record,
             "preprocessing": self.preprocessing.model_dump(),
+            "interface": self.interface.model_dump(),
         }
         return ModelRecord("table", whole, tensors)
 
@@ -251,12 +259,13 @@ class TableModel:
     def from_model_record(cls, contents: ModelRecord) -> TableModel:
         """Build a model from what a file of it holds."""
         record = contents.record
-        if set(record) != {"provenance", "network", "preprocessing"}:
+        if set(record) != {"provenance", "network", "preprocessing", "interface"}:
             raise ModelFileError("its record lacks entries, or has unknown ones")
         preprocessing = validated(PreprocessingRecord, record["preprocessing"])
         provenance = validated(Provenance, record["provenance"])
         estimator = estimators.from_record(record["network"], contents.tensors)
-        model = cls(preprocessing, estimator, provenance)
+        interface = validated(Interface, record["interface"])
+        model = cls(preprocessing, estimator, provenance, interface)
         model._check_widths()
         return model
 

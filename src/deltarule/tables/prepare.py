@@ -6,7 +6,7 @@ One pass over all rows understands the columns, a second one learns from the tra
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,19 +15,20 @@ from numpy.typing import NDArray
 from deltarule.errors import TableError
 from deltarule.tables.batches import ExampleReader
 from deltarule.tables.messages import show
+from deltarule.tables.plan import Plan
 from deltarule.tables.preprocessing import Examples, encode_examples, rare_below
 from deltarule.tables.profile import Learner, PieceRows, learner
-from deltarule.tables.record import PreprocessingRecord, Provenance, Task
+from deltarule.tables.record import PreprocessingRecord, Provenance
 from deltarule.tables.split import Shares, Split, draw_parts
 from deltarule.tables.statistics import DEV_SAMPLE, MEDIAN_SAMPLE, Sample, row_hash
 from deltarule.tables.table import Source, Table
 from deltarule.tables.target import TargetProfile
 from deltarule.tables.understand import understand
-from deltarule.tables.understanding import ReadOptions, Understanding
+from deltarule.tables.understanding import Understanding
 from deltarule.training.splits import default_fractions
 from deltarule.version import __version__
 
-__all__ = ["Plan", "Prepared", "prepare"]
+__all__ = ["Prepared", "prepare"]
 
 READ_AGAIN = "the table stays in its files and is read again in every epoch (docs/streaming.md)"
 LARGE = Shares(0.01, 0.01)
@@ -39,40 +40,13 @@ DEV_ROWS = 20_000
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to learn from a table, and from which of its rows.
-
-    Attributes
-    ----------
-    target : str
-        The column to predict.
-    task : {"classification", "regression"}, optional
-        The task; by default the target decides.
-    ignore : tuple of str
-        Columns to leave out; patterns such as ``id_*`` are allowed.
-    shares : Shares or None
-        The shares held out for dev and test; None for 60/20/20 up to 10⁴ rows and 98/1/1 above
-        (of a table in its files, whose rows are not counted beforehand: 98/1/1).
-    seed : int
-        All other seeds derive from this one.
-    reading : ReadOptions
-        What the user says about the cells.
-    """
-
-    target: str
-    task: Task | None = None
-    ignore: tuple[str, ...] = ()
-    shares: Shares | None = field(default=Shares(0.1, 0.0))
-    seed: int = 0
-    reading: ReadOptions = field(default_factory=ReadOptions)
-
-
-@dataclass(frozen=True)
 class Prepared:
     """A table profiled and split, ready for training.
 
     Attributes
     ----------
+    plan : Plan
+        What was to be learned.
     reader : ExampleReader
         Reads the rows of each part as examples.
     reason : str
@@ -87,6 +61,7 @@ class Prepared:
         What the user should know.
     """
 
+    plan: Plan
     reader: ExampleReader
     reason: str
     dev: Examples
@@ -165,7 +140,7 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         dev_rows=dev_rows,
         test_rows=test_rows,
     )
-    return Prepared(reader, decision.reason, dev, provenance, understood, notes)
+    return Prepared(plan, reader, decision.reason, dev, provenance, understood, notes)
 
 
 def _features(source: Source, plan: Plan, understood: Understanding) -> list[str]:

@@ -1,0 +1,93 @@
+"""Messages for Python: the options of the command line in the words of the estimators' arguments."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from deltarule.errors import TableError
+from deltarule.utils.context import error_context
+
+__all__ = ["in_python", "speaking_python"]
+
+_LISTS = {
+    "missing": "missing",
+    "category": "categories",
+    "number": "numbers",
+    "date": "dates",
+    "ignore": "ignore",
+}
+"""Options that may be repeated, and the arguments that take lists."""
+_TOKEN = (
+    r"(?:\$'(?:[^'\\]|\\.)*'"  # a text with escapes
+    r"|(?:'[^']*'(?:\"'\"'[^']*')*)"  # a quoted text, as shlex.quote writes it
+    r"|[\w@%+=:,./-]*[\w@%+=:/-])"  # a word; a mark at its end belongs to the sentence
+)
+_REPEATED = re.compile(rf"--({'|'.join(_LISTS)}) {_TOKEN}(?: --\1 {_TOKEN})*")
+_ONE = re.compile(rf"--(?:{'|'.join(_LISTS)}) ({_TOKEN})")
+_MARK = re.compile(r"--(decimal|thousands) (?:'([^']+)'|([.,]))")
+_WORDS: tuple[tuple[str, str], ...] = (
+    ("(given with --target)", "(the target)"),
+    ("given with --number", "given as numbers"),
+    ("given with --category", "given as categories"),
+    ("given with --date", "given as dates"),
+    ("given with --ignore", "given as ignore"),
+    ("with --number", "with numbers"),
+    ("with --category", "with categories"),
+    ("with --date", "with dates"),
+    ("--day-first", "day_first=True"),
+    ("--month-first", "day_first=False"),
+    ("--no-dates", "no_dates=True"),
+    ("--seed", "random_state"),
+    ("(--dev, --test)", "(validation_fraction)"),
+    ("use --task regression", "use TabularRegressor"),
+    ("leave --task out", "use TabularClassifier"),
+    ("--hidden", "hidden_layer_sizes"),
+    ("--learning-rate", "learning_rate_init"),
+    ("--patience", "n_iter_no_change"),
+    ("--epochs", "max_iter"),
+    ("--decimal", "decimal"),
+    ("--thousands", "thousands"),
+    ("--ignore", "ignore"),
+    ("--missing", "missing"),
+)
+
+
+def in_python(message: str) -> str:
+    """Return a message about a table as Python's users read it.
+
+    Options become the arguments of `TabularClassifier` and `TabularRegressor`, as they are typed.
+
+    Examples
+    --------
+    >>> in_python("say that they are missing: --missing '?' --missing none; or --day-first")
+    "say that they are missing: missing=['?', 'none']; or day_first=True"
+    """
+    message = _REPEATED.sub(_as_list, message)
+    message = _MARK.sub(lambda m: f"{m[1]}={m[2] or m[3]!r}", message)
+    for option, argument in _WORDS:
+        message = message.replace(option, argument)
+    return message
+
+
+def speaking_python() -> AbstractContextManager[None]:
+    """Return a context in which errors about tables are in Python's words."""
+    translate: Callable[[TableError], TableError] = lambda error: TableError(in_python(str(error)))  # noqa: E731
+    return error_context((TableError, translate))
+
+
+def _as_list(found: re.Match[str]) -> str:
+    """Return a list with the values of a repeated option."""
+    values = [_value(token) for token in _ONE.findall(found[0])]
+    if values == ["COL"]:
+        return f"{_LISTS[found[1]]}=[its name]"
+    return f"{_LISTS[found[1]]}={values!r}"
+
+
+def _value(token: str) -> str:
+    """Return what a word of a shell stands for."""
+    if token.startswith("$'"):
+        return token[2:-1].replace("\\'", "'").encode().decode("unicode_escape")
+    return shlex.split(token)[0] if token != "''" else ""
