@@ -19,7 +19,8 @@ PUBLIC = {
         History Huber InverseScaling InverseSquareRoot InverseTime L1 L2 LBFGS LeakyReLU
         LineSearch MLPClassifier MLPRegressor MaxNorm Nadam Network Normal OneCycle
         PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD State StepDecay
-        Uniform WarmUp analysis augmentation check_function check_gradients critical_point
+        TabularClassifier TabularRegressor Uniform WarmUp
+        analysis augmentation check_function check_gradients critical_point
         datasets errors exact_dropout_mean fold_batch_norm hessian_eigenvalues
         hessian_vector_product load metrics monte_carlo_dropout network_health
         plot_confusion_matrix plot_learning_curve plot_predictions plots
@@ -67,7 +68,8 @@ PUBLIC = {
     """,
     "deltarule.tables": """
         Evaluation Plan Predictions PredictionsCsv Prepared ReadOptions Settings Shares Source
-        Table TableModel Understanding Understood check_test fit is_large open_source prepare
+        Table TableModel TabularClassifier TabularRegressor Understanding Understood
+        check_test fit is_large open_source prepare
         read_table score_parts understand
     """,
 }

@@ -29,6 +29,7 @@ from deltarule.tables import (
     Settings,
     Shares,
     TableModel,
+    TabularClassifier,
     fit,
     prepare,
     read_table,
@@ -282,7 +283,7 @@ def test_saved_models_predict_the_same_bits(model: TableModel, tmp_path: Path) -
 
 def test_table_models_and_estimators_are_told_apart(model: TableModel, tmp_path: Path) -> None:
     path = model.save(tmp_path / "table")
-    assert type(load(path)) is TableModel
+    assert type(load(path)) is TabularClassifier
     save(model.estimator, tmp_path / "estimator")
     with pytest.raises(ModelFileError, match=r"deltarule\.load"):
         TableModel.load(tmp_path / "estimator")

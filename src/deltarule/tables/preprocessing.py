@@ -96,7 +96,12 @@ def _check_kind(record: ColumnRecord, column: ParsedColumn) -> None:
     """
     where = f"{column.path}: column {show(record.name)}"
     if isinstance(record, NumberColumn):
-        if column.declared and not record.texts and record.notation == PLAIN and column.usable.any():
+        if (
+            column.declared
+            and not record.texts
+            and record.notation == PLAIN
+            and column.usable.any()
+        ):
             raise TableError(
                 f"{where} held {'numbers' if record.kind == 'number' else 'true and false'} in "
                 "training and is a column of texts now; convert it, in pandas with astype(float) "

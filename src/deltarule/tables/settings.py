@@ -47,7 +47,9 @@ class Arguments(Strict):
     the options of ``deltarule train``, under the names of scikit-learn where it has one.
     """
 
-    hidden_layer_sizes: Annotated[list[Some], Field(min_length=1, max_length=1000)] = [128, 64]
+    hidden_layer_sizes: Annotated[list[Some], Field(min_length=1, max_length=1000)] = Field(
+        default_factory=lambda: [128, 64]
+    )
     activation: Annotated[str, Field(max_length=100)] = "relu"
     alpha: Annotated[float, Field(ge=0)] = 0.3
     batch_size: Some | Literal["auto"] = "auto"
@@ -57,11 +59,11 @@ class Arguments(Strict):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     random_state: Annotated[int, Field(ge=0)] | None = 0
-    categories: Names = []
-    numbers: Names = []
-    dates: Names = []
-    ignore: Names = []
-    missing: Annotated[list[str], Field(max_length=1000)] = []
+    categories: Names = Field(default_factory=list)
+    numbers: Names = Field(default_factory=list)
+    dates: Names = Field(default_factory=list)
+    ignore: Names = Field(default_factory=list)
+    missing: Annotated[list[str], Field(max_length=1000)] = Field(default_factory=list)
     decimal: Literal[".", ","] | None = None
     thousands: Literal[",", ".", " ", "'"] | None = None
     day_first: bool | None = None
@@ -145,7 +147,7 @@ class Interface(Strict):
     """
 
     arguments: Arguments = Arguments()
-    columns: Annotated[list[str], Field(max_length=10_000)] = []
+    columns: Names = Field(default_factory=list)
     named: bool = True
     classes: Annotated[list[bool | int | float | str], Field(max_length=1_000_000)] | None = None
     class_dtype: Annotated[str, Field(max_length=40)] | None = None

@@ -195,7 +195,9 @@ def _of_array(X: Any) -> Frame:
         )
     # Texts in one array do not say that they are texts: [["1.5", "a"]] is how NumPy mixes types.
     texts = array.dtype.kind in "UT"
-    columns = [held_column(array[:, number], declares=not texts) for number in range(array.shape[1])]
+    columns = [
+        held_column(array[:, number], declares=not texts) for number in range(array.shape[1])
+    ]
     return Frame(columns, column_names(len(columns)), [], len(array))
 
 
@@ -207,7 +209,7 @@ def _array_of(X: Any) -> Any:
             array = np.array(X, dtype=object)
     except (ValueError, TypeError) as error:
         raise TableError(
-            f"X is a {type(X).__name__} that is no table ({show(error, 100)}); give a DataFrame, an "
-            "Arrow table, a dict of columns or an array of shape (n_samples, n_features)"
+            f"X is a {type(X).__name__} that is no table ({show(error, 100)}); give a DataFrame, "
+            "an Arrow table, a dict of columns or an array of shape (n_samples, n_features)"
         ) from None
     return array

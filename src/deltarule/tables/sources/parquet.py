@@ -188,6 +188,7 @@ def pandas_columns(schema: Any) -> tuple[list[str], set[str]]:
 
 
 def holds_texts(kind: Any) -> bool:
+    """Whether values of an Arrow type are texts."""
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     return bool(is_text or pa.types.is_string_view(kind))
 

@@ -57,6 +57,8 @@ def read_target(y: Any, owner: str) -> HeldTarget:
             "predict, such as frame['price']"
         )
     name, column, given = _column(y)
+    if column.holds != "text":  # of categories of numbers, too, the numbers are the classes
+        column = held_column(column.values, categorical=False)
     values = _values(column, given)
     _check_values(column)
     return HeldTarget(column, values, name)
@@ -80,8 +82,8 @@ def _column(y: Any) -> tuple[str | None, HeldColumn, Any]:
             array = column_or_1d(array, warn=True)  # a DataConversionWarning, as in scikit-learn
         else:
             raise TableError(
-                f"y must be one column of shape (n_samples,); got the shape {array.shape}. Give one "
-                "column, and train a model for each"
+                f"y must be one column of shape (n_samples,); got the shape {array.shape}. Give "
+                "one column, and train a model for each"
             )
     if array.dtype.kind == "c":
         raise TableError("Complex data not supported: y holds complex numbers. Give y.real")

@@ -26,7 +26,7 @@ from deltarule.tables.settings import Interface
 from deltarule.tables.sources.frames import Frame, read_frame
 from deltarule.tables.sources.targets import HeldTarget
 from deltarule.tables.table import Source
-from deltarule.tables.tabular.classes import stored_classes, label_places
+from deltarule.tables.tabular.classes import label_places, stored_classes
 from deltarule.tables.tabular.feature_names import feature_names
 from deltarule.tables.tabular.held_kinds import check_held
 from deltarule.tables.tabular.parameters import TabularParameters
@@ -160,7 +160,7 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
         interface = model.interface
         columns = interface.columns or [column.name for column in model.preprocessing.columns]
         for name in ("feature_names_in_", "understanding_", "notes_"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         self.model_ = model
         self.n_features_in_ = len(columns)
         if interface.named:
@@ -171,6 +171,8 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
     ) -> tuple[NDArray[np.intp] | None, NDArray[np.float64] | None]:
         """Return the rows that have a weight, None for all, and their weights."""
         count = len(target.values)
+        if frame.rows == 1:
+            raise TableError("X has n_samples=1: one row holds nothing to learn; give more rows")
         if count != frame.rows:
             raise TableError(
                 f"X and y must have the same number of rows; got {frame.rows} and {count}"
@@ -188,7 +190,7 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
         if not np.isfinite(weight).all() or (weight < 0).any():
             raise TableError("sample_weight must be finite and not negative in every row")
         if not weight.any():
-            raise TableError("sample_weight is 0 in every row; give some rows a weight")
+            raise TableError("sample_weight is zero in every row; give some rows a weight")
         if weight.all():
             return None, weight
         rows = np.flatnonzero(weight)
@@ -272,9 +274,9 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
             ``day_elapsed``.
         """
         check_is_fitted(self)
-        if input_features is not None and hasattr(self, "feature_names_in_"):
-            if list(input_features) != list(self.feature_names_in_):
-                raise ValueError("input_features is not equal to feature_names_in_")
+        known = getattr(self, "feature_names_in_", None)
+        if input_features is not None and known is not None and list(input_features) != list(known):
+            raise ValueError("input_features is not equal to feature_names_in_")
         return np.array(feature_names(self.model_.preprocessing), dtype=object)
 
     # --- what was learned ----------------------------------------------------------------------
@@ -374,7 +376,6 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
         tags.input_tags.string = True
         tags.target_tags.required = True
         return tags
-
 
 
 def _target_name(frame: Frame, target: HeldTarget) -> str:

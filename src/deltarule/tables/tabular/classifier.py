@@ -152,6 +152,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         TableError
             If a column is missing, or does not hold what it held in training.
         """
+        check_is_fitted(self)
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:

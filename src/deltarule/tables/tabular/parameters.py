@@ -114,9 +114,7 @@ class TabularParameters:
         for name in ("no_dates", "verbose"):
             given[name] = bool(given[name])
         if given["decimal"] is not None and given["decimal"] == given["thousands"]:
-            raise SpecError(
-                f"decimal and thousands must differ; got {given['decimal']!r} for both"
-            )
+            raise SpecError(f"decimal and thousands must differ; got {given['decimal']!r} for both")
         try:
             return Arguments.model_validate(given)
         except ValidationError as error:
@@ -132,7 +130,7 @@ def _texts(values: Any) -> list[str]:
     if isinstance(values, str | Real):
         values = [values]
     assert isinstance(values, Iterable)
-    return [number_text(v) if isinstance(v, Real) else str(v) for v in values]
+    return [number_text(float(v)) if isinstance(v, Real) else str(v) for v in values]
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Messages for Python: the options of the command line in the words of the estimators' arguments."""
+"""Messages for Python: options of the command line as the arguments of the estimators"""
 
 from __future__ import annotations
 
