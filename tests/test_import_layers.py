@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("reference", "engine"),
     ("training",),
     ("network",),
-    ("onnx", "analysis"),
+    ("onnx", "analysis", "functions"),
     ("metrics", "plots"),
     ("trainer",),
     ("estimators",),

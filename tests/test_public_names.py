@@ -21,7 +21,7 @@ PUBLIC = {
         PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD State StepDecay
         TabularClassifier TabularRegressor Uniform WarmUp
         analysis augmentation check_function check_gradients critical_point
-        datasets errors exact_dropout_mean fold_batch_norm hessian_eigenvalues
+        datasets errors exact_dropout_mean fold_batch_norm functions hessian_eigenvalues
         hessian_vector_product load metrics monte_carlo_dropout network_health
         plot_confusion_matrix plot_learning_curve plot_predictions plots
         recompute_batch_norm save schedules shrinkage_table tables train tuning
@@ -45,6 +45,13 @@ PUBLIC = {
         FrozenTrainingWarning MissingDependencyError ModelFileError OutputError ShapeError
         SpecError TableError
         TapeError UnreadFileError
+    """,
+    "deltarule.functions": """
+        ACTIVATIONS Activation LOSSES LossFunction Softmax absolute_error
+        binary_cross_entropy categorical_cross_entropy elu exp gelu hard_sigmoid hard_tanh
+        huber identity leaky_relu log_softmax mish poisson quantile relu selu sigmoid
+        sigmoid_cross_entropy silu softmax softmax_cross_entropy softplus softsign
+        squared_error tanh
     """,
     "deltarule.metrics": """
         BiasVarianceDiagnosis ClassificationReport CrossValidation Decomposition

@@ -5,6 +5,7 @@ from deltarule import analysis as analysis
 from deltarule import augmentation as augmentation
 from deltarule import datasets as datasets
 from deltarule import errors as errors
+from deltarule import functions as functions
 from deltarule import metrics as metrics
 from deltarule import plots as plots
 from deltarule import schedules as schedules

@@ -293,7 +293,7 @@ def serve(kind: str, seed: int, count: int, only: int | None) -> None:
     faulthandler.enable()
     with tempfile.TemporaryDirectory() as folder:
         maker = kinds()[kind](seed, Path(folder))
-        accepted, slowest = 0, 0.0
+        accepted, slowest, which = 0, 0.0, 0
         progress = os.open(os.environ.get("PROGRESS", os.devnull), os.O_WRONLY | os.O_CREAT)
         for number in range(count):
             maker.mutator.draw.seed(f"{seed}/{number}")  # any file can be repeated alone
@@ -311,8 +311,9 @@ def serve(kind: str, seed: int, count: int, only: int | None) -> None:
                 print(json.dumps(line), flush=True)
                 if only is not None:
                     traceback.print_exc()
-            slowest = max(slowest, time.perf_counter() - started)
-    print(json.dumps({"files": count, "accepted": accepted, "slowest": slowest}), flush=True)
+            slowest, which = max((slowest, which), (time.perf_counter() - started, number))
+    totals = {"files": count, "accepted": accepted, "slowest": slowest, "slowest_number": which}
+    print(json.dumps(totals), flush=True)
 
 
 if __name__ == "__main__":

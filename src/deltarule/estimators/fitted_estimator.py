@@ -18,6 +18,7 @@ from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.interpreter_cache import InterpreterCache
 from deltarule.estimators.onnx_export import to_exportable
 from deltarule.estimators.skl2onnx_hooks import Skl2onnxHooks
+from deltarule.network.trace import Trace
 from deltarule.onnx import Exportable, export, matrix_model
 from deltarule.reference.gradient_check import GradientCheck
 from deltarule.utils.checks import check_undated
@@ -130,6 +131,110 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
             max_parameters=max_parameters,
             seed=seed,
         )
+
+    def trace(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, training: bool | None = None
+    ) -> Trace:
+        """Return every Z, A, δ and gradient of one pass by name, in float64 (items B1-B4).
+
+        The numbers are those of the network: of standardised rows and targets with
+        ``standardize``. See `deltarule.Network.trace` for the names.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows, a few are enough.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
+            Their targets, as in ``fit``; without them there is no loss and no way back.
+        sample_weight : array-like of shape (n_samples,), optional
+            Their weights.
+        training : bool, optional
+            Whether this is a pass of training, with dropout and batch statistics, or of
+            prediction. By default it is one of training if y is given.
+
+        Returns
+        -------
+        trace : Trace
+            A mapping from names such as "Z1", "A1", "delta1", "dW1", "loss" to arrays.
+        """
+        check_is_fitted(self)
+        as_training = y is not None if training is None else training
+        rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
+        return inspection.trace(model, rows, y, sample_weight, training=as_training)
+
+    def gradients(
+        self, X: Any, y: Any, sample_weight: Any = None, *, penalties: bool = False
+    ) -> dict[str, Any]:
+        """Return the gradients ∂C/∂W1, ∂C/∂b1, … of the mean loss on rows, by name, in float64.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows of one batch.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets, as in ``fit``.
+        sample_weight : array-like of shape (n_samples,), optional
+            Their weights.
+        penalties : bool, default=False
+            Whether C includes the penalties, as in ``check_gradients``.
+
+        Returns
+        -------
+        gradients : dict of str to ndarray
+            Each with the shape of its parameter.
+        """
+        check_is_fitted(self)
+        rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
+        return inspection.gradients(model, rows, y, sample_weight, penalties=penalties)
+
+    def log_likelihood(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the log-likelihood of rows, with the targets in their own unit (item L5).
+
+        Bernoulli or categorical for classes, Gaussian for squared error with the variance that
+        maximises it, Poisson for rates. Label smoothing is no part of it.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, as in ``fit``.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights, which count as repetitions.
+
+        Raises
+        ------
+        SpecError
+            If the loss has no likelihood: absolute error, Huber, quantiles.
+        """
+        check_is_fitted(self)
+        rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
+        return inspection.log_likelihood(model, rows, y, sample_weight)
+
+    def aic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return Akaike's criterion 2k − 2 ln L̂ on rows; lower is better (item E5).
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in ``log_likelihood``. k counts weights, biases, γ and β, and for squared error
+            one variance for each target.
+        """
+        check_is_fitted(self)
+        rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
+        return inspection.information(model, rows, y, sample_weight).aic
+
+    def bic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the Bayesian criterion k ln n − 2 ln L̂ on n rows; lower is better (item E5).
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in ``log_likelihood``; k as in ``aic``.
+        """
+        check_is_fitted(self)
+        rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
+        return inspection.information(model, rows, y, sample_weight).bic
 
     def layer_activations(self, X: Any) -> list[Any]:
         """Return the activations of every layer at the rows of X, after its activation function.

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from deltarule.errors import SpecError
 from deltarule.network.backend import interpreter_of
 from deltarule.network.data import check_inputs, make_block
 from deltarule.network.initialization import draw_parameters
 from deltarule.network.likelihood import log_likelihood
 from deltarule.network.predictor import Predictor
 from deltarule.network.targets import Targets
+from deltarule.network.trace import Trace, trace_pass
 from deltarule.program import Block, Interpreter, State
 from deltarule.program.lowering import lower
 from deltarule.program.state_checks import check_theta
@@ -124,6 +126,133 @@ class Network(NetworkSpec):
         block, _ = make_block(self, X, y, smoothed=False)
         interpreter = _interpreter(self, state)
         return state.read(lambda state: interpreter.losses(state, block))
+
+    def gradients(
+        self,
+        state: State,
+        X: Array,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        penalties: bool = False,
+        engine: str = "auto",
+        n_threads: int | None = None,
+    ) -> dict[str, Array]:
+        """Return ∂C/∂W1, ∂C/∂b1, … of the mean loss C by name, as a training step computes them.
+
+        Parameters
+        ----------
+        state : State
+            Parameters; its seed and step decide the masks of dropout. It is not changed.
+        X : (n, d) array or CSR matrix
+            The rows of one batch, whose moments batch norm normalises with.
+        y : (n,) or (n, k) array
+            Targets, smoothed as in training if the loss has label smoothing.
+        sample_weight : (n,) array, optional
+            C is the weighted mean; by default all weights are 1.
+        penalties : bool, default=False
+            Whether C includes the penalties, as in the gradient check.
+        engine : {"auto", "compiled", "reference"}, default="auto"
+            The interpreter; "auto" is "compiled" for NumPy arrays, else "reference".
+        n_threads : int or None, default=None
+            The largest number of threads of the compiled engine.
+
+        Returns
+        -------
+        gradients : dict of str to array
+            In the order of θ, each with the shape of its parameter: ``{"W1": (d, d_1), ...}``.
+
+        Raises
+        ------
+        DataError, ShapeError
+            If X, y or sample_weight do not fit the network or each other.
+
+        Examples
+        --------
+        >>> from deltarule import Dense, Network
+        >>> net = Network(1, [Dense(1)])
+        >>> state = net.initialize(seed=0)
+        >>> state.theta[:] = [2.0, 1.0]                          # W1 = 2, b1 = 1
+        >>> gradients = net.gradients(state, [[3.0]], [5.0])     # C = ½(2·3 + 1 − 5)²
+        >>> gradients["W1"].item(), gradients["b1"].item()
+        (6.0, 2.0)
+        """
+        check_theta(state, self.tape)
+        block, _ = make_block(self, X, y, sample_weight, smoothed=True)
+        interpreter = interpreter_of(
+            self.tape, engine=engine, n_threads=n_threads, like=state.theta
+        )
+
+        def compute(state: State) -> Array:
+            sums = interpreter.gradient(state, block)
+            return interpreter.cost(state, sums)[2] if penalties else sums.gradient / sums.weight
+
+        gradient = state.read(compute)
+        return {p.name: view for p, view in self.tape.views(gradient)}
+
+    def trace(
+        self,
+        state: State,
+        X: Array,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        training: bool | None = None,
+    ) -> Trace:
+        """Return every Z, A, δ and gradient of one pass by name (items B1-B4).
+
+        It is computed by the reference mathematics, whose gradients ``check_gradients`` compares
+        with difference quotients, and ``gradients`` computes with either engine.
+
+        Parameters
+        ----------
+        state : State
+            Parameters, statistics of batch norm; seed and step decide the masks of dropout.
+        X : (n, d) array or CSR matrix
+            Rows.
+        y : (n,) or (n, k) array, optional
+            Targets; without them there is no loss and no way back.
+        sample_weight : (n,) array, optional
+            The loss is the weighted mean; by default all weights are 1.
+        training : bool, optional
+            Whether this is a pass of training, with the moments of these rows in batch norm and
+            with dropout, or of prediction. By default it is one of training if y is given.
+
+        Returns
+        -------
+        trace : Trace
+            A mapping from names such as "Z1", "A1", "delta1", "dW1", "loss" to arrays.
+
+        Raises
+        ------
+        DataError, ShapeError
+            If X, y or sample_weight do not fit the network or each other.
+
+        Examples
+        --------
+        >>> from deltarule import Dense, Network
+        >>> net = Network(2, [Dense(1, "sigmoid")], loss="binary_cross_entropy")
+        >>> state = net.initialize(seed=0)
+        >>> state.theta[:] = 0.0
+        >>> trace = net.trace(state, [[1.0, 2.0]], [1])
+        >>> list(trace)
+        ['A0', 'Z1', 'A1', 'losses', 'loss', 'penalty', 'delta1', 'dW1', 'db1']
+        >>> trace["delta1"]                               # a − y
+        array([[-0.5]])
+        >>> trace["dW1"].tolist()
+        [[-0.5], [-1.0]]
+        """
+        check_theta(state, self.tape)
+        if y is None:
+            if sample_weight is not None:
+                raise SpecError("sample_weight weighs the loss, which needs y; give y as well.")
+            block = Block(check_inputs(self, X))
+        else:
+            block, _ = make_block(self, X, y, sample_weight, smoothed=True)
+        if not isinstance(training, bool | np.bool_ | None):
+            raise SpecError(f"training must be True, False or None; got {training!r}.")
+        as_training = y is not None if training is None else bool(training)
+        return state.read(lambda state: trace_pass(self.tape, state, block, training=as_training))
 
     def log_likelihood(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
         """Return the log-likelihood of the rows under the network (item L5).

@@ -20,7 +20,7 @@ from deltarule.errors import ModelFileError
 from deltarule.persistence.token_patterns import is_harmless
 from deltarule.utils.random_streams import is_stream_state
 
-__all__ = ["check_attributes", "check_steps", "check_stream", "reset_processes"]
+__all__ = ["check_attributes", "check_steps", "check_stream", "reset_addresses", "reset_processes"]
 
 MAX_ITERATIONS = 100_000
 """The most iterations of a transformation; a file could ask for ones without an end."""
@@ -182,6 +182,11 @@ def reset_processes(held: Any) -> None:
         held.n_jobs = None
 
 
+def reset_addresses(held: Any) -> None:
+    """Forget an address that scikit-learn compares: in another process it means nothing."""
+    vars(held).pop("_stop_words_id", None)
+
+
 def _refusal(place: str, attribute: str) -> ModelFileError:
     return ModelFileError(
         f"{place[:80]}.{attribute} is not what fitting sets, or not allowed in a file "
@@ -207,7 +212,7 @@ def _check_arguments(place: str, held: Any) -> None:
             raise _refusal(place, name)
     if given.get("analyzer") == "word" and "token_pattern" in given and not given["token_pattern"]:
         raise _refusal(place, "token_pattern")
-    if not isinstance(given.get("dtype"), type | np.dtype | str | None):
+    if not _is_dtype(given.get("dtype")):
         raise _refusal(place, "dtype")
     weights = given.get("transformer_weights")
     if weights is not None and not (
@@ -244,6 +249,16 @@ def _is_named(parts: Any, size: int) -> bool:
         and all(isinstance(part[0], str) for part in parts)
         and len({part[0] for part in parts}) == len(parts)
     )
+
+
+def _is_dtype(given: Any) -> bool:
+    """Whether a value names a type of numbers or of objects, or none."""
+    if not isinstance(given, type | np.dtype | str | None):
+        return False
+    try:
+        return given is None or np.dtype(given).kind in "biufO"
+    except TypeError:
+        return False
 
 
 def _is_count(value: Any) -> bool:

@@ -9,7 +9,7 @@ from deltarule.program.tape import Instruction, Tape
 from deltarule.reference.normalization import mean, variance
 from deltarule.utils.arrays import Array, Pullback, array_namespace
 
-__all__ = ["accumulate", "batch_moments", "inference_norm"]
+__all__ = ["accumulate", "batch_moments", "inference_norm", "statistics"]
 
 
 def batch_moments(tape: Tape, contents: list[Array], weight: Array | None) -> tuple[Array, ...]:
@@ -55,11 +55,11 @@ def accumulate(tape: Tape, state: State, sums: GradientSums) -> None:
         sigma2 = sums.moments[2 * i + 1] / sums.weight
         xp = array_namespace(mu)
         if norm.running:
-            old = _statistics(state, i, mu)
+            old = statistics(state, i, mu)
             share = norm.momentum
         else:
             seen = float(state.buffers.get(f"{i}.weight", 0.0))
-            old = _statistics(state, i, mu)
+            old = statistics(state, i, mu)
             share = sums.weight / (seen + sums.weight)
             state.buffers[f"{i}.weight"] = xp.asarray(seen + sums.weight, dtype=xp.float64)
         state.buffers[f"{i}.mean"] = (1 - share) * old[0] + share * mu
@@ -71,7 +71,7 @@ def inference_norm(
 ) -> tuple[Array, Pullback]:
     """Return γ ⊙ (x − μ)/√(σ² + ε) + β with the statistics of the state, an affine map of x."""
     xp = array_namespace(x)
-    mu, sigma2 = _statistics(state, instruction.code, gamma)
+    mu, sigma2 = statistics(state, instruction.code, gamma)
     factor = gamma / xp.sqrt(sigma2 + instruction.constant)
     normal = (x - mu) / xp.sqrt(sigma2 + instruction.constant)
 
@@ -81,7 +81,7 @@ def inference_norm(
     return gamma * normal + beta, pullback
 
 
-def _statistics(state: State, number: int, like: Array) -> tuple[Array, Array]:
+def statistics(state: State, number: int, like: Array) -> tuple[Array, Array]:
     """Return (mean, variance) of a normalisation; (0, 1) before its first batch."""
     xp = array_namespace(like)
     mu = state.buffers.get(f"{number}.mean")

@@ -184,6 +184,13 @@ def _of_arrow(X: Any) -> Frame:
 
 
 def _of_array(X: Any) -> Frame:
+    if X is None or isinstance(X, str | bytes):
+        raise TableError(
+            f"X must be a table or an array; got {X!r:.60}. Read a file first: "
+            "deltarule.tables.read_table(path), or open_source(path) for a large one"
+        )
+    if isinstance(X, list | tuple) and X and isinstance(X[0], Mapping):
+        raise TableError("X is a list of dicts, one for each row; give pandas.DataFrame(X)")
     array = X if isinstance(X, np.ndarray) else _array_of(X)
     if array.dtype.kind == "c":
         raise TableError("Complex data not supported: X holds complex numbers. Give X.real, X.imag")

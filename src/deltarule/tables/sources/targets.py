@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +37,12 @@ class HeldTarget(NamedTuple):
     values: NDArray[Any]
     name: str | None
 
+    @property
+    def has_texts(self) -> bool:
+        """Whether they are names, if they are classes: texts, or numbers beyond float64."""
+        whole = self.values.dtype.kind in "iu" and pa.types.is_string(self.column.cells.type)
+        return self.column.holds == "text" or whole
+
 
 def read_target(y: Any, owner: str) -> HeldTarget:
     """Return a target from an array, a Series, a list, or a table of one column.
@@ -61,6 +68,17 @@ def read_target(y: Any, owner: str) -> HeldTarget:
         column = held_column(column.values, categorical=False)
     values = _values(column, given)
     _check_values(column)
+    kinds = {type(value) for value in given} if given is not None and not column.holds else set()
+    if column.holds == "date" or (kinds and all(issubclass(kind, date) for kind in kinds)):
+        raise TableError(
+            "y holds dates, which are neither classes nor numbers; give them as texts, "
+            "y.astype(str), or as numbers"
+        )
+    if not column.holds and pa.types.is_string(column.cells.type):
+        names = ": " + ", ".join(sorted(kind.__name__ for kind in kinds)) if kinds else ""
+        raise TableError(
+            f"y must be of one type, of numbers, texts or booleans; it mixes several{names}"
+        )
     return HeldTarget(column, values, name)
 
 

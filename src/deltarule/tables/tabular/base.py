@@ -95,7 +95,7 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
             rows, weight = self._rows(frame, target, sample_weight)
             name = _target_name(frame, target)
             table = frame.table((name, target.column), rows)
-            as_category = self._task == "classification" and target.column.holds in ("text", "")
+            as_category = self._task == "classification" and target.has_texts
             plan = arguments.plan(name, self._task, seed, as_category=as_category)
             values = target.values if rows is None else target.values[rows]
             return self._learn(prepare(table, plan), weight, frame, self._classes(values))
@@ -154,6 +154,10 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
         self.understanding_ = prepared.understanding
         self.notes_ = [in_python(note) for note in prepared.notes]
         return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether ``fit`` has run, or a file was loaded."""
+        return "model_" in vars(self)
 
     def restore(self, model: TableModel) -> None:
         """Become an estimator with this fitted model."""
@@ -316,9 +320,18 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
 
     def to_model_record(self) -> ModelRecord:
         """Return what a file of the fitted estimator holds."""
-        if "model_" not in vars(self):
+        if not self.__sklearn_is_fitted__():
             raise ModelFileError(f"this {type(self).__name__} is not fitted yet: call fit first.")
         return self.model_.to_model_record()
+
+    def to_record(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what a pipeline's file holds of the fitted estimator: a record, and arrays."""
+        contents = self.to_model_record()
+        return {"table": contents.record}, dict(contents.tensors)
+
+    def to_blueprint(self) -> dict[str, Any]:
+        """Return the record of the estimator's kind and arguments, without the fit."""
+        return {"tabular": self._task, "arguments": self._arguments().model_dump()}
 
     def save(self, path: StrPath, *, overwrite: bool = False) -> Path:
         """Save the fitted estimator in one file, which ``deltarule predict`` reads, too.

@@ -62,4 +62,6 @@ def _label(value: Any) -> str:
     """Return a class as the text of a cell."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
     return value.strip() if isinstance(value, str) else number_text(value)

@@ -106,7 +106,13 @@ class TabularParameters:
         widths = given["hidden_layer_sizes"]
         if isinstance(widths, Integral):
             widths = [widths]
-        given["hidden_layer_sizes"] = [_plain(width) for width in np.asarray(widths).ravel()]
+        widths = [_plain(width) for width in np.ravel(np.asarray(widths))]
+        if not widths or not all(isinstance(width, int) and width >= 1 for width in widths):
+            raise SpecError(
+                "hidden_layer_sizes must be widths of at least 1, such as (64, 32); got "
+                f"{self.hidden_layer_sizes!r:.60}"
+            )
+        given["hidden_layer_sizes"] = widths
         for name, value in given.items():
             given[name] = _plain(value)
         if not isinstance(given["random_state"], int):

@@ -28,15 +28,12 @@ _TOKEN = (
 _REPEATED = re.compile(rf"--({'|'.join(_LISTS)}) {_TOKEN}(?: --\1 {_TOKEN})*")
 _ONE = re.compile(rf"--(?:{'|'.join(_LISTS)}) ({_TOKEN})")
 _MARK = re.compile(r"--(decimal|thousands) (?:'([^']+)'|([.,]))")
-_WORDS: tuple[tuple[str, str], ...] = (
+_GIVEN: tuple[tuple[str, str], ...] = (
     ("(given with --target)", "(the target)"),
-    ("given with --number", "given as numbers"),
-    ("given with --category", "given as categories"),
-    ("given with --date", "given as dates"),
-    ("given with --ignore", "given as ignore"),
-    ("with --number", "with numbers"),
-    ("with --category", "with categories"),
-    ("with --date", "with dates"),
+    *((f"given with --{option}", f"given in {argument}") for option, argument in _LISTS.items()),
+    *((f"with --{option}", f"in {argument}") for option, argument in _LISTS.items()),
+)
+_WORDS: tuple[tuple[str, str], ...] = (
     ("--day-first", "day_first=True"),
     ("--month-first", "day_first=False"),
     ("--no-dates", "no_dates=True"),
@@ -50,8 +47,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("--epochs", "max_iter"),
     ("--decimal", "decimal"),
     ("--thousands", "thousands"),
-    ("--ignore", "ignore"),
-    ("--missing", "missing"),
+    *((f"--{option}", argument) for option, argument in _LISTS.items()),
 )
 
 
@@ -65,6 +61,8 @@ def in_python(message: str) -> str:
     >>> in_python("say that they are missing: --missing '?' --missing none; or --day-first")
     "say that they are missing: missing=['?', 'none']; or day_first=True"
     """
+    for option, argument in _GIVEN:
+        message = message.replace(option, argument)
     message = _REPEATED.sub(_as_list, message)
     message = _MARK.sub(lambda m: f"{m[1]}={m[2] or m[3]!r}", message)
     for option, argument in _WORDS:

@@ -1,0 +1,130 @@
+"""A pass through a network in full: every Z, A, δ and gradient by name (items B1, N1, R3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from deltarule.program import Block, State
+from deltarule.program.opcodes import Op
+from deltarule.program.tape import Instruction, Tape
+from deltarule.reference.batch_norm_statistics import batch_moments, statistics
+from deltarule.reference.interpreter import Reference, quiet
+from deltarule.reference.normalization import mean, variance
+from deltarule.reference.penalties import penalty
+from deltarule.utils.arrays import Array, array_namespace
+from deltarule.utils.blas import one_blas_thread
+
+__all__ = ["Trace", "trace_pass"]
+
+
+class Trace(Mapping[str, Any]):
+    """What one pass through a network computed, by name, in the order of computation.
+
+    ====================  ======================================================================
+    name                  array
+    ====================  ======================================================================
+    ``A0``                (n, d) the inputs
+    ``Z1``, ``Z2``, …     (n, d_l) A_{l−1} W_l + b_l, what an activation reads (without batch norm)
+    ``mu1``, ``var1``     (d_l,) mean and variance that batch norm l normalises with
+    ``Zhat1``, ``N1``     (n, d_l) x̂ = (x − μ)/√(σ² + ε), and γ ⊙ x̂ + β
+    ``A1``, ``A2``, …     (n, d_l) g_l(Z_l), or g_l(N_l); the last are the outputs
+    ``mask0``, ``D0``     (n, d_l) dropout of A_l: 1 where a unit is kept, and A_l ⊙ mask / p
+    ``losses``            (n,) loss of every row
+    ``loss``              their weighted mean, C without penalties
+    ``penalty``           value of the penalties
+    ``delta1``, …         (n, d_l) ∂C/∂Z_l
+    ``dA1``, …            (n, d_l) ∂C/∂A_l; not of an output that is fused with its loss
+    ``dW1``, ``db1``, …   ∂C/∂W_l, ∂C/∂b_l, and ``dgamma1``, ``dbeta1``; without penalties
+    ====================  ======================================================================
+
+    Names from ``losses`` on are there if targets were given. Iterating gives the names.
+    """
+
+    def __init__(self, arrays: dict[str, Any]) -> None:
+        self._arrays = arrays
+
+    def __getitem__(self, name: str) -> Any:
+        """Return an array by its name."""
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Return an iterator over the names."""
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        """Return how many names there are."""
+        return len(self._arrays)
+
+    def __repr__(self) -> str:
+        """Return the names with their shapes, and numbers as they are."""
+        shown = (
+            f"{name} = {value:.6g}" if isinstance(value, float) else f"{name} {tuple(value.shape)}"
+            for name, value in self._arrays.items()
+        )
+        return f"Trace({', '.join(shown)})"
+
+
+@one_blas_thread()
+def trace_pass(tape: Tape, state: State, block: Block, *, training: bool) -> Trace:
+    """Return every array of a pass through a tape; see `deltarule.Network.trace`."""
+    reference = Reference(tape)
+    arrays: dict[str, Any] = {"A0": block.x}
+    adjoint_names: dict[int, str] = {}  # of registers
+    with quiet():
+        settings = reference.training_pass(state, block) if training else None
+        run = reference.trace(state, block.x, settings)
+        if settings is not None:
+            batch_moments(tape, run.contents, block.weight)  # raises for too few rows
+        layer = 0
+        for line in tape.instructions[:-1]:
+            source, value = run.contents[line.source], run.contents[line.target]
+            if line.op == Op.AFFINE:
+                layer += 1
+                arrays[f"Z{layer}"] = value
+                adjoint_names[line.target] = f"delta{layer}"
+            elif line.op == Op.ACTIVATE:
+                arrays[f"A{layer}"] = value
+                adjoint_names[line.target] = f"dA{layer}"
+            elif line.op == Op.NORMALIZE:
+                share = None if settings is None else settings.share
+                arrays |= _normalized(line, layer, state, source, value, share, training=training)
+            elif settings is not None:
+                kept = reference.dropout_mask(line, source, settings)
+                arrays[f"mask{layer}"] = kept
+                arrays[f"D{layer}"] = value
+        if block.y is None:
+            return Trace(arrays)
+        losses, pull = reference.row_losses(run, block)
+        xp = array_namespace(losses)
+        weight = xp.ones_like(losses) if block.weight is None else block.weight
+        total = float(xp.sum(weight))
+        arrays["losses"], arrays["loss"] = losses, float(xp.sum(weight * losses)) / total
+        arrays["penalty"] = penalty(tape, state.theta, total)[0]
+        gradient = xp.zeros_like(state.theta)
+        adjoints = reference.pull_back(run, pull(weight / total), gradient)
+    for register in sorted(adjoint_names, reverse=True):
+        if adjoints[register] is not None:
+            arrays[adjoint_names[register]] = adjoints[register]
+    arrays |= {f"d{parameter.name}": view for parameter, view in tape.views(gradient)}
+    return Trace(arrays)
+
+
+def _normalized(
+    line: Instruction,
+    layer: int,
+    state: State,
+    source: Array,
+    value: Array,
+    share: Array | None,
+    *,
+    training: bool,
+) -> dict[str, Array]:
+    """Return the statistics of a batch norm, x̂ and its output."""
+    xp = array_namespace(source)
+    if training:
+        mu, var = mean(source, share)[0], variance(source, share)[0]
+    else:
+        mu, var = statistics(state, line.code, source[0])
+    normal = (source - mu) / xp.sqrt(var + line.constant)
+    return {f"mu{layer}": mu, f"var{layer}": var, f"Zhat{layer}": normal, f"N{layer}": value}
