@@ -68,6 +68,8 @@ class ColumnEvidence:
         self._follow(column, n)
         if column.stores_numbers:
             self._add_stored(column, n)
+            if self._as_category and not self.texts.full:
+                self.texts.add(*counted(column.texts))
             return
         if column.all_plain:
             self._add_plain(column, n)

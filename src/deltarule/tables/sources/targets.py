@@ -64,7 +64,10 @@ def read_target(y: Any, owner: str) -> HeldTarget:
             "predict, such as frame['price']"
         )
     name, column, given = _column(y)
-    if column.holds != "text":  # of categories of numbers, too, the numbers are the classes
+    if column.holds in (
+        "number",
+        "boolean",
+    ):  # of categories of numbers, too, the numbers are the classes
         column = held_column(column.values, categorical=False)
     values = _values(column, given)
     _check_values(column)
