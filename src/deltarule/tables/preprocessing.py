@@ -15,16 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
-from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.kinds import UnseenValues, kind_of
-from deltarule.tables.messages import listing, show
-from deltarule.tables.notation import PLAIN
-from deltarule.tables.record import (
-    CategoryColumn,
-    ColumnRecord,
-    NumberColumn,
-    PreprocessingRecord,
-)
+from deltarule.tables.messages import listing
+from deltarule.tables.record import ColumnRecord, PreprocessingRecord
 from deltarule.tables.table import Table
 from deltarule.tables.target import encode_target
 
@@ -80,45 +73,8 @@ def transform(
     pairs = [(record, table.column(record.name, missing=missing)) for record in columns]
     for record, column in pairs:  # every cell is checked before any is used
         column.check_supported()
-        _check_kind(record, column)
         kind_of(record).parse(column, record)
     seen = UnseenValues() if seen is None else seen
     encoded = [kind_of(record).encode(record, column, rows, seen) for record, column in pairs]
     blocks = [block for kind in zip(*encoded, strict=True) for block in kind if block is not None]
     return np.hstack(blocks, dtype=np.float64)
-
-
-def _check_kind(record: ColumnRecord, column: ParsedColumn) -> None:
-    """Refuse a column whose type says that it holds something else than in training.
-
-    Cells that only look like something else are read as in training: a file of texts does not say
-    what its columns hold.
-    """
-    where = f"{column.path}: column {show(record.name)}"
-    if isinstance(record, NumberColumn):
-        if (
-            column.declared
-            and not record.texts
-            and record.notation == PLAIN
-            and column.usable.any()
-        ):
-            raise TableError(
-                f"{where} held {'numbers' if record.kind == 'number' else 'true and false'} in "
-                "training and is a column of texts now; convert it, in pandas with astype(float) "
-                "or pandas.to_numeric"
-            )
-    elif isinstance(record, CategoryColumn) and column.stores_numbers and column.usable.any():
-        known = [text for text in (*record.kept, *record.rare) if text is not None]
-        if not any(map(_is_number, known)):
-            raise TableError(
-                f"{where} held categories in training ({listing(known, 3)}) and is a column of "
-                "numbers now; give it the texts of then"
-            )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -121,8 +121,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         return target
 
     def _classes(self, values: NDArray[Any]) -> NDArray[Any] | None:
-        if values.dtype == object and not all(type(v) is str for v in values):
-            return None  # refused by its kind, or a mix that became texts
+        if values.dtype == object:  # texts
+            return np.array(sorted(set(values.tolist())), dtype=object)
         return np.unique(values)
 
     def restore(self, model: TableModel) -> None:
