@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("trainer",),
     ("estimators",),
     ("tables",),
-    ("persistence",),
+    ("persistence", "explanation"),
     (ROOT,),
     ("cli", "demo", "__main__"),
 )

@@ -19,10 +19,10 @@ PUBLIC = {
         History Huber InverseScaling InverseSquareRoot InverseTime L1 L2 LBFGS LeakyReLU
         LineSearch MLPClassifier MLPRegressor MaxNorm Nadam Network Normal OneCycle
         PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD State StepDecay
-        TabularClassifier TabularRegressor Uniform WarmUp
-        analysis augmentation check_function check_gradients critical_point
-        datasets errors exact_dropout_mean fold_batch_norm functions hessian_eigenvalues
-        hessian_vector_product load metrics monte_carlo_dropout network_health
+        TabularClassifier TabularRegressor Uniform WarmUp analysis augmentation check_function
+        check_gradients critical_point datasets errors exact_dropout_mean explain
+        fold_batch_norm functions graph hessian_eigenvalues hessian_vector_product load
+        metrics monte_carlo_dropout network_health
         plot_confusion_matrix plot_learning_curve plot_predictions plots
         recompute_batch_norm save schedules shrinkage_table tables train tuning
     """,
@@ -42,9 +42,8 @@ PUBLIC = {
     """,
     "deltarule.errors": """
         BusyError CheckpointError DataError DatasetError DeltaruleError DivergenceError
-        FrozenTrainingWarning MissingDependencyError ModelFileError OutputError ShapeError
-        SpecError TableError
-        TapeError UnreadFileError
+        FrozenTrainingWarning InexactResumeWarning MissingDependencyError ModelFileError
+        OutputError ShapeError SpecError TableError TapeError UnreadFileError
     """,
     "deltarule.functions": """
         ACTIVATIONS Activation LOSSES LossFunction Softmax absolute_error

@@ -9,17 +9,39 @@ The names are listed in ``__init__.pyi``, which type checkers read too.
 
 import sys as _sys
 
+
+def _module_run() -> str:
+    """Return the module that ``python -m`` runs, or an empty text."""
+    words = iter(_sys.orig_argv[1:])
+    for word in words:
+        if word[:1] != "-" or word in ("-", "--"):
+            break
+        if word[:2] == "--":
+            if word == "--check-hash-based-pycs":
+                next(words, "")
+            continue
+        for place, flag in enumerate(word):
+            if flag == "m":  # as in -m deltarule, -mdeltarule and -sm deltarule
+                return word[place + 1 :] or next(words, "")
+            if flag == "c":
+                return ""
+            if flag in "WX":
+                if place == len(word) - 1:
+                    next(words, "")
+                break
+    return ""
+
+
 # `python -m deltarule` puts the working directory first on the path. It is removed before anything
 # else is imported, so that a typing.py or numpy.py in it is not run.
-if _sys.argv[:1] == ["-m"] and "-m" in _sys.orig_argv and not _sys.flags.safe_path:
-    _module = _sys.orig_argv[_sys.orig_argv.index("-m") + 1]
+if _sys.argv[:1] == ["-m"] and not _sys.flags.safe_path:
     _home = __file__.rpartition("deltarule")[0].rstrip("/\\")
-    if _module.partition(".")[0] == "deltarule" and _sys.path[0] != _home:
+    if _module_run().partition(".")[0] == "deltarule" and _sys.path[0] != _home:
         del _sys.path[0]
 
-from functools import cache as _cache
-from importlib import import_module as _import_module
-from typing import Any as _Any
+from functools import cache as _cache  # noqa: E402
+from importlib import import_module as _import_module  # noqa: E402
+from typing import Any as _Any  # noqa: E402
 
 
 @_cache

@@ -23,6 +23,8 @@ from deltarule.analysis import recompute_batch_norm as recompute_batch_norm
 from deltarule.analysis import shrinkage_table as shrinkage_table
 from deltarule.estimators import MLPClassifier as MLPClassifier
 from deltarule.estimators import MLPRegressor as MLPRegressor
+from deltarule.explanation import explain as explain
+from deltarule.explanation import graph as graph
 from deltarule.network import Network as Network
 from deltarule.persistence import load as load
 from deltarule.persistence import save as save

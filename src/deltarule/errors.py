@@ -18,6 +18,7 @@
     └── MissingDependencyError (ImportError)   an optional package is not installed
 
     FrozenTrainingWarning (UserWarning)   an optimiser's memory overflowed, and steps became zero
+    InexactResumeWarning (UserWarning)    a training resumes where its bits may differ
 
 Each message names the argument, what was given, what is expected and what to do.
 The built-in base classes make ``except ValueError`` work as in code written for scikit-learn.
@@ -35,6 +36,7 @@ __all__ = [
     "DeltaruleError",
     "DivergenceError",
     "FrozenTrainingWarning",
+    "InexactResumeWarning",
     "MissingDependencyError",
     "ModelFileError",
     "OutputError",
@@ -84,6 +86,10 @@ class DivergenceError(DeltaruleError, ValueError):
 
 class FrozenTrainingWarning(UserWarning):
     """The squares of gradients overflowed, so the optimiser no longer moves these parameters."""
+
+
+class InexactResumeWarning(UserWarning):
+    """A training resumes with another engine, processor or release, whose bits may differ."""
 
 
 class TableError(DeltaruleError, ValueError):

@@ -212,6 +212,8 @@ def train(
     -----
     FrozenTrainingWarning
         If squares of gradients overflow in the optimiser's memory, so that parameters stand still.
+    InexactResumeWarning
+        If a training resumes from a checkpoint of another engine, kind of processor or release.
 
     Notes
     -----
@@ -333,12 +335,12 @@ def train(
             "net": net, "optimizer": chosen, "batch_size": size, "seed": seed,
             "class_weight": class_weight, "stopping": stopping, "schedule": laws,
             "clipping": clipping, "augment": augment, "shuffle": shuffle,
-            "record_health": record_health, "engine": engine, "loss_scale": loss_scale,
+            "record_health": record_health, "loss_scale": loss_scale,
             "validation": None if measured is not None else validation,
         }  # fmt: skip
         blocks = {"": data} | ({} if measured is None else {"validation ": measured})
         with checkpointer_of(
-            checkpoint, arguments, config, state, blocks, rng, HEALTH_KINDS
+            checkpoint, arguments, config, state, blocks, rng, HEALTH_KINDS, interpreter
         ) as writer:
             config = replace(config, checkpointer=writer)
             ended = run_epochs(interpreter, state, data, config, start)

@@ -34,7 +34,7 @@ def plain(columns: Columns) -> pd.DataFrame:
         kind = kind_of(values)
         if kind is datetime:
             made[name] = pd.Series(pd.to_datetime(values))
-        elif kind in (float, int) or kind is None:
+        elif kind in (float, int, None):
             made[name] = pd.Series([np.nan if v is None else v for v in values])
         else:
             made[name] = pd.Series(values, dtype=object)

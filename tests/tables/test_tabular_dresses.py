@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def fitted(kind: type[Any], X: Any, y: Any, **arguments: Any) -> Any:
 def columns_of(seed: int, rows: int = ROWS) -> Columns:
     """Return random columns of every kind, most with missing cells."""
     rng = np.random.default_rng(seed)
-    holes = rng.random((rows, 9)) < rng.choice([0.0, 0.2, 0.5], 9)
+    holes = rng.random((rows, 11)) < rng.choice([0.0, 0.2, 0.5], 11)
     start = datetime(2021, 3, 4)
     values: Columns = {
         "number": [float(round(v, 3)) for v in rng.normal(size=rows)],
@@ -46,6 +47,8 @@ def columns_of(seed: int, rows: int = ROWS) -> Columns:
         "text": [str(v) for v in rng.choice(["Rome", "Bern", "São Paulo", "O'Brien"], rows)],
         "date": [date(2019, 12, 1) + timedelta(days=int(d)) for d in rng.integers(0, 90, rows)],
         "moment": [start + timedelta(seconds=int(s)) for s in rng.integers(0, 10**7, rows)],
+        "clock": [time(int(h), int(m)) for h, m in rng.integers(0, 24, (rows, 2))],
+        "price": [Decimal(int(c)).scaleb(-2) for c in rng.integers(1, 10**5, rows)],
         "empty": [None] * rows,
         "ids": [f"id {v}" for v in rng.permutation(10**6)[:rows]],
     }
@@ -69,16 +72,29 @@ def with_target(source: Any, y: list[Any]) -> Table:
     )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
-@given(
-    seed=st.integers(0, 2**20),
-    train=st.sampled_from(sorted(DRESSES)),
-    predict=st.sampled_from(sorted(DRESSES)),
-    classifies=st.booleans(),
-)
-def test_every_dress_gives_the_same_bits(
-    seed: int, train: str, predict: str, classifies: bool
-) -> None:
+CASES = {
+    "seed": st.integers(0, 2**20),
+    "train": st.sampled_from(sorted(DRESSES)),
+    "predict": st.sampled_from(sorted(DRESSES)),
+    "classifies": st.booleans(),
+}
+
+
+@settings(max_examples=12, deadline=None)
+@given(**CASES)
+def test_every_dress_gives_the_same_bits(**case: Any) -> None:
+    check_bits(**case)
+
+
+@pytest.mark.long
+@settings(max_examples=1000, deadline=None)
+@given(**CASES)
+def test_every_dress_gives_the_same_bits_many_times(**case: Any) -> None:
+    check_bits(**case)
+
+
+def check_bits(seed: int, train: str, predict: str, classifies: bool) -> None:
+    """Fit in two dresses, and predict in a third."""
     columns = columns_of(seed)
     if seed % 2:  # a column with cells, so that something is left to learn from
         columns["more"] = [float(i % 7) for i in range(ROWS)]
@@ -126,12 +142,27 @@ LABELS: dict[str, tuple[list[Any], str]] = {
     "numbers in texts": (["10", "9", "1"], "OU"),
     "booleans": ([True, False], "b"),
     "integers": ([10, 9, -1], "i"),
-    "floats": ([10.0, 9.0, 2.0], "f"),
+    "floats": ([10.0, 9.0, 2.0], "fi"),  # pandas converts whole ones
     "dates in texts": (["2021-03-04", "2020-01-02"], "OU"),
 }
 
 
-@pytest.mark.parametrize("labels", LABELS)
+LESS_USUAL = pytest.mark.long
+"""Labels of these kinds go through the same code as others."""
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        "texts",
+        "integers",
+        *(
+            pytest.param(name, marks=LESS_USUAL)
+            for name in LABELS
+            if name not in ("texts", "integers")
+        ),
+    ],
+)
 def test_targets_of_every_dress_give_the_same_bits(labels: str, tmp_path: Path) -> None:
     values, kinds = LABELS[labels]
     rng = np.random.default_rng(0)

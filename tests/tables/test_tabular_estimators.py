@@ -27,7 +27,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.validation import check_is_fitted
 
-from deltarule import TabularClassifier, TabularRegressor, load, save
+from deltarule import TabularClassifier, TabularRegressor, load, plot_learning_curve, save
 from deltarule.datasets import penguins_path
 from deltarule.errors import ModelFileError, OutputError, SpecError, TableError
 from deltarule.tables import Plan, open_source, prepare, read_table
@@ -320,6 +320,28 @@ class Recorder:
 
     def teardown(self, estimator: Any, context: Any) -> None:
         self.calls.append("teardown")
+
+
+@pytest.mark.parametrize("kind", [TabularClassifier, TabularRegressor])
+def test_patterns_do_not_mean_the_target(kind: Any) -> None:
+    y = X["year"]
+    rows = X.drop(columns="year")
+    named = quiet(kind(**QUICK, ignore=["*e*"]), rows, y)
+    plain = quiet(kind(**QUICK, ignore=[name for name in rows if "e" in name]), rows, y)
+    assert_array_equal(named.predict(X), plain.predict(X))
+    every = quiet(kind(**QUICK, categories=["*"]), rows.fillna(0), y)
+    assert every.predict(rows.fillna(0)).dtype.kind in "if"
+    with pytest.raises(TableError, match="the target 'year' is given in ignore"):
+        kind(**QUICK, ignore=["year"]).fit(rows, y)
+
+
+def test_a_folder_of_checkpoints_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    whole = quiet(TabularClassifier((4,), max_iter=4), X, Y)
+    for epochs in (2, 4):
+        part = TabularClassifier((4,), max_iter=epochs, checkpoint=tmp_path / "c")
+        quiet(part, X, Y)
+    assert_array_equal(part.predict_proba(X), whole.predict_proba(X))
+    plot_learning_curve(part)
 
 
 def test_callbacks_are_called_once_per_epoch() -> None:

@@ -300,14 +300,20 @@ class CheckpointOptions:
             min=1, help="How many checkpoints to keep, in addition to the best [default: 3]."
         ),
     ] = None
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact", help="Refuse to resume where the bits may differ, as on another processor."
+        ),
+    ] = False
 
     def policy(self) -> Checkpoint | None:
         """Return where and how often to write checkpoints; None without --checkpoint."""
         others = (self.every_epochs, self.every_seconds, self.keep_last)
         if self.checkpoint is None:
-            if self.resume or any(given is not None for given in others):
+            if self.resume or self.exact or any(given is not None for given in others):
                 raise typer.BadParameter(
-                    "--resume, --every-epochs, --every-seconds and --keep-last go with "
+                    "--resume, --every-epochs, --every-seconds, --keep-last and --exact go with "
                     "--checkpoint FOLDER",
                     param_hint="--checkpoint",
                 )
@@ -316,7 +322,12 @@ class CheckpointOptions:
 
         last = 3 if self.keep_last is None else self.keep_last
         return Checkpoint(
-            self.checkpoint, self.every_epochs, self.every_seconds, last, resume=self.resume
+            self.checkpoint,
+            self.every_epochs,
+            self.every_seconds,
+            last,
+            resume=self.resume,
+            exact=self.exact,
         )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from deltarule.errors import OutputError
 from deltarule.storage import check_writable, write_atomically
 from deltarule.tables import Evaluation, TableModel
-from deltarule.utils.context import error_context, needing, system_reason
+from deltarule.utils.context import error_context, system_reason
 
 __all__ = ["check_plots", "draw_plots"]
 
@@ -19,9 +21,9 @@ _CURVE, _CONFUSION, _SCATTER = "learning-curve.png", "confusion-matrix.png", "pr
 
 def check_plots(folder: Path, *, overwrite: bool) -> None:
     """Create the folder; refuse plots that cannot be drawn or written, before any work is done."""
-    with needing("plots", "plots need matplotlib"):
-        import matplotlib
-    matplotlib.use("agg")
+    from deltarule.plots import import_matplotlib
+
+    import_matplotlib().use("agg")
 
     def no_folder(error: OSError) -> OutputError:
         return OutputError(f"cannot create the folder {folder}: {system_reason(error)}")
@@ -48,8 +50,24 @@ def draw_plots(
         pictures[_SCATTER] = lambda: plots.plot_predictions(y_true, y_pred)
     for name, picture in pictures.items():
         path = folder / name
-        write_atomically(path, _png(picture()), overwrite=overwrite)
+        with error_context((Exception, partial(_undrawn, path)), unless=(MemoryError, OutputError)):
+            drawn = _png(picture())
+        write_atomically(path, drawn, overwrite=overwrite)
         yield path
+
+
+def _undrawn(path: Path, error: Exception) -> Exception:
+    """Return the error to raise for a plot that the user's settings of matplotlib may spoil."""
+    import matplotlib
+
+    settings = Path(matplotlib.matplotlib_fname())
+    if settings.is_relative_to(matplotlib.get_data_path()):  # its own: not the user's fault
+        return error
+    reason = " ".join((str(error) or type(error).__name__).split()).rstrip(".")
+    return OutputError(
+        f"matplotlib cannot draw {path} with its settings in {settings}: {reason}. Correct that "
+        f"file, or set the environment variable MATPLOTLIBRC to {os.devnull}"
+    )
 
 
 def _png(axes: Any) -> bytes:

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import typer
 
+from deltarule.cli.environment import check_environment
 from deltarule.cli.memory_errors import check_limits, lacks_memory, what_to_do
 from deltarule.cli.signals import INTERRUPTED, CutOff, Interrupted, watched
 from deltarule.cli.stdio import printing, silence, take_any_text
@@ -40,6 +41,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     take_any_text()
     try:
         check_limits()
+        check_environment()
         with watched() as signals:
             code = _call([word for word in words if word != "--debug"] or ["--help"])
         if code == INTERRUPTED:  # what Typer returns after a KeyboardInterrupt

@@ -10,6 +10,7 @@ batch's inputs and targets, and the gradient. It does not grow with the number o
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,8 +148,10 @@ class Buffers:
         c.instructions = self._hold(self._instructions(sparse))
         c.stages, c.n_stages = self._hold(np.array(stages, STAGE)), len(stages)
         c.n_prologue = plan.n_prologue
-        c.blocks, c.n_blocks = self._hold(self._blocks(penalties)), n
-        c.penalties, c.n_penalties = self._hold(self._penalties(penalties)), len(penalties)
+        on_blocks = _penalties_of_blocks(plan.blocks, penalties)
+        c.blocks, c.n_blocks = self._hold(self._blocks(penalties, on_blocks)), n
+        c.penalties = self._hold(self._penalties(penalties, on_blocks))
+        c.n_penalties = len(penalties)
         c.column_blocks = self._hold(plan.column_blocks)
         c.column_norms = self._hold(self._numbers(128 * len(plan.column_blocks)))
         dropouts = self._input_dropouts()
@@ -209,23 +212,24 @@ class Buffers:
         row["statistics"], row["population_statistics"] = batch.ctypes.data, moments.ctypes.data
         self.normalizations.append(NormalizationBuffers(batch, moments, population, line.constant))
 
-    def _blocks(self, penalties: list[Penalty]) -> npt.NDArray[Any]:
+    def _blocks(self, penalties: list[Penalty], on_blocks: list[range]) -> npt.NDArray[Any]:
         """Return the table of parameter blocks."""
         records = []
-        for block in self.plan.blocks:
-            here = [j for j, penalty in enumerate(penalties) if _covers(penalty, block)]
-            is_proximal = any(penalties[j].code == PenaltyCode.PROXIMAL_L1 for j in here)
-            which = range(here[0], here[-1] + 1) if here else range(0)
+        for block, which in zip(self.plan.blocks, on_blocks, strict=True):
+            is_proximal = any(penalties[j].code == PenaltyCode.PROXIMAL_L1 for j in which)
             records.append(block.record(which, is_proximal))
         return np.array(records, PARAMETER_BLOCK)
 
-    def _penalties(self, penalties: list[Penalty]) -> npt.NDArray[Any]:
+    def _penalties(self, penalties: list[Penalty], on_blocks: list[range]) -> npt.NDArray[Any]:
         """Return the table of penalties, those of one parameter side by side."""
-        records = []
-        for penalty in penalties:
-            inside = [i for i, block in enumerate(self.plan.blocks) if _covers(penalty, block)]
-            blocks = (inside[0], inside[-1] + 1)
-            records.append((penalty.code, penalty.per_batch, *blocks, penalty.strength))
+        inside: list[list[int]] = [[] for _ in penalties]
+        for i, which in enumerate(on_blocks):
+            for j in which:
+                inside[j].append(i)
+        records = [
+            (penalty.code, penalty.per_batch, blocks[0], blocks[-1] + 1, penalty.strength)
+            for penalty, blocks in zip(penalties, inside, strict=True)
+        ]
         return np.array(records, PENALTY)
 
     def _input_dropouts(self) -> npt.NDArray[Any]:
@@ -267,7 +271,18 @@ class Buffers:
             self.context.batch_x = self._numbers(self.rows * self.tape.n_inputs).ctypes.data
 
 
-def _covers(penalty: Penalty, block: ParameterBlock) -> bool:
-    """Whether a penalty applies to a block."""
-    inside = penalty.start <= block.start and block.stop <= penalty.stop
-    return inside and block.kind == OF_WEIGHTS
+def _penalties_of_blocks(
+    blocks: tuple[ParameterBlock, ...], penalties: list[Penalty]
+) -> list[range]:
+    """Return which penalties apply to each block, as places in the list, which is sorted by start.
+
+    Penalties cover whole parameters, so those of a block lie side by side in the list.
+    """
+    starts = [penalty.start for penalty in penalties]
+    found = []
+    for block in blocks:
+        first = last = bisect_right(starts, block.start) if block.kind == OF_WEIGHTS else 0
+        while first > 0 and penalties[first - 1].stop >= block.stop:
+            first -= 1
+        found.append(range(first, last))
+    return found

@@ -22,6 +22,7 @@ from typing import Any
 
 from deltarule.engine import kernel_cache
 from deltarule.engine.numba_settings import (
+    CODE_SETTINGS,
     Settings,
     disables_compiler,
     numba_configured,
@@ -29,8 +30,16 @@ from deltarule.engine.numba_settings import (
     target,
 )
 from deltarule.engine.records import CONTEXT, structure_of
+from deltarule.utils.numpy_code import numpy_code
 
-__all__ = ["Runner", "checks_bounds", "is_compiled", "kernel_address", "runner"]
+__all__ = [
+    "Runner",
+    "checks_bounds",
+    "code_identity",
+    "is_compiled",
+    "kernel_address",
+    "runner",
+]
 
 _LINKING_BYTES = 2**19
 """LLVM takes less than this, in addition to the code, to link a kernel."""
@@ -48,6 +57,21 @@ def is_compiled() -> bool:
 def checks_bounds() -> bool:
     """Whether kernels check every index: the debug mode ``DELTARULE_CHECK_BOUNDS=1``."""
     return os.environ.get("DELTARULE_CHECK_BOUNDS", "0") not in ("", "0")
+
+
+def code_identity() -> dict[str, str]:
+    """Return what decides the bits that kernels compute in this process, by name."""
+    if not is_compiled():
+        return {"engine": "kernels as plain Python"} | numpy_code()
+    settings = settings_of_environment()
+    processor, features = target(settings)
+    return {
+        "engine": "compiled kernels" + " with bounds checks" * checks_bounds(),
+        "processor": processor,
+        "features": features,
+        "compiler": f"Numba {version('numba')}, llvmlite {version('llvmlite')}",
+        "settings": ", ".join(f"{n}={v}" for n, v in settings if n in CODE_SETTINGS) or "default",
+    }
 
 
 def kernel_address(name: str, dtype: str) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.engine.buffers import Buffers
-from deltarule.engine.compiler import is_compiled, kernel_address, runner
+from deltarule.engine.compiler import code_identity, is_compiled, kernel_address, runner
 from deltarule.engine.inputs import (
     Inputs,
     batch_weights,
@@ -86,6 +86,10 @@ class Engine:
         self._dtype = np.dtype(tape.dtype)
 
     # --- the interpreter's methods -----------------------------------------------------------
+
+    def code_identity(self) -> dict[str, str]:
+        """Return what decides the bits of the kernels: the processor, the compiler, settings."""
+        return code_identity()
 
     def check(self, state: State) -> None:
         """Raise ``DataError`` unless ``train_steps`` can continue from the state."""

@@ -12,18 +12,31 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from types import CodeType
 from typing import Any
 
 from deltarule.errors import DeltaruleError, SpecError
+from deltarule.utils.settings_files import without_settings_file
 
-__all__ = ["Settings", "disables_compiler", "numba_configured", "settings_of_environment", "target"]
+__all__ = [
+    "CODE_SETTINGS",
+    "Settings",
+    "disables_compiler",
+    "numba_configured",
+    "settings_of_environment",
+    "target",
+]
 
 Settings = tuple[tuple[str, str], ...]
 """The variables ``NUMBA_…`` that are set, sorted by name."""
 
-_FILE = ".numba_config.yaml"
+CODE_SETTINGS = tuple(
+    f"NUMBA_{name}"
+    for name in (
+        *("DEBUGINFO", "DISABLE_INTEL_SVML", "ENABLE_AVX", "LOOP_VECTORIZE", "OPT"),
+        "SLP_VECTORIZE",
+    )
+)
+"""The variables that may change the machine code, in addition to those of ``target``."""
 _INTEGERS = (
     *("BOUNDSCHECK", "DEBUG", "DEBUGINFO", "DEBUG_CACHE", "DEBUG_FRONTEND", "DEBUG_JIT"),
     *("DEBUG_NRT", "DEBUG_TYPEINFER", "DEVELOPER_MODE", "DISABLE_INTEL_SVML", "DISABLE_JIT"),
@@ -121,7 +134,8 @@ def numba_configured(settings: Settings) -> Iterator[None]:
     """
     was_used = "numba.core.registry" in sys.modules
     try:
-        _import_without_file()
+        with without_settings_file("numba.core.config", ".numba_config.yaml"):
+            import numba  # noqa: F401
     except DeltaruleError:
         raise
     except Exception as error:
@@ -173,36 +187,3 @@ def _code_generator(settings: Settings, *, was_used: bool) -> Iterator[None]:
         yield
     finally:
         context._internal_codegen = before
-
-
-def _import_without_file() -> None:
-    """Import Numba so that it does not look for its file in the working directory."""
-    if "numba.core.config" in sys.modules:
-        return
-    finder: Any = _ConfigFinder()
-    sys.meta_path.insert(0, finder)
-    try:
-        import numba  # noqa: F401
-    finally:
-        sys.meta_path.remove(finder)
-
-
-class _ConfigFinder:
-    """Finds the module of Numba that reads its settings, without the name of its file."""
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        if name != "numba.core.config":
-            return None
-        found = PathFinder.find_spec(name, path, target)
-        if found is not None and type(found.loader) is SourceFileLoader:
-            found.loader = _ConfigLoader(name, found.loader.path)
-        return found
-
-
-class _ConfigLoader(SourceFileLoader):
-    def get_code(self, fullname: str) -> CodeType | None:
-        code = super().get_code(fullname)
-        if code is None:
-            return None
-        constants = tuple("" if one == _FILE else one for one in code.co_consts)
-        return code.replace(co_consts=constants)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import sklearn
 from sklearn.utils import check_random_state
 
 from deltarule.analysis.health import HEALTH_KINDS
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["begin_stream", "capture", "compare_data", "open_checkpoints", "restore"]
 
-_FREE = ("checkpoint", "max_iter", "n_threads", "verbose", "warm_start")
-"""Arguments that a resumed fit may change; ``max_iter`` not with every schedule."""
+_FREE = ("checkpoint", "engine", "max_iter", "n_threads", "verbose", "warm_start")
+"""Arguments that a resumed fit may change; ``max_iter`` not with every schedule. The engine is
+compared with everything else that may change the bits (``CheckpointWriter.compare_code``)."""
 
 _NUMBERS = ("n_iter", "t", "loss", "best_loss", "best_validation_score")
 _CURVES = ("loss_curve", "validation_scores", "validation_loss_curve", "health")
@@ -52,7 +54,11 @@ def open_checkpoints(
     arguments["estimator"] = kind
     arguments |= end_argument("max_iter", options.max_epochs, options.schedule)
     return writer.open_checkpoints(
-        options.checkpoint, arguments | identity, HEALTH_KINDS, maximize=options.watches_score
+        options.checkpoint,
+        arguments | identity,
+        HEALTH_KINDS,
+        maximize=options.watches_score,
+        libraries={"scikit-learn": sklearn.__version__},
     )
 
 

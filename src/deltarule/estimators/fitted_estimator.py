@@ -18,6 +18,7 @@ from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.interpreter_cache import InterpreterCache
 from deltarule.estimators.onnx_export import to_exportable
 from deltarule.estimators.skl2onnx_hooks import Skl2onnxHooks
+from deltarule.estimators.solver_options import read_clipping, read_solver
 from deltarule.network.trace import Trace
 from deltarule.onnx import Exportable, export, matrix_model
 from deltarule.reference.gradient_check import GradientCheck
@@ -186,6 +187,29 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
         check_is_fitted(self)
         rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
         return inspection.gradients(model, rows, y, sample_weight, penalties=penalties)
+
+    def explained(self, X: Any, y: Any = None) -> tuple[Any, ...]:
+        """Return what `deltarule.explain` shows of the rows of X; call that instead.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
+            Their targets, as in ``fit``.
+
+        Returns
+        -------
+        explained : tuple
+            Title, network, state, block, solver, learning rate, clipping and notes.
+        """
+        check_is_fitted(self)
+        rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
+        network, state, block, notes = inspection.explained(model, rows, y)
+        given = {name: getattr(self, name) for name in self._parameter_constraints}
+        clipping = read_clipping(given["gradient_clip"])
+        title = type(self).__name__
+        return title, network, state, block, read_solver(given), None, clipping, notes
 
     def log_likelihood(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the log-likelihood of rows, with the targets in their own unit (item L5).

@@ -13,7 +13,7 @@ from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.sklearn_compat import check_sample_weight
 from deltarule.metrics.information import InformationCriteria, information_criteria
 from deltarule.network.likelihood import log_likelihood as network_likelihood
-from deltarule.network.network import mean_loss
+from deltarule.network.network import Network, mean_loss
 from deltarule.network.targets import Targets
 from deltarule.network.trace import Trace, trace_pass
 from deltarule.program import Block, State
@@ -24,6 +24,7 @@ from deltarule.utils.arrays import is_sparse
 
 __all__ = [
     "check_gradients",
+    "explained",
     "gradients",
     "information",
     "input_gradients",
@@ -57,6 +58,20 @@ def trace(model: FittedModel, X: Any, y: Any, sample_weight: Any, *, training: b
         block = model.prepare(_block(model, X, y, sample_weight))
     tape = replace(model.network, dtype="float64").tape
     return trace_pass(tape, _double(model.state), block, training=training)
+
+
+def explained(model: FittedModel, X: Any, y: Any) -> tuple[Network, State, Block, tuple[str, ...]]:
+    """Return network and state in float64, checked rows as the network takes them, and notes."""
+    notes = []
+    if model.scales is not None:
+        units = "Inputs" if model.scales.y_scale is None else "Inputs and targets"
+        notes.append(f"{units} are standardised: (x − mean) / standard deviation of the training.")
+    network = replace(model.network, dtype="float64")
+    if y is None:
+        block = Block(_inputs(model, X))
+    else:
+        block = model.prepare(_block(model, X, y, None))
+    return network, _double(model.state), block, tuple(notes)
 
 
 def gradients(

@@ -16,6 +16,7 @@ from deltarule.network.backend import interpreter_of
 from deltarule.network.data import check_inputs, make_block
 from deltarule.network.initialization import draw_parameters
 from deltarule.network.likelihood import log_likelihood
+from deltarule.network.network_graph import NetworkGraph, draw_network
 from deltarule.network.predictor import Predictor
 from deltarule.network.targets import Targets
 from deltarule.network.trace import Trace, trace_pass
@@ -278,6 +279,44 @@ class Network(NetworkSpec):
         block, targets = make_block(self, X, y, sample_weight, smoothed=False)
         outputs = _outputs(self, state, block)
         return score_outputs(outputs, targets, block.weight)
+
+    def graph(
+        self, state: State | None = None, X: Array | None = None, y: Any = None
+    ) -> NetworkGraph:
+        """Return a drawing of the network, with weights, values and deltas if they are given.
+
+        Parameters
+        ----------
+        state : State, optional
+            Parameters: arrows are blue for positive weights, orange for negative ones, and as
+            wide as their size.
+        X : (n, d) array, optional
+            Rows, of which the first gives the value of every unit.
+        y : (n,) or (n, k) array, optional
+            Targets, which give the δ of every unit.
+
+        Returns
+        -------
+        graph : NetworkGraph
+            A notebook shows it; ``svg()`` returns it as text. Of more than 8 units in a layer the
+            first 6 and the last are drawn.
+
+        Examples
+        --------
+        >>> from deltarule import Dense, Network
+        >>> net = Network(2, [Dense(3, "tanh"), Dense(1)])
+        >>> net.graph(net.initialize(0), [[1.0, 2.0]], [0.5])
+        <Network 2-3-1; svg() returns the drawing>
+        """
+        if state is None and (X is not None or y is not None):
+            raise SpecError("X and y need state, the parameters of the network; give all three.")
+        if X is None and y is not None:
+            raise SpecError("y needs X, the rows that it belongs to; give both.")
+        trace = None if state is None or X is None else self.trace(state, X, y)
+        if state is not None:
+            check_theta(state, self.tape)
+        theta = None if state is None else to_numpy(state.copy(optimizer=False).theta)
+        return draw_network(self, self.tape, theta, trace)
 
     def summary(self) -> str:
         """Return a table of the layers with their shapes and parameter counts."""

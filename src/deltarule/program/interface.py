@@ -110,6 +110,13 @@ class Interpreter(Protocol):
     The training loop depends on nothing else.
     """
 
+    def code_identity(self) -> dict[str, str]:
+        """Return what decides the bits of a step beside its arguments, by name.
+
+        A checkpoint holds it, so that a training that resumes with other code can say so.
+        """
+        ...
+
     def check(self, state: State) -> None:
         """Raise ``DataError`` unless ``train_steps`` can continue from this state."""
         ...

@@ -33,6 +33,7 @@ from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import SGD, Optimizer
 from deltarule.utils.arrays import Array, Pullback, array_namespace, is_sparse
 from deltarule.utils.blas import one_blas_thread
+from deltarule.utils.numpy_code import numpy_code
 
 __all__ = ["Reference", "TrainingPass"]
 
@@ -78,6 +79,10 @@ class Reference:
         self._clipping = clipping
         self._body = tape.instructions[:-1]
         self._first = next(instruction for instruction in self._body if instruction.op == Op.AFFINE)
+
+    def code_identity(self) -> dict[str, str]:
+        """Return what decides the bits of the reference: NumPy's loops and its BLAS."""
+        return {"engine": "reference"} | numpy_code()
 
     def check(self, state: State) -> None:
         """Raise ``DataError`` unless ``train_steps`` can continue from this state."""

@@ -88,6 +88,10 @@ class TrainingState:
 class Checkpointer(Protocol):
     """Protocol of what writes a training's checkpoints and restores the newest one."""
 
+    def compare_code(self, code: dict[str, str]) -> None:
+        """Warn, or raise ``CheckpointError``, if other code took the steps so far."""
+        ...
+
     def begin(self, state: State, training: TrainingState, check: Callable[[State], None]) -> None:
         """Restore both from the newest checkpoint, or write the first one.
 

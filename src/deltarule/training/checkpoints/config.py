@@ -41,6 +41,10 @@ class Checkpoint:
     resume : bool, default=True
         Whether to resume from the newest checkpoint in the folder, if there is one. With False a
         folder with checkpoints is refused.
+    exact : bool, default=False
+        Whether to refuse to resume where the bits may differ: with another engine, kind of
+        processor, compiler, or release of deltarule, NumPy or scikit-learn than those of the
+        training so far. With False such a training resumes with an ``InexactResumeWarning``.
 
     Raises
     ------
@@ -60,6 +64,7 @@ class Checkpoint:
     keep_last: int = 3
     keep_best: bool = True
     resume: bool = True
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.folder, str | os.PathLike) or not os.fspath(self.folder):
@@ -69,7 +74,7 @@ class Checkpoint:
         if self.every_seconds is not None:
             check_between("every_seconds", self.every_seconds, 0.0)
         check_positive_integer("keep_last", self.keep_last)
-        for name in ("keep_best", "resume"):
+        for name in ("keep_best", "resume", "exact"):
             if not isinstance(getattr(self, name), bool):
                 raise SpecError(f"{name} must be True or False; got {getattr(self, name)!r}.")
 

@@ -22,7 +22,14 @@ from deltarule.schedules import Schedule
 from deltarule.storage import strict_json
 from deltarule.utils.arrays import is_sparse, to_numpy
 
-__all__ = ["Identity", "describe", "differences", "end_argument", "fingerprint"]
+__all__ = [
+    "Identity",
+    "code_differences",
+    "describe",
+    "differences",
+    "end_argument",
+    "fingerprint",
+]
 
 _MAX_LETTERS = 60  # of a value in a message
 
@@ -175,6 +182,28 @@ def differences(was: Identity, now: Identity) -> list[str]:
         if before != after:
             found.append(_part(name, before, after))
     return found
+
+
+def code_differences(was: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Return a phrase for everything that decides bits and differs, by name."""
+    names = [*now, *sorted(set(was) - set(now))]
+    if was.get("engine") != now.get("engine"):  # the rest means other things
+        names = [name for name in names if name in was and name in now]
+    return [
+        _of_code(name, was.get(name, "none"), now.get(name, "none"))
+        for name in names
+        if was.get(name) != now.get(name)
+    ]
+
+
+def _of_code(name: str, before: str, after: str) -> str:
+    if "," not in before + after or len(before) + len(after) <= _MAX_LETTERS:
+        return _argument(name, before, after)
+    old, new = before.split(","), after.split(",")  # lists of features, too long to show
+    lost = sorted(set(old) - set(new)) or ["none"]
+    more = f" and {len(lost) - 3} others" if len(lost) > 3 else ""
+    shown = " ".join(", ".join(lost[:3])[:_MAX_LETTERS].split())
+    return f"{name} are others (had, and now lacks: {shown}{more})"
 
 
 def _argument(name: str, before: Any, after: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from deltarule.program import State
+from deltarule.program import Interpreter, State
 from deltarule.training.checkpoints.config import as_checkpoint
 from deltarule.training.config import TrainingConfig
 from deltarule.training.state import Checkpointer
@@ -23,6 +23,7 @@ def checkpointer_of(
     blocks: Mapping[str, Any],
     rng: Any,
     kinds: tuple[type[Any], ...],
+    interpreter: Interpreter,
 ) -> Iterator[Checkpointer]:
     """Yield the checkpointer: one that the caller has opened, or one for a folder.
 
@@ -42,8 +43,11 @@ def checkpointer_of(
         The generator of the orders of rows.
     kinds : tuple of types
         NamedTuples that the history may hold.
+    interpreter : Interpreter
+        What takes the steps.
     """
     if isinstance(given, Checkpointer):
+        given.compare_code(interpreter.code_identity())
         yield given
         return
     # Imported here: they need pydantic, which only trainings with checkpoints load.
@@ -64,4 +68,5 @@ def checkpointer_of(
     ) as writer:
         writer.stream("shuffling", rng)
         writer.compare(prints, ("epochs", config.epochs))
+        writer.compare_code(interpreter.code_identity())
         yield writer

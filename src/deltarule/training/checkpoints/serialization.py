@@ -40,6 +40,7 @@ class _Record(BaseModel):
     best: list[Any] | None
     arguments: dict[str, Any]
     data: dict[str, str]
+    code: list[dict[str, str]] = Field(min_length=1)
     beginnings: Any
     streams: Any
     owner: Any
@@ -51,6 +52,7 @@ class Snapshot:
     """Content of a checkpoint."""
 
     identity: Identity
+    code: list[dict[str, str]] = field(default_factory=list)  # all that took steps, the last last
     beginnings: dict[str, Any] = field(default_factory=dict)  # random streams before the first draw
     streams: dict[str, Any] = field(default_factory=dict)  # random streams now
     owner: Any = None  # attributes of the estimator that trains, if there is one
@@ -78,6 +80,7 @@ def write_snapshot(
         "best": None if snapshot.best is None else list(snapshot.best),
         "arguments": snapshot.identity.arguments,
         "data": snapshot.identity.data,
+        "code": snapshot.code,
         "beginnings": codec.encode("beginnings", snapshot.beginnings),
         "streams": codec.encode("streams", snapshot.streams),
         "owner": codec.encode("owner", snapshot.owner),
@@ -127,6 +130,7 @@ def read_snapshot(contents: ModelRecord, kinds: tuple[type[Any], ...]) -> Snapsh
         raise CheckpointError("its record holds no valid random streams")
     return Snapshot(
         identity=Identity(record.arguments, record.data),
+        code=record.code,
         beginnings=beginnings,
         streams=streams,
         owner=codec.decode(record.owner),

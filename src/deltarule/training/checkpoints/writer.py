@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
@@ -12,11 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.errors import CheckpointError, OutputError
+from deltarule.errors import CheckpointError, InexactResumeWarning, OutputError
 from deltarule.program import State
 from deltarule.training.checkpoints.config import Checkpoint
 from deltarule.training.checkpoints.directory import CheckpointDirectory, file_name, open_directory
-from deltarule.training.checkpoints.fingerprint import Identity, describe, differences
+from deltarule.training.checkpoints.fingerprint import (
+    Identity,
+    code_differences,
+    describe,
+    differences,
+)
 from deltarule.training.checkpoints.serialization import (
     Snapshot,
     restore_snapshot,
@@ -35,6 +40,7 @@ def open_checkpoints(
     kinds: tuple[type[Any], ...] = (),
     *,
     maximize: bool = False,
+    libraries: Mapping[str, str] | None = None,
 ) -> Iterator[CheckpointWriter]:
     """Open a folder for one training, and find the checkpoint to resume from.
 
@@ -49,6 +55,8 @@ def open_checkpoints(
         NamedTuples that the history or the owner's attributes may hold.
     maximize : bool, default=False
         Whether a high metric is good: it decides which checkpoint is the best.
+    libraries : mapping, optional
+        Versions of libraries that may change the bits, by name; NumPy's and ours are added.
 
     Raises
     ------
@@ -65,7 +73,9 @@ def open_checkpoints(
                 f"{folder.path} holds checkpoints of an earlier training, the newest of epoch "
                 f"{found.place[0]}: resume it (resume=True, --resume), or name another folder."
             )
-        yield CheckpointWriter(checkpoint, folder, found, described, kinds, maximize)
+        yield CheckpointWriter(
+            checkpoint, folder, found, described, kinds, maximize, dict(libraries or {})
+        )
 
 
 class CheckpointWriter:
@@ -87,8 +97,11 @@ class CheckpointWriter:
         arguments: dict[str, Any],
         kinds: tuple[type[Any], ...],
         maximize: bool,
+        libraries: dict[str, str],
     ) -> None:
         self.found = found
+        self._libraries = {"deltarule": __version__, "NumPy": np.__version__} | libraries
+        self._code: list[dict[str, str]] = []
         self._maximize = maximize
         self.capture: Callable[[], Any] | None = None
         self._checkpoint, self._folder, self._kinds = checkpoint, folder, kinds
@@ -146,12 +159,43 @@ class CheckpointWriter:
                 f"the checkpoint in {self.path} has done {done} epochs, and {name}={most} asks "
                 f"for fewer: set {name} to at least {done}, or name another folder."
             )
-        if self.found.version != __version__:
-            warnings.warn(
-                f"the checkpoint in {self.path} was written by deltarule {self.found.version}, "
-                f"and this is {__version__}: the result may differ from a training without a stop.",
-                stacklevel=2,
+
+    def compare_code(self, code: dict[str, str]) -> None:
+        """Warn if other code took steps of this training, or refuse it if it must be exact.
+
+        Parameters
+        ----------
+        code : dict
+            What decides the bits of a step, from the interpreter.
+
+        Raises
+        ------
+        CheckpointError
+            If it differs, and the ``Checkpoint`` has ``exact=True``.
+        """
+        if self._code:  # a second call of ``train`` in one fit
+            return
+        code = self._libraries | code
+        before = [] if self.found is None else self.found.code
+        others = [other for other in before if other != code]
+        self._code = [*others, code]
+        if self.found is None or not others:
+            return
+        what = (
+            f"the checkpoint in {self.path} was written by deltarule {self.found.version} after "
+            f"steps of other code: {'; '.join(code_differences(others[-1], code))}"
+        )
+        if self._checkpoint.exact:
+            raise CheckpointError(
+                f"{what}. The bits may differ, and exact=True (--exact) refuses that: resume where "
+                "the training began, allow it with exact=False, or name another folder."
             )
+        warnings.warn(
+            f"{what}. The result may differ in its last bits from a training without a stop; "
+            "Checkpoint(exact=True) refuses to resume.",
+            InexactResumeWarning,
+            stacklevel=2,
+        )
 
     # --- in the training loop -------------------------------------------------------------------
 
@@ -202,6 +246,7 @@ class CheckpointWriter:
         best = self._best_with(training)
         snapshot = Snapshot(
             identity=self._identity,
+            code=self._code,
             beginnings=self._beginnings,
             streams={name: _stream_state(stream) for name, stream in self._streams.items()},
             owner=None if self.capture is None else self.capture(),

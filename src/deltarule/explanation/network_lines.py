@@ -1,0 +1,328 @@
+"""The lines of one pass through a network: forward, loss, backward, gradients (items B1-B4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from deltarule.explanation.formulas import ACTIVATIONS, LOSSES
+from deltarule.explanation.lines import Line, Part, Quantity
+from deltarule.network import Network
+from deltarule.network.trace import Trace
+from deltarule.program.opcodes import ActivationCode, Op
+from deltarule.reference.activations import ELEMENTWISE
+from deltarule.utils.arrays import is_sparse
+
+__all__ = ["PassLines"]
+
+_GREEK = {"delta": r"\delta", "gamma": r"\gamma", "beta": r"\beta", "mu": r"\mu"}
+
+
+def named(name: str, value: Any) -> Quantity:
+    """Return a quantity of a trace with its name in LaTeX."""
+    letters = name.rstrip("0123456789")
+    number = name[len(letters) :]
+    if letters == "var":
+        return Quantity(f"σ²{number}", rf"\sigma^2_{{{number}}}", value)
+    if letters == "Zhat":
+        return Quantity(f"Ẑ{number}", rf"\hat{{Z}}_{{{number}}}", value)
+    if letters.startswith("d") and letters not in ("delta",):
+        of = named(name[1:], value)
+        return Quantity(f"∂C/∂{of.text}", rf"\frac{{\partial C}}{{\partial {of.latex}}}", value)
+    text = {"delta": "δ", "gamma": "γ", "beta": "β", "mu": "μ", "mask": "M"}.get(letters, letters)
+    latex = _GREEK.get(letters, {"mask": "M"}.get(letters, letters))
+    return Quantity(text + number, f"{latex}_{{{number}}}" if number else latex, value)
+
+
+def transposed(quantity: Quantity) -> Quantity:
+    """Return the transposed matrix, and its name."""
+    text, latex, value = quantity
+    return Quantity(f"{text}ᵀ", rf"{latex}^{{\top}}", np.asarray(value).T)
+
+
+class PassLines:
+    """Writes the lines of a pass, from its trace.
+
+    Parameters
+    ----------
+    network : Network
+        What ran.
+    parameters : dict of str to array
+        W1, b1, … of the pass.
+    trace : Trace
+        Its numbers.
+    targets : array (n, k) or None
+        What the loss compared with.
+    training : bool
+        Whether it was a pass of training.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        parameters: dict[str, Any],
+        trace: Trace,
+        targets: Any,
+        *,
+        training: bool,
+    ) -> None:
+        self.tape, self.network, self.training = network.tape, network, training
+        self.parameters = parameters
+        self.trace = {**trace, "A0": _dense(trace["A0"])}
+        self.targets = targets
+        self.before: dict[int, str] = {}  # of each affine map: the name of what it reads
+
+    def parts(self) -> list[Part]:
+        """Return all parts: forward, and with targets the loss, the way back and the gradients."""
+        parts = [Part("Forward", tuple(self.forward()))]
+        if self.targets is not None:
+            parts.append(Part("Loss", tuple(self.loss())))
+            parts.append(Part("Backward", tuple(self.backward())))
+            parts.append(Part("Gradients", tuple(self.gradients())))
+        return parts
+
+    def _q(self, name: str) -> Quantity:
+        return named(name, self.trace[name] if name in self.trace else self.parameters[name])
+
+    # --- forward --------------------------------------------------------------------------------
+
+    def forward(self) -> Iterator[Line]:
+        """Yield the lines of the forward pass."""
+        x = self._q("A0")
+        rows = "row" if x.shape[0] == 1 else "rows"
+        yield Line("M4", f"The inputs, {x.shape[0]} {rows} of {x.shape[1]}", "A0 = X",
+                   "A_0 = X", x)  # fmt: skip
+        layer, last = 0, "A0"
+        for line in self.tape.instructions[:-1]:
+            if line.op == Op.AFFINE:
+                layer += 1
+                self.before[layer] = last
+                yield self._affine(layer, last, has_bias=line.bias >= 0)
+                last = f"Z{layer}"
+            elif line.op == Op.ACTIVATE:
+                yield self._activation(layer, last, line.code, line.constant)
+                last = f"A{layer}"
+            elif line.op == Op.NORMALIZE:
+                yield from self._normalization(layer, last, line.constant)
+                last = f"N{layer}"
+            elif self.training:
+                yield self._dropout(layer, last, line.constant)
+                last = f"D{layer}"
+
+    def _affine(self, layer: int, last: str, *, has_bias: bool) -> Line:
+        x, w, z = self._q(last), self._q(f"W{layer}"), self._q(f"Z{layer}")
+        text, latex, numbers = (
+            f"{z.text} = {x.text} {w.text}",
+            f"{z.latex} = {x.latex} {w.latex}",
+            "{0} {1}",
+        )
+        operands = [x, w]
+        if has_bias:
+            b = self._q(f"b{layer}")
+            text, latex, numbers = (
+                f"{text} + {b.text}",
+                f"{latex} + {b.latex}",
+                f"{numbers} + {{2}}",
+            )
+            operands.append(b)
+        return Line("B1", f"Layer {layer}: weighted sums", text, latex, z, numbers, tuple(operands))
+
+    def _activation(self, layer: int, last: str, code: int, constant: float) -> Line:
+        z, a = self._q(last), self._q(f"A{layer}")
+        name = ActivationCode(code).name.lower()
+        formula = ACTIVATIONS[name]
+        given = f", parameter {constant:g}" if name in ("leaky_relu", "elu") else ""
+        return Line(
+            formula.item,
+            f"Layer {layer}: activation {name}{given}",
+            f"{a.text} = g({z.text}), {formula.text}",
+            rf"{a.latex} = g({z.latex}), \quad {formula.latex}",
+            a,
+            r"g\left({0}\right)",
+            (z,),
+        )
+
+    def _normalization(self, layer: int, last: str, epsilon: float) -> Iterator[Line]:
+        z, mu, var = self._q(last), self._q(f"mu{layer}"), self._q(f"var{layer}")
+        hat, out = self._q(f"Zhat{layer}"), self._q(f"N{layer}")
+        gamma, beta = self._q(f"gamma{layer}"), self._q(f"beta{layer}")
+        if self.training:
+            yield Line("N1", f"Layer {layer}: mean of the batch", f"{mu.text} = mean of {z.text}",
+                       rf"{mu.latex} = \frac{{1}}{{n}} \sum_i {z.latex}", mu)  # fmt: skip
+            yield Line(
+                "N1", f"Layer {layer}: variance of the batch",
+                f"{var.text} = mean of ({z.text} − {mu.text})²",
+                rf"{var.latex} = \frac{{1}}{{n}} \sum_i ({z.latex} - {mu.latex})^2", var,
+            )  # fmt: skip
+        else:
+            yield Line("N3", f"Layer {layer}: mean from training", mu.text, mu.latex, mu)
+            yield Line("N3", f"Layer {layer}: variance from training", var.text, var.latex, var)
+        yield Line(
+            "N1", f"Layer {layer}: normalised, ε = {epsilon:g}",
+            f"{hat.text} = ({z.text} − {mu.text})/√({var.text} + ε)",
+            rf"{hat.latex} = \frac{{{z.latex} - {mu.latex}}}{{\sqrt{{{var.latex} + \varepsilon}}}}",
+            hat,
+        )  # fmt: skip
+        yield Line(
+            "N1", f"Layer {layer}: scaled and shifted",
+            f"{out.text} = {gamma.text} ⊙ {hat.text} + {beta.text}",
+            rf"{out.latex} = {gamma.latex} \odot {hat.latex} + {beta.latex}", out,
+            r"{0} \odot {1} + {2}", (gamma, hat, beta),
+        )  # fmt: skip
+
+    def _dropout(self, layer: int, last: str, keep: float) -> Line:
+        mask, a, out = self._q(f"mask{layer}"), self._q(last), self._q(f"D{layer}")
+        mask = mask._replace(value=np.asarray(mask.value).astype(int))
+        return Line(
+            "R3", f"Dropout keeps each unit with probability p = {keep:g}",
+            f"{out.text} = {a.text} ⊙ {mask.text} / p",
+            rf"{out.latex} = {a.latex} \odot {mask.latex} / p", out,
+            r"{0} \odot {1} / " + f"{keep:g}", (a, mask),
+        )  # fmt: skip
+
+    # --- the loss -------------------------------------------------------------------------------
+
+    def loss(self) -> Iterator[Line]:
+        """Yield the loss of the rows, their mean, and the penalty."""
+        depth = self._depth
+        formula, a = LOSSES[self.tape.loss.code], self._q(f"A{depth}")
+        y = Quantity("Y", "Y", self.targets)
+        yield Line("L5", "The targets", "Y", "Y", y)
+        losses = Quantity("L", "L", self.trace["losses"])
+        yield Line(
+            formula.item, f"Loss of each row, of a = {a.text}", formula.text, formula.latex,
+            losses, operands=(a, y),
+        )  # fmt: skip
+        cost = Quantity("C", "C", self.trace["loss"])
+        yield Line("L3", "Mean loss", "C = mean of L", r"C = \frac{1}{n} \sum_i L_i", cost)
+        if self.tape.penalties:
+            found = Quantity("penalty", r"\Omega", self.trace["penalty"])
+            terms = ", ".join(str(penalty) for penalty in self.network.penalties)
+            yield Line(
+                "R1 R2", f"Penalty on the weights: {terms}",
+                "Ω = ½ s Σ w² (L2), s Σ |w| (L1)",
+                r"\Omega = \tfrac{1}{2} s \sum w^2 \text{ (L2)}, \; s \sum |w| \text{ (L1)}",
+                found,
+            )  # fmt: skip
+
+    @property
+    def _depth(self) -> int:
+        return len(self.network.dense_layers)
+
+    # --- backward -------------------------------------------------------------------------------
+
+    def backward(self) -> Iterator[Line]:
+        """Yield δ of every layer, from the last to the first."""
+        depth = self._depth
+        y = Quantity("Y", "Y", self.targets)
+        for layer in range(depth, 0, -1):
+            delta = self._q(f"delta{layer}")
+            if layer == depth and f"dA{layer}" not in self.trace:
+                a = self._q(f"A{layer}")
+                yield Line(
+                    "B1", "BP1: δ of the output, where loss and activation cancel",
+                    f"{delta.text} = ({a.text} − Y)/n", rf"{delta.latex} = ({a.latex} - Y) / n",
+                    delta, rf"({{0}} - {{1}}) / {a.shape[0]}", (a, y),
+                )  # fmt: skip
+                continue
+            d_a = self._q(f"dA{layer}")
+            if layer == depth:
+                yield Line("B1", "BP1: derivative of the loss in the outputs", d_a.text, d_a.latex,
+                           d_a)  # fmt: skip
+            else:
+                above, w = self._q(f"delta{layer + 1}"), self._q(f"W{layer + 1}")
+                dropped = self.before[layer + 1].startswith("D")
+                turned = transposed(w)
+                mask = rf" \odot M_{{{layer}}} / p" if dropped else ""
+                yield Line(
+                    "B1", f"BP2: back through the weights of layer {layer + 1}",
+                    f"{d_a.text} = {above.text} {w.text}ᵀ" + (f" ⊙ M{layer}/p" if dropped else ""),
+                    rf"{d_a.latex} = {above.latex} {w.latex}^{{\top}}{mask}", d_a,
+                    "" if dropped or self._normalizes_after(layer) else "{0} {1}", (above, turned),
+                )  # fmt: skip
+            yield self._delta(layer, d_a, delta)
+
+    def _delta(self, layer: int, d_a: Quantity, delta: Quantity) -> Line:
+        line = next(line for line in self._of(layer) if line.op == Op.ACTIVATE)
+        name = ActivationCode(line.code).name.lower()
+        if f"Zhat{layer}" in self.trace and not self._normalizes_after(layer):
+            return Line(
+                "N2", f"BP2: back through {name} and batch norm",
+                f"{delta.text} = γ/√(σ² + ε) ⊙ (D − mean D − Ẑ ⊙ mean(D ⊙ Ẑ)), "
+                f"D = {d_a.text} ⊙ g'",
+                rf"{delta.latex} = \frac{{\gamma}}{{\sqrt{{\sigma^2 + \varepsilon}}}} \odot "
+                r"(D - \overline{D} - \hat{Z} \odot \overline{D \odot \hat{Z}}), \quad "
+                rf"D = {d_a.latex} \odot g'",
+                delta,
+            )  # fmt: skip
+        if line.code not in ELEMENTWISE:
+            return Line(
+                "B1 A6", "BP1: back through softmax",
+                f"{delta.text} = A ⊙ (∂C/∂A − Σ_j A_j ∂C/∂A_j)",
+                rf"{delta.latex} = A \odot \left(\frac{{\partial C}}{{\partial A}} - "
+                r"\sum_j A_j \frac{\partial C}{\partial A_j}\right)", delta,
+            )  # fmt: skip
+        z = self._q(f"N{layer}" if f"N{layer}" in self.trace and not self._normalizes_after(layer)
+                    else f"Z{layer}")  # fmt: skip
+        slope = Quantity(
+            f"g'({z.text})", f"g'({z.latex})",
+            ELEMENTWISE[line.code].derivative(z.value, line.constant),
+        )  # fmt: skip
+        code = "BP1" if layer == self._depth else "BP2"
+        return Line(
+            "B1", f"{code}: back through {name}",
+            f"{delta.text} = {d_a.text} ⊙ {slope.text}",
+            rf"{delta.latex} = {d_a.latex} \odot {slope.latex}", delta,
+            r"{0} \odot {1}", (d_a, slope),
+        )  # fmt: skip
+
+    def _of(self, layer: int) -> list[Any]:
+        """Return the tape's lines of a dense layer."""
+        lines, count = [], 0
+        for line in self.tape.instructions[:-1]:
+            count += line.op == Op.AFFINE
+            if count == layer:
+                lines.append(line)
+        return lines
+
+    def _normalizes_after(self, layer: int) -> bool:
+        ops = [line.op for line in self._of(layer)]
+        return Op.NORMALIZE in ops and ops.index(Op.NORMALIZE) > ops.index(Op.ACTIVATE)
+
+    # --- gradients ------------------------------------------------------------------------------
+
+    def gradients(self) -> Iterator[Line]:
+        """Yield the gradient of every parameter."""
+        for layer in range(1, self._depth + 1):
+            x, delta = self._q(self.before[layer]), self._q(f"delta{layer}")
+            found = self._q(f"dW{layer}")
+            turned = transposed(x)
+            yield Line(
+                "B1", f"BP4: weights of layer {layer}",
+                f"{found.text} = {x.text}ᵀ {delta.text}",
+                rf"{found.latex} = {x.latex}^{{\top}} {delta.latex}", found,
+                "{0} {1}", (turned, delta),
+            )  # fmt: skip
+            if f"db{layer}" in self.trace:
+                found = self._q(f"db{layer}")
+                yield Line(
+                    "B1", f"BP3: biases of layer {layer}",
+                    f"{found.text} = Σ_rows {delta.text}",
+                    rf"{found.latex} = \sum_i {delta.latex}", found,
+                )  # fmt: skip
+            if f"dgamma{layer}" in self.trace:
+                for name, text, latex in (
+                    ("dgamma", "Σ_rows D ⊙ Ẑ", r"\sum_i D \odot \hat{Z}"),
+                    ("dbeta", "Σ_rows D", r"\sum_i D"),
+                ):
+                    found = self._q(f"{name}{layer}")
+                    yield Line(
+                        "N2", f"Batch norm of layer {layer}, D = ∂C/∂N{layer}",
+                        f"{found.text} = {text}", f"{found.latex} = {latex}", found,
+                    )  # fmt: skip
+
+
+def _dense(array: Any) -> Any:
+    return array.toarray() if is_sparse(array) else np.asarray(array)

@@ -1,0 +1,96 @@
+"""A network drawn as a graph: units in columns, weights as arrows, values and deltas inside."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deltarule.network.trace import Trace
+from deltarule.program.tape import Tape
+from deltarule.spec import NetworkSpec
+from deltarule.utils.arrays import is_sparse
+from deltarule.utils.drawing import Box, Drawing
+
+__all__ = ["NetworkGraph", "draw_network"]
+
+MOST_UNITS = 8
+"""The most units of a layer that are drawn; the last one is among them, an ellipsis between."""
+MOST_LABELS = 40
+"""The most arrows that have their weights written on them."""
+
+
+class NetworkGraph(NamedTuple):
+    """A drawing of a network, which a notebook shows."""
+
+    title: str
+    drawing: Drawing
+
+    def svg(self) -> str:
+        """Return the drawing as SVG, in the colours of the page around it."""
+        return self.drawing.svg(self.title)
+
+    def __repr__(self) -> str:
+        """Return the title."""
+        return f"<{self.title}; svg() returns the drawing>"
+
+    def _repr_html_(self) -> str:
+        return self.svg()
+
+
+def draw_network(spec: NetworkSpec, tape: Tape, theta: Any, trace: Trace | None) -> NetworkGraph:
+    """Return the drawing of a network.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        The network.
+    tape : Tape
+        Its tape.
+    theta : array (p,) or None
+        Parameters, for the weights of the arrows.
+    trace : Trace or None
+        A pass, whose first row gives values and deltas.
+    """
+    widths = [spec.n_inputs, *(layer.units for layer in spec.dense_layers)]
+    drawing, shown = Drawing(), [_shown(width) for width in widths]
+    for layer, units in enumerate(shown):
+        for unit in units:
+            drawing.add((layer, unit), layer, _box(layer, unit, widths[layer], trace))
+    weights = {} if theta is None else {p.name: view for p, view in tape.views(theta)}
+    arrows = sum(len(a) * len(b) for a, b in pairwise(shown))
+    for layer in range(1, len(widths)):
+        matrix = weights.get(f"W{layer}")
+        largest = 1.0 if matrix is None else float(np.max(np.abs(np.asarray(matrix)))) or 1.0
+        for source in shown[layer - 1]:
+            for target in shown[layer]:
+                if source is None or target is None:
+                    continue
+                w = None if matrix is None else float(matrix[source, target])
+                label = "" if w is None or arrows > MOST_LABELS else f"{w:.3g}"
+                strength = None if w is None else w / largest
+                drawing.connect((layer - 1, source), (layer, target), label, strength)
+    return NetworkGraph("Network " + "-".join(map(str, widths)), drawing)
+
+
+def _shown(width: int) -> list[int | None]:
+    """Return the numbers of the units that are drawn; None is the ellipsis."""
+    if width <= MOST_UNITS:
+        return list(range(width))
+    return [*range(MOST_UNITS - 2), None, width - 1]
+
+
+def _box(layer: int, unit: int | None, width: int, trace: Trace | None) -> Box:
+    if unit is None:
+        return Box((f"… {width - MOST_UNITS + 1} more",), variable=layer == 0)
+    name = f"x{unit + 1}" if layer == 0 else f"A{layer},{unit + 1}"
+    lines = [name]
+    if trace is not None:
+        values = trace[f"A{layer}"]
+        row = values[[0]].toarray()[0] if is_sparse(values) else np.asarray(values)[0]
+        lines.append(f"{float(row[unit]) + 0.0:.4g}")
+        deltas = trace.get(f"delta{layer}")
+        if deltas is not None:
+            lines.append(f"δ {float(np.asarray(deltas)[0, unit]) + 0.0:.4g}")
+    return Box(tuple(lines), variable=layer == 0)

@@ -1,0 +1,203 @@
+"""Explanations: their numbers against the trace and the equations, and all their outputs."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deltarule import (
+    ELU,
+    L1,
+    L2,
+    LBFGS,
+    Adam,
+    BatchNorm,
+    Dense,
+    Dropout,
+    MLPClassifier,
+    MLPRegressor,
+    Network,
+    explain,
+    functions,
+)
+from deltarule.errors import DataError, OutputError, ShapeError, SpecError
+from deltarule.explanation import formulas
+from deltarule.explanation.numerals import latex_array, text_array
+from deltarule.reference import Reference
+from deltarule.spec.optimizers import OPTIMIZERS, Minimizer
+from support.estimators import unconverged
+from support.networks import ACTIVATIONS, HEADS, random_data, random_state
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(40, 3))
+LABELS = np.where(X[:, 0] > 0, "yes", "no")
+
+
+def results(explanation: Any) -> dict[str, Any]:
+    found = {}
+    for part in explanation.parts[:4]:
+        found |= {line.result.text: line.result.value for line in part.lines if line.result}
+    return found
+
+
+def test_the_numbers_are_those_of_the_trace() -> None:
+    net = Network(3, [Dense(4, "tanh"), Dense(2, "softmax")], "categorical_cross_entropy")
+    state = random_state(net, 0)
+    explanation, trace = explain(net, X[:2], [0, 1], state=state), net.trace(state, X[:2], [0, 1])
+    found = results(explanation)
+    for name, shown in {"Z1": "Z1", "A2": "A2", "delta1": "δ1", "delta2": "δ2", "dW1": "∂C/∂W1",
+                        "db2": "∂C/∂b2", "loss": "C", "losses": "L"}.items():  # fmt: skip
+        np.testing.assert_array_equal(found[shown], trace[name])
+    assert [part.title for part in explanation.parts] == [
+        "Forward", "Loss", "Backward", "Gradients", "One step of the optimiser",
+    ]  # fmt: skip
+    assert [part.title for part in explain(net, X[:1], state=state).parts] == ["Forward"]
+
+
+@pytest.mark.parametrize("name", [n for n, kind in OPTIMIZERS.items()])
+def test_one_step_is_the_optimisers(name: str) -> None:
+    net = Network(3, [Dense(2, "tanh"), Dense(1)], penalties=[L2(0.1)])
+    state, kind = random_state(net, 0), OPTIMIZERS[name]
+    step = explain(net, X[:2], [1.0, 2.0], state=state, optimizer=name).parts[-1]
+    if issubclass(kind, Minimizer):
+        assert "takes no step" in step.lines[0].says
+        return
+    after = state.copy()
+    reference = Reference(net.tape, kind())
+    gradient = net.gradients(state, X[:2], [1.0, 2.0])  # without the penalty
+    block = random_data(net, 2, 0).block._replace(x=X[:2], y=np.array([[1.0], [2.0]]), weight=None)
+    reference.apply_gradient(after, reference.gradient(after, block), kind().learning_rate)
+    for line, (parameter, view) in zip(step.lines[1:], net.parameters(after).items(), strict=True):
+        assert line.result is not None
+        np.testing.assert_allclose(line.result.value, view, rtol=1e-12)
+        slope, before, change = line.operands
+        np.testing.assert_allclose(before.value + change.value, line.result.value)
+        if parameter.startswith("b"):
+            np.testing.assert_allclose(slope.value, gradient[parameter], rtol=1e-12)
+    assert np.array_equal(state.theta, random_state(net, 0).theta)  # unchanged
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_has_its_formula(activation: str) -> None:
+    net = Network(3, [Dense(4, activation), Dense(1)])
+    state = random_state(net, 1)
+    explanation = explain(net, X[:2], [1.0, 2.0], state=state)
+    assert formulas.ACTIVATIONS[activation].text in str(explanation)
+    backward = next(part for part in explanation.parts if part.title == "Backward")
+    if activation != "softmax":
+        slope = functions.ACTIVATIONS[activation].derivative(net.trace(state, X[:2])["Z1"])
+        shown = next(q for line in backward.lines for q in line.operands if q.text == "g'(Z1)")
+        np.testing.assert_allclose(shown.value, slope, rtol=1e-12)
+    _check_page(explanation.html())
+
+
+@pytest.mark.parametrize(("loss", "output"), HEADS)
+def test_every_loss_with_every_output(loss: str, output: str) -> None:
+    net = Network(3, [Dense(4, "tanh"), Dense(2, output)], loss)
+    data = random_data(net, 2, 0)
+    explanation = explain(net, data.x, data.y, state=random_state(net, 0))
+    for line in explanation.parts[2].lines:  # what a line says is what its numbers give
+        if line.numbers == r"{0} \odot {1}":
+            a, b = (np.asarray(q.value) for q in line.operands)
+            assert line.result is not None
+            np.testing.assert_allclose(a * b, line.result.value, rtol=1e-9, atol=1e-12)
+    assert len(explanation.markdown()) > 1000
+
+
+def test_products_and_sums_hold_as_they_are_written() -> None:
+    net = Network(
+        3,
+        [Dropout(0.4), Dense(4, ELU(2.0), batch_norm=BatchNorm("post_activation")),
+         Dense(3, "relu", batch_norm=BatchNorm()), Dropout(0.5), Dense(2, "softmax")],
+        "categorical_cross_entropy", penalties=[L1(0.1), L2(0.2)],
+    )  # fmt: skip
+    explanation = explain(net, X[:4], [0, 1, 1, 0], state=random_state(net, 3), optimizer=Adam())
+    checked = 0
+    for part in explanation.parts:
+        for line in part.lines:
+            values = [np.asarray(q.value) for q in line.operands]
+            expected = {
+                "{0} {1}": lambda a, b: a @ b,
+                "{0} {1} + {2}": lambda a, b, c: a @ b + c,
+                r"{0} \odot {1} + {2}": lambda a, b, c: a * b + c,
+                r"{0} \odot {1}": lambda a, b: a * b,
+                "{1} + {2}": lambda a, b, c: b + c,
+            }.get(line.numbers)
+            if expected is not None and line.result is not None:
+                np.testing.assert_allclose(
+                    expected(*values), line.result.value, rtol=1e-9, atol=1e-12
+                )
+                checked += 1
+    assert checked > 15
+    assert {"N1", "N2", "R3", "R1 R2"} <= {line.item for p in explanation.parts for line in p.lines}
+    _check_page(explanation.html())
+
+
+def test_an_estimator_is_explained_by_its_own_solver(tmp_path: Path) -> None:
+    with unconverged():
+        model = MLPClassifier((30,), max_iter=3, standardize=True, batch_norm=True).fit(X, LABELS)
+    one = explain(model, X[:1], LABELS[:1])
+    assert "standardised" in one.notes[0]
+    assert "no variance of a single row" in one.notes[1]
+    two = explain(model, X[:2], LABELS[:2])
+    assert two.parts[-1].lines[0].says.startswith("Adam: η = 0.001")
+    assert "…" in str(two)
+    assert r"\cdots" in two.markdown()
+    page = two.save(tmp_path / "page.html")
+    assert page.read_text(encoding="utf-8") == two.html()
+    with pytest.raises(OutputError, match="exists"):
+        two.save(page)
+    assert (
+        two.save(tmp_path / "a.md").read_text(encoding="utf-8").startswith("# MLPClassifier 3-30")
+    )
+    assert two.save(tmp_path / "a.txt").exists()
+    with pytest.raises(SpecError, match=r"must end in .html, .md or .txt"):
+        two.save(tmp_path / "a.pdf")
+    with unconverged():
+        whole = MLPRegressor(hidden_layer_sizes=(2,), solver="lbfgs", max_iter=2).fit(X, X[:, 0])
+    assert "LBFGS minimises" in explain(whole, X[:1], X[:1, 0]).parts[-1].lines[0].says
+    assert "SGD" in str(explain(whole, X[:1], X[:1, 0], optimizer="sgd"))
+    assert explain(model, X[:1])._repr_html_().startswith('<section class="deltarule">')
+
+
+def _check_page(page: str) -> None:
+    """One page: no address of anything, and its mathematics well-formed."""
+    bare = page.replace("http://www.w3.org/1998/Math/MathML", "")
+    assert not re.search(r"https?:|src=|@import|url\(", bare)
+    equations = re.findall(r"<math.*?</math>", page)
+    assert len(equations) > 8
+    for equation in equations:
+        ET.fromstring(equation)
+    assert page.count("<ol>") == page.count("</ol>") == page.count("<h2")
+
+
+def test_arrays_are_cut_with_an_ellipsis() -> None:
+    assert text_array(np.arange(20.0)[None]) == ["[ 0  1  2  3  …  19 ]"]
+    assert text_array(-0.0) == ["0"]
+    tall = text_array(np.arange(9.0)[:, None])
+    assert tall == ["[ 0 ]", "[ 1 ]", "[ ⋮ ]", "[ 8 ]"]
+    assert latex_array(1e-12) == r"1 \cdot 10^{-12}"
+    assert latex_array(np.eye(2)) == r"\begin{bmatrix} 1 & 0 \\ 0 & 1 \end{bmatrix}"
+    assert latex_array(float("inf")) == r"\infty"
+
+
+def test_wrong_arguments_are_named() -> None:
+    net = Network(3, [Dense(1)])
+    with pytest.raises(SpecError, match="state must be the parameters"):
+        explain(net, X[:1])
+    with pytest.raises(SpecError, match="model must be a fitted"):
+        explain(object(), X[:1])
+    with pytest.raises(ShapeError, match=r"\(n, 3\)"):
+        explain(net, [[1.0]], state=net.initialize(0))
+    with pytest.raises(DataError, match="no rows"):
+        explain(net, X[:0], [], state=net.initialize(0))
+    with unconverged():
+        model = MLPRegressor(hidden_layer_sizes=(2,), max_iter=2).fit(X, X[:, 0])
+    with pytest.raises(SpecError, match="state goes with a Network"):
+        explain(model, X[:1], state=net.initialize(0))
+    assert isinstance(LBFGS(), Minimizer)
