@@ -330,8 +330,10 @@ ROWS = (
         lambda f: f"{total(f, 'calls')} calls, {total(f, 'wrong')} wrong",
     ),
     Row(
-        "B", "Numba's file in the working directory; nonsense in `NUMBA_…`; 1 to 7 BLAS threads",
-        "the same kernels and bits; a nonsense variable is refused by name", "all",
+        "B", "Numba's and matplotlib's files, and modules, in the working directory; nonsense in "
+        "variables; threads, locale, time zone; a resume with another engine or processor",
+        "the same kernels, plots and bits; nonsense is refused by name; a resume says that bits "
+        "may differ, or is refused with `exact=True`", "all",
         ("identities",), lambda f: f"all {total(f, 'runs')}",
     ),
     Row(
@@ -398,14 +400,16 @@ ROWS = (
         lambda f: f"{total(f, 'differ')} of {total(f, 'rows')} rows differ",
     ),
     Row(
-        "I", "fork in training, a removed checkpoint folder, a private file replaced, memory",
-        "no write by the wrong process; permissions before bytes", "all", ("processes",),
-        lambda f: f"all {total(f, 'tried')}; reading a record peaks at "
+        "I", "fork in training, a removed checkpoint folder, four threads on a new one, a private "
+        "file replaced, memory, 2000 layers",
+        "one writer; permissions before bytes; memory as documented; time linear in depth",
+        "all, ≤ 3 files", ("processes",),
+        lambda f: f"all {total(f, 'tried')}; reading a record or resuming peaks at "
         f"{largest(f, 'files')} files",
     ),
     Row(
-        "J", "wrong values for arguments of the estimators and of `train`",
-        "the error names the argument", "all", ("messages",),
+        "J", "wrong values for every argument of every public function",
+        "an error that names the argument, or a result without NaN", "0 raw errors", ("messages",),
         lambda f: f"all {total(f, 'checked')} named",
     ),
 )  # fmt: skip

@@ -252,8 +252,8 @@ def modules_after(names: str) -> set[str]:
         ("training/__init__.py", "from ..cli import main", "cli comes after training"),
         ("reference/affine.py", "from deltarule.engine import run", "never import each other"),
         ("engine/run.py", "import deltarule.reference", "never import each other"),
-        ("plots.py", "from deltarule import MLPClassifier", "module that defines it"),
-        ("plots.py", "import deltarule", "module that defines it"),
+        ("plots/axes.py", "from deltarule import MLPClassifier", "module that defines it"),
+        ("plots/axes.py", "import deltarule", "module that defines it"),
         ("datasets/__init__.py", "from deltarule.network.data import make_block", "is a leaf"),
         ("utils/load.py", "from deltarule.storage import encode", "storage comes after utils"),
         (

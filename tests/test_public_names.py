@@ -62,6 +62,9 @@ PUBLIC = {
         separation_epoch size_curve
     """,
     "deltarule.plots": """
+        ActivationDisplay ActivationHistogramDisplay BoundaryDisplay CostContourDisplay
+        DropoutMaskDisplay GradientNormDisplay HessianDisplay ScheduleDisplay ShrinkageDisplay
+        ThresholdDisplay WeightsDisplay
         plot_confusion_matrix plot_learning_curve plot_predictions
     """,
     "deltarule.tuning": """

@@ -161,6 +161,8 @@ CORRUPTIONS = {
     "shared weights": (changed(SQUARE, 2, weights=0), "that no other uses"),
     "shared bias": (changed(SQUARE, 2, bias=4), "that no other uses"),
     "offset beyond θ": (changed(T, 4, weights=460), "must be offsets of parameters"),
+    "weights of an activation": (changed(T, 1, weights=0), "only affine maps and normalisations"),
+    "bias of an activation": (changed(T, 1, bias=12), "only affine maps and normalisations"),
     "loss reads elsewhere": (changed(T, 6, source=3, n_in=4), "it must read outputs or logits"),
     "no output activation": (
         replace(T, instructions=(*T.instructions[:5], T.loss), n_registers=6),
@@ -203,6 +205,7 @@ CORRUPTIONS |= {
     "γ elsewhere": (changed(FULL, 2, weights=0), "γ and β must be offsets"),
     "β is γ": (changed(FULL, 2, bias=12), "γ and β must be offsets"),
     "ε of zero": (changed(FULL, 2, constant=0.0), "ε must be above 0"),
+    "weights of a dropout": (changed(FULL, 4, weights=0), "only affine maps and normalisations"),
     "nothing is kept": (changed(FULL, 0, constant=0.0), r"must be in \(0, 1\]"),
     "more than all is kept": (changed(FULL, 4, constant=1.5), r"must be in \(0, 1\]"),
     "loss without its constant": (

@@ -166,7 +166,7 @@ def test_four_fits_that_begin_on_one_new_folder(tmp_path: Path) -> None:
 
 
 def test_memory_of_checkpoints_is_what_the_docs_say(tmp_path: Path) -> None:
-    """Beyond the training itself θ to write one, and 3 files to resume from one."""
+    """Beyond the training itself θ to write one, and a file to resume: 3 files' worth in all."""
     X, y = np.random.default_rng(0).normal(size=(200, 300)), np.arange(200.0)
     arguments: dict[str, Any] = {
         "hidden_layer_sizes": (1000,), "random_state": 0, "early_stopping": True, "batch_size": 90,
@@ -190,6 +190,7 @@ def test_memory_of_checkpoints_is_what_the_docs_say(tmp_path: Path) -> None:
     resuming = peak(tmp_path, 3)
     assert writing < theta
     assert 9 < size / theta < 10.1
+    assert resuming - without < size
     assert resuming < 3 * size
     report("processes", tried=2, files=round(resuming / size, 2))
 

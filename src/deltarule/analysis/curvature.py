@@ -10,14 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.analysis.gradients import as_double
-from deltarule.errors import SpecError
+from deltarule.errors import DataError, SpecError
 from deltarule.network import Network
 from deltarule.program import State
 from deltarule.reference import Reference
 from deltarule.reference.curvature import hessian_vector
 from deltarule.utils.arrays import Array
 from deltarule.utils.blas import one_blas_thread
-from deltarule.utils.checks import check_positive_integer, check_shape
+from deltarule.utils.checks import (
+    check_between,
+    check_name,
+    check_positive_integer,
+    check_seed,
+    check_shape,
+    numeric_array,
+)
 
 __all__ = [
     "CriticalPoint",
@@ -48,7 +55,9 @@ def hessian_vector_product(
     gradients and uses no finite differences. At kinks, the second derivative is taken as 0.
     """
     double, at, block = as_double(net, state, X, y, sample_weight)
-    direction = np.asarray(v, dtype=np.float64)
+    direction = numeric_array("v", v).astype(np.float64)
+    if not np.isfinite(direction).all():
+        raise DataError("v must be finite; got NaN or infinity.")
     check_shape("v", direction, (double.tape.n_parameters,), "It must have the layout of θ.")
     product: Vector = hessian_vector(Reference(double.tape), at, block, direction)
     return product
@@ -101,6 +110,8 @@ def hessian_eigenvalues(
     SpecError
         If the iteration does not converge because the requested eigenvalues are nearly equal.
     """
+    check_name("which", which, ("largest", "smallest", "magnitude"))
+    check_seed("seed", seed)
     double, at, block = as_double(net, state, X, y, sample_weight)
     p = double.tape.n_parameters
     k = min(check_positive_integer("k", k), p)
@@ -204,6 +215,8 @@ def critical_point(
         value, if all |eigenvalues| are below 1). A minimum may have flat directions; if both
         extreme eigenvalues count as zero, the point is a plateau.
     """
+    check_between("gradient_tolerance", gradient_tolerance, 0.0)
+    check_between("curvature_tolerance", curvature_tolerance, 0.0, 1.0)
     double, at, block = as_double(net, state, X, y, sample_weight)
     reference = Reference(double.tape)
     gradient = reference.cost(at, reference.gradient(at, block))[2]

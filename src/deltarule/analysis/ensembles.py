@@ -19,9 +19,10 @@ from deltarule.reference.affine import affine
 from deltarule.reference.batch_norm_statistics import inference_norm
 from deltarule.reference.dropout import dropout, mask
 from deltarule.reference.interpreter import Reference
+from deltarule.spec import check_network
 from deltarule.utils.arrays import Array
 from deltarule.utils.blas import one_blas_thread
-from deltarule.utils.checks import check_positive_integer
+from deltarule.utils.checks import check_positive_integer, check_seed
 
 __all__ = ["DropoutAverage", "exact_dropout_mean", "monte_carlo_dropout"]
 
@@ -48,6 +49,7 @@ def exact_dropout_mean(net: Network, state: State, X: Array) -> DropoutAverage:
         If the network has no dropout, or more than 16 units that can be dropped: then use
         :func:`monte_carlo_dropout`.
     """
+    check_network(net)
     check_theta(state, net.tape)
     lines = _dropouts(net)
     units = sum(line.n_in for line in lines)
@@ -83,7 +85,9 @@ def monte_carlo_dropout(
     The standard error of the mean is the deviation divided by √n_draws. The deviation is the
     uncertainty of Monte Carlo dropout (Gal & Ghahramani 2016).
     """
+    check_network(net)
     check_positive_integer("n_draws", n_draws)
+    seed = check_seed("seed", seed)
     check_theta(state, net.tape)
     lines, x = _dropouts(net), check_inputs(net, X)
     outputs = []

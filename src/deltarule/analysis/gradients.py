@@ -12,7 +12,8 @@ from deltarule.network.data import make_block
 from deltarule.program import Block, State
 from deltarule.program.state_checks import check_theta
 from deltarule.reference.gradient_check import GradientCheck, check_tape
-from deltarule.utils.arrays import Array, to_numpy
+from deltarule.spec import check_network
+from deltarule.utils.arrays import Array, is_array, to_numpy
 
 __all__ = ["as_double", "check_gradients"]
 
@@ -21,10 +22,11 @@ def as_double(
     net: Network, state: State, X: Array, y: Any, sample_weight: Any = None
 ) -> tuple[Network, State, Block]:
     """Return the network, state and rows in float64, for exact analysis."""
+    check_network(net)
     double = replace(net, dtype="float64")
     check_theta(state, net.tape)
     theta = np.array(to_numpy(state.theta), dtype=np.float64)
-    rows = to_numpy(X) if hasattr(X, "__array_namespace__") else X
+    rows = to_numpy(X) if is_array(X) else X
     block, _ = make_block(double, rows, y, sample_weight, smoothed=True)
     return double, replace(state, theta=theta, optimizer_state=None), block
 

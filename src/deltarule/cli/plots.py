@@ -21,7 +21,7 @@ _CURVE, _CONFUSION, _SCATTER = "learning-curve.png", "confusion-matrix.png", "pr
 
 def check_plots(folder: Path, *, overwrite: bool) -> None:
     """Create the folder; refuse plots that cannot be drawn or written, before any work is done."""
-    from deltarule.plots import import_matplotlib
+    from deltarule.plots.axes import import_matplotlib
 
     import_matplotlib().use("agg")
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.datasets.idx import parse_idx, read_content
+from deltarule.datasets.idx import check_path, parse_idx, read_content
 from deltarule.errors import DatasetError
 
 __all__ = ["FOLDER_VARIABLE", "load_fashion_mnist", "load_mnist"]
@@ -155,8 +155,13 @@ def _load(
 ) -> Any:
     from sklearn.utils import Bunch
 
-    if dtype not in _TYPES:
-        raise DatasetError(f"dtype must be one of {', '.join(_TYPES)}; got {dtype!r}.")
+    if folder is not None:
+        check_path("folder", folder)
+    if not isinstance(dtype, str) or dtype not in _TYPES:
+        raise DatasetError(f"dtype must be one of {', '.join(_TYPES)}; got {dtype!r:.40}.")
+    for name, flag in (("return_X_y", return_X_y), ("download", download)):
+        if not isinstance(flag, bool | np.bool_):
+            raise DatasetError(f"{name} must be True or False; got {flag!r:.40}.")
     given = folder if folder is not None else os.environ.get(FOLDER_VARIABLE) or None
     places = [*_places(source, given), *map(Path, source.places)]
     home = next((place for place in places if _may_hold(source, place)), None)

@@ -23,6 +23,7 @@ from deltarule.program import Block
 from deltarule.reference.activations import log_softmax
 from deltarule.reference.scalar_functions import softplus
 from deltarule.spec import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
+from deltarule.utils.context import naming
 
 __all__ = ["ClassTargets"]
 
@@ -57,9 +58,13 @@ class ClassTargets(TargetEncoder):
     @classmethod
     def of_classes(cls, classes: Any, y: Any) -> ClassTargets:
         """Return the encoder of all classes that a user names, of which y holds a part."""
-        labels = unique_labels(classes)
+        _refuse_nan(y, "y")
+        _refuse_nan(classes, "classes")
+        with naming("classes"):
+            labels = unique_labels(classes)
+            of_labels = LabelBinarizer().fit(labels)
         multilabel = type_of_target(y).startswith("multilabel")
-        return cls(labels, LabelBinarizer().fit(y if multilabel else labels))
+        return cls(labels, LabelBinarizer().fit(y) if multilabel else of_labels)
 
     @property
     def kind(self) -> Kind:
@@ -95,6 +100,8 @@ class ClassTargets(TargetEncoder):
         if not issparse(y):
             y = np.asarray(plain_labels(y))
         codes = self._codes(y)
+        if codes is None:
+            _refuse_nan(y, name)
         if codes is not None:
             columns = np.arange(len(self.classes)) if len(self.classes) > 2 else 1
             return (codes[:, None] == columns).astype(np.float64)
@@ -205,3 +212,10 @@ class ClassTargets(TargetEncoder):
             return np.argmax(targets, axis=1)
         numbers = (targets > 0.5).astype(int)
         return numbers[:, 0] if self.kind == "binary" else numbers
+
+
+def _refuse_nan(y: Any, name: str) -> None:
+    """Refuse labels that are NaN, which scikit-learn casts to integers first."""
+    given = getattr(y, "data", y) if issparse(y) else y
+    if getattr(getattr(given, "dtype", None), "kind", "") == "f" and np.isnan(given).any():
+        raise ValueError(f"Input {name} contains NaN.")

@@ -74,11 +74,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Whether that momentum looks ahead.
     early_stopping : bool, default=False
         Hold a part of the rows out and measure it after every epoch (see ``monitor``). Training
-        stops when that no longer improves, and ends with the best parameters. The part is
-        stratified by class, except with several labels.
+        stops when that no longer improves, and ends with the best parameters. A part drawn by
+        ``validation_fraction`` is stratified by class, as nearly as whole rows allow, except with
+        several labels; two classes need two rows each, as in scikit-learn.
     validation_fraction : float or a cross-validation splitter, default=0.1
-        Size of that part, unless ``fit`` is given ``X_val`` and ``y_val``; or a splitter such as
-        ``GroupKFold()`` or ``TimeSeriesSplit()``, whose first fold is used.
+        Share of the rows, in (0, 1), that is drawn at random to be held out, at least two rows; not
+        used if ``fit`` is given ``X_val`` and ``y_val``. Or a splitter such as ``GroupKFold()`` or
+        ``TimeSeriesSplit()``, whose first fold is used. Both parts have a row of non-zero weight.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay rates of Adam and its kin, in [0, 1).
     epsilon : float, default=1e-8
@@ -124,12 +126,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Scale every feature to mean 0 and deviation 1, by the weighted training rows; sparse X is
         not centred. ``coefs_`` are those of the network, on standardised inputs.
     monitor : str or callable, default="auto"
-        What early stopping watches: "auto" is the accuracy, "loss" the loss without penalties, else
-        the name of a scorer or ``f(estimator, X, y)``, which is better when higher.
+        What early stopping watches: "auto" is the accuracy, "loss" the loss without penalties and
+        label smoothing, else the name of a scorer or ``f(estimator, X, y)``, which returns a number
+        that is better when higher. A scorer is told all classes of the training rows, and is tried
+        once before the first epoch: if it is not defined on the rows held out, ``fit`` says why.
     on_divergence : {"raise", "recover"}, default="raise"
         At a loss that is not finite: raise; or go back to the best finite parameters, multiply
         every learning rate by 0.1, warn and continue, once per fit (minimisers end there).
-    record : bool, default=False
+    record_health : bool, default=False
         Record norms, dead and saturated units of every epoch in ``health_`` (items H1-H3).
     checkpoint : str, path-like, Checkpoint or None, default=None
         A folder for checkpoints of the fit. The same fit resumes from the newest one, to the same
@@ -158,13 +162,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     best_loss_ : float or None
         The lowest of them; None with ``early_stopping``.
     validation_scores_ : list of float or None
-        Accuracy on the held-out part, epoch by epoch, with ``early_stopping``.
+        Score of the held-out part (``monitor``; accuracy with "auto" and "loss"), epoch by epoch,
+        with ``early_stopping``.
     best_validation_score_ : float or None
         The highest of them; with ``monitor="loss"`` that of the lowest loss.
     validation_loss_curve_ : list of float or None
         Loss on the held-out part, without penalties, epoch by epoch, with ``early_stopping``.
     health_ : list of Health
-        The records of ``record=True``; not part of a file.
+        The records of ``record_health=True``; not part of a file.
     scales_ : Scales or None
         ``X_mean``, ``X_scale``, ``y_mean`` and ``y_scale`` of ``standardize``.
     network_, state_ : Network, State

@@ -16,8 +16,10 @@ from sklearn.metrics import get_scorer, roc_auc_score, top_k_accuracy_score
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils.validation import _check_sample_weight
 
+from deltarule.errors import DataError
 from deltarule.network.data import check_weight_sum
 from deltarule.utils.checks import check_undated
+from deltarule.utils.context import naming
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -45,7 +47,11 @@ def check_sample_weight(sample_weight: Any, X: Any, *, name: str = "sample_weigh
     if sample_weight is None:
         return None
     check_undated(name, sample_weight)
-    weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+    with naming(name):
+        kind = getattr(getattr(sample_weight, "dtype", None), "kind", "")
+        if kind == "c" or isinstance(sample_weight, complex):
+            raise DataError("its numbers must be real")
+        weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
     check_weight_sum(name, weight)
     return weight
 

@@ -17,6 +17,7 @@ from deltarule.estimators.sklearn_compat import check_sample_weight
 from deltarule.program import Block
 from deltarule.training.splits import nearly_stratified
 from deltarule.utils.checks import check_undated
+from deltarule.utils.context import naming
 
 __all__ = ["Validation", "given_validation_set", "split"]
 
@@ -63,8 +64,10 @@ def given_validation_set(
             "leave them out."
         )
     check_undated("X_val", X_val)
-    x = validate(X_val, model.dtype)
-    targets = model.targets.encode(y_val, name="y_val")
+    with naming("X_val"):
+        x = validate(X_val, model.dtype)
+    with naming("y_val"):
+        targets = model.targets.encode(y_val, name="y_val")
     if targets.shape[0] != x.shape[0]:
         raise ValueError(
             f"X_val and y_val must have the same number of rows; got {x.shape[0]} and "

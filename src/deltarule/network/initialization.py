@@ -26,6 +26,7 @@ from deltarule.program.tape import Parameter
 from deltarule.spec import ConstantInitializer, Dense, Initializer, NetworkSpec, Normal, Uniform
 from deltarule.utils.arrays import aligned
 from deltarule.utils.blas import one_blas_thread
+from deltarule.utils.checks import check_call
 
 __all__ = ["default_initializer", "draw_parameters", "draw_weights"]
 
@@ -57,6 +58,7 @@ def draw_weights(
     if isinstance(initializer, ConstantInitializer):
         return np.full(shape, initializer.value)
     if not isinstance(initializer, str):
+        check_call("initializer", initializer, "f(rng, fan_in, fan_out)", 3)
         drawn = np.asarray(initializer(rng, fan_in, fan_out), dtype=np.float64)
         if drawn.shape != shape or not np.isfinite(drawn).all():
             raise SpecError(

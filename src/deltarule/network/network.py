@@ -7,6 +7,7 @@ Training is in ``deltarule.trainer``, and the analysis of trained networks in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ from deltarule.program.lowering import lower
 from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Tape
 from deltarule.spec import Dropout, NetworkSpec
-from deltarule.utils.arrays import Array, to_numpy
+from deltarule.utils.arrays import Array, is_array, to_numpy
+from deltarule.utils.checks import check_seed, shown
 
 __all__ = ["Network", "mean_loss", "score_outputs"]
 
@@ -77,14 +79,17 @@ class Network(NetworkSpec):
         Parameters
         ----------
         seed : int, default=0
-            The same seed gives the same bits. It is also the key of the dropout masks.
+            In [0, 2⁶³). The same seed gives the same bits. It is also the key of the dropout masks.
         like : array, optional
             An array of the library to use for θ; NumPy by default.
         """
-        theta = draw_parameters(self, self.tape.parameters, seed)
+        key = check_seed("seed", seed)
+        if not (like is None or is_array(like)):
+            raise SpecError(f"like must be an array of a library, or None; got {shown(like)}.")
+        theta = draw_parameters(self, self.tape.parameters, key)
         if like is not None:
             theta = like.__array_namespace__().asarray(theta)
-        return State(theta, seed=seed)
+        return State(theta, seed=key)
 
     def parameters(self, state: State) -> dict[str, Array]:
         """Return the named arrays W1 (d_0, d_1), b1 (d_1,), …: views into ``state.theta``."""
@@ -317,6 +322,10 @@ class Network(NetworkSpec):
             check_theta(state, self.tape)
         theta = None if state is None else to_numpy(state.copy(optimizer=False).theta)
         return draw_network(self, self.tape, theta, trace)
+
+    def _repr_html_(self) -> str:
+        """Return the drawing and the summary, for a notebook."""
+        return f"{self.graph().svg()}\n<pre>{escape(self.summary())}</pre>"
 
     def summary(self) -> str:
         """Return a table of the layers with their shapes and parameter counts."""

@@ -15,6 +15,7 @@ from deltarule.storage import (
     reading_model,
     write_model_record,
 )
+from deltarule.utils.checks import check_flag, check_path, shown
 
 __all__ = ["load", "save"]
 
@@ -57,6 +58,8 @@ def save(model: Any, path: StrPath, *, overwrite: bool = False) -> Path:
     --------
     load : Read the file back.
     """
+    check_path("path", path)
+    overwrite = check_flag("overwrite", overwrite)
     return write_model_record(_model_record(model), path, overwrite=overwrite)
 
 
@@ -103,5 +106,8 @@ def _model_record(model: Any) -> ModelRecord:
     if pipelines.holds(model):
         return pipelines.to_model_record(model)
     if not isinstance(model, estimators.MLPClassifier | estimators.MLPRegressor):
-        raise ModelFileError(f"only deltarule's estimators can be saved; got {model!r}.")
+        raise ModelFileError(
+            "model must be an MLPClassifier, an MLPRegressor, a TableModel or a pipeline of them; "
+            f"got {shown(model)}."
+        )
     return ModelRecord("estimator", *model.to_record())

@@ -9,8 +9,9 @@ from deltarule.errors import SpecError
 from deltarule.program import State
 from deltarule.program.lowering import lower
 from deltarule.program.opcodes import Op
+from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Instruction
-from deltarule.spec import Dense, NetworkSpec
+from deltarule.spec import Dense, NetworkSpec, check_network
 from deltarule.utils.arrays import Array, array_namespace
 
 __all__ = ["fold_batch_norm"]
@@ -31,12 +32,15 @@ def fold_batch_norm(net: Spec, state: State) -> tuple[Spec, State]:
     SpecError
         If a dropout follows a normalisation that comes after its activation.
     """
+    check_network(net)
+    tape = lower(net)
+    check_theta(state, tape)
     layers = tuple(
         replace(layer, batch_norm=None) if isinstance(layer, Dense) else layer
         for layer in net.layers
     )
     folded = replace(net, layers=layers)
-    tape, folded_tape = lower(net), lower(folded)
+    folded_tape = lower(folded)
     xp = array_namespace(state.theta)
     theta = xp.zeros(folded_tape.n_parameters, dtype=state.theta.dtype)
     places = {p.name: slice(p.start, p.stop) for p in folded_tape.parameters}

@@ -14,8 +14,9 @@ def verify(tape: Tape) -> None:
 
     The rules: parameters tile θ without gaps or overlaps; every register is written once, before it
     is read; widths agree from instruction to instruction; offsets point to parameters of the right
-    shape, each used by one instruction; codes exist; the last instruction is the only loss and
-    follows an output activation; penalties and constraints lie inside θ.
+    shape, each used by one instruction, and only affine maps and normalisations have any; codes
+    exist; the last instruction is the only loss and follows an output activation; penalties and
+    constraints lie inside θ.
     """
     _verify_parameters(tape)
     shapes = {p.start: p.shape for p in tape.parameters}
@@ -34,6 +35,8 @@ def verify(tape: Tape) -> None:
         _require(source == target - 1, where, "it must read the register written last")
         keeps_width = op == Op.AFFINE or n_in == n_out
         _require(keeps_width, where, "only affine maps may change widths")
+        may = op in (Op.AFFINE, Op.NORMALIZE) or instruction.weights == instruction.bias == -1
+        _require(may, where, "only affine maps and normalisations have parameters")
         _verify_instruction(tape, instruction, where, shapes)
         widths[target] = n_out
     _verify_ends(tape, widths)

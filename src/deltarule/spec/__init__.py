@@ -22,7 +22,7 @@ from deltarule.spec.losses import (
     Quantile,
     loss_name,
 )
-from deltarule.spec.network import NetworkSpec
+from deltarule.spec.network import NetworkSpec, check_network
 from deltarule.spec.regularization import L1, L2, MaxNorm
 
 __all__ = [
@@ -47,5 +47,6 @@ __all__ = [
     "Normal",
     "Quantile",
     "Uniform",
+    "check_network",
     "loss_name",
 ]

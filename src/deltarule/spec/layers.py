@@ -14,7 +14,7 @@ from deltarule.spec.initializers import (
     Normal,
     Uniform,
 )
-from deltarule.utils.checks import check_between, check_name, check_positive_integer
+from deltarule.utils.checks import check_between, check_name, check_positive_integer, shown
 
 __all__ = ["BatchNorm", "Dense", "Dropout"]
 
@@ -90,10 +90,12 @@ class Dense:
             raise SpecError(
                 "initializer must be a name, Normal(scale), Uniform(scale), "
                 "ConstantInitializer(value) or a callable f(rng, fan_in, fan_out); got "
-                f"{self.initializer!r}."
+                f"{shown(self.initializer)}."
             )
         if not (self.batch_norm is None or isinstance(self.batch_norm, BatchNorm)):
-            raise SpecError(f"batch_norm must be BatchNorm() or None; got {self.batch_norm!r}.")
+            raise SpecError(
+                f"batch_norm must be BatchNorm() or None; got {shown(self.batch_norm)}."
+            )
 
     @property
     def activation_name(self) -> str:
@@ -146,7 +148,7 @@ class Dropout:
         if (rate is None) == (keep is None):
             raise SpecError(
                 "Dropout takes one argument, rate or keep, such as Dropout(0.2) or "
-                f"Dropout(keep=0.8); got rate={rate!r} and keep={keep!r}."
+                f"Dropout(keep=0.8); got rate={shown(rate)} and keep={shown(keep)}."
             )
         if rate is not None:
             keep = 1.0 - check_between("rate", rate, 0.0, 1.0, open_high=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 from deltarule.errors import SpecError
 from deltarule.spec.activations import ACTIVATIONS
@@ -19,12 +20,20 @@ from deltarule.spec.losses import (
     loss_name,
 )
 from deltarule.spec.regularization import L1, L2, MaxNorm
-from deltarule.utils.checks import check_name, check_positive_integer
+from deltarule.utils.checks import check_name, check_positive_integer, check_sequence, shown
 
-__all__ = ["NetworkSpec"]
+__all__ = ["NetworkSpec", "check_network"]
 
 Layer: TypeAlias = Dense | Dropout
 Penalty: TypeAlias = L1 | L2
+
+_MOST_WEIGHTS = 2**48  # 2 PiB
+
+
+def check_network(net: Any) -> None:
+    """Raise ``SpecError`` unless it is a network."""
+    if not isinstance(net, NetworkSpec):
+        raise SpecError(f"net must be a Network(n_inputs, layers, loss); got {shown(net)}.")
 
 
 @dataclass(frozen=True)
@@ -63,20 +72,24 @@ class NetworkSpec:
 
     def __post_init__(self) -> None:
         check_positive_integer("n_inputs", self.n_inputs)
-        if not isinstance(self.layers, Sequence) or isinstance(self.layers, str):
-            raise SpecError(
-                f"layers must be a list of layers such as Dense(10, 'relu'); got {self.layers!r}."
-            )
-        for name in ("layers", "penalties", "constraints"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, example in (
+            ("layers", "Dense(10, 'relu')"),
+            ("penalties", "L2(1e-4)"),
+            ("constraints", "MaxNorm(3.0)"),
+        ):
+            what = f"a list of {name} such as {example}"
+            items = check_sequence(name, getattr(self, name), what)
+            object.__setattr__(self, name, items)
         check_name("dtype", self.dtype, ("float32", "float64"))
         self._check_layers()
         for i, penalty in enumerate(self.penalties):
             if not isinstance(penalty, L1 | L2):
-                raise SpecError(f"penalties[{i}] must be L2(s) or L1(s); got {penalty!r}.")
+                raise SpecError(f"penalties[{i}] must be L2(s) or L1(s); got {shown(penalty)}.")
         for i, constraint in enumerate(self.constraints):
             if not isinstance(constraint, MaxNorm):
-                raise SpecError(f"constraints[{i}] must be MaxNorm(limit); got {constraint!r}.")
+                raise SpecError(
+                    f"constraints[{i}] must be MaxNorm(limit); got {shown(constraint)}."
+                )
         self._check_loss()
 
     def _check_layers(self) -> None:
@@ -84,7 +97,15 @@ class NetworkSpec:
             raise SpecError("layers must hold at least one layer, the output layer; got none.")
         for i, layer in enumerate(self.layers):
             if not isinstance(layer, Dense | Dropout):
-                raise SpecError(f"layers[{i}] must be a Dense or Dropout layer; got {layer!r}.")
+                raise SpecError(
+                    f"layers[{i}] must be a Dense or Dropout layer; got {shown(layer)}."
+                )
+        widths = [self.n_inputs, *(layer.units for layer in self.dense_layers)]
+        if sum(a * b for a, b in pairwise(widths)) >= _MOST_WEIGHTS:
+            raise SpecError(
+                "n_inputs and the units of the layers must give fewer than 2**48 weights; got "
+                f"widths {shown(widths)}. Use narrower layers."
+            )
         output = self.layers[-1]
         if not isinstance(output, Dense):
             raise SpecError(

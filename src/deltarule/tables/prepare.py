@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from deltarule.errors import TableError
 from deltarule.tables.batches import ExampleReader
-from deltarule.tables.messages import show
+from deltarule.tables.messages import listing, show
 from deltarule.tables.plan import Plan
 from deltarule.tables.preprocessing import Examples, encode_examples, rare_below
 from deltarule.tables.profile import Learner, PieceRows, learner
 from deltarule.tables.record import PreprocessingRecord, Provenance
-from deltarule.tables.split import Shares, Split, draw_parts
+from deltarule.tables.split import ForTraining, Shares, Split, draw_parts
 from deltarule.tables.statistics import DEV_SAMPLE, MEDIAN_SAMPLE, Sample, row_hash
 from deltarule.tables.table import Source, Table
 from deltarule.tables.target import TargetProfile
@@ -79,9 +79,10 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     """Profile and split a table. The preprocessing is learned from the training rows alone.
 
     A table in its files is read twice: to understand its columns, and to learn from the training
-    rows and take the dev rows to be watched. The median of a column, which takes the place of
-    missing numbers and dates, then is that of a uniform sample of 16 384 training rows (fewer, but
-    at least 1024, of more than 256 columns); it is exact for
+    rows and take the dev rows to be watched. It is read a third time if chance put no row of a
+    class into the training part, to which all rows of that class then belong. The median of a
+    column, which takes the place of missing numbers and dates, then is that of a uniform sample of
+    16 384 training rows (fewer, but at least 1024, of more than 256 columns); it is exact for
     tables that are smaller or in memory.
 
     Parameters
@@ -102,17 +103,27 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     whole, missing = source.in_memory, plan.reading.missing
     understood = understand(source, plan.reading, ignore=plan.ignore, target=plan.target)
     features = _features(source, plan, understood)
-    target = TargetProfile(understood.columns[plan.target], source.path, hashed=not whole)
+    target = TargetProfile(understood.columns[plan.target], source.path)
     if whole:
         split = _exact_split(next(source.scan()).table, plan, split_seed, target)
-        target = TargetProfile(understood.columns[plan.target], source.path, hashed=not whole)
+        target = TargetProfile(understood.columns[plan.target], source.path)
     else:
         split = Split(plan.shares or LARGE, split_seed, marks=target.marks)
     size = math.inf if whole else max(1024, min(2**14, SAMPLE_CELLS // len(features)))
-    columns = [learner(understood.columns[name], size) for name in features]
-    held = _DevRows([*features, plan.target])
-    counts = _learn(source, split, missing, target, columns, held)
+
+    def learned() -> tuple[list[Learner], _DevRows, NDArray[np.int64]]:
+        columns = [learner(understood.columns[name], size) for name in features]
+        held = _DevRows([*features, plan.target])
+        return columns, held, _learn(source, split, missing, target, columns, held)
+
+    columns, held, counts = learned()
     decision = target.decide(plan.task)
+    alone = target.untrained(decision)
+    if alone:  # by chance; such a table is read once more
+        split = replace(split, trained=ForTraining(alone, target.labels_of))
+        target = TargetProfile(understood.columns[plan.target], source.path)
+        columns, held, counts = learned()
+        decision = target.decide(plan.task)
     record = target.record(decision)
     split.check(source, counts)
     training_rows, dev_rows, test_rows = counts.tolist()
@@ -127,6 +138,11 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     reader = ExampleReader(source, preprocessing, split)
     dev = reader.whole_part("dev") if whole else held.examples(preprocessing, reader)
     notes = [*understood.notes, *([] if whole else [READ_AGAIN])]
+    few = [label for label in decision.labels if label in {*alone, *target.single(decision)}]
+    if few:
+        notes.append(
+            f"all rows of class {listing(few)} are for training: they are too few to be held out"
+        )
     if sum(counts) < source.rows:
         notes.append(f"{source.rows - sum(counts)} rows without a target were left out")
     if len(dev.y) < dev_rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from deltarule.tables.statistics import PART, row_hash
 from deltarule.tables.table import Piece, Source
 from deltarule.training.splits import quotas
 
-__all__ = ["PARTS", "Shares", "Split", "draw_parts"]
+__all__ = ["PARTS", "ForTraining", "Shares", "Split", "draw_parts"]
 
 PARTS = ("training", "dev", "test")
 """The parts, by their numbers."""
@@ -27,20 +28,29 @@ class Shares(NamedTuple):
     test: float
 
 
+class ForTraining(NamedTuple):
+    """Classes with too few rows to be held out, and a function from rows to their classes."""
+
+    classes: list[str]
+    labels_of: Callable[[ParsedColumn, NDArray[np.intp]], NDArray[Any]]
+
+
 @dataclass(frozen=True)
 class Split:
     """Which part each row of a table is in; the seed decides it, and every sample of rows.
 
     Of a table in memory, ``exact`` has the part of each row: exact shares, with the same
     proportions of classes in each part (`draw_parts`). Otherwise a row's part follows from the
-    hash of its number: shares and classes are met by chance. ``marks`` says that marks such as "?"
-    are missing targets, too: those of numbers and booleans.
+    hash of its number: shares and classes are met by chance, but the rows of the classes that
+    ``trained`` names are all for training. ``marks`` says that marks such as "?" are missing
+    targets, too: those of numbers and booleans.
     """
 
     shares: Shares
     seed: int
     exact: NDArray[np.int8] | None = None
     marks: bool = False
+    trained: ForTraining | None = None
 
     def parts(self, piece: Piece, target: ParsedColumn) -> NDArray[np.int8]:
         """Return the number of the part of each row, -1 for rows without a target."""
@@ -51,6 +61,9 @@ class Split:
         part[hashes < self.shares.dev + self.shares.test] = 2
         part[hashes < self.shares.dev] = 1
         part[~(target.usable if self.marks else target.not_missing)] = -1
+        if self.trained is not None:
+            held = np.flatnonzero(part > 0)
+            part[held[np.isin(self.trained.labels_of(target, held), self.trained.classes)]] = 0
         return part
 
     def check(self, source: Source, counts: NDArray[np.int64]) -> None:

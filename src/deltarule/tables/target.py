@@ -43,16 +43,11 @@ class Decision(NamedTuple):
 
 
 class TargetProfile:
-    """Counts and statistics of the target, whose pieces are added in their order.
+    """Counts and statistics of the target, whose pieces are added in their order."""
 
-    With ``hashed``, the parts of rows follow from their hash. Otherwise the only row of a class is
-    for training.
-    """
-
-    def __init__(self, column: Understood, path: Path, *, hashed: bool = False) -> None:
-        self._hashed = hashed
+    def __init__(self, column: Understood, path: Path) -> None:
         self.name, self._kind = column.name, column.kind
-        self._path, self._where = path, f"{path}: the target {show(column.name)}"
+        self._where = f"{path}: the target {show(column.name)}"
         found = column.notation
         self._notation = found if isinstance(found, NumberNotation) else PLAIN
         self._moments, self._there = Moments(), 0
@@ -116,7 +111,7 @@ class TargetProfile:
     def record(self, decision: Decision) -> Classes | Quantity:
         """Return what was learned from the training rows.
 
-        It is an error if a class is in no training row, or the numbers are too large.
+        It is an error if the numbers are too large.
         """
         moments = self._moments
         if decision.task == "regression":
@@ -132,22 +127,29 @@ class TargetProfile:
                 scale=scale,
                 notation=self._notation,
             )
-        labels, trained = decision.labels, self._training_values.counts
-        pairs = zip(labels, self._classes(), strict=True)
-        absent = [label for label, key in pairs if key not in trained]
-        if absent:
-            raise TableError(
-                f"{self._path}: no row of class {listing(absent)} of {show(self.name)} fell into "
-                "the training part; add rows of it, use another --seed, or hold out less (--dev, "
-                "--test)"
-            )
         return Classes(
             task="classification",
             name=self.name,
             numeric=self._numeric,
             notation=self._notation,
-            labels=labels,
+            labels=decision.labels,
         )
+
+    def single(self, decision: Decision) -> list[str]:
+        """Return the classes with a single row."""
+        if decision.task == "regression":
+            return []
+        counts = self._values.counts
+        pairs = zip(decision.labels, self._classes(), strict=True)
+        return [label for label, key in pairs if counts[key] == 1]
+
+    def untrained(self, decision: Decision) -> list[str]:
+        """Return the classes that are in no training row."""
+        if decision.task == "regression":
+            return []
+        trained = self._training_values.counts
+        pairs = zip(decision.labels, self._classes(), strict=True)
+        return [label for label, key in pairs if key not in trained]
 
     def _task(self) -> tuple[Task, str]:
         if not self._numeric:
@@ -185,12 +187,10 @@ class TargetProfile:
                 "class"
             )
         single = [n for n, key in zip(labels, keys, strict=True) if self._values.counts[key] == 1]
-        if len(single) == len(keys) or (single and self._hashed):
-            one = len(single) == 1
+        if len(single) == len(keys):
             raise TableError(
-                f"{self._where} has {'a class' if one else 'classes'} with a single row: "
-                f"{listing(single)}; add rows, merge {'it' if one else 'them'} into another class "
-                f"or remove {'that row' if one else 'those rows'} (or use --task regression for a "
+                f"{self._where} has classes with a single row: {listing(single)}; add rows, merge "
+                "them into other classes or remove those rows (or use --task regression for a "
                 "quantity)"
             )
         return labels

@@ -22,6 +22,7 @@ __all__ = [
     "aligned",
     "array_namespace",
     "floating",
+    "is_array",
     "is_floating",
     "is_sparse",
     "of_numbers",
@@ -41,7 +42,12 @@ def array_namespace(*arrays: Array) -> Any:
     return array_api_compat.array_namespace(*arrays)
 
 
-def floating(given: Any) -> Array:
+def is_array(given: Any) -> bool:
+    """Whether this is an array of a library, NumPy included; a list or a number is none."""
+    return bool(array_api_compat.is_array_api_obj(given)) and not isinstance(given, np.generic)
+
+
+def floating(given: Any, name: str = "x") -> Array:
     """Return numbers as an array of float32 or float64, whose arithmetic has fractions.
 
     Arrays of these types are returned as they are. Integers, booleans, float16, lists and objects
@@ -57,15 +63,23 @@ def floating(given: Any) -> Array:
     if not isinstance(given, np.ndarray) and array_api_compat.is_array_api_obj(given):
         xp = array_namespace(given)
         return xp.astype(given, xp.float64)
-    array = np.asarray(given)
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise DataError(f"{name} must be rectangular; got rows of unequal length.") from error
     if is_floating(array):
         return array
     try:
-        if array.dtype.kind in "biufO":
+        # None would become NaN
+        if array.dtype.kind in "biuf" or (array.dtype.kind == "O" and not _holds_none(array)):
             return array.astype(np.float64)
-    except (TypeError, ValueError):
-        pass  # objects that are no numbers
-    raise DataError(f"expected real numbers; got an array of dtype {array.dtype}.")
+    except (TypeError, ValueError, OverflowError):
+        pass  # objects that are no numbers, or too large
+    raise DataError(f"{name} must hold real numbers; got an array of dtype {array.dtype}.")
+
+
+def _holds_none(array: Any) -> bool:
+    return any(item is None for item in array.ravel())
 
 
 def is_floating(given: Any) -> bool:

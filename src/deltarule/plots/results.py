@@ -1,21 +1,17 @@
-"""Plots: learning curves, confusion matrices, predictions. Needs matplotlib (extra "plots")."""
+"""Plots of a fitted model's results: learning curves, confusion matrices, predictions."""
 
 from __future__ import annotations
 
-import os
-from traceback import walk_tb
 from typing import Any
 
 import numpy as np
 
-from deltarule.errors import DeltaruleError, SpecError
+from deltarule.errors import DataError
+from deltarule.plots.axes import BLUE, GREY, ORANGE, axes_or_new, whole_epoch_ticks
 from deltarule.training import History
-from deltarule.utils.context import error_context, needing
-from deltarule.utils.settings_files import without_settings_file
+from deltarule.utils.checks import numeric_array, shown
 
 __all__ = ["plot_confusion_matrix", "plot_learning_curve", "plot_predictions"]
-
-_LOSS, _SCORE, _QUIET = "#2b6cb0", "#c05621", "#718096"
 
 
 def plot_learning_curve(model: Any, ax: Any = None) -> Any:
@@ -55,17 +51,17 @@ def plot_learning_curve(model: Any, ax: Any = None) -> Any:
     curves = _curves(model)
     ax = axes_or_new(ax)
     epochs = np.arange(1, len(curves["loss"]) + 1)
-    lines = ax.plot(epochs, curves["loss"], color=_LOSS, label="training loss")
+    lines = ax.plot(epochs, curves["loss"], color=BLUE, label="training loss")
     if curves["validation_loss"]:
         lines += ax.plot(
             epochs[: len(curves["validation_loss"])],
             curves["validation_loss"],
-            color=_LOSS,
+            color=BLUE,
             linestyle="--",
             label="validation loss",
         )
     ax.set_xlabel("epoch")
-    ax.set_ylabel("loss", color=_LOSS)
+    ax.set_ylabel("loss", color=BLUE)
     if min(curves["loss"]) > 0:
         ax.set_yscale("log")
     whole_epoch_ticks(ax)
@@ -97,8 +93,22 @@ def plot_confusion_matrix(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
     from sklearn.metrics import confusion_matrix
     from sklearn.utils.multiclass import unique_labels
 
+    for name, given in (("y_true", y_true), ("y_pred", y_pred)):
+        if not hasattr(given, "shape") and not isinstance(given, list | tuple):
+            raise DataError(f"{name} must be an array of class labels; got {shown(given)}.")
+        kind = getattr(getattr(given, "dtype", None), "kind", "")
+        if kind == "f" and not np.isfinite(given).all():
+            raise DataError(f"{name} must be class labels; got NaN or infinity.")
+    try:
+        labels = unique_labels(y_true, y_pred)
+        if len(labels) == 0 or np.shape(y_true)[0] != np.shape(y_pred)[0]:
+            raise ValueError(f"got {len(y_true)} and {len(y_pred)} labels")
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            "y_true and y_pred must be class labels of one type, as many of each, at least one: "
+            f"{error}."
+        ) from error
     ax = axes_or_new(ax)
-    labels = unique_labels(y_true, y_pred)
     counts = confusion_matrix(y_true, y_pred, labels=labels)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -132,11 +142,21 @@ def plot_predictions(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
     """
     from sklearn.metrics import r2_score
 
+    true, predicted = (
+        numeric_array(name, given).ravel()
+        for name, given in (("y_true", y_true), ("y_pred", y_pred))
+    )
+    if len(true) != len(predicted) or len(true) == 0:
+        raise DataError(
+            "y_true and y_pred must have the same number of values, at least one; got "
+            f"{len(true)} and {len(predicted)}."
+        )
+    if not (np.isfinite(true).all() and np.isfinite(predicted).all()):
+        raise DataError("y_true and y_pred must be finite; got NaN or infinity.")
     ax = axes_or_new(ax)
-    true, predicted = np.ravel(y_true), np.ravel(y_pred)
     ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
-    ax.plot(ends, ends, color=_QUIET, linewidth=1)
-    ax.scatter(true, predicted, s=14, alpha=0.6, color=_LOSS, edgecolors="none")
+    ax.plot(ends, ends, color=GREY, linewidth=1)
+    ax.scatter(true, predicted, s=14, alpha=0.6, color=BLUE, edgecolors="none")
     ax.set_aspect("equal", adjustable="box")
     ax.set_xlabel("true")
     ax.set_ylabel("predicted")
@@ -174,64 +194,12 @@ def _curves(model: Any) -> dict[str, list[float]]:
 def _draw_score(ax: Any, scores: list[float]) -> list[Any]:
     right = ax.twinx()
     epochs = np.arange(1, len(scores) + 1)
-    lines: list[Any] = right.plot(epochs, scores, color=_SCORE, label="validation score")
-    right.set_ylabel("score", color=_SCORE)
+    lines: list[Any] = right.plot(epochs, scores, color=ORANGE, label="validation score")
+    right.set_ylabel("score", color=ORANGE)
     if np.isfinite(scores).any():
         best = int(np.nanargmax(scores))
-        right.axvline(best + 1, color=_QUIET, linestyle=":", linewidth=1)
+        right.axvline(best + 1, color=GREY, linestyle=":", linewidth=1)
         lines += right.plot(
-            best + 1, scores[best], "o", color=_SCORE, label=f"best: {scores[best]:.3f}"
+            best + 1, scores[best], "o", color=ORANGE, label=f"best: {scores[best]:.3f}"
         )
     return lines
-
-
-def whole_epoch_ticks(ax: Any) -> None:
-    """Place the ticks of the x axis at whole numbers."""
-    from matplotlib.ticker import MaxNLocator
-
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
-def axes_or_new(ax: Any) -> Any:
-    """Return the axes passed, or those of a new figure if None was passed."""
-    if ax is not None:
-        return ax
-    import_matplotlib()
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=(6.4, 4.4), layout="constrained")[1]
-
-
-def import_matplotlib() -> Any:
-    """Return matplotlib, imported without the settings of the working directory.
-
-    Raises
-    ------
-    MissingDependencyError
-        If it is not installed.
-    SpecError
-        If it does not start with the settings of the user's own file or environment.
-    """
-    with (
-        needing("plots", "plots need matplotlib"),
-        error_context((Exception, _settings_error), unless=(ImportError, DeltaruleError)),
-        without_settings_file("matplotlib", "matplotlibrc"),
-    ):
-        import matplotlib
-    return matplotlib
-
-
-def _settings_error(error: Exception) -> SpecError:
-    reason = " ".join((str(error) or type(error).__name__).split()).rstrip(".")
-    frames = (frame for frame, _ in walk_tb(error.__traceback__))
-    read = [f.f_locals["fname"] for f in frames if f.f_code.co_name == "_rc_params_in_file"]
-    if read:
-        return SpecError(
-            f"matplotlib does not start with its settings in {read[0]}: {reason}. Correct that "
-            f"file, or set the environment variable MATPLOTLIBRC to {os.devnull}."
-        )
-    names = ("MPLBACKEND", "MPLCONFIGDIR", "MATPLOTLIBRC")
-    given = ", ".join(f"{name}={os.environ[name]!r}" for name in names if name in os.environ)
-    return SpecError(
-        f"matplotlib does not start with {given or 'its settings'}: {reason}. Correct or unset it."
-    )

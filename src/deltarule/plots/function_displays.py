@@ -1,0 +1,139 @@
+"""Displays of functions: activations with their derivatives, and learning-rate schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from deltarule.errors import SpecError
+from deltarule.functions import ACTIVATIONS, Activation
+from deltarule.plots.axes import BLUE, GREY, ORANGE
+from deltarule.plots.display import Display
+from deltarule.schedules import Position, Schedule, resolve_schedule
+from deltarule.utils.checks import check_name, check_positive_integer
+
+__all__ = ["ActivationDisplay", "ScheduleDisplay"]
+
+
+class ActivationDisplay(Display):
+    """An activation g and its derivative g' over an interval (items A1-A5, A7).
+
+    Attributes
+    ----------
+    name : str
+    z, value, derivative : (m,) arrays
+
+    Examples
+    --------
+    >>> from deltarule.plots import ActivationDisplay
+    >>> display = ActivationDisplay.from_name("tanh")
+    >>> display.ax_.get_title()
+    'tanh'
+    """
+
+    def __init__(self, name: str, z: Any, value: Any, derivative: Any) -> None:
+        self.name, self.z, self.value, self.derivative = name, z, value, derivative
+
+    @classmethod
+    def from_name(
+        cls, name: str, *, low: float = -4.0, high: float = 4.0, ax: Any = None
+    ) -> ActivationDisplay:
+        """Draw an activation and its derivative.
+
+        Parameters
+        ----------
+        name : str
+            Of an elementwise activation of `deltarule.functions`.
+        low, high : float, default=-4, 4
+            The interval of z.
+        ax : matplotlib Axes, optional
+            The axes to draw on; a new figure by default.
+        """
+        elementwise = {n: f for n, f in ACTIVATIONS.items() if isinstance(f, Activation)}
+        g = elementwise[check_name("name", name, elementwise)]
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise SpecError(f"low must be below high, both finite; got {low!r} and {high!r}.")
+        z = np.linspace(low, high, 401)
+        return cls(name, z, g(z), g.derivative(z)).plot(ax)
+
+    def _draw(self, ax: Any) -> None:
+        ax.axhline(0, color=GREY, linewidth=0.8)
+        ax.axvline(0, color=GREY, linewidth=0.8)
+        ax.plot(self.z, self.value, color=BLUE, linewidth=2, label="g(z)")
+        ax.plot(self.z, self.derivative, color=ORANGE, linewidth=2, linestyle="--", label="g'(z)")
+        ax.set_xlabel("z")
+        ax.set_title(self.name)
+        ax.legend(frameon=False)
+
+
+class ScheduleDisplay(Display):
+    """The learning rate of every step of a training, by a schedule (item O7).
+
+    Attributes
+    ----------
+    epochs : (m,) array
+        The place of every step, in epochs.
+    rates : (m,) array
+        Its learning rate.
+    name : str
+    """
+
+    def __init__(self, epochs: Any, rates: Any, name: str) -> None:
+        self.epochs, self.rates, self.name = epochs, rates, name
+
+    @classmethod
+    def from_schedule(
+        cls,
+        schedule: str | Schedule,
+        *,
+        learning_rate: float = 0.01,
+        epochs: int = 50,
+        steps_per_epoch: int = 20,
+        metrics: Sequence[float] | None = None,
+        ax: Any = None,
+    ) -> ScheduleDisplay:
+        """Draw the rates that a schedule gives.
+
+        Parameters
+        ----------
+        schedule : str or a schedule
+            Such as "cosine" or ``OneCycle()``.
+        learning_rate : float, default=0.01
+            The optimiser's rate η₀.
+        epochs, steps_per_epoch : int, default=50, 20
+            The length of the training.
+        metrics : sequence of float, optional
+            The loss after each epoch, for schedules that wait for progress; by default it falls
+            for half of the epochs, and then stands still.
+        ax : matplotlib Axes, optional
+            The axes to draw on; a new figure by default.
+        """
+        made = resolve_schedule(schedule)
+        check_positive_integer("epochs", epochs)
+        check_positive_integer("steps_per_epoch", steps_per_epoch)
+        if metrics is None:
+            metrics = [1 / (1 + min(i, epochs // 2)) for i in range(epochs)]
+        position = Position(planned_epochs=epochs)
+        rates = []
+        for epoch in range(epochs):
+            own = np.asarray(made.rates(learning_rate, position, steps_per_epoch))
+            rates.append(own)
+            state, current = made.observe(
+                position.schedule_state, metrics[epoch], float(own[-1]), maximize=False
+            )
+            steps = (epoch + 1) * steps_per_epoch
+            position = position._replace(
+                epochs=epoch + 1, steps=steps, examples=steps, learning_rate=current,
+                schedule_state=state,
+            )  # fmt: skip
+        place = np.arange(epochs * steps_per_epoch) / steps_per_epoch
+        return cls(place, np.concatenate(rates), type(made).__name__).plot(ax)
+
+    def _draw(self, ax: Any) -> None:
+        ax.plot(self.epochs, self.rates, color=BLUE, linewidth=2)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel("learning rate")
+        ax.set_ylim(bottom=0)
+        ax.set_title(self.name)
