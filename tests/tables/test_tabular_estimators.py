@@ -37,6 +37,7 @@ from support.paths import ROOT
 QUICK: dict[str, Any] = {"hidden_layer_sizes": (4,), "max_iter": 2}
 PENGUINS = pd.read_csv(penguins_path())
 X, Y = PENGUINS.drop(columns="species"), PENGUINS["species"]
+DATED = X.assign(flag=X["year"] > 2008, day=pd.date_range("2020-01-01", periods=len(X)))
 WEIGHED = X.dropna(subset="body_mass_g")
 
 
@@ -49,6 +50,12 @@ def quiet(estimator: Any, *rows: Any, **more: Any) -> Any:
 @pytest.fixture(scope="module")
 def model() -> TabularClassifier:
     fitted: TabularClassifier = quiet(TabularClassifier(**QUICK), X, Y)
+    return fitted
+
+
+@pytest.fixture(scope="module")
+def dated() -> TabularClassifier:
+    fitted: TabularClassifier = quiet(TabularClassifier(**QUICK), DATED, Y)
     return fitted
 
 
@@ -351,6 +358,13 @@ def test_callbacks_are_called_once_per_epoch() -> None:
     assert recorder.calls.count("end") == 3  # two epochs and the fit
 
 
+def test_marks_for_missing_cells_are_no_classes() -> None:
+    y = Y.replace("Gentoo", "unknown")
+    fitted = quiet(TabularClassifier(**QUICK, missing=["unknown"]), X, y)
+    assert fitted.classes_.tolist() == ["Adelie", "Chinstrap"]
+    assert "124 rows without a target were left out" in fitted.notes_
+
+
 def test_a_seed_is_a_seed(model: TabularClassifier) -> None:
     expected = model.predict_proba(X)
     for seed in (np.int64(0), 0):
@@ -400,6 +414,14 @@ BAD_FITS: dict[str, tuple[Any, Any, str]] = {
         X.assign(a=[1, 2, "x", 3] * 86), Y, r"missing=\['x'\].*categories=\['a'\].*ignore=\['a'\]"
     ),
     "either notation": (X.assign(a=["8,300", 5] * 172), Y, "Say decimal='.' or decimal=','"),
+    "a Series": (X["sex"], Y, "Expected 2D array, got 1D array instead: X is a Series"),
+    "a scalar": ({"a": 1}, [1], "column 'a' is a single int"),
+    "half a pair": (
+        X.assign(a=pd.Series(["\ud800", "b"] * 172, dtype=object)), Y, "'a' holds invalid Unicode"
+    ),
+    "half a pair in a name": (
+        {"\ud800": [1, 2, 3] * 3}, [1, 2, 3] * 3, "the column name '.ud800' is no valid Unicode"
+    ),
     "infinity": (X.assign(a=np.inf), Y, "'inf' is not a finite number"),
 }  # fmt: skip
 
@@ -432,10 +454,14 @@ def test_remedies_work(what: str) -> None:
 
 
 BAD_ROWS: dict[str, tuple[Any, str]] = {
-    "missing column": (lambda f: f.drop(columns="sex"), "lacks 1 of the 7 columns .*'sex'"),
+    "missing column": (lambda f: f.drop(columns="sex"), "lacks 1 of the 9 columns .*'sex'"),
     "numbers as texts": (lambda f: f.assign(year=f["year"].astype(str)), "'year' held numbers"),
     "numbers as dates": (lambda f: f.assign(year=pd.Timestamp("2020-01-01")), "'year'"),
     "numbers as booleans": (lambda f: f.assign(year=True), "'year': 'true' is not a number"),
+    "booleans as numbers": (lambda f: f.assign(flag=1.0), "'flag': '1.0' is not true or false"),
+    "booleans as texts": (lambda f: f.assign(flag="true"), "'flag' held booleans"),
+    "dates as numbers": (lambda f: f.assign(day=1.5), "'day': '1.5' is not a date"),
+    "dates as booleans": (lambda f: f.assign(day=True), "'day': 'true' is not a date"),
     "categories as numbers": (lambda f: f.assign(sex=1.5), "'sex' held categories"),
     "categories as dates": (lambda f: f.assign(sex=pd.Timestamp("2020")), "'sex' held categories"),
     "categories as booleans": (lambda f: f.assign(sex=False), "'sex' held categories"),
@@ -445,8 +471,9 @@ BAD_ROWS: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("what", BAD_ROWS)
-def test_rows_of_another_kind_are_refused_by_name(model: TabularClassifier, what: str) -> None:
+def test_rows_of_another_kind_are_refused_by_name(dated: TabularClassifier, what: str) -> None:
     change, message = BAD_ROWS[what]
+    model, X = dated, DATED
     for method in (model.predict, model.predict_proba, model.predict_log_proba, model.transform):
         with pytest.raises(TableError, match=message):
             method(change(X))

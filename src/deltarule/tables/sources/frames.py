@@ -18,7 +18,13 @@ from scipy.sparse import issparse
 
 from deltarule.errors import TableError
 from deltarule.tables.messages import listing, show
-from deltarule.tables.sources.held import HeldColumn, held_column, is_arrow, is_pandas
+from deltarule.tables.sources.held import (
+    HeldColumn,
+    held_column,
+    is_arrow,
+    is_pandas,
+    is_unicode,
+)
 from deltarule.tables.sources.parquet import pandas_columns
 from deltarule.tables.table import Table, check_names
 
@@ -117,6 +123,13 @@ def read_frame(X: Any, *, rows_needed: bool = False) -> Frame:
             f"X is a sparse matrix ({X.format}), which has no columns of categories or dates. Give "
             "X.toarray(), or use MLPClassifier or MLPRegressor, which take sparse X"
         )
+    if is_pandas(X, "Series", "Index") or (
+        is_arrow(X) and not hasattr(X, "schema") and not hasattr(X, "columns")
+    ):
+        raise TableError(
+            f"Expected 2D array, got 1D array instead: X is a {type(X).__name__}, a single column. "
+            "Reshape your data: give a table of it, such as X.to_frame() or {'name': X}"
+        )
     if is_pandas(X, "DataFrame"):
         frame = _of_pandas(X)
     elif isinstance(X, Mapping):
@@ -132,6 +145,9 @@ def read_frame(X: Any, *, rows_needed: bool = False) -> Frame:
     else:
         frame = _of_array(X)
     check_names(Path("X"), frame.names)
+    for name in frame.names:
+        if not is_unicode(name):
+            raise TableError(f"X: the column name {name!a} is no valid Unicode; rename it")
     if not frame.columns:
         raise TableError(
             f"Found array with 0 feature(s) (shape=({frame.rows}, 0)) while a minimum of 1 is "
@@ -152,6 +168,12 @@ def _of_pandas(X: Any) -> Frame:
 
 
 def _of_columns(X: dict[Any, Any]) -> Frame:
+    for name, values in X.items():
+        if np.ndim(values) == 0 and not (hasattr(values, "__len__") or is_arrow(values)):
+            raise TableError(
+                f"X: column {show(name)} is a single {type(values).__name__}; give a value "
+                "for each row"
+            )
     columns = [held_column(values) for values in X.values()]
     lengths = {str(name): len(c.cells) for name, c in zip(X, columns, strict=True)}
     if len(set(lengths.values())) > 1:
@@ -191,7 +213,7 @@ def _of_array(X: Any) -> Frame:
         )
     if isinstance(X, list | tuple) and X and isinstance(X[0], Mapping):
         raise TableError("X is a list of dicts, one for each row; give pandas.DataFrame(X)")
-    array = X if isinstance(X, np.ndarray) else _array_of(X)
+    array = X if isinstance(X, np.ma.MaskedArray) else _array_of(X)
     if array.dtype.kind == "c":
         raise TableError("Complex data not supported: X holds complex numbers. Give X.real, X.imag")
     if array.ndim != 2:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from deltarule.tables.columns import Cells, number_text
 from deltarule.tables.sources.parquet import as_texts, holds_texts, read_column
 
-__all__ = ["HeldColumn", "held_column", "is_arrow", "is_pandas"]
+__all__ = ["HeldColumn", "held_column", "is_arrow", "is_pandas", "is_unicode"]
 
 _FAILURES = (pa.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError)
 
@@ -46,6 +46,15 @@ def is_pandas(thing: Any, *kinds: str) -> bool:
     """Whether a thing is an object of pandas of one of these classes, without importing pandas."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(thing, tuple(getattr(pandas, kind) for kind in kinds))
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text has no half of a surrogate pair, which no file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_arrow(thing: Any) -> bool:
@@ -228,6 +237,8 @@ def _of_objects(array: Any) -> tuple[Any, bool]:
         text = _text(value)
         if text is None and not _is_missing(value):
             return _unreadable(len(array), type(value).__name__), False
+        if text is not None and not is_unicode(text):
+            return _unreadable(len(array), "invalid Unicode"), False
         texts.append(text)
     return pa.array(texts, pa.string()), True
 

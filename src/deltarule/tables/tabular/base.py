@@ -26,7 +26,7 @@ from deltarule.tables.settings import Interface
 from deltarule.tables.sources.frames import Frame, read_frame
 from deltarule.tables.sources.targets import HeldTarget
 from deltarule.tables.table import Source
-from deltarule.tables.tabular.classes import label_places, stored_classes
+from deltarule.tables.tabular.classes import label_places, stored_classes, without_marks
 from deltarule.tables.tabular.feature_names import feature_names
 from deltarule.tables.tabular.held_kinds import check_held
 from deltarule.tables.tabular.parameters import TabularParameters
@@ -136,6 +136,7 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
         else:
             columns = frame.names
         if classes is not None and isinstance(target, Classes):
+            classes = without_marks(classes, arguments.missing)
             label_places(classes, target)  # refuses classes that are not those of the target
         interface = Interface(
             arguments=arguments,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from deltarule.tables.messages import listing
 from deltarule.tables.record import Classes
 from deltarule.tables.settings import Interface
 
-__all__ = ["classes_of", "label_places", "stored_classes"]
+__all__ = ["classes_of", "label_places", "stored_classes", "without_marks"]
 
 
 def classes_of(interface: Interface, target: Classes) -> NDArray[Any]:
@@ -22,6 +23,13 @@ def classes_of(interface: Interface, target: Classes) -> NDArray[Any]:
     if interface.classes is not None:
         return np.asarray(read_classes(list(interface.classes), interface.class_dtype))
     return _natural_classes(target)
+
+
+def without_marks(classes: NDArray[Any], missing: Iterable[str]) -> NDArray[Any]:
+    """Return the classes that are no marks for a missing target."""
+    marks = set(missing)
+    kept = [value not in marks and _label(value) not in marks for value in classes.tolist()]
+    return classes if all(kept) else classes[np.array(kept)]
 
 
 def stored_classes(classes: NDArray[Any] | None, target: Any) -> dict[str, Any]:

@@ -26,10 +26,12 @@ def check_held(model: TableModel, held: Mapping[str, str]) -> None:
         holds, where = held.get(column.name, ""), f"X: column {show(column.name)} held"
         if isinstance(column, NumberColumn):
             if holds == "text" and not column.texts and column.notation == PLAIN:
-                what = "numbers" if column.kind == "number" else "booleans"
+                what, remedy = "booleans", "give it booleans"
+                if column.kind == "number":
+                    what = "numbers"
+                    remedy = "convert it, in pandas with astype(float) or pandas.to_numeric"
                 raise TableError(
-                    f"{where} {what} in training and is a column of texts now; convert it, in "
-                    "pandas with astype(float) or pandas.to_numeric"
+                    f"{where} {what} in training and is a column of texts now; {remedy}"
                 )
         elif isinstance(column, CategoryColumn) and holds in ("number", "date", "boolean"):
             known = [text for text in (*column.kept, *column.rare) if text is not None]

@@ -28,6 +28,8 @@ _TOKEN = (
 _REPEATED = re.compile(rf"--({'|'.join(_LISTS)}) {_TOKEN}(?: --\1 {_TOKEN})*")
 _ONE = re.compile(rf"--(?:{'|'.join(_LISTS)}) ({_TOKEN})")
 _MARK = re.compile(r"--(decimal|thousands) (?:'([^']+)'|([.,]))")
+_UNREADABLE = re.compile(r"'struct<([^<>:]*): null>'")
+"""The type of what Arrow has no type for (`deltarule.tables.sources.held`)."""
 _GIVEN: tuple[tuple[str, str], ...] = (
     ("(given with --target)", "(the target)"),
     *((f"given with --{option}", f"given in {argument}") for option, argument in _LISTS.items()),
@@ -64,6 +66,7 @@ def in_python(message: str) -> str:
     >>> in_python("say that they are missing: --missing '?' --missing none; or --day-first")
     "say that they are missing: missing=['?', 'none']; or day_first=True"
     """
+    message = _UNREADABLE.sub(r"\1", message)
     for option, argument in _GIVEN:
         message = message.replace(option, argument)
     message = _REPEATED.sub(_as_list, message)
