@@ -223,5 +223,6 @@ def test_the_command_line_trains_the_same_model(tmp_path: Path) -> None:
         model.save(tmp_path / f"{target}.safetensors")
         words = ("predict", tmp_path / f"{target}.safetensors", tmp_path / "t.csv", "--quiet")
         assert run([*map(str, words), "-o", str(tmp_path / f"{target}.csv")]) == 0
-        said = pd.read_csv(tmp_path / f"{target}.csv")["prediction"].to_numpy()
+        said = pd.read_csv(tmp_path / f"{target}.csv", float_precision="round_trip")
+        said = said["prediction"].to_numpy()
         assert_array_equal(said.astype(object), model.predict(X).astype(object))
