@@ -86,11 +86,13 @@ def _fitted(
     """Train; return the model and the warnings, each once."""
     from sklearn.exceptions import ConvergenceWarning
 
-    from deltarule.tables import fit
+    from deltarule.tables.tabular import estimator_for
 
     with warnings.catch_warnings(record=True) as caught, leaving(_left_behind(settings)):
         warnings.simplefilter("always")
-        model = fit(prepared, settings, _bars(settings, output))
+        estimator = estimator_for(prepared, settings)
+        estimator.set_callbacks(*_bars(settings, output))
+        model = estimator.fit_prepared(prepared).model_
     notes = [
         _stopped(model, settings)
         if issubclass(warning.category, ConvergenceWarning)

@@ -318,6 +318,10 @@ class NetworkOptions:
     activation: Annotated[Activation, typer.Option(help="The activation of the hidden layers.")] = (
         Activation.relu
     )
+    dropout: Annotated[
+        float,
+        typer.Option(min=0, help="Probability that training drops a hidden unit, below 1."),
+    ] = 0.0
 
 
 @dataclass(frozen=True)
@@ -407,6 +411,10 @@ def settings(
         raise typer.BadParameter(
             f"{training.alpha} must be finite and at least 0", param_hint="--alpha"
         )
+    if not 0 <= network.dropout < 1:
+        raise typer.BadParameter(
+            f"{network.dropout} must be at least 0 and below 1", param_hint="--dropout"
+        )
     policy = checkpoints.policy()
 
     from deltarule.tables import Settings
@@ -420,6 +428,7 @@ def settings(
         alpha=training.alpha,
         patience=training.patience,
         checkpoint=policy,
+        dropout=network.dropout,
     )
 
 

@@ -70,6 +70,8 @@ class ColumnEvidence:
         self._follow(column, n, last=last)
         if column.stores_numbers:
             self._add_stored(column, n)
+            if self._as_category and not self.texts.full:
+                self.texts.add(*column.counted())
             return
         if column.all_plain:
             self._add_plain(column, n)

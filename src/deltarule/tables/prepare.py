@@ -6,7 +6,7 @@ One pass over all rows understands the columns, a second one learns from the tra
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -18,20 +18,21 @@ from deltarule.tables.batches import ExampleReader
 from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.messages import listing, show
 from deltarule.tables.parallel import together
+from deltarule.tables.plan import Plan
 from deltarule.tables.preprocessing import Examples, encode_examples, rare_below
 from deltarule.tables.profile import Learner, PieceRows, learner
-from deltarule.tables.record import ColumnRecord, PreprocessingRecord, Provenance, Task
+from deltarule.tables.record import ColumnRecord, PreprocessingRecord, Provenance
 from deltarule.tables.split import ForTraining, Shares, Split, draw_parts, time_text
 from deltarule.tables.statistics import DEV_SAMPLE, MEDIAN_SAMPLE, Sample, row_hash
 from deltarule.tables.table import Source, Table
 from deltarule.tables.target import TargetProfile, target_column
 from deltarule.tables.time_split import split_by_time
 from deltarule.tables.understand import understand
-from deltarule.tables.understanding import ReadOptions, Understanding
+from deltarule.tables.understanding import Understanding
 from deltarule.training.splits import default_fractions
 from deltarule.version import __version__
 
-__all__ = ["Plan", "Prepared", "prepare"]
+__all__ = ["Prepared", "prepare"]
 
 READ_AGAIN = "the table stays in its files and is read again in every epoch (docs/streaming.md)"
 LARGE = Shares(0.01, 0.01)
@@ -43,44 +44,13 @@ DEV_ROWS = 20_000
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to learn from a table, and from which of its rows.
-
-    Attributes
-    ----------
-    target : str
-        The column to predict.
-    task : {"classification", "regression"}, optional
-        The task; by default the target decides.
-    ignore : tuple of str
-        Columns to leave out; patterns such as ``id_*`` are allowed.
-    shares : Shares or None
-        The shares held out for dev and test; None for 60/20/20 up to 10⁴ rows and 98/1/1 above
-        (of a table in its files, whose rows are not counted beforehand: 98/1/1).
-    seed : int
-        All other seeds derive from this one.
-    reading : ReadOptions
-        What the user says about the cells.
-    time : str, optional
-        A column of dates or numbers that orders the rows: the last are for test, those before them
-        for dev. By default rows are drawn.
-    """
-
-    target: str
-    task: Task | None = None
-    ignore: tuple[str, ...] = ()
-    shares: Shares | None = field(default=Shares(0.1, 0.0))
-    seed: int = 0
-    reading: ReadOptions = field(default_factory=ReadOptions)
-    time: str | None = None
-
-
-@dataclass(frozen=True)
 class Prepared:
     """A table profiled and split, ready for training.
 
     Attributes
     ----------
+    plan : Plan
+        What was to be learned.
     reader : ExampleReader
         Reads the rows of each part as examples.
     reason : str
@@ -95,6 +65,7 @@ class Prepared:
         What the user should know.
     """
 
+    plan: Plan
     reader: ExampleReader
     reason: str
     dev: Examples
@@ -214,7 +185,7 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         test_rows=test_rows,
         time=split.time,
     )
-    return Prepared(reader, decision.reason, dev, provenance, understood, notes)
+    return Prepared(plan, reader, decision.reason, dev, provenance, understood, notes)
 
 
 def _records(columns: list[Learner], rare: int, source: Source) -> list[ColumnRecord]:

@@ -72,8 +72,10 @@ class _NumberLearner(Learner):
     """Mean, standard deviation and median."""
 
     kind = "number"
+    _texts = False
 
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
+        self._texts = self._texts or column.declared
         self.missing += int((rows.training & ~column.usable).sum())
         values = self._values(column)
         taken = rows.training & np.isfinite(values)
@@ -99,6 +101,7 @@ class _NumberLearner(Learner):
                 "scale": _scale(whole),
                 "flag": self.missing > 0,
                 "notation": notation if isinstance(notation, NumberNotation) else PLAIN,
+                "texts": self._texts,
             }
         )
 

@@ -102,7 +102,8 @@ class NumberColumn(Strict):
     """A column of numbers, or of booleans taken as 0 and 1.
 
     It gives (x - mean) / scale, with `fill` in place of a missing x; and, if `flag`, a second
-    feature that is 1 where x was missing.
+    feature that is 1 where x was missing. `texts` says that its type declared texts in training,
+    which the user wants to be numbers.
     """
 
     kind: Literal["number", "boolean"]
@@ -112,6 +113,7 @@ class NumberColumn(Strict):
     scale: Scale
     flag: bool
     notation: NumberNotation = NumberNotation()
+    texts: bool = False
 
     @property
     def width(self) -> int:

@@ -31,13 +31,16 @@ from deltarule.tables.understanding import (
 __all__ = ["understand"]
 
 
-def _chosen(source: Source, patterns: Iterable[str], option: str) -> list[str]:
-    """Return the columns that names or patterns mean; one that means none is an error."""
+def _chosen(source: Source, patterns: Iterable[str], option: str, target: str) -> list[str]:
+    """Return the columns that names or patterns mean; one that means none is an error.
+
+    A pattern does not mean the target.
+    """
     found: dict[str, None] = {}
     for pattern in patterns:
         names = [pattern] if pattern in source.names else []
         if not names and set("*?[") & set(pattern):
-            names = [name for name in source.names if fnmatchcase(name, pattern)]
+            names = [n for n in source.names if n != target and fnmatchcase(n, pattern)]
         if not names and pattern not in source.left_out:
             source.check_column(pattern, f"given with {option}")
         found |= dict.fromkeys(names)
@@ -54,14 +57,18 @@ def understand(
     TableError
         If columns cannot be understood: one error for all, which says what to do.
     """
-    ignored = set(_chosen(source, ignore, "--ignore"))
+    ignored = set(_chosen(source, ignore, "--ignore", target))
+    if target in ignored:
+        raise TableError(
+            f"{source.path}: the target {show(target)} is given with --ignore; ignore other columns"
+        )
     forced: dict[str, KindName] = {}
     for kind, patterns in (
         ("category", options.category),
         ("number", options.number),
         ("date", options.date),
     ):
-        for name in _chosen(source, patterns, f"--{kind}"):
+        for name in _chosen(source, patterns, f"--{kind}", target):
             if forced.get(name, kind) != kind:
                 raise TableError(
                     f"{source.path}: column {show(name)} is given with --{forced[name]} and with "

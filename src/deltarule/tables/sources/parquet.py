@@ -23,7 +23,7 @@ from deltarule.tables.sources.text import HARMLESS_BYTES, MAX_EXPANSION
 from deltarule.tables.table import Chunk, Table, check_names
 from deltarule.utils.context import error_context
 
-__all__ = ["ParquetFile"]
+__all__ = ["ParquetFile", "as_texts", "holds_texts", "pandas_columns", "read_column"]
 
 BATCH_CELLS = 2**18
 """Cells that are read at a time, ..."""
@@ -63,7 +63,7 @@ class ParquetFile:
         with _reading_parquet(path), self._opened(None) as file:
             self._metadata = file.metadata
             schema = file.schema_arrow
-            self._index, self._categoricals = _pandas_columns(schema)
+            self._index, self._categoricals = pandas_columns(schema)
             self.left_out = dict.fromkeys(self._index, "is the index of pandas")
             self.names = [name.strip() for name in schema.names if name not in self._index]
             check_names(path, self.names)
@@ -154,10 +154,10 @@ class ParquetFile:
         for name, field in zip(self.names, fields, strict=True):
             values = batch.column(field.name)
             categorical = field.name in self._categoricals or pa.types.is_dictionary(values.type)
-            columns[name] = _read_column(values)
+            columns[name] = read_column(values)
             if categorical and pa.types.is_floating(columns[name].type):
-                columns[name] = _as_texts(values)
-            if categorical or _holds_texts(values.type):
+                columns[name] = as_texts(values)
+            if categorical or holds_texts(values.type):
                 declared.add(name)
         return Table(
             self.path,
@@ -190,7 +190,7 @@ def _reading_parquet(path: Path) -> AbstractContextManager[None]:
     )
 
 
-def _pandas_columns(schema: Any) -> tuple[list[str], set[str]]:
+def pandas_columns(schema: Any) -> tuple[list[str], set[str]]:
     """Return the columns in which pandas stored its index, and those that were categoricals."""
     try:
         found = json.loads((schema.metadata or {})[b"pandas"])
@@ -204,12 +204,13 @@ def _pandas_columns(schema: Any) -> tuple[list[str], set[str]]:
     return index, {name for name, kind in columns if kind == "categorical"}
 
 
-def _holds_texts(kind: Any) -> bool:
+def holds_texts(kind: Any) -> bool:
+    """Whether values of an Arrow type are texts."""
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     return bool(is_text or pa.types.is_string_view(kind))
 
 
-def _as_texts(values: Any) -> Cells:
+def as_texts(values: Any) -> Cells:
     """Return numbers that are categories as texts."""
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
@@ -218,7 +219,7 @@ def _as_texts(values: Any) -> Cells:
     return number_texts(pc.cast(values, pa.float64()))
 
 
-def _read_column(values: Any) -> Cells:
+def read_column(values: Any) -> Cells:
     """Return a column as float64 or as text; as it is if it is neither number nor text."""
     kind = values.type
     if pa.types.is_dictionary(kind):
@@ -229,7 +230,7 @@ def _read_column(values: Any) -> Cells:
         return _whole_numbers(values)
     if pa.types.is_null(kind):
         return pa.nulls(len(values), pa.string())
-    if _holds_texts(kind):
+    if holds_texts(kind):
         return pc.utf8_trim_whitespace(pc.cast(values, pa.string()))
     if any(is_kind(kind) for is_kind in _READ_AS_TEXT):
         return pc.cast(values, pa.string())
