@@ -8,7 +8,7 @@ they were made for. Each call compares these by identity, copies the order of th
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,20 +19,52 @@ from deltarule.engine.inputs import (
     check_targets,
     inputs_of,
 )
-from deltarule.engine.optimizers import OptimizerArrays
+from deltarule.engine.optimizers import OptimizerArrays, Update
 from deltarule.engine.work_plan import Mode
 from deltarule.program import BatchSchedule, Block, State, StepLog
 from deltarule.program.tape import Tape
 
 if TYPE_CHECKING:
     from deltarule.engine.buffers import Buffers
-    from deltarule.engine.engine import Engine
 
 __all__ = ["TrainingCall"]
 
 _FEW_ROWS = 4096  # orders of up to so many rows are copied: to ask for an address takes longer
 _INT = np.dtype(np.int64)
 _largest = np.maximum.reduce
+
+
+class StepEngine(Protocol):
+    """Protocol of what takes the steps: the engine."""
+
+    update: Update
+
+    def check(self, state: State) -> None:
+        """Raise ``DataError`` unless the steps can continue from the state."""
+
+    def steps_a_call(self, steps: range) -> int:
+        """Return how many of the steps a call takes."""
+
+    def note_time(self, seconds_a_step: float) -> None:
+        """Remember how long the steps of the newest call took."""
+
+    def take_buffers(self, mode: Mode, rows: int, inputs: Inputs | None) -> Buffers:
+        """Return buffers that no other call is using."""
+
+    def give_back(self, buffers: Buffers) -> None:
+        """Let other calls use these buffers."""
+
+    def threads_for(self, buffers: Buffers) -> int:
+        """Return on how many threads a call runs."""
+
+    def run_driver(self, buffers: Buffers, step: int, threads: int) -> None:
+        """Call the driver."""
+
+    def load_statistics(self, buffers: Buffers, state: State) -> None:
+        """Load batch norm's statistics from the state."""
+
+    def save_statistics(self, buffers: Buffers, state: State) -> None:
+        """Write batch norm's statistics into the state."""
 
 
 class TrainingCall:
@@ -61,14 +93,14 @@ class TrainingCall:
         self._optimizer_state: Any = None  # as the last call left it
         self._laid_out = False
 
-    def release(self, engine: Engine) -> None:
+    def release(self, engine: StepEngine) -> None:
         """Give the buffers back; hold neither state nor data any longer."""
         if self._buffers is not None:
             engine.give_back(self._buffers)
         self._forget()
 
     def train_steps(
-        self, engine: Engine, state: State, block: Block, order: BatchSchedule, steps: range
+        self, engine: StepEngine, state: State, block: Block, order: BatchSchedule, steps: range
     ) -> StepLog:
         """Take steps for ``engine``, as ``Engine.train_steps`` describes."""
         begin = steps.start
@@ -158,7 +190,7 @@ class TrainingCall:
         self._unsigned = None if self._rows is None else self._rows.view(np.uint64)
         self._laid_out = False
 
-    def _lay_out(self, engine: Engine, block: Block) -> None:
+    def _lay_out(self, engine: StepEngine, block: Block) -> None:
         """Write the addresses that stay into the context of buffers of this size."""
         inputs = self._inputs
         assert inputs is not None
@@ -181,7 +213,7 @@ class TrainingCall:
         self._most_threads = engine.threads_for(buffers)
         self._laid_out = True
 
-    def _set_state(self, engine: Engine, state: State) -> None:
+    def _set_state(self, engine: StepEngine, state: State) -> None:
         """Write the addresses of the state's arrays; the optimiser's are copied unless ours."""
         buffers = self._buffers
         assert buffers is not None
@@ -201,7 +233,13 @@ class TrainingCall:
     # --- a call --------------------------------------------------------------------------------
 
     def _run(
-        self, engine: Engine, state: State, block: Block, order: BatchSchedule, begin: int, end: int
+        self,
+        engine: StepEngine,
+        state: State,
+        block: Block,
+        order: BatchSchedule,
+        begin: int,
+        end: int,
     ) -> StepLog:
         buffers = self._buffers
         assert buffers is not None
