@@ -12,7 +12,7 @@ from deltarule.network.data import check_inputs
 from deltarule.program import Block, State
 from deltarule.program.folding import fold_batch_norm
 from deltarule.program.lowering import lower
-from deltarule.spec import Dense, NetworkSpec
+from deltarule.spec import NetworkSpec
 from deltarule.utils.arrays import aligned, to_numpy
 
 __all__ = ["Predictor"]
@@ -35,8 +35,7 @@ class Predictor:
     """
 
     def __init__(self, spec: NetworkSpec, state: State, *, n_threads: int | None = None) -> None:
-        dense = tuple(layer for layer in spec.layers if isinstance(layer, Dense))
-        bare = _bare(spec, dense)
+        bare = replace(spec, layers=spec.predicting_layers, penalties=(), constraints=())
         folded, moved = state.read(lambda state: fold_batch_norm(bare, state))
         self._spec = folded
         self._dtype, self._width = np.dtype(spec.dtype), (spec.n_inputs,)
@@ -50,8 +49,3 @@ class Predictor:
             if outputs is not None:
                 return outputs
         return self._interpreter.forward(self._state, Block(check_inputs(self._spec, X)))
-
-
-def _bare(spec: NetworkSpec, layers: tuple[Dense, ...]) -> NetworkSpec:
-    """Return a network with the same predictions, without dropout, penalties and constraints."""
-    return replace(spec, layers=layers, penalties=(), constraints=())

@@ -94,7 +94,7 @@ def load(path: StrPath) -> Any:
             from deltarule.persistence import pipelines  # scikit-learn, as in every estimator
 
             return pipelines.from_model_record(model_record)
-        if model_record.kind == "checkpoint":
+        if model_record.kind in ("checkpoint", "curves"):
             raise ModelFileError(_CHECKPOINT)
         return estimators.from_record(model_record.record, model_record.tensors)
 

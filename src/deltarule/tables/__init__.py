@@ -9,9 +9,18 @@ from deltarule.tables.understand import understand
 from deltarule.utils.lazy_names import importer
 
 if TYPE_CHECKING:
+    from deltarule.tables.description import (
+        ColumnValues,
+        DataValues,
+        Description,
+        collect_values,
+        describe,
+    )
     from deltarule.tables.evaluation import Evaluation, Predictions
     from deltarule.tables.model import TableModel, check_test
     from deltarule.tables.predictions_csv import PredictionsCsv
+    from deltarule.tables.record import CsvFormat
+    from deltarule.tables.sources.csv_head import csv_format
     from deltarule.tables.sources.dataset import is_large, open_source, read_table
     from deltarule.tables.split import Shares
     from deltarule.tables.table import Source, Table
@@ -19,6 +28,10 @@ if TYPE_CHECKING:
     from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = [
+    "ColumnValues",
+    "CsvFormat",
+    "DataValues",
+    "Description",
     "Evaluation",
     "Plan",
     "Predictions",
@@ -33,6 +46,9 @@ __all__ = [
     "Understanding",
     "Understood",
     "check_test",
+    "collect_values",
+    "csv_format",
+    "describe",
     "fit",
     "is_large",
     "open_source",
@@ -46,9 +62,18 @@ __all__ = [
 __getattr__ = importer(
     __name__,
     {
+        "description": [
+            "ColumnValues",
+            "DataValues",
+            "Description",
+            "collect_values",
+            "describe",
+        ],
         "evaluation": ["Evaluation", "Predictions"],
         "model": ["TableModel", "check_test"],
         "predictions_csv": ["PredictionsCsv"],
+        "record": ["CsvFormat"],
+        "sources.csv_head": ["csv_format"],
         "sources.dataset": ["is_large", "open_source", "read_table"],
         "split": ["Shares"],
         "table": ["Source", "Table"],

@@ -138,7 +138,7 @@ class TableModel:
         _check_targets(source, self.target.name, scores.rows)
         dropped = source.rows - scores.rows
         notes = [f"{dropped} rows without a target were left out"] if dropped else []
-        return scores.evaluation(notes + seen.sentences())
+        return scores.evaluation([*source.notes, *notes, *seen.sentences()])
 
     def score(self, pieces: Iterable[Examples]) -> Scores:
         """Return the sums of scores over examples that come piece by piece."""
@@ -237,7 +237,7 @@ class TableModel:
             return replace(inner, head=labels, properties=properties)
         assert isinstance(inner.head, Numbers)
         unit = Scaling(np.array([target.mean]), np.array([target.scale]))
-        numbers = inner.head._replace(scalings=(*inner.head.scalings, unit))
+        numbers = inner.head._replace(scalings=(*inner.head.scalings, unit), sign=target.sign)
         return replace(inner, head=numbers, properties=properties)
 
     @classmethod
@@ -307,10 +307,12 @@ def check_test(record: PreprocessingRecord, test: Source) -> None:
     """
     piece = next(test.scan()).table
     examples = encode_examples(record, piece)
-    if test.in_memory:
+    if test.in_memory or piece.rows == 0:
         _check_targets(test, record.target.name, len(examples.y))
 
 
 def _check_targets(source: Source, name: str, count: int) -> None:
     if count == 0:
+        if source.rows == 0:
+            raise TableError(f"{source.path} has a header but no rows; add data below the header")
         raise TableError(f"{source.path}: the target {show(name)} is empty in every row")

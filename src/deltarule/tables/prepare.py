@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +15,17 @@ from numpy.typing import NDArray
 from deltarule.errors import TableError
 from deltarule.tables.arrow import numbers_of
 from deltarule.tables.batches import ExampleReader
+from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.messages import listing, show
+from deltarule.tables.parallel import together
 from deltarule.tables.preprocessing import Examples, encode_examples, rare_below
 from deltarule.tables.profile import Learner, PieceRows, learner
-from deltarule.tables.record import PreprocessingRecord, Provenance, Task
-from deltarule.tables.split import ForTraining, Shares, Split, draw_parts
+from deltarule.tables.record import ColumnRecord, PreprocessingRecord, Provenance, Task
+from deltarule.tables.split import ForTraining, Shares, Split, draw_parts, time_text
 from deltarule.tables.statistics import DEV_SAMPLE, MEDIAN_SAMPLE, Sample, row_hash
 from deltarule.tables.table import Source, Table
-from deltarule.tables.target import TargetProfile
+from deltarule.tables.target import TargetProfile, target_column
+from deltarule.tables.time_split import split_by_time
 from deltarule.tables.understand import understand
 from deltarule.tables.understanding import ReadOptions, Understanding
 from deltarule.training.splits import default_fractions
@@ -57,6 +61,9 @@ class Plan:
         All other seeds derive from this one.
     reading : ReadOptions
         What the user says about the cells.
+    time : str, optional
+        A column of dates or numbers that orders the rows: the last are for test, those before them
+        for dev. By default rows are drawn.
     """
 
     target: str
@@ -65,6 +72,7 @@ class Plan:
     shares: Shares | None = field(default=Shares(0.1, 0.0))
     seed: int = 0
     reading: ReadOptions = field(default_factory=ReadOptions)
+    time: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,10 +136,23 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     whole, missing = source.in_memory, plan.reading.missing
     understood = understand(source, plan.reading, ignore=plan.ignore, target=plan.target)
     features = _features(source, plan, understood)
-    target = TargetProfile(understood.columns[plan.target], source.path)
-    if whole:
+    column = target_column(understood, plan.target, source.path)
+    target = TargetProfile(column, source.path)
+    untimed = 0
+    if plan.time is not None:
+        split, untimed = split_by_time(
+            source,
+            plan.time,
+            target=plan.target,
+            shares=plan.shares,
+            seed=split_seed,
+            understood=understood,
+            reading=plan.reading,
+            marks=target.marks,
+        )
+    elif whole:
         split = _exact_split(next(source.scan()).table, plan, split_seed, target)
-        target = TargetProfile(understood.columns[plan.target], source.path)
+        target = TargetProfile(column, source.path)
     else:
         split = Split(plan.shares or LARGE, split_seed, marks=target.marks)
     size = math.inf if whole else max(1024, min(2**14, SAMPLE_CELLS // len(features)))
@@ -144,9 +165,16 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     columns, held, counts = learned()
     decision = target.decide(plan.task)
     alone = target.untrained(decision)
+    if alone and split.time is not None:
+        begin = time_text(split.time.notation, split.time.dev_from)
+        raise TableError(
+            f"{source.path}: no row of class {listing(alone)} of {show(plan.target)} comes before "
+            f"{begin}, where the dev part begins; add rows of it, leave --split out, or hold out "
+            "less (--dev, --test)"
+        )
     if alone:  # by chance; such a table is read once more
         split = replace(split, trained=ForTraining(alone, target.labels_of))
-        target = TargetProfile(understood.columns[plan.target], source.path)
+        target = TargetProfile(column, source.path)
         columns, held, counts = learned()
         decision = target.decide(plan.task)
     record = target.record(decision)
@@ -155,21 +183,25 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     threshold = rare_below(training_rows)
     preprocessing = PreprocessingRecord(
         fill_with="median",
+        file=source.format,
         rare_below=threshold,
         missing=list(missing),
-        columns=[column.record(threshold, source.path) for column in columns],
+        columns=_records(columns, threshold, source),
         target=record,
     )
     reader = ExampleReader(source, preprocessing, split)
     dev = reader.whole_part("dev") if whole else held.examples(preprocessing, reader)
-    notes = [*understood.notes, *([] if whole else [READ_AGAIN])]
+    notes = [*source.notes, *understood.notes, *([] if whole else [READ_AGAIN])]
     few = [label for label in decision.labels if label in {*alone, *target.single(decision)}]
     if few:
         notes.append(
             f"all rows of class {listing(few)} are for training: they are too few to be held out"
         )
-    if sum(counts) < source.rows:
-        notes.append(f"{source.rows - sum(counts)} rows without a target were left out")
+    if untimed:
+        notes.append(f"{untimed} rows without a time in {show(str(plan.time))} were left out")
+    if sum(counts) + untimed < source.rows:
+        dropped = source.rows - sum(counts) - untimed
+        notes.append(f"{dropped} rows without a target were left out")
     if len(dev.y) < dev_rows:
         notes.append(f"training watches {len(dev.y)} of the {dev_rows} dev rows, drawn at random")
     provenance = Provenance(
@@ -180,8 +212,19 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         training_rows=training_rows,
         dev_rows=dev_rows,
         test_rows=test_rows,
+        time=split.time,
     )
     return Prepared(reader, decision.reason, dev, provenance, understood, notes)
+
+
+def _records(columns: list[Learner], rare: int, source: Source) -> list[ColumnRecord]:
+    found: dict[str, ColumnRecord] = {}
+
+    def record(column: Learner) -> None:
+        found[column.name] = column.record(rare, source.path)
+
+    together(record, columns, source.rows if source.in_memory else 0)
+    return [found[column.name] for column in columns]
 
 
 def _features(source: Source, plan: Plan, understood: Understanding) -> list[str]:
@@ -205,7 +248,7 @@ def _exact_split(table: Table, plan: Plan, seed: int, profile: TargetProfile) ->
     rows = np.flatnonzero(target.usable if profile.marks else target.not_missing)
     labels = None
     if profile.decide(plan.task).task == "classification":
-        labels = profile.labels_of(target, rows)
+        labels = profile.places_of(target, rows)
     shares = plan.shares or Shares(*default_fractions(len(rows))[1:])
     part = np.full(table.rows, -1, dtype=np.int8)
     part[rows] = draw_parts(len(rows), shares, seed, labels)
@@ -279,6 +322,10 @@ def _learn(
         hashes = row_hash(split.seed, MEDIAN_SAMPLE, first, table.rows)
         rows = PieceRows(part == 0, hashes)
         target.add(column, rows)
-        for learning in columns:
-            learning.add(table.column(learning.name, missing=missing), rows)
+        pairs = [(c, table.column(c.name, missing=missing)) for c in columns]
+        together(partial(_add, rows=rows), pairs, table.rows)
     return counts
+
+
+def _add(pair: tuple[Learner, ParsedColumn], rows: PieceRows) -> None:
+    pair[0].add(pair[1], rows)
