@@ -367,7 +367,7 @@ class ParsedColumn:
         """Return numbers and where they are, or None if a cell is none; `some` may be missing."""
         there: Any = True
         if some:
-            missing = pc.fill_null(pc.is_in(cells, self._words), True)
+            missing = numbers_of(to_numpy(pc.is_in(cells, self._words), True))
             there = ~to_numpy(pc.or_(missing, pc.is_null(cells)))
             cells = cells.filter(numbers_of(there))
         elif cells.null_count:
