@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from deltarule.errors import SpecError
-from deltarule.estimators.parameter_constraints import COMMON
+from deltarule.estimators.parameter_constraints import COMMON, for_scikit_learn
 from deltarule.spec import ACTIVATIONS
 from deltarule.storage.model_file import first_fault
 from deltarule.tables.columns import number_text
@@ -20,19 +20,18 @@ from deltarule.tables.settings import Arguments
 __all__ = ["TabularParameters"]
 
 _NAMES: list[Any] = ["array-like", str, None]
+_SHARED = (
+    *("hidden_layer_sizes", "alpha", "batch_size", "learning_rate_init", "max_iter"),
+    *("random_state", "checkpoint", "verbose"),
+)
+"""Arguments that mean what they mean to ``MLPClassifier``."""
 
 
 class TabularParameters:
     """Mixin: the constructor's arguments, which are the options of ``deltarule train``."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **{
-            name: COMMON[name]
-            for name in (
-                *("hidden_layer_sizes", "alpha", "batch_size", "learning_rate_init", "max_iter"),
-                *("random_state", "checkpoint", "verbose"),
-            )
-        },
+        **for_scikit_learn({name: COMMON[name] for name in _SHARED}),
         "activation": [StrOptions({*ACTIVATIONS, "logistic"})],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
