@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from deltarule.errors import SpecError
-from deltarule.estimators.parameter_constraints import COMMON
+from deltarule.estimators.parameter_constraints import COMMON, for_scikit_learn
 from deltarule.spec import ACTIVATIONS
 from deltarule.storage.model_file import first_fault
 from deltarule.tables.columns import number_text
@@ -27,7 +27,7 @@ class TabularParameters:
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **{
-            name: COMMON[name]
+            name: for_scikit_learn(COMMON)[name]
             for name in (
                 *("hidden_layer_sizes", "alpha", "batch_size", "learning_rate_init", "max_iter"),
                 *("random_state", "checkpoint", "verbose"),
