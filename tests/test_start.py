@@ -75,8 +75,8 @@ def test_the_command_imports_only_what_predicts(folder: Path, target: str) -> No
 @pytest.mark.parametrize("target", ["class", "price"])
 def test_a_model_of_a_table_imports_only_what_predicts(folder: Path, target: str) -> None:
     code = (
-        "import deltarule\nfrom deltarule.tables import read_table\n"
-        f"model = deltarule.load({target!r})\n"
+        "from deltarule.tables import TableModel, read_table\n"
+        f"model = TableModel.load({target!r})\n"
         "print(len(model.predict(read_table('ten.csv')).values))"
     )
     modules_after(code, folder)
