@@ -263,6 +263,7 @@ def calls() -> dict[str, Call]:
             dr.Dense, with_layer, units=2, initializer="zeros", batch_norm=dr.BatchNorm()
         ),
         "Dropout": used(dr.Dropout, lambda d: with_layer(d), rate=0.5),
+        "Scale": used(dr.Scale, with_layer),
         "ELU": used(dr.ELU, lambda a: with_layer(dr.Dense(2, a))),
         "LeakyReLU": used(dr.LeakyReLU, lambda a: with_layer(dr.Dense(2, a))),
         "EarlyStopping": used(
