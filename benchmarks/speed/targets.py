@@ -1,4 +1,4 @@
-"""Targets other than the time per step: layers, members, fits, small calls, starts."""
+"""Targets other than the time per step: layers, members, fits, small calls, starts, tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
+from speed import way_in as way_in_module
 from speed.cases import CASES, Case, variants
+from speed.fits import FITS, time_fit
 from speed.interleaved_timing import Engine, Measured, Worker, WorkerError, time_interleaved, worker
 from speed.report import mark
 
@@ -44,7 +46,7 @@ class Measurement:
     def row(self) -> tuple[str, str, str, str]:
         """Row of the table."""
         value = "–" if self.value is None else f"{self.value:.3g}{self.unit}"
-        target = "" if self.most is None else f"≤ {self.most:g}{self.unit}{mark(self.met)}"
+        target = "" if self.most is None else f"≤ {self.most:.3g}{self.unit}{mark(self.met)}"
         return self.what, value, target, self.note
 
 
@@ -270,6 +272,64 @@ def _timed(module: str, words: list[str]) -> float:
     return time.perf_counter() - start
 
 
+def way_in(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """A table of 10⁶ rows read, prepared and scored, beside other readers."""
+    rows = 10**6 if epochs is None else 10**5
+    with tempfile.TemporaryDirectory() as folder:
+        for path in way_in_module.write_tables(Path(folder), rows):
+            kind = "CSV" if path.suffix == ".csv" else "Parquet"
+            best: dict[str, tuple[float, float]] = {}
+            notes: dict[str, str] = {}
+            for _ in range(min(rounds, 3)):
+                for name in way_in_module.KINDS:
+                    try:
+                        found = _module("speed.way_in", name, path)
+                    except WorkerError as error:
+                        notes[name] = f"skipped: {error}"
+                        continue
+                    best[name] = min(best.get(name, found), found)
+            for name in way_in_module.KINDS:
+                time_taken, memory = best.get(name, (None, None))
+                ours = name == "deltarule"
+                doing = "read, prepared and scored" if ours else "read"
+                doing = "read and prepared" if name == "LightGBM" else doing
+                what = f"{rows:,} rows × 21 columns from {kind}: {doing} by {name}"
+                most = {"CSV": 5.0, "Parquet": 3.0}[kind] if ours else None
+                yield Measurement(what, time_taken, most, " s", notes.get(name, ""))
+                if ours:
+                    most = 4 * rows * 21 * 4 / 2**20 + 300
+                    yield Measurement(f"{kind}: peak of the process's memory", memory, most, " MB")
+
+
+def _module(name: str, *arguments: object) -> tuple[float, float]:
+    """Return the two numbers that a module of the benchmarks prints in a process of its own."""
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-m", name, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise WorkerError((done.stderr.strip().splitlines() or ["no error message"])[-1])
+    first, second = map(float, done.stdout.split()[-2:])
+    return first, second
+
+
+def fits(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """Fits as users run them, relative to scikit-learn's."""
+    for name, fit in FITS.items():
+        what, most = f"fit: {fit.what}, relative to scikit-learn", 1 / fit.target
+        try:
+            ours, theirs = time_fit(name, rounds, epochs)
+        except RuntimeError as error:
+            yield Measurement(what, None, most, note=f"failed: {error}")
+            continue
+        note = f"{theirs / ours:.3g} times as fast: {_times(ours, theirs)}"
+        yield Measurement(what, ours / theirs, most, note=note)
+
+
 def _ratio(what: str, ours: Measured, other: Measured, most: float) -> Measurement:
     if ours.best is None or other.best is None:
         return Measurement(what, None, most, note=ours.failed or other.failed or "")
@@ -289,4 +349,6 @@ TARGETS: dict[str, Callable[[int, int | None], Iterator[Measurement]]] = {
     "predictions": predictions,
     "parts": call_parts,
     "starts": starts,
+    "tables": way_in,
+    "fits": fits,
 }

@@ -75,6 +75,8 @@ from deltarule.spec.optimizers import LineSearch as LineSearch
 from deltarule.spec.optimizers import Nadam as Nadam
 from deltarule.spec.optimizers import RMSprop as RMSprop
 from deltarule.spec.optimizers import Rprop as Rprop
+from deltarule.tables import TabularClassifier as TabularClassifier
+from deltarule.tables import TabularRegressor as TabularRegressor
 from deltarule.trainer import train as train
 from deltarule.training import Checkpoint as Checkpoint
 from deltarule.training import EarlyStopping as EarlyStopping

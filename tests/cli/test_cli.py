@@ -228,7 +228,7 @@ def test_a_test_table_that_does_not_fit_is_refused_before_training(
     message: str, stream: str,
 ) -> None:  # fmt: skip
     edit(pd.read_csv("penguins.csv")).to_csv("test.csv", index=False)
-    monkeypatch.setattr("deltarule.cli.commands.fit", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("deltarule.cli.commands.estimator_for", lambda *_: pytest.fail("trained"))
     monkeypatch.setattr("deltarule.cli.inputs.is_large", lambda path: stream == "--stream")
     words = ("train", "penguins.csv", "-t", "species", "--test", "test.csv", stream, *QUICK)
     assert message in error_of(capsys, *words)
@@ -266,7 +266,7 @@ def test_unseen_categories_are_told_or_refused(
 def test_a_fault_of_ours_is_one_line_without_debug(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(path: object) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError("unforeseen\nin two lines")
 
     monkeypatch.setattr("deltarule.cli.inputs.read_table", broken)
@@ -279,7 +279,7 @@ def test_a_fault_of_ours_is_one_line_without_debug(
 def test_interrupts_say_so(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(path: object) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("deltarule.cli.inputs.read_table", interrupted)
@@ -320,7 +320,7 @@ def test_help_is_in_panels() -> None:
         "evaluate": ["Data", "Output"],
         "predict": ["Data", "Output"],
         "export": ["Data", "Output"],
-        "check": ["Output"],
+        "check": ["Data", "Output"],
     }
     for command, expected in panels.items():
         shown = runner.invoke(app, [command, "--help"]).output

@@ -29,6 +29,7 @@ from deltarule.tables import (
     Settings,
     Shares,
     TableModel,
+    TabularClassifier,
     fit,
     prepare,
     read_table,
@@ -162,7 +163,7 @@ def test_defaults_are_as_good_as_scikit_learns_mlp(tmp_path: Path, name: str) ->
             ),
             MLPClassifier(max_iter=1000, random_state=seed),
         ).fit(X.iloc[rest], frame[target].iloc[rest])
-        test = np.flatnonzero(split.part == 2)
+        test = np.flatnonzero(split.exact == 2)
         theirs.append(pipe.score(X.iloc[test], frame[target].iloc[test]))
     difference = np.array(ours) - np.array(theirs)
     assert difference.mean() >= -2 * difference.std(ddof=1) / np.sqrt(5) - 0.01
@@ -282,7 +283,7 @@ def test_saved_models_predict_the_same_bits(model: TableModel, tmp_path: Path) -
 
 def test_table_models_and_estimators_are_told_apart(model: TableModel, tmp_path: Path) -> None:
     path = model.save(tmp_path / "table")
-    assert type(load(path)) is TableModel
+    assert type(load(path)) is TabularClassifier
     save(model.estimator, tmp_path / "estimator")
     with pytest.raises(ModelFileError, match=r"deltarule\.load"):
         TableModel.load(tmp_path / "estimator")

@@ -14,6 +14,7 @@ from deltarule.cli.options import (
     DataOptions,
     DescribeOptions,
     Dtype,
+    FileOptions,
     ModelArgument,
     NetworkOptions,
     TableArgument,
@@ -97,6 +98,7 @@ def deltarule(
 def train(
     table: TableArgument,
     data: DataOptions,
+    reading: FileOptions,
     cells: CellOptions,
     network: NetworkOptions,
     training: TrainingOptions,
@@ -148,6 +150,7 @@ def train(
             files.output or Path(f"{table.stem}.safetensors"), files.plots, files.overwrite
         ),
         output,
+        reading,
     )
 
 
@@ -156,6 +159,7 @@ def train(
 def describe(
     table: TableArgument,
     data: DescribeOptions,
+    reading: FileOptions,
     cells: CellOptions,
     files: PictureOptions,
     output: OutputOptions,
@@ -169,7 +173,7 @@ def describe(
     """
     from deltarule.cli import commands
 
-    commands.describe(table, data, cells.reading(), files, output)
+    commands.describe(table, data, cells.reading(), files, output, reading)
 
 
 @app.command()
@@ -179,6 +183,7 @@ def evaluate(
     table: TableArgument,
     *,
     unseen: UnseenOption = Unseen.other,
+    reading: FileOptions,
     output: OutputOptions,
 ) -> None:
     """Compare a model's predictions with the target column of a table.
@@ -187,7 +192,7 @@ def evaluate(
     """
     from deltarule.cli import commands
 
-    commands.evaluate(model, table, unseen.value, output)
+    commands.evaluate(model, table, unseen.value, output, reading)
 
 
 @app.command()
@@ -197,6 +202,7 @@ def predict(
     table: TableArgument,
     *,
     unseen: UnseenOption = Unseen.other,
+    reading: FileOptions,
     files: PredictionFileOptions,
     output: OutputOptions,
 ) -> None:
@@ -213,7 +219,7 @@ def predict(
     check_streams(table, files.output, json=output.json)
     from deltarule.cli import commands
 
-    commands.predict(model, table, files, unseen.value, output)
+    commands.predict(model, table, files, unseen.value, output, reading)
 
 
 @app.command()
@@ -251,6 +257,7 @@ def export(
 def check(
     model: ModelArgument,
     table: TableArgument,
+    reading: FileOptions,
     output: OutputOptions,
 ) -> None:
     """Check a model's gradient against difference quotients, on rows of a table.
@@ -261,4 +268,4 @@ def check(
     """
     from deltarule.cli import commands
 
-    raise typer.Exit(commands.check(model, table, output))
+    raise typer.Exit(commands.check(model, table, output, reading))

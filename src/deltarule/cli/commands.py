@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deltarule.cli.inputs import Tables, opened, opened_in_memory
-from deltarule.cli.options import DescribeOptions
+from deltarule.cli.options import DescribeOptions, FileOptions
 from deltarule.cli.output_options import OutputOptions, PictureOptions, PredictionFileOptions
 from deltarule.cli.outputs import Outputs, check_apart
 from deltarule.cli.plots import DATA_PICTURE, check_plots, draw_data_plot, draw_plots
@@ -28,7 +28,12 @@ __all__ = ["Outputs", "Tables", "check", "describe", "evaluate", "export", "pred
 
 
 def train(
-    tables: Tables, plan: Plan, settings: Settings, outputs: Outputs, output: OutputOptions
+    tables: Tables,
+    plan: Plan,
+    settings: Settings,
+    outputs: Outputs,
+    output: OutputOptions,
+    files: FileOptions,
 ) -> None:
     """Train on a table, save, report, and draw.
 
@@ -40,10 +45,11 @@ def train(
     outputs.check(tables.named, binary="a model")
     if settings.checkpoint is not None:
         check_apart(Path(settings.checkpoint.folder, "checkpoint"), tables.named)
-    reporter = output.reporter("train", outputs.file)
+    reporter, form = output.reporter("train", outputs.file), files.form()
     with ExitStack() as stack:
-        table = stack.enter_context(opened(tables.training, tables.stream))
-        test = None if tables.test is None else stack.enter_context(opened(tables.test))
+        drawn = outputs.plots is not None
+        table = stack.enter_context(opened(tables.training, form, tables.stream, again=drawn))
+        test = None if tables.test is None else stack.enter_context(opened(tables.test, form))
         prepared = prepare(table, plan)
         reporter.plan(table, prepared)
         if test is not None:
@@ -80,11 +86,13 @@ def _fitted(
     """Train; return the model and the warnings, each once."""
     from sklearn.exceptions import ConvergenceWarning
 
-    from deltarule.tables import fit
+    from deltarule.tables.tabular import estimator_for
 
     with warnings.catch_warnings(record=True) as caught, leaving(_left_behind(settings)):
         warnings.simplefilter("always")
-        model = fit(prepared, settings, _bars(settings, output))
+        estimator = estimator_for(prepared, settings)
+        estimator.set_callbacks(*_bars(settings, output))
+        model = estimator.fit_prepared(prepared).model_
     notes = [
         _stopped(model, settings)
         if issubclass(warning.category, ConvergenceWarning)
@@ -123,6 +131,7 @@ def describe(
     reading: ReadOptions,
     files: PictureOptions,
     output: OutputOptions,
+    written: FileOptions,
 ) -> None:
     """Print what a table holds, and draw it."""
     from deltarule.tables import collect_values
@@ -132,7 +141,7 @@ def describe(
         check_apart(files.plots / DATA_PICTURE, {"the table": path})
         check_plots(files.plots, (DATA_PICTURE,), overwrite=files.overwrite)
     reporter = output.reporter("describe")
-    with opened(path, data.stream) as table:
+    with opened(path, written.form(), data.stream, again=files.plots is not None) as table:
         found = describe_table(
             table, target=data.target, ignore=tuple(data.ignore or ()), reading=reading
         )
@@ -150,11 +159,13 @@ def describe(
     reporter.end()
 
 
-def evaluate(model_path: Path, path: Path, unseen: Unseen, output: OutputOptions) -> None:
+def evaluate(
+    model_path: Path, path: Path, unseen: Unseen, output: OutputOptions, reading: FileOptions
+) -> None:
     """Print the scores of a model on a table."""
     reporter = output.reporter("evaluate")
     model = TableModel.load(model_path)
-    with opened(path) as table:
+    with opened(path, reading.form(model.preprocessing.file)) as table:
         reporter.scores({table.path.name: model.evaluate(table, unseen)})
     reporter.end()
 
@@ -165,18 +176,19 @@ def predict(
     files: PredictionFileOptions,
     unseen: Unseen,
     output: OutputOptions,
+    reading: FileOptions,
 ) -> None:
     """Write a model's predictions for a table, in chunks."""
     outputs = Outputs(files.output, overwrite=files.overwrite)
     outputs.check(_reads(model_path) | {"the table": path})
     reporter = output.reporter("predict", outputs.file)
     model = TableModel.load(model_path)
-    with opened(path, stream=True) as table:
+    with opened(path, reading.form(model.preprocessing.file), stream=True) as table:
         predictions = PredictionsCsv(
             model, table, unseen, keep=files.keep, escape=files.escape_formulas
         )
         outputs.write_chunks(predictions)
-    reporter.notes(predictions.seen.sentences())
+    reporter.notes([*table.notes, *predictions.seen.sentences()])
     reporter.wrote("predictions", outputs.file, predictions.rows)
     reporter.end()
 
@@ -211,11 +223,11 @@ def export(
     reporter.end()
 
 
-def check(model_path: Path, path: Path, output: OutputOptions) -> int:
+def check(model_path: Path, path: Path, output: OutputOptions, reading: FileOptions) -> int:
     """Print a gradient check; return 1 if the gradient is wrong, else 0."""
     reporter = output.reporter("check")
     model = TableModel.load(model_path)
-    with opened_in_memory(path) as table:
+    with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
         report = model.check(table)
     reporter.check(report)
     reporter.end()

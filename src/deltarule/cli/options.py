@@ -5,7 +5,7 @@ A group is a panel of ``--help`` (`deltarule.cli.groups`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -15,7 +15,7 @@ import typer
 from deltarule.cli.stdio import STREAM, is_stream
 
 if TYPE_CHECKING:
-    from deltarule.tables import Plan, ReadOptions, Settings, Shares
+    from deltarule.tables import CsvFormat, Plan, ReadOptions, Settings, Shares
     from deltarule.tables.record import Task
     from deltarule.training import Checkpoint
 
@@ -25,6 +25,7 @@ __all__ = [
     "DataOptions",
     "DescribeOptions",
     "Dtype",
+    "FileOptions",
     "ModelArgument",
     "NetworkOptions",
     "TableArgument",
@@ -188,6 +189,43 @@ class DataOptions:
         return _parse_test(self.test)[1]
 
 
+@dataclass(frozen=True)
+class FileOptions:
+    """Data.
+
+    The options that say how CSV files are written, where they do not tell; the model keeps them.
+    """
+
+    separator: Annotated[
+        str | None,
+        typer.Option(metavar="CHAR", help="What separates the cells of CSV; \\t or tab is a tab."),
+    ] = None
+    encoding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The encoding of CSV, such as latin-1.")
+    ] = None
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="Whether CSV begins with names; else they are column_1, column_2, ...",
+        ),
+    ] = None
+    skip: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Lines of CSV before the header.")
+    ] = None
+    comment: Annotated[
+        str | None,
+        typer.Option(metavar="CHAR", help="Lines of CSV that begin with it are left out."),
+    ] = None
+
+    def form(self, stored: CsvFormat | None = None) -> CsvFormat:
+        """Return how files are written, by these options and those of a model's training."""
+        from deltarule.tables import CsvFormat, csv_format
+
+        options = (stored or CsvFormat()).model_dump()
+        return csv_format(**options | {k: v for k, v in asdict(self).items() if v is not None})
+
+
 class _Decimal(StrEnum):
     """The marks between whole numbers and fractions."""
 
@@ -280,6 +318,10 @@ class NetworkOptions:
     activation: Annotated[Activation, typer.Option(help="The activation of the hidden layers.")] = (
         Activation.relu
     )
+    dropout: Annotated[
+        float,
+        typer.Option(min=0, help="Probability that training drops a hidden unit, below 1."),
+    ] = 0.0
 
 
 @dataclass(frozen=True)
@@ -369,6 +411,10 @@ def settings(
         raise typer.BadParameter(
             f"{training.alpha} must be finite and at least 0", param_hint="--alpha"
         )
+    if not 0 <= network.dropout < 1:
+        raise typer.BadParameter(
+            f"{network.dropout} must be at least 0 and below 1", param_hint="--dropout"
+        )
     policy = checkpoints.policy()
 
     from deltarule.tables import Settings
@@ -382,6 +428,7 @@ def settings(
         alpha=training.alpha,
         patience=training.patience,
         checkpoint=policy,
+        dropout=network.dropout,
     )
 
 

@@ -35,7 +35,7 @@ from deltarule.engine.records import (
 from deltarule.engine.work_plan import Mode, ParameterBlock, WorkPlan
 from deltarule.program.opcodes import ActivationCode, LossCode, Op, PenaltyCode
 from deltarule.program.tape import Instruction, Penalty, Tape
-from deltarule.utils.arrays import aligned
+from deltarule.utils.arrays import aligned_zeros
 
 __all__ = ["Buffers", "NormalizationBuffers"]
 
@@ -106,7 +106,7 @@ class Buffers:
         self._deltas = self._make_deltas(widths)
         has_gradient = mode.trains or mode == Mode.APPLY
         self.gradient = (
-            aligned(np.zeros(tape.n_parameters), tape.dtype, place=3) if has_gradient else None
+            aligned_zeros(tape.n_parameters, tape.dtype, place=3) if has_gradient else None
         )
         self.row_losses = self._numbers(rows * tape.members)
         self.factor = self._numbers(rows * tape.members)
@@ -124,13 +124,13 @@ class Buffers:
 
     def _numbers(self, n: int) -> npt.NDArray[Any]:
         """Return n zeros of θ's type."""
-        array: npt.NDArray[Any] = aligned(np.zeros(n), self._dtype, place=len(self._held))
+        array: npt.NDArray[Any] = aligned_zeros(n, self._dtype, place=len(self._held))
         self._hold(array)
         return array
 
     def _record(self, kind: np.dtype[Any]) -> tuple[Any, int]:
         """Return one record of zeros on a cache line of its own, and its address."""
-        address = self._hold(aligned(np.zeros(kind.itemsize // 8), np.int64))
+        address = self._hold(aligned_zeros(kind.itemsize // 8, np.int64))
         return structure_of(kind).from_address(address), address
 
     def _make_registers(self, widths: dict[int, int], sparse: bool) -> dict[int, int]:

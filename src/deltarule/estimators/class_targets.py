@@ -13,6 +13,7 @@ from deltarule.estimators.fit_data import take_rows
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.network.class_weight import class_factors
 from deltarule.network.data import check_weight_sum
+from deltarule.network.scores import accuracy
 from deltarule.program import Block
 from deltarule.spec import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from deltarule.utils.arrays import is_sparse
@@ -53,6 +54,9 @@ class ClassTargets(TargetEncoder):
         """Return the encoder of the classes in y."""
         from sklearn.preprocessing import LabelBinarizer
 
+        classes = _plain_classes(y)
+        if classes is not None:  # as below, without checks of what is plain
+            return cls(classes, "multiclass" if len(classes) > 2 else "binary")
         learned = LabelBinarizer().fit(y)
         return cls(learned.classes_, learned.y_type_, bool(learned.sparse_input_))
 
@@ -119,8 +123,11 @@ class ClassTargets(TargetEncoder):
         if codes is None:
             _refuse_nan(y, name)
         if codes is not None:
-            columns = np.arange(len(self.classes)) if len(self.classes) > 2 else 1
-            return (codes[:, None] == columns).astype(np.float64)
+            if len(self.classes) <= 2:
+                return (codes[:, None] == 1).astype(np.float64)
+            indicators = np.zeros((len(codes), len(self.classes)))
+            indicators[np.arange(len(codes)), codes] = 1.0
+            return indicators
         if not is_sparse(y):
             self._check_labels(y, name)
         encoded = self._binarizer().transform(y)
@@ -130,9 +137,11 @@ class ClassTargets(TargetEncoder):
     def _codes(self, y: Any) -> Any:
         """Return the place of each label in ``classes``; None if that needs a closer look."""
         kinds = self.classes.dtype.kind + y.dtype.kind
-        plain = kinds == "UU" or set(kinds) <= set("biuf")
+        plain = kinds in ("UU", "OO") or set(kinds) <= set("biuf")
         if self.kind == "multilabel" or y.ndim != 1 or not plain:
             return None
+        if kinds == "OO":
+            return _codes_of_texts(self.classes, y)
         codes = np.searchsorted(self.classes, y)
         codes[codes == len(self.classes)] = 0
         return codes if (self.classes[codes] == y).all() else None
@@ -197,15 +206,13 @@ class ClassTargets(TargetEncoder):
 
     def score(self, targets: Any, outputs: Any, weight: Any) -> float:
         """Return the accuracy; of several labels, all of a row must be right."""
-        from sklearn.metrics import accuracy_score
-
         if len(self.classes) == 1:  # the only one, whatever the output
             return 1.0
         if self.kind == "multiclass":
             pair = np.argmax(targets, axis=1), np.argmax(outputs, axis=1)
         else:
             pair = targets > 0.5, outputs > 0.5
-        return float(accuracy_score(*pair, sample_weight=weight))
+        return accuracy(*pair, weight)
 
     def head(self) -> Labels:
         """Return the end of an ONNX graph that names labels."""
@@ -249,6 +256,31 @@ class ClassTargets(TargetEncoder):
             return np.argmax(targets, axis=1)
         numbers = (targets > 0.5).astype(int)
         return numbers[:, 0] if self.kind == "binary" else numbers
+
+
+def _plain_classes(y: Any) -> Any:
+    """Return the classes of whole numbers or texts, ascending; None for what needs a closer look.
+
+    Labels that are nearly all different need one, too: scikit-learn warns of them.
+    """
+    if type(y) is not np.ndarray or y.ndim != 1 or len(y) == 0:
+        return None
+    if y.dtype.kind in "biuU":
+        classes = np.unique(y)
+    elif y.dtype.kind == "O" and set(map(type, y)) == {str}:
+        classes = np.array(sorted(set(y)), dtype=object)
+    else:
+        return None
+    return classes if 2 * len(classes) <= len(y) else None
+
+
+def _codes_of_texts(classes: Any, y: Any) -> Any:
+    """Return the place of each text in ``classes``; None if one is unknown or no text."""
+    if set(map(type, y)) != {str}:
+        return None
+    places = {label: place for place, label in enumerate(classes)}
+    codes = np.fromiter((places.get(label, -1) for label in y), dtype=np.int64, count=len(y))
+    return codes if len(codes) == 0 or codes.min() >= 0 else None
 
 
 def _refuse_nan(y: Any, name: str) -> None:

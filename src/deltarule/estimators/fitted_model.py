@@ -15,10 +15,11 @@ from deltarule.network import Network
 from deltarule.network.targets import Targets, smooth
 from deltarule.program import Block, Interpreter, State
 from deltarule.schedules import Position
+from deltarule.training.curve import Curve, Records
 from deltarule.utils.arrays import aligned
 
 if TYPE_CHECKING:
-    from deltarule.analysis.health import Health
+    pass
 
 __all__ = ["FitHistory", "FittedModel", "PartialFitState"]
 
@@ -27,6 +28,8 @@ __all__ = ["FitHistory", "FittedModel", "PartialFitState"]
 class FitHistory:
     """Losses and scores, epoch by epoch: the estimator's attributes of the same names with "_".
 
+    The attributes show the curves as lists.
+
     ``loss`` is None before the first epoch. The validation curves are None without early
     stopping, ``best_loss`` is None with it.
     """
@@ -34,12 +37,12 @@ class FitHistory:
     n_iter: int = 0
     t: int = 0
     loss: float | None = None
-    loss_curve: list[float] = field(default_factory=list)
+    loss_curve: Curve = field(default_factory=Curve)
     best_loss: float | None = np.inf
-    validation_scores: list[float] | None = None
-    validation_loss_curve: list[float] | None = None
+    validation_scores: Curve | None = None
+    validation_loss_curve: Curve | None = None
     best_validation_score: float | None = None
-    health: list[Health] = field(default_factory=list)
+    health: Records = field(default_factory=Records)
 
     @classmethod
     def begin(cls, *, early_stopping: bool) -> FitHistory:
@@ -48,14 +51,15 @@ class FitHistory:
             return cls()
         return cls(
             best_loss=None,
-            validation_scores=[],
-            validation_loss_curve=[],
+            validation_scores=Curve(),
+            validation_loss_curve=Curve(),
             best_validation_score=-np.inf,
         )
 
     def copy(self) -> FitHistory:
         """Return a copy that further epochs do not change."""
-        curves: dict[str, Any] = {k: list(v) for k, v in vars(self).items() if isinstance(v, list)}
+        columns = ((k, v) for k, v in vars(self).items() if isinstance(v, Curve | Records))
+        curves: dict[str, Any] = {name: column.copy() for name, column in columns}
         return replace(self, **curves)
 
     def with_validation(self) -> FitHistory:
@@ -64,8 +68,8 @@ class FitHistory:
             return self
         return replace(
             self,
-            validation_scores=self.validation_scores or [],
-            validation_loss_curve=self.validation_loss_curve or [],
+            validation_scores=self.validation_scores or Curve(),
+            validation_loss_curve=self.validation_loss_curve or Curve(),
         )
 
 

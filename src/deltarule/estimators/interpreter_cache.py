@@ -19,7 +19,7 @@ from deltarule.spec.optimizers import Optimizer
 if TYPE_CHECKING:
     from deltarule.estimators.options import FitOptions
 
-__all__ = ["InterpreterCache"]
+__all__ = ["InterpreterCache", "plain_key"]
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 """Types of arguments that cannot change in place."""
@@ -102,6 +102,12 @@ class InterpreterCache(threading.local):
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle as an empty cache."""
         return (InterpreterCache, ())
+
+
+def plain_key(kind: type[Any], arguments: Iterable[Any]) -> tuple[Any, ...] | None:
+    """Return what says which class and which arguments these are; None unless all are plain."""
+    values = list(arguments)
+    return (kind, *map(repr, values)) if all(map(_is_plain, values)) else None
 
 
 def _is_plain(value: Any) -> bool:

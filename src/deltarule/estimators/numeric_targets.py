@@ -10,6 +10,7 @@ import numpy as np
 
 from deltarule.errors import DataError, SpecError
 from deltarule.estimators.target_encoder import TargetEncoder
+from deltarule.network.scores import r_squared
 from deltarule.spec import Huber, Loss, Quantile
 from deltarule.utils.checks import check_undated
 
@@ -101,9 +102,7 @@ class NumericTargets(TargetEncoder):
         """Return R²; for several quantiles the mean D² of their pinball losses."""
         if self.levels is not None:
             return mean_d2(targets[:, 0], self.decode(outputs), self.levels, weight)
-        from sklearn.metrics import r2_score
-
-        return float(r2_score(targets, outputs, sample_weight=weight))
+        return r_squared(targets, outputs, weight)
 
     def head(self) -> Numbers:
         """Return the end of an ONNX graph that returns numbers, without scalings."""

@@ -27,6 +27,7 @@ from deltarule.program import State
 from deltarule.program.tape import Tape
 from deltarule.spec import Loss, optimizers
 from deltarule.storage.values import ValueCodec
+from deltarule.training.curve import Curve
 from deltarule.utils.arrays import aligned
 from deltarule.utils.context import ErrorRule, error_context
 
@@ -225,7 +226,7 @@ def _read_history(record: dict[str, Any], tensors: dict[str, Any]) -> FitHistory
         curve = tensors.get(f"{name}_")
         if curve is not None and (curve.ndim != 1 or curve.dtype != np.float64):
             raise ModelFileError(f"tensor {name}_ must hold float64 numbers in one dimension.")
-        setattr(history, name, None if curve is None else [float(v) for v in curve])
+        setattr(history, name, None if curve is None else Curve(curve.tolist()))
     return history
 
 

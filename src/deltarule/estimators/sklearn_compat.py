@@ -105,9 +105,13 @@ class EpochCallbacks:
         self._context, self._arguments = context, arguments
         self._context.call_on_fit_task_begin(**arguments)
         self._epoch: Any = None
+        self.any_epochs = _has_callbacks(context)
+        """Whether epochs are reported at all: contexts that no callback sees are not made."""
 
     def begin_epoch(self) -> None:
         """Report that an epoch begins."""
+        if not self.any_epochs:
+            return
         self._epoch = self._context.subcontext(task_name="epoch")
         self._epoch.call_on_fit_task_begin(**self._arguments)
 
@@ -116,6 +120,8 @@ class EpochCallbacks:
 
         ``fitted`` returns the attributes that make an estimator of this moment.
         """
+        if not self.any_epochs:
+            return False
         return bool(
             self._epoch.call_on_fit_task_end(reconstruction_attributes=fitted, **self._arguments)
         )
@@ -123,6 +129,15 @@ class EpochCallbacks:
     def end_fit(self, fitted: Callable[[], dict[str, Any]]) -> None:
         """Report that the fit ended."""
         self._context.call_on_fit_task_end(reconstruction_attributes=fitted, **self._arguments)
+
+
+def _has_callbacks(context: Any) -> bool:
+    """Whether a context, or one above it, has callbacks."""
+    while context is not None:
+        if getattr(context, "_callbacks", None) or getattr(context, "callbacks", None):
+            return True
+        context = getattr(context, "parent", None)
+    return False
 
 
 class EpochCallbackMixin(CallbackSupportMixin):

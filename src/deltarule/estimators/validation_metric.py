@@ -179,7 +179,8 @@ def validation_metric(
                 scored = score()
             else:
                 scored = model.targets.score(block.y, outputs, block.weight)
-            loss = float(np.average(interpreter.losses(state, block), weights=block.weight))
+            losses, weight = interpreter.losses(state, block), block.weight
+            loss = float(losses.mean() if weight is None else np.average(losses, weights=weight))
         return Metrics(loss=scale * loss, score=scored)
 
     return measure

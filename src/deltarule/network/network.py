@@ -18,6 +18,7 @@ from deltarule.network.data import check_inputs, make_block
 from deltarule.network.initialization import draw_parameters
 from deltarule.network.likelihood import log_likelihood
 from deltarule.network.predictor import Predictor
+from deltarule.network.scores import accuracy, r_squared
 from deltarule.network.targets import Targets
 from deltarule.program import Block, Interpreter, State
 from deltarule.program.lowering import lower
@@ -397,21 +398,17 @@ def mean_loss(
     runs = _interpreter(net, state) if interpreter is None else interpreter
     losses = to_numpy(state.read(lambda state: runs.losses(state, block)))
     weight = None if block.weight is None else to_numpy(block.weight)
-    return float(np.average(losses, weights=weight))
+    return float(losses.mean() if weight is None else np.average(losses, weights=weight))
 
 
 def score_outputs(outputs: Array, targets: Targets, weight: Array | None) -> float:
     """Return the accuracy (classes, labels) or R² (numbers); NaN if an output is not finite."""
-    from sklearn.metrics import accuracy_score, r2_score
-
     given, values = to_numpy(outputs), np.asarray(targets.values)
     w = None if weight is None else to_numpy(weight)
     if not np.isfinite(given).all():
         return float("nan")
     if targets.kind == "numbers":
-        return float(r2_score(values, given, sample_weight=w))
+        return r_squared(values, given, w)
     if targets.kind == "classes":
-        return float(
-            accuracy_score(np.argmax(values, axis=1), np.argmax(given, axis=1), sample_weight=w)
-        )
-    return float(accuracy_score(values > 0.5, given > 0.5, sample_weight=w))
+        return accuracy(np.argmax(values, axis=1), np.argmax(given, axis=1), w)
+    return accuracy(values > 0.5, given > 0.5, w)

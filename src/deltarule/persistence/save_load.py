@@ -29,7 +29,7 @@ def save(model: Any, path: StrPath, *, overwrite: bool = False) -> Path:
 
     Parameters
     ----------
-    model : MLPClassifier, MLPRegressor, TableModel or scikit-learn pipeline
+    model : MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor, TableModel or pipeline
         A fitted model. In a pipeline, steps may be deltarule's estimators and scikit-learn's own
         transformers (its preprocessing, impute, compose, decomposition, feature_extraction and
         feature_selection; ``docs/format.md`` has the list). Pipelines need skops.
@@ -74,7 +74,7 @@ def load(path: StrPath) -> Any:
 
     Returns
     -------
-    MLPClassifier, MLPRegressor, TableModel or scikit-learn pipeline
+    MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor or scikit-learn pipeline
         The fitted model; its predictions equal those of the saved model to the bit.
 
     Raises
@@ -88,19 +88,20 @@ def load(path: StrPath) -> Any:
     with reading_model(path):
         if model_record.kind == "table":
             from deltarule.tables import TableModel  # pyarrow: not for an estimator's file
+            from deltarule.tables.tabular import estimator_with
 
-            return TableModel.from_model_record(model_record)
+            return estimator_with(TableModel.from_model_record(model_record))
         if model_record.kind == "pipeline":
             from deltarule.persistence import pipelines  # scikit-learn, as in every estimator
 
             return pipelines.from_model_record(model_record)
-        if model_record.kind == "checkpoint":
+        if model_record.kind in ("checkpoint", "curves"):
             raise ModelFileError(_CHECKPOINT)
         return estimators.from_record(model_record.record, model_record.tensors)
 
 
 def _model_record(model: Any) -> ModelRecord:
-    if hasattr(model, "to_model_record"):  # a TableModel
+    if hasattr(model, "to_model_record"):  # of a table
         model_record: ModelRecord = model.to_model_record()
         return model_record
     from deltarule.persistence import pipelines

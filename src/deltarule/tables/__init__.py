@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deltarule.tables.prepare import Plan, Prepared, prepare
+from deltarule.tables.prepare import Prepared, prepare
 from deltarule.tables.understand import understand
 from deltarule.utils.lazy_names import importer
 
@@ -18,15 +18,21 @@ if TYPE_CHECKING:
     )
     from deltarule.tables.evaluation import Evaluation, Predictions
     from deltarule.tables.model import TableModel, check_test
+    from deltarule.tables.plan import Plan
     from deltarule.tables.predictions_csv import PredictionsCsv
+    from deltarule.tables.record import CsvFormat
+    from deltarule.tables.settings import Settings
+    from deltarule.tables.sources.csv_head import csv_format
     from deltarule.tables.sources.dataset import is_large, open_source, read_table
     from deltarule.tables.split import Shares
     from deltarule.tables.table import Source, Table
-    from deltarule.tables.train import Settings, fit, score_parts
+    from deltarule.tables.tabular import TabularClassifier, TabularRegressor
+    from deltarule.tables.train import fit, score_parts
     from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = [
     "ColumnValues",
+    "CsvFormat",
     "DataValues",
     "Description",
     "Evaluation",
@@ -40,10 +46,13 @@ __all__ = [
     "Source",
     "Table",
     "TableModel",
+    "TabularClassifier",
+    "TabularRegressor",
     "Understanding",
     "Understood",
     "check_test",
     "collect_values",
+    "csv_format",
     "describe",
     "fit",
     "is_large",
@@ -67,11 +76,16 @@ __getattr__ = importer(
         ],
         "evaluation": ["Evaluation", "Predictions"],
         "model": ["TableModel", "check_test"],
+        "plan": ["Plan"],
         "predictions_csv": ["PredictionsCsv"],
+        "record": ["CsvFormat"],
+        "sources.csv_head": ["csv_format"],
         "sources.dataset": ["is_large", "open_source", "read_table"],
+        "settings": ["Settings"],
         "split": ["Shares"],
         "table": ["Source", "Table"],
         "understanding": ["ReadOptions", "Understanding", "Understood"],
-        "train": ["Settings", "fit", "score_parts"],
+        "tabular": ["TabularClassifier", "TabularRegressor"],
+        "train": ["fit", "score_parts"],
     },
 )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltarule.tables.columns import ParsedColumn
-from deltarule.tables.evidence import MAX_TEXTS, counted
+from deltarule.tables.evidence import MAX_TEXTS
 from deltarule.tables.messages import listing
 from deltarule.tables.notation import PLAIN
 from deltarule.tables.profile import PieceRows
@@ -198,7 +198,8 @@ class _Collector:
             marks = kind in ("number", "boolean")
             rows = np.flatnonzero(column.usable if marks else column.not_missing)
             plain = notation if isinstance(notation, NumberNotation) else PLAIN
-            self._counter.add(*counted(class_labels(column, rows, plain, kind)))
+            texts = class_labels(column, rows, plain, kind).value_counts()
+            self._counter.add(texts.field(0), texts.field(1))
 
     def values(self) -> ColumnValues:
         if self.samples:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltarule.tables.arrow import numbers_of
-from deltarule.tables.columns import MISSING, Cells, ParsedColumn, positions
+from deltarule.tables.columns import MISSING, Cells, ParsedColumn
 from deltarule.tables.dates import NUMBERS, calendar, values_of
 from deltarule.tables.messages import listing, show
 from deltarule.tables.notation import PLAIN, described
@@ -124,9 +124,13 @@ class NumberKind(Kind):
     ) -> Encoded:
         """Return (x - mean) / scale, with the fill in place of missing numbers, and the flags."""
         every = self.parse(column, record)
-        missing = np.isnan(every[rows])
+        z = every[rows]
+        missing = np.isnan(z)
         with np.errstate(over="ignore", invalid="ignore"):
-            z = (np.where(missing, record.fill, every[rows]) - record.mean) / record.scale
+            if missing.any():
+                z[missing] = record.fill
+            z -= record.mean
+            z /= record.scale
             if not np.isfinite(z).all():
                 wild = np.isinf((every - record.mean) / record.scale)
                 raise column.fault(int(np.argmax(wild)), "the number is too large")
@@ -220,12 +224,11 @@ class CategoryKind(Kind):
         self, record: CategoryColumn, column: ParsedColumn, rows: Rows, seen: UnseenValues
     ) -> Encoded:
         """Return one feature for each category that was kept, and one for all rare ones."""
-        texts = column.texts.take(numbers_of(rows))
-        codes = positions(texts, record.kept)
-        codes[positions(texts, record.rare) >= 0] = len(record.kept)
+        known = [*record.kept, *record.rare]
+        codes = np.minimum(column.positions(known)[rows], len(record.kept))
         is_unseen = codes == _UNSEEN
         if is_unseen.any():
-            values = texts.filter(numbers_of(is_unseen)).unique().to_pylist()
+            values = column.texts.take(numbers_of(rows[is_unseen])).unique().to_pylist()
             names = ["a missing cell" if text is None else text for text in values]
             if seen.refused:
                 what = names[0] if values[0] is None else show(names[0])
@@ -237,7 +240,9 @@ class CategoryKind(Kind):
             seen.add(record.name, int(is_unseen.sum()), names)
             if record.rare:
                 codes[is_unseen] = len(record.kept)
-        one_hot = (codes[:, None] == np.arange(record.width)).astype(np.float64)
+        one_hot = np.zeros((len(codes), record.width))
+        seen_rows = np.flatnonzero(codes >= 0)
+        one_hot[seen_rows, codes[seen_rows]] = 1
         return Encoded(one_hot=one_hot)
 
     def onnx_input(

@@ -1,10 +1,10 @@
-"""A network together with the table it was made for: the model of the command line."""
+"""A network together with the table it was made for: the fitted core of the estimators."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +32,7 @@ from deltarule.tables.record import (
     Quantity,
     validated,
 )
+from deltarule.tables.settings import Interface
 from deltarule.tables.table import Source, Table
 from deltarule.tables.target import encode_target
 from deltarule.utils.blas import one_blas_thread
@@ -70,6 +71,8 @@ class TableModel:
         numbered, its target standardised.
     provenance : Provenance
         Seeds and sizes, enough to repeat the training.
+    interface : Interface
+        How `TabularClassifier` or `TabularRegressor` shows the model.
 
     See Also
     --------
@@ -79,6 +82,7 @@ class TableModel:
     preprocessing: PreprocessingRecord
     trained: Any
     provenance: Provenance
+    interface: Interface = field(default_factory=Interface)
 
     @property
     def estimator(self) -> Any:
@@ -115,12 +119,15 @@ class TableModel:
         --------
         deltarule.tables.PredictionsCsv : Predictions of any number of rows.
         """
-        seen, record = UnseenValues(unseen), self.preprocessing
-        X = [
-            transform(record.columns, table, None, seen, record.missing)
-            for table, _ in source.scan()
-        ]
-        return replace(self.respond(np.concatenate(X)), notes=seen.sentences())
+        seen = UnseenValues(unseen)
+        return replace(self.respond(self.inputs(source, seen)), notes=seen.sentences())
+
+    def inputs(self, source: Source, seen: UnseenValues | None = None) -> NDArray[np.float64]:
+        """Return the network's inputs (n, n_features) for every row of a table."""
+        record = self.preprocessing
+        pieces = (piece.table for piece in source.scan())
+        X = [transform(record.columns, table, None, seen, record.missing) for table in pieces]
+        return np.concatenate(X)
 
     def evaluate(self, source: Source, unseen: Unseen = "other") -> Evaluation:
         """Return the scores of predictions for the rows that have a target, piece by piece.
@@ -138,7 +145,7 @@ class TableModel:
         _check_targets(source, self.target.name, scores.rows)
         dropped = source.rows - scores.rows
         notes = [f"{dropped} rows without a target were left out"] if dropped else []
-        return scores.evaluation(notes + seen.sentences())
+        return scores.evaluation([*source.notes, *notes, *seen.sentences()])
 
     def score(self, pieces: Iterable[Examples]) -> Scores:
         """Return the sums of scores over examples that come piece by piece."""
@@ -256,6 +263,7 @@ class TableModel:
             "provenance": self.provenance.model_dump(),
             "network": record,
             "preprocessing": self.preprocessing.model_dump(),
+            "interface": self.interface.model_dump(),
         }
         return ModelRecord("table", whole, tensors)
 
@@ -263,12 +271,13 @@ class TableModel:
     def from_model_record(cls, contents: ModelRecord) -> TableModel:
         """Build a model from what a file of it holds."""
         record = contents.record
-        if set(record) != {"provenance", "network", "preprocessing"}:
+        if set(record) != {"provenance", "network", "preprocessing", "interface"}:
             raise ModelFileError("its record lacks entries, or has unknown ones")
         preprocessing = validated(PreprocessingRecord, record["preprocessing"])
         provenance = validated(Provenance, record["provenance"])
         trained = RecordedEstimator(record["network"], contents.tensors)
-        model = cls(preprocessing, trained, provenance)
+        interface = validated(Interface, record["interface"])
+        model = cls(preprocessing, trained, provenance, interface)
         model._check_widths()
         return model
 
@@ -307,10 +316,12 @@ def check_test(record: PreprocessingRecord, test: Source) -> None:
     """
     piece = next(test.scan()).table
     examples = encode_examples(record, piece)
-    if test.in_memory:
+    if test.in_memory or piece.rows == 0:
         _check_targets(test, record.target.name, len(examples.y))
 
 
 def _check_targets(source: Source, name: str, count: int) -> None:
     if count == 0:
+        if source.rows == 0:
+            raise TableError(f"{source.path} has a header but no rows; add data below the header")
         raise TableError(f"{source.path}: the target {show(name)} is empty in every row")

@@ -6,7 +6,8 @@ One pass over all rows understands the columns, a second one learns from the tra
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +15,24 @@ from numpy.typing import NDArray
 from deltarule.errors import TableError
 from deltarule.tables.arrow import numbers_of
 from deltarule.tables.batches import ExampleReader
+from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.messages import listing, show
+from deltarule.tables.parallel import together
+from deltarule.tables.plan import Plan
 from deltarule.tables.preprocessing import Examples, encode_examples, rare_below
 from deltarule.tables.profile import Learner, PieceRows, learner
-from deltarule.tables.record import PreprocessingRecord, Provenance, Task
+from deltarule.tables.record import ColumnRecord, PreprocessingRecord, Provenance
 from deltarule.tables.split import ForTraining, Shares, Split, draw_parts, time_text
 from deltarule.tables.statistics import DEV_SAMPLE, MEDIAN_SAMPLE, Sample, row_hash
 from deltarule.tables.table import Source, Table
 from deltarule.tables.target import TargetProfile, target_column
 from deltarule.tables.time_split import split_by_time
 from deltarule.tables.understand import understand
-from deltarule.tables.understanding import ReadOptions, Understanding
+from deltarule.tables.understanding import Understanding
 from deltarule.training.splits import default_fractions
 from deltarule.version import __version__
 
-__all__ = ["Plan", "Prepared", "prepare"]
+__all__ = ["Prepared", "prepare"]
 
 READ_AGAIN = "the table stays in its files and is read again in every epoch (docs/streaming.md)"
 LARGE = Shares(0.01, 0.01)
@@ -40,44 +44,13 @@ DEV_ROWS = 20_000
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to learn from a table, and from which of its rows.
-
-    Attributes
-    ----------
-    target : str
-        The column to predict.
-    task : {"classification", "regression"}, optional
-        The task; by default the target decides.
-    ignore : tuple of str
-        Columns to leave out; patterns such as ``id_*`` are allowed.
-    shares : Shares or None
-        The shares held out for dev and test; None for 60/20/20 up to 10⁴ rows and 98/1/1 above
-        (of a table in its files, whose rows are not counted beforehand: 98/1/1).
-    seed : int
-        All other seeds derive from this one.
-    reading : ReadOptions
-        What the user says about the cells.
-    time : str, optional
-        A column of dates or numbers that orders the rows: the last are for test, those before them
-        for dev. By default rows are drawn.
-    """
-
-    target: str
-    task: Task | None = None
-    ignore: tuple[str, ...] = ()
-    shares: Shares | None = field(default=Shares(0.1, 0.0))
-    seed: int = 0
-    reading: ReadOptions = field(default_factory=ReadOptions)
-    time: str | None = None
-
-
-@dataclass(frozen=True)
 class Prepared:
     """A table profiled and split, ready for training.
 
     Attributes
     ----------
+    plan : Plan
+        What was to be learned.
     reader : ExampleReader
         Reads the rows of each part as examples.
     reason : str
@@ -92,6 +65,7 @@ class Prepared:
         What the user should know.
     """
 
+    plan: Plan
     reader: ExampleReader
     reason: str
     dev: Examples
@@ -180,14 +154,15 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     threshold = rare_below(training_rows)
     preprocessing = PreprocessingRecord(
         fill_with="median",
+        file=source.format,
         rare_below=threshold,
         missing=list(missing),
-        columns=[column.record(threshold, source.path) for column in columns],
+        columns=_records(columns, threshold, source),
         target=record,
     )
     reader = ExampleReader(source, preprocessing, split)
     dev = reader.whole_part("dev") if whole else held.examples(preprocessing, reader)
-    notes = [*understood.notes, *([] if whole else [READ_AGAIN])]
+    notes = [*source.notes, *understood.notes, *([] if whole else [READ_AGAIN])]
     few = [label for label in decision.labels if label in {*alone, *target.single(decision)}]
     if few:
         notes.append(
@@ -210,7 +185,17 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         test_rows=test_rows,
         time=split.time,
     )
-    return Prepared(reader, decision.reason, dev, provenance, understood, notes)
+    return Prepared(plan, reader, decision.reason, dev, provenance, understood, notes)
+
+
+def _records(columns: list[Learner], rare: int, source: Source) -> list[ColumnRecord]:
+    found: dict[str, ColumnRecord] = {}
+
+    def record(column: Learner) -> None:
+        found[column.name] = column.record(rare, source.path)
+
+    together(record, columns, source.rows if source.in_memory else 0)
+    return [found[column.name] for column in columns]
 
 
 def _features(source: Source, plan: Plan, understood: Understanding) -> list[str]:
@@ -234,7 +219,7 @@ def _exact_split(table: Table, plan: Plan, seed: int, profile: TargetProfile) ->
     rows = np.flatnonzero(target.usable if profile.marks else target.not_missing)
     labels = None
     if profile.decide(plan.task).task == "classification":
-        labels = profile.labels_of(target, rows)
+        labels = profile.places_of(target, rows)
     shares = plan.shares or Shares(*default_fractions(len(rows))[1:])
     part = np.full(table.rows, -1, dtype=np.int8)
     part[rows] = draw_parts(len(rows), shares, seed, labels)
@@ -308,6 +293,10 @@ def _learn(
         hashes = row_hash(split.seed, MEDIAN_SAMPLE, first, table.rows)
         rows = PieceRows(part == 0, hashes)
         target.add(column, rows)
-        for learning in columns:
-            learning.add(table.column(learning.name, missing=missing), rows)
+        pairs = [(c, table.column(c.name, missing=missing)) for c in columns]
+        together(partial(_add, rows=rows), pairs, table.rows)
     return counts
+
+
+def _add(pair: tuple[Learner, ParsedColumn], rows: PieceRows) -> None:
+    pair[0].add(pair[1], rows)

@@ -20,6 +20,7 @@ __all__ = [
     "CategoryColumn",
     "Classes",
     "ColumnRecord",
+    "CsvFormat",
     "DateColumn",
     "DateNotation",
     "DatePart",
@@ -51,6 +52,20 @@ class Strict(BaseModel):
     """A frozen record that converts no types and allows no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class CsvFormat(Strict):
+    """How CSV files are written; None for what their content tells.
+
+    `header` says whether the first record names the columns, `skip` how many lines come before it,
+    and `comment` with which character lines begin that are no records.
+    """
+
+    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    encoding: Annotated[str, Field(max_length=40)] | None = None
+    header: bool = True
+    skip: Count = 0
+    comment: Annotated[str, Field(min_length=1, max_length=1)] | None = None
 
 
 class NumberNotation(Strict):
@@ -87,7 +102,8 @@ class NumberColumn(Strict):
     """A column of numbers, or of booleans taken as 0 and 1.
 
     It gives (x - mean) / scale, with `fill` in place of a missing x; and, if `flag`, a second
-    feature that is 1 where x was missing.
+    feature that is 1 where x was missing. `texts` says that its type declared texts in training,
+    which the user wants to be numbers.
     """
 
     kind: Literal["number", "boolean"]
@@ -97,6 +113,7 @@ class NumberColumn(Strict):
     scale: Scale
     flag: bool
     notation: NumberNotation = NumberNotation()
+    texts: bool = False
 
     @property
     def width(self) -> int:
@@ -220,6 +237,7 @@ class PreprocessingRecord(Strict):
     """Everything between the cells of a table and the inputs and outputs of a network."""
 
     fill_with: Literal["median"]
+    file: CsvFormat = CsvFormat()
     missing: Annotated[list[str], Field(max_length=1000)] = []
     rare_below: Count
     columns: Annotated[list[ColumnRecord], Field(min_length=1, max_length=10_000)]

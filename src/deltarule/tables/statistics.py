@@ -21,6 +21,7 @@ __all__ = [
     "CappedCounter",
     "Moments",
     "Sample",
+    "WholeMedian",
     "row_hash",
 ]
 
@@ -59,7 +60,9 @@ class Moments:
         if len(values):
             with np.errstate(over="ignore", invalid="ignore"):
                 mean = float(values.mean())
-                self.merge(len(values), mean, float(((values - mean) ** 2).sum()))
+                squares = values - mean
+                squares *= squares
+                self.merge(len(values), mean, float(squares.sum()))
 
     def merge(self, count: int, mean: float, squares: float = 0.0) -> None:
         """Add the moments of other numbers."""
@@ -96,8 +99,9 @@ class Sample:
         self._size, self.limit = size, 1.0
         self.values, self._hashes = np.empty(0), np.empty(0)
 
-    def add(self, values: Numbers, hashes: Numbers) -> None:
-        """Add numbers, with the hashes of their rows."""
+    def add(self, values: Numbers, hashes: Numbers, rows: NDArray[np.bool_] | None = None) -> None:
+        """Add numbers, with the hashes of their rows, or of all rows and which are theirs."""
+        hashes = hashes if rows is None else hashes[rows]
         low = hashes < self.limit
         self.values = np.concatenate([self.values, values[low]])
         self._hashes = np.concatenate([self._hashes, hashes[low]])
@@ -110,6 +114,22 @@ class Sample:
     def median(self) -> float:
         """Return the median of the sample, 0 if it is empty."""
         return float(np.median(self.values)) if len(self.values) else 0.0
+
+
+class WholeMedian:
+    """The median of numbers that come all at once, instead of that of a sample."""
+
+    def __init__(self) -> None:
+        self._median = 0.0
+
+    def add(self, values: Numbers, hashes: Numbers, rows: NDArray[np.bool_] | None = None) -> None:
+        """Take the numbers; hashes play no part."""
+        if len(values):
+            self._median = float(np.median(values))
+
+    def median(self) -> float:
+        """Return the median, 0 if there was no number."""
+        return self._median
 
 
 class CappedCounter:

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
-from deltarule.tables.arrow import numbers_of
+from deltarule.tables.arrow import numbers_of, to_numpy
 from deltarule.tables.columns import ParsedColumn, number_text, number_texts, positions
-from deltarule.tables.evidence import MAX_TEXTS, counted
+from deltarule.tables.evidence import MAX_TEXTS
 from deltarule.tables.judge import FEW
 from deltarule.tables.kinds import NumberKind
 from deltarule.tables.messages import listing, show
@@ -81,7 +81,8 @@ class TargetProfile:
                 (self._training_values, there & rows.training),
             ):
                 labels = class_labels(column, np.flatnonzero(mask), PLAIN, self._kind)
-                counter.add(*counted(labels))
+                found = labels.value_counts()
+                counter.add(found.field(0), found.field(1))
             return
         numbers = column.numbers(self._notation).values
         values, trained = numbers[there], numbers[there & rows.training]
@@ -96,6 +97,12 @@ class TargetProfile:
         """Return the class of some rows, as texts."""
         labels = class_labels(column, rows, self._notation, self._kind)
         return np.array(labels.to_pylist(), dtype=np.str_)
+
+    def places_of(self, column: ParsedColumn, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """Return the class of some rows, as the places of their texts in order."""
+        coded = class_labels(column, rows, self._notation, self._kind).dictionary_encode()
+        places = np.argsort(np.argsort(np.array(coded.dictionary.to_pylist(), dtype=np.str_)))
+        return places[to_numpy(coded.indices)]
 
     def decide(self, asked: Task | None) -> Decision:
         """Return the task, unless it is asked for, and the classes.

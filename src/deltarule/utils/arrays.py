@@ -20,6 +20,7 @@ __all__ = [
     "Array",
     "Pullback",
     "aligned",
+    "aligned_zeros",
     "array_namespace",
     "floating",
     "is_array",
@@ -134,8 +135,17 @@ def aligned(numbers: Any, dtype: Any = None, *, place: int = 0) -> Any:
     """
     source = np.asarray(numbers)
     kind = source.dtype if dtype is None else np.dtype(dtype)
-    memory = np.empty(source.size * kind.itemsize + 4096 + 4 * 1024, dtype=np.uint8)
-    start = -memory.ctypes.data % 4096 + 1024 * (place % 4)
-    copy = memory[start : start + source.size * kind.itemsize].view(kind)
+    copy = _aligned(np.empty, source.size, kind, place)
     copy[...] = source
     return copy
+
+
+def aligned_zeros(n: int, dtype: Any, *, place: int = 0) -> Any:
+    """Return n zeros as ``aligned`` places them; pages of memory are not touched before use."""
+    return _aligned(np.zeros, n, np.dtype(dtype), place)
+
+
+def _aligned(make: Callable[..., Any], n: int, kind: np.dtype[Any], place: int) -> Any:
+    memory = make(n * kind.itemsize + 4096 + 4 * 1024, dtype=np.uint8)
+    start = -memory.ctypes.data % 4096 + 1024 * (place % 4)
+    return memory[start : start + n * kind.itemsize].view(kind)
