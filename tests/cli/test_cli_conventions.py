@@ -81,7 +81,7 @@ def test_json_of_every_command(here: Path, trained: tuple[Path, dict[str, Any]])
     assert result["network"]["widths"][1:] == [8, 3]
     assert result["model"] == str(model)
     assert 0 < result["scores"]["test"]["accuracy"] <= 1
-    assert set(result["scores"]["test"]["by class"]) == set(result["classes"])
+    assert set(result["scores"]["test"]["classes"]) == set(result["classes"])
     evaluated = one_object(deltarule("evaluate", "m", "penguins.csv", "--json"))
     assert evaluated["scores"]["penguins.csv"]["rows"] == 344
     assert one_object(deltarule("check", "m", "penguins.csv", "--json"))["verdict"] == "right"

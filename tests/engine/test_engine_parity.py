@@ -39,6 +39,7 @@ from deltarule import (
     Network,
     RMSprop,
     Rprop,
+    Scale,
 )
 from deltarule.engine import Engine
 from deltarule.errors import DataError, ShapeError
@@ -318,6 +319,14 @@ def spot_checks() -> None:
         )  # fmt: skip
         ratio, where = worst_of(case)
         assert ratio <= 1, (name, loss, output, where)
+    for i, first in enumerate(([], [Dropout(0.2), Scale()])):
+        layers = [*first, Dense(3, "tanh"), Dropout(0.4), Dense(4, "softmax"), Dense(1 + i, "exp")]
+        for sparse in (False, True):
+            net = Network(3, layers, "poisson", penalties=[L2(0.1)], members=6)
+            data, order = random_data(net, 9, i), order_of(9, 4, 0.01, i, 1)
+            case = Case(net, AdamW(epsilon=EPSILON), None, order, data, 7, sparse)
+            ratio, where = worst_of(case)
+            assert ratio <= 1, (layers, sparse, where)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,7 @@ from deltarule.program import State
 from deltarule.program.opcodes import Op
 from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Instruction
-from deltarule.reference.activations import activate
-from deltarule.reference.affine import affine
-from deltarule.reference.batch_norm_statistics import inference_norm
-from deltarule.reference.dropout import dropout, mask
+from deltarule.reference.dropout import mask
 from deltarule.reference.interpreter import Reference
 from deltarule.spec import check_network
 from deltarule.utils.arrays import Array
@@ -110,17 +107,5 @@ def _dropouts(net: Network) -> list[Instruction]:
 
 def _masked_outputs(net: Network, state: State, x: Array, masks: list[Any]) -> Any:
     """Return the outputs of the network that the masks leave, with batch norm as at prediction."""
-    reference, values = Reference(net.tape), x
-    for line in net.tape.instructions[:-1]:
-        if line.op == Op.DROPOUT:
-            values = dropout(values, masks[line.code], line.constant)[0]
-        elif line.op == Op.ACTIVATE:
-            values = activate(line.code, values, line.constant)[0]
-        else:
-            first, second = reference.parameters(line, state.theta)
-            if line.op == Op.NORMALIZE:
-                values = inference_norm(line, state, values, first, second)[0]
-            else:
-                zero = np.zeros(line.n_out, dtype=first.dtype)
-                values = affine(values, first, zero if second is None else second)[0]
-    return values
+    reference = Reference(net.tape)
+    return reference.trace(state, x, None, masks).contents[net.tape.output]

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from deltarule.errors import DataError, SpecError
 from deltarule.utils.checks import check_between, check_count, numeric_array, shown
@@ -120,6 +119,8 @@ class RowStreams:
 
     def normal(self, scale: float = 1.0, size: tuple[int, ...] = ()) -> npt.NDArray[np.float64]:
         """Return (n, *size) numbers from N(0, scale²): scale · Φ⁻¹(u), u uniform on (0, 1)."""
+        from scipy.special import ndtri
+
         _check_finite("scale", scale)
         return np.asarray(scale * ndtri(self._units(size, 0.5)))
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import unique_labels
 
 from deltarule.estimators.base import BaseMLP
 from deltarule.estimators.class_labels import plain_labels
 from deltarule.estimators.class_targets import ClassTargets
 from deltarule.estimators.fitted_model import FittedModel
-from deltarule.estimators.parameter_constraints import CLASSIFIER
+from deltarule.estimators.parameter_constraints import CLASSIFIER, for_scikit_learn
 from deltarule.estimators.sklearn_compat import with_callbacks
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.estimators.validation_split import Validation
@@ -206,7 +204,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     (2, 3, 4)
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = CLASSIFIER
+    _parameter_constraints: ClassVar[dict[str, Any]] = for_scikit_learn(CLASSIFIER)
     _kind, _numeric_targets = "classifier", False
 
     def __init__(
@@ -374,11 +372,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             known = ClassTargets.of_classes(classes, y)
-        elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
-            raise ValueError(
-                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
-                f"{self.classes_!r}"
-            )
+        elif classes is not None:
+            self._class_targets("classes_").check_same(classes)
         self._fit(X, y, sample_weight, incremental=True, known=known)
         return self
 
@@ -423,9 +418,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Rows sum to 1, except with several labels.
         """
         model, outputs = self._outputs(X, logits=_is_binary)
-        targets = model.targets
-        assert isinstance(targets, ClassTargets)
-        return targets.probabilities(outputs) if targets.kind == "binary" else outputs
+        return model.probabilities(outputs) if _is_binary(model) else outputs
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of ``predict_proba``, from the logits: tiny ones keep their digits.
@@ -455,4 +448,4 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
 
 def _is_binary(model: FittedModel) -> bool:
-    return isinstance(model.targets, ClassTargets) and model.targets.kind == "binary"
+    return model.is_binary

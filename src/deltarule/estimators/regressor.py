@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 
 from deltarule.estimators.base import BaseMLP
 from deltarule.estimators.numeric_targets import NumericTargets, mean_d2
-from deltarule.estimators.parameter_constraints import REGRESSOR
+from deltarule.estimators.parameter_constraints import REGRESSOR, for_scikit_learn
 from deltarule.estimators.sklearn_compat import with_callbacks
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.estimators.validation_split import Validation
@@ -201,7 +201,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = REGRESSOR
+    _parameter_constraints: ClassVar[dict[str, Any]] = for_scikit_learn(REGRESSOR)
     _kind, _numeric_targets = "regressor", True
 
     def __init__(

@@ -7,7 +7,6 @@ from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from deltarule.errors import DataError, ShapeError, SpecError
 from deltarule.estimators.fit_data import HeldOut, RawRows, read_only
@@ -141,6 +140,8 @@ def _draw(
             _check_two_classes(names, counts)
         elif len(names) > 2 and (counts.min() < 2 or not len(names) <= held <= n_rows - len(names)):
             return nearly_stratified(codes, held, random_state.permutation(n_rows))
+    from sklearn.model_selection import train_test_split
+
     rows: tuple[Any, Any] = train_test_split(
         np.arange(n_rows), random_state=random_state, test_size=fraction, stratify=strata
     )

@@ -7,7 +7,6 @@ from typing import Any
 
 from deltarule import estimators
 from deltarule.errors import ModelFileError
-from deltarule.persistence import pipelines
 from deltarule.storage import (
     ModelRecord,
     StrPath,
@@ -93,8 +92,10 @@ def load(path: StrPath) -> Any:
 
             return estimator_with(TableModel.from_model_record(model_record))
         if model_record.kind == "pipeline":
+            from deltarule.persistence import pipelines  # scikit-learn, as in every estimator
+
             return pipelines.from_model_record(model_record)
-        if model_record.kind == "checkpoint":
+        if model_record.kind in ("checkpoint", "curves"):
             raise ModelFileError(_CHECKPOINT)
         return estimators.from_record(model_record.record, model_record.tensors)
 
@@ -103,6 +104,8 @@ def _model_record(model: Any) -> ModelRecord:
     if hasattr(model, "to_model_record"):  # of a table
         model_record: ModelRecord = model.to_model_record()
         return model_record
+    from deltarule.persistence import pipelines
+
     if pipelines.holds(model):
         return pipelines.to_model_record(model)
     if not isinstance(model, estimators.MLPClassifier | estimators.MLPRegressor):

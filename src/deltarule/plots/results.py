@@ -167,9 +167,9 @@ def plot_predictions(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
 def _curves(model: Any) -> dict[str, list[float]]:
     if isinstance(model, History):
         curves = {
-            "loss": model.cost,
-            "validation_loss": model.validation_loss,
-            "validation_score": model.validation_score,
+            "loss": list(model.cost),
+            "validation_loss": list(model.validation_loss),
+            "validation_score": list(model.validation_score),
         }
     elif hasattr(model, "loss_curve_"):
         scores = getattr(model, "validation_scores_", None)

@@ -27,6 +27,8 @@ def fold_batch_norm(net: Spec, state: State) -> tuple[Spec, State]:
     the activation is folded into the next layer: diag(a) W and b + c W (Matt R §9; Ioffe &
     Szegedy 2015).
 
+    A Scale layer between them stays: γ ⊙ (a x + c) = a γ ⊙ x + γ ⊙ c.
+
     Raises
     ------
     SpecError
@@ -40,12 +42,14 @@ def fold_batch_norm(net: Spec, state: State) -> tuple[Spec, State]:
         for layer in net.layers
     )
     folded = replace(net, layers=layers)
+    if net.members > 1:  # these have no batch norm
+        return folded, State(state.theta, seed=state.seed)
     folded_tape = lower(folded)
     xp = array_namespace(state.theta)
     theta = xp.zeros(folded_tape.n_parameters, dtype=state.theta.dtype)
     places = {p.name: slice(p.start, p.stop) for p in folded_tape.parameters}
     after: tuple[Array, Array] | None = None  # the map to fold into the next layer
-    number = 0
+    number = scales = 0
     lines = tape.instructions
     for here, line in enumerate(lines):
         if line.op == Op.DROPOUT and after is not None:
@@ -54,6 +58,11 @@ def fold_batch_norm(net: Spec, state: State) -> tuple[Spec, State]:
                 "next layer, which cannot be folded. Move the dropout, or normalise before the "
                 "activation."
             )
+        if line.op == Op.SCALE:
+            gamma, _ = _parameters(line, state.theta)
+            scales += 1
+            theta[places[f"scale{scales}"]] = gamma
+            after = None if after is None else (after[0], gamma * after[1])
         if line.op != Op.AFFINE:
             continue
         number += 1

@@ -21,8 +21,9 @@ from deltarule.program import Block, State
 from deltarule.program.opcodes import Op, PenaltyCode
 from deltarule.program.tape import Tape
 from deltarule.reference.activations import ELEMENTWISE
-from deltarule.reference.interpreter import Reference, quiet
+from deltarule.reference.interpreter import Reference, Trace, quiet
 from deltarule.reference.losses import LOSSES
+from deltarule.reference.members import of_members
 from deltarule.reference.penalties import penalty
 from deltarule.utils.blas import one_blas_thread
 from deltarule.utils.checks import (
@@ -218,12 +219,10 @@ def _noise(gradient: Callable[[Vector], Vector], at: Vector, claimed: Vector) ->
 
 def _cost(reference: Reference, state: State, block: Block) -> tuple[float, bytes]:
     """Return the cost of a training step, and the side of every kink."""
-    tape, instruction = reference.tape, reference.tape.loss
+    tape = reference.tape
     with quiet():
         contents = reference.trace(state, block.x, reference.training_pass(state, block)).contents
-        losses, _ = LOSSES[instruction.code].value(
-            contents[instruction.source], block.y, tape.loss_constants
-        )
+        losses, _ = reference.row_losses(Trace(contents, []), block)
     weight = np.ones_like(losses) if block.weight is None else np.asarray(block.weight)
     total = float(weight.sum())
     value = float(weight @ losses) / total + penalty(tape, state.theta, total)[0]
@@ -237,7 +236,8 @@ def _sides(tape: Tape, contents: list[Any], theta: Vector, block: Block) -> Iter
                 yield _side(contents[instruction.source], kink)
     residual_kinks = LOSSES[tape.loss.code].residual_kinks(tape.loss_constants)
     for kink in residual_kinks:
-        yield _side(contents[tape.loss.source] - block.y, kink)
+        targets = of_members(block.y, tape.members)
+        yield _side(contents[tape.loss.source].reshape(targets.shape) - targets, kink)
     for term in tape.penalties:
         if term.code == PenaltyCode.L1:
             yield _side(theta[term.start : term.stop], 0.0)

@@ -12,7 +12,7 @@ from deltarule.spec.initializers import (
     Normal,
     Uniform,
 )
-from deltarule.spec.layers import BatchNorm, Dense, Dropout
+from deltarule.spec.layers import BatchNorm, Dense, Dropout, Scale
 from deltarule.spec.losses import (
     LOSSES,
     BinaryCrossEntropy,
@@ -46,6 +46,7 @@ __all__ = [
     "NetworkSpec",
     "Normal",
     "Quantile",
+    "Scale",
     "Uniform",
     "check_network",
     "loss_name",

@@ -1,4 +1,4 @@
-"""Layers: dense layers, batch normalisation and dropout."""
+"""Layers: dense layers, batch normalisation, dropout and scaling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deltarule.spec.initializers import (
 )
 from deltarule.utils.checks import check_between, check_name, check_positive_integer, shown
 
-__all__ = ["BatchNorm", "Dense", "Dropout"]
+__all__ = ["BatchNorm", "Dense", "Dropout", "Scale"]
 
 
 @dataclass(frozen=True)
@@ -154,3 +154,20 @@ class Dropout:
             keep = 1.0 - check_between("rate", rate, 0.0, 1.0, open_high=True)
         check_between("keep", keep, 0.0, 1.0, open_low=True)
         object.__setattr__(self, "keep", keep)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Scaling layer: γ ⊙ A_{l-1}, with one learned factor for every unit, all 1 at first.
+
+    As the first layer of a network it scales inputs, so that training can weigh features against
+    each other (Holzmüller, Grinsztajn & Steinwart 2024). The factors have no penalties and do not
+    decay.
+
+    Examples
+    --------
+    >>> from deltarule import Dense, Network, Scale
+    >>> net = Network(3, [Scale(), Dense(2, "relu"), Dense(1)])
+    >>> net.parameters(net.initialize(0))["scale1"]
+    array([1., 1., 1.])
+    """

@@ -55,11 +55,11 @@ VERSION = "1"
 MAX_FILE_BYTES = 8 * 2**30
 _REMEDY = "take an undamaged copy, or train and save the model again"
 
-Kind = Literal["estimator", "table", "pipeline", "checkpoint"]
+Kind = Literal["estimator", "table", "pipeline", "checkpoint", "curves"]
 
 
 class ModelRecord(NamedTuple):
-    """The content of a model file: the kind of model (or "checkpoint"), a record and arrays."""
+    """The content of a file: the kind of model, or part of a training; a record, and arrays."""
 
     kind: Kind
     record: dict[str, Any]

@@ -30,6 +30,9 @@ class Plan:
         All other seeds derive from this one.
     reading : ReadOptions
         What the user says about the cells.
+    time : str, optional
+        A column of dates or numbers that orders the rows: the last are for test, those before them
+        for dev. By default rows are drawn.
     """
 
     target: str
@@ -38,3 +41,4 @@ class Plan:
     shares: Shares | None = field(default=Shares(0.1, 0.0))
     seed: int = 0
     reading: ReadOptions = field(default_factory=ReadOptions)
+    time: str | None = None

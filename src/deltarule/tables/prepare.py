@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
+from deltarule.tables.arrow import numbers_of
 from deltarule.tables.batches import ExampleReader
+from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.messages import listing, show
+from deltarule.tables.parallel import together
 from deltarule.tables.plan import Plan
 from deltarule.tables.preprocessing import Examples, encode_examples, rare_below
 from deltarule.tables.profile import Learner, PieceRows, learner
-from deltarule.tables.record import PreprocessingRecord, Provenance
-from deltarule.tables.split import ForTraining, Shares, Split, draw_parts
+from deltarule.tables.record import ColumnRecord, PreprocessingRecord, Provenance
+from deltarule.tables.split import ForTraining, Shares, Split, draw_parts, time_text
 from deltarule.tables.statistics import DEV_SAMPLE, MEDIAN_SAMPLE, Sample, row_hash
 from deltarule.tables.table import Source, Table
-from deltarule.tables.target import TargetProfile
+from deltarule.tables.target import TargetProfile, target_column
+from deltarule.tables.time_split import split_by_time
 from deltarule.tables.understand import understand
 from deltarule.tables.understanding import Understanding
 from deltarule.training.splits import default_fractions
@@ -103,10 +107,23 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     whole, missing = source.in_memory, plan.reading.missing
     understood = understand(source, plan.reading, ignore=plan.ignore, target=plan.target)
     features = _features(source, plan, understood)
-    target = TargetProfile(understood.columns[plan.target], source.path)
-    if whole:
+    column = target_column(understood, plan.target, source.path)
+    target = TargetProfile(column, source.path)
+    untimed = 0
+    if plan.time is not None:
+        split, untimed = split_by_time(
+            source,
+            plan.time,
+            target=plan.target,
+            shares=plan.shares,
+            seed=split_seed,
+            understood=understood,
+            reading=plan.reading,
+            marks=target.marks,
+        )
+    elif whole:
         split = _exact_split(next(source.scan()).table, plan, split_seed, target)
-        target = TargetProfile(understood.columns[plan.target], source.path)
+        target = TargetProfile(column, source.path)
     else:
         split = Split(plan.shares or LARGE, split_seed, marks=target.marks)
     size = math.inf if whole else max(1024, min(2**14, SAMPLE_CELLS // len(features)))
@@ -119,9 +136,16 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     columns, held, counts = learned()
     decision = target.decide(plan.task)
     alone = target.untrained(decision)
+    if alone and split.time is not None:
+        begin = time_text(split.time.notation, split.time.dev_from)
+        raise TableError(
+            f"{source.path}: no row of class {listing(alone)} of {show(plan.target)} comes before "
+            f"{begin}, where the dev part begins; add rows of it, leave --split out, or hold out "
+            "less (--dev, --test)"
+        )
     if alone:  # by chance; such a table is read once more
         split = replace(split, trained=ForTraining(alone, target.labels_of))
-        target = TargetProfile(understood.columns[plan.target], source.path)
+        target = TargetProfile(column, source.path)
         columns, held, counts = learned()
         decision = target.decide(plan.task)
     record = target.record(decision)
@@ -130,21 +154,25 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     threshold = rare_below(training_rows)
     preprocessing = PreprocessingRecord(
         fill_with="median",
+        file=source.format,
         rare_below=threshold,
         missing=list(missing),
-        columns=[column.record(threshold, source.path) for column in columns],
+        columns=_records(columns, threshold, source),
         target=record,
     )
     reader = ExampleReader(source, preprocessing, split)
     dev = reader.whole_part("dev") if whole else held.examples(preprocessing, reader)
-    notes = [*understood.notes, *([] if whole else [READ_AGAIN])]
+    notes = [*source.notes, *understood.notes, *([] if whole else [READ_AGAIN])]
     few = [label for label in decision.labels if label in {*alone, *target.single(decision)}]
     if few:
         notes.append(
             f"all rows of class {listing(few)} are for training: they are too few to be held out"
         )
-    if sum(counts) < source.rows:
-        notes.append(f"{source.rows - sum(counts)} rows without a target were left out")
+    if untimed:
+        notes.append(f"{untimed} rows without a time in {show(str(plan.time))} were left out")
+    if sum(counts) + untimed < source.rows:
+        dropped = source.rows - sum(counts) - untimed
+        notes.append(f"{dropped} rows without a target were left out")
     if len(dev.y) < dev_rows:
         notes.append(f"training watches {len(dev.y)} of the {dev_rows} dev rows, drawn at random")
     provenance = Provenance(
@@ -155,8 +183,19 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         training_rows=training_rows,
         dev_rows=dev_rows,
         test_rows=test_rows,
+        time=split.time,
     )
     return Prepared(plan, reader, decision.reason, dev, provenance, understood, notes)
+
+
+def _records(columns: list[Learner], rare: int, source: Source) -> list[ColumnRecord]:
+    found: dict[str, ColumnRecord] = {}
+
+    def record(column: Learner) -> None:
+        found[column.name] = column.record(rare, source.path)
+
+    together(record, columns, source.rows if source.in_memory else 0)
+    return [found[column.name] for column in columns]
 
 
 def _features(source: Source, plan: Plan, understood: Understanding) -> list[str]:
@@ -180,7 +219,7 @@ def _exact_split(table: Table, plan: Plan, seed: int, profile: TargetProfile) ->
     rows = np.flatnonzero(target.usable if profile.marks else target.not_missing)
     labels = None
     if profile.decide(plan.task).task == "classification":
-        labels = profile.labels_of(target, rows)
+        labels = profile.places_of(target, rows)
     shares = plan.shares or Shares(*default_fractions(len(rows))[1:])
     part = np.full(table.rows, -1, dtype=np.int8)
     part[rows] = draw_parts(len(rows), shares, seed, labels)
@@ -226,7 +265,7 @@ class _DevRows:
 def _rows_of(table: Table, names: list[str], mask: NDArray[np.bool_]) -> Table:
     """Return some rows of a table, with copies of their cells."""
     rows = np.flatnonzero(mask)
-    columns = {name: table.columns[name].take(pa.array(rows)) for name in names}
+    columns = {name: table.columns[name].take(numbers_of(rows)) for name in names}
     place = table.place
     return replace(table, columns=columns, rows=len(rows), place=lambda row: place(int(rows[row])))
 
@@ -254,6 +293,10 @@ def _learn(
         hashes = row_hash(split.seed, MEDIAN_SAMPLE, first, table.rows)
         rows = PieceRows(part == 0, hashes)
         target.add(column, rows)
-        for learning in columns:
-            learning.add(table.column(learning.name, missing=missing), rows)
+        pairs = [(c, table.column(c.name, missing=missing)) for c in columns]
+        together(partial(_add, rows=rows), pairs, table.rows)
     return counts
+
+
+def _add(pair: tuple[Learner, ParsedColumn], rows: PieceRows) -> None:
+    pair[0].add(pair[1], rows)

@@ -7,16 +7,19 @@ that lead on.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 
 from deltarule.errors import TableError
 from deltarule.tables.evidence import ColumnEvidence
 from deltarule.tables.judge import FEW, Judge
-from deltarule.tables.messages import listing, show
+from deltarule.tables.messages import in_shell, listing, show
 from deltarule.tables.notation import described
+from deltarule.tables.parallel import together
 from deltarule.tables.problems import SHOWN, refuse
 from deltarule.tables.record import NumberNotation
-from deltarule.tables.table import Source
+from deltarule.tables.table import Source, Table
 from deltarule.tables.understanding import (
     KindName,
     Problem,
@@ -80,9 +83,10 @@ def understand(
         for name in names
     ]
     for table, _ in source.scan():
-        for evidence in every:
-            column = table.column(evidence.name, missing=options.missing)
-            evidence.add(column, last=source.in_memory)
+        if table.rows == 0:
+            raise TableError(f"{source.path} has a header but no rows; add data below the header")
+        add = partial(_add, table=table, options=options, whole=source.in_memory)
+        together(add, every, table.rows)
     judge = Judge(source.separator, options, every, forced, target)
     found = [judge.decide(evidence) for evidence in every]
     problems = [found for found in found if isinstance(found, Problem)]
@@ -95,12 +99,30 @@ def understand(
     columns = {column.name: column for column in found if isinstance(column, Understood)}
     for name, why in source.left_out.items():
         columns[name] = Understood(name, "left out", reason=why)
-    counters = [e.name for e in every if e.name != target and e.rows >= FEW and e.counts_rows]
+    counters = [
+        e.name
+        for e in every
+        if e.name != target and e.name not in forced and e.rows >= FEW and e.numbers_rows
+    ]
     counters = [name for name in counters if columns[name].kind == "number"]
-    if counters:
-        judge.notes.append(f"{listing(counters)} only counts the rows; consider --ignore")
+    others = [c for c in columns.values() if c.kind != "left out" and c.name != target]
+    if len(others) > len(counters):
+        for name in counters:
+            why = f"only numbers the rows; --number {in_shell(name)} takes it for a number"
+            columns[name] = replace(columns[name], kind="left out", notation=None, reason=why)
+    elif counters:
+        judge.notes.append(f"{listing(counters)} only numbers the rows, but there is nothing else")
     order = {name: columns[name] for name in (*names, *source.left_out)}
     return Understanding(order, _notes(order, judge.notes))
+
+
+def _add(evidence: ColumnEvidence, table: Table, options: ReadOptions, *, whole: bool) -> None:
+    """Add a piece of a column; forget its texts if they will not be needed."""
+    column = table.column(evidence.name, missing=options.missing)
+    evidence.add(column, last=whole)
+    # A decimal comma that was asked for may give whole numbers another notation.
+    if whole and options.decimal != "," and evidence.texts_unused and evidence.surely_plain:
+        table.keep_numbers(column)
 
 
 def _notes(columns: dict[str, Understood], found: list[str]) -> list[str]:

@@ -6,13 +6,13 @@ SciPy's CSR matrices are accepted in one place only, as the inputs of a network.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeAlias
 
 import array_api_compat
 import numpy as np
-from scipy.sparse import issparse
 
 from deltarule.errors import DataError
 
@@ -20,6 +20,7 @@ __all__ = [
     "Array",
     "Pullback",
     "aligned",
+    "aligned_zeros",
     "array_namespace",
     "floating",
     "is_array",
@@ -116,7 +117,9 @@ def of_numbers(n_arrays: int = 1) -> Callable[[Callable[..., Any]], Callable[...
 
 def is_sparse(array: Array) -> bool:
     """Whether the array is a SciPy sparse matrix or array."""
-    return bool(issparse(array))
+    # Whoever has such a matrix has imported SciPy's package, which takes a tenth of a second.
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and bool(sparse.issparse(array))
 
 
 def to_numpy(array: Array) -> Any:
@@ -132,8 +135,17 @@ def aligned(numbers: Any, dtype: Any = None, *, place: int = 0) -> Any:
     """
     source = np.asarray(numbers)
     kind = source.dtype if dtype is None else np.dtype(dtype)
-    memory = np.empty(source.size * kind.itemsize + 4096 + 4 * 1024, dtype=np.uint8)
-    start = -memory.ctypes.data % 4096 + 1024 * (place % 4)
-    copy = memory[start : start + source.size * kind.itemsize].view(kind)
+    copy = _aligned(np.empty, source.size, kind, place)
     copy[...] = source
     return copy
+
+
+def aligned_zeros(n: int, dtype: Any, *, place: int = 0) -> Any:
+    """Return n zeros as ``aligned`` places them; pages of memory are not touched before use."""
+    return _aligned(np.zeros, n, np.dtype(dtype), place)
+
+
+def _aligned(make: Callable[..., Any], n: int, kind: np.dtype[Any], place: int) -> Any:
+    memory = make(n * kind.itemsize + 4096 + 4 * 1024, dtype=np.uint8)
+    start = -memory.ctypes.data % 4096 + 1024 * (place % 4)
+    return memory[start : start + n * kind.itemsize].view(kind)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from deltarule.errors import SpecError
-from deltarule.estimators.parameter_constraints import COMMON
+from deltarule.estimators.parameter_constraints import COMMON, for_scikit_learn
 from deltarule.spec import ACTIVATIONS
 from deltarule.storage.model_file import first_fault
 from deltarule.tables.columns import number_text
@@ -19,6 +19,7 @@ from deltarule.tables.settings import Arguments
 
 __all__ = ["TabularParameters"]
 
+_KNOWN = for_scikit_learn(COMMON)
 _NAMES: list[Any] = ["array-like", str, None]
 
 
@@ -27,7 +28,7 @@ class TabularParameters:
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **{
-            name: COMMON[name]
+            name: _KNOWN[name]
             for name in (
                 *("hidden_layer_sizes", "alpha", "batch_size", "learning_rate_init", "max_iter"),
                 *("random_state", "checkpoint", "verbose"),
@@ -37,6 +38,7 @@ class TabularParameters:
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "time": [str, None],
         "categories": _NAMES,
         "numbers": _NAMES,
         "dates": _NAMES,
@@ -61,6 +63,7 @@ class TabularParameters:
         n_iter_no_change: int = 50,
         dropout: float = 0.0,
         validation_fraction: float = 0.1,
+        time: str | None = None,
         random_state: Any = 0,
         categories: Any = None,
         numbers: Any = None,
@@ -84,6 +87,7 @@ class TabularParameters:
         self.n_iter_no_change = n_iter_no_change
         self.dropout = dropout
         self.validation_fraction = validation_fraction
+        self.time = time
         self.random_state = random_state
         self.categories = categories
         self.numbers = numbers
