@@ -305,7 +305,7 @@ def test_help_teaches() -> None:
     whole = runner.invoke(app, ["--help"])
     assert whole.exit_code == 0
     assert "deltarule train penguins.csv --target species" in whole.output
-    for command in ("train", "describe", "evaluate", "predict", "export", "check"):
+    for command in ("train", "describe", "evaluate", "predict", "export", "check", "explain"):
         shown = runner.invoke(app, [command, "--help"])
         assert f"deltarule {command} " in shown.output
         assert command in whole.output
@@ -321,6 +321,7 @@ def test_help_is_in_panels() -> None:
         "predict": ["Data", "Output"],
         "export": ["Data", "Output"],
         "check": ["Data", "Output"],
+        "explain": ["Data", "Output"],
     }
     for command, expected in panels.items():
         shown = runner.invoke(app, [command, "--help"]).output
