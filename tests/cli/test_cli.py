@@ -228,7 +228,7 @@ def test_a_test_table_that_does_not_fit_is_refused_before_training(
     message: str, stream: str,
 ) -> None:  # fmt: skip
     edit(pd.read_csv("penguins.csv")).to_csv("test.csv", index=False)
-    monkeypatch.setattr("deltarule.cli.commands.estimator_for", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("deltarule.tables.tabular.estimator_for", lambda *_: pytest.fail("trained"))
     monkeypatch.setattr("deltarule.cli.inputs.is_large", lambda path: stream == "--stream")
     words = ("train", "penguins.csv", "-t", "species", "--test", "test.csv", stream, *QUICK)
     assert message in error_of(capsys, *words)
