@@ -313,7 +313,10 @@ def test_every_optimiser_trains_a_network(optimizer: Optimizer) -> None:
         (lambda: Adadelta(rho=1.0), r"rho must be in \[0, 1\); got 1.0"),
         (lambda: Rprop(eta_minus=1.0), r"eta_minus must be in \(0, 1\); got 1.0"),
         (lambda: Rprop(eta_plus=1.0), r"eta_plus must be in \(1, inf\); got 1.0"),
-        (lambda: Rprop(min_step=2.0, max_step=1.0), r"max_step must be in \(2, inf\]; got 1.0"),
+        (
+            lambda: Rprop(min_step=2.0, max_step=1.0),
+            r"min_step must be below max_step; got 2.0 and 1.0",
+        ),
         (lambda: Rprop(99.0), r"learning_rate must be in \[min_step, max_step\] = \[1e-06, 50\]"),
         (lambda: LineSearch(max_step=0), r"max_step must be in \(0, inf\); got 0"),
         (lambda: LineSearch(tol=-1), r"tol must be in \[0, inf\]; got -1"),

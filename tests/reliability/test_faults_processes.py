@@ -36,7 +36,7 @@ def test_a_forked_child_neither_holds_the_lock_nor_writes(tmp_path: Path) -> Non
         if child == 0:
             os.close(sender)
             try:
-                held.write(RECORD, (0, 0), None)
+                held.write(RECORD, (0, 0), None, [])
             except CheckpointError:
                 os.read(receiver, 1)  # lives on until the parent has locked the folder again
                 os._exit(0)
@@ -115,7 +115,7 @@ def test_four_threads_that_begin_on_one_new_folder(times: int, tmp_path: Path) -
             start.wait()
             try:
                 with open_directory(Checkpoint(folder)) as held:
-                    held.write(RECORD._replace(tensors={}), (0, 0), None)
+                    held.write(RECORD._replace(tensors={}), (0, 0), None, [])
                     said.append("")
                     end.wait()
                     return
@@ -166,7 +166,7 @@ def test_four_fits_that_begin_on_one_new_folder(tmp_path: Path) -> None:
 
 
 def test_memory_of_checkpoints_is_what_the_docs_say(tmp_path: Path) -> None:
-    """Beyond the training itself θ to write one, and a file to resume: 3 files' worth in all."""
+    """Beyond the training itself 2 θ to write one, and a file to resume: 3 files' worth in all."""
     X, y = np.random.default_rng(0).normal(size=(200, 300)), np.arange(200.0)
     arguments: dict[str, Any] = {
         "hidden_layer_sizes": (1000,), "random_state": 0, "early_stopping": True, "batch_size": 90,
@@ -188,7 +188,7 @@ def test_memory_of_checkpoints_is_what_the_docs_say(tmp_path: Path) -> None:
     writing = peak(Checkpoint(tmp_path, every_seconds=0), 2) - without
     size = max(path.stat().st_size for path in tmp_path.iterdir())
     resuming = peak(tmp_path, 3)
-    assert writing < theta
+    assert writing < 2.1 * theta
     assert 9 < size / theta < 10.1
     assert resuming - without < size
     assert resuming < 3 * size
