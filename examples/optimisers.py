@@ -1,9 +1,14 @@
-"""How do optimisers move? Paths of four of them on a quadratic (O1, O3, O5, O6).
+"""How do optimisers move?
+=======================
 
-    python examples/optimisers.py [folder for the picture]
+Paths of four of them on a quadratic (O1, O3, O5, O6).
 
 On a quadratic with Hessian H, exact line search uses t = gᵀg/gᵀHg, and each gradient is
 orthogonal to the previous one (Mebsout §6; erratum E-ac).
+
+Run it by::
+
+    python examples/optimisers.py [folder for the picture]
 """
 
 from __future__ import annotations

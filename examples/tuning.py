@@ -1,10 +1,15 @@
-"""How do you choose hyperparameters, and when is an earlier choice outdated? (T1-T4)
+"""How do you choose hyperparameters, and when is an earlier choice outdated?
+==========================================================================
 
-    python examples/tuning.py [folder; nothing is drawn]
+By a grid, by random draws, and by comparing an earlier choice again (T1-T4).
 
 Grid and random search: train on the training rows, choose on the dev rows by the unpenalised
 loss, and report once on the test rows (Matt R §5, §8). After data have been added, the best
 candidates of the earlier study are compared again.
+
+Run it by::
+
+    python examples/tuning.py [folder; nothing is drawn]
 """
 
 from __future__ import annotations
