@@ -202,7 +202,7 @@ def mend_links_to_pages(
     def link(match: re.Match[str]) -> str:
         page, anchor = match[2].removesuffix("-function"), match[3].split(".")
         member = anchor[anchor.index(page.rpartition(".")[2]) + 1 :]
-        return f"{match[1]}{match[2]}.html#{'.'.join([page, *member])}\""
+        return f'{match[1]}{match[2]}.html#{".".join([page, *member])}"'
 
     if pagename.startswith("_modules/deltarule"):
         context["body"] = re.sub(

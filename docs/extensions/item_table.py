@@ -102,8 +102,8 @@ def table() -> str:
     lines = [
         "# From an item to its function",
         "",
-        "Every item of the mathematics: the functions that compute it, the examples of the gallery that",
-        "show it, and the section of [the mathematics](maths.md) that derives it.",
+        "Every item of the mathematics: the functions that compute it, the examples of the gallery",
+        "that show it, and the section of [the mathematics](maths.md) that derives it.",
         "",
     ]
     letter = ""

@@ -43,17 +43,32 @@ def test_docstring_examples_run(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/maths.md", "docs/streaming.md", "docs/tutorial.md"]
+    "document",
+    [
+        "README.md",
+        "docs/maths.md",
+        "docs/streaming.md",
+        "docs/tutorial.md",
+        "docs/tutorials/quick-start.md",
+    ],
 )
 def test_python_blocks_run(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}  # a block may use what an earlier one has defined
     for block in re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL):
-        exec(compile(block, document, "exec"), {"__name__": "__main__"})
+        exec(compile(block, document, "exec"), names)
 
 
 @pytest.mark.parametrize(
     ("document", "least"),
-    [("docs/checkpoints.md", 15), ("docs/estimators.md", 20), ("docs/onnx.md", 15)],
+    [
+        ("docs/checkpoints.md", 15),
+        ("docs/estimators.md", 20),
+        ("docs/onnx.md", 15),
+        ("docs/how-to/from-scikit-learn.md", 12),
+        ("docs/how-to/from-keras.md", 8),
+        ("docs/how-to/from-pytorch.md", 8),
+    ],
 )
 def test_guides_run(
     document: str, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -50,6 +50,6 @@ def test_examples_are_short_and_listed() -> None:
     assert sorted(listed) == NAMES
     for name in NAMES:
         source = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
-        assert len(source.splitlines()) <= 80, name
+        assert len(source.splitlines()) <= 90, name
         assert f"\n    python examples/{name}.py [folder" in source, name
     assert set(NAMES) >= SLOW
