@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Workers run at the same time, so each uses one thread of the linear algebra library.
 PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
-SOURCES := src tests benchmarks examples docs
+SOURCES := src tests benchmarks examples docs/conf.py docs/extensions
 
 # Stamp files contain the version of Python, so another PYTHON creates a new environment.
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
@@ -100,7 +100,7 @@ build: $(DEV_INSTALLED)  ## build the wheel and the source archive in dist/
 
 clean:  ## remove the environment and all files that the commands wrote
 	rm -rf $(VENV) .venv-lock .venv-lowest build dist demo-output htmlcov .coverage
-	rm -rf docs/api docs/gallery docs/items.md docs/sg_execution_times.rst
+	rm -rf docs/api docs/gallery docs/sg_execution_times.rst
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 

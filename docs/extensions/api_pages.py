@@ -37,7 +37,7 @@ SECTIONS = {
     ),
     "Learning-rate schedules": ("deltarule.schedules",),
     "Steps in view": ("deltarule.explanation", "deltarule.plots"),
-    "Analysis": ("deltarule.analysis", "deltarule.reference"),
+    "Analysis": ("deltarule.analysis", "deltarule.program.folding", "deltarule.reference"),
     "Model files": ("deltarule.persistence",),
 }
 
@@ -172,12 +172,23 @@ def klass(entry: Entry) -> list[str]:
 def instance(entry: Entry) -> list[str]:
     """Return the description of a function that is an object with derivatives."""
     arguments = "z" if hasattr(entry.value, "kinks") else "a, y"
+    if entry.value.parameter is not None:
+        arguments += f", {entry.value.parameter}={default_of(entry.value)}"
     kind = type(entry.value).__name__
     text = escaped(inspect.cleandoc(entry.value.__doc__ or "").splitlines())
     lines = [f".. py:function:: {entry.page}({arguments})", ""]
     lines += [f"   {line}".rstrip() for line in text]
     lines += ["", f"   Its derivatives are methods: see :class:`deltarule.functions.{kind}`.", ""]
     return lines
+
+
+def default_of(function: Any) -> str:
+    """Return the default of the one parameter of a function, which its class's docstring gives."""
+    call = rf"{function.name}\([^)]*{function.parameter}=([^)]+)\)"
+    found = re.search(call, type(function).__doc__ or "")
+    if found is None:
+        raise LookupError(f"no default of {function.parameter} of {function.name}")
+    return found[1]
 
 
 def skip_member(

@@ -1,4 +1,4 @@
-"""Write docs/items.md: every item of the mathematics, its functions, examples and derivation.
+"""Write docs/api/items.md: every item of the mathematics, its functions, examples and derivation.
 
 The functions are those of the last table of docs/maths.md, the examples those of
 examples/README.md.
@@ -16,6 +16,10 @@ from sphinx.application import Sphinx
 import deltarule
 
 ROOT = Path(__file__).resolve().parents[2]
+# Modules of the reference whose functions are public in a plainer form.
+PUBLIC_FORM = dict.fromkeys(
+    ("reference.scalar_functions", "reference.activations", "reference.losses"), "functions"
+)
 GROUPS = {
     "M": "Models",
     "A": "Activations",
@@ -83,16 +87,18 @@ def pages() -> dict[str, str]:
 
 
 def function(name: str) -> str:
-    """Return a function's name, with a link to its page if it has one."""
+    """Return a function's name, with a link to its page if it, or its public form, has one."""
     public = pages()
     owner, _, member = name.rpartition(".")
     if name in public:
-        return f"[`{name}`](api/{public[name]}.rst)"
+        return f"[`{name}`]({public[name]}.rst)"
     if owner in public:  # a method
         return f"{{py:obj}}`{name} <deltarule.{name}>`"
-    package = name.split(".")[0]
-    short = f"{package}.{member}"
-    return f"[`{name}`](api/{public[short]}.rst)" if short in public else f"`{name}`"
+    for module in (name.split(".")[0], "functions"):
+        short = f"{module}.{member}"
+        if short in public and module in (name.split(".")[0], PUBLIC_FORM.get(owner)):
+            return f"[`{short}`]({public[short]}.rst)"
+    return f"`{name}`"
 
 
 def table() -> str:
@@ -103,7 +109,7 @@ def table() -> str:
         "# From an item to its function",
         "",
         "Every item of the mathematics: the functions that compute it, the examples of the gallery",
-        "that show it, and the section of [the mathematics](maths.md) that derives it.",
+        "that show it, and the section of [the mathematics](../maths.md) that derives it.",
         "",
     ]
     letter = ""
@@ -112,18 +118,20 @@ def table() -> str:
             letter = item[0]
             lines += ["", f"## {GROUPS[letter]}", ""]
             lines += ["| item | functions | examples | derivation |", "|---|---|---|---|"]
-        links = ", ".join(f"[{n.replace('_', ' ')}](gallery/{n}.rst)" for n in shown.get(item, []))
+        links = ", ".join(
+            f"[{n.replace('_', ' ')}](../gallery/{n}.rst)" for n in shown.get(item, [])
+        )
         number, anchor = where.get(item, where[letter])
         lines.append(
             f"| {item} | {', '.join(map(function, names))} | {links} "
-            f"| [section {number}](maths.md#{anchor}) |"
+            f"| [section {number}](../maths.md#{anchor}) |"
         )
     return "\n".join(lines) + "\n"
 
 
 def write_table(app: Sphinx) -> None:
     """Write the page before Sphinx looks for pages."""
-    api_pages.write(Path(app.srcdir) / "items.md", table())
+    api_pages.write(Path(app.srcdir) / "api" / "items.md", table())
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
