@@ -408,8 +408,8 @@ ROWS = (
         f"{largest(f, 'files')} files",
     ),
     Row(
-        "J", "wrong values for arguments of the estimators and of `train`",
-        "the error names the argument", "all", ("messages",),
+        "J", "wrong values for every argument of every public function",
+        "an error that names the argument, or a result without NaN", "0 raw errors", ("messages",),
         lambda f: f"all {total(f, 'checked')} named",
     ),
 )  # fmt: skip

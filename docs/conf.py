@@ -54,7 +54,9 @@ autodoc_typehints = "none"  # the sections of numpydoc give the types
 autodoc_member_order = "bysource"
 autosummary_generate = False
 numpydoc_show_class_members = False
-numpydoc_xref_param_type = False
+# Unknown parameters, their order, sections that are unknown or in the wrong order, and a missing
+# summary. tests/docs/test_site.py checks that functions describe every parameter.
+numpydoc_validation_checks = {"PR02", "PR03", "PR10", "GL06", "GL07", "SS01"}
 
 # --- the gallery of examples ----------------------------------------------------------------------
 

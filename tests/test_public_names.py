@@ -18,10 +18,11 @@ PUBLIC = {
         Cosine Dense Dropout ELU EMAMomentum EarlyStopping Exponential GradientCheck
         History Huber InverseScaling InverseSquareRoot InverseTime L1 L2 LBFGS LeakyReLU
         LineSearch MLPClassifier MLPRegressor MaxNorm Nadam Network Normal OneCycle
-        PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD State StepDecay
-        Uniform WarmUp analysis augmentation check_function check_gradients critical_point
-        datasets errors exact_dropout_mean explain fold_batch_norm functions graph
-        hessian_eigenvalues hessian_vector_product load metrics monte_carlo_dropout network_health
+        PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD Scale State StepDecay
+        TabularClassifier TabularRegressor Uniform WarmUp analysis augmentation check_function
+        check_gradients critical_point datasets errors exact_dropout_mean explain
+        fold_batch_norm functions graph hessian_eigenvalues hessian_vector_product load
+        metrics monte_carlo_dropout network_health
         plot_confusion_matrix plot_learning_curve plot_predictions plots
         recompute_batch_norm save schedules shrinkage_table tables train tuning
     """,
@@ -75,9 +76,10 @@ PUBLIC = {
         Rates ReduceOnPlateau SCHEDULES Schedule StepDecay WarmUp resolve_schedule
     """,
     "deltarule.tables": """
-        Evaluation Plan Predictions PredictionsCsv Prepared ReadOptions Settings Shares Source
-        Table TableModel Understanding Understood check_test fit is_large open_source prepare
-        read_table score_parts understand
+        ColumnValues CsvFormat DataValues Description Evaluation Plan Predictions PredictionsCsv
+        Prepared ReadOptions Settings Shares Source Table TableModel TabularClassifier
+        TabularRegressor Understanding Understood check_test collect_values csv_format describe
+        fit is_large open_source prepare read_table score_parts understand
     """,
 }
 

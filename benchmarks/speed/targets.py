@@ -1,7 +1,8 @@
-"""Targets other than the time per step: layers, concurrent fits, first fits, small calls."""
+"""Targets other than the time per step: layers, members, fits, small calls, starts, tables."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,9 +10,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
-from speed.cases import CASES, variants
+from speed import way_in as way_in_module
+from speed.cases import CASES, Case, variants
+from speed.fits import FITS, time_fit
 from speed.interleaved_timing import Engine, Measured, Worker, WorkerError, time_interleaved, worker
 from speed.report import mark
 
@@ -42,7 +46,7 @@ class Measurement:
     def row(self) -> tuple[str, str, str, str]:
         """Row of the table."""
         value = "–" if self.value is None else f"{self.value:.3g}{self.unit}"
-        target = "" if self.most is None else f"≤ {self.most:g}{self.unit}{mark(self.met)}"
+        target = "" if self.most is None else f"≤ {self.most:.3g}{self.unit}{mark(self.met)}"
         return self.what, value, target, self.note
 
 
@@ -53,6 +57,34 @@ def layers(rounds: int, epochs: int | None) -> Iterator[Measurement]:
     measured = time_interleaved(entries, rounds, epochs=epochs)
     for name, limit in most.items():
         yield _ratio(f"M with {name}, relative to ReLU", measured[name], measured["relu"], limit)
+
+
+def members(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """Steps of k members with one W, relative to k steps of one; in processor time, on one thread.
+
+    At S the bare products of k members alone take about two thirds of k steps, so that its target
+    lies beyond a processor that multiplies at its peak.
+    """
+    for name, most in (("M", 0.9), ("S", 0.5)):
+        rows, batch = 40 * CASES[name].batch, CASES[name].batch
+        counts = (1, 8, 16, 32)
+        entries = {
+            str(k): (
+                Engine("members", (1,), {"members": k}),
+                replace(CASES[name], rows=rows, batch=batch, epochs=max(1, 32 // k)),
+            )
+            for k in counts
+        }
+        measured = time_interleaved(entries, rounds, epochs=epochs)
+        one = measured["1"].best
+        for k in counts[1:]:
+            seen = measured[str(k)]
+            what = f"{name}: a step of {k} members, relative to {k} steps of one"
+            if one is None or seen.best is None:
+                yield Measurement(what, None, most, note=seen.failed or "")
+            else:
+                note = _times(seen.best, one)
+                yield Measurement(what, seen.best / (k * one), most, note=note)
 
 
 def concurrent_fits(rounds: int, epochs: int | None) -> Iterator[Measurement]:
@@ -137,6 +169,167 @@ def small_calls(rounds: int, epochs: int | None) -> Iterator[Measurement]:
     yield Measurement(what, value, 25.0, " µs", seen.failed or "")
 
 
+_NETS = {
+    "64-64": (64, 64, 64, 10),
+    "256-256-256": (64, 256, 256, 256, 10),
+    "M": CASES["M"].widths,
+}
+_ROWS = (1, 10, 100, 1000, 100_000)
+
+
+def predictions(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """Predictions on 1 and 2 threads: the predictor, predict_proba and ONNX Runtime."""
+    for (net, widths), rows, threads in product(_NETS.items(), _ROWS, (1, 2)):
+        case = Case(net, widths, rows, rows)
+        entries = {
+            what: (Engine("predictions", (threads,), {"what": what}), case)
+            for what in ("predictor", "predict_proba", "onnxruntime")
+        }
+        measured = time_interleaved(entries, rounds, epochs=epochs or 5)
+        predictor, proba, peer = measured.values()
+        text = f"{net}, {rows:,} row{'s' * (rows > 1)}, {threads} thread{'s' * (threads > 1)}"
+        yield _ratio(f"{text}: predictor relative to onnxruntime", predictor, peer, 1.0)
+        if rows >= 100:
+            yield _ratio(f"{text}: predict_proba relative to the predictor", proba, predictor, 1.1)
+        if rows >= 1000:
+            yield _ratio(f"{text}: predict_proba relative to onnxruntime", proba, peer, 1.0)
+
+
+def call_parts(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """Where the time of a prediction of one row goes: each line contains those above it."""
+    case = Case("64-64", _NETS["64-64"], 1, 1)
+    lines = {
+        "kernels": "the kernels alone",
+        "interpreter": "with the addresses and the array of outputs: Engine.forward",
+        "predictor": "with checks of X, NaN included: Network.predictor",
+        "predict_proba": "with the estimator's cache and guard of the state: predict_proba",
+        "predict": "with the classes: predict",
+    }
+    entries = {what: (Engine("predictions", (1,), {"what": what}), case) for what in lines}
+    measured = time_interleaved(entries, rounds, epochs=epochs or 5)
+    for what, text in lines.items():
+        seen = measured[what]
+        value = None if seen.best is None else seen.best * 1e6
+        yield Measurement(f"one row through 64-64-64-10, {text}", value, unit=" µs",
+                          note=seen.failed or "")  # fmt: skip
+
+
+def starts(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """The first predictions of new processes, with a full kernel cache."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _processes("speed.first_model", [str(folder)], 1)
+        told = [str(folder / "table"), str(folder / "ten.csv"), "-o", str(folder / "out.csv")]
+        command = ["predict", *told, "--overwrite"]
+        shell = min(_timed("deltarule", command) for _ in range(rounds + 1))
+        yield Measurement("deltarule predict of ten rows", shell, 0.7, " s", "the whole process")
+        kinds = {"a table's model": "table", "an MLPClassifier": "classifier"}
+        floor = _first("floor", rounds)
+        for kind, file in kinds.items():
+            seen = _first(str(folder / file), rounds + 1)
+            note = "import, load, predict"
+            if file == "classifier":
+                note += f"; importing sklearn.base alone {floor['seconds']:.2g} s, "
+                note += f"{floor['MiB']:.0f} MiB"
+            what = f"load {kind} and predict a row"
+            yield Measurement(what, seen["seconds"], 0.5, " s", note)
+            yield Measurement(f"{what}: memory of the process", seen["MiB"], 150.0, " MiB")
+        bare = min(_timed("deltarule", ["--help"]) for _ in range(rounds))
+        yield Measurement("deltarule --help", bare, 0.25, " s")
+
+
+def _first(file: str, rounds: int) -> dict[str, float]:
+    """Return the shortest time and the least memory of first predictions."""
+    answers = _processes("speed.first_prediction", [file], rounds)
+    return {key: min(answer[key] for answer in answers) for key in ("seconds", "MiB")}
+
+
+def _processes(module: str, words: list[str], rounds: int) -> list[dict[str, float]]:
+    """Return what a module prints as JSON, in so many processes."""
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    found = []
+    for _ in range(rounds):
+        done = subprocess.run(
+            [sys.executable, "-m", module, *words],
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise WorkerError((done.stderr.strip().splitlines() or ["no error message"])[-1])
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+    return found
+
+
+def _timed(module: str, words: list[str]) -> float:
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", module, *words], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise WorkerError((done.stderr.strip().splitlines() or ["no error message"])[-1])
+    return time.perf_counter() - start
+
+
+def way_in(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """A table of 10⁶ rows read, prepared and scored, beside other readers."""
+    rows = 10**6 if epochs is None else 10**5
+    with tempfile.TemporaryDirectory() as folder:
+        for path in way_in_module.write_tables(Path(folder), rows):
+            kind = "CSV" if path.suffix == ".csv" else "Parquet"
+            best: dict[str, tuple[float, float]] = {}
+            notes: dict[str, str] = {}
+            for _ in range(min(rounds, 3)):
+                for name in way_in_module.KINDS:
+                    try:
+                        found = _module("speed.way_in", name, path)
+                    except WorkerError as error:
+                        notes[name] = f"skipped: {error}"
+                        continue
+                    best[name] = min(best.get(name, found), found)
+            for name in way_in_module.KINDS:
+                time_taken, memory = best.get(name, (None, None))
+                ours = name == "deltarule"
+                doing = "read, prepared and scored" if ours else "read"
+                doing = "read and prepared" if name == "LightGBM" else doing
+                what = f"{rows:,} rows × 21 columns from {kind}: {doing} by {name}"
+                most = {"CSV": 5.0, "Parquet": 3.0}[kind] if ours else None
+                yield Measurement(what, time_taken, most, " s", notes.get(name, ""))
+                if ours:
+                    most = 4 * rows * 21 * 4 / 2**20 + 300
+                    yield Measurement(f"{kind}: peak of the process's memory", memory, most, " MB")
+
+
+def _module(name: str, *arguments: object) -> tuple[float, float]:
+    """Return the two numbers that a module of the benchmarks prints in a process of its own."""
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-m", name, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise WorkerError((done.stderr.strip().splitlines() or ["no error message"])[-1])
+    first, second = map(float, done.stdout.split()[-2:])
+    return first, second
+
+
+def fits(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """Fits as users run them, relative to scikit-learn's."""
+    for name, fit in FITS.items():
+        what, most = f"fit: {fit.what}, relative to scikit-learn", 1 / fit.target
+        try:
+            ours, theirs = time_fit(name, rounds, epochs)
+        except RuntimeError as error:
+            yield Measurement(what, None, most, note=f"failed: {error}")
+            continue
+        note = f"{theirs / ours:.3g} times as fast: {_times(ours, theirs)}"
+        yield Measurement(what, ours / theirs, most, note=note)
+
+
 def _ratio(what: str, ours: Measured, other: Measured, most: float) -> Measurement:
     if ours.best is None or other.best is None:
         return Measurement(what, None, most, note=ours.failed or other.failed or "")
@@ -149,7 +342,13 @@ def _times(*seconds: float) -> str:
 
 TARGETS: dict[str, Callable[[int, int | None], Iterator[Measurement]]] = {
     "layers": layers,
+    "members": members,
     "concurrent": concurrent_fits,
     "first": first_fits,
     "calls": small_calls,
+    "predictions": predictions,
+    "parts": call_parts,
+    "starts": starts,
+    "tables": way_in,
+    "fits": fits,
 }

@@ -23,7 +23,7 @@ from deltarule.functions import Activation, LossFunction
 
 # The sections of the page of `deltarule`: the modules that define the names, as a prefix.
 SECTIONS = {
-    "Estimators": ("deltarule.estimators",),
+    "Estimators": ("deltarule.estimators", "deltarule.tables"),
     "Networks and training": (
         "deltarule.network",
         "deltarule.trainer",

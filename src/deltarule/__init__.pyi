@@ -60,6 +60,7 @@ from deltarule.spec import LeakyReLU as LeakyReLU
 from deltarule.spec import MaxNorm as MaxNorm
 from deltarule.spec import Normal as Normal
 from deltarule.spec import Quantile as Quantile
+from deltarule.spec import Scale as Scale
 from deltarule.spec import Uniform as Uniform
 from deltarule.spec.gradient_clipping import ClipNorm as ClipNorm
 from deltarule.spec.gradient_clipping import ClipValue as ClipValue
@@ -74,6 +75,8 @@ from deltarule.spec.optimizers import LineSearch as LineSearch
 from deltarule.spec.optimizers import Nadam as Nadam
 from deltarule.spec.optimizers import RMSprop as RMSprop
 from deltarule.spec.optimizers import Rprop as Rprop
+from deltarule.tables import TabularClassifier as TabularClassifier
+from deltarule.tables import TabularRegressor as TabularRegressor
 from deltarule.trainer import train as train
 from deltarule.training import Checkpoint as Checkpoint
 from deltarule.training import EarlyStopping as EarlyStopping

@@ -22,6 +22,7 @@ from deltarule.network.targets import Targets
 from deltarule.program import Block, Interpreter, State
 from deltarule.program.state_checks import check_theta
 from deltarule.schedules import Position, Schedule, resolve_schedule
+from deltarule.spec import check_network
 from deltarule.spec.gradient_clipping import ClipNorm, Clipping, ClipValue
 from deltarule.spec.optimizers import (
     LBFGS,
@@ -60,7 +61,13 @@ from deltarule.training.divergence import divergence_error, warn_of_frozen
 from deltarule.training.resume import resume_point, resumed
 from deltarule.training.state import TrainingState
 from deltarule.utils.arrays import Array, is_sparse, to_numpy
-from deltarule.utils.checks import check_positive_integer
+from deltarule.utils.checks import (
+    check_between,
+    check_call,
+    check_flag,
+    check_positive_integer,
+)
+from deltarule.utils.context import naming
 
 __all__ = ["train"]
 
@@ -237,6 +244,7 @@ def train(
     >>> history.n_epochs, (net.predict(state, X)[:, 0] > 0.5).astype(int).tolist()
     (300, [0, 1, 1, 0])
     """
+    check_network(net)
     name = OptimizerName("optimizer", SGD() if optimizer is None else optimizer)
     chosen, laws = resolve_optimizer(name.value), resolve_schedule(schedule)
     if not (stopping is None or isinstance(stopping, EarlyStopping)):
@@ -251,6 +259,14 @@ def train(
         raise SpecError(
             f"engine must be 'auto', 'compiled', 'reference' or an Interpreter; got {engine!r:.40}."
         )
+    if planned_epochs is not None:
+        check_positive_integer("planned_epochs", planned_epochs)
+    shuffle, record_health = (
+        check_flag("shuffle", shuffle), check_flag("record_health", record_health)
+    )  # fmt: skip
+    check_between("loss_scale", loss_scale, 0.0, 1e100, open_low=True)
+    if augment is not None:
+        check_call("augment", augment, "augment(x, rows, epoch)", 3)
     check_theta(state, net.tape)
     data = _data_of(net, X, y, sample_weight, class_weight)
     if epochs is None:
@@ -456,7 +472,10 @@ def _validation(
     given: Any, net: Network, interpret_with: Callable[[None], Interpreter]
 ) -> tuple[Block | None, Validation | None]:
     """Return the validation block, if there is one, and what measures a state."""
-    if given is None or callable(given):
+    if given is None:
+        return None, None
+    if callable(given):
+        check_call("validation", given, "validation(state)", 1)
         return None, given
     if not isinstance(given, tuple | list):
         raise SpecError(
@@ -466,21 +485,19 @@ def _validation(
         raise ShapeError(
             f"validation must be (X, y) or (X, y, sample_weight); got {len(given)} items."
         )
-    block, targets = make_block(net, *given, smoothed=False)
+    with naming("validation"):
+        block, targets = make_block(net, *given, smoothed=False)
     return block, _measuring(interpret_with(None), net, block, targets)
 
 
 def _measuring(
     interpreter: Interpreter, net: Network, block: Block, targets: Targets
 ) -> Validation:
-    """Return what measures loss and score, with interpreters that last for the whole training."""
-    measures_loss: list[Interpreter] = []
+    """Return what measures loss and score with the interpreter that was asked for."""
 
     def measure(state: State) -> Metrics:
-        if not measures_loss:
-            measures_loss.append(interpreter_of(net.tape, like=state.theta))
         outputs = interpreter.forward(state, block)
-        loss = mean_loss(net, state, block, measures_loss[0])
+        loss = mean_loss(net, state, block, interpreter)
         return Metrics(loss, score_outputs(outputs, targets, block.weight))
 
     return measure

@@ -249,7 +249,7 @@ def test_transformations_and_pipelines_are_frozen_values() -> None:
         (lambda: Shear(0, (-90, 0)), r"y must be in \(-90, 90\)"),
         (lambda: Flip(1.5), "horizontal must be in"),
         (lambda: Flip(0.5, -1), "vertical must be in"),
-        (lambda: Crop(-1), "padding must be in"),
+        (lambda: Crop(-1), "padding must be an integer of at least 0"),
         (lambda: Crop(1.5), "padding must be an integer"),
         (lambda: Crop(0, keep=0), "keep must be in"),
         (lambda: Elastic(alpha=-1), "alpha must be in"),

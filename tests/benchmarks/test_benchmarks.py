@@ -99,6 +99,26 @@ def test_small_calls(options: dict[str, str]) -> None:
         assert process.ask(epochs=1)["seconds"] > 0
 
 
+@pytest.mark.parametrize("what", ["kernels", "interpreter", "predict_proba", "onnxruntime"])
+def test_predictions(what: str) -> None:
+    from speed.interleaved_timing import WorkerError, worker
+
+    with worker("predictions", tiny().spec() | {"what": what}) as process:
+        if what == "onnxruntime" and importlib.util.find_spec(what) is None:
+            with pytest.raises(WorkerError, match="No module named"):
+                process.ask(epochs=1, threads=1)
+        else:
+            assert process.ask(epochs=1, threads=1)["seconds"] > 0
+
+
+def test_first_predictions(tmp_path: Path) -> None:
+    from speed.targets import _first, _processes
+
+    _processes("speed.first_model", [str(tmp_path)], 1)
+    for file in ("table", "classifier"):
+        assert _first(str(tmp_path / file), 1)["MiB"] > 1
+
+
 def test_a_worker_reports_why_it_failed() -> None:
     from speed.interleaved_timing import Worker, WorkerError, worker
 

@@ -66,13 +66,14 @@ def test_a_whole_session(here: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert run(["train", *words, "--plots", "pictures", "-o", "m"]) == 0
     assert sorted(p.name for p in (here / "pictures").iterdir()) == [
         "confusion-matrix.png",
+        "data.png",
         "learning-curve.png",
     ]
     assert (here / "pictures" / "learning-curve.png").read_bytes().startswith(b"\x89PNG")
     assert "rows: 241 training, 34 dev, 69 test" in capsys.readouterr().out
     assert run(["evaluate", "m", "penguins.csv"]) == 0
     out = capsys.readouterr().out
-    assert "baseline accuracy" in out
+    assert re.search(r"penguins.csv +baseline\naccuracy ", out)
     assert "Chinstrap" in out
     assert run(["predict", "m", "penguins.csv", "-o", "p.csv"]) == 0
     columns = ["prediction", "probability_Adelie", "probability_Chinstrap", "probability_Gentoo"]
@@ -227,7 +228,7 @@ def test_a_test_table_that_does_not_fit_is_refused_before_training(
     message: str, stream: str,
 ) -> None:  # fmt: skip
     edit(pd.read_csv("penguins.csv")).to_csv("test.csv", index=False)
-    monkeypatch.setattr("deltarule.cli.commands.fit", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("deltarule.cli.commands.estimator_for", lambda *_: pytest.fail("trained"))
     monkeypatch.setattr("deltarule.cli.inputs.is_large", lambda path: stream == "--stream")
     words = ("train", "penguins.csv", "-t", "species", "--test", "test.csv", stream, *QUICK)
     assert message in error_of(capsys, *words)
@@ -265,7 +266,7 @@ def test_unseen_categories_are_told_or_refused(
 def test_a_fault_of_ours_is_one_line_without_debug(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(path: object) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError("unforeseen\nin two lines")
 
     monkeypatch.setattr("deltarule.cli.inputs.read_table", broken)
@@ -278,7 +279,7 @@ def test_a_fault_of_ours_is_one_line_without_debug(
 def test_interrupts_say_so(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(path: object) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("deltarule.cli.inputs.read_table", interrupted)
@@ -304,7 +305,7 @@ def test_help_teaches() -> None:
     whole = runner.invoke(app, ["--help"])
     assert whole.exit_code == 0
     assert "deltarule train penguins.csv --target species" in whole.output
-    for command in ("train", "evaluate", "predict", "export", "check"):
+    for command in ("train", "describe", "evaluate", "predict", "export", "check"):
         shown = runner.invoke(app, [command, "--help"])
         assert f"deltarule {command} " in shown.output
         assert command in whole.output
@@ -315,10 +316,11 @@ def test_help_is_in_panels() -> None:
     runner = CliRunner(env={"COLUMNS": "100"})
     panels = {
         "train": ["Data", "Network", "Training", "Checkpoints", "Output"],
+        "describe": ["Data", "Output"],
         "evaluate": ["Data", "Output"],
         "predict": ["Data", "Output"],
         "export": ["Data", "Output"],
-        "check": ["Output"],
+        "check": ["Data", "Output"],
     }
     for command, expected in panels.items():
         shown = runner.invoke(app, [command, "--help"]).output
@@ -379,6 +381,7 @@ def test_the_demo_plays_and_plays_again(here: Path, capsys: pytest.CaptureFixtur
         assert "species         island          bill_length_mm" in out
     assert sorted(path.name for path in (here / "out").iterdir()) == [
         "confusion-matrix.png",
+        "data.png",
         "learning-curve.png",
         "penguins.safetensors",
         "predictions.csv",

@@ -22,7 +22,7 @@ from deltarule import load
 from deltarule.cli.json_output import JsonReporter
 from deltarule.cli.run import run
 from deltarule.datasets import penguins_path
-from deltarule.tables import TableModel
+from deltarule.tables import TabularClassifier
 from support.faults import report
 
 QUICK = ("--hidden", "8", "--epochs", "15", "--learning-rate", "0.02")
@@ -81,7 +81,7 @@ def test_json_of_every_command(here: Path, trained: tuple[Path, dict[str, Any]])
     assert result["network"]["widths"][1:] == [8, 3]
     assert result["model"] == str(model)
     assert 0 < result["scores"]["test"]["accuracy"] <= 1
-    assert set(result["scores"]["test"]["by class"]) == set(result["classes"])
+    assert set(result["scores"]["test"]["classes"]) == set(result["classes"])
     evaluated = one_object(deltarule("evaluate", "m", "penguins.csv", "--json"))
     assert evaluated["scores"]["penguins.csv"]["rows"] == 344
     assert one_object(deltarule("check", "m", "penguins.csv", "--json"))["verdict"] == "right"
@@ -215,7 +215,7 @@ def test_a_reader_that_leaves_takes_no_model_with_it(here: Path, after: int) -> 
         assert process.stderr is not None
         assert process.stderr.read() == b""
         assert process.wait(timeout=250) == 0
-    assert type(load(output)) is TableModel
+    assert type(load(output)) is TabularClassifier
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def test_signals_end_it_soon_and_in_order(here: Path, number: signal.Signals, co
     assert time.monotonic() - before < 60  # seconds where the machine is busy; the rest is margin
     assert not list(here.glob(".deltarule-*"))
     if number == signal.SIGINT:  # the best network so far is saved
-        assert type(load(here / output)) is TableModel
+        assert type(load(here / output)) is TabularClassifier
     else:
         assert not (here / output).exists()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import re
-from types import ModuleType
+from inspect import ismodule as is_module
 
 import pytest
 
@@ -75,6 +77,32 @@ def test_no_page_loads_from_the_network() -> None:
         assert [image for image in images if "://" in image] == [], path.name
 
 
+def public_functions() -> list[str]:
+    """Return the public functions by full name, those that two modules share once."""
+    modules = [value for name in deltarule.__all__ if is_module(value := getattr(deltarule, name))]
+    found: dict[object, str] = {}
+    for module in [deltarule, *modules]:
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isfunction(value):
+                found.setdefault(value, f"{module.__name__}.{name}")
+    return sorted(found.values())
+
+
+@pytest.mark.parametrize("name", public_functions())
+def test_a_function_describes_every_parameter(name: str) -> None:
+    module, _, last = name.rpartition(".")
+    function = getattr(importlib.import_module(module), last)
+    section = (inspect.getdoc(function) or "").partition("Parameters\n----------\n")[2]
+    section = re.split(r"\n\w+\n-{4,}\n", section)[0]
+    described = {
+        part.strip().lstrip("*")
+        for line in re.findall(r"^(\S.*)$", section, flags=re.MULTILINE)
+        for part in line.partition(" : ")[0].split(",")
+    }
+    assert set(inspect.signature(function).parameters) <= described
+
+
 def test_every_public_name_belongs_to_a_section() -> None:
     """The site has a section for each of the modules that define the names of ``deltarule``."""
     source = (ROOT / "docs" / "extensions" / "api_pages.py").read_text(encoding="utf-8")
@@ -86,5 +114,5 @@ def test_every_public_name_belongs_to_a_section() -> None:
     prefixes = tuple(prefix for group in sections.values() for prefix in group)
     for name in deltarule.__all__:
         value = getattr(deltarule, name)
-        if not isinstance(value, ModuleType):
+        if not is_module(value):
             assert value.__module__.startswith(prefixes), name

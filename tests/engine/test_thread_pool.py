@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -265,15 +266,20 @@ def test_a_call_inside_another_call_of_the_same_engine(
         return result.gradient if verb == "gradient" else result
 
     expected = numbers(first), numbers(second)
-    run, inner = engine._run, []
+    inner: list[Any] = []
 
-    def interrupted(*given: Any) -> None:
+    def interrupt(run: Callable[..., None], *given: Any) -> None:
         if not inner:
             inner.append(None)
             inner[0] = numbers(second)
         run(*given)
 
-    monkeypatch.setattr(engine, "_run", interrupted)
+    if verb == "gradient":
+        monkeypatch.setattr(engine, "_run", partial(interrupt, engine._run))
+    else:
+        mode = Mode.OUTPUTS if verb == "forward" else Mode.LOSSES
+        [lane] = engine._predictions[mode, False]._free
+        lane.call = partial(interrupt, lane.call)
     np.testing.assert_array_equal(numbers(first), expected[0])
     np.testing.assert_array_equal(inner[0], expected[1])
 

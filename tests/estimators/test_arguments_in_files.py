@@ -12,11 +12,16 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
+from sklearn.utils._param_validation import (
+    InvalidParameterError,
+    validate_parameter_constraints,
+)
 
 import deltarule
 from deltarule import (
     ELU,
     LBFGS,
+    Adam,
     AdamW,
     Cosine,
     LeakyReLU,
@@ -27,7 +32,13 @@ from deltarule import (
 )
 from deltarule.augmentation import Compose, GaussianNoise
 from deltarule.errors import ModelFileError
-from deltarule.estimators import from_record
+from deltarule.estimators import RecordedEstimator, from_record
+from deltarule.estimators.parameter_constraints import (
+    CLASSIFIER,
+    REGRESSOR,
+    fits,
+    for_scikit_learn,
+)
 from support.estimator_layers import fitted, new, outputs
 from support.estimators import data, parameters, unconverged
 
@@ -210,3 +221,62 @@ def test_a_grid_search_over_all_arguments() -> None:
         search = GridSearchCV(new(max_iter=2), grid, cv=2).fit(X, y)
     assert len(search.cv_results_["params"]) == 28
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+# --- the arguments in a file ----------------------------------------------------------------------
+
+VALUES: list[Any] = [
+    *(None, True, False, 0, 1, -1, 2**40, 0.0, 0.5, 1.0, 1.5, -0.5, float("inf"), float("nan")),
+    *("auto", "adam", "relu", "loss", "accuracy", "constant", "compiled", "nothing", "", [], (3,)),
+    *(
+        [1, 2],
+        {"a": 1},
+        {},
+        Adam(),
+        Cosine(),
+        LeakyReLU(0.1),
+        np.float64(0.3),
+        np.int64(3),
+        "raise",
+    ),
+]
+
+
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+def test_arguments_are_checked_as_scikit_learn_checks_them(kind: str) -> None:
+    rules = CLASSIFIER if kind == "classifier" else REGRESSOR
+    theirs = for_scikit_learn(rules)
+    accepted = 0
+    for name in set(rules) - {"checkpoint"}:
+        for value in VALUES:
+            try:
+                validate_parameter_constraints(theirs, {name: value}, kind)
+                fine = True
+            except InvalidParameterError:
+                fine = False
+            assert fits(value, rules[name]) == fine, (name, value)
+            accepted += fine
+    assert accepted > 100
+
+
+@pytest.mark.parametrize("target", ["numbers", "binary", "multiclass", "multilabel"])
+def test_a_recorded_estimator_predicts_as_the_estimator(target: str) -> None:
+    X, y = data(target)
+    model = fitted(target)
+    recorded = RecordedEstimator(*model.to_record())
+    assert recorded.predict(X).tobytes() == model.predict(X).tobytes()
+    if target == "numbers":
+        assert not hasattr(recorded, "classes_")
+    else:
+        assert recorded.predict_proba(X).tobytes() == model.predict_proba(X).tobytes()
+        assert_array_equal(recorded.classes_, model.classes_)
+    assert_array_equal(recorded.coefs_[0], model.coefs_[0])
+    made = recorded.estimator
+    assert made is recorded.estimator
+    assert type(made) is type(model)
+    made.partial_fit(X, y)  # and what it learns is what the record predicts
+    assert recorded.predict(X).tobytes() == made.predict(X).tobytes()
+    assert_array_equal(recorded.coefs_[0], made.coefs_[0])
+    assert not np.array_equal(recorded.coefs_[0], model.coefs_[0])
+    copied = pickle.loads(pickle.dumps(recorded))
+    assert copied.predict(X).tobytes() == recorded.predict(X).tobytes()

@@ -8,7 +8,7 @@ import mpmath
 import pytest
 from hypothesis import strategies as st
 
-from deltarule import Dense, Network, graph
+from deltarule import Dense, Network, check_gradients, graph
 from deltarule.errors import SpecError
 from support.networks import proves
 
@@ -116,3 +116,13 @@ def test_a_network_is_drawn_with_weights_values_and_deltas() -> None:
         net.graph(X=[[1.0, 2.0]])
     with pytest.raises(SpecError, match="y needs X"):
         net.graph(state, y=[1.0])
+
+
+def test_a_notebook_shows_networks_and_checks() -> None:
+    net = Network(2, [Dense(2, "tanh"), Dense(1)])
+    shown = ET.fromstring(f"<div>{net._repr_html_()}</div>")
+    assert "2 → 2" in "".join(shown.itertext())
+    check = check_gradients(net, net.initialize(0), [[1.0, 2.0], [0.5, -1.0]], [1.0, 2.0])
+    said = "".join(ET.fromstring(check._repr_html_()).itertext())
+    assert said.startswith("Gradients: right")
+    assert "Compared: 9 of 9 parameters" in said

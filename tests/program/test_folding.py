@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from deltarule import BatchNorm, Dense, Dropout, Network, fold_batch_norm, train
+from deltarule import BatchNorm, Dense, Dropout, Network, Scale, fold_batch_norm, train
 from deltarule.errors import SpecError
 from support.networks import (
     ACTIVATIONS,
@@ -36,6 +36,8 @@ def normalised(draw: st.DrawFn) -> Network:
             Dense(draw(st.integers(1, 5)), draw(st.sampled_from(ACTIVATIONS)), batch_norm=norm)
         )
         after = norm is not None and norm.position == "post_activation"
+        if draw(st.integers(0, 3)) == 0:
+            layers.append(Scale())
     return Network(draw(st.integers(1, 4)), [*layers, Dense(draw(st.integers(1, 3)))])
 
 
@@ -47,7 +49,8 @@ def test_folding_keeps_every_prediction(net: Network, seed: int) -> None:
     folded, flat = fold_batch_norm(net, state)
     assert folded.tape.normalizations == ()
     assert all(layer.batch_norm is None for layer in folded.dense_layers)
-    assert folded.tape.n_parameters == sum(
+    scaled = [p for p in folded.tape.parameters if p.name.startswith("scale")]
+    assert folded.tape.n_parameters == sum(p.stop - p.start for p in scaled) + sum(
         w * layer.units + layer.units
         for w, layer in zip(
             [net.n_inputs, *(d.units for d in net.dense_layers)], net.dense_layers, strict=False

@@ -20,6 +20,7 @@ from deltarule import (
     MaxNorm,
     Network,
     Quantile,
+    Scale,
 )
 from deltarule.errors import TapeError
 from deltarule.program import Block, State
@@ -108,6 +109,7 @@ def test_codes_are_never_reused() -> None:
     """The numbers of the codes are fixed; new codes are added at the end."""
     assert [(op.name, op.value) for op in Op] == [
         ("AFFINE", 1), ("ACTIVATE", 2), ("LOSS", 3), ("NORMALIZE", 4), ("DROPOUT", 5),
+        ("SCALE", 6), ("REPEAT", 7), ("EXPAND", 8), ("HEADS", 9), ("AVERAGE", 10),
     ]  # fmt: skip
     assert [code.name.lower() for code in ActivationCode] == list(ACTIVATIONS)
     assert [code.value for code in ActivationCode] == list(range(1, 17))
@@ -161,6 +163,8 @@ CORRUPTIONS = {
     "shared weights": (changed(SQUARE, 2, weights=0), "that no other uses"),
     "shared bias": (changed(SQUARE, 2, bias=4), "that no other uses"),
     "offset beyond θ": (changed(T, 4, weights=460), "must be offsets of parameters"),
+    "weights of an activation": (changed(T, 1, weights=0), "only affine maps and normalisations"),
+    "bias of an activation": (changed(T, 1, bias=12), "only affine maps and normalisations"),
     "loss reads elsewhere": (changed(T, 6, source=3, n_in=4), "it must read outputs or logits"),
     "no output activation": (
         replace(T, instructions=(*T.instructions[:5], T.loss), n_registers=6),
@@ -203,6 +207,7 @@ CORRUPTIONS |= {
     "γ elsewhere": (changed(FULL, 2, weights=0), "γ and β must be offsets"),
     "β is γ": (changed(FULL, 2, bias=12), "γ and β must be offsets"),
     "ε of zero": (changed(FULL, 2, constant=0.0), "ε must be above 0"),
+    "weights of a dropout": (changed(FULL, 4, weights=0), "only affine maps and normalisations"),
     "nothing is kept": (changed(FULL, 0, constant=0.0), r"must be in \(0, 1\]"),
     "more than all is kept": (changed(FULL, 4, constant=1.5), r"must be in \(0, 1\]"),
     "loss without its constant": (
@@ -219,6 +224,75 @@ CORRUPTIONS |= {
         "it must lie inside",
     ),
 }
+
+
+# Two members with one W, and two members whose inputs are copied first.
+MEMBERS = lower(
+    Network(
+        3,
+        [Dense(4, "tanh"), Dropout(0.5), Dense(5, "relu"), Dense(2, "softmax")],
+        "categorical_cross_entropy",
+        penalties=[L2(0.1)],
+        constraints=[MaxNorm(2.0)],
+        members=2,
+    )
+)
+ENTERED = lower(Network(2, [Dropout(0.1), Scale(), Dense(3, "tanh"), Dense(1)], members=2))
+CORRUPTIONS |= {
+    "no member": (replace(MEMBERS, members=0), "there must be at least one"),
+    "one member": (replace(MEMBERS, members=1), "has no instruction for members"),
+    "other members": (replace(MEMBERS, members=3), "multiple of 3 members"),
+    "never many": (changed(MEMBERS, 0, op=Op.AFFINE), "only the first instruction makes members"),
+    "many again": (changed(ENTERED, 1, op=Op.REPEAT), "only the first instruction makes members"),
+    "averaged early": (changed(MEMBERS, 2, op=Op.AVERAGE), "averaged once, before the loss"),
+    "never averaged": (
+        changed(MEMBERS, 10, op=Op.DROPOUT, n_out=4),
+        "averaged once, before the loss",
+    ),
+    "average of another width": (changed(MEMBERS, 10, n_out=4), "as wide as one member"),
+    "members normalised": (changed(MEMBERS, 2, op=Op.NORMALIZE), "members have no batch norm"),
+    "too few copies": (changed(ENTERED, 0, n_out=2), "its source once for each member"),
+    "r elsewhere": (changed(MEMBERS, 0, bias=0), "must be offsets of parameters"),
+    "no r": (changed(MEMBERS, 0, bias=-1), "must be offsets of parameters"),
+    "a shared bias": (changed(MEMBERS, 5, bias=34), "must be offsets of parameters"),
+    "a bias that is nowhere": (changed(MEMBERS, 5, bias=-7), "must be offsets of parameters"),
+    "s elsewhere": (changed(MEMBERS, 1, weights=0), "must be offsets of parameters"),
+    "factors of nothing": (changed(ENTERED, 2, weights=-1), "must be offsets of parameters"),
+    "heads without biases": (changed(MEMBERS, 8, bias=-1), "must be offsets of parameters"),
+    "heads as one W": (parameter(MEMBERS, 8, shape=(10, 2)), "must be offsets of parameters"),
+    "the loss of the average": (changed(MEMBERS, 11, source=11, n_in=2), "outputs or logits"),
+}
+
+
+def test_the_tape_of_members() -> None:
+    """Written out by hand: the first W reads shared inputs, the second all members' rows."""
+    A, G, D, S = Op.AFFINE, Op.ACTIVATE, Op.DROPOUT, Op.SCALE
+    assert MEMBERS.instructions == (
+        (Op.EXPAND, -1, 0, 1, 3, 8, 0, 12, 0.0),
+        (S, -1, 1, 2, 8, 8, 18, 26, 0.0),
+        (G, ActivationCode.TANH, 2, 3, 8, 8, -1, -1, 0.0),
+        (D, 0, 3, 4, 8, 8, -1, -1, 0.5),
+        (S, -1, 4, 5, 8, 8, 54, -1, 0.0),
+        (A, -1, 5, 6, 8, 10, 34, -1, 0.0),
+        (S, -1, 6, 7, 10, 10, 62, 72, 0.0),
+        (G, ActivationCode.RELU, 7, 8, 10, 10, -1, -1, 0.0),
+        (Op.HEADS, -1, 8, 9, 10, 4, 82, 102, 0.0),
+        (G, ActivationCode.SOFTMAX, 9, 10, 4, 4, -1, -1, 0.0),
+        (Op.AVERAGE, -1, 10, 11, 4, 2, -1, -1, 0.0),
+        (Op.LOSS, LossCode.SOFTMAX_CROSS_ENTROPY, 9, -1, 4, -1, -1, -1, 0.0),
+    )
+    shapes = {p.name: p.shape for p in MEMBERS.parameters}
+    assert shapes == {
+        "W1": (3, 4), "r1": (2, 3), "s1": (2, 4), "b1": (2, 4),
+        "W2": (4, 5), "r2": (2, 4), "s2": (2, 5), "b2": (2, 5),
+        "W3": (2, 5, 2), "b3": (2, 2),
+    }  # fmt: skip
+    assert [(p.start, p.stop) for p in MEMBERS.penalties] == [(0, 12), (34, 54), (82, 102)]
+    heads = ((82, 5, 2), (92, 5, 2))
+    assert MEMBERS.constraints[0].matrices == ((0, 3, 4), (34, 4, 5), *heads)
+    assert (MEMBERS.logits, MEMBERS.output, MEMBERS.n_outputs) == (9, 11, 2)
+    assert [line.op for line in ENTERED.instructions[:6]] == [Op.REPEAT, D, S, S, A, S]
+    assert ENTERED.parameters[0] == ("scale1", 0, (2, 2), 0)
 
 
 def test_the_tape_of_a_network_with_everything() -> None:
@@ -259,7 +333,7 @@ def test_the_tape_of_a_network_with_everything() -> None:
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_corruptions_are_refused(name: str) -> None:
     tape, words = CORRUPTIONS[name]
-    for sound in (T, SQUARE, FULL):
+    for sound in (T, SQUARE, FULL, MEMBERS, ENTERED):
         verify(sound)
     with pytest.raises(TapeError, match=words):
         verify(tape)
@@ -271,7 +345,8 @@ SMALL = st.one_of(st.integers(-3, 12), st.sampled_from([16, 20, 36, 44, 46, 99, 
 @st.composite
 def damaged(draw: st.DrawFn) -> Tape:
     """Draw a tape with one to three faults: fields overwritten, instructions lost or exchanged."""
-    tape = draw(networks(penalties=(L2(0.1),))).tape
+    members = draw(st.sampled_from([1, 1, 2]))
+    tape = draw(networks(penalties=(L2(0.1),), members=members)).tape
     for _ in range(draw(st.integers(1, 3))):
         kind = draw(st.sampled_from(["instruction", "parameter", "penalty", "tape", "order"]))
         lines, named = list(tape.instructions), list(tape.parameters)
@@ -303,7 +378,8 @@ def damaged(draw: st.DrawFn) -> Tape:
             name = draw(st.sampled_from(["code", "start", "stop"]))
             tape = replace(tape, penalties=(tape.penalties[0]._replace(**{name: draw(SMALL)}),))
         else:
-            name = draw(st.sampled_from(["n_inputs", "n_outputs", "n_parameters", "n_registers"]))
+            names = ["n_inputs", "n_outputs", "n_parameters", "n_registers", "members"]
+            name = draw(st.sampled_from(names))
             tape = replace(tape, **{name: draw(SMALL)})
         tape = replace(tape, instructions=tuple(lines), parameters=tuple(named))
     return tape

@@ -29,10 +29,13 @@ from deltarule.reference.dropout import dropout
 from deltarule.reference.elementwise import hadamard, power, scale
 from deltarule.reference.losses import LOSSES
 from deltarule.reference.maps import Map
+from deltarule.reference.members import average, expand, heads
 from deltarule.reference.normalization import center, mean, normalize, variance
 from support.networks import LIBRARIES, SEEDS, inner, magnitude, proves
 
-SIZES = st.fixed_dictionaries({axis: st.integers(1, 6) for axis in ("n", "p", "q")})
+SIZES = st.fixed_dictionaries(
+    {axis: st.integers(1, 6) for axis in ("n", "p", "q")} | {"k": st.integers(1, 4)}
+)
 EVERY_MAP = pytest.mark.parametrize("f", MAPS, ids=[f.name for f in MAPS])
 
 
@@ -172,7 +175,7 @@ def test_a_pullback_is_linear_and_mutates_nothing(f: Map, sizes: dict[str, int],
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @EVERY_MAP
 def test_a_map_and_its_pullback_keep_the_number_type(f: Map, dtype: str) -> None:
-    here = Point(f, {"n": 3, "p": 2, "q": 4}, 0)
+    here = Point(f, {"n": 3, "p": 2, "q": 4, "k": 2}, 0)
     here.at = tuple(x.astype(dtype) for x in here.at)
     here.targets = tuple(y.astype(dtype) for y in here.targets)
     value = here.value()
@@ -198,7 +201,9 @@ def test_the_registry_holds_the_maps_of_every_module() -> None:
 
 def test_every_function_that_returns_a_pullback_is_registered() -> None:
     # These choose a registered map, or are tested below at a state of their own.
+    # ``repeat`` is registered with three members; test_members tests the loss of members.
     dispatchers = {"activate", "broadcast", "dropout", "inference_norm"}
+    dispatchers |= {"repeat", "loss_of_members"}
     values = {f.value for f in MAPS}
     missing = [
         f"{module.__name__}.{name}"
@@ -266,9 +271,13 @@ def exact(array: Any) -> Any:
 def test_algebraic_maps_agree_with_rational_arithmetic(sizes: dict[str, int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     n, p, q = sizes["n"], sizes["p"], sizes["q"]
+    k = sizes["k"]
     x, w, b = rng.normal(size=(n, p)), rng.normal(size=(p, q)), rng.normal(size=q)
     z, gamma = rng.normal(size=(n, q)), rng.normal(size=q)
-    X, W, B, Z, G = map(exact, (x, w, b, z, gamma))
+    r, xs, ws = rng.normal(size=(k, p)), rng.normal(size=(n, k, p)), rng.normal(size=(k, p, q))
+    bs = rng.normal(size=(k, q))
+    X, W, B, Z, G, R, XS, WS, BS = map(exact, (x, w, b, z, gamma, r, xs, ws, bs))
+    by_member = [(i, m) for i in range(n) for m in range(k)]
     XW = np.array([[sum(X[i, m] * W[m, j] for m in range(p)) for j in range(q)] for i in range(n)])
     mu = np.array([sum(Z[:, j]) / n for j in range(q)])
     var = np.array([sum((Z[i, j] - mu[j]) ** 2 for i in range(n)) / n for j in range(q)])
@@ -282,6 +291,12 @@ def test_algebraic_maps_agree_with_rational_arithmetic(sizes: dict[str, int], se
         (variance(z), var),
         (center(z), Z - mu),
         (power(z**2, 2.0), (Z * Z) * (Z * Z)),
+        (expand(x, w, r), np.array([(X[i] * R[m]) @ W for i, m in by_member]).reshape(n, k, q)),
+        (
+            heads(xs, ws, bs),
+            np.array([XS[i, m] @ WS[m] + BS[m] for i, m in by_member]).reshape(n, k, q),
+        ),
+        (average(xs), XS.sum(axis=1) / k),
     ]
     for (value, _), truth in expected:
         np.testing.assert_allclose(value, truth.astype(float), rtol=1e-12, atol=1e-13)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from deltarule import Dense, Dropout, Network, State, check_gradients
 from deltarule.spec import LOSSES, loss_name
-from support.networks import SEEDS, random_data, random_state
+from support.networks import FACTORS, SEEDS, random_data, random_state
 from support.strategies import whole_networks
 
 
@@ -33,9 +33,9 @@ def verdict(net: Network, seed: int, n: int, weighted: bool, flat: bool) -> Any:
     if flat:
         rng = np.random.default_rng(seed + 1)
         for name, view in net.parameters(state).items():
-            if view.ndim == 2:
+            if name.startswith("W"):
                 view[...] *= rng.random(view.shape) < 0.8
-            elif not name.startswith("gamma"):
+            elif name.rstrip("0123456789") not in FACTORS:
                 view[...] = 0.0
     state = State(state.theta, seed=seed, step=seed % 7)
     weight = data.weight if weighted else None

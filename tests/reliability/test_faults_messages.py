@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from datetime import date
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import joblib
@@ -16,13 +19,15 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import deltarule
 from deltarule import SGD, Adam, Dense, MLPClassifier, MLPRegressor, Network, State, train
-from deltarule.errors import DataError, DeltaruleError, ShapeError, SpecError
+from deltarule.errors import DataError, DeltaruleError, DivergenceError, ShapeError, SpecError
 from deltarule.estimators.parameter_constraints import CLASSIFIER, REGRESSOR
 from deltarule.reference.gradient_check import check_function
 from deltarule.schedules import Cosine
 from support.estimators import unconverged
 from support.faults import report
+from support.public_calls import CALLS
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(40, 3))
@@ -317,3 +322,153 @@ def test_every_wrong_argument_of_train_is_named() -> None:
                 unnamed.append((name, value, type(error).__name__, str(error)[:200]))
     assert not unnamed
     report("messages", checked=refused)
+
+
+# --- every public callable -----------------------------------------------------------------------
+
+ANYTHING: list[Any] = [
+    None, "wrong", "", -1, -0.5, 0, np.nan, np.inf, True, object(), [], {}, (1, "a"), 1j, b"x",
+    [None], lambda: None, np.datetime64("2020"), date(2020, 1, 1), [[1.0], [1.0, 2.0]], 10**400,
+    1e308, np.zeros((2, 2)), np.zeros(0), np.zeros((0, 3)), np.zeros((3, 4, 5)), np.array(["a"]),
+    np.full(24, np.nan), np.full((24, 3), np.nan), np.array(2.0),
+]  # fmt: skip
+NEVER = (object, dict, bytes, complex, date, np.datetime64)  # what no argument takes
+
+# scikit-learn's own words about X, y and weights, which the estimators share with it.
+SHARED = re.compile(
+    r"Expected 2D array|inconsistent numbers of samples|Found array with|could not convert string|"
+    r"argument must be a string or a real number|at least 1 dimension|Complex data not supported|"
+    r"inhomogeneous shape|not fitted with multilabel|multilabel|fits failed|Unknown label type|"
+    r"int too large|Input contains NaN|has classes not in"
+)
+ALIASES = {
+    "given": "schedule", "path": "path|file", "folder": "folder|file", "checkpoint": "folder",
+    "net": "net|layers",
+}  # fmt: skip
+
+
+def numbers_of(result: Any) -> list[float]:
+    """Return the floating-point numbers in a result, wherever they stand."""
+    if isinstance(result, float | np.floating):
+        return [float(result)]
+    if isinstance(result, np.ndarray):
+        return result.ravel().tolist() if result.dtype.kind == "f" else []
+    if is_dataclass(result) and not isinstance(result, type):
+        result = [getattr(result, field.name) for field in fields(result)]
+    if isinstance(result, list | tuple):
+        return [number for item in result for number in numbers_of(item)]
+    return []
+
+
+def is_named(error: Exception, name: str, argument: str) -> bool:
+    """Whether an error is one for users, which names the argument."""
+    text = str(error)
+    of_estimator = name.startswith(("MLP", "tuning.retune", "metrics."))
+    if of_estimator and SHARED.search(text):
+        return isinstance(error, ValueError | TypeError | OverflowError)
+    if not isinstance(error, ValueError | TypeError | DeltaruleError):
+        return False
+    if isinstance(error, DivergenceError):
+        return True
+    words = ALIASES.get(argument, re.escape(argument))
+    if name == "State":
+        text = text.replace("state.", "")
+    return bool(re.search(words, text)) and not INSIDE.search(text.split("got", maxsplit=1)[0])
+
+
+@pytest.mark.parametrize(
+    "share", [pytest.param(9, id="short"), pytest.param(1, id="full", marks=pytest.mark.long)]
+)
+@pytest.mark.filterwarnings("error")
+def test_every_wrong_argument_of_every_public_callable_is_named(
+    share: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that names the argument, or a result without NaN."""
+    monkeypatch.chdir(tmp_path)  # some of the values are names of files
+    refused, number, wrong = 0, 0, []
+    for name, call in CALLS.items():
+        right = call.arguments()
+        for argument in right:
+            for place, value in enumerate(ANYTHING):
+                number += 1
+                if number % share or argument in call.free or name == "MLPClassifier.score":
+                    continue
+                if value is None and call.default(argument) is None:
+                    continue
+                case = (name, argument, place)
+                try:
+                    result = call.function(**{**right, argument: value})
+                except Exception as error:
+                    refused += 1
+                    if not is_named(error, name, argument):
+                        wrong.append((*case, f"{type(error).__name__}: {error}"[:200]))
+                    continue
+                missing = isinstance(value, np.ndarray) and "nan" in value.astype(str)
+                if not missing and np.isnan(numbers_of(result)).any():
+                    wrong.append((*case, "NaN"))
+                flag = isinstance(right[argument], bool) and value is not True
+                if flag or (type(value) in NEVER and argument != "buffers"):
+                    wrong.append((*case, "taken"))
+    assert not wrong, "\n".join(map(str, wrong))
+    report("messages", checked=refused)
+
+
+@pytest.mark.parametrize(
+    "share", [pytest.param(4, id="short"), pytest.param(1, id="full", marks=pytest.mark.long)]
+)
+def test_every_public_callable_takes_numpy_scalars(
+    share: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They give what the numbers of Python give."""
+    monkeypatch.chdir(tmp_path)
+    for place, (name, call) in enumerate(CALLS.items()):
+        right = call.arguments()
+        for argument, value in right.items():
+            if place % share or not isinstance(value, int | float) or argument == "resume":
+                continue
+            kind = {bool: np.bool_, int: np.int32, float: np.float64}[type(value)]
+            plain = numbers_of(call.function(**right))
+            scalar = numbers_of(call.function(**{**right, argument: kind(value)}))
+            np.testing.assert_array_equal(plain, scalar, err_msg=f"{name} {argument}")
+
+
+def test_the_calls_are_of_every_public_callable() -> None:
+    results = {  # what functions return
+        "BiasVarianceDiagnosis", "CapacityTable", "ClassificationReport", "CriticalPoint",
+        "CrossValidation", "Decomposition", "GeneralizationError", "GradientCheck", "Health",
+        "History", "InformationCriteria", "LearningCurve", "PlateauMemory", "Position",
+        "PrecisionRecallCurve", "RegressionReport", "Retuning", "Shrinkage", "TargetComparison",
+        "ThresholdChoice", "Trace", "LayerTrace",
+    }  # fmt: skip
+    others = {"Augmenter", "EpochSchedule", "Schedule", "Rates", "SCHEDULES"}  # to implement
+    downloads = {"load_mnist", "load_fashion_mnist"}
+    elsewhere = {  # have tests of their own
+        "tables", "errors", "functions", "explain", "graph", "plots", "TabularClassifier",
+        "TabularRegressor",
+    }  # fmt: skip
+    called = {part for name in CALLS for part in name.split(".")}
+    for module in [deltarule, *(getattr(deltarule, name) for name in deltarule.__all__)]:
+        if not isinstance(module, ModuleType) or module.__name__.split(".")[-1] in elsewhere:
+            continue
+        names = {n for n in module.__all__ if not isinstance(getattr(module, n), ModuleType)}
+        names -= elsewhere
+        assert names <= called | results | others | downloads, module.__name__
+
+
+# --- the engine that was asked for ---------------------------------------------------------------
+
+
+def test_validation_is_measured_by_the_engine_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = Network(3, [Dense(4, "tanh"), Dense(1)])
+
+    def never(*args: Any, **options: Any) -> Any:
+        raise AssertionError("the compiled engine was made")
+
+    monkeypatch.setattr("deltarule.engine.Engine", never)
+    history = train(net, net.initialize(0), X, y, engine="reference", validation=(X, y), epochs=2)
+    monkeypatch.undo()
+    state = net.initialize(0)
+    compiled = train(net, state, X, y, engine="compiled", validation=(X, y), epochs=2)
+    np.testing.assert_allclose(history.validation_loss, compiled.validation_loss, rtol=1e-12)

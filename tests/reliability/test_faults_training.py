@@ -24,7 +24,7 @@ from deltarule.datasets import penguins_path
 from deltarule.errors import CheckpointError, DivergenceError, OutputError
 from deltarule.estimators.numeric_targets import NumericTargets
 from deltarule.storage import atomic_write, model_file
-from deltarule.tables import TableModel
+from deltarule.tables import TabularClassifier
 from support.checkpoints import CLASSES, NUMBERS, Cut, X, cases, outcome
 from support.faults import report
 from support.paths import TESTS
@@ -482,7 +482,7 @@ def test_sigterm_leaves_a_checkpoint_and_exit_143(tmp_path: Path) -> None:
     report("sigterm", tried=1, resumable=int(same), seconds=round(took, 2))
     assert same
     assert took < 60
-    assert type(load(tmp_path / "a")) is TableModel
+    assert type(load(tmp_path / "a")) is TabularClassifier
 
 
 # --- 22: what is not finite -----------------------------------------------------------------------

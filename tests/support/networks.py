@@ -32,6 +32,9 @@ HEADS = [
 ]
 """Every loss with every output activation that it allows."""
 
+FACTORS = ("gamma", "scale", "r", "s")
+"""Names of parameters that multiply, and are 1 at first."""
+
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -91,18 +94,19 @@ def random_data(net: Network, n: int, seed: int) -> Data:
 
 
 def random_state(net: Network, seed: int) -> State:
-    """Return a state with random weights, γ about 1 and, unlike a fresh one, non-zero biases."""
+    """Return a state with random weights, factors about 1 and, unlike a fresh one, biases."""
     rng = np.random.default_rng(seed)
     # Small weights keep exp(W exp(W exp(x))) among the numbers.
     small = any(layer.activation == "exp" for layer in net.dense_layers[:-1])
     state = State(np.empty(net.tape.n_parameters, net.dtype), seed=seed)
     for name, view in net.parameters(state).items():
-        if view.ndim == 2:
+        if name.startswith("W"):
             view[...] = rng.normal(
-                0.0, (0.3 if small else 1.0) / np.sqrt(view.shape[0]), view.shape
+                0.0, (0.3 if small else 1.0) / np.sqrt(view.shape[-2]), view.shape
             )
         else:
-            view[...] = rng.normal(1.0 if name.startswith("gamma") else 0.0, 0.5, view.shape)
+            is_factor = name.rstrip("0123456789") in FACTORS
+            view[...] = rng.normal(1.0 if is_factor else 0.0, 0.5, view.shape)
     return state
 
 

@@ -35,7 +35,7 @@ from deltarule import (
     train,
 )
 from deltarule.errors import DeltaruleError
-from deltarule.tables import TableModel, read_table
+from deltarule.tables import TabularClassifier, read_table
 from deltarule.training.checkpoints.config import Checkpoint
 from support.storage import Mutator, model_files, parts_of, signed
 
@@ -172,13 +172,16 @@ class Models:
             model = load(self.path)
         except DeltaruleError:
             return False
-        network = getattr(model, "estimator", model)
+        of_table = isinstance(model, TabularClassifier)
+        network = model.model_.estimator if of_table else model
         assert all(np.isfinite(array).all() for array in network.coefs_ + network.intercepts_)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                if isinstance(model, TableModel):
+                if of_table:
                     model.predict(read_table(self.table))
+                    model.set_params(max_iter=1)
+                    model._arguments()
                 else:
                     model.predict(ROWS[:, : model.n_features_in_])
                     if hasattr(model, "predict_proba"):

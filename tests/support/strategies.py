@@ -19,6 +19,7 @@ from deltarule import (
     LeakyReLU,
     Network,
     Quantile,
+    Scale,
     spec,
 )
 from deltarule.spec import LOSSES, loss_name
@@ -61,11 +62,14 @@ def whole_networks(draw: st.DrawFn) -> Network:
     output = draw(
         st.sampled_from([a for a, values in spec.ACTIVATIONS.items() if values in LOSSES[name]])
     )
+    members = draw(st.sampled_from([1, 1, 1, 2, 3]))
     layers: list[Any] = []
     for _ in range(draw(st.integers(0, 6))):
         if draw(st.integers(0, 3)) == 0:
             layers.append(Dropout(keep=draw(SHARE)))
-        norm = draw(NORMS) if draw(st.integers(0, 2)) == 0 else None
+        if draw(st.integers(0, 7)) == 0:
+            layers.append(Scale())
+        norm = draw(NORMS) if members == 1 and draw(st.integers(0, 2)) == 0 else None
         units = draw(st.integers(1, 4))
         layers.append(Dense(units, draw(st.sampled_from(HIDDEN)), batch_norm=norm))
     if draw(st.integers(0, 3)) == 0:
@@ -74,4 +78,5 @@ def whole_networks(draw: st.DrawFn) -> Network:
     targets = draw(st.integers(1, 2 if levels > 1 else 3))
     units = max(levels * targets, least_outputs(name, output))
     layers.append(Dense(units, output))
-    return Network(draw(st.integers(1, 4)), layers, loss, penalties=draw(PENALTIES))
+    n_inputs, penalties = draw(st.integers(1, 4)), draw(PENALTIES)
+    return Network(n_inputs, layers, loss, penalties=penalties, members=members)

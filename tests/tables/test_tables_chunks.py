@@ -120,7 +120,10 @@ def judged(text: str, separator: str) -> list[tuple[str, tuple[str, ...]]] | Non
             before = reader.line_num
     except csv.Error:
         return None
-    return rows[1:] if len(rows) > 1 and all(len(row) == 2 for _, row in rows) else None
+    data = rows[1:]
+    if data and all(len(row) == len(data[0][1]) and not any(row[2:]) for _, row in data):
+        data = [(place, row[:2]) for place, row in data]  # separators at every line's end
+    return data if all(len(row) == 2 for _, row in data) else None
 
 
 @support.proves(
@@ -209,11 +212,10 @@ BROKEN = {
         b"a,b\n" + b"1,2\n" * 20 + b'3,"4\n5,6\n7,"8\n', "line 22, .* line 24, but '8' follows",
     ),
     "NUL": (b"a,b\n" + b"1,2\n" * 20 + b"3,\x004\n", "line 22 holds a NUL byte"),
-    "latin-1": (b"a,b\n" + b"1,2\n" * 20 + b"caf\xe9,2\n", "line 22 is not UTF-8"),
-    "utf-16": ("a,b\n1,2\n".encode("utf-16"), "UTF-16"),
-    "header only": (b"a,b\n", "no rows"),
+    "latin-1": (b"a,b\n" + b"1,2\n" * 20 + b"caf\xc3\xa9,1\ncaf\xe9,2\n", "line 23 is not UTF-8"),
+    "utf-16": (b"\xff\xfea\0,\0b\0\n\0" + b"1\0,\0\0\xd8\n\0", "line 2 is not utf-16"),
     "repeated name": (b"a,a\n1,2\n", "more than one column"),
-    "gzip": (b"\x1f\x8b\x08rest", "gunzip"),
+    "gzip": (b"\x1f\x8b\x08rest", "damaged gzip file"),
     "damaged parquet": (b"PAR1 and no more", "damaged Parquet"),
     "empty": (b"", "is empty"),
 }  # fmt: skip
@@ -257,10 +259,10 @@ def test_folders(tmp_path: Path) -> None:
     [
         ({"a.csv": "x,y\n1,2\n", "b.csv": "x,z\n1,2\n"}, "b.csv lacks 'y' and has also 'z'"),
         ({"a.csv": "x,y\n1,2\n", "b.csv": "x\n1\n"}, "b.csv lacks 'y', unlike"),
-        ({"a.csv": "x,y\n", "b.csv": "x,y\n"}, "no rows"),
-        ({"a.csv": "x\n1\n", "b.csv": ""}, "b.csv is empty"),
+        ({"a.csv": "", "b.csv": ""}, "holds only empty files"),
         ({"a.csv": "x\n1\n", "b.csv": "PAR1"}, "Parquet files beside others"),
-        ({"day=1/a.csv": "x\n1\n"}, "in the name of a folder"),
+        ({"day=1/a.csv": "x\n1\n", "a.csv": "x\n1\n"}, "folders of other columns"),
+        ({"=1/a.csv": "x\n1\n"}, "a folder without a name"),
         ({".a": ""}, "holds no files"),
     ],
 )

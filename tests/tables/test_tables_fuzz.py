@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import os
 import random
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +19,7 @@ import pytest
 from hypothesis import strategies as st
 
 from deltarule.errors import TableError
-from deltarule.tables import Table, open_source, read_table
+from deltarule.tables import CsvFormat, Table, csv_format, open_source, read_table
 from deltarule.tables.sources import csv as csv_source
 from support import networks as support
 from support.faults import report
@@ -38,6 +42,16 @@ SCRAPS = (
         b"true",
     ),
 )
+ENCODINGS = (
+    "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1", "cp1252",
+    "cp1251", "shift_jis", "gb18030", "utf-7",
+)  # fmt: skip
+COMPRESSIONS: tuple[Callable[[bytes], bytes], ...] = (
+    bytes, bytes, gzip.compress, bz2.compress, lzma.compress,
+    lambda data: pa.compress(data, "zstd", asbytes=True),
+    lambda data: pa.compress(data, "lz4", asbytes=True),
+    lambda data: gzip.compress(data[:50]) + gzip.compress(data[50:]),
+)  # fmt: skip
 BYTES = (0, 1, 2, 9, 10, 13, 21, 24, 34, 44, 48, 127, 128, 200, 255)
 
 
@@ -95,6 +109,32 @@ def mutated(draw: random.Random) -> bytes:
     return bytes(data)
 
 
+def dressed(draw: random.Random) -> tuple[bytes, CsvFormat]:
+    """Return a mutated text in another encoding, compression or separation, and odd options."""
+    data = mutated(draw)
+    text = data.decode("utf-8", "replace") if draw.random() < 0.8 else data.decode("latin-1")
+    if draw.random() < 0.2:
+        text = draw.choice(("sep=;\n", "sep=|\r\n", '# 5" x\n', "\n\n", "Report\n")) + text
+    if draw.random() < 0.2:
+        text = text.replace("\n", draw.choice((",\n", ",,\n", ";\n", "\r")))
+    data = text.encode(draw.choice(ENCODINGS), draw.choice(("replace", "xmlcharrefreplace")))
+    data = draw.choice(COMPRESSIONS)(data)
+    if draw.random() < 0.3:
+        place = draw.randrange(len(data) + 1)
+        data = data[:place] + draw.choice(SCRAPS) * draw.randrange(2) + data[place + 1 :]
+    given = {
+        "separator": draw.choice(",;\t| ^]\\"),
+        "encoding": draw.choice(ENCODINGS),
+        "header": False,
+        "skip": draw.randrange(4),
+        "comment": draw.choice("#%^]\\n"),
+    }
+    chosen = {name: value for name, value in given.items() if draw.random() < 0.2}
+    if chosen.get("comment") == chosen.get("separator"):
+        chosen.pop("comment", None)
+    return data, csv_format(**chosen)
+
+
 def checked(error: TableError, path: Path) -> TableError:
     """Return an error that is one line and names the file."""
     assert "\n" not in str(error)
@@ -102,17 +142,17 @@ def checked(error: TableError, path: Path) -> TableError:
     return error
 
 
-def read(path: Path, data: bytes) -> bool:
+def read(path: Path, data: bytes, form: CsvFormat | None = None) -> bool:
     """Read some bytes whole and in pieces; whether they are a table. Other errors leave here."""
     path.write_bytes(data)
     found: list[Table | TableError] = []
-    for way in (read_table, lambda p: [piece.table for piece in open_source(p).scan()]):
+    for way in (read_table, lambda *of: [piece.table for piece in open_source(*of).scan()]):
         try:
-            found.append(way(path))
+            found.append(way(path, form))
         except TableError as error:
             found.append(checked(error, path))
     whole, pieces = found
-    if isinstance(whole, Table):
+    if isinstance(whole, Table) and whole.rows:
         try:
             kinds_of(whole)
         except TableError as error:
@@ -135,6 +175,18 @@ def test_mutated_tables(
     monkeypatch.setattr(csv_source, "CHUNK_BYTES", 64)
     tables = sum(read(place, mutated(draw)) for _ in range(count))
     assert 0.02 * count < tables < 0.9 * count
+    report("fuzz tables", inputs=count)
+
+
+@pytest.mark.parametrize(("seed", "count"), [(0, 300), *LONG[::5]])
+def test_dressed_tables(
+    place: Path, monkeypatch: pytest.MonkeyPatch, seed: int, count: int
+) -> None:
+    """Encodings, compressions, separators and the options that name them."""
+    draw = random.Random(-seed - 1)
+    monkeypatch.setattr(csv_source, "CHUNK_BYTES", 64)
+    tables = sum(read(place, *dressed(draw)) for _ in range(count))
+    assert 0.1 * count < tables < 0.9 * count
     report("fuzz tables", inputs=count)
 
 

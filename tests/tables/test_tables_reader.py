@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from deltarule.errors import TableError
 from deltarule.tables import read_table
+from deltarule.tables.sources import text
 from deltarule.tables.table import Table
 
 
@@ -41,8 +42,8 @@ def test_other_separators(tmp_path: Path, separator: str) -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_byte_order_mark_quotes_and_line_ends(tmp_path: Path, end: str) -> None:
-    text = end.join(['"a","b"', '"x, ""y""",1', '"two', 'lines",2', "é,3", ""])
-    table = read_table(write(tmp_path / "t.csv", b"\xef\xbb\xbf" + text.encode()))
+    lines = end.join(['"a","b"', '"x, ""y""",1', '"two', 'lines",2', "é,3", ""])
+    table = read_table(write(tmp_path / "t.csv", b"\xef\xbb\xbf" + lines.encode()))
     assert columns(table) == {"a": ['x, "y"', f"two{end}lines", "é"], "b": ["1", "2", "3"]}
     assert [table.place(row) for row in range(3)] == ["line 2", "line 3", "line 5"]
 
@@ -56,13 +57,10 @@ def test_reads_what_pythons_csv_module_wrote(
     path = tmp_path_factory.mktemp("csv") / "t.csv"
     with open(path, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *rows])
-    if not rows:
-        with pytest.raises(TableError, match="no rows"):
-            read_table(path)
-        return
     blanks = " \t\n\r\v\f"
     read = columns(read_table(path))
-    for name, expected in zip("ab", zip(*rows, strict=True), strict=True):
+    assert read["a"] or not rows
+    for name, expected in zip("ab", zip(*rows, strict=True), strict=False):
         assert [t.strip(blanks) for t in read[name]] == [strip(t).strip(blanks) for t in expected]
 
 
@@ -74,20 +72,20 @@ def strip(text: str) -> str:
 BROKEN = {
     "empty": (b"", "is empty"),
     "blank lines": (b"\n\n\n", "only blank lines"),
-    "header only": (b"a,b\n", "no rows"),
     "repeated name": (b"a,b,a\n1,2,3\n", "more than one column named 'a'"),
     "repeated name after stripping": (b"a,b, a\n1,2,3\n", "more than one column named 'a'"),
-    "unnamed": (b",b\n1,2\n", "column 1 has no name.*index=False"),
+    "unnamed": (b",\n1,2\n", "no column has a name.*--no-header"),
+    "an index only": (b'"", \n1,2\n', "no column has a name"),
     "too many cells": (b"a,b\n1,2\n1,2,3\n", "line 3: 3 cells, but the header names 2"),
     "too few cells": (b"a,b\n1,2\n\n\n1\n", "line 5: 1 cells, but the header names 2"),
     "ragged after a quoted line end": (b'a,b\n1,"x\ny"\n1\n', "line 4: 1 cells"),
     "ragged, and not UTF-8": (b"a,b\n1,2\n1,\xc8,3\n", "line 3"),
     "open quote": (b'a,b\n1,2\n3,"4\n5,6\n', "line 3, column 'b': .*never closed"),
-    "latin-1": (b"a,b\n1,2\ncaf\xe9,2\n", "line 3 is not UTF-8.*iconv -f LATIN1"),
-    "latin-1 header": (b"caf\xe9,b\n1,2\n", "line 1 is not UTF-8"),
-    "utf-16": ("a,b\n1,2\n".encode("utf-16"), "UTF-16.*iconv"),
+    "two encodings": (b"\xc3\xa9,b\n1,2\ncaf\xe9,2\n", "line 3 is not UTF-8.*--encoding latin-1"),
+    "half of a character": ("a,b\n1,2\n".encode("utf-16") + b"x", "line 3 is not utf-16"),
     "NUL": (b"a,b\n1,2\n3,\x004\n", "line 3 holds a NUL byte"),
-    "gzip": (gzip.compress(b"a,b\n1,2\n"), "gunzip"),
+    "half a gzip": (gzip.compress(b"a,b\n1,2\n" * 100)[:30], "damaged gzip"),
+    "parquet in gzip": (gzip.compress(b"PAR1" + bytes(99)), "NUL byte"),
     "workbook": (b"PK\x03\x04rest", "save the sheet as CSV"),
     "many columns": (",".join(f"c{i}" for i in range(100_000)).encode(), "100000 columns"),
     "damaged parquet": (b"PAR1 and no more", "damaged Parquet"),
@@ -112,9 +110,11 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         read_table(tmp_path)
 
 
-def test_a_bomb_named_gz_is_not_unpacked(tmp_path: Path) -> None:
+def test_a_bomb_named_gz_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "HARMLESS_BYTES", 2**20)
+    monkeypatch.setattr(text, "MAX_EXPANSION", 100)
     path = write(tmp_path / "t.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 1_000_000))
-    with pytest.raises(TableError, match="gunzip"):
+    with pytest.raises(TableError, match="would expand to more than 1048576 bytes"):
         read_table(path)
 
 

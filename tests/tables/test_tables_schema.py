@@ -157,7 +157,7 @@ def test_columns_are_found_by_name(tmp_path: Path) -> None:
 def test_row_counters_are_noticed(tmp_path: Path) -> None:
     for texts, counts in ((map(str, range(30)), True), (["1", "2"] * 15, False)):
         notes = understand(column(tmp_path, *texts), ReadOptions()).notes
-        assert notes == ["'x' only counts the rows; consider --ignore"] * counts
+        assert notes == ["'x' only numbers the rows, but there is nothing else"] * counts
 
 
 # --- the target ----------------------------------------------------------------------------------

@@ -210,7 +210,6 @@ def test_one_bad_cell_at_the_end_is_an_error_with_its_place(tmp_path: Path, name
     ("text", "plan", "message"),
     [
         ("a,y\n" + "1,x\n" * 40, Plan("y"), "is 'x' in every row"),
-        ("a,y\n" + "1,x\n2,z\n" * 40 + "1,w\n", Plan("y"), "a class with a single row: 'w'"),
         ("a,y\n" + "1,\n" * 40, Plan("y"), "is empty in every row"),
         ("a,y\n" + "1,1.5\n" * 40, Plan("y"), "is 1.5 in every row"),
         ("a,y\n1,x\n2,z\n1,x\n2,z\n", Plan("y"), "fell into the"),
@@ -226,6 +225,33 @@ def test_tables_that_cannot_be_learned(tmp_path: Path, text: str, plan: Plan, me
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(TableError, match=message):
         prepare(open_source(tmp_path / "t.csv"), plan)
+
+
+@pytest.mark.parametrize(("rare", "rows"), [("w", 1), ("w", 2), ("7", 1)])
+def test_a_class_of_few_rows_is_for_training(tmp_path: Path, rare: str, rows: int) -> None:
+    """Wherever its rows fall, as in memory; every other row stays in its part."""
+    names = ("1", "2") if rare == "7" else ("x", "z")
+    common = "".join(f"{i},{names[i % 2]}\n" for i in range(200))
+    noted = 0
+    for seed in range(12):
+        path = tmp_path / f"{seed}.csv"
+        path.write_text("a,y\n" + common + f"1,{rare}\n" * rows)
+        prepared = prepare(open_source(path), Plan("y", shares=Shares(0.3, 0.3), seed=seed))
+        reader = prepared.reader
+        parts = {part: reader.whole_part(part) for part in ("training", "dev", "test")}
+        record = prepared.preprocessing.target
+        assert record.task == "classification"
+        code = record.labels.index(rare)
+        counts = {part: int((examples.y == code).sum()) for part, examples in parts.items()}
+        assert sum(counts.values()) == rows
+        assert counts["training"] >= 1
+        note = f"all rows of class '{rare}' are for training"
+        noted += any(note in text for text in prepared.notes)
+        in_memory = prepare(read_table(path), Plan("y", shares=Shares(0.3, 0.3), seed=seed))
+        assert any(note in text for text in in_memory.notes) == (rows == 1)
+        assert sum(len(examples.y) for examples in parts.values()) == 200 + rows
+        assert len(prepared.dev.y) == len(parts["dev"].y)
+    assert noted
 
 
 # --- the model -----------------------------------------------------------------------------------
@@ -293,7 +319,7 @@ def test_regression_learns_in_the_users_unit(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         model = fit(prepared, Settings((16,), epochs=60, learning_rate=0.01, patience=70))
     scores = score_parts(model, prepared)["test"].scores
-    assert scores["R²"] > 0.75
+    assert scores["r2"] > 0.75
     assert "rows without a target were left out" in " ".join(prepared.notes)
 
 

@@ -457,9 +457,9 @@ def test_dates_are_learned_from_and_predictions_beyond_training_behave(tmp_path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = fit(prepared, Settings(hidden=(32,), epochs=80, learning_rate=0.01))
-    assert score_parts(model, prepared)["test"].scores["R²"] > 0.95
+    assert score_parts(model, prepared)["test"].scores["r2"] > 0.95
     later = read_table(sales(tmp_path / "later.csv", 1000, 365))
-    assert model.evaluate(later).scores["R²"] > 0.9
+    assert model.evaluate(later).scores["r2"] > 0.9
     ages = table(tmp_path / "ages.csv", when=["1600-02-29", "9999-12-31"], sales=["1.5", "2.5"])
     far = model.predict(read_table(ages)).values
     assert ((far > 0) & (far < 250)).all()
@@ -483,7 +483,8 @@ def test_what_was_understood_is_printed_and_in_json(
     assert run([*words, "--missing", "-999"]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     for line in (
-        "x number 2", "flag yes/no 0", "empty left out: is empty 300", "day date 0",
+        "column holds missing of them", "x number 2 '?' 1",
+        "flag yes/no 0", "empty left out: is empty 300", "day date 0",
         "name left out: is different in nearly every row, like an id 0", "colour category (3) 0",
         "note: taken as missing: '?' in 'x' (1 cells)", "note: left out: 'empty' is empty",
     ):  # fmt: skip

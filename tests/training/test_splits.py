@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from deltarule.errors import DataError
+from deltarule.errors import DataError, ShapeError, SpecError
 from deltarule.program import BatchSchedule, Block, State, StepLog
 from deltarule.training import TrainingConfig, run_epochs, split_rows
 from deltarule.training.batches import batch_bounds
@@ -72,12 +72,30 @@ def test_a_seed_is_a_split_and_the_rows_are_shuffled() -> None:
         (10, {"fractions": (0.5, 0.2, 0.2)}, r"must be non-negative, .* sum to 1; got \(0\.5"),
         (10, {"fractions": (0.0, 0.5, 0.5)}, "with a train part"),
         (10, {"fractions": (1.2, -0.1, -0.1)}, "non-negative"),
-        (10, {"labels": [0] * 9 + [1]}, "10 rows cannot be split .* merge rare classes"),
+        (10, {"fractions": (0.01, 0.5, 0.49)}, "leave a row to train on"),
+        (10, {"labels": [0] * 9}, r"labels must have shape \(10,\).*got \(9,\)"),
+        (10, {"seed": -1}, "seed must be an integer of at least 0; got -1"),
+        (2.5, {}, "n_rows must be an integer of at least 1; got 2.5"),
     ],
 )
 def test_splits_that_cannot_be(n: int, given: Any, words: str) -> None:
-    with pytest.raises(DataError, match=words):
+    with pytest.raises((DataError, ShapeError, SpecError), match=words):
         split_rows(n, **given)
+
+
+@proves(short=60, full=3000, sizes=st.lists(st.integers(1, 9), min_size=1, max_size=12), seed=SEEDS)
+def test_tiny_classes_are_for_training_first(sizes: list[int], seed: int) -> None:
+    """Sizes are exact, no row is lost, and every class is trained on if that can be."""
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    n = len(labels)
+    parts = split_rows(n, labels=labels, seed=seed)
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(n))
+    assert [len(part) for part in parts[1:]] == [round(0.2 * n)] * 2
+    if n - len(sizes) >= 2 * round(0.2 * n):
+        assert set(labels[parts[0]]) == set(range(len(sizes)))
+    else:
+        held = np.bincount(labels[np.concatenate(parts[1:])], minlength=len(sizes))
+        assert (held <= sizes).all()
 
 
 @pytest.mark.parametrize("n", range(1, 6))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from deltarule.errors import DataError
 from deltarule.network import Network
 from deltarule.network.data import check_inputs, check_weight
 from deltarule.program import Block, GradientSums, State
@@ -15,6 +16,7 @@ from deltarule.program.folding import fold_batch_norm
 from deltarule.program.state_checks import check_theta
 from deltarule.reference import Reference
 from deltarule.reference.batch_norm_statistics import accumulate, batch_moments
+from deltarule.spec import check_network
 from deltarule.training.batches import batch_bounds
 from deltarule.utils.arrays import Array
 from deltarule.utils.blas import one_blas_thread
@@ -33,10 +35,26 @@ def recompute_batch_norm(
     batches (Ioffe & Szegedy 2015, Algorithm 2). Training accumulates them while θ still changes;
     this function gives the exact values and writes them into ``state``. It affects only
     ``BatchNorm(inference_statistics="population")``: running averages stay unchanged.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters; its statistics are changed.
+    X : (n, d) array
+        Inputs.
+    batch_size : int, default=256
+        The rows of a batch.
+    sample_weight : (n,) array, optional
+        Weights of the rows.
     """
+    check_network(net)
     check_positive_integer("batch_size", batch_size)
     x = check_inputs(net, X)
     check_theta(state, net.tape)
+    if x.shape[0] == 0:
+        raise DataError("X has no rows. Give at least one example.")
     weight = check_weight(net, sample_weight, int(x.shape[0]))
     reference = Reference(net.tape)
     population = replace(state, buffers=dict(state.buffers))

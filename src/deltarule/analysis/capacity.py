@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,19 @@ import numpy.typing as npt
 
 from deltarule.errors import DataError, ShapeError, SpecError
 from deltarule.utils.blas import one_blas_thread
-from deltarule.utils.checks import check_between, check_name
+from deltarule.utils.checks import (
+    check_between,
+    check_count,
+    check_name,
+    check_sequence,
+    shown,
+)
 
 __all__ = ["CapacityTable", "capacity_table", "least_squares", "polynomial_features", "ridge"]
 
 Floats = npt.NDArray[np.float64]
+
+_MOST_DEGREES = 2**20
 
 
 def polynomial_features(x: npt.ArrayLike, degree: int) -> Floats:
@@ -48,16 +55,28 @@ def polynomial_features(x: npt.ArrayLike, degree: int) -> Floats:
     >>> polynomial_features(2, 2).tolist()
     [1.0, 2.0, 4.0]
     """
-    if not isinstance(degree, Integral) or isinstance(degree, bool) or degree < 0:
-        raise SpecError(f"degree must be an integer of at least 0; got {degree!r}.")
-    rows = _finite("x", x)
-    if rows.ndim > 2:
-        raise ShapeError(f"x must be a number, (n,) or (n, d); got shape {rows.shape}.")
-    if rows.ndim == 2 and rows.shape[1] != 1:
-        from sklearn.preprocessing import PolynomialFeatures
+    return _monomials("x", x, check_count("degree", degree, below=_MOST_DEGREES))
 
-        return np.asarray(PolynomialFeatures(int(degree)).fit_transform(rows))
-    powers = np.vander(rows.ravel(), int(degree) + 1, increasing=True)
+
+def _monomials(name: str, x: npt.ArrayLike, degree: int) -> Floats:
+    rows = _finite(name, x)
+    if rows.ndim > 2 or rows.size == 0:
+        raise ShapeError(
+            f"{name} must be a number, (n,) or (n, d), with at least one value; got shape "
+            f"{rows.shape}."
+        )
+    with np.errstate(over="ignore"):  # reported below
+        if rows.ndim == 2 and rows.shape[1] != 1:
+            from sklearn.preprocessing import PolynomialFeatures
+
+            powers = np.asarray(PolynomialFeatures(degree).fit_transform(rows))
+        else:
+            powers = np.vander(rows.ravel(), degree + 1, increasing=True)
+    if not np.isfinite(powers).all():
+        raise DataError(
+            f"{name} has powers that are too large for a float; got values up to "
+            f"{np.abs(rows).max():g} and degree {degree}. Scale {name} to about [−1, 1]."
+        )
     return powers[0] if rows.ndim == 0 else powers
 
 
@@ -215,13 +234,22 @@ def capacity_table(
     """
     from sklearn.metrics import root_mean_squared_error
 
+    given = [_pair("training", training), _pair("unseen", unseen)]
+    degrees = [
+        check_count(f"degrees[{i}]", degree, below=_MOST_DEGREES)
+        for i, degree in enumerate(check_sequence("degrees", degrees, "a list such as [1, 2]"))
+    ]
+    strengths = [
+        check_between(f"strengths[{i}]", strength, 0.0, open_high=True)
+        for i, strength in enumerate(check_sequence("strengths", strengths, "a list such as [0.1]"))
+    ]
     if len(degrees) == 0 or len(strengths) == 0:
         raise SpecError("degrees and strengths must not be empty. Give at least one of each.")
     shape = (len(degrees), len(strengths))
     train_rmse, unseen_rmse = np.empty(shape), np.empty(shape)
-    parts = [_finite("y", pair[1]) for pair in (training, unseen)]
+    parts = [y for _, _, y in given]
     for i, degree in enumerate(degrees):
-        seen, new = (polynomial_features(pair[0], degree) for pair in (training, unseen))
+        seen, new = (_monomials(f"x of {name}", x, degree) for name, x, _ in given)
         for j, strength in enumerate(strengths):
             beta = ridge(seen, parts[0], strength)
             if new.shape != (len(parts[1]), len(beta)):
@@ -234,6 +262,19 @@ def capacity_table(
     return CapacityTable(
         np.asarray(degrees, dtype=np.int64), np.asarray(strengths, float), train_rmse, unseen_rmse
     )
+
+
+def _pair(name: str, pair: Any) -> tuple[str, Any, Floats]:
+    """Return the name, x and y of a pair (x, y) with one number of y for each row of x."""
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise SpecError(f"{name} must be a pair (x, y); got {shown(pair)}.")
+    x, y = _finite(f"x of {name}", pair[0]), _finite(f"y of {name}", pair[1])
+    if x.ndim == 0 or y.ndim != 1 or (name == "training" and len(x) != len(y)):
+        raise ShapeError(
+            f"{name} must have one number of y for each row of x; got shapes {x.shape} and "
+            f"{y.shape}."
+        )
+    return name, x, y
 
 
 def _cut(matrix: Floats) -> float:
@@ -257,7 +298,13 @@ def _problem(X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
 
 
 def _finite(name: str, values: Any) -> Floats:
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
-        raise DataError(f"{name} must hold finite numbers. Drop or impute missing values.")
-    return array.astype(np.float64)
+    try:
+        array = np.asarray(values)
+        finite = array.dtype.kind in "biuf" and bool(np.isfinite(array).all())
+    except ValueError:  # rows of unequal length
+        finite = False
+    if not finite:
+        raise DataError(
+            f"{name} must hold finite numbers; got {shown(values)}. Drop or impute missing values."
+        )
+    return np.asarray(array, dtype=np.float64)

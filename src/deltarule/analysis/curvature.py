@@ -10,14 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.analysis.gradients import as_double
-from deltarule.errors import SpecError
+from deltarule.errors import DataError, SpecError
 from deltarule.network import Network
 from deltarule.program import State
 from deltarule.reference import Reference
 from deltarule.reference.curvature import hessian_vector
 from deltarule.utils.arrays import Array
 from deltarule.utils.blas import one_blas_thread
-from deltarule.utils.checks import check_positive_integer, check_shape
+from deltarule.utils.checks import (
+    check_between,
+    check_name,
+    check_positive_integer,
+    check_seed,
+    check_shape,
+    numeric_array,
+)
 
 __all__ = [
     "CriticalPoint",
@@ -39,8 +46,18 @@ def hessian_vector_product(
 
     Parameters
     ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+    y : (n,) or (n, k) array
+        Targets, as in :func:`deltarule.train`.
     v : (p,) array
         A direction in the space of all parameters, in the layout of θ.
+    sample_weight : (n,) array, optional
+        Weights of the rows.
 
     Notes
     -----
@@ -48,7 +65,9 @@ def hessian_vector_product(
     gradients and uses no finite differences. At kinks, the second derivative is taken as 0.
     """
     double, at, block = as_double(net, state, X, y, sample_weight)
-    direction = np.asarray(v, dtype=np.float64)
+    direction = numeric_array("v", v).astype(np.float64)
+    if not np.isfinite(direction).all():
+        raise DataError("v must be finite; got NaN or infinity.")
     check_shape("v", direction, (double.tape.n_parameters,), "It must have the layout of θ.")
     product: Vector = hessian_vector(Reference(double.tape), at, block, direction)
     return product
@@ -83,24 +102,36 @@ def hessian_eigenvalues(
 
     Parameters
     ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+    y : (n,) or (n, k) array
+        Targets, as in :func:`deltarule.train`.
     k : int, default=6
         The number of eigenvalues; at most p are returned.
     which : {"largest", "smallest", "magnitude"}, default="largest"
         The end of the spectrum: algebraically largest or smallest, or largest absolute values.
+    sample_weight : (n,) array, optional
+        Weights of the rows.
     seed : int, default=0
         The seed of the Lanczos iteration's first vector.
+
+    Raises
+    ------
+    SpecError
+        If the iteration does not converge because the requested eigenvalues are nearly equal.
 
     Notes
     -----
     SciPy's ``eigsh`` (Lanczos) with :func:`hessian_vector_product`, accurate to about 1e-9 of the
     largest |eigenvalue|, or 1e-6 for eigenvalues that lie close together. For networks of at most
     300 parameters, the full Hessian is computed.
-
-    Raises
-    ------
-    SpecError
-        If the iteration does not converge because the requested eigenvalues are nearly equal.
     """
+    check_name("which", which, ("largest", "smallest", "magnitude"))
+    check_seed("seed", seed)
     double, at, block = as_double(net, state, X, y, sample_weight)
     p = double.tape.n_parameters
     k = min(check_positive_integer("k", k), p)
@@ -197,6 +228,16 @@ def critical_point(
 
     Parameters
     ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+    y : (n,) or (n, k) array
+        Targets, as in :func:`deltarule.train`.
+    sample_weight : (n,) array, optional
+        Weights of the rows.
     gradient_tolerance : float, default=1e-3
         The largest ‖∇C‖ of a critical point.
     curvature_tolerance : float, default=1e-6
@@ -204,6 +245,8 @@ def critical_point(
         value, if all |eigenvalues| are below 1). A minimum may have flat directions; if both
         extreme eigenvalues count as zero, the point is a plateau.
     """
+    check_between("gradient_tolerance", gradient_tolerance, 0.0)
+    check_between("curvature_tolerance", curvature_tolerance, 0.0, 1.0)
     double, at, block = as_double(net, state, X, y, sample_weight)
     reference = Reference(double.tape)
     gradient = reference.cost(at, reference.gradient(at, block))[2]

@@ -14,14 +14,12 @@ from deltarule.program import State
 from deltarule.program.opcodes import Op
 from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Instruction
-from deltarule.reference.activations import activate
-from deltarule.reference.affine import affine
-from deltarule.reference.batch_norm_statistics import inference_norm
-from deltarule.reference.dropout import dropout, mask
+from deltarule.reference.dropout import mask
 from deltarule.reference.interpreter import Reference
+from deltarule.spec import check_network
 from deltarule.utils.arrays import Array
 from deltarule.utils.blas import one_blas_thread
-from deltarule.utils.checks import check_positive_integer
+from deltarule.utils.checks import check_positive_integer, check_seed
 
 __all__ = ["DropoutAverage", "exact_dropout_mean", "monte_carlo_dropout"]
 
@@ -42,12 +40,22 @@ def exact_dropout_mean(net: Network, state: State, X: Array) -> DropoutAverage:
     Prediction without dropout approximates this mean. It is equal to it if all layers after the
     dropout are affine, and differs if a nonlinearity follows (Ayrapetyan §4.2).
 
+    Parameters
+    ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+
     Raises
     ------
     SpecError
         If the network has no dropout, or more than 16 units that can be dropped: then use
         :func:`monte_carlo_dropout`.
     """
+    check_network(net)
     check_theta(state, net.tape)
     lines = _dropouts(net)
     units = sum(line.n_in for line in lines)
@@ -82,8 +90,23 @@ def monte_carlo_dropout(
 
     The standard error of the mean is the deviation divided by √n_draws. The deviation is the
     uncertainty of Monte Carlo dropout (Gal & Ghahramani 2016).
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+    n_draws : int, default=100
+        The number of masks for each row.
+    seed : int, default=0
+        Of the masks.
     """
+    check_network(net)
     check_positive_integer("n_draws", n_draws)
+    seed = check_seed("seed", seed)
     check_theta(state, net.tape)
     lines, x = _dropouts(net), check_inputs(net, X)
     outputs = []
@@ -106,17 +129,5 @@ def _dropouts(net: Network) -> list[Instruction]:
 
 def _masked_outputs(net: Network, state: State, x: Array, masks: list[Any]) -> Any:
     """Return the outputs of the network that the masks leave, with batch norm as at prediction."""
-    reference, values = Reference(net.tape), x
-    for line in net.tape.instructions[:-1]:
-        if line.op == Op.DROPOUT:
-            values = dropout(values, masks[line.code], line.constant)[0]
-        elif line.op == Op.ACTIVATE:
-            values = activate(line.code, values, line.constant)[0]
-        else:
-            first, second = reference.parameters(line, state.theta)
-            if line.op == Op.NORMALIZE:
-                values = inference_norm(line, state, values, first, second)[0]
-            else:
-                zero = np.zeros(line.n_out, dtype=first.dtype)
-                values = affine(values, first, zero if second is None else second)[0]
-    return values
+    reference = Reference(net.tape)
+    return reference.trace(state, x, None, masks).contents[net.tape.output]

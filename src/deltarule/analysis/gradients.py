@@ -12,7 +12,8 @@ from deltarule.network.data import make_block
 from deltarule.program import Block, State
 from deltarule.program.state_checks import check_theta
 from deltarule.reference.gradient_check import GradientCheck, check_tape
-from deltarule.utils.arrays import Array, to_numpy
+from deltarule.spec import check_network
+from deltarule.utils.arrays import Array, is_array, to_numpy
 
 __all__ = ["as_double", "check_gradients"]
 
@@ -21,10 +22,11 @@ def as_double(
     net: Network, state: State, X: Array, y: Any, sample_weight: Any = None
 ) -> tuple[Network, State, Block]:
     """Return the network, state and rows in float64, for exact analysis."""
+    check_network(net)
     double = replace(net, dtype="float64")
     check_theta(state, net.tape)
     theta = np.array(to_numpy(state.theta), dtype=np.float64)
-    rows = to_numpy(X) if hasattr(X, "__array_namespace__") else X
+    rows = to_numpy(X) if is_array(X) else X
     block, _ = make_block(double, rows, y, sample_weight, smoothed=True)
     return double, replace(state, theta=theta, optimizer_state=None), block
 
@@ -47,6 +49,27 @@ def check_gradients(
     uses the statistics of the batch, and dropout the fixed masks of the state's seed and step. For
     more than ``max_parameters`` parameters, a sample drawn with ``seed`` from every named array is
     compared.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+    y : (n,) or (n, k) array
+        Targets, as in :func:`deltarule.train`.
+    sample_weight : (n,) array, optional
+        Weights of the rows.
+    epsilon : float, default=1e-6
+        The step of coordinate i is epsilon max(1, |θ_i|).
+    tolerance : float, default=1e-7
+        The relative error ‖g_num − g‖ / (‖g_num‖ + ‖g‖) up to which the gradient is right.
+    max_parameters : int, default=2000
+        The most parameters that are compared.
+    seed : int, default=0
+        Of the sample, if the network has more.
 
     Returns
     -------

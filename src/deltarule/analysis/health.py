@@ -14,6 +14,7 @@ from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Tape
 from deltarule.reference import Reference
 from deltarule.reference.activations import ELEMENTWISE
+from deltarule.spec import check_network
 from deltarule.training.history import History
 from deltarule.utils.arrays import Array, array_namespace, to_numpy
 from deltarule.utils.blas import one_blas_thread
@@ -79,7 +80,21 @@ def network_health(
       below a thousandth of its largest value (Schönhuth eq. 13).
 
     Dropout and batch norm work as in a training step.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+    y : (n,) or (n, k) array
+        Targets, as in :func:`deltarule.train`.
+    sample_weight : (n,) array, optional
+        Weights of the rows.
     """
+    check_network(net)
     check_theta(state, net.tape)
     block, _ = make_block(net, X, y, sample_weight, smoothed=True)
     return measure_health(net.tape, state, block)

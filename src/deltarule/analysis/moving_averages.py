@@ -43,7 +43,7 @@ def moving_average(x: Array, window: int) -> Array:
     """
     k = check_positive_integer("window", window)
     x = floating(x)
-    n = _length(x)
+    n = _length("x", x)
     if k > n:
         raise ShapeError(
             f"x must hold at least window = {k} values along its first axis; got {n}. "
@@ -80,7 +80,7 @@ def exponential_average(x: Array, beta: float) -> Array:
     """
     beta = check_between("beta", beta, 0.0, 1.0, open_high=True)
     x = floating(x)
-    _length(x)
+    _length("x", x)
     xp = array_namespace(x)
     averages = xp.empty_like(x)
     v = xp.zeros_like(x[0, ...])
@@ -113,8 +113,8 @@ def bias_corrected(averages: Array, beta: float) -> Array:
     [4.0, 4.0, 4.0]
     """
     beta = check_between("beta", beta, 0.0, 1.0, open_high=True)
-    averages = floating(averages)
-    n = _length(averages)
+    averages = floating(averages, "averages")
+    n = _length("averages", averages)
     xp = array_namespace(averages)
     corrected = xp.empty_like(averages)
     for t in range(1, n + 1):
@@ -139,7 +139,11 @@ def effective_window(beta: float) -> float:
     return 1.0 / (1.0 - check_between("beta", beta, 0.0, 1.0, open_high=True))
 
 
-def _length(x: Array) -> int:
-    if x.ndim == 0:
-        raise ShapeError("x must be an array with the time along its first axis; got a number.")
+def _length(name: str, x: Array) -> int:
+    if x.ndim == 0 or x.shape[0] == 0:
+        got = "a number" if x.ndim == 0 else f"shape {tuple(x.shape)}"
+        raise ShapeError(
+            f"{name} must be an array with the time along its first axis, at least one value; got "
+            f"{got}."
+        )
     return int(x.shape[0])

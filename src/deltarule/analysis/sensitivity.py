@@ -11,6 +11,7 @@ from deltarule.program import State
 from deltarule.program.lowering import lower
 from deltarule.program.opcodes import Op
 from deltarule.program.state_checks import check_theta
+from deltarule.program.tape import Instruction
 from deltarule.reference import Reference
 from deltarule.reference.interpreter import quiet
 from deltarule.spec import NetworkSpec
@@ -23,6 +24,8 @@ __all__ = ["input_gradients", "layer_activations"]
 @one_blas_thread()
 def layer_activations(net: NetworkSpec, state: State, X: Array) -> list[Any]:
     """Return A_1 … A_L (n, d_l) at prediction, without dropout; A_L are the outputs.
+
+    With k members they are (n, k d_l), the members side by side.
 
     Parameters
     ----------
@@ -91,11 +94,28 @@ def input_gradients(net: NetworkSpec, state: State, X: Array) -> Any:
                 reversed(tape.instructions[:-1]), reversed(trace.pullbacks), strict=True
             )
             for line, pullback in backwards:
-                if line.op == Op.AFFINE:
-                    adjoint = adjoint @ reference.parameters(line, state.theta)[0].T
-                elif line.op == Op.NORMALIZE:
+                if line is tape.first_trained:
+                    adjoint = _before_first(reference, line, state, adjoint)
+                elif line.weights >= 0:
                     adjoint = pullback(adjoint)[0]
                 else:
                     adjoint = pullback(adjoint)
             jacobian[:, unit] = to_numpy(adjoint)
     return jacobian
+
+
+def _before_first(reference: Reference, line: Instruction, state: State, adjoint: Array) -> Array:
+    """Return the adjoint of what the first trained instruction reads, which training needs not."""
+    first, second = reference.parameters(line, state.theta)
+    xp = array_namespace(first)
+    if line.op == Op.SCALE:
+        return xp.reshape(first, (-1,)) * adjoint
+    if line.op == Op.AFFINE and reference.tape.members == 1:
+        return adjoint @ first.T
+    n = adjoint.shape[0]
+    apart = xp.permute_dims(reference.apart(adjoint), (1, 0, 2))  # (k, n, q)
+    if line.op == Op.EXPAND:
+        assert second is not None
+        return xp.sum(second[:, None, :] * (apart @ first.T), axis=0)
+    back = apart @ xp.permute_dims(first, (0, 2, 1))
+    return xp.reshape(xp.permute_dims(back, (1, 0, 2)), (n, -1))

@@ -12,6 +12,7 @@ from deltarule.analysis.curvature import hessian_matrix
 from deltarule.errors import SpecError
 from deltarule.network import Network
 from deltarule.program import State
+from deltarule.spec import check_network
 from deltarule.utils.arrays import Array, to_numpy
 from deltarule.utils.blas import one_blas_thread
 from deltarule.utils.checks import check_between, check_positive_integer
@@ -102,7 +103,7 @@ def quadratic_shrinkage(
     return Shrinkage(
         eigenvalues=d,
         l2_factors=factors,
-        stopping_factors=1 - (1 - eta * d) ** tau,
+        stopping_factors=_stopping(eta, d, tau),
         l2_weights=q @ (factors * (q.T @ w)),
         l1_weights=softened,
         zero_share=float(np.mean(softened == 0)),
@@ -110,11 +111,18 @@ def quadratic_shrinkage(
     )
 
 
+def _stopping(eta: float, d: Vector, tau: int) -> Vector:
+    with np.errstate(over="ignore"):  # descent with too large a rate diverges: ±∞
+        factors: Vector = 1 - (1 - eta * d) ** tau
+    return factors
+
+
 def l1_shrinkage(diagonal: npt.ArrayLike, weights: npt.ArrayLike, strength: float) -> Vector:
     """Return sgn(w*) max(|w*| − s/H_ii, 0); if H_ii ≤ 0, any s > 0 makes the weight 0."""
     h, w = np.asarray(diagonal, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     threshold = np.full_like(w, np.inf if strength > 0 else 0.0)
-    np.divide(strength, h, out=threshold, where=h > 0)
+    with np.errstate(over="ignore"):  # beyond every weight
+        np.divide(strength, h, out=threshold, where=h > 0)
     kept: Vector = np.sign(w) * np.maximum(np.abs(w) - threshold, 0.0)
     return kept
 
@@ -131,11 +139,35 @@ def shrinkage_table(
     the weights are penalised; biases and batch-norm parameters b adapt:
     H_eff = H_ww − H_wb H_bb⁻¹ H_bw.
 
+    Parameters
+    ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+    y : (n,) or (n, k) array
+        Targets, as in :func:`deltarule.train`.
+    strength : float
+        s ≥ 0, of L2 and of L1.
+    learning_rate : float, default=0.1
+        η of the steps that early stopping is compared with.
+    steps : int, default=100
+        τ, their number.
+    sample_weight : (n,) array, optional
+        Weights of the rows.
+    max_parameters : int, default=2000
+        The most parameters of a network whose Hessian is computed.
+
     Raises
     ------
     SpecError
         If the network has more than ``max_parameters`` parameters.
     """
+    check_network(net)
+    check_between("strength", strength, 0.0, open_high=True)
+    check_positive_integer("max_parameters", max_parameters)
     p = net.tape.n_parameters
     if p > max_parameters:
         raise SpecError(

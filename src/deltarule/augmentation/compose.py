@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
-from numbers import Integral
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -20,7 +19,7 @@ from deltarule.augmentation.transformation import Shape, Transformation, check_f
 from deltarule.augmentation.warps import resample
 from deltarule.errors import DataError, ShapeError, SpecError
 from deltarule.utils.arrays import is_sparse
-from deltarule.utils.checks import check_positive_integer
+from deltarule.utils.checks import check_positive_integer, check_sequence, is_count, shown
 
 __all__ = ["Augmenter", "Compose", "Transform"]
 
@@ -85,12 +84,10 @@ class Compose:
     n_threads: int | None = None
 
     def __post_init__(self) -> None:
-        if callable(self.transforms) or not isinstance(self.transforms, Sequence):
-            raise SpecError(
-                f"transforms must be a list such as [Rotation(15)]; got {self.transforms!r}."
-            )
         flat: list[Transform] = []
-        for i, transform in enumerate(self.transforms):
+        for i, transform in enumerate(
+            check_sequence("transforms", self.transforms, "a list such as [Rotation(15)]")
+        ):
             if isinstance(transform, Compose):
                 flat.extend(transform.transforms)
             elif callable(transform) and not isinstance(transform, type):
@@ -98,7 +95,7 @@ class Compose:
             else:
                 raise SpecError(
                     f"transforms[{i}] must be a transformation such as Rotation(15), or a function "
-                    f"f(rng, x) -> x'; got {transform!r}."
+                    f"f(rng, x) -> x'; got {shown(transform)}."
                 )
         object.__setattr__(self, "transforms", tuple(flat))
         if self.shape is not None:
@@ -132,7 +129,7 @@ class Compose:
         """
         if is_sparse(x):
             raise DataError("x must be a dense array; got a sparse one. Pass x.toarray().")
-        x = np.asarray(x)
+        x = _array("x", x)
         examples = self._examples(x)
         numbers = _checked_rows(rows, len(x))
         _check_word("epoch", epoch)
@@ -156,7 +153,8 @@ class Compose:
     def preview(self, x: Any, copies: int = 7, epoch: int = 0) -> Any:
         """Return (n, 1 + copies, *shape): each example, and its versions in ``copies`` epochs."""
         check_positive_integer("copies", copies)
-        x = self._examples(np.asarray(x))
+        _check_word("epoch", epoch)
+        x = self._examples(_array("x", x))
         return np.stack([x, *(self(x, None, epoch + i) for i in range(copies))], axis=1)
 
     def _examples(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -243,7 +241,8 @@ def _rounded(x: npt.NDArray[Any], kind: np.dtype[Any]) -> npt.NDArray[Any]:
 def _checked_shape(shape: Any) -> Shape:
     if not isinstance(shape, Sequence) or isinstance(shape, str) or not 1 <= len(shape) <= 3:
         raise SpecError(
-            f"shape must be (length,), (height, width) or (height, width, channels); got {shape!r}."
+            "shape must be (length,), (height, width) or (height, width, channels); got "
+            f"{shown(shape)}."
         )
     return tuple(check_positive_integer(f"shape[{i}]", each) for i, each in enumerate(shape))
 
@@ -251,7 +250,7 @@ def _checked_shape(shape: Any) -> Shape:
 def _checked_rows(rows: Any, n: int) -> npt.NDArray[np.uint64]:
     if rows is None:
         return np.arange(n, dtype=np.uint64)
-    numbers = np.asarray(rows)
+    numbers = _array("rows", rows)
     if numbers.shape != (n,):
         raise ShapeError(
             f"rows must have shape ({n},), one number per row of x; got {numbers.shape}."
@@ -262,8 +261,15 @@ def _checked_rows(rows: Any, n: int) -> npt.NDArray[np.uint64]:
 
 
 def _check_word(name: str, value: Any) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= int(value) < 1 << 64:
-        raise SpecError(f"{name} must be an integer in [0, 2**64); got {value!r}.")
+    if not is_count(value, below=1 << 64):
+        raise SpecError(f"{name} must be an integer in [0, 2**64); got {shown(value)}.")
+
+
+def _array(name: str, given: Any) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise DataError(f"{name} must be rectangular; got rows of unequal length.") from error
 
 
 def _cores() -> int:

@@ -14,8 +14,11 @@ from deltarule.augmentation.transformation import check_finite
 from deltarule.augmentation.warps import Warp
 from deltarule.errors import SpecError
 from deltarule.utils.blas import one_blas_thread
+from deltarule.utils.checks import shown
 
 __all__ = ["Elastic", "gaussian_kernel", "smooth"]
+
+_MOST_PIXELS = 1e6
 
 _TRUNCATE = 4.0
 """The Gaussian is truncated at this many standard deviations, as in ``scipy.ndimage``."""
@@ -32,10 +35,10 @@ class Elastic(Geometric):
     Parameters
     ----------
     alpha : float, default=34
-        α ≥ 0, in pixels.
+        α in [0, 10⁶), in pixels.
     sigma : float, default=4
-        σ > 0, in pixels. A small σ moves the pixels independently; a large one moves the image as a
-        whole.
+        σ in (0, 10⁶), in pixels. A small σ moves the pixels independently; a large one moves the
+        image as a whole.
 
     Notes
     -----
@@ -50,10 +53,11 @@ class Elastic(Geometric):
     sigma: float = 4.0
 
     def __post_init__(self) -> None:
-        check_finite("alpha", self.alpha, 0.0)
-        if check_finite("sigma", self.sigma) <= 0:
+        check_finite("alpha", self.alpha, 0.0, _MOST_PIXELS)
+        if check_finite("sigma", self.sigma, most=_MOST_PIXELS) <= 0:
             raise SpecError(
-                f"sigma must be positive, in pixels; got {self.sigma!r}. Use 4, as Simard et al."
+                f"sigma must be positive, in pixels; got {shown(self.sigma)}. Use 4, as Simard et "
+                "al."
             )
 
     def warp(self, rng: RowStreams, size: tuple[int, int]) -> Warp:

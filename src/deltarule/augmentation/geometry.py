@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -26,7 +25,7 @@ from deltarule.augmentation.transformation import (
 )
 from deltarule.augmentation.warps import Warp, resample
 from deltarule.errors import SpecError
-from deltarule.utils.checks import check_between, check_name
+from deltarule.utils.checks import check_between, check_count, check_flag, check_name, shown
 
 __all__ = ["Crop", "Flip", "Geometric", "Rotation", "Scaling", "Shear", "Translation"]
 
@@ -118,8 +117,9 @@ class Scaling(Geometric):
     def __post_init__(self) -> None:
         if not isinstance(self.factor, tuple):
             raise SpecError(
-                f"factor must be a pair (low, high) such as (0.9, 1.1); got {self.factor!r}."
+                f"factor must be a pair (low, high) such as (0.9, 1.1); got {shown(self.factor)}."
             )
+        check_flag("per_axis", self.per_axis)
         if check_span("factor", self.factor)[0] <= 0:
             raise SpecError(f"factor must be positive; got {self.factor!r}. Use Flip to mirror.")
 
@@ -202,9 +202,7 @@ class Crop(Geometric):
     keep: float = 1.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.padding, Integral) or isinstance(self.padding, bool):
-            raise SpecError(f"padding must be an integer of at least 0; got {self.padding!r}.")
-        check_between("padding", self.padding, 0)
+        check_count("padding", self.padding)
         check_between("keep", self.keep, 0.0, 1.0, open_low=True)
 
     def check_shape(self, shape: Shape | None) -> None:

@@ -12,15 +12,21 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
+
+from deltarule.errors import DataError, SpecError
+from deltarule.utils.checks import check_between, check_count, numeric_array, shown
 
 __all__ = ["Floats", "RowStreams"]
 
 Floats = npt.NDArray[np.floating[Any]]
+
+_MOST = 1e300  # so that differences are finite
+_MOST_WORDS = 2**40
 
 _POOL = 16
 """Small requests share a pool of this many words, because each fetch takes microseconds."""
@@ -54,7 +60,9 @@ class RowStreams:
     def __init__(
         self, seed: int, epoch: int, rows: npt.NDArray[np.integer[Any]], stage: int = 0
     ) -> None:
-        self.rows = np.asarray(rows, dtype=np.uint64)
+        for name, word in (("seed", seed), ("epoch", epoch), ("stage", stage)):
+            check_count(name, word, below=1 << 64)
+        self.rows = _row_numbers(rows)
         self._key = np.array([seed, epoch], dtype=np.uint64)
         self._stage = stage
         self._requests = 0
@@ -66,6 +74,7 @@ class RowStreams:
 
     def raw(self, words: int) -> npt.NDArray[np.uint64]:
         """Return (n, words) random 64-bit words."""
+        check_count("words", words, below=_MOST_WORDS)
         if words > _POOL:
             return self._fetch(words)
         if self._pool.shape[1] < words:
@@ -104,15 +113,26 @@ class RowStreams:
 
         If low = high, the result is exactly this number.
         """
+        _check_finite("low", low)
+        _check_finite("high", high)
         return low + (high - low) * self._units(size, 0.0)
 
     def normal(self, scale: float = 1.0, size: tuple[int, ...] = ()) -> npt.NDArray[np.float64]:
         """Return (n, *size) numbers from N(0, scale²): scale · Φ⁻¹(u), u uniform on (0, 1)."""
+        from scipy.special import ndtri
+
+        _check_finite("scale", scale)
         return np.asarray(scale * ndtri(self._units(size, 0.5)))
 
     def integers(self, low: int, high: int, size: tuple[int, ...] = ()) -> npt.NDArray[np.int64]:
         """Return (n, *size) integers, uniform on {low, …, high − 1}, as ⌊(high − low) u⌋ + low."""
-        return np.floor((high - low) * self._units(size, 0.0)).astype(np.int64) + low
+        for name, end in (("low", low), ("high", high)):
+            check_between(name, end, -(2.0**52), 2.0**52)
+            if end != int(end):
+                raise SpecError(f"{name} must be an integer; got {shown(end)}.")
+        if high <= low:
+            raise SpecError(f"low must be below high; got {low!r} and {high!r}.")
+        return np.floor((high - low) * self._units(size, 0.0)).astype(np.int64) + int(low)
 
     def displacements(self, size: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Floats:
         """Return (n, *size) numbers (k + ½)/2¹⁵, uniform over the 2¹⁶ of them in (−1, 1).
@@ -120,7 +140,13 @@ class RowStreams:
         Sixteen bits are enough, because the field is smoothed afterwards. The mean is 0, and the
         variance is (1 − 2⁻³²)/3.
         """
-        count = math.prod(size)
+        count = math.prod(_checked_size(size))
+        try:
+            real = dtype is not None and np.dtype(dtype).kind == "f"
+        except (TypeError, ValueError, AttributeError):  # no type at all
+            real = False
+        if not real:
+            raise SpecError(f"dtype must be a floating-point type; got {shown(dtype)}.")
         words = self.raw(-(-count // 4)).astype("<u8", copy=False)
         steps = np.ascontiguousarray(words).view("<i2")[:, :count]
         field = steps.astype(dtype)
@@ -133,10 +159,39 @@ class RowStreams:
 
         Its words are not used by other draws. Every call returns a generator at the start.
         """
+        if not isinstance(i, Integral) or isinstance(i, bool) or not -len(self) <= i < len(self):
+            raise SpecError(
+                f"i must be the place of a row, an integer below {len(self)}; got {shown(i)}."
+            )
         counter = np.array([0, self.rows[i], 1 << 63, self._stage], dtype=np.uint64)
         return np.random.Generator(np.random.Philox(key=self._key, counter=counter))
 
     def _units(self, size: tuple[int, ...], shift: float) -> npt.NDArray[np.float64]:
         """Return (n, *size) numbers (k + shift)/2⁵², k uniform over 52 bits: exact, and below 1."""
-        bits = self.raw(math.prod(size)) >> np.uint64(12)
+        bits = self.raw(math.prod(_checked_size(size))) >> np.uint64(12)
         return ((bits.astype(np.float64) + shift) * 2.0**-52).reshape(len(self), *size)
+
+
+def _row_numbers(rows: Any) -> npt.NDArray[np.uint64]:
+    numbers = numeric_array("rows", rows)
+    if numbers.ndim != 1 or (
+        numbers.size and (numbers.dtype.kind not in "iu" or numbers.min() < 0)
+    ):
+        raise DataError(
+            f"rows must be the rows' numbers in the data set, (n,) integers of at least 0; got "
+            f"{shown(rows)}."
+        )
+    words: npt.NDArray[np.uint64] = numbers.astype(np.uint64)
+    return words
+
+
+def _checked_size(size: Any) -> tuple[int, ...]:
+    if not isinstance(size, tuple | list):
+        raise SpecError(f"size must be a tuple such as (2, 3); got {shown(size)}.")
+    for i, length in enumerate(size):
+        check_count(f"size[{i}]", length, below=_MOST_WORDS)
+    return tuple(size)
+
+
+def _check_finite(name: str, value: Any) -> None:
+    check_between(name, value, -_MOST, _MOST)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from deltarule.augmentation.streams import Floats, RowStreams
 from deltarule.errors import SpecError
-from deltarule.utils.checks import check_between
+from deltarule.utils.checks import check_between, shown
 
 __all__ = ["Shape", "Span", "Transformation", "check_finite", "check_span", "elementwise"]
 
@@ -21,6 +21,9 @@ Shape: TypeAlias = tuple[int, ...]
 
 Span: TypeAlias = float | tuple[float, float]
 """A number r for the interval [−r, r], or the ends of an interval (low, high)."""
+
+
+_MOST = 1e300  # so that the length of an interval is finite
 
 
 class Transformation(ABC):
@@ -48,23 +51,27 @@ class Transformation(ABC):
             )
 
 
-def check_finite(name: str, value: Any, low: float = -math.inf) -> float:
-    """Return ``value`` as a float, or raise ``SpecError`` unless low ≤ value < ∞."""
-    return check_between(name, value, low, math.inf, open_low=low == -math.inf, open_high=True)
+def check_finite(name: str, value: Any, low: float = -math.inf, most: float = math.inf) -> float:
+    """Return ``value`` as a float, or raise ``SpecError`` unless low ≤ value < most."""
+    return check_between(name, value, low, most, open_low=low == -math.inf, open_high=True)
 
 
 def check_span(name: str, span: Any, most: float = math.inf) -> tuple[float, float]:
     """Return the ends of a :data:`Span`, or raise ``SpecError`` unless |ends| < most, in order."""
     if isinstance(span, Sequence) and not isinstance(span, str):
         if len(span) != 2:
-            raise SpecError(f"{name} must be a number or a pair (low, high); got {span!r}.")
+            raise SpecError(f"{name} must be a number or a pair (low, high); got {shown(span)}.")
         low, high = (
             check_between(name, end, -most, most, open_low=True, open_high=True) for end in span
         )
+        check_between(name, max(abs(low), abs(high)), 0.0, _MOST)
         if low > high:
-            raise SpecError(f"{name} must be (low, high) with low ≤ high; got {span!r}. Swap them.")
+            raise SpecError(
+                f"{name} must be (low, high) with low ≤ high; got {shown(span)}. Swap them."
+            )
         return low, high
     reach = check_between(name, span, 0.0, most, open_high=True)
+    check_between(name, reach, 0.0, _MOST)
     return -reach, reach
 
 

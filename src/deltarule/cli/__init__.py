@@ -1,4 +1,4 @@
-"""The command line: ``deltarule train``, ``evaluate``, ``predict``, ``export`` and ``check``.
+"""The command line: ``deltarule describe``, ``train``, ``evaluate``, ``predict`` and others.
 
 It parses options, calls `deltarule.tables` and `deltarule.storage`, and prints. It has no logic of
 its own.

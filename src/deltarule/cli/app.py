@@ -12,7 +12,9 @@ from deltarule.cli.options import (
     CellOptions,
     CheckpointOptions,
     DataOptions,
+    DescribeOptions,
     Dtype,
+    FileOptions,
     ModelArgument,
     NetworkOptions,
     TableArgument,
@@ -26,6 +28,7 @@ from deltarule.cli.output_options import (
     ModelFileOptions,
     OutputOptions,
     OverwriteOption,
+    PictureOptions,
     PredictionFileOptions,
     check_streams,
 )
@@ -46,11 +49,30 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _schema(wanted: bool) -> None:
+    if wanted:
+        import json
+
+        from deltarule.cli.json_schema import json_schema
+
+        typer.echo(json.dumps(json_schema(), indent=2))
+        raise typer.Exit
+
+
 @app.callback()
 def deltarule(
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+    json_schema: Annotated[
+        bool,
+        typer.Option(
+            "--json-schema",
+            callback=_schema,
+            is_eager=True,
+            help="Print the JSON Schema of the objects of --json.",
+        ),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show where an error came from (any command).")
@@ -59,6 +81,8 @@ def deltarule(
     """Train neural networks on tables, and use them.
 
     A first session:
+
+        deltarule describe penguins.csv --target species
 
         deltarule train penguins.csv --target species --test 0.2
 
@@ -74,6 +98,7 @@ def deltarule(
 def train(
     table: TableArgument,
     data: DataOptions,
+    reading: FileOptions,
     cells: CellOptions,
     network: NetworkOptions,
     training: TrainingOptions,
@@ -103,6 +128,10 @@ def train(
 
         deltarule train houses.csv --target price --category code --missing -999 --ignore 'id_*'
 
+    Rows that follow each other in time are tested on the last of them:
+
+        deltarule train sales.csv --target sales --split time:date
+
     Begin, or resume where a training with the same options was interrupted:
 
         deltarule train houses.csv --target price --checkpoint run --resume
@@ -121,7 +150,30 @@ def train(
             files.output or Path(f"{table.stem}.safetensors"), files.plots, files.overwrite
         ),
         output,
+        reading,
     )
+
+
+@app.command()
+@grouped
+def describe(
+    table: TableArgument,
+    data: DescribeOptions,
+    reading: FileOptions,
+    cells: CellOptions,
+    files: PictureOptions,
+    output: OutputOptions,
+) -> None:
+    """Say what the columns of a table hold, without training.
+
+        deltarule describe houses.csv --target price --plots pictures
+
+    It reads the table as train does, prints what each column is taken for, and draws the values of
+    each column, the missing cells and the target.
+    """
+    from deltarule.cli import commands
+
+    commands.describe(table, data, cells.reading(), files, output, reading)
 
 
 @app.command()
@@ -131,6 +183,7 @@ def evaluate(
     table: TableArgument,
     *,
     unseen: UnseenOption = Unseen.other,
+    reading: FileOptions,
     output: OutputOptions,
 ) -> None:
     """Compare a model's predictions with the target column of a table.
@@ -139,7 +192,7 @@ def evaluate(
     """
     from deltarule.cli import commands
 
-    commands.evaluate(model, table, unseen.value, output)
+    commands.evaluate(model, table, unseen.value, output, reading)
 
 
 @app.command()
@@ -149,6 +202,7 @@ def predict(
     table: TableArgument,
     *,
     unseen: UnseenOption = Unseen.other,
+    reading: FileOptions,
     files: PredictionFileOptions,
     output: OutputOptions,
 ) -> None:
@@ -165,7 +219,7 @@ def predict(
     check_streams(table, files.output, json=output.json)
     from deltarule.cli import commands
 
-    commands.predict(model, table, files, unseen.value, output)
+    commands.predict(model, table, files, unseen.value, output, reading)
 
 
 @app.command()
@@ -203,6 +257,7 @@ def export(
 def check(
     model: ModelArgument,
     table: TableArgument,
+    reading: FileOptions,
     output: OutputOptions,
 ) -> None:
     """Check a model's gradient against difference quotients, on rows of a table.
@@ -213,4 +268,4 @@ def check(
     """
     from deltarule.cli import commands
 
-    raise typer.Exit(commands.check(model, table, output))
+    raise typer.Exit(commands.check(model, table, output, reading))

@@ -7,52 +7,49 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
-
-from sklearn.exceptions import ConvergenceWarning
+from typing import TYPE_CHECKING, Any
 
 from deltarule.cli.inputs import Tables, opened, opened_in_memory
-from deltarule.cli.output_options import OutputOptions, PredictionFileOptions
+from deltarule.cli.options import DescribeOptions, FileOptions
+from deltarule.cli.output_options import OutputOptions, PictureOptions, PredictionFileOptions
 from deltarule.cli.outputs import Outputs, check_apart
-from deltarule.cli.plots import draw_plots
-from deltarule.cli.progress_bar import EpochBar
+from deltarule.cli.plots import DATA_PICTURE, check_plots, draw_data_plot, draw_plots
 from deltarule.cli.signals import leaving
 from deltarule.errors import DeltaruleError, ModelFileError
-from deltarule.onnx import to_bytes
-from deltarule.persistence import load
 from deltarule.storage import encode, read_model_record
-from deltarule.tables import (
-    Plan,
-    PredictionsCsv,
-    Prepared,
-    Settings,
-    TableModel,
-    check_test,
-    fit,
-    prepare,
-    score_parts,
-)
+from deltarule.tables import PredictionsCsv, TableModel
 from deltarule.tables.kinds import Unseen
 from deltarule.utils.context import error_context
 
-__all__ = ["Outputs", "Tables", "check", "evaluate", "export", "predict", "train"]
+if TYPE_CHECKING:
+    from deltarule.tables import Plan, Prepared, ReadOptions, Settings
+
+__all__ = ["Outputs", "Tables", "check", "describe", "evaluate", "export", "predict", "train"]
 
 
 def train(
-    tables: Tables, plan: Plan, settings: Settings, outputs: Outputs, output: OutputOptions
+    tables: Tables,
+    plan: Plan,
+    settings: Settings,
+    outputs: Outputs,
+    output: OutputOptions,
+    files: FileOptions,
 ) -> None:
     """Train on a table, save, report, and draw.
 
     Files that cannot be read or written are refused before the training. The model is written
     before anything is printed about it, so that no later error can lose it.
     """
+    from deltarule.tables import check_test, collect_values, prepare, score_parts
+
     outputs.check(tables.named, binary="a model")
     if settings.checkpoint is not None:
         check_apart(Path(settings.checkpoint.folder, "checkpoint"), tables.named)
-    reporter = output.reporter("train", outputs.file)
+    reporter, form = output.reporter("train", outputs.file), files.form()
     with ExitStack() as stack:
-        table = stack.enter_context(opened(tables.training, tables.stream))
-        test = None if tables.test is None else stack.enter_context(opened(tables.test))
+        drawn = outputs.plots is not None
+        table = stack.enter_context(opened(tables.training, form, tables.stream, again=drawn))
+        test = None if tables.test is None else stack.enter_context(opened(tables.test, form))
         prepared = prepare(table, plan)
         reporter.plan(table, prepared)
         if test is not None:
@@ -68,6 +65,15 @@ def train(
             reporter.scores(parts)
             reporter.wrote("model", outputs.file)
             if outputs.plots is not None:
+                values = collect_values(
+                    table,
+                    prepared.understanding,
+                    target=plan.target,
+                    task=prepared.preprocessing.target.task,
+                    missing=plan.reading.missing,
+                )
+                data = draw_data_plot(values, outputs.plots, overwrite=outputs.overwrite)
+                reporter.wrote("picture", data)
                 last = list(parts.values())[-1]
                 for picture in draw_plots(model, last, outputs.plots, overwrite=outputs.overwrite):
                     reporter.wrote("picture", picture)
@@ -78,9 +84,15 @@ def _fitted(
     prepared: Prepared, settings: Settings, output: OutputOptions
 ) -> tuple[TableModel, list[str]]:
     """Train; return the model and the warnings, each once."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    from deltarule.tables.tabular import estimator_for
+
     with warnings.catch_warnings(record=True) as caught, leaving(_left_behind(settings)):
         warnings.simplefilter("always")
-        model = fit(prepared, settings, _bars(settings, output))
+        estimator = estimator_for(prepared, settings)
+        estimator.set_callbacks(*_bars(settings, output))
+        model = estimator.fit_prepared(prepared).model_
     notes = [
         _stopped(model, settings)
         if issubclass(warning.category, ConvergenceWarning)
@@ -113,11 +125,47 @@ def _written(file: Path) -> Iterator[None]:
         yield
 
 
-def evaluate(model_path: Path, path: Path, unseen: Unseen, output: OutputOptions) -> None:
+def describe(
+    path: Path,
+    data: DescribeOptions,
+    reading: ReadOptions,
+    files: PictureOptions,
+    output: OutputOptions,
+    written: FileOptions,
+) -> None:
+    """Print what a table holds, and draw it."""
+    from deltarule.tables import collect_values
+    from deltarule.tables import describe as describe_table
+
+    if files.plots is not None:
+        check_apart(files.plots / DATA_PICTURE, {"the table": path})
+        check_plots(files.plots, (DATA_PICTURE,), overwrite=files.overwrite)
+    reporter = output.reporter("describe")
+    with opened(path, written.form(), data.stream, again=files.plots is not None) as table:
+        found = describe_table(
+            table, target=data.target, ignore=tuple(data.ignore or ()), reading=reading
+        )
+        reporter.description(table, found)
+        if files.plots is not None:
+            values = collect_values(
+                table,
+                found.understanding,
+                target=data.target,
+                task=found.decision and found.decision.task,
+                missing=reading.missing,
+            )
+            data_picture = draw_data_plot(values, files.plots, overwrite=files.overwrite)
+            reporter.wrote("picture", data_picture)
+    reporter.end()
+
+
+def evaluate(
+    model_path: Path, path: Path, unseen: Unseen, output: OutputOptions, reading: FileOptions
+) -> None:
     """Print the scores of a model on a table."""
     reporter = output.reporter("evaluate")
     model = TableModel.load(model_path)
-    with opened(path) as table:
+    with opened(path, reading.form(model.preprocessing.file)) as table:
         reporter.scores({table.path.name: model.evaluate(table, unseen)})
     reporter.end()
 
@@ -128,18 +176,19 @@ def predict(
     files: PredictionFileOptions,
     unseen: Unseen,
     output: OutputOptions,
+    reading: FileOptions,
 ) -> None:
     """Write a model's predictions for a table, in chunks."""
     outputs = Outputs(files.output, overwrite=files.overwrite)
     outputs.check(_reads(model_path) | {"the table": path})
     reporter = output.reporter("predict", outputs.file)
     model = TableModel.load(model_path)
-    with opened(path, stream=True) as table:
+    with opened(path, reading.form(model.preprocessing.file), stream=True) as table:
         predictions = PredictionsCsv(
             model, table, unseen, keep=files.keep, escape=files.escape_formulas
         )
         outputs.write_chunks(predictions)
-    reporter.notes(predictions.seen.sentences())
+    reporter.notes([*table.notes, *predictions.seen.sentences()])
     reporter.wrote("predictions", outputs.file, predictions.rows)
     reporter.end()
 
@@ -148,6 +197,9 @@ def export(
     model_path: Path, outputs: Outputs, dtype: str, unseen: Unseen, output: OutputOptions
 ) -> None:
     """Write a model of a table, or a saved estimator, as an ONNX file."""
+    from deltarule.onnx import to_bytes
+    from deltarule.persistence import load
+
     outputs.check(_reads(model_path), binary="an ONNX file")
     if read_model_record(model_path).kind == "table":
         graph = TableModel.load(model_path).to_onnx(dtype=dtype, unseen=unseen)
@@ -171,11 +223,11 @@ def export(
     reporter.end()
 
 
-def check(model_path: Path, path: Path, output: OutputOptions) -> int:
+def check(model_path: Path, path: Path, output: OutputOptions, reading: FileOptions) -> int:
     """Print a gradient check; return 1 if the gradient is wrong, else 0."""
     reporter = output.reporter("check")
     model = TableModel.load(model_path)
-    with opened_in_memory(path) as table:
+    with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
         report = model.check(table)
     reporter.check(report)
     reporter.end()
@@ -189,8 +241,11 @@ def _reads(model_path: Path) -> dict[str, Path | None]:
 
 def _bars(settings: Settings, output: OutputOptions) -> tuple[Any, ...]:
     """Return a progress bar, if the standard error stream is a terminal."""
-    shown = sys.stderr.isatty() and not output.quiet
-    return (EpochBar(settings.epochs),) if shown else ()
+    if output.quiet or not sys.stderr.isatty():
+        return ()
+    from deltarule.cli.progress_bar import EpochBar
+
+    return (EpochBar(settings.epochs),)
 
 
 def _left_behind(settings: Settings) -> str:

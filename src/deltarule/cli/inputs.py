@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+import pyarrow as pa
+
 from deltarule.cli.stdio import is_stream
 from deltarule.errors import TableError
-from deltarule.tables import Source, Table, is_large, open_source, read_table
+from deltarule.tables import CsvFormat, Source, Table, is_large, open_source, read_table
 from deltarule.utils.context import error_context, system_reason
 
 __all__ = ["Tables", "opened", "opened_in_memory"]
@@ -36,22 +38,27 @@ class Tables:
 
 
 @contextmanager
-def opened(path: Path, stream: bool | None = None) -> Iterator[Source]:
-    """Open a table, to be read in chunks or into memory; by default in chunks if it is large."""
+def opened(
+    path: Path, form: CsvFormat, stream: bool | None = None, *, again: bool = False
+) -> Iterator[Source]:
+    """Open a table, to be read in chunks or into memory; by default in chunks if it is large.
+
+    In memory it forgets what learning and predicting no longer need, unless it is read ``again``.
+    """
     with _on_disk(path) as place:
         if is_large(place) if stream is None else stream:
-            dataset = open_source(place)
+            dataset = open_source(place, form)
             dataset.path = _shown(path)
             yield dataset
         else:
-            yield replace(read_table(place), path=_shown(path))
+            yield replace(read_table(place, form), path=_shown(path), used_once=not again)
 
 
 @contextmanager
-def opened_in_memory(path: Path) -> Iterator[Table]:
+def opened_in_memory(path: Path, form: CsvFormat) -> Iterator[Table]:
     """Read a table that has to fit into memory."""
     with _on_disk(path) as place:
-        yield replace(read_table(place), path=_shown(path))
+        yield replace(read_table(place, form), path=_shown(path))
 
 
 def _shown(path: Path) -> Path:
@@ -65,6 +72,8 @@ def _on_disk(path: Path) -> Iterator[Path]:
 
     The copy exists until the command ends, because messages look lines up in it.
     """
+    # pyarrow's own pool would keep what is no longer used of a table.
+    pa.set_memory_pool(pa.system_memory_pool())
     if not is_stream(path):
         yield path
         return

@@ -7,17 +7,31 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deltarule.cli.stdio import printing
-from deltarule.tables import Evaluation, Prepared, Source, TableModel, Understood
 from deltarule.tables.record import Classes
+from deltarule.tables.split import time_text
+
+if TYPE_CHECKING:
+    from deltarule.tables import (
+        Description,
+        Evaluation,
+        Prepared,
+        Source,
+        TableModel,
+        Understanding,
+        Understood,
+    )
 
 __all__ = ["JsonReporter"]
 
 
 class JsonReporter:
-    """Collects what `TextReporter` prints, and prints it at the end (docs/cli.md)."""
+    """Collects what `TextReporter` prints, and prints it at the end.
+
+    The object follows the schema of `deltarule.cli.json_schema`.
+    """
 
     def __init__(self, command: str) -> None:
         self._found: dict[str, Any] = {"command": command, "notes": []}
@@ -33,7 +47,7 @@ class JsonReporter:
             "table": str(table.path),
             "target": record.target.name,
             "task": record.target.task,
-            "columns": [_column(column) for column in prepared.understanding.columns.values()],
+            "columns": _columns(prepared.understanding),
             "inputs": sum(column.width for column in record.columns),
             "rows": {
                 "training": provenance.training_rows,
@@ -48,7 +62,29 @@ class JsonReporter:
         }
         if isinstance(record.target, Classes):
             self._found["classes"] = record.target.labels
+        time = provenance.time
+        if time is not None:
+            self._found["split"] = {
+                "time": time.column,
+                "dev_from": time_text(time.notation, time.dev_from),
+                "test_from": None
+                if time.test_from is None
+                else time_text(time.notation, time.test_from),
+            }
         self.notes(prepared.notes)
+
+    def description(self, table: Source, found: Description) -> None:
+        """Add what a table holds."""
+        self._found |= {
+            "table": str(table.path),
+            "rows": found.rows,
+            "columns": _columns(found.understanding),
+        }
+        if found.decision is not None:
+            self._found |= {"target": found.target, "task": found.decision.task}
+        if found.classes:
+            self._found["classes"] = found.classes
+        self.notes(found.notes)
 
     def network(self, model: TableModel) -> None:
         """Add the shape of the trained network and how its training ended."""
@@ -56,18 +92,10 @@ class JsonReporter:
 
     def scores(self, parts: dict[str, Evaluation]) -> None:
         """Add the scores of each part."""
-        self._found["scores"] = {
-            name: {
-                **part.scores,
-                "rows": part.rows,
-                "beats baseline": part.beats_baseline,
-                "by class": {
-                    score.label: {k: v for k, v in score._asdict().items() if k != "label"}
-                    for score in part.classes
-                },
-            }
-            for name, part in parts.items()
-        }
+        self._found["scores"] = {name: _scores(part) for name, part in parts.items()}
+        name, last = list(parts.items())[-1]
+        if last.verdict:
+            self.notes([f"on the {name} rows {last.verdict}"])
         for part in parts.values():
             self.notes(part.notes)
 
@@ -94,6 +122,31 @@ class JsonReporter:
         text = json.dumps(_plain(self._found), allow_nan=False)
         with printing(sys.stdout):
             print(text, flush=True)
+
+
+def _columns(understood: Understanding) -> list[dict[str, Any]]:
+    return [_column(column) for column in understood.columns.values()]
+
+
+def _scores(part: Evaluation) -> dict[str, Any]:
+    """Return the scores of a part, and of its classes."""
+    found: dict[str, Any] = {
+        **part.scores,
+        "rows": part.rows,
+        "beats_baseline": part.beats_baseline,
+    }
+    if part.positive is not None:
+        found["positive_class"] = part.positive
+    if part.classes:
+        found["classes"] = {
+            score.label: {
+                key: value
+                for key, value in score._asdict().items()
+                if key != "label" and value is not None
+            }
+            for score in part.classes
+        }
+    return found
 
 
 def _column(column: Understood) -> dict[str, Any]:

@@ -5,7 +5,7 @@ A group is a panel of ``--help`` (`deltarule.cli.groups`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -15,7 +15,7 @@ import typer
 from deltarule.cli.stdio import STREAM, is_stream
 
 if TYPE_CHECKING:
-    from deltarule.tables import Plan, ReadOptions, Settings, Shares
+    from deltarule.tables import CsvFormat, Plan, ReadOptions, Settings, Shares
     from deltarule.tables.record import Task
     from deltarule.training import Checkpoint
 
@@ -23,7 +23,9 @@ __all__ = [
     "CellOptions",
     "CheckpointOptions",
     "DataOptions",
+    "DescribeOptions",
     "Dtype",
+    "FileOptions",
     "ModelArgument",
     "NetworkOptions",
     "TableArgument",
@@ -94,6 +96,31 @@ UnseenOption = Annotated[
 ]
 
 
+IgnoreOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COL", help="A column to leave out; repeatable, a pattern such as id_* too."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class DescribeOptions:
+    """Data."""
+
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="The column that would be predicted.")
+    ] = None
+    ignore: IgnoreOption = None
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            "--stream/--no-stream",
+            help="Leave the table in its files; by default if it is large, or a folder.",
+        ),
+    ] = None
+
+
 @dataclass(frozen=True)
 class DataOptions:
     """Data."""
@@ -106,12 +133,7 @@ class DataOptions:
             "classes; other numbers are quantities."
         ),
     ] = None
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COL", help="A column to leave out; repeatable, a pattern such as id_* too."
-        ),
-    ] = None
+    ignore: IgnoreOption = None
     test: Annotated[
         str | None,
         typer.Option(metavar="FRACTION|FILE", help="Hold out test rows, or test on another table."),
@@ -125,8 +147,9 @@ class DataOptions:
     split: Annotated[
         str | None,
         typer.Option(
-            metavar="auto|A/B/C",
-            help="Training/dev/test; auto is 60/20/20 up to 10000 rows, 98/1/1 above.",
+            metavar="auto|A/B/C|time:COL",
+            help="Training/dev/test; auto is 60/20/20 up to 10000 rows, 98/1/1 above; time:COL "
+            "holds out the last rows by a column of dates or numbers.",
         ),
     ] = None
     stream: Annotated[
@@ -142,7 +165,14 @@ class DataOptions:
         """Return what to learn, and from which rows."""
         from deltarule.tables import Plan
 
-        shares = _parse_shares(self.split, self.dev, _parse_test(self.test)[0])
+        fraction, _ = _parse_test(self.test)
+        time = _parse_time(self.split)
+        if time is None:
+            shares = _parse_shares(self.split, self.dev, fraction)
+        elif self.dev is None and self.test is None:
+            shares = None
+        else:
+            shares = _parse_shares(None, self.dev, fraction)
         return Plan(
             self.target,
             cast("Task | None", self.task and self.task.value),
@@ -150,12 +180,50 @@ class DataOptions:
             shares,
             seed,
             cells.reading(),
+            time,
         )
 
     @property
     def test_table(self) -> Path | None:
         """The table to test on, if --test names one."""
         return _parse_test(self.test)[1]
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Data.
+
+    The options that say how CSV files are written, where they do not tell; the model keeps them.
+    """
+
+    separator: Annotated[
+        str | None,
+        typer.Option(metavar="CHAR", help="What separates the cells of CSV; \\t or tab is a tab."),
+    ] = None
+    encoding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The encoding of CSV, such as latin-1.")
+    ] = None
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="Whether CSV begins with names; else they are column_1, column_2, ...",
+        ),
+    ] = None
+    skip: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Lines of CSV before the header.")
+    ] = None
+    comment: Annotated[
+        str | None,
+        typer.Option(metavar="CHAR", help="Lines of CSV that begin with it are left out."),
+    ] = None
+
+    def form(self, stored: CsvFormat | None = None) -> CsvFormat:
+        """Return how files are written, by these options and those of a model's training."""
+        from deltarule.tables import CsvFormat, csv_format
+
+        options = (stored or CsvFormat()).model_dump()
+        return csv_format(**options | {k: v for k, v in asdict(self).items() if v is not None})
 
 
 class _Decimal(StrEnum):
@@ -250,6 +318,10 @@ class NetworkOptions:
     activation: Annotated[Activation, typer.Option(help="The activation of the hidden layers.")] = (
         Activation.relu
     )
+    dropout: Annotated[
+        float,
+        typer.Option(min=0, help="Probability that training drops a hidden unit, below 1."),
+    ] = 0.0
 
 
 @dataclass(frozen=True)
@@ -339,6 +411,10 @@ def settings(
         raise typer.BadParameter(
             f"{training.alpha} must be finite and at least 0", param_hint="--alpha"
         )
+    if not 0 <= network.dropout < 1:
+        raise typer.BadParameter(
+            f"{network.dropout} must be at least 0 and below 1", param_hint="--dropout"
+        )
     policy = checkpoints.policy()
 
     from deltarule.tables import Settings
@@ -352,6 +428,7 @@ def settings(
         alpha=training.alpha,
         patience=training.patience,
         checkpoint=policy,
+        dropout=network.dropout,
     )
 
 
@@ -391,10 +468,22 @@ def _parse_shares(split: str | None, dev: float | None, test: float | None) -> S
         good = False
     if not good:
         raise typer.BadParameter(
-            f"{split!r} is not a split; give auto, or training/dev/test such as 70/15/15",
+            f"{split!r} is not a split; give auto, training/dev/test such as 70/15/15, or time:COL",
             param_hint="--split",
         )
     return shares
+
+
+def _parse_time(split: str | None) -> str | None:
+    """Return the column of --split time:COL, None if it says another split."""
+    if split is None or not split.startswith("time:"):
+        return None
+    name = split.removeprefix("time:")
+    if not name:
+        raise typer.BadParameter(
+            "time: needs the name of a column, such as time:date", param_hint="--split"
+        )
+    return name
 
 
 def _parse_test(text: str | None) -> tuple[float | None, Path | None]:

@@ -19,6 +19,7 @@ __all__ = [
     "ModelFileOptions",
     "OutputOptions",
     "OverwriteOption",
+    "PictureOptions",
     "PredictionFileOptions",
     "check_streams",
 ]
@@ -45,7 +46,18 @@ class ModelFileOptions:
         ),
     ] = None
     plots: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write pictures of the training there.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write pictures of the data and the training there."),
+    ] = None
+    overwrite: OverwriteOption = False
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """Output."""
+
+    plots: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a picture of the data there.")
     ] = None
     overwrite: OverwriteOption = False
 

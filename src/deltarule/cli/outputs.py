@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deltarule.cli.plots import check_plots
+from deltarule.cli.plots import TRAINING_PICTURES, check_plots
 from deltarule.cli.stdio import check_stdout, is_stream, write_stdout
 from deltarule.errors import OutputError
 from deltarule.storage import check_writable, write_atomically, write_chunks
@@ -39,7 +39,7 @@ class Outputs:
             check_writable(self.file, overwrite=self.overwrite)
         if self.plots is not None:
             check_apart(self.plots / "picture", inputs)
-            check_plots(self.plots, overwrite=self.overwrite)
+            check_plots(self.plots, TRAINING_PICTURES, overwrite=self.overwrite)
 
     def write(self, data: bytes) -> None:
         """Write the file completely or not at all."""

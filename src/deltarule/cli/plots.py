@@ -1,25 +1,31 @@
-"""The plots of a training, in their own folder."""
+"""The plots of a table and of a training, in their own folder."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deltarule.errors import OutputError
 from deltarule.storage import check_writable, write_atomically
-from deltarule.tables import Evaluation, TableModel
 from deltarule.utils.context import error_context, system_reason
 
-__all__ = ["check_plots", "draw_plots"]
+if TYPE_CHECKING:
+    from deltarule.tables import DataValues, Evaluation, TableModel
 
+__all__ = ["DATA_PICTURE", "TRAINING_PICTURES", "check_plots", "draw_data_plot", "draw_plots"]
+
+DATA_PICTURE = "data.png"
 _CURVE, _CONFUSION, _SCATTER = "learning-curve.png", "confusion-matrix.png", "predictions.png"
+TRAINING_PICTURES = (DATA_PICTURE, _CURVE, _CONFUSION, _SCATTER)
+"""The pictures that may be drawn of a training."""
 
 
-def check_plots(folder: Path, *, overwrite: bool) -> None:
+def check_plots(folder: Path, names: Iterable[str], *, overwrite: bool) -> None:
     """Create the folder; refuse plots that cannot be drawn or written, before any work is done."""
     from deltarule.plots.axes import import_matplotlib
 
@@ -30,8 +36,21 @@ def check_plots(folder: Path, *, overwrite: bool) -> None:
 
     with error_context((OSError, no_folder)):
         folder.mkdir(parents=True, exist_ok=True)
-    for name in (_CURVE, _CONFUSION, _SCATTER):
+    for name in names:
         check_writable(folder / name, overwrite=overwrite)
+
+
+def draw_data_plot(values: DataValues, folder: Path, *, overwrite: bool) -> Path:
+    """Draw the values of a table; return the path of the picture."""
+    from matplotlib import style
+
+    from deltarule.cli.data_picture import draw_data
+
+    path = folder / DATA_PICTURE
+    with style.context("default"):  # whatever the user's settings are
+        picture = _png(draw_data(values))
+    write_atomically(path, picture, overwrite=overwrite)
+    return path
 
 
 def draw_plots(
@@ -51,7 +70,7 @@ def draw_plots(
     for name, picture in pictures.items():
         path = folder / name
         with error_context((Exception, partial(_undrawn, path)), unless=(MemoryError, OutputError)):
-            drawn = _png(picture())
+            drawn = _png(picture().figure)
         write_atomically(path, drawn, overwrite=overwrite)
         yield path
 
@@ -70,10 +89,12 @@ def _undrawn(path: Path, error: Exception) -> Exception:
     )
 
 
-def _png(axes: Any) -> bytes:
+def _png(figure: Any) -> bytes:
     from matplotlib import pyplot
 
     buffer = io.BytesIO()
-    axes.figure.savefig(buffer, format="png", dpi=150)
-    pyplot.close(axes.figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # names in letters that the font lacks
+        figure.savefig(buffer, format="png", dpi=150)
+    pyplot.close(figure)
     return buffer.getvalue()

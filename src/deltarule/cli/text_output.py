@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
 from deltarule.cli.stdio import silence, writing
-from deltarule.tables import Evaluation, Prepared, Source, TableModel
 from deltarule.tables.messages import listing, show
 from deltarule.tables.record import Classes
+from deltarule.tables.split import time_text
+
+if TYPE_CHECKING:
+    from deltarule.tables import Description, Evaluation, Prepared, Source, TableModel, Understood
 
 __all__ = ["TextReporter"]
 
 SHOWN_COLUMNS = 50
 """Of tables with more columns, only the first are printed."""
+_SCORES = {
+    "accuracy": "accuracy",
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+    "macro_f1": "macro F1",
+    "log_loss": "log loss",
+    "r2": "R²",
+    "rmse": "RMSE",
+    "mae": "MAE",
+}
+"""The names of scores for people."""
 
 
 class _Console(Console):
@@ -41,8 +55,9 @@ class TextReporter:
     """
 
     def __init__(self, *, quiet: bool = False, stderr: bool = False) -> None:
+        # Grids take the width that they need: a terminal may break lines, but no name is cut.
         self._console = _Console(
-            quiet=quiet, stderr=stderr, highlight=False, markup=False, emoji=False
+            quiet=quiet, stderr=stderr, highlight=False, markup=False, emoji=False, width=10_000
         )
 
     def say(self, text: str = "") -> None:
@@ -65,7 +80,8 @@ class TextReporter:
         self.say(
             f"{table.path}: {table.rows} rows; {len(record.columns)} columns give {features} inputs"
         )
-        self._columns(prepared)
+        target = record.target.name
+        self._columns(c for c in prepared.understanding.columns.values() if c.name != target)
         self.say(f"{record.target.task} of {show(record.target.name)}: {prepared.reason}")
         if isinstance(record.target, Classes):
             labels = record.target.labels
@@ -74,21 +90,50 @@ class TextReporter:
             f"rows: {provenance.training_rows} training, {provenance.dev_rows} dev, "
             f"{provenance.test_rows} test"
         )
+        time = provenance.time
+        if time is not None:
+            test = time.test_from
+            self.say(
+                f"split by the time in {show(time.column)}: dev from "
+                f"{time_text(time.notation, time.dev_from)}"
+                + ("" if test is None else f", test from {time_text(time.notation, test)}")
+            )
         self.say(
             f"seeds: {provenance.seed}, from it split {provenance.split_seed} and network "
             f"{provenance.network_seed}"
         )
         self.notes(prepared.notes)
 
-    def _columns(self, prepared: Prepared) -> None:
+    def description(self, table: Source, found: Description) -> None:
+        """Print what a table holds, and what its target would be learned as."""
+        every = found.understanding.columns
+        self.say(f"{table.path}: {found.rows} rows, {len(every)} columns")
+        self._columns(column for column in every.values() if column.name != found.target)
+        if found.decision is not None:
+            missing = every[found.target or ""].missing
+            without = f"; {missing} rows have none" if missing else ""
+            self.say(
+                f"{found.decision.task} of {show(found.target)}: {found.decision.reason}{without}"
+            )
+        if found.classes:
+            rows = sorted(found.classes.items(), key=lambda item: -item[1])
+            some = ", ".join(f"{show(label)} {count}" for label, count in rows[:8])
+            more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
+            self.say(f"{len(rows)} classes: {some}{more}")
+        self.notes(found.notes)
+
+    def _columns(self, understood: Iterable[Understood]) -> None:
         """Print what each column was taken for; of many columns only how many there are."""
-        target = prepared.preprocessing.target.name
-        columns = [c for c in prepared.understanding.columns.values() if c.name != target]
+        columns = list(understood)
         shown = columns if len(columns) <= SHOWN_COLUMNS else columns[: SHOWN_COLUMNS - 1]
-        grid = _grid("column", "holds", "missing", left=2)
+        marked = any(column.marks for column in shown)
+        grid = _grid("column", "holds", "missing", *["of them"] * marked, left=2)
         for column in shown:
             why = f": {column.reason}" if column.kind == "left out" else ""
-            grid.add_row(_plain(column.name), _plain(column.in_words + why), str(column.missing))
+            marks = ", ".join(f"{show(mark, 12)} {n}" for mark, n in column.marks.items())
+            name = column.name if len(column.name) <= 60 else f"{column.name[:59]}…"
+            cells = (name, column.in_words + why, column.missing, *[marks] * marked)
+            grid.add_row(*map(_plain, cells))
         self._print(grid)
         if len(columns) > len(shown):
             counts = Counter(column.kind for column in columns[len(shown) :])
@@ -129,23 +174,26 @@ class TextReporter:
 
     def scores(self, parts: dict[str, Evaluation]) -> None:
         """Print scores, a column for each part, and those of each class of the last part."""
-        grid = _grid("", *parts)
-        for name in next(iter(parts.values())).scores:
-            grid.add_row(name, *(_number(part.scores[name]) for part in parts.values()))
-        grid.add_row("rows", *(str(part.rows) for part in parts.values()))
+        grid = _grid("", *(word for part in parts for word in (part, "baseline")))
+        every = list(parts.values())
+        for key in every[0].scores:
+            if not key.startswith("baseline_"):
+                pairs = ((part.scores[key], part.scores[f"baseline_{key}"]) for part in every)
+                grid.add_row(_SCORES[key], *(_number(value) for pair in pairs for value in pair))
+        grid.add_row("rows", *(word for part in every for word in (str(part.rows), "")))
         self._print(grid)
         part, evaluation = list(parts.items())[-1]
         if evaluation.classes:
-            grid = _grid(f"{part} rows of class", "precision", "recall", "F1", "rows")
+            two = evaluation.positive is not None
+            last = ["average precision"] * two
+            grid = _grid(f"{part} rows of class", "precision", "recall", "F1", *last, "rows")
             for score in evaluation.classes:
-                numbers = (_number(v) for v in (score.precision, score.recall, score.f1))
-                grid.add_row(_plain(score.label), *numbers, str(score.rows))
+                values = [score.precision, score.recall, score.f1]
+                values += [] if score.average_precision is None else [score.average_precision]
+                grid.add_row(_plain(score.label), *map(_number, values), str(score.rows))
             self._print(grid)
-        if not evaluation.beats_baseline:
-            self.say(
-                f"note: on the {part} rows this is no better than the baseline; look at the "
-                "columns, or train with a lower --learning-rate or another --seed"
-            )
+        if evaluation.verdict:
+            self.notes([f"on the {part} rows {evaluation.verdict}"])
         for evaluation in parts.values():
             self.notes(evaluation.notes)
 
@@ -164,4 +212,6 @@ def _plain(text: Any) -> Text:
 
 
 def _number(value: float) -> str:
+    if value != value:
+        return "–"  # these rows do not define it
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"

@@ -10,6 +10,8 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from numbers import Integral
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +56,19 @@ def read_idx(path: str | Path, *, most_bytes: int = _MOST) -> npt.NDArray[Any]:
     >>> read_idx(file)
     array([5, 0, 4], dtype=uint8)
     """
+    check_path("path", path)
+    if not isinstance(most_bytes, Integral) or isinstance(most_bytes, bool) or most_bytes < 1:
+        raise DatasetError(
+            f"most_bytes must be an integer of at least 1; got {type(most_bytes).__name__}."
+        )
     path = Path(path)
-    return parse_idx(read_content(path, most_bytes), str(path))
+    return parse_idx(read_content(path, int(most_bytes)), str(path))
+
+
+def check_path(name: str, value: Any) -> None:
+    """Raise ``DatasetError`` unless it is a path: an int would be an open file's number."""
+    if not isinstance(value, str | PathLike):
+        raise DatasetError(f"{name} must be a str or path-like; got {value!r:.40}.")
 
 
 def read_content(path: Path, most_bytes: int = _MOST) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.datasets.idx import parse_idx, read_content
+from deltarule.datasets.idx import check_path, parse_idx, read_content
 from deltarule.errors import DatasetError
 
 __all__ = ["FOLDER_VARIABLE", "load_fashion_mnist", "load_mnist"]
@@ -139,8 +139,19 @@ def load_fashion_mnist(
     """Return Fashion-MNIST: 70 000 images of clothes, in the format of MNIST.
 
     The files are searched for in the folder ``fashion-mnist`` of the data folder, in the data
-    folder itself, and where the Debian package installs them. Parameters, result and errors are
-    those of :func:`load_mnist`.
+    folder itself, and where the Debian package installs them. Result and errors are those of
+    :func:`load_mnist`.
+
+    Parameters
+    ----------
+    folder : path, optional
+        The data folder. The default is the environment variable ``DELTARULE_DATA``.
+    dtype : {"uint8", "float32", "float64"}, default="uint8"
+        The type of the pixels; their values are 0 to 255 in every type.
+    return_X_y : bool, default=False
+        Return the pair (data, target) instead of a Bunch.
+    download : bool, default=True
+        If the files are missing, download the data set from OpenML.
 
     References
     ----------
@@ -155,8 +166,13 @@ def _load(
 ) -> Any:
     from sklearn.utils import Bunch
 
-    if dtype not in _TYPES:
-        raise DatasetError(f"dtype must be one of {', '.join(_TYPES)}; got {dtype!r}.")
+    if folder is not None:
+        check_path("folder", folder)
+    if not isinstance(dtype, str) or dtype not in _TYPES:
+        raise DatasetError(f"dtype must be one of {', '.join(_TYPES)}; got {dtype!r:.40}.")
+    for name, flag in (("return_X_y", return_X_y), ("download", download)):
+        if not isinstance(flag, bool | np.bool_):
+            raise DatasetError(f"{name} must be True or False; got {flag!r:.40}.")
     given = folder if folder is not None else os.environ.get(FOLDER_VARIABLE) or None
     places = [*_places(source, given), *map(Path, source.places)]
     home = next((place for place in places if _may_hold(source, place)), None)

@@ -6,6 +6,7 @@ In addition to data and state, training with batches of b rows takes, in numbers
 
 and b more for every unit of a dropout or a normalisation: the registers and their derivatives, the
 batch's inputs and targets, and the gradient. It does not grow with the number of rows of the data.
+With members, all widths but d are those of all members together.
 """
 
 from __future__ import annotations
@@ -34,9 +35,22 @@ from deltarule.engine.records import (
 from deltarule.engine.work_plan import Mode, ParameterBlock, WorkPlan
 from deltarule.program.opcodes import ActivationCode, LossCode, Op, PenaltyCode
 from deltarule.program.tape import Instruction, Penalty, Tape
-from deltarule.utils.arrays import aligned
+from deltarule.utils.arrays import aligned_zeros
 
 __all__ = ["Buffers", "NormalizationBuffers"]
+
+_IN_PLACE = (Op.ACTIVATE, Op.SCALE, Op.DROPOUT)  # ∂C/∂input takes the memory of ∂C/∂output
+
+_SCRATCH = 2**16  # numbers in a thread's own memory, at least: they fit into its second cache
+
+_KERNELS: dict[int, tuple[str, str, str]] = {
+    Op.DROPOUT: ("dropout_forward", "dropout_backward", ""),
+    Op.SCALE: ("scale_forward", "scale_backward", ""),
+    Op.REPEAT: ("repeat_forward", "", ""),
+    Op.HEADS: ("heads_forward", "heads_backward", "heads_gradient"),
+    Op.AVERAGE: ("average_forward", "", ""),
+}
+"""The kernels of an operation, if they depend on nothing else."""
 
 
 @dataclass
@@ -64,9 +78,20 @@ class Buffers:
         Rows in the largest batch.
     sparse : bool
         Whether inputs are CSR.
+    n_threads : int, default=1
+        The most threads that will work on a batch.
     """
 
-    def __init__(self, tape: Tape, plan: WorkPlan, mode: Mode, rows: int, *, sparse: bool) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        plan: WorkPlan,
+        mode: Mode,
+        rows: int,
+        *,
+        sparse: bool,
+        n_threads: int = 1,
+    ) -> None:
         self.tape, self.plan, self.mode, self.rows = tape, plan, mode, rows
         self.sparse = sparse
         self._dtype = tape.dtype
@@ -81,12 +106,14 @@ class Buffers:
         self._deltas = self._make_deltas(widths)
         has_gradient = mode.trains or mode == Mode.APPLY
         self.gradient = (
-            aligned(np.zeros(tape.n_parameters), tape.dtype, place=3) if has_gradient else None
+            aligned_zeros(tape.n_parameters, tape.dtype, place=3) if has_gradient else None
         )
-        self.row_losses = self._numbers(rows)
-        self.factor = self._numbers(rows)
+        self.row_losses = self._numbers(rows * tape.members)
+        self.factor = self._numbers(rows * tape.members)
         self._fill_tables(sparse)
         self._fill_context()
+        if tape.instructions[0].op == Op.EXPAND and mode != Mode.APPLY:
+            self._allocate_scratch(n_threads)
 
     # --- memory ------------------------------------------------------------------------------
 
@@ -97,13 +124,13 @@ class Buffers:
 
     def _numbers(self, n: int) -> npt.NDArray[Any]:
         """Return n zeros of θ's type."""
-        array: npt.NDArray[Any] = aligned(np.zeros(n), self._dtype, place=len(self._held))
+        array: npt.NDArray[Any] = aligned_zeros(n, self._dtype, place=len(self._held))
         self._hold(array)
         return array
 
     def _record(self, kind: np.dtype[Any]) -> tuple[Any, int]:
         """Return one record of zeros on a cache line of its own, and its address."""
-        address = self._hold(aligned(np.zeros(kind.itemsize // 8), np.int64))
+        address = self._hold(aligned_zeros(kind.itemsize // 8, np.int64))
         return structure_of(kind).from_address(address), address
 
     def _make_registers(self, widths: dict[int, int], sparse: bool) -> dict[int, int]:
@@ -123,20 +150,24 @@ class Buffers:
         """Return the address of ∂C/∂register, for the registers that need it."""
         if not self.mode.trains:
             return {}
-        first, last = self._first_affine().target, self.tape.loss.source
-        return {
-            register: int(self._numbers(self.rows * width).ctypes.data)
-            for register, width in widths.items()
-            if first <= register <= last
-        }
+        first, last = self.tape.first_trained.target, self.tape.loss.source
+        found: dict[int, int] = {}
+        for register in range(last, first - 1, -1):
+            reader = self.tape.instructions[register]  # instruction i writes register i + 1
+            if register < last and reader.op in _IN_PLACE:
+                found[register] = found[reader.target]
+            else:
+                found[register] = int(self._numbers(self.rows * widths[register]).ctypes.data)
+        return found
 
     def _is_idle(self, line: Instruction, sparse: bool) -> bool:
         """Whether a dropout does nothing: at prediction, or as part of the sparse product."""
-        before_first = line.target < self._first_affine().target
+        before_first = line.target < self._entry().target
         return line.op == Op.DROPOUT and (not self.mode.trains or (sparse and before_first))
 
-    def _first_affine(self) -> Instruction:
-        return next(i for i in self.tape.instructions if i.op == Op.AFFINE)
+    def _entry(self) -> Instruction:
+        """Return the instruction that reads the inputs, or what a dropout leaves of them."""
+        return next(line for line in self.tape.instructions if line.op != Op.DROPOUT)
 
     # --- tables ------------------------------------------------------------------------------
 
@@ -173,35 +204,52 @@ class Buffers:
         row["output"] = self._registers[line.target]
         row["input_delta"] = self._deltas.get(line.source, 0)
         row["output_delta"] = self._deltas.get(line.target, 0)
-        row["n_in"], row["n_out"] = line.n_in, line.n_out
+        row["members"], row["n_in"], row["n_out"] = self._widths(line)
         row["weights"], row["bias"] = line.weights, line.bias
         if line.op == Op.NORMALIZE:
             self._fill_normalization(row, line)
         if self._is_idle(line, sparse) or self.mode == Mode.APPLY:
             return
         row["op"] = line.op
-        forward, backward = self._kernels(line, sparse)
+        reads_sparse = sparse and self._registers[line.source] == 0
+        forward, backward, gradient = self._kernels(line, reads_sparse)
         if forward:
             row["forward"] = kernel_address(forward, self._dtype)
         if backward and self.mode.trains:
             row["backward"] = kernel_address(backward, self._dtype)
+        if gradient and self.mode.trains:
+            row["gradient"] = kernel_address(gradient, self._dtype)
         if line.op in (Op.DROPOUT, Op.NORMALIZE) and self.mode.trains:
             row["extra"] = self._numbers(self.rows * line.n_out).ctypes.data
+        if line.op == Op.SCALE and reads_sparse:
+            row["extra"] = self._numbers(self.rows * line.n_in).ctypes.data
+        if line.op == Op.SCALE and self.mode.trains:
+            row["rows_in_tile"] = self.plan.rows_in_tile
+            n_tiles = -(-self.rows // self.plan.rows_in_tile)
+            row["tile_sums"] = self._numbers(2 * n_tiles * line.n_out).ctypes.data
 
-    def _kernels(self, line: Instruction, sparse: bool) -> tuple[str, str]:
-        """Return the names of the kernels that run an instruction forward and backward."""
+    def _widths(self, line: Instruction) -> tuple[int, int, int]:
+        """Return how many members a kernel tells apart, and their n_in and n_out."""
+        k = 1 if line.op in (Op.SCALE, Op.DROPOUT, Op.NORMALIZE) else self.tape.members
+        n_in = line.n_in if line.op in (Op.REPEAT, Op.EXPAND) else line.n_in // k
+        return k, n_in, line.n_out if line.op == Op.AVERAGE else line.n_out // k
+
+    def _kernels(self, line: Instruction, reads_sparse: bool) -> tuple[str, str, str]:
+        """Return the names of an instruction's kernels: forward, backward, weights' gradient."""
         if line.op == Op.AFFINE:
-            is_sparse = sparse and self._registers[line.source] == 0
-            return ("sparse_forward", "sparse_gradient") if is_sparse else ("", "")
+            return ("sparse_forward", "", "sparse_gradient") if reads_sparse else ("", "", "")
         if line.op == Op.NORMALIZE:
             trains = self.mode.trains
             forward = "normalize_forward" if trains else "normalize_with_population"
-            return forward, "normalize_backward"
-        if line.op == Op.DROPOUT:
-            return "dropout_forward", "dropout_backward"
+            return forward, "normalize_backward", ""
+        if line.op == Op.EXPAND:
+            kind = "sparse_expand" if reads_sparse else "expand"
+            return f"{kind}_forward", "", f"{kind}_gradient"
+        if line.op in _KERNELS:
+            return _KERNELS[line.op]
         name = ActivationCode(line.code).name.lower()
         backward = f"{name}_backward" if line.target in self._deltas else ""
-        return f"{name}_forward", backward
+        return f"{name}_forward", backward, ""
 
     def _fill_normalization(self, row: Any, line: Instruction) -> None:
         norm = self.tape.normalizations[line.code]
@@ -233,7 +281,7 @@ class Buffers:
         return np.array(records, PENALTY)
 
     def _input_dropouts(self) -> npt.NDArray[Any]:
-        first = self._first_affine().target
+        first = self._entry().target
         records = [
             (line.constant, line.code)
             for line in self.tape.instructions
@@ -249,7 +297,7 @@ class Buffers:
         c.gradient = 0 if self.gradient is None else self._hold(self.gradient)
         c.row_losses, c.factor = self.row_losses.ctypes.data, self.factor.ctypes.data
         c.share = self._numbers(self.rows).ctypes.data
-        c.n_inputs, c.n_outputs = tape.n_inputs, tape.n_outputs
+        c.n_inputs, c.n_outputs, c.members = tape.n_inputs, tape.n_outputs, tape.members
         c.sums_rows = int(self.mode == Mode.SUMS)
         c.loss_constants = self._hold(np.array(tape.loss_constants, dtype=np.float64))
         c.n_loss_constants = len(tape.loss_constants)
@@ -261,9 +309,26 @@ class Buffers:
             c.loss_kernel = kernel_address(name, self._dtype)
             c.loss_input = self._registers[loss.source]
             c.loss_delta = self._deltas.get(loss.source, 0)
-            c.batch_y = self._numbers(self.rows * tape.n_outputs).ctypes.data
+            numbers = self.rows * tape.members * tape.n_outputs
+            c.batch_y = self._numbers(numbers).ctypes.data
         output = tape.logits if self.mode == Mode.LOGITS else tape.output
+        c.output_width = tape.n_outputs * (tape.members if self.mode == Mode.LOGITS else 1)
         c.output_register = self._registers.get(output, 0)
+
+    def _allocate_scratch(self, n_threads: int) -> None:
+        """Allocate an area for every thread: scaled inputs, or a member's gradient (EXPAND)."""
+        line, c = self.tape.instructions[0], self.context
+        k = self.tape.members
+        c.scratch_size = max(_SCRATCH, k * line.n_in, line.n_out // k)
+        c.n_scratch = 1 if self.plan.is_small else max(1, min(n_threads, self.plan.most_tiles))
+        c.scratch = self._numbers(c.n_scratch * c.scratch_size).ctypes.data
+        self._flags = np.zeros(8 * c.n_scratch, dtype=np.int64)
+        c.scratch_flags = self._hold(self._flags)
+
+    def release_scratch(self) -> None:
+        """Mark all areas as free, whatever happened to the last call."""
+        if self.context.n_scratch > 0:
+            self._flags[:] = 0
 
     def allocate_batch_inputs(self) -> None:
         """Allocate the buffer into which a batch's inputs are copied, unless it exists."""

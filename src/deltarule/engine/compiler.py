@@ -17,8 +17,11 @@ import threading
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from deltarule.engine import kernel_cache
 from deltarule.engine.numba_settings import (
@@ -34,6 +37,7 @@ from deltarule.utils.numpy_code import numpy_code
 
 __all__ = [
     "Runner",
+    "caller",
     "checks_bounds",
     "code_identity",
     "is_compiled",
@@ -99,16 +103,41 @@ def runner(dtype: str) -> Runner:
         ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, number
     )
     function = kind(address)
+    written = (ctypes.c_void_p * 2)()  # a kernel's return value and error: nobody reads them
+    nothing = ctypes.addressof(written)
+    error = nothing + ctypes.sizeof(ctypes.c_void_p)
 
-    def run(context: int) -> None:
-        nothing, error = ctypes.c_void_p(), ctypes.c_void_p()
-        if function(ctypes.byref(nothing), ctypes.byref(error), context, 1.0) > 0:
+    def run(context: int, _: object = written) -> None:
+        if function(nothing, error, context, 1.0) > 0:
             _end_call(context)
-            raise IndexError(
-                "a kernel left its arrays: this is a bug in deltarule, please report it."
-            )
+            raise _left_arrays()
 
     return run
+
+
+def caller(dtype: str, context: int) -> Callable[[], None]:
+    """Return a call of the driver on one context, which is prepared once: it takes a third of one.
+
+    It releases Python's lock.
+    """
+    if not is_compiled():
+        run = runner(dtype)
+        return lambda: run(context)
+    number = {"float32": ctypes.c_float, "float64": ctypes.c_double}[dtype]
+    function = ctypes.CFUNCTYPE(ctypes.c_int32)(kernel_address("run", dtype))
+    nothing, error = ctypes.c_void_p(), ctypes.c_void_p()
+    given = ctypes.byref(nothing), ctypes.byref(error), ctypes.c_int64(context), number(1.0)
+
+    def call() -> None:
+        if function(*given) > 0:
+            _end_call(context)
+            raise _left_arrays()
+
+    return call
+
+
+def _left_arrays() -> IndexError:
+    return IndexError("a kernel left its arrays: this is a bug in deltarule, please report it.")
 
 
 def _end_call(context: int) -> None:
@@ -191,6 +220,7 @@ def _machine() -> Any:
 @cache
 def _fingerprint(check_bounds: bool, settings: Settings) -> str:
     """Return a digest of what compiled code depends on: sources, compilers, target, settings."""
+    import llvmlite
     import llvmlite.binding as llvm
 
     digest = hashlib.sha256()
@@ -199,13 +229,23 @@ def _fingerprint(check_bounds: bool, settings: Settings) -> str:
                  folder.parent / "program" / "opcodes.py"):  # fmt: skip
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     facts = [
-        *map(version, ("numba", "llvmlite", "numpy")), platform.python_version(),
+        _numba_version(), llvmlite.__version__, np.__version__, platform.python_version(),
         llvm.get_process_triple(), llvm.get_host_cpu_name(),
         llvm.get_host_cpu_features().flatten(), *target(settings),
         *(f"{name}={value}" for name, value in settings), str(check_bounds),
     ]  # fmt: skip
     digest.update("\0".join(facts).encode())
     return digest.hexdigest()[:32]
+
+
+def _numba_version() -> str:
+    """Return Numba's version from the file that holds it: its metadata take longer to read."""
+    found = find_spec("numba")
+    file = None if found is None or found.origin is None else Path(found.origin)
+    try:
+        return version("numba") if file is None else (file.parent / "_version.py").read_text()
+    except OSError:
+        return version("numba")
 
 
 # --- plain Python ---------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import lru_cache
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,15 @@ from deltarule.engine.compiler import code_identity, is_compiled, kernel_address
 from deltarule.engine.inputs import (
     Inputs,
     batch_weights,
-    check_batches,
     check_moments,
     check_targets,
     inputs_of,
 )
 from deltarule.engine.optimizers import OptimizerArrays, update_of
+from deltarule.engine.prediction import Prediction, address_of
 from deltarule.engine.thread_pool import run_together, thread_ceiling, yield_thread_address
-from deltarule.engine.work_plan import PREDICTED_AT_ONCE, Mode, make_plan
+from deltarule.engine.training_call import TrainingCall
+from deltarule.engine.work_plan import Mode, make_plan
 from deltarule.errors import DataError
 from deltarule.program import BatchSchedule, Block, GradientSums, State, StepLog
 from deltarule.program.opcodes import PenaltyCode
@@ -36,7 +36,7 @@ from deltarule.utils.blas import dot
 __all__ = ["Engine"]
 
 _CALL = 0.03  # seconds: what a call of the driver should take; 0.1 is the limit
-_AT_ONCE = 1024  # rows whose gradient is computed, or that are predicted, at a time
+_AT_ONCE = 1024  # rows whose gradient is computed at a time
 _NEVER = 2**62
 
 
@@ -76,14 +76,19 @@ class Engine:
     ) -> None:
         verify(tape)
         self.tape = tape
-        self._update = update_of(SGD() if optimizer is None else optimizer)
+        self.update = update_of(SGD() if optimizer is None else optimizer)
         self._clipping = clipping
         self._n_threads = thread_ceiling(n_threads) if is_compiled() else 1
         self._arrays = OptimizerArrays()
         self._free: defaultdict[tuple[Mode, bool], list[Buffers]] = defaultdict(list)
-        self._inputs: Inputs | None = None
+        self._predictions: dict[tuple[Mode, bool], Prediction] = {}
+        self._theta: Any = None  # the last θ that a prediction has checked
+        self._shape = (tape.n_parameters,)
         self._seconds_a_step = 0.0
         self._dtype = np.dtype(tape.dtype)
+        self._call = TrainingCall(tape, self._arrays)
+        self._at_once = max(32, _AT_ONCE // tape.members)
+        self._logits = tape.n_outputs * tape.members  # how many a row has
 
     # --- the interpreter's methods -----------------------------------------------------------
 
@@ -101,38 +106,29 @@ class Engine:
         """Take the steps of these batches; k steps in one call equal k calls of one.
 
         It takes as many steps as fit into a few hundredths of a second, and at least one. It stops
-        before the step of a batch whose loss is not finite.
+        before the step of a batch whose loss is not finite. What is checked and laid out for a
+        state, a block and the bounds of its batches is kept for the next call, and with it these
+        arrays, until ``release``.
         """
-        self._check_state(state, changes=True)
-        check_targets(block, self.tape.n_outputs, self._dtype)
-        inputs = self._inputs_of_epoch(block, steps)
-        begin, end = steps.start, min(steps.stop, steps.start + self._steps_a_call(steps))
-        sizes = np.diff(order.bounds)
-        check_batches(order, begin, end, block.n_rows, self.tape.min_rows, block.weight)
-        weights = batch_weights(order, block.weight, begin, end)
-        rates = np.ascontiguousarray(order.learning_rates, dtype=np.float64)
-        records = np.zeros((2, end))
-        buffers = self._take_buffers(Mode.TRAIN, int(sizes.max()), inputs)
+        call = self._call
+        if call.busy:  # a signal handler takes steps within a call
+            call = TrainingCall(self.tape, self._arrays)
+        call.busy = True
         try:
-            c = buffers.context
-            c.rows, c.bounds = order.rows.ctypes.data, order.bounds.ctypes.data
-            c.begin, c.end, c.first_row = begin, end, 0
-            c.batch_weights, c.learning_rates = weights.ctypes.data, rates.ctypes.data
-            c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
-            c.y = block.y.ctypes.data  # type: ignore[union-attr]
-            c.weight = 0 if block.weight is None else block.weight.ctypes.data
-            buffers.allocate_batch_inputs()
-            started = perf_counter()
-            self._train(buffers, state, inputs, bool(weights[begin:end].any()))
-            taken = min(int(buffers.counters.stop) + 1, end) - begin
-            self._seconds_a_step = (perf_counter() - started) / taken
+            log = call.train_steps(self, state, block, order, steps)
+        except BaseException:
+            call.release(self)
+            raise
         finally:
-            self._give_back(buffers)
-        # The inputs are checked once an epoch, and not referenced after it.
-        self._inputs = None if begin + taken >= order.n_batches else inputs
-        seen = slice(begin, begin + taken)
-        loss, penalty = records[:, seen]
-        return StepLog(sizes[seen].copy(), weights[seen].copy(), loss.copy(), penalty.copy())
+            call.busy = False
+        if call is not self._call:
+            call.release(self)
+        return log
+
+    def release(self) -> None:
+        """Forget the state and the data that ``train_steps`` keeps for its next call."""
+        if not self._call.busy:
+            self._call.release(self)
 
     def gradient(
         self,
@@ -155,26 +151,26 @@ class Engine:
         if self.tape.normalizations:
             check_moments(part)
         n = part.n_rows
-        bounds = _even_bounds(n, n if self.tape.normalizations else _AT_ONCE)[0]
+        bounds = _even_bounds(n, n if self.tape.normalizations else self._at_once)[0]
         order = BatchSchedule(np.empty(0, np.int64), bounds, np.zeros(len(bounds) - 1))
         weights = batch_weights(order, part.weight, 0, order.n_batches, in_order=True)
         # A batch of weight 0 would be skipped; with weight 1 its sums are those of its rows: 0, or
         # NaN for an infinite loss.
         weights[weights == 0.0] = 1.0
         weight = float(n) if part.weight is None else float(np.sum(part.weight))
-        buffers = self._take_buffers(Mode.SUMS, int(np.diff(bounds).max()), inputs)
+        buffers = self.take_buffers(Mode.SUMS, int(np.diff(bounds).max()), inputs)
         try:
             loss, gradient = self._sum(buffers, state, part, inputs, order, weights, first)
             return GradientSums(loss, weight, gradient, self._moments(buffers, part, weight))
         finally:
-            self._give_back(buffers)
+            self.give_back(buffers)
 
     def apply_gradient(self, state: State, sums: GradientSums, learning_rate: float) -> None:
         """Take one step along the gradient of the cost of ``sums``."""
         self._check_state(state, changes=True)
         bounds, rate = np.array([0, 1]), np.array([float(learning_rate)])
         weights, records = np.array([float(sums.weight)]), np.zeros((2, 1))
-        buffers = self._take_buffers(Mode.APPLY, 1, None)
+        buffers = self.take_buffers(Mode.APPLY, 1, None)
         try:
             assert buffers.gradient is not None
             buffers.gradient[:] = self.cost(state, sums)[2]
@@ -183,21 +179,77 @@ class Engine:
             c.batch_weights = weights.ctypes.data
             c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
             c.begin, c.end = 0, 1
-            self._train(buffers, state, None, True, moments=sums)
+            self._step(buffers, state, sums)
         finally:
-            self._give_back(buffers)
+            self.give_back(buffers)
 
-    def forward(self, state: State, block: Block, *, logits: bool = False) -> Any:
-        """Return the outputs A_L (n, k), or Z_L with ``logits``: no masks, fixed statistics."""
-        outputs = np.empty((block.n_rows, self.tape.n_outputs), self._dtype)
-        self._predict(state, block, Mode.LOGITS if logits else Mode.OUTPUTS, outputs)
-        return outputs
+    def forward(
+        self, state: State, block: Block, *, logits: bool = False, if_finite: bool = False
+    ) -> Any:
+        """Return the outputs A_L (n, k), or Z_L with ``logits``: no masks, fixed statistics.
+
+        With ``if_finite`` return None if a dense input is NaN or infinite.
+        """
+        mode = Mode.LOGITS if logits else Mode.OUTPUTS
+        x = block.x
+        plain = type(x) is np.ndarray and x.dtype is self._dtype and x.flags.c_contiguous
+        if not (plain and x.ndim == 2 and x.shape[1] == self.tape.n_inputs and len(x)):
+            return self._forward(state, block, mode, if_finite)
+        n = len(x)
+        outputs = np.empty((n, self._logits if logits else self.tape.n_outputs), self._dtype)
+        if state.theta is not self._theta or state.theta.shape != self._shape:
+            self._check_prediction(state)
+        prediction = self._predictions.get((mode, False)) or self._prediction(mode, sparse=False)
+        fine = prediction.run(state, n, address_of(outputs), address_of(x), if_finite=if_finite)
+        return outputs if fine else None
 
     def losses(self, state: State, block: Block) -> Any:
         """Return the loss of every row (n,) at prediction, unweighted, without penalties."""
-        losses = np.empty(block.n_rows, self._dtype)
-        self._predict(state, block, Mode.LOSSES, losses)
+        self._check_state(state, changes=False)
+        inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
+        check_targets(block, self.tape.n_outputs, self._dtype)
+        losses, y = np.empty(block.n_rows, self._dtype), block.y
+        assert y is not None
+
+        def others(c: Any) -> None:
+            inputs.write_addresses(c)
+            c.y, c.output_losses = address_of(y), c.output
+
+        if block.n_rows:
+            self._prediction(Mode.LOSSES, sparse=inputs.sparse).run(
+                state, block.n_rows, address_of(losses), 0, others=others
+            )
         return losses
+
+    def _forward(self, state: State, block: Block, mode: Mode, if_finite: bool) -> Any:
+        """Return what ``forward`` returns, for inputs that may have to be converted."""
+        self._check_prediction(state)
+        inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
+        width = self._logits if mode == Mode.LOGITS else self.tape.n_outputs
+        outputs = np.empty((block.n_rows, width), self._dtype)
+        if block.n_rows == 0:
+            return outputs
+        fine = self._prediction(mode, sparse=inputs.sparse).run(
+            state, block.n_rows, address_of(outputs), 0,
+            others=inputs.write_addresses, if_finite=if_finite and not inputs.sparse,
+        )  # fmt: skip
+        return outputs if fine else None
+
+    def _check_prediction(self, state: State) -> None:
+        """Check a state, and remember its θ: what else it holds is read only by batch norm."""
+        self._check_state(state, changes=False)
+        self._theta = None if self.tape.normalizations else state.theta
+
+    def _prediction(self, mode: Mode, *, sparse: bool) -> Prediction:
+        """Return the prepared predictions of a mode."""
+        found = self._predictions.get((mode, sparse))
+        if found is None:
+            fresh = Prediction(
+                self.tape, mode, sparse=sparse, n_threads=self._n_threads, prepare=self._prepare,
+                load=lambda buffers, state: self.load_statistics(buffers, state, None),
+            )  # fmt: skip
+            found = self._predictions.setdefault((mode, sparse), fresh)
+        return found
 
     def cost(self, state: State, sums: GradientSums) -> tuple[float, float, Any]:
         """Return the mean loss, the penalty, and the gradient of their sum."""
@@ -217,11 +269,11 @@ class Engine:
 
     # --- buffers -----------------------------------------------------------------------------
 
-    def _take_buffers(self, mode: Mode, rows: int, inputs: Inputs | None) -> Buffers:
+    def take_buffers(self, mode: Mode, rows: int, inputs: Inputs | None) -> Buffers:
         """Return buffers of a mode, for batches of this size, that no other call is using.
 
         Buffers that are in use are in no list, so a second thread, or a signal handler during a
-        call, gets another set. ``_give_back`` must follow.
+        call, gets another set. ``give_back`` must follow.
         """
         sparse = inputs is not None and inputs.sparse
         free = self._free[mode, sparse]
@@ -231,12 +283,13 @@ class Engine:
             return self._new_buffers(mode, rows, sparse)
         return buffers if buffers.rows == rows else self._new_buffers(mode, rows, sparse)
 
-    def _give_back(self, buffers: Buffers) -> None:
+    def give_back(self, buffers: Buffers) -> None:
+        """Let other calls use these buffers."""
         self._free[buffers.mode, buffers.sparse].append(buffers)
 
     def _new_buffers(self, mode: Mode, rows: int, sparse: bool) -> Buffers:
         plan = make_plan(self.tape, mode, rows, clips_norm=isinstance(self._clipping, ClipNorm))
-        buffers = Buffers(self.tape, plan, mode, rows, sparse=sparse)
+        buffers = Buffers(self.tape, plan, mode, rows, sparse=sparse, n_threads=self._n_threads)
         self._prepare(buffers)
         return buffers
 
@@ -247,9 +300,9 @@ class Engine:
         c.product_by_transpose = kernel_address("product_by_transpose", dtype)
         c.yield_thread = yield_thread_address()
         if buffers.mode in (Mode.TRAIN, Mode.APPLY):
-            c.update_kernel = kernel_address(self._update.kernel, dtype)
+            c.update_kernel = kernel_address(self.update.kernel, dtype)
             buffers.optimizer.momentum_decay = -1.0
-            for name, value in self._update.constants.items():
+            for name, value in self.update.constants.items():
                 setattr(buffers.optimizer, name, value)
             if any(p.code != PenaltyCode.L2 for p in self.tape.penalties):
                 c.penalty_kernel = kernel_address("l1_step", dtype)
@@ -285,52 +338,46 @@ class Engine:
                 f"state.theta must be a contiguous{writeable} NumPy array "
                 f"({self.tape.n_parameters},) of {self._dtype}; got {given}. {remedy}."
             )
-        check_state(state, self.tape, self._update.state_type if changes else None)
+        check_state(state, self.tape, self.update.state_type if changes else None)
 
-    def _inputs_of_epoch(self, block: Block, steps: range) -> Inputs:
-        """Return the inputs as kernels read them: checked once an epoch."""
-        inputs = self._inputs
-        if inputs is None or inputs.given is not block.x or steps.start == 0:
-            inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
-        return inputs
-
-    def _train(
-        self,
-        buffers: Buffers,
-        state: State,
-        inputs: Inputs | None,
-        takes_steps: bool,
-        moments: GradientSums | None = None,
-    ) -> None:
-        """Run steps, and update the state: its optimiser state, statistics and counters."""
+    def _step(self, buffers: Buffers, state: State, moments: GradientSums) -> None:
+        """Run one step along given sums, and update the state."""
         averages, taken, product = self._arrays.load(
-            self._update, state.optimizer_state, state.theta
+            self.update, state.optimizer_state, state.theta
         )
         c = buffers.context
         c.slot_1, c.slot_2 = averages.first.ctypes.data, averages.second.ctypes.data
         buffers.optimizer.momentum_product = product
-        self._load_statistics(buffers, state, moments)
+        self.load_statistics(buffers, state, moments)
         buffers.counters.steps_taken = taken
-        self._run(buffers, state, inputs)
+        self._run(buffers, state, None)
         steps = int(buffers.counters.steps_taken) - taken
         state.step += steps
         if steps > 0 or state.optimizer_state is not None:
             product = float(buffers.optimizer.momentum_product)
-            state.optimizer_state = averages.as_state(self._update, taken + steps, product)
-        if takes_steps and steps > 0:
-            self._save_statistics(buffers, state)
+            state.optimizer_state = averages.as_state(self.update, taken + steps, product)
+        if steps > 0:
+            self.save_statistics(buffers, state)
 
     def _run(self, buffers: Buffers, state: State, inputs: Inputs | None) -> None:
-        """Call the driver, on as many threads as the work deserves."""
+        """Call the driver with a state and inputs."""
         c = buffers.context
         c.theta, c.seed = state.theta.ctypes.data, int(state.seed)
         if inputs is not None:
             inputs.write_addresses(c)
+        self.run_driver(buffers, int(state.step), self.threads_for(buffers))
+
+    def threads_for(self, buffers: Buffers) -> int:
+        """Return on how many threads a call runs: as many as the work deserves."""
+        return 1 if buffers.plan.is_small else min(self._n_threads, buffers.plan.most_tiles)
+
+    def run_driver(self, buffers: Buffers, step: int, threads: int) -> None:
+        """Call the driver on this many threads; ``step`` is the state's, for dropout's masks."""
+        buffers.release_scratch()
         counters = buffers.counters
         counters.next_tile = counters.tiles_done = 0
-        counters.stop, counters.state_step = _NEVER, int(state.step)
-        threads = 1 if buffers.plan.is_small else min(self._n_threads, buffers.plan.most_tiles)
-        c.n_threads = threads
+        counters.stop, counters.state_step = _NEVER, step
+        buffers.context.n_threads = threads
         if threads > 1:
             run_together(lambda: self._runner(buffers.address), threads)
         else:
@@ -360,39 +407,15 @@ class Engine:
             c.begin, c.end, c.first_row = k, k + 1, int(first + bounds[k])
             self._run(buffers, state, inputs)
             n = int(bounds[k + 1] - bounds[k])
-            loss += dot(buffers.factor[:n].astype(np.float64), buffers.row_losses[:n])
+            seen = slice(n * self.tape.members)
+            loss += dot(buffers.factor[seen].astype(np.float64), buffers.row_losses[seen])
             gradient += buffers.gradient
         return loss, gradient
 
-    def _predict(self, state: State, block: Block, mode: Mode, result: npt.NDArray[Any]) -> None:
-        """Fill ``result`` with outputs or losses, a thousand rows at a time."""
-        self._check_state(state, changes=False)
-        inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
-        if mode == Mode.LOSSES:
-            check_targets(block, self.tape.n_outputs, self._dtype)
-        n = block.n_rows
-        if n == 0:
-            return
-        bounds, ones = _even_bounds(n, _AT_ONCE)
-        rows = PREDICTED_AT_ONCE if n <= PREDICTED_AT_ONCE else _AT_ONCE
-        buffers = self._take_buffers(mode, rows, inputs)
-        try:
-            c = buffers.context
-            c.bounds, c.batch_weights = bounds.ctypes.data, ones.ctypes.data
-            c.end, c.output = len(bounds) - 1, result.ctypes.data
-            if mode == Mode.LOSSES:
-                c.output_losses = c.output
-                c.y = block.y.ctypes.data  # type: ignore[union-attr]
-            if buffers.normalizations:
-                self._load_statistics(buffers, state, None)
-            self._run(buffers, state, inputs)
-        finally:
-            self._give_back(buffers)
-
     # --- the statistics of batch norm --------------------------------------------------------
 
-    def _load_statistics(
-        self, buffers: Buffers, state: State, moments: GradientSums | None
+    def load_statistics(
+        self, buffers: Buffers, state: State, moments: GradientSums | None = None
     ) -> None:
         """Load batch norm's statistics from the state; (0, 1) if it has seen no batch yet."""
         for i, norm in enumerate(buffers.normalizations):
@@ -410,7 +433,8 @@ class Engine:
                 norm.batch[1] = moments.moments[2 * i + 1] / moments.weight
                 norm.population.is_corrected = 1
 
-    def _save_statistics(self, buffers: Buffers, state: State) -> None:
+    def save_statistics(self, buffers: Buffers, state: State) -> None:
+        """Write batch norm's statistics into the state, as new arrays."""
         for i, norm in enumerate(buffers.normalizations):
             state.buffers[f"{i}.mean"] = norm.population_moments[0].copy()
             state.buffers[f"{i}.variance"] = norm.population_moments[1].copy()
@@ -429,7 +453,11 @@ class Engine:
 
     # --- how long a call may take ------------------------------------------------------------
 
-    def _steps_a_call(self, steps: range) -> int:
+    def note_time(self, seconds_a_step: float) -> None:
+        """Remember how long the steps of the newest call took."""
+        self._seconds_a_step = seconds_a_step
+
+    def steps_a_call(self, steps: range) -> int:
         """Return how many steps fit into a call, judging by how long the last ones took."""
         if self._seconds_a_step == 0.0:
             return 1

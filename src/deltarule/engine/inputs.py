@@ -1,4 +1,4 @@
-"""A block of data as kernels read it: contiguous arrays, checked before every call.
+"""A block of data as kernels read it: contiguous arrays, checked before kernels read them.
 
 Kernels check no index. This module refuses every row number, bound or column that would lead them
 outside an array.
@@ -6,6 +6,7 @@ outside an array.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,14 +123,14 @@ def check_batches(
     if taken.min() < 0 or taken.max() >= n_rows:
         raise DataError(f"order.rows must be row numbers from 0 to {n_rows - 1}.")
     if least > 1:
-        for k in range(begin, end):
-            here = rows[bounds[k] : bounds[k + 1]]
-            b = len(here) if weight is None else int(np.count_nonzero(weight[here]))
-            if 0 < b < least:
-                raise DataError(
-                    f"batch norm needs at least {least} rows of non-zero weight in a batch; got "
-                    f"{b}. Use a larger batch_size."
-                )
+        batches = (rows[low:high] for low, high in pairwise(cut))
+        counts = (len(r) if weight is None else int(np.count_nonzero(weight[r])) for r in batches)
+        few = next((count for count in counts if 0 < count < least), None)
+        if few is not None:
+            raise DataError(
+                f"batch norm needs at least {least} rows of non-zero weight in a batch; got "
+                f"{few}. Use a larger batch_size."
+            )
 
 
 def batch_weights(

@@ -28,7 +28,7 @@ from deltarule.spec.optimizers import (
     RMSprop,
     Rprop,
 )
-from deltarule.utils.arrays import aligned
+from deltarule.utils.arrays import aligned, aligned_zeros
 
 __all__ = ["OptimizerArrays", "Update", "update_of"]
 
@@ -76,10 +76,12 @@ class Averages(NamedTuple):
 
     def as_state(self, update: Update, taken: int, product: float) -> Any:
         """Return them as the state stores them."""
+        kind = update.state_type
+        names = kind._fields
         arrays = self if _needs_second(update) else self[:1]
-        scalars = {"t": (taken,), "product": (product,)}
-        begin = [scalars[name][0] for name in update.state_type._fields if name in scalars]
-        return update.state_type(*begin, *arrays)
+        if names[0] != "t":
+            return kind(*arrays)
+        return kind(taken, product, *arrays) if names[1] == "product" else kind(taken, *arrays)
 
 
 class OptimizerArrays:
@@ -97,9 +99,9 @@ class OptimizerArrays:
     ) -> tuple[Averages, int, float]:
         """Return the averages, or zeros; the steps taken; and Nadam's product of momenta."""
         if optimizer_state is None:
-            nothing = np.zeros_like(theta)
-            second = nothing if _needs_second(update) else nothing[:0]
-            fresh = Averages(aligned(nothing, place=1), aligned(second, place=2))
+            sizes = (theta.size, theta.size if _needs_second(update) else 0)
+            zeros = (aligned_zeros(n, theta.dtype, place=i) for i, n in enumerate(sizes, 1))
+            fresh = Averages(*zeros)
             self._made = fresh
             return fresh, 0, 1.0
         values = optimizer_state._asdict()
@@ -112,7 +114,7 @@ class OptimizerArrays:
 
 
 def _needs_second(update: Update) -> bool:
-    return len([name for name in update.state_type._fields if name not in ("t", "product")]) > 1
+    return update.state_type not in (VelocityState, SquareState)
 
 
 def _own(

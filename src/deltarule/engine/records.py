@@ -25,7 +25,9 @@ __all__ = [
     "INSTRUCTION",
     "OF_BETA",
     "OF_BIAS",
+    "OF_EXPANSION",
     "OF_GAMMA",
+    "OF_SCALE",
     "OF_STATISTICS",
     "OF_WEIGHTS",
     "OPTIMIZER",
@@ -62,6 +64,9 @@ CONTEXT = np.dtype(
         ("y", _ADDRESS),  # targets (n, k); 0 at prediction
         ("n_outputs", _INT),
         ("weight", _ADDRESS),  # sample weights (n,); 0 if all are 1
+        ("members", _INT),  # k
+        ("checks_inputs", _FLAG),  # whether dense inputs are searched for NaN and infinity
+        ("odd_inputs", _FLAG),  # set to 1 where one is found
         ("input_dropouts", _ADDRESS),  # INPUT_DROPOUT (n,): dropouts of CSR inputs
         ("n_input_dropouts", _INT),
         # the mini-batches
@@ -78,13 +83,19 @@ CONTEXT = np.dtype(
         ("sums_rows", _FLAG),  # whether gradients are sums over rows, and not means
         # buffers of one batch of b rows
         ("batch_x", _ADDRESS),  # inputs (b, d)
-        ("batch_y", _ADDRESS),  # targets (b, k)
-        ("factor", _ADDRESS),  # what each row's loss is multiplied by (b,)
+        ("batch_y", _ADDRESS),  # targets, of every member (b k, n_outputs)
+        ("factor", _ADDRESS),  # what each member's loss of a row is multiplied by (b k,)
         ("share", _ADDRESS),  # each row's share of the batch's weight (b,)
-        ("row_losses", _ADDRESS),  # (b,)
+        ("row_losses", _ADDRESS),  # of every member (b k,)
+        # memory of one tile at a time
+        ("scratch", _ADDRESS),  # n_scratch areas of scratch_size numbers
+        ("scratch_size", _INT),
+        ("scratch_flags", _ADDRESS),  # 1 for an area in use, 64 bytes apart
+        ("n_scratch", _INT),  # at least as many as threads
         # where results go
         ("output", _ADDRESS),  # outputs (n, k) are written here; 0: nowhere
         ("output_register", _ADDRESS),  # the register that holds them
+        ("output_width", _INT),
         ("output_losses", _ADDRESS),  # the losses of the rows (n,) are written here; 0: nowhere
         # the loss
         ("loss_kernel", _ADDRESS),
@@ -145,16 +156,26 @@ INSTRUCTION = np.dtype(
         ("code", _INT),  # which activation, normalisation or dropout
         ("input", _ADDRESS),  # the register read (b, n_in); 0: the batch's inputs
         ("output", _ADDRESS),  # the register written (b, n_out)
+        ("members", _INT),  # how many times n_in or n_out stand in a row of a register
         ("input_delta", _ADDRESS),  # ∂C/∂input; 0: not needed
         ("output_delta", _ADDRESS),  # ∂C/∂output
         ("n_in", _INT),
         ("n_out", _INT),
         ("weights", _INT),  # offset in θ
-        ("bias", _INT),  # offset in θ, or -1
+        ("bias", _INT),  # offset in θ, of r for EXPAND; or -1
         ("constant", _FLOAT),  # the activation's parameter; ε; the probability of keeping
         ("forward", _ADDRESS),  # kernel; 0 for an affine map of dense inputs
-        ("backward", _ADDRESS),
-        ("extra", _ADDRESS),  # masks (b, n_out), or normalised inputs x̂ (b, n_out)
+        ("backward", _ADDRESS),  # kernel: the input's derivative; 0 for an affine map
+        (
+            "gradient",
+            _ADDRESS,
+        ),  # kernel: the weights' gradient; 0 for an affine map of dense inputs
+        ("extra", _ADDRESS),  # masks (b, n_out), normalised inputs x̂ (b, n_out), or dense inputs
+        (
+            "tile_sums",
+            _ADDRESS,
+        ),  # Σ x ⊙ ∂C/∂y and Σ ∂C/∂y of every tile of rows (n_tiles, 2, n_out)
+        ("rows_in_tile", _INT),
         ("statistics", _ADDRESS),  # μ, σ², 1/√(σ² + ε) of the batch, each (n_out,)
         ("population_statistics", _ADDRESS),  # mean and variance for prediction, each (n_out,)
         ("population", _ADDRESS),  # one POPULATION
@@ -200,7 +221,7 @@ PARAMETER_BLOCK = np.dtype(
 )
 """A run of θ whose gradient is computed in one go, and stepped along."""
 
-OF_WEIGHTS, OF_BIAS, OF_GAMMA, OF_BETA, OF_STATISTICS = 0, 1, 2, 3, 4
+OF_WEIGHTS, OF_BIAS, OF_GAMMA, OF_BETA, OF_STATISTICS, OF_SCALE, OF_EXPANSION = range(7)
 
 PENALTY = np.dtype(
     [

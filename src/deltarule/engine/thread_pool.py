@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
+from time import monotonic
+from typing import Any
 
 from deltarule.errors import SpecError
 from deltarule.utils.checks import check_positive_integer
@@ -25,8 +27,21 @@ def available_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    quota = _quota()
+    quota = _recent_quota()
     return max(1, cores if quota is None else min(cores, quota))
+
+
+def _recent_quota() -> int | None:
+    """Return the quota, as read in the last seconds: reading it takes longer than a short fit."""
+    global _read_quota
+    now = monotonic()
+    if _read_quota is None or _read_quota[1] != _read or now - _read_quota[0] > _QUOTA_SECONDS:
+        _read_quota = now, _read, _quota()
+    return _read_quota[2]
+
+
+_QUOTA_SECONDS = 10.0
+_read_quota: tuple[float, Callable[..., Any], int | None] | None = None  # when, how, and what
 
 
 def _quota() -> int | None:

@@ -29,21 +29,26 @@ from deltarule.engine.records import (
     COLUMN_BLOCK,
     OF_BETA,
     OF_BIAS,
+    OF_EXPANSION,
     OF_GAMMA,
+    OF_SCALE,
     OF_STATISTICS,
     OF_WEIGHTS,
 )
 from deltarule.program.opcodes import ActivationCode, ConstraintCode, Op
 from deltarule.program.tape import Instruction, Tape
 
-__all__ = ["PREDICTED_AT_ONCE", "Mode", "ParameterBlock", "WorkPlan", "make_plan"]
+__all__ = ["Mode", "ParameterBlock", "WorkPlan", "make_plan", "rows_at_once", "work"]
 
 _SMALL_STEP = 3e6  # operations below which a second thread is not worth its overhead
 _TILE = 1e6  # operations below which a tile is not worth claiming
+_EXPANSION_TILE = 5e7  # the same for a block of the gradient of all members' first W
 _MOST_TILES = 8
 _WIDE = 2**18  # entries of W from which a layer is cut by columns
 _LARGE = 2**62
-PREDICTED_AT_ONCE = 64  # rows
+_ROWS_TOGETHER = 24  # whole blocks of rows in a matrix product, on every processor
+_MULTIPLIES = (Op.AFFINE, Op.EXPAND, Op.HEADS)
+_CACHED = 2**18  # bytes of a layer for the rows that are predicted at once
 
 
 class Mode(Enum):
@@ -120,11 +125,31 @@ class WorkPlan:
     n_instructions: int  # how many of the tape's run
     is_small: bool  # not worth a second thread
     most_tiles: int
+    rows_in_tile: int
 
 
 def work(tape: Tape, rows: int) -> float:
     """Return the multiplications and additions of a step's matrix products."""
-    return 6.0 * rows * sum(i.n_in * i.n_out for i in tape.instructions if i.op == Op.AFFINE)
+    return 6.0 * rows * sum(products_per_row(tape, line) for line in tape.instructions)
+
+
+def products_per_row(tape: Tape, line: Instruction) -> int:
+    """Return the multiplications of an instruction's matrix product for one row of the batch."""
+    if line.op not in _MULTIPLIES:
+        return 0
+    shared = 1 if line.op == Op.EXPAND else tape.members
+    return line.n_in * line.n_out // shared
+
+
+def rows_at_once(tape: Tape) -> int:
+    """Return how many rows are predicted at a time.
+
+    Few, so that the outputs of a layer are still in the cache when the next one reads them; and
+    many, so that it pays to copy a panel of its weights.
+    """
+    widest = max(line.n_out for line in tape.instructions if line.op in _MULTIPLIES)
+    rows = _CACHED // (widest * np.dtype(tape.dtype).itemsize)
+    return max(32, min(256, rows // 32 * 32))
 
 
 def make_plan(tape: Tape, mode: Mode, rows: int, *, clips_norm: bool = False) -> WorkPlan:
@@ -151,6 +176,7 @@ def make_plan(tape: Tape, mode: Mode, rows: int, *, clips_norm: bool = False) ->
         n_instructions=partitioner.n_instructions,
         is_small=partitioner.is_small,
         most_tiles=max(stage.n_tiles(rows) for stage in stages),
+        rows_in_tile=partitioner.rows_in_tile(),
     )
 
 
@@ -166,9 +192,9 @@ class _Partitioner:
     is_small: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        loss_reads_logits = self.tape.loss.source == self.tape.logits
-        last_is_idle = self.mode == Mode.LOGITS or (self.mode != Mode.OUTPUTS and loss_reads_logits)
-        self.n_instructions = len(self.tape.instructions) - 1 - int(last_is_idle)
+        needed = self.tape.output if self.mode == Mode.OUTPUTS else self.tape.loss.source
+        needed = self.tape.logits if self.mode == Mode.LOGITS else needed
+        self.n_instructions = needed  # instruction i writes register i + 1
         self.body = self.tape.instructions[: self.n_instructions]
         operations = work(self.tape, self.rows)
         self.is_small = (operations if self.mode.trains else operations / 3) < _SMALL_STEP
@@ -178,7 +204,7 @@ class _Partitioner:
     def rows_in_tile(self) -> int:
         """Return how many rows of the batch make a tile."""
         if not self.mode.trains:
-            return PREDICTED_AT_ONCE  # constant: a row's outputs depend on no other row
+            return self.rows  # those that are predicted at once
         if self.is_small:
             return _LARGE
         tiles = _MOST_TILES
@@ -188,7 +214,7 @@ class _Partitioner:
 
     def is_cut_by_columns(self, line: Instruction) -> bool:
         """Whether an affine map is so wide that its tiles are columns."""
-        wide = line.n_in * line.n_out >= _WIDE
+        wide = line.n_in * line.n_out >= _WIDE and self.tape.members == 1
         return self.mode.trains and not self.is_small and wide
 
     def columns_in_tile(self, width: int) -> int:
@@ -208,8 +234,10 @@ class _Partitioner:
             stages.append(self._by_rows((self.n_instructions, self.n_instructions)))
         stages[-1].with_loss = 1
         if self.mode != Mode.LOSSES:
-            first = next(i for i, line in enumerate(self.body) if line.op == Op.AFFINE)
-            for number in range(self.n_instructions - 1, first, -1):
+            first = self.tape.first_trained
+            # The backward kernel of a scaling also computes what its gradient is made of.
+            end = first.target - 2 if first.op == Op.SCALE else first.target - 1
+            for number in range(self.n_instructions - 1, end, -1):
                 self._backward(stages, number, self.body[number])
         if self.mode == Mode.TRAIN:
             stages[-1].on_stage_end = "record_loss"
@@ -255,29 +283,44 @@ class _Partitioner:
     # --- blocks of parameters ----------------------------------------------------------------
 
     def parameter_blocks(self) -> Iterator[ParameterBlock]:
-        """Yield the blocks of θ, in the order of the tape."""
+        """Yield the blocks of θ, in the order of the tape; those that need others' work last."""
+        k = self.tape.members
         for number, line in enumerate(self.tape.instructions[:-1]):
             width = line.n_out
-            if line.op == Op.AFFINE:
-                count = self._rows_in_block(line)
-                for first in range(0, line.n_in, count):
-                    here = min(count, line.n_in - first)
-                    start = line.weights + first * width
-                    stop = start + here * width
-                    yield ParameterBlock(OF_WEIGHTS, number, start, stop, first, here)
+            if line.op in _MULTIPLIES:
+                yield from self._blocks_of_weights(number, line)
+                if line.bias >= 0 and line.op != Op.EXPAND:
+                    yield ParameterBlock(OF_BIAS, number, line.bias, line.bias + width)
+            elif line.op == Op.SCALE:
+                yield ParameterBlock(OF_SCALE, number, line.weights, line.weights + width)
                 if line.bias >= 0:
                     yield ParameterBlock(OF_BIAS, number, line.bias, line.bias + width)
             elif line.op == Op.NORMALIZE:
                 yield ParameterBlock(OF_GAMMA, number, line.weights, line.weights + width)
                 yield ParameterBlock(OF_BETA, number, line.bias, line.bias + width)
                 yield ParameterBlock(OF_STATISTICS, number, 0, 0)
+        first = self.tape.instructions[0]
+        if first.op == Op.EXPAND:
+            yield ParameterBlock(OF_EXPANSION, 0, first.bias, first.bias + k * first.n_in)
 
-    def _rows_in_block(self, line: Instruction) -> int:
-        """Return how many rows of W make a block."""
-        if self.is_small:
-            return line.n_in
-        blocks = max(1, int(2 * self.rows * line.n_in * line.n_out / _TILE))
-        return -(-line.n_in // min(blocks, 2 * _MOST_TILES, line.n_in))
+    def _blocks_of_weights(self, number: int, line: Instruction) -> Iterator[ParameterBlock]:
+        """Yield blocks of some rows of W; those of heads stand one member after another."""
+        k = self.tape.members
+        rows = line.n_in if line.op != Op.AFFINE else line.n_in // k
+        width = line.n_out // k
+        unit = 1 if k == 1 else _ROWS_TOGETHER
+        unit = line.n_in // k if line.op == Op.HEADS else unit  # heads are not cut
+        blocks = 1
+        if not self.is_small:
+            operations = 2 * self.rows * products_per_row(self.tape, line)
+            # Each block of EXPAND reads the derivatives of all members: it is worth some rows.
+            tile = _EXPANSION_TILE if line.op == Op.EXPAND else _TILE
+            blocks = max(1, min(int(operations / tile), 2 * _MOST_TILES, -(-rows // unit)))
+        count = unit * -(-rows // (unit * blocks))
+        for first in range(0, rows, count):
+            here = min(count, rows - first)
+            start = line.weights + first * width
+            yield ParameterBlock(OF_WEIGHTS, number, start, start + here * width, first, here)
 
     def over_blocks(self, kernel: str, n_blocks: int, on_stage_end: str = "") -> Stage:
         """Return a stage over all blocks of parameters, or of columns."""
@@ -287,10 +330,11 @@ class _Partitioner:
     def column_blocks(self) -> npt.NDArray[Any]:
         """Return the blocks of columns for max-norm by units."""
         blocks = [
-            (line.weights, line.n_in, line.n_out, left)
-            for line in self.tape.instructions
-            if line.op == Op.AFFINE
-            for left in range(0, line.n_out, 64)
+            (start, rows, columns, left)
+            for parameter in self.tape.parameters
+            if parameter.is_weights
+            for start, rows, columns in parameter.matrices
+            for left in range(0, columns, 64)
         ]
         return np.array(blocks, dtype=COLUMN_BLOCK)
 
@@ -306,8 +350,11 @@ class _Partitioner:
                 self.over_blocks("gradient_norm_of_block", n_blocks, "find_gradient_scale")
             )
         at_once = with_gradient and not clips_norm
+        n_last = int(at_once and self.tape.instructions[0].op == Op.EXPAND)
         step = "gradient_and_step_of_block" if at_once else "step_of_block"
-        stages.append(self.over_blocks(step, n_blocks))
+        stages.append(self.over_blocks(step, n_blocks - n_last))
+        if n_last:
+            stages.append(self.over_blocks("step_of_last_block", n_last))
         for constraint in self.tape.constraints:
             if constraint.code == ConstraintCode.UNIT_NORM:
                 stage = self.over_blocks("clip_columns", n_columns)

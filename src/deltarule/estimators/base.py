@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import validate_data
 
 from deltarule.errors import BusyError
@@ -17,10 +18,10 @@ from deltarule.estimators.fit_reporter import FitReporter
 from deltarule.estimators.fitted_estimator import SPARSE_FORMATS, FittedEstimator
 from deltarule.estimators.fitting import FitJob, fit_by_steps, fit_whole
 from deltarule.estimators.initial_model import new_model, resume
-from deltarule.estimators.interpreter_cache import InterpreterCache
+from deltarule.estimators.interpreter_cache import InterpreterCache, plain_key
 from deltarule.estimators.nested_parameters import NestedParameters
 from deltarule.estimators.options import FitOptions
-from deltarule.estimators.parameter_constraints import COMMON
+from deltarule.estimators.parameter_constraints import COMMON, for_scikit_learn
 from deltarule.estimators.preparation import prepare_data
 from deltarule.estimators.sklearn_compat import (
     EpochCallbackMixin,
@@ -42,6 +43,10 @@ __all__ = ["BaseMLP"]
 
 _NO_VALIDATION = Validation()
 
+_MOST_VALID = 256
+_VALID: set[tuple[Any, ...]] = set()
+"""Arguments that were found valid, as texts: a search fits many estimators with the same ones."""
+
 
 class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
     """A network behind scikit-learn's interface; not to be used directly.
@@ -50,7 +55,7 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
     the same initial parameters and the same mini-batches as scikit-learn's own estimators.
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = COMMON
+    _parameter_constraints: ClassVar[dict[str, Any]] = for_scikit_learn(COMMON)
     # Groups are often meant for the splitter around the fit alone, as they always are with
     # scikit-learn's estimators: ``set_fit_request(groups=True)`` asks for them.
     __metadata_request__fit: ClassVar[dict[str, Any]] = {"groups": False}
@@ -133,7 +138,13 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
             cache = self.__dict__.setdefault("_interpreters", InterpreterCache())
         given = {name: getattr(self, name) for name in self._parameter_constraints}
         if not cache.knows_valid(given.values()):
-            self._check_parameters()
+            known = plain_key(type(self), given.values())
+            if known is None or known not in _VALID:
+                self._check_parameters()
+            if known is not None:
+                if len(_VALID) >= _MOST_VALID:
+                    _VALID.clear()
+                _VALID.add(known)
             cache.remember_valid(given.values())
         options = cache.options(incremental=incremental)
         if options is None:
@@ -144,7 +155,11 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
 
     def _check_parameters(self) -> None:
         """Refuse arguments of wrong types or ranges, in scikit-learn's words."""
-        self._validate_params()
+        # As ``_validate_params``, which would look up the constructor's signature in every fit.
+        given = {name: getattr(self, name) for name in self._parameter_constraints}
+        validate_parameter_constraints(
+            self._parameter_constraints, given, caller_name=type(self).__name__
+        )
 
     def _prepare(
         self,

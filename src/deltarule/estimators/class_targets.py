@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from scipy.sparse import issparse
-from scipy.special import expit
-from sklearn.metrics import accuracy_score
-from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from deltarule.errors import SpecError
 from deltarule.estimators.class_labels import plain_labels
@@ -18,11 +13,14 @@ from deltarule.estimators.fit_data import take_rows
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.network.class_weight import class_factors
 from deltarule.network.data import check_weight_sum
-from deltarule.onnx.heads import Labels
+from deltarule.network.scores import accuracy
 from deltarule.program import Block
-from deltarule.reference.activations import log_softmax
-from deltarule.reference.scalar_functions import softplus
 from deltarule.spec import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
+from deltarule.utils.arrays import is_sparse
+from deltarule.utils.context import naming
+
+if TYPE_CHECKING:
+    from deltarule.onnx.heads import Labels
 
 __all__ = ["ClassTargets"]
 
@@ -37,34 +35,49 @@ class ClassTargets(TargetEncoder):
     ----------
     classes : ndarray of shape (n_classes,)
         The labels, in ascending order.
-    binarizer : LabelBinarizer
-        Fitted to the labels; it knows whether targets are binary, multiclass or multilabel.
+    target_type : str
+        scikit-learn's name of the targets: "binary", "multiclass" or "multilabel-indicator".
+    sparse : bool
+        Whether several labels at once came as a sparse matrix, as predictions then do.
     label_smoothing : float
     class_weight : "balanced", dict, list of dict or None
     """
 
     classes: Any
-    binarizer: Any
+    target_type: str
+    sparse: bool = False
     label_smoothing: float = 0.0
     class_weight: Any = None
 
     @classmethod
     def learn(cls, y: Any) -> ClassTargets:
         """Return the encoder of the classes in y."""
-        binarizer = LabelBinarizer().fit(y)
-        return cls(binarizer.classes_, binarizer)
+        from sklearn.preprocessing import LabelBinarizer
+
+        classes = _plain_classes(y)
+        if classes is not None:  # as below, without checks of what is plain
+            return cls(classes, "multiclass" if len(classes) > 2 else "binary")
+        learned = LabelBinarizer().fit(y)
+        return cls(learned.classes_, learned.y_type_, bool(learned.sparse_input_))
 
     @classmethod
     def of_classes(cls, classes: Any, y: Any) -> ClassTargets:
         """Return the encoder of all classes that a user names, of which y holds a part."""
-        labels = unique_labels(classes)
-        multilabel = type_of_target(y).startswith("multilabel")
-        return cls(labels, LabelBinarizer().fit(y if multilabel else labels))
+        from sklearn.utils.multiclass import type_of_target, unique_labels
+
+        _refuse_nan(y, "y")
+        _refuse_nan(classes, "classes")
+        with naming("classes"):
+            labels = unique_labels(classes)
+            learned = cls.learn(labels)
+        if type_of_target(y).startswith("multilabel"):
+            learned = cls.learn(y)
+        return cls(labels, learned.target_type, learned.sparse)
 
     @property
     def kind(self) -> Kind:
         """Kind of the targets: "binary", "multiclass" or "multilabel"."""
-        kind: Any = self.binarizer.y_type_
+        kind: Any = self.target_type
         return "multilabel" if kind.startswith("multilabel") else kind
 
     def output(self) -> tuple[str, Loss]:
@@ -78,6 +91,8 @@ class ClassTargets(TargetEncoder):
         """Refuse validated targets with unknown classes; with ``same`` also those that lack one."""
         if not same and self._codes(y) is not None:
             return
+        from sklearn.utils.multiclass import unique_labels
+
         found = unique_labels(y)
         if same and set(found) != set(self.classes):
             raise ValueError(
@@ -90,26 +105,43 @@ class ClassTargets(TargetEncoder):
                 f"'y' has {found}."
             )
 
+    def check_same(self, classes: Any) -> None:
+        """Refuse other classes than these, in a later call of ``partial_fit``."""
+        from sklearn.utils.multiclass import unique_labels
+
+        if not np.array_equal(self.classes, unique_labels(classes)):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
+                f"{self.classes!r}"
+            )
+
     def encode(self, y: Any, *, validated: bool = False, name: str = "y") -> Any:
         """Return indicators (n, k): a column for each class, or a single one for two classes."""
-        if not issparse(y):
+        if not is_sparse(y):
             y = np.asarray(plain_labels(y))
         codes = self._codes(y)
+        if codes is None:
+            _refuse_nan(y, name)
         if codes is not None:
-            columns = np.arange(len(self.classes)) if len(self.classes) > 2 else 1
-            return (codes[:, None] == columns).astype(np.float64)
-        if not issparse(y):
+            if len(self.classes) <= 2:
+                return (codes[:, None] == 1).astype(np.float64)
+            indicators = np.zeros((len(codes), len(self.classes)))
+            indicators[np.arange(len(codes)), codes] = 1.0
+            return indicators
+        if not is_sparse(y):
             self._check_labels(y, name)
-        encoded = self.binarizer.transform(y)
-        encoded = encoded.toarray() if issparse(encoded) else encoded
+        encoded = self._binarizer().transform(y)
+        encoded = encoded.toarray() if is_sparse(encoded) else encoded
         return np.asarray(encoded, dtype=np.float64)
 
     def _codes(self, y: Any) -> Any:
         """Return the place of each label in ``classes``; None if that needs a closer look."""
         kinds = self.classes.dtype.kind + y.dtype.kind
-        plain = kinds == "UU" or set(kinds) <= set("biuf")
+        plain = kinds in ("UU", "OO") or set(kinds) <= set("biuf")
         if self.kind == "multilabel" or y.ndim != 1 or not plain:
             return None
+        if kinds == "OO":
+            return _codes_of_texts(self.classes, y)
         codes = np.searchsorted(self.classes, y)
         codes[codes == len(self.classes)] = 0
         return codes if (self.classes[codes] == y).all() else None
@@ -133,14 +165,31 @@ class ClassTargets(TargetEncoder):
             return self.classes[second.astype(int)]
         if kind == "multiclass":
             return self.classes[np.argmax(outputs, axis=1)]
-        return self.binarizer.inverse_transform(outputs)
+        return self._binarizer().inverse_transform(outputs)
+
+    def _binarizer(self) -> Any:
+        """Return scikit-learn's encoder of these labels."""
+        from sklearn.preprocessing import LabelBinarizer
+
+        made = LabelBinarizer()
+        several = self.kind == "multilabel"
+        made.classes_ = np.arange(len(self.classes)) if several else self.classes
+        made.y_type_, made.sparse_input_ = self.target_type, self.sparse
+        return made
 
     def probabilities(self, logits: Any) -> Any:
         """Return the probability of each class (n, n_classes) from logits of binary targets."""
+        from scipy.special import expit
+
         return expit(self._both(logits))
 
     def log_probabilities(self, logits: Any) -> Any:
         """Return the logarithms of the probabilities of all classes or labels, from logits."""
+        from scipy.special import expit
+
+        from deltarule.reference.activations import log_softmax
+        from deltarule.reference.scalar_functions import softplus
+
         if self.kind == "binary":
             return 0.0 - softplus(-self._both(logits))
         if self.kind == "multiclass":
@@ -163,10 +212,12 @@ class ClassTargets(TargetEncoder):
             pair = np.argmax(targets, axis=1), np.argmax(outputs, axis=1)
         else:
             pair = targets > 0.5, outputs > 0.5
-        return float(accuracy_score(*pair, sample_weight=weight))
+        return accuracy(*pair, weight)
 
     def head(self) -> Labels:
         """Return the end of an ONNX graph that names labels."""
+        from deltarule.onnx.heads import Labels
+
         return Labels(self.classes, self.kind)
 
     def callback_targets(self, y: Any, targets: Any, rows: Any) -> Any:
@@ -205,3 +256,35 @@ class ClassTargets(TargetEncoder):
             return np.argmax(targets, axis=1)
         numbers = (targets > 0.5).astype(int)
         return numbers[:, 0] if self.kind == "binary" else numbers
+
+
+def _plain_classes(y: Any) -> Any:
+    """Return the classes of whole numbers or texts, ascending; None for what needs a closer look.
+
+    Labels that are nearly all different need one, too: scikit-learn warns of them.
+    """
+    if type(y) is not np.ndarray or y.ndim != 1 or len(y) == 0:
+        return None
+    if y.dtype.kind in "biuU":
+        classes = np.unique(y)
+    elif y.dtype.kind == "O" and set(map(type, y)) == {str}:
+        classes = np.array(sorted(set(y)), dtype=object)
+    else:
+        return None
+    return classes if 2 * len(classes) <= len(y) else None
+
+
+def _codes_of_texts(classes: Any, y: Any) -> Any:
+    """Return the place of each text in ``classes``; None if one is unknown or no text."""
+    if set(map(type, y)) != {str}:
+        return None
+    places = {label: place for place, label in enumerate(classes)}
+    codes = np.fromiter((places.get(label, -1) for label in y), dtype=np.int64, count=len(y))
+    return codes if len(codes) == 0 or codes.min() >= 0 else None
+
+
+def _refuse_nan(y: Any, name: str) -> None:
+    """Refuse labels that are NaN, which scikit-learn casts to integers first."""
+    given = getattr(y, "data", y) if is_sparse(y) else y
+    if getattr(getattr(given, "dtype", None), "kind", "") == "f" and np.isnan(given).any():
+        raise ValueError(f"Input {name} contains NaN.")

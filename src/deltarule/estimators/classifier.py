@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import unique_labels
 
 from deltarule.estimators.base import BaseMLP
 from deltarule.estimators.class_labels import plain_labels
 from deltarule.estimators.class_targets import ClassTargets
 from deltarule.estimators.fitted_model import FittedModel
-from deltarule.estimators.parameter_constraints import CLASSIFIER
+from deltarule.estimators.parameter_constraints import CLASSIFIER, for_scikit_learn
 from deltarule.estimators.sklearn_compat import with_callbacks
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.estimators.validation_split import Validation
@@ -74,11 +72,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Whether that momentum looks ahead.
     early_stopping : bool, default=False
         Hold a part of the rows out and measure it after every epoch (see ``monitor``). Training
-        stops when that no longer improves, and ends with the best parameters. The part is
-        stratified by class, except with several labels.
+        stops when that no longer improves, and ends with the best parameters. A part drawn by
+        ``validation_fraction`` is stratified by class, as nearly as whole rows allow, except with
+        several labels; two classes need two rows each, as in scikit-learn.
     validation_fraction : float or a cross-validation splitter, default=0.1
-        Size of that part, unless ``fit`` is given ``X_val`` and ``y_val``; or a splitter such as
-        ``GroupKFold()`` or ``TimeSeriesSplit()``, whose first fold is used.
+        Share of the rows, in (0, 1), that is drawn at random to be held out, at least two rows; not
+        used if ``fit`` is given ``X_val`` and ``y_val``. Or a splitter such as ``GroupKFold()`` or
+        ``TimeSeriesSplit()``, whose first fold is used. Both parts have a row of non-zero weight.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay rates of Adam and its kin, in [0, 1).
     epsilon : float, default=1e-8
@@ -124,12 +124,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Scale every feature to mean 0 and deviation 1, by the weighted training rows; sparse X is
         not centred. ``coefs_`` are those of the network, on standardised inputs.
     monitor : str or callable, default="auto"
-        What early stopping watches: "auto" is the accuracy, "loss" the loss without penalties, else
-        the name of a scorer or ``f(estimator, X, y)``, which is better when higher.
+        What early stopping watches: "auto" is the accuracy, "loss" the loss without penalties and
+        label smoothing, else the name of a scorer or ``f(estimator, X, y)``, which returns a number
+        that is better when higher. A scorer is told all classes of the training rows, and is tried
+        once before the first epoch: if it is not defined on the rows held out, ``fit`` says why.
     on_divergence : {"raise", "recover"}, default="raise"
         At a loss that is not finite: raise; or go back to the best finite parameters, multiply
         every learning rate by 0.1, warn and continue, once per fit (minimisers end there).
-    record : bool, default=False
+    record_health : bool, default=False
         Record norms, dead and saturated units of every epoch in ``health_`` (items H1-H3).
     checkpoint : str, path-like, Checkpoint or None, default=None
         A folder for checkpoints of the fit. The same fit resumes from the newest one, to the same
@@ -158,13 +160,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     best_loss_ : float or None
         The lowest of them; None with ``early_stopping``.
     validation_scores_ : list of float or None
-        Accuracy on the held-out part, epoch by epoch, with ``early_stopping``.
+        Score of the held-out part (``monitor``; accuracy with "auto" and "loss"), epoch by epoch,
+        with ``early_stopping``.
     best_validation_score_ : float or None
         The highest of them; with ``monitor="loss"`` that of the lowest loss.
     validation_loss_curve_ : list of float or None
         Loss on the held-out part, without penalties, epoch by epoch, with ``early_stopping``.
     health_ : list of Health
-        The records of ``record=True``; not part of a file.
+        The records of ``record_health=True``; not part of a file.
     scales_ : Scales or None
         ``X_mean``, ``X_scale``, ``y_mean`` and ``y_scale`` of ``standardize``.
     network_, state_ : Network, State
@@ -201,7 +204,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     (2, 3, 4)
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = CLASSIFIER
+    _parameter_constraints: ClassVar[dict[str, Any]] = for_scikit_learn(CLASSIFIER)
     _kind, _numeric_targets = "classifier", False
 
     def __init__(
@@ -369,11 +372,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             known = ClassTargets.of_classes(classes, y)
-        elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
-            raise ValueError(
-                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
-                f"{self.classes_!r}"
-            )
+        elif classes is not None:
+            self._class_targets("classes_").check_same(classes)
         self._fit(X, y, sample_weight, incremental=True, known=known)
         return self
 
@@ -418,9 +418,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Rows sum to 1, except with several labels.
         """
         model, outputs = self._outputs(X, logits=_is_binary)
-        targets = model.targets
-        assert isinstance(targets, ClassTargets)
-        return targets.probabilities(outputs) if targets.kind == "binary" else outputs
+        return model.probabilities(outputs) if _is_binary(model) else outputs
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of ``predict_proba``, from the logits: tiny ones keep their digits.
@@ -450,4 +448,4 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
 
 def _is_binary(model: FittedModel) -> bool:
-    return isinstance(model.targets, ClassTargets) and model.targets.kind == "binary"
+    return model.is_binary

@@ -9,7 +9,6 @@ import numpy as np
 import sklearn
 from sklearn.utils import check_random_state
 
-from deltarule.analysis.health import HEALTH_KINDS
 from deltarule.errors import CheckpointError
 from deltarule.estimators.class_targets import ClassTargets
 from deltarule.estimators.fit_data import FitData
@@ -17,6 +16,7 @@ from deltarule.estimators.fitted_model import FitHistory, FittedModel
 from deltarule.estimators.options import FitOptions
 from deltarule.estimators.validation_split import Validation
 from deltarule.program import Block
+from deltarule.training.curve import Curve, Records
 from deltarule.utils.checks import is_count, is_number
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def open_checkpoints(
     identity : dict
         Digests of what else decides the rows, by name; empty for rows in memory.
     """
+    from deltarule.analysis.health import HEALTH_KINDS
     from deltarule.training.checkpoints import writer
     from deltarule.training.checkpoints.fingerprint import end_argument
 
@@ -133,6 +134,7 @@ def restore(history: FitHistory, given: Any) -> tuple[int, float]:
 
 
 def _is_valid(given: dict[str, Any]) -> bool:
+
     counts = ("before", "n_iter", "t")
     numbers = (given[name] for name in _NUMBERS)
     *curves, health = (given[name] for name in _CURVES)
@@ -141,12 +143,7 @@ def _is_valid(given: dict[str, Any]) -> bool:
         and is_number(given["factor"])
         and 0.0 < given["factor"] <= 1.0
         and all(value is None or is_number(value) for value in numbers)
-        and isinstance(given["loss_curve"], list)
-        and all(_is_curve(curve) for curve in curves)
-        and isinstance(health, list)
-        and all(isinstance(one, HEALTH_KINDS[0]) for one in health)
+        and isinstance(given["loss_curve"], Curve)
+        and all(curve is None or isinstance(curve, Curve) for curve in curves)
+        and isinstance(health, Records)
     )
-
-
-def _is_curve(given: Any) -> bool:
-    return given is None or (isinstance(given, list) and all(map(is_number, given)))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from deltarule.estimators.sklearn_compat import safe_indexing
 from deltarule.program import Block
-from deltarule.training import Augmenter
 from deltarule.utils.arrays import is_sparse
+
+if TYPE_CHECKING:
+    from deltarule.training import Augmenter
 
 __all__ = ["FitData", "HeldOut", "RawRows", "as_stored", "is_frame", "read_only", "take_rows"]
 
@@ -72,7 +73,11 @@ def read_only(given: Any) -> Any:
 
 def take_rows(array: Any, rows: Any) -> Any:
     """Return some rows (all for None) of anything that scikit-learn can index."""
-    return array if rows is None else safe_indexing(array, rows)
+    if rows is None:
+        return array
+    from deltarule.estimators.sklearn_compat import safe_indexing
+
+    return safe_indexing(array, rows)
 
 
 def as_stored(array: Any, dtype: Any) -> Any:

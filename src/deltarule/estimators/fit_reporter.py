@@ -49,6 +49,11 @@ class FitReporter:
         self.before = 0  # epochs of this fit before a recovery
         self._repeats = False  # whether callbacks already know of the next epoch
 
+    @property
+    def reports_begin(self) -> bool:
+        """Whether ``begin`` does anything."""
+        return self._callbacks.any_epochs
+
     def continue_after(self, *, repeats: bool) -> None:
         """Count the epochs of the next training after those so far, or repeat the last one."""
         self._repeats = repeats
@@ -61,7 +66,12 @@ class FitReporter:
             self._callbacks.begin_epoch()
         self._repeats = False
 
-    def epoch(self, history: History) -> bool:
+    @property
+    def keeps_state(self) -> bool:
+        """Whether no code of the user's runs at an epoch's end, which might change the state."""
+        return not self._callbacks.any_epochs
+
+    def __call__(self, history: History) -> bool:
         """Report an epoch of steps; return whether a callback asks to stop."""
         self.record(history)
         return self._report(history)
@@ -105,6 +115,8 @@ class FitReporter:
             held.best_validation_score = -np.inf
 
     def _report(self, history: History) -> bool:
+        if not (self._verbose or self._records_health or self._callbacks.any_epochs):
+            return False
         held = self._model.history
         if self._records_health:
             held.health.append(history.health[-1])

@@ -9,6 +9,7 @@ from deltarule.estimators.parameter_views import ParameterList, parameter_list
 from deltarule.estimators.standardization import Scales
 from deltarule.network import Network
 from deltarule.program import State
+from deltarule.training.curve import Curve, Records
 
 __all__ = ["FittedAttributes"]
 
@@ -20,13 +21,16 @@ class _HistoryAttribute:
         self._name, self._field = name, name.removesuffix("_")
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """Return the field."""
+        """Return the field; a curve as a list, which a later read extends."""
         if instance is None:
             return self
-        return getattr(instance._fitted(self._name).history, self._field)
+        value = getattr(instance._fitted(self._name).history, self._field)
+        return value.as_list() if isinstance(value, Curve | Records) else value
 
     def __set__(self, instance: Any, value: Any) -> None:
         """Set the field, as scikit-learn's plain attributes can be set."""
+        if isinstance(value, list):
+            value = Records(value) if self._field == "health" else Curve(value)
         setattr(instance._fitted(self._name).history, self._field, value)
 
 

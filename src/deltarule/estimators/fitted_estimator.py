@@ -12,20 +12,20 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from deltarule.errors import ModelFileError
-from deltarule.estimators import inspection
 from deltarule.estimators.fitted_attributes import FittedAttributes
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.interpreter_cache import InterpreterCache
-from deltarule.estimators.onnx_export import to_exportable
 from deltarule.estimators.skl2onnx_hooks import Skl2onnxHooks
 from deltarule.estimators.solver_options import read_clipping, read_solver
-from deltarule.network.trace import Trace
-from deltarule.onnx import Exportable, export, matrix_model
-from deltarule.reference.gradient_check import GradientCheck
+from deltarule.program import Interpreter
 from deltarule.utils.checks import check_undated
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+    from deltarule.network.trace import Trace
+    from deltarule.onnx import Exportable
+    from deltarule.reference.gradient_check import GradientCheck
 
 __all__ = ["SPARSE_FORMATS", "FittedEstimator"]
 
@@ -58,15 +58,22 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
         Another thread may replace ``self._model`` by a new fit at any time.
         """
         model: FittedModel | None = vars(self).get("_model")
-        if model is None or not model.takes_as_it_is(X):
-            check_is_fitted(self)
-            check_undated("X", X)
-            X = validate_data(self, X, accept_sparse=SPARSE_FORMATS, reset=False)
-            model = self._model
-        interpreter = self._interpreters.interpreter(
+        if model is not None and model.takes_as_it_is(X):
+            outputs = model.forward(
+                self._interpreter(model), X, logits=logits(model), if_finite=True
+            )
+            if outputs is not None:
+                return model, outputs
+        check_is_fitted(self)
+        check_undated("X", X)
+        X = validate_data(self, X, accept_sparse=SPARSE_FORMATS, reset=False)
+        model = self._model
+        return model, model.forward(self._interpreter(model), X, logits=logits(model))
+
+    def _interpreter(self, model: FittedModel) -> Interpreter:
+        return self._interpreters.interpreter(
             model.network.tape, engine=self.engine, n_threads=self.n_threads
         )
-        return model, model.forward(interpreter, X, logits=logits(model))
 
     def predict(self, X: Any) -> Any:
         """Predict for the rows of X.
@@ -121,6 +128,8 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
         check : GradientCheck
             Its ``verdict`` is "right", "wrong" or "cannot tell"; ``str(check)`` explains.
         """
+        from deltarule.estimators import inspection
+
         check_is_fitted(self)
         return inspection.check_gradients(
             self._model.copy(optimizer=False),
@@ -158,6 +167,8 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
         trace : Trace
             A mapping from names such as "Z1", "A1", "delta1", "dW1", "loss" to arrays.
         """
+        from deltarule.estimators import inspection
+
         check_is_fitted(self)
         as_training = y is not None if training is None else training
         rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
@@ -184,6 +195,8 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
         gradients : dict of str to ndarray
             Each with the shape of its parameter.
         """
+        from deltarule.estimators import inspection
+
         check_is_fitted(self)
         rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
         return inspection.gradients(model, rows, y, sample_weight, penalties=penalties)
@@ -203,6 +216,8 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
         explained : tuple
             Title, network, state, block, solver, learning rate, clipping and notes.
         """
+        from deltarule.estimators import inspection
+
         check_is_fitted(self)
         rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
         network, state, block, notes = inspection.explained(model, rows, y)
@@ -231,6 +246,8 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
         SpecError
             If the loss has no likelihood: absolute error, Huber, quantiles.
         """
+        from deltarule.estimators import inspection
+
         check_is_fitted(self)
         rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
         return inspection.log_likelihood(model, rows, y, sample_weight)
@@ -244,6 +261,8 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
             As in ``log_likelihood``. k counts weights, biases, γ and β, and for squared error
             one variance for each target.
         """
+        from deltarule.estimators import inspection
+
         check_is_fitted(self)
         rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
         return inspection.information(model, rows, y, sample_weight).aic
@@ -256,6 +275,8 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
         X, y, sample_weight
             As in ``log_likelihood``; k as in ``aic``.
         """
+        from deltarule.estimators import inspection
+
         check_is_fitted(self)
         rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
         return inspection.information(model, rows, y, sample_weight).bic
@@ -274,6 +295,8 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
             Of every hidden layer, then the network's outputs as the network has them: on
             standardised targets with ``standardize``.
         """
+        from deltarule.estimators import inspection
+
         check_is_fitted(self)
         return inspection.layer_activations(
             self._model.copy(optimizer=False), self._checked_rows(X)
@@ -294,12 +317,12 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
             predicted numbers, or probabilities of every class or label; for two classes only
             the probability of ``classes_[1]``.
         """
+        from deltarule.estimators import inspection
+
         check_is_fitted(self)
         model, rows = self._model.copy(optimizer=False), self._checked_rows(X)
         jacobian = inspection.input_gradients(model, rows)
-        interpreter = self._interpreters.interpreter(
-            model.network.tape, engine=self.engine, n_threads=self.n_threads
-        )
+        interpreter = self._interpreter(model)
         return model.targets.in_prediction_order(jacobian, lambda: model.forward(interpreter, rows))
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
@@ -358,6 +381,8 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
 
     def to_exportable(self) -> Exportable:
         """Return the description of the fitted estimator that ONNX graphs are written from."""
+        from deltarule.estimators.onnx_export import to_exportable
+
         check_is_fitted(self)
         return to_exportable(self._model.copy(optimizer=False), type(self).__name__)
 
@@ -399,6 +424,8 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
             For what ONNX cannot hold: classes of odd types, numbers beyond ``dtype``, more than
             2 GiB.
         """
+        from deltarule.onnx import export, matrix_model
+
         exportable = self.to_exportable()
         return export(lambda: matrix_model(exportable, dtype), path, overwrite=overwrite)
 

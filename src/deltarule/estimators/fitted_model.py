@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from deltarule.analysis.health import Health
 from deltarule.estimators.fit_data import as_stored
 from deltarule.estimators.layer_options import HiddenLayers
 from deltarule.estimators.standardization import Scales
@@ -16,17 +15,20 @@ from deltarule.network import Network
 from deltarule.network.targets import Targets, smooth
 from deltarule.program import Block, Interpreter, State
 from deltarule.schedules import Position
+from deltarule.training.curve import Curve, Records
 from deltarule.utils.arrays import aligned
 
-__all__ = ["FitHistory", "FittedModel", "PartialFitState"]
+if TYPE_CHECKING:
+    pass
 
-_FEW_NUMBERS = 4096
-"""Size of X up to which it is cheap to check every number."""
+__all__ = ["FitHistory", "FittedModel", "PartialFitState"]
 
 
 @dataclass
 class FitHistory:
     """Losses and scores, epoch by epoch: the estimator's attributes of the same names with "_".
+
+    The attributes show the curves as lists.
 
     ``loss`` is None before the first epoch. The validation curves are None without early
     stopping, ``best_loss`` is None with it.
@@ -35,12 +37,12 @@ class FitHistory:
     n_iter: int = 0
     t: int = 0
     loss: float | None = None
-    loss_curve: list[float] = field(default_factory=list)
+    loss_curve: Curve = field(default_factory=Curve)
     best_loss: float | None = np.inf
-    validation_scores: list[float] | None = None
-    validation_loss_curve: list[float] | None = None
+    validation_scores: Curve | None = None
+    validation_loss_curve: Curve | None = None
     best_validation_score: float | None = None
-    health: list[Health] = field(default_factory=list)
+    health: Records = field(default_factory=Records)
 
     @classmethod
     def begin(cls, *, early_stopping: bool) -> FitHistory:
@@ -49,14 +51,15 @@ class FitHistory:
             return cls()
         return cls(
             best_loss=None,
-            validation_scores=[],
-            validation_loss_curve=[],
+            validation_scores=Curve(),
+            validation_loss_curve=Curve(),
             best_validation_score=-np.inf,
         )
 
     def copy(self) -> FitHistory:
         """Return a copy that further epochs do not change."""
-        curves: dict[str, Any] = {k: list(v) for k, v in vars(self).items() if isinstance(v, list)}
+        columns = ((k, v) for k, v in vars(self).items() if isinstance(v, Curve | Records))
+        curves: dict[str, Any] = {name: column.copy() for name, column in columns}
         return replace(self, **curves)
 
     def with_validation(self) -> FitHistory:
@@ -65,8 +68,8 @@ class FitHistory:
             return self
         return replace(
             self,
-            validation_scores=self.validation_scores or [],
-            validation_loss_curve=self.validation_loss_curve or [],
+            validation_scores=self.validation_scores or Curve(),
+            validation_loss_curve=self.validation_loss_curve or Curve(),
         )
 
 
@@ -162,25 +165,24 @@ class FittedModel:
     # --- rows ----------------------------------------------------------------------------------
 
     def takes_as_it_is(self, X: Any) -> bool:
-        """Whether X is a small plain array, which scikit-learn's validation would not change.
+        """Whether X is a plain array, which scikit-learn's validation would not change.
 
         That validation takes several times as long as the network needs for a row. It is left
-        out only where it has nothing to say about names, types, shapes or missing values.
+        out only where it has nothing to say about names, types and shapes; ``forward`` looks for
+        missing values.
         """
         return (
             type(X) is np.ndarray
-            and X.ndim == 2
-            and 0 < X.size <= _FEW_NUMBERS
-            and X.dtype.kind == "f"
-            and X.dtype.itemsize in (4, 8)
+            and X.dtype.char in "fd"
+            and X.shape[1:] == (self.network.n_inputs,)
+            and len(X) > 0
             and self.feature_names is None
-            and X.shape[1] == self.network.n_inputs
-            and bool(np.isfinite(X).all())
         )
 
     def inputs(self, X: Any, dtype: Any = None) -> Any:
         """Return checked rows as the network takes them: of its type, standardised."""
-        x = as_stored(X, self.dtype if dtype is None else dtype)
+        wanted = self.state.theta.dtype if dtype is None else dtype
+        x = X if type(X) is np.ndarray and X.dtype is wanted else as_stored(X, wanted)
         return x if self.scales is None else self.scales.inputs(x)
 
     def as_block(self, X: Any, targets: Any, weight: Any) -> Block:
@@ -202,10 +204,36 @@ class FittedModel:
         kind: Any = "classes" if self.network.output.activation == "softmax" else "labels"
         return block._replace(y=smooth(self.network, Targets(block.y, kind)))
 
-    def forward(self, interpreter: Interpreter, X: Any, *, logits: bool = False) -> Any:
-        """Return the network's outputs, or its logits, for checked rows of X."""
+    def forward(
+        self, interpreter: Interpreter, X: Any, *, logits: bool = False, if_finite: bool = False
+    ) -> Any:
+        """Return the network's outputs, or its logits, for checked rows of X.
+
+        With ``if_finite`` return None if a number is NaN or infinite as the network takes it.
+        """
         block = Block(self.inputs(X))
-        return self.state.read(lambda state: interpreter.forward(state, block, logits=logits))
+        return self.state.read(
+            lambda state: interpreter.forward(state, block, logits=logits, if_finite=if_finite)
+        )
+
+    def predict(self, interpreter: Interpreter, X: Any) -> Any:
+        """Return predictions for checked rows of X, in the user's units."""
+        return self.decode(self.forward(interpreter, X))
+
+    def predict_proba(self, interpreter: Interpreter, X: Any) -> Any:
+        """Return the probability of every class or label for checked rows of X."""
+        outputs = self.forward(interpreter, X, logits=self.is_binary)
+        return self.probabilities(outputs) if self.is_binary else outputs
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether there are two classes, whose probabilities come from one logit."""
+        return getattr(self.targets, "target_type", None) == "binary"
+
+    def probabilities(self, logits: Any) -> Any:
+        """Return the probabilities of two classes (n, 2)."""
+        targets: Any = self.targets
+        return targets.probabilities(logits)
 
     def decode(self, outputs: Any) -> Any:
         """Return predictions from the network's outputs, in the user's units."""

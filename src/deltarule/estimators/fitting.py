@@ -190,8 +190,8 @@ def _arguments(job: FitJob) -> dict[str, Any]:
         "shuffle": options.shuffle,
         "loss_scale": model.loss_scale,
         "record_health": options.record_health,
-        "on_epoch_begin": job.reporter.begin,
-        "on_epoch": job.reporter.epoch,
+        "on_epoch_begin": job.reporter.begin if job.reporter.reports_begin else None,
+        "on_epoch": job.reporter,
         "engine": interpreter,
         "checkpoint": job.writer,
     }

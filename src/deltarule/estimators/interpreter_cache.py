@@ -9,7 +9,6 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from deltarule.network.backend import interpreter_of
 from deltarule.program import Interpreter
@@ -20,7 +19,7 @@ from deltarule.spec.optimizers import Optimizer
 if TYPE_CHECKING:
     from deltarule.estimators.options import FitOptions
 
-__all__ = ["InterpreterCache"]
+__all__ = ["InterpreterCache", "plain_key"]
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 """Types of arguments that cannot change in place."""
@@ -68,6 +67,8 @@ class InterpreterCache(threading.local):
 
     def random_stream(self, random_state: Any) -> np.random.RandomState:
         """Return what ``check_random_state`` returns; seeding is faster than making a stream."""
+        from sklearn.utils import check_random_state
+
         if not isinstance(random_state, Integral):
             stream: np.random.RandomState = check_random_state(random_state)
             return stream
@@ -101,6 +102,12 @@ class InterpreterCache(threading.local):
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle as an empty cache."""
         return (InterpreterCache, ())
+
+
+def plain_key(kind: type[Any], arguments: Iterable[Any]) -> tuple[Any, ...] | None:
+    """Return what says which class and which arguments these are; None unless all are plain."""
+    values = list(arguments)
+    return (kind, *map(repr, values)) if all(map(_is_plain, values)) else None
 
 
 def _is_plain(value: Any) -> bool:

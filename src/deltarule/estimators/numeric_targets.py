@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.metrics import d2_pinball_score, r2_score
-from sklearn.utils import check_array
 
 from deltarule.errors import DataError, SpecError
 from deltarule.estimators.target_encoder import TargetEncoder
-from deltarule.onnx import Numbers
+from deltarule.network.scores import r_squared
 from deltarule.spec import Huber, Loss, Quantile
 from deltarule.utils.checks import check_undated
+
+if TYPE_CHECKING:
+    from deltarule.onnx import Numbers
 
 __all__ = ["NumericTargets", "mean_d2"]
 
@@ -72,6 +73,8 @@ class NumericTargets(TargetEncoder):
     def encode(self, y: Any, *, validated: bool = False, name: str = "y") -> Any:
         """Return numbers (n, k): a column for each target, or for each quantile of one."""
         if not validated or y.dtype.kind not in "biuf":
+            from sklearn.utils import check_array
+
             check_undated(name, y)
             y = check_array(y, ensure_2d=False, dtype="numeric", input_name=name)
         if self.loss == "poisson" and (y < 0).any():
@@ -99,10 +102,12 @@ class NumericTargets(TargetEncoder):
         """Return R²; for several quantiles the mean D² of their pinball losses."""
         if self.levels is not None:
             return mean_d2(targets[:, 0], self.decode(outputs), self.levels, weight)
-        return float(r2_score(targets, outputs, sample_weight=weight))
+        return r_squared(targets, outputs, weight)
 
     def head(self) -> Numbers:
         """Return the end of an ONNX graph that returns numbers, without scalings."""
+        from deltarule.onnx import Numbers
+
         return Numbers((), None if self.levels is None else tuple(_ranks(self.levels)))
 
     def callback_targets(self, y: Any, targets: Any, rows: Any) -> Any:
@@ -123,6 +128,8 @@ class NumericTargets(TargetEncoder):
 
 def mean_d2(y: Any, predicted: Any, levels: Any, weight: Any) -> float:
     """Return the mean over quantiles of D², the share of the pinball loss that is explained."""
+    from sklearn.metrics import d2_pinball_score
+
     scores = [
         d2_pinball_score(y, column, alpha=level, sample_weight=weight)
         for level, column in zip(levels, predicted.T, strict=True)

@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 
 from deltarule.estimators.base import BaseMLP
 from deltarule.estimators.numeric_targets import NumericTargets, mean_d2
-from deltarule.estimators.parameter_constraints import REGRESSOR
+from deltarule.estimators.parameter_constraints import REGRESSOR, for_scikit_learn
 from deltarule.estimators.sklearn_compat import with_callbacks
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.estimators.validation_split import Validation
@@ -75,11 +75,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Whether that momentum looks ahead.
     early_stopping : bool, default=False
         Hold a part of the rows out and measure it after every epoch (see ``monitor``). Training
-        stops when that no longer improves, and ends with the best parameters. The part is
-        stratified by class, except with several labels.
+        stops when that no longer improves, and ends with the best parameters.
     validation_fraction : float or a cross-validation splitter, default=0.1
-        Size of that part, unless ``fit`` is given ``X_val`` and ``y_val``; or a splitter such as
-        ``GroupKFold()`` or ``TimeSeriesSplit()``, whose first fold is used.
+        Share of the rows, in (0, 1), that is drawn at random to be held out, at least two rows; not
+        used if ``fit`` is given ``X_val`` and ``y_val``. Or a splitter such as ``GroupKFold()`` or
+        ``TimeSeriesSplit()``, whose first fold is used. Both parts have a row of non-zero weight.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay rates of Adam and its kin, in [0, 1).
     epsilon : float, default=1e-8
@@ -126,12 +126,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         deviation 1, by the weighted training rows; sparse X is not centred. Predictions come back
         in y's units; ``coefs_``, losses and ``huber_delta`` are of the standardised data.
     monitor : str or callable, default="auto"
-        What early stopping watches: "auto" is R², "loss" the loss without penalties, else
-        the name of a scorer or ``f(estimator, X, y)``, which is better when higher.
+        What early stopping watches: "auto" is R², "loss" the loss without penalties, else the name
+        of a scorer or ``f(estimator, X, y)``, which returns a number that is better when higher. A
+        scorer is tried once before the first epoch: if it is not defined on the rows held out,
+        ``fit`` says why.
     on_divergence : {"raise", "recover"}, default="raise"
         At a loss that is not finite: raise; or go back to the best finite parameters, multiply
         every learning rate by 0.1, warn and continue, once per fit (minimisers end there).
-    record : bool, default=False
+    record_health : bool, default=False
         Record norms, dead and saturated units of every epoch in ``health_`` (items H1-H3).
     checkpoint : str, path-like, Checkpoint or None, default=None
         A folder for checkpoints of the fit. The same fit resumes from the newest one, to the same
@@ -159,13 +161,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     best_loss_ : float or None
         The lowest of them; None with ``early_stopping``.
     validation_scores_ : list of float or None
-        R² on the held-out part, epoch by epoch, with ``early_stopping``.
+        Score of the held-out part (``monitor``; R² with "auto" and "loss"), epoch by epoch, with
+        ``early_stopping``.
     best_validation_score_ : float or None
         The highest of them; with ``monitor="loss"`` that of the lowest loss.
     validation_loss_curve_ : list of float or None
         Loss on the held-out part, without penalties, epoch by epoch, with ``early_stopping``.
     health_ : list of Health
-        The records of ``record=True``; not part of a file.
+        The records of ``record_health=True``; not part of a file.
     scales_ : Scales or None
         ``X_mean``, ``X_scale``, ``y_mean`` and ``y_scale`` of ``standardize``.
     network_, state_ : Network, State
@@ -198,7 +201,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = REGRESSOR
+    _parameter_constraints: ClassVar[dict[str, Any]] = for_scikit_learn(REGRESSOR)
     _kind, _numeric_targets = "regressor", True
 
     def __init__(

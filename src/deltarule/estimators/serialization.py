@@ -12,8 +12,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
-from sklearn.preprocessing import LabelBinarizer
 
 from deltarule import schedules, spec
 from deltarule.errors import DeltaruleError, ModelFileError
@@ -29,6 +27,7 @@ from deltarule.program import State
 from deltarule.program.tape import Tape
 from deltarule.spec import Loss, optimizers
 from deltarule.storage.values import ValueCodec
+from deltarule.training.curve import Curve
 from deltarule.utils.arrays import aligned
 from deltarule.utils.context import ErrorRule, error_context
 
@@ -139,8 +138,8 @@ def to_record(
         held = model.scales._asdict()
         tensors |= {_SCALE + name: array for name, array in held.items() if array is not None}
     if isinstance(model.targets, ClassTargets):
-        binarizer = model.targets.binarizer
-        record["target"] = binarizer.y_type_ + ("-sparse" if binarizer.sparse_input_ else "")
+        targets = model.targets
+        record["target"] = targets.target_type + ("-sparse" if targets.sparse else "")
         record |= write_classes(model.targets.classes)
     for name in _CURVES:
         curve = getattr(model.history, name)
@@ -227,7 +226,7 @@ def _read_history(record: dict[str, Any], tensors: dict[str, Any]) -> FitHistory
         curve = tensors.get(f"{name}_")
         if curve is not None and (curve.ndim != 1 or curve.dtype != np.float64):
             raise ModelFileError(f"tensor {name}_ must hold float64 numbers in one dimension.")
-        setattr(history, name, None if curve is None else [float(v) for v in curve])
+        setattr(history, name, None if curve is None else Curve(curve.tolist()))
     return history
 
 
@@ -367,13 +366,13 @@ def _read_classes(record: dict[str, Any]) -> ClassTargets:
     outputs = 1 if target == "binary" else len(labels)
     if outputs != record["widths"][-1] or (target == "binary" and len(labels) not in (1, 2)):
         raise ModelFileError("the model's record has another number of classes than outputs.")
-    binarizer = LabelBinarizer()
     kind = target.removesuffix("-sparse")
     if kind == "multilabel-indicator":
-        indicator = np.eye(len(labels), dtype=int)
-        binarizer.fit(indicator if kind == target else csr_array(indicator))
+        fits = len(labels) > 1 and np.array_equal(classes, np.arange(len(labels)))
     else:
-        binarizer.fit(classes)
-    if binarizer.y_type_ != kind or not np.array_equal(binarizer.classes_, classes):
+        whole = classes.dtype.kind != "f" or bool((classes == np.trunc(classes)).all())
+        ascending = bool((classes[1:] > classes[:-1]).all())
+        fits = whole and ascending and kind == ("binary" if len(labels) < 3 else "multiclass")
+    if not fits:
         raise ModelFileError("the model's classes are not in order, or not distinct.")
-    return ClassTargets(classes, binarizer)
+    return ClassTargets(classes, kind, target != kind)

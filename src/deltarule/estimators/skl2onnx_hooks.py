@@ -7,14 +7,14 @@ The nodes are those of ``to_onnx``, under names that are unique in the pipeline'
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deltarule.errors import SpecError
-from deltarule.onnx import Exportable, matrix_model
-from deltarule.onnx.heads import Labels, label_values
-from deltarule.onnx.library import OPSET
+
+if TYPE_CHECKING:
+    from deltarule.onnx import Exportable
 
 __all__ = ["Skl2onnxHooks"]
 
@@ -41,6 +41,8 @@ class Skl2onnxHooks:
 
 def _set_shapes(exportable: Exportable, operator: Any) -> None:
     from skl2onnx.common import data_types as types
+
+    from deltarule.onnx.heads import Labels, label_values
 
     given = operator.inputs[0].type
     rows, number = given.shape[0], _number_type(given)
@@ -75,6 +77,9 @@ def _number_type(given: Any) -> Any:
 def _append(exportable: Exportable, scope: Any, operator: Any, container: Any) -> None:
     """Append the graph of an estimator to that of a pipeline."""
     from onnx import TensorProto, helper
+
+    from deltarule.onnx import matrix_model
+    from deltarule.onnx.library import OPSET
 
     if container.target_opset < OPSET:
         raise SpecError(

@@ -12,12 +12,13 @@ from copy import copy
 from inspect import signature
 from typing import Any
 
-from sklearn.metrics import get_scorer, roc_auc_score, top_k_accuracy_score
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils.validation import _check_sample_weight
 
+from deltarule.errors import DataError
 from deltarule.network.data import check_weight_sum
 from deltarule.utils.checks import check_undated
+from deltarule.utils.context import naming
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -45,13 +46,19 @@ def check_sample_weight(sample_weight: Any, X: Any, *, name: str = "sample_weigh
     if sample_weight is None:
         return None
     check_undated(name, sample_weight)
-    weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+    with naming(name):
+        kind = getattr(getattr(sample_weight, "dtype", None), "kind", "")
+        if kind == "c" or isinstance(sample_weight, complex):
+            raise DataError("its numbers must be real")
+        weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
     check_weight_sum(name, weight)
     return weight
 
 
 def resolve_scorer(scoring: Any) -> Callable[..., float]:
     """Return the scorer of this name; a callable is returned as it is."""
+    from sklearn.metrics import get_scorer
+
     scorer: Callable[..., float] = get_scorer(scoring)
     return scorer
 
@@ -69,6 +76,8 @@ def with_labels(scorer: Callable[..., float], classes: Any) -> Callable[..., flo
     """
     if not is_metric_scorer(scorer):
         return scorer
+    from sklearn.metrics import roc_auc_score, top_k_accuracy_score
+
     made: Any = copy(scorer)
     names, given = signature(made._score_func).parameters, made._kwargs
     of_probabilities = made._response_method == "predict_proba"
@@ -96,9 +105,13 @@ class EpochCallbacks:
         self._context, self._arguments = context, arguments
         self._context.call_on_fit_task_begin(**arguments)
         self._epoch: Any = None
+        self.any_epochs = _has_callbacks(context)
+        """Whether epochs are reported at all: contexts that no callback sees are not made."""
 
     def begin_epoch(self) -> None:
         """Report that an epoch begins."""
+        if not self.any_epochs:
+            return
         self._epoch = self._context.subcontext(task_name="epoch")
         self._epoch.call_on_fit_task_begin(**self._arguments)
 
@@ -107,6 +120,8 @@ class EpochCallbacks:
 
         ``fitted`` returns the attributes that make an estimator of this moment.
         """
+        if not self.any_epochs:
+            return False
         return bool(
             self._epoch.call_on_fit_task_end(reconstruction_attributes=fitted, **self._arguments)
         )
@@ -114,6 +129,15 @@ class EpochCallbacks:
     def end_fit(self, fitted: Callable[[], dict[str, Any]]) -> None:
         """Report that the fit ended."""
         self._context.call_on_fit_task_end(reconstruction_attributes=fitted, **self._arguments)
+
+
+def _has_callbacks(context: Any) -> bool:
+    """Whether a context, or one above it, has callbacks."""
+    while context is not None:
+        if getattr(context, "_callbacks", None) or getattr(context, "callbacks", None):
+            return True
+        context = getattr(context, "parent", None)
+    return False
 
 
 class EpochCallbackMixin(CallbackSupportMixin):

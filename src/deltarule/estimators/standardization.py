@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.preprocessing import StandardScaler
 
 from deltarule.errors import DataError
 from deltarule.program import Block
@@ -63,6 +62,8 @@ def learn_scales(block: Block, *, targets: bool) -> Scales:
 
 def _moments(name: str, values: Any, weight: Any) -> tuple[Any, Any]:
     """Return mean and deviation: weights count as repetitions; a constant's deviation is 1."""
+    from sklearn.preprocessing import StandardScaler
+
     sparse = is_sparse(values)
     scaler = StandardScaler(with_mean=not sparse)
     weight = None if weight is None else np.asarray(weight, dtype=np.float64)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deltarule.onnx.heads import Head
 from deltarule.program import Block
 from deltarule.spec import Loss
+
+if TYPE_CHECKING:
+    from deltarule.onnx.heads import Head
 
 __all__ = ["TargetEncoder"]
 

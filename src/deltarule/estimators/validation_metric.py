@@ -10,7 +10,6 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 
 from deltarule.errors import SpecError
 from deltarule.estimators.fit_data import HeldOut, RawRows
@@ -23,6 +22,7 @@ from deltarule.estimators.sklearn_compat import (
 )
 from deltarule.program import Interpreter, State
 from deltarule.training import Metrics
+from deltarule.utils.arrays import is_sparse
 
 __all__ = ["read_scorer", "score_of", "validation_metric"]
 
@@ -103,7 +103,7 @@ def _scoring(
 def _lacking(classes: Any, y: Any) -> str:
     """Return which classes or labels a metric misses in y, as part of a sentence; or nothing."""
     if np.ndim(y) == 2 and np.shape(y)[1] > 1:
-        values = np.asarray(y.toarray() if issparse(y) else y)
+        values = np.asarray(y.toarray() if is_sparse(y) else y)
         same = np.flatnonzero((values == values[:1]).all(axis=0))
         return f"have one value only in the columns {same.tolist()} of y" if len(same) else ""
     if len(classes) == 1:
@@ -179,7 +179,8 @@ def validation_metric(
                 scored = score()
             else:
                 scored = model.targets.score(block.y, outputs, block.weight)
-            loss = float(np.average(interpreter.losses(state, block), weights=block.weight))
+            losses, weight = interpreter.losses(state, block), block.weight
+            loss = float(losses.mean() if weight is None else np.average(losses, weights=weight))
         return Metrics(loss=scale * loss, score=scored)
 
     return measure

@@ -7,7 +7,6 @@ from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from deltarule.errors import DataError, ShapeError, SpecError
 from deltarule.estimators.fit_data import HeldOut, RawRows, read_only
@@ -17,6 +16,7 @@ from deltarule.estimators.sklearn_compat import check_sample_weight
 from deltarule.program import Block
 from deltarule.training.splits import nearly_stratified
 from deltarule.utils.checks import check_undated
+from deltarule.utils.context import naming
 
 __all__ = ["Validation", "given_validation_set", "split"]
 
@@ -63,8 +63,10 @@ def given_validation_set(
             "leave them out."
         )
     check_undated("X_val", X_val)
-    x = validate(X_val, model.dtype)
-    targets = model.targets.encode(y_val, name="y_val")
+    with naming("X_val"):
+        x = validate(X_val, model.dtype)
+    with naming("y_val"):
+        targets = model.targets.encode(y_val, name="y_val")
     if targets.shape[0] != x.shape[0]:
         raise ValueError(
             f"X_val and y_val must have the same number of rows; got {x.shape[0]} and "
@@ -138,6 +140,8 @@ def _draw(
             _check_two_classes(names, counts)
         elif len(names) > 2 and (counts.min() < 2 or not len(names) <= held <= n_rows - len(names)):
             return nearly_stratified(codes, held, random_state.permutation(n_rows))
+    from sklearn.model_selection import train_test_split
+
     rows: tuple[Any, Any] = train_test_split(
         np.arange(n_rows), random_state=random_state, test_size=fraction, stratify=strata
     )

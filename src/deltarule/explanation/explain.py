@@ -20,6 +20,7 @@ from deltarule.network.data import check_inputs, make_block
 from deltarule.network.trace import trace_pass
 from deltarule.program import Block, State
 from deltarule.program.state_checks import check_theta
+from deltarule.spec import Scale
 from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import SGD, Minimizer, Optimizer, resolve_optimizer
 from deltarule.storage import write_atomically
@@ -198,6 +199,12 @@ def explain(
 
 
 def _of_network(net: Network, state: State | None, X: Any, y: Any) -> Explained:
+    if net.members > 1 or any(isinstance(layer, Scale) for layer in net.layers):
+        what = f"members={net.members}" if net.members > 1 else "a Scale layer"
+        raise SpecError(
+            f"model must be a network without members and Scale layers; it has {what}. Use "
+            "model.trace(state, X, y), which returns every number of the pass by name."
+        )
     if not isinstance(state, State):
         raise SpecError(
             "state must be the parameters of the Network, such as state=net.initialize(0); got "

@@ -7,19 +7,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.errors import DataError, ShapeError
+from deltarule.errors import DataError, ShapeError, SpecError
+from deltarule.utils.checks import numeric_array, shown
 
-__all__ = ["check_weight", "finite_array", "flat_column", "number_column", "same_length"]
+__all__ = [
+    "any_array",
+    "check_estimator",
+    "check_rows",
+    "check_weight",
+    "finite_array",
+    "flat_column",
+    "number_column",
+    "same_length",
+]
 
 Floats = npt.NDArray[np.float64]
 
 
 def finite_array(name: str, values: Any) -> Floats:
     """Return ``values`` as a float array; raise ``DataError`` unless all are finite numbers."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        raise DataError(f"{name} must contain numbers; got dtype {array.dtype}. Convert it first.")
-    numbers = array.astype(np.float64)
+    numbers: Floats = numeric_array(name, values).astype(np.float64)
     if not np.isfinite(numbers).all():
         bad = int((~np.isfinite(numbers)).sum())
         raise DataError(
@@ -27,6 +34,44 @@ def finite_array(name: str, values: Any) -> Floats:
             "Remove those rows, or check whether training diverged."
         )
     return numbers
+
+
+def any_array(name: str, values: Any) -> npt.NDArray[Any]:
+    """Return ``values`` as an array of any type; raise ``DataError`` if it is not rectangular."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise DataError(f"{name} must be rectangular; got rows of unequal length.") from error
+
+
+def check_rows(X: Any, y: Any) -> None:
+    """Raise ``ShapeError`` unless X and y are tables or arrays with the same number of rows."""
+    from scipy.sparse import issparse
+
+    counts = []
+    for name, given in (("X", X), ("y", y)):
+        table = issparse(given) or hasattr(given, "iloc") or hasattr(given, "shape")
+        shape = given.shape if table else np.shape(any_array(name, given))
+        if len(shape) == 0 or shape[0] == 0:
+            raise ShapeError(
+                f"{name} must be an array with a first axis of rows, at least one; got "
+                f"{shown(given)}."
+            )
+        counts.append(int(shape[0]))
+    if counts[0] != counts[1]:
+        raise ShapeError(
+            f"X and y must have the same number of rows; got {counts[0]} and {counts[1]}."
+        )
+
+
+def check_estimator(name: str, given: Any, *methods: str) -> None:
+    """Raise ``SpecError`` unless an object has the methods of an estimator."""
+    missing = [method for method in methods if not callable(getattr(given, method, None))]
+    if missing or isinstance(given, type):
+        raise SpecError(
+            f"{name} must be a scikit-learn estimator with {' and '.join(methods)}; got "
+            f"{shown(given)}."
+        )
 
 
 def flat_column(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -48,6 +93,9 @@ def number_column(name: str, values: Any, *, at_least: int = 1) -> Floats:
 
 def same_length(first: str, a: Any, second: str, b: Any) -> None:
     """Raise ``ShapeError`` unless two arrays have the same number of rows."""
+    for name, array in ((first, a), (second, b)):
+        if np.ndim(array) == 0:
+            raise ShapeError(f"{name} must have one entry per row; got a single {shown(array)}.")
     if len(a) != len(b):
         raise ShapeError(
             f"{first} and {second} must have the same number of rows; got {len(a)} and {len(b)}."

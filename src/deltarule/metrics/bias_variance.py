@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.errors import DataError, ShapeError
-from deltarule.metrics._inputs import finite_array
-from deltarule.utils.checks import check_between, check_name
+from deltarule.metrics._inputs import any_array, finite_array
+from deltarule.utils.checks import check_between, check_name, check_seed
 
 __all__ = ["BiasVarianceDiagnosis", "TargetComparison", "compare_targets", "diagnose_bias_variance"]
 
@@ -140,7 +140,7 @@ def diagnose_bias_variance(
             "Pass both or none."
         )
     if dev_targets is not None and test_targets is not None:
-        comparison = compare_targets(dev_targets, test_targets)
+        comparison = _compare("dev_targets", dev_targets, "test_targets", test_targets)
         if comparison.differ:
             warnings.warn(
                 f"{comparison}, but the diagnosis assumes the same distribution. Shuffle before "
@@ -190,18 +190,42 @@ def compare_targets(
     >>> compare_targets(["a"] * 60 + ["b"] * 40, ["a"] * 20 + ["b"] * 80).differ
     True
     """
+    return _compare("dev", dev, "test", test, kind, level, seed)
+
+
+def _compare(
+    dev_name: str,
+    dev: npt.ArrayLike,
+    test_name: str,
+    test: npt.ArrayLike,
+    kind: str = "auto",
+    level: float = 0.01,
+    seed: int = 0,
+) -> TargetComparison:
     check_name("kind", kind, ("auto", "classes", "numbers"))
     bound = check_between("level", level, 0.0, 1.0, open_low=True, open_high=True)
-    columns = list(zip(_columns("dev", dev), _columns("test", test), strict=False))
+    check_seed("seed", seed)
+    columns = list(zip(_columns(dev_name, dev), _columns(test_name, test), strict=False))
     if np.ndim(dev) != np.ndim(test) or np.shape(dev)[1:] != np.shape(test)[1:]:
         raise ShapeError(
-            f"dev and test must have the same columns; got shapes {np.shape(dev)} and "
-            f"{np.shape(test)}. Pass the same targets of both sets."
+            f"{dev_name} and {test_name} must have the same columns; got shapes {np.shape(dev)} "
+            f"and {np.shape(test)}. Pass the same targets of both sets."
         )
     results = []
     for a, b in columns:
         numbers = kind == "numbers" or (kind == "auto" and _looks_like_numbers(a, b))
-        results.append(_kolmogorov_smirnov(a, b) if numbers else _chi_square(a, b, seed))
+        if numbers:
+            results.append(
+                _kolmogorov_smirnov(finite_array(dev_name, a), finite_array(test_name, b))
+            )
+            continue
+        try:
+            results.append(_chi_square(a, b, seed))
+        except TypeError as error:
+            raise DataError(
+                f"{dev_name} and {test_name} must contain classes of one type; got {a.dtype} and "
+                f"{b.dtype}. Convert them to strings."
+            ) from error
     name, p = min(results, key=lambda result: result[1])
     if len(columns) > 1:
         name, p = f"{name}, worst of {len(columns)} columns", min(1.0, p * len(columns))
@@ -209,7 +233,7 @@ def compare_targets(
 
 
 def _columns(name: str, values: npt.ArrayLike) -> list[npt.NDArray[Any]]:
-    array = np.asarray(values)
+    array = any_array(name, values)
     if array.ndim not in (1, 2):
         raise ShapeError(f"{name} must have shape (n,) or (n, k); got {array.shape}.")
     if array.size == 0:
@@ -229,7 +253,6 @@ def _looks_like_numbers(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
 def _kolmogorov_smirnov(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> tuple[str, float]:
     from scipy.stats import ks_2samp
 
-    a, b = finite_array("dev", a), finite_array("test", b)
     exact = len(a) * len(b) <= 1_000_000  # above, the exact sum is slow and may lose digits
     result = ks_2samp(a, b, method="exact" if exact else "asymp")
     return f"Kolmogorov-Smirnov, D = {result.statistic:.3g}", float(result.pvalue)
@@ -238,12 +261,7 @@ def _kolmogorov_smirnov(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> tuple[str, 
 def _chi_square(a: npt.NDArray[Any], b: npt.NDArray[Any], seed: int) -> tuple[str, float]:
     from scipy.stats import MonteCarloMethod, chi2_contingency
 
-    try:
-        classes, codes = np.unique(np.concatenate([a, b]), return_inverse=True)
-    except TypeError as error:
-        raise DataError(
-            f"dev and test must contain classes of one type ({error}). Convert them to strings."
-        ) from error
+    classes, codes = np.unique(np.concatenate([a, b]), return_inverse=True)
     if len(classes) == 1:
         return "one class in both", 1.0
     sizes = (codes[: len(a)], codes[len(a) :])

@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.errors import DataError, ShapeError
-from deltarule.metrics._inputs import Floats, check_weight, finite_array, flat_column, same_length
+from deltarule.metrics._inputs import (
+    Floats,
+    any_array,
+    check_weight,
+    finite_array,
+    flat_column,
+    same_length,
+)
 
 __all__ = ["ClassificationReport", "PrecisionRecallCurve", "measure_classification"]
 
@@ -173,7 +180,7 @@ def measure_classification(
 
 
 def _classes(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
-    array = flat_column(np.asarray(values))
+    array = flat_column(any_array(name, values))
     if array.ndim != 1:
         raise ShapeError(
             f"{name} must have shape (n,), one class per row; got {array.shape}. Use "
@@ -194,7 +201,7 @@ def _labels(true: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> npt.NDArray[
     except (TypeError, ValueError) as error:
         raise DataError(
             f"y_true and y_pred must contain classes of one type; got {true.dtype} and "
-            f"{predicted.dtype}. Use measure_regression for numbers. ({error})"
+            f"{predicted.dtype}. Use measure_regression for numbers."
         ) from error
 
 

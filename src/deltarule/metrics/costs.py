@@ -7,8 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.errors import DataError, SpecError
-from deltarule.metrics._inputs import Floats, flat_column
+from deltarule.errors import DataError, ShapeError, SpecError
+from deltarule.metrics._inputs import (
+    Floats,
+    any_array,
+    check_rows,
+    finite_array,
+    flat_column,
+)
+from deltarule.utils.checks import check_call, shown
 
 __all__ = ["Cost", "mean_loss", "row_losses"]
 
@@ -49,22 +56,39 @@ def row_losses(model: Any, X: Any, y: Any) -> Floats:
     """
     from sklearn.base import is_classifier
 
+    if not hasattr(model, "__sklearn_tags__") or isinstance(model, type):
+        raise SpecError(f"model must be a fitted classifier or regressor; got {shown(model)}.")
+    check_rows(X, y)
     if not is_classifier(model):
-        error = np.asarray(model.predict(X), dtype=np.float64) - np.asarray(y, dtype=np.float64)
-        squares: Floats = error**2
+        predicted = np.asarray(model.predict(X), dtype=np.float64)
+        true = finite_array("y", y)
+        if predicted.shape != true.shape:
+            true, predicted = flat_column(true), flat_column(predicted)
+        if predicted.shape != true.shape:
+            raise ShapeError(
+                f"y must have the shape of the model's predictions, {predicted.shape}; got "
+                f"{true.shape}."
+            )
+        squares: Floats = (predicted - true) ** 2
         return squares if squares.ndim == 1 else np.asarray(squares.sum(axis=1))
     if not hasattr(model, "predict_proba"):
         raise SpecError(
             f"model must have predict_proba for the log-loss; {type(model).__name__} has none. "
             "Choose another cost, such as cost='accuracy'."
         )
-    targets, classes = flat_column(np.asarray(y)), np.asarray(model.classes_)
+    targets, classes = flat_column(any_array("y", y)), np.asarray(model.classes_)
     if targets.ndim != 1:
         raise DataError(
             f"y must contain one class per row; got shape {targets.shape}. Pass your own "
             "cost function."
         )
-    at = np.searchsorted(classes, targets)
+    try:
+        at = np.searchsorted(classes, targets)
+    except TypeError as error:
+        raise DataError(
+            f"y must contain the model's classes, such as {classes[0]!r}; got dtype "
+            f"{targets.dtype}."
+        ) from error
     known = classes[np.minimum(at, len(classes) - 1)] == targets
     if not np.all(known):
         unseen = np.unique(targets[~known])[:3].tolist()
@@ -72,12 +96,20 @@ def row_losses(model: Any, X: Any, y: Any) -> Floats:
             f"y has classes that the model was not trained on: {unseen}. Stratify the split."
         )
     probabilities = np.asarray(model.predict_proba(X), dtype=np.float64)
-    true = probabilities[np.arange(len(targets)), at]
-    return np.asarray(-np.log(np.clip(true, np.finfo(np.float64).eps, 1.0)))
+    of_true = probabilities[np.arange(len(targets)), at]
+    return np.asarray(-np.log(np.clip(of_true, np.finfo(np.float64).eps, 1.0)))
 
 
 def mean_loss(model: Any, X: Any, y: Any) -> float:
-    """Return the mean of :func:`row_losses`."""
+    """Return the mean of :func:`row_losses`.
+
+    Parameters
+    ----------
+    model : fitted classifier or regressor
+        A classifier needs ``predict_proba``.
+    X, y : arrays
+        Rows and their targets (classes or numbers).
+    """
     return float(row_losses(model, X, y).mean())
 
 
@@ -86,15 +118,18 @@ def as_scorer(cost: Cost) -> Any:
     if cost is None:
         return lambda model, X, y: -mean_loss(model, X, y)
     if callable(cost):
+        check_call("cost", cost, "cost(model, X, y)", 3)
         return lambda model, X, y: -float(cost(model, X, y))
     from sklearn.metrics import get_scorer
 
     try:
-        return get_scorer(cost)
+        if isinstance(cost, str):
+            return get_scorer(cost)
+        raise ValueError("neither a name nor a function")
     except ValueError as error:
         raise SpecError(
             f"cost must be a function, None, or one of sklearn.metrics.get_scorer_names(); "
-            f"got {cost!r}."
+            f"got {shown(cost)}."
         ) from error
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.errors import DataError, ShapeError, SpecError
-from deltarule.metrics._inputs import Floats
+from deltarule.metrics._inputs import Floats, check_estimator, check_rows
 from deltarule.metrics.costs import Cost, as_scorer, to_cost
-from deltarule.metrics.validation import make_folds
-from deltarule.utils.checks import check_between
+from deltarule.metrics.validation import check_random_seed, make_folds
+from deltarule.utils.checks import check_between, numeric_array, shown
 
 __all__ = [
     "LearningCurve",
@@ -126,11 +126,20 @@ def size_curve(
     """
     from sklearn.model_selection import learning_curve
 
+    check_estimator("estimator", estimator, "fit", "predict")
+    check_rows(X, y)
+    check_random_seed(seed)
+    counts = numeric_array("sizes", sizes)
+    if counts.ndim != 1 or len(counts) == 0 or not (np.isfinite(counts) & (counts > 0)).all():
+        raise SpecError(
+            "sizes must be a list of fractions in (0, 1] or of numbers of rows; got "
+            f"{shown(sizes)}."
+        )
     at, training, validation = learning_curve(
         estimator,
         X,
         y,
-        train_sizes=np.asarray(sizes),
+        train_sizes=counts,
         scoring=as_scorer(cost),
         cv=make_folds(estimator, y, folds, seed),
         shuffle=True,
@@ -228,6 +237,13 @@ def plot_learning_curves(
     """
     from deltarule.plots.axes import axes_or_new, whole_epoch_ticks
 
+    if not isinstance(curves, LearningCurve | Mapping) or not all(
+        isinstance(curve, LearningCurve)
+        for curve in (curves.values() if isinstance(curves, Mapping) else ())
+    ):
+        raise SpecError(
+            f"curves must be a LearningCurve, or a dict of names to them; got {shown(curves)}."
+        )
     named = {"": curves} if isinstance(curves, LearningCurve) else dict(curves)
     units = sorted({curve.unit for curve in named.values()})
     if len(units) != 1:

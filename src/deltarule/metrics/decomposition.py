@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.errors import DataError, ShapeError
-from deltarule.metrics._inputs import Floats, finite_array
-from deltarule.utils.checks import check_between, check_positive_integer
+from deltarule.metrics._inputs import Floats, check_estimator, finite_array
+from deltarule.utils.checks import check_between, check_call, check_count, check_seed, shown
 
 __all__ = ["Decomposition", "decompose_error"]
+
+_MOST_NOISE = 1e150  # so that σ² is finite
+_MOST_REFITS = 2**31
 
 Rows = Callable[[np.random.Generator], Any]
 
@@ -93,7 +96,7 @@ def decompose_error(
     at : (m, d) array
         The rows at which the error is measured.
     noise : float
-        σ ≥ 0, the standard deviation of Y about f.
+        σ in [0, 10¹⁵⁰], the standard deviation of Y about f.
     refits : int, default=200
         The number of refits.
     seed : int, default=0
@@ -122,8 +125,18 @@ def decompose_error(
     from sklearn.base import clone
 
     sigma = check_between("noise", noise, 0.0, open_high=True)
-    count = check_positive_integer("refits", refits)
-    rng = np.random.default_rng(seed)
+    check_between("noise", noise, 0.0, _MOST_NOISE)
+    count = check_count("refits", refits, least=1, below=_MOST_REFITS)
+    rng = np.random.default_rng(check_seed("seed", seed))
+    check_estimator("estimator", estimator, "fit", "predict")
+    check_call("truth", truth, "truth(X)", 1)
+    for name, given in (("X", X), ("at", at)):
+        if name == "X" and callable(given) and not isinstance(given, type):
+            continue
+        if len(getattr(given, "shape", ())) != 2:
+            raise ShapeError(f"{name} must be an (n, d) array; got {shown(given)}.")
+    if callable(X):
+        check_call("X", X, "X(rng)", 1)
     f_at = _column("truth(at)", truth(at), len(at))
     predictions, squares = np.empty((count, len(f_at))), np.empty(count)
     for r in range(count):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from deltarule.errors import SpecError
 from deltarule.utils.checks import check_between, check_positive_integer
 
 __all__ = ["InformationCriteria", "information_criteria"]
+
+
+_MOST = 1e300  # so that twice as much is finite
 
 
 class InformationCriteria(NamedTuple):
@@ -43,6 +47,8 @@ def information_criteria(log_likelihood: float, n_parameters: int, n: int) -> In
         "log_likelihood", log_likelihood, float("-inf"), open_low=True, open_high=True
     )
     k = check_positive_integer("n_parameters", n_parameters)
+    if abs(fit) > _MOST:
+        raise SpecError(f"log_likelihood must be within ±{_MOST:g}; got {log_likelihood!r}.")
     return InformationCriteria(
         aic=2 * k - 2 * fit,
         bic=k * math.log(check_positive_integer("n", n)) - 2 * fit,

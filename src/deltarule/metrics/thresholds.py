@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.errors import DataError, SpecError
-from deltarule.metrics._inputs import Floats, check_weight, flat_column, number_column, same_length
+from deltarule.metrics._inputs import (
+    Floats,
+    any_array,
+    check_weight,
+    flat_column,
+    number_column,
+    same_length,
+)
 from deltarule.utils.checks import check_between
 
 __all__ = ["ThresholdChoice", "choose_threshold", "cost_threshold"]
@@ -118,9 +125,9 @@ def choose_threshold(
         positive, given, weight = positive[weight > 0], given[weight > 0], weight[weight > 0]
     tn, fp, fn, tp, cuts = confusion_matrix_at_thresholds(positive, given, sample_weight=weight)
     total = tn[0] + fp[0] + fn[0] + tp[0]
-    share = (costs[0] * fp + costs[1] * fn) / total
-    all_negative = float(costs[1] * (fn[0] + tp[0]) / total)
-    all_positive = float(costs[0] * (tn[0] + fp[0]) / total)
+    share = costs[0] * (fp / total) + costs[1] * (fn / total)
+    all_negative = float(costs[1] * ((fn[0] + tp[0]) / total))
+    all_positive = float(costs[0] * ((tn[0] + fp[0]) / total))
     mean_costs = np.concatenate([[all_negative], share])
     at = int(np.argmin(mean_costs))
     return ThresholdChoice(_halfway(cuts, at), float(mean_costs[at]), all_negative, all_positive)
@@ -138,7 +145,7 @@ def _halfway(cuts: Floats, at: int) -> float:
 
 
 def _positive(y_true: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    array = flat_column(np.asarray(y_true))
+    array = flat_column(any_array("y_true", y_true))
     classes = np.unique(array)
     if array.ndim != 1 or len(classes) != 2:
         raise DataError(

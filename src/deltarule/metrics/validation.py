@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from deltarule.errors import SpecError
-from deltarule.metrics._inputs import Floats
+from deltarule.metrics._inputs import Floats, check_estimator, check_rows
 from deltarule.metrics.costs import Cost, as_scorer, to_cost
-from deltarule.utils.checks import check_between
+from deltarule.utils.checks import check_between, check_count, shown
 
-__all__ = ["CrossValidation", "cross_validated_cost", "make_folds"]
+__all__ = ["CrossValidation", "check_random_seed", "cross_validated_cost", "make_folds"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +115,9 @@ def cross_validated_cost(
 
     if target is not None:
         target = check_between("target", target, 0.0, open_low=True, open_high=True)
+    check_estimator("estimator", estimator, "fit", "predict")
+    check_rows(X, y)
+    check_random_seed(seed)
     results = cross_validate(
         estimator,
         X,
@@ -131,6 +134,11 @@ def cross_validated_cost(
     )
 
 
+def check_random_seed(seed: Any) -> None:
+    """Raise ``SpecError`` unless scikit-learn takes it as a seed."""
+    check_count("seed", seed, below=2**32)
+
+
 def make_folds(estimator: Any, y: Any, folds: Any, seed: int) -> Any:
     """Return ``folds`` if it is a splitter, else that many shuffled (stratified) folds."""
     from numbers import Integral
@@ -138,15 +146,24 @@ def make_folds(estimator: Any, y: Any, folds: Any, seed: int) -> Any:
     from sklearn.base import is_classifier
     from sklearn.model_selection import KFold, StratifiedKFold
 
-    if not isinstance(folds, Integral):
-        if hasattr(folds, "split") or hasattr(folds, "__iter__"):
+    if not isinstance(folds, Integral) or isinstance(folds, bool):
+        if hasattr(folds, "split") and hasattr(folds, "get_n_splits"):
             return folds
+        listed = isinstance(folds, list | tuple) or hasattr(folds, "__next__")
+        pairs = list(folds) if listed else []
+        if pairs and all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+            return pairs
         raise SpecError(
-            f"folds must be an integer ≥ 2, a scikit-learn splitter or pairs of row numbers; "
-            f"got {folds!r}. Use 5, for example."
+            f"folds must be an integer ≥ 2; got {shown(folds)}. Use 5, for example, a "
+            "scikit-learn splitter, or pairs of row numbers."
         )
-    if isinstance(folds, bool) or folds < 2:
+    n_folds = int(folds)
+    if n_folds < 2:
         raise SpecError(f"folds must be an integer ≥ 2; got {folds!r}. Use 5, for example.")
+    if n_folds > len(y):
+        raise SpecError(
+            f"folds must be at most the number of rows, {len(y)}; got {shown(folds)}. Use fewer."
+        )
     stratify = is_classifier(estimator) and np.ndim(y) == 1
     splitter = StratifiedKFold if stratify else KFold
-    return splitter(int(folds), shuffle=True, random_state=seed)
+    return splitter(n_folds, shuffle=True, random_state=seed)

@@ -26,6 +26,7 @@ from deltarule.program.tape import Parameter
 from deltarule.spec import ConstantInitializer, Dense, Initializer, NetworkSpec, Normal, Uniform
 from deltarule.utils.arrays import aligned
 from deltarule.utils.blas import one_blas_thread
+from deltarule.utils.checks import check_call
 
 __all__ = ["default_initializer", "draw_parameters", "draw_weights"]
 
@@ -57,6 +58,7 @@ def draw_weights(
     if isinstance(initializer, ConstantInitializer):
         return np.full(shape, initializer.value)
     if not isinstance(initializer, str):
+        check_call("initializer", initializer, "f(rng, fan_in, fan_out)", 3)
         drawn = np.asarray(initializer(rng, fan_in, fan_out), dtype=np.float64)
         if drawn.shape != shape or not np.isfinite(drawn).all():
             raise SpecError(
@@ -94,16 +96,23 @@ def _orthogonal(fan_in: int, fan_out: int, rng: np.random.Generator) -> Matrix:
 
 
 def draw_parameters(spec: NetworkSpec, parameters: Iterable[Parameter], seed: int) -> Matrix:
-    """Return the initial θ (p,): random weights, γ = 1, and zero for biases and β."""
+    """Return the initial θ (p,): random weights, zero for biases and β, and 1 for factors.
+
+    The factors r_1 of the first layer's members are random signs, by which the members differ.
+    """
     rng = np.random.default_rng(seed)
     layers = spec.dense_layers
     values: list[Matrix] = []
     for p in parameters:
         if p.is_weights:
             initializer = _initializer_of(layers[p.layer - 1])
-            values.append(draw_weights(initializer, p.shape[0], p.shape[1], rng).ravel())
+            for _, fan_in, fan_out in p.matrices:
+                values.append(draw_weights(initializer, fan_in, fan_out, rng).ravel())
+        elif p.name == "r1":
+            values.append(rng.choice([-1.0, 1.0], p.shape).ravel())
         else:
-            values.append(np.full(p.shape, 1.0 if p.name.startswith("gamma") else 0.0))
+            is_factor = p.name.rstrip("0123456789") in ("gamma", "scale", "r", "s")
+            values.append(np.full(p.shape, float(is_factor)).ravel())
     return aligned(np.concatenate(values), spec.dtype)
 
 

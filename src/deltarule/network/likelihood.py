@@ -27,14 +27,22 @@ def log_likelihood(
     * Squared error: Gaussian with one variance per target. Its maximum-likelihood value is
       σ̂_k² = RSS_k/n, which gives −(n/2) Σ_k (log 2πσ̂_k² + 1).
     * Poisson: Σ w (y log a − a − log y!).
+
+    With members, cross-entropies are those of the mean output, not the mean of the losses.
     """
-    from scipy.special import gammaln, xlogy
+    from scipy.special import gammaln, xlog1py, xlogy
 
     y = np.asarray(targets.values, dtype=np.float64)
     n = y.shape[0]
     weight = np.ones(n) if block.weight is None else to_numpy(block.weight).astype(np.float64)
     total = float(weight.sum())
     name = loss_name(spec.loss)
+    if spec.members > 1 and name in ("binary_cross_entropy", "categorical_cross_entropy"):
+        a = np.asarray(outputs, dtype=np.float64)
+        terms = xlogy(y, a)
+        if name == "binary_cross_entropy":
+            terms = terms + xlog1py(1 - y, -a)
+        return dot(weight, terms.sum(axis=1))
     if name in ("binary_cross_entropy", "categorical_cross_entropy"):
         return -total * mean_loss
     if name == "squared_error":

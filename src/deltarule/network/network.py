@@ -7,7 +7,8 @@ Training is in ``deltarule.trainer``, and the analysis of trained networks in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,16 +17,20 @@ from deltarule.network.backend import interpreter_of
 from deltarule.network.data import check_inputs, make_block
 from deltarule.network.initialization import draw_parameters
 from deltarule.network.likelihood import log_likelihood
-from deltarule.network.network_graph import NetworkGraph, draw_network
 from deltarule.network.predictor import Predictor
+from deltarule.network.scores import accuracy, r_squared
 from deltarule.network.targets import Targets
-from deltarule.network.trace import Trace, trace_pass
 from deltarule.program import Block, Interpreter, State
 from deltarule.program.lowering import lower
 from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Tape
-from deltarule.spec import Dropout, NetworkSpec
-from deltarule.utils.arrays import Array, to_numpy
+from deltarule.spec import Dropout, NetworkSpec, Scale
+from deltarule.utils.arrays import Array, is_array, to_numpy
+from deltarule.utils.checks import check_seed, shown
+
+if TYPE_CHECKING:
+    from deltarule.network.network_graph import NetworkGraph
+    from deltarule.network.trace import Trace
 
 __all__ = ["Network", "mean_loss", "score_outputs"]
 
@@ -38,7 +43,7 @@ class Network(NetworkSpec):
     ----------
     n_inputs : int
         d, the number of features.
-    layers : sequence of Dense and Dropout
+    layers : sequence of Dense, Dropout and Scale
         The hidden layers, followed by the output layer.
     loss : str, Huber, Quantile, BinaryCrossEntropy or CategoricalCrossEntropy
         "squared_error", "absolute_error", "huber", "quantile", "poisson", "binary_cross_entropy" or
@@ -50,6 +55,12 @@ class Network(NetworkSpec):
         Sets that the weights are projected onto after every step.
     dtype : {"float64", "float32"}, default="float64"
         The type of all parameters and computations.
+    members : int, default=1
+        Number k of members: k networks that share the weights W of their hidden layers, and are
+        trained together (TabM; Gorishniy et al. 2025). Each has factors r_i and s_i and a bias in
+        every hidden layer, y_i = g(((x_i ⊙ r_i) W) ⊙ s_i + b_i), and an output layer of its own.
+        The loss of a row is the mean of its members' losses; the prediction is the mean of their
+        outputs. Batch norm does not go with members.
 
     Examples
     --------
@@ -77,14 +88,17 @@ class Network(NetworkSpec):
         Parameters
         ----------
         seed : int, default=0
-            The same seed gives the same bits. It is also the key of the dropout masks.
+            In [0, 2⁶³). The same seed gives the same bits. It is also the key of the dropout masks.
         like : array, optional
             An array of the library to use for θ; NumPy by default.
         """
-        theta = draw_parameters(self, self.tape.parameters, seed)
+        key = check_seed("seed", seed)
+        if not (like is None or is_array(like)):
+            raise SpecError(f"like must be an array of a library, or None; got {shown(like)}.")
+        theta = draw_parameters(self, self.tape.parameters, key)
         if like is not None:
             theta = like.__array_namespace__().asarray(theta)
-        return State(theta, seed=seed)
+        return State(theta, seed=key)
 
     def parameters(self, state: State) -> dict[str, Array]:
         """Return the named arrays W1 (d_0, d_1), b1 (d_1,), …: views into ``state.theta``."""
@@ -92,7 +106,10 @@ class Network(NetworkSpec):
         return {p.name: view for p, view in self.tape.views(state.theta)}
 
     def predict(self, state: State, X: Array) -> Array:
-        """Return the outputs (n, k) of the last layer: probabilities, rates or values."""
+        """Return the outputs (n, k) of the last layer: probabilities, rates or values.
+
+        With members it is the mean of their outputs.
+        """
         check_theta(state, self.tape)
         return _outputs(self, state, Block(check_inputs(self, X)))
 
@@ -117,7 +134,10 @@ class Network(NetworkSpec):
         return Predictor(self, state, n_threads=n_threads)
 
     def loss_of(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
-        """Return the weighted mean loss on the rows, without penalties and label smoothing."""
+        """Return the weighted mean loss on the rows, without penalties and label smoothing.
+
+        With members it is the mean of their losses, not the loss of their mean, which is smaller.
+        """
         block, _ = make_block(self, X, y, sample_weight, smoothed=False)
         return mean_loss(self, state, block)
 
@@ -243,6 +263,8 @@ class Network(NetworkSpec):
         >>> trace["dW1"].tolist()
         [[-0.5], [-1.0]]
         """
+        from deltarule.network.trace import trace_pass
+
         check_theta(state, self.tape)
         if y is None:
             if sample_weight is not None:
@@ -260,7 +282,8 @@ class Network(NetworkSpec):
 
         Bernoulli for binary cross-entropy, categorical for categorical cross-entropy, Poisson for
         Poisson, and Gaussian with σ̂² = RSS/n for squared error (Khabar §4-5; Ayrapetyan §2).
-        Label smoothing is part of the training objective, not of the likelihood.
+        Label smoothing is part of the training objective, not of the likelihood. With members it is
+        the likelihood of the predictions, the members' mean.
 
         Raises
         ------
@@ -308,6 +331,8 @@ class Network(NetworkSpec):
         >>> net.graph(net.initialize(0), [[1.0, 2.0]], [0.5])
         <Network 2-3-1; svg() returns the drawing>
         """
+        from deltarule.network.network_graph import draw_network
+
         if state is None and (X is not None or y is not None):
             raise SpecError("X and y need state, the parameters of the network; give all three.")
         if X is None and y is not None:
@@ -318,18 +343,29 @@ class Network(NetworkSpec):
         theta = None if state is None else to_numpy(state.copy(optimizer=False).theta)
         return draw_network(self, self.tape, theta, trace)
 
+    def _repr_html_(self) -> str:
+        """Return the drawing and the summary, for a notebook."""
+        return f"{self.graph().svg()}\n<pre>{escape(self.summary())}</pre>"
+
     def summary(self) -> str:
         """Return a table of the layers with their shapes and parameter counts."""
         rows = [("layer", "kind", "activation", "shape", "parameters")]
-        width = self.n_inputs
+        width, dense, scales, k = self.n_inputs, 0, 0, self.members
+        sizes = {p.name: p.stop - p.start for p in self.tape.parameters}
         for number, layer in enumerate(self.layers, start=1):
             if isinstance(layer, Dropout):
                 rows.append((str(number), f"dropout, keep {layer.keep:g}", "", f"{width}", "0"))
                 continue
+            if isinstance(layer, Scale):
+                scales += 1
+                count = sizes[f"scale{scales}"]
+                rows.append((str(number), "scale", "", f"{width}", f"{count:,}"))
+                continue
+            dense += 1
             kind = "dense" if layer.batch_norm is None else "dense, batch norm"
-            count = width * layer.units + layer.units
-            if layer.batch_norm is not None:
-                count += layer.units * (1 if layer.batch_norm.position == "pre_activation" else 2)
+            if k > 1:
+                kind += f", {k} heads" if number == len(self.layers) else f", {k} members"
+            count = sum(p.stop - p.start for p in self.tape.parameters if p.layer == dense)
             shape = f"{width} → {layer.units}"
             rows.append((str(number), kind, layer.activation_name, shape, f"{count:,}"))
             width = layer.units
@@ -362,21 +398,17 @@ def mean_loss(
     runs = _interpreter(net, state) if interpreter is None else interpreter
     losses = to_numpy(state.read(lambda state: runs.losses(state, block)))
     weight = None if block.weight is None else to_numpy(block.weight)
-    return float(np.average(losses, weights=weight))
+    return float(losses.mean() if weight is None else np.average(losses, weights=weight))
 
 
 def score_outputs(outputs: Array, targets: Targets, weight: Array | None) -> float:
     """Return the accuracy (classes, labels) or R² (numbers); NaN if an output is not finite."""
-    from sklearn.metrics import accuracy_score, r2_score
-
     given, values = to_numpy(outputs), np.asarray(targets.values)
     w = None if weight is None else to_numpy(weight)
     if not np.isfinite(given).all():
         return float("nan")
     if targets.kind == "numbers":
-        return float(r2_score(values, given, sample_weight=w))
+        return r_squared(values, given, w)
     if targets.kind == "classes":
-        return float(
-            accuracy_score(np.argmax(values, axis=1), np.argmax(given, axis=1), sample_weight=w)
-        )
-    return float(accuracy_score(values > 0.5, given > 0.5, sample_weight=w))
+        return accuracy(np.argmax(values, axis=1), np.argmax(given, axis=1), w)
+    return accuracy(values > 0.5, given > 0.5, w)

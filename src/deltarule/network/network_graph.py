@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deltarule.errors import SpecError
 from deltarule.network.trace import Trace
 from deltarule.program.tape import Tape
-from deltarule.spec import NetworkSpec
+from deltarule.spec import Dense, NetworkSpec, Scale
 from deltarule.utils.arrays import is_sparse
 from deltarule.utils.drawing import Box, Drawing
 
@@ -53,12 +54,17 @@ def draw_network(spec: NetworkSpec, tape: Tape, theta: Any, trace: Trace | None)
     trace : Trace or None
         A pass, whose first row gives values and deltas.
     """
+    if spec.members > 1:
+        raise SpecError(
+            f"a network with members={spec.members} has no graph: its members share weights, and "
+            "have factors of their own. Draw one member: replace(net, members=1)."
+        )
     widths = [spec.n_inputs, *(layer.units for layer in spec.dense_layers)]
     drawing, shown = Drawing(), [_shown(width) for width in widths]
     for layer, units in enumerate(shown):
         for unit in units:
             drawing.add((layer, unit), layer, _box(layer, unit, widths[layer], trace))
-    weights = {} if theta is None else {p.name: view for p, view in tape.views(theta)}
+    weights = {} if theta is None else _weights(spec, tape, theta)
     arrows = sum(len(a) * len(b) for a, b in pairwise(shown))
     for layer in range(1, len(widths)):
         matrix = weights.get(f"W{layer}")
@@ -72,6 +78,22 @@ def draw_network(spec: NetworkSpec, tape: Tape, theta: Any, trace: Trace | None)
                 strength = None if w is None else w / largest
                 drawing.connect((layer - 1, source), (layer, target), label, strength)
     return NetworkGraph("Network " + "-".join(map(str, widths)), drawing)
+
+
+def _weights(spec: NetworkSpec, tape: Tape, theta: Any) -> dict[str, Any]:
+    """Return W1, W2, … by name, multiplied by the factors of Scale layers before them."""
+    views = {p.name: np.asarray(view) for p, view in tape.views(theta)}
+    scales = number = 0
+    factor: Any = 1.0
+    for layer in spec.layers:
+        if isinstance(layer, Scale):
+            scales += 1
+            factor = factor * views[f"scale{scales}"][:, None]
+        elif isinstance(layer, Dense):
+            number += 1
+            views[f"W{number}"] = factor * views[f"W{number}"]
+            factor = 1.0
+    return views
 
 
 def _shown(width: int) -> list[int | None]:

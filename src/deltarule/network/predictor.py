@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.errors import DataError
 from deltarule.network.backend import interpreter_of
 from deltarule.network.data import check_inputs
 from deltarule.program import Block, State
 from deltarule.program.folding import fold_batch_norm
 from deltarule.program.lowering import lower
-from deltarule.spec import Dense, NetworkSpec
+from deltarule.spec import NetworkSpec
 from deltarule.utils.arrays import aligned, to_numpy
 
 __all__ = ["Predictor"]
@@ -36,24 +35,17 @@ class Predictor:
     """
 
     def __init__(self, spec: NetworkSpec, state: State, *, n_threads: int | None = None) -> None:
-        dense = tuple(layer for layer in spec.layers if isinstance(layer, Dense))
-        bare = _bare(spec, dense)
+        bare = replace(spec, layers=spec.predicting_layers, penalties=(), constraints=())
         folded, moved = state.read(lambda state: fold_batch_norm(bare, state))
         self._spec = folded
-        self._dtype = np.dtype(spec.dtype)
+        self._dtype, self._width = np.dtype(spec.dtype), (spec.n_inputs,)
         self._state = State(aligned(to_numpy(moved.theta), self._dtype))
         self._interpreter = interpreter_of(lower(folded), engine="compiled", n_threads=n_threads)
 
     def __call__(self, X: Any) -> Any:
         """Return the outputs (n, k) for the rows of X (n, d), an array or a CSR matrix."""
-        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype == self._dtype
-        if not plain or X.shape[1] != self._spec.n_inputs:
-            X = check_inputs(self._spec, X)
-        elif not np.isfinite(X).all():
-            raise DataError("X contains NaN or infinity. Drop those rows, or impute them.")
-        return self._interpreter.forward(self._state, Block(X))
-
-
-def _bare(spec: NetworkSpec, layers: tuple[Dense, ...]) -> NetworkSpec:
-    """Return a network with the same predictions, without dropout, penalties and constraints."""
-    return replace(spec, layers=layers, penalties=(), constraints=())
+        if type(X) is np.ndarray and X.dtype is self._dtype and X.shape[1:] == self._width:
+            outputs = self._interpreter.forward(self._state, Block(X), if_finite=True)
+            if outputs is not None:
+                return outputs
+        return self._interpreter.forward(self._state, Block(check_inputs(self._spec, X)))

@@ -30,6 +30,7 @@ class Trace(Mapping[str, Any]):
     ``Zhat1``, ``N1``     (n, d_l) x̂ = (x − μ)/√(σ² + ε), and γ ⊙ x̂ + β
     ``A1``, ``A2``, …     (n, d_l) g_l(Z_l), or g_l(N_l); the last are the outputs
     ``mask0``, ``D0``     (n, d_l) dropout of A_l: 1 where a unit is kept, and A_l ⊙ mask / p
+    ``S1``, ``S2``, …     what the Scale layers give, by their own numbers
     ``losses``            (n,) loss of every row
     ``loss``              their weighted mean, C without penalties
     ``penalty``           value of the penalties
@@ -39,6 +40,10 @@ class Trace(Mapping[str, Any]):
     ====================  ======================================================================
 
     Names from ``losses`` on are there if targets were given. Iterating gives the names.
+
+    With k members every array of units is (n, k d_l), the members side by side; ``U1`` are
+    x_i ⊙ r_i (except of layer 1, which scales a few rows at a time), ``P1`` the products with W,
+    ``Z1`` = P_i ⊙ s_i + b_i, and ``mean`` (n, k) the mean of the members' outputs.
     """
 
     def __init__(self, arrays: dict[str, Any]) -> None:
@@ -70,6 +75,7 @@ def trace_pass(tape: Tape, state: State, block: Block, *, training: bool) -> Tra
     """Return every array of a pass through a tape; see `deltarule.Network.trace`."""
     reference = Reference(tape)
     arrays: dict[str, Any] = {"A0": block.x}
+    names = {parameter.start: parameter.name for parameter in tape.parameters}
     adjoint_names: dict[int, str] = {}  # of registers
     with quiet():
         settings = reference.training_pass(state, block) if training else None
@@ -79,10 +85,23 @@ def trace_pass(tape: Tape, state: State, block: Block, *, training: bool) -> Tra
         layer = 0
         for line in tape.instructions[:-1]:
             source, value = run.contents[line.source], run.contents[line.target]
-            if line.op == Op.AFFINE:
+            if line.op in (Op.AFFINE, Op.EXPAND, Op.HEADS):
                 layer += 1
+                if tape.members > 1 and line.op != Op.HEADS:
+                    arrays[f"P{layer}"] = value
+                    continue
                 arrays[f"Z{layer}"] = value
                 adjoint_names[line.target] = f"delta{layer}"
+            elif line.op == Op.SCALE:
+                kind = names[line.weights].rstrip("0123456789")
+                number = names[line.weights].removeprefix(kind)
+                arrays[{"scale": "S", "r": "U", "s": "Z"}[kind] + number] = value
+                if kind == "s":
+                    adjoint_names[line.target] = f"delta{layer}"
+            elif line.op == Op.AVERAGE:
+                arrays["mean"] = value
+            elif line.op == Op.REPEAT:
+                continue
             elif line.op == Op.ACTIVATE:
                 arrays[f"A{layer}"] = value
                 adjoint_names[line.target] = f"dA{layer}"

@@ -38,6 +38,7 @@ class Numbers(NamedTuple):
 
     scalings: tuple[Scaling, ...] = ()  # inverted in this order
     ranks: tuple[int, ...] | None = None  # for quantiles: the rank of each among the sorted outputs
+    sign: int = 0  # 1 if the numbers are never below 0, -1 if never above, 0 if they are any
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,8 +58,25 @@ class Outputs(NamedTuple):
 Head: TypeAlias = Labels | Numbers | Outputs
 
 
-def append_head(g: Graph, z: str, output: Instruction, head: Head) -> None:
-    """Append the nodes that turn the logits (batch, k) into the model's outputs."""
+def append_head(g: Graph, z: str, output: Instruction, head: Head, members: int = 1) -> None:
+    """Append the nodes that turn the logits (batch, k) into the model's outputs.
+
+    The outputs of members, whose logits are (members, batch, k), are averaged.
+
+    Raises
+    ------
+    SpecError
+        For a classifier's or regressor's outputs from members.
+    """
+    if members > 1:
+        if not isinstance(head, Outputs):
+            raise SpecError("members have no labels in ONNX. Export the network's own outputs.")
+        with g.part("outputs"):
+            value = _output_activation(g, z, output)
+            value = g.node("ReduceMean", value, axes=[0], keepdims=0)
+            shape = (BATCH, output.n_out // members)
+            g.output("outputs", value, shape, "The mean of the members' outputs.", g.dtype)
+        return
     match head:
         case Labels():
             with g.part("classes"):
@@ -105,6 +123,8 @@ def _numbers(g: Graph, z: str, output: Instruction, head: Numbers) -> None:
     width = output.n_out
     for scaling in head.scalings:
         value = unstandardize(g, value, scaling)
+    if head.sign:
+        value = g.node("Max" if head.sign > 0 else "Min", value, g.number(0.0))
     if head.ranks is not None:
         value = g.node(
             "TopK", value, g.integers("width", [width]), axis=1, largest=0, sorted=1, results=2

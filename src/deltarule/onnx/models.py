@@ -73,5 +73,5 @@ def _model(g: Graph, x: str, exportable: Exportable) -> ModelProto:
         with g.part("standardize"):
             x = standardize(g, x, exportable.inputs)
     z, output = append_network(g, x, exportable.network, exportable.state)
-    append_head(g, z, output, exportable.head)
+    append_head(g, z, output, exportable.head, exportable.network.members)
     return g.model(exportable.name, exportable.description, exportable.properties)

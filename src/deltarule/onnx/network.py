@@ -13,7 +13,7 @@ from deltarule.program import State
 from deltarule.program.folding import fold_batch_norm
 from deltarule.program.lowering import lower
 from deltarule.program.opcodes import Op
-from deltarule.program.tape import Instruction
+from deltarule.program.tape import Instruction, Tape
 from deltarule.spec import NetworkSpec
 from deltarule.utils.arrays import to_numpy
 
@@ -30,9 +30,10 @@ class Scaling(NamedTuple):
 def append_network(g: Graph, x: str, spec: NetworkSpec, state: State) -> tuple[str, Instruction]:
     """Append all layers up to the logits; return them and the output activation's instruction.
 
+    The logits of k members are (k, batch, width).
     Dropout is omitted, and batch norm is folded into the weights, in float64 for every type.
     """
-    bare = replace(spec, layers=spec.dense_layers, penalties=(), constraints=())
+    bare = replace(spec, layers=spec.predicting_layers, penalties=(), constraints=())
     exact = State(
         to_numpy(state.theta).astype(np.float64),
         buffers={name: to_numpy(array) for name, array in state.buffers.items()},
@@ -40,17 +41,50 @@ def append_network(g: Graph, x: str, spec: NetworkSpec, state: State) -> tuple[s
     folded, moved = fold_batch_norm(bare, exact)
     tape = lower(folded)
     parameters = {p.start: (p.name, view) for p, view in tape.views(moved.theta)}
-    *lines, output, _ = tape.instructions
     layer = 0
-    for line in lines:
-        layer += line.op == Op.AFFINE
+    for line in tape.instructions[: tape.logits]:  # instruction i writes register i + 1
+        layer += line.op in (Op.AFFINE, Op.EXPAND, Op.HEADS)
         with g.part(f"layer{layer}"):
-            if line.op == Op.AFFINE:
+            if tape.members > 1:
+                x = _append_members(g, x, tape, line, parameters)
+            elif line.op == Op.AFFINE:
                 w, b = (g.numbers(*parameters[start]) for start in (line.weights, line.bias))
                 x = g.node("Gemm", x, w, b)
+            elif line.op == Op.SCALE:
+                x = g.node("Mul", x, g.numbers(*parameters[line.weights]))
             else:
                 x = activate(g, line.code, x, line.constant)
-    return x, output
+    return x, tape.output_activation
+
+
+def _append_members(
+    g: Graph, x: str, tape: Tape, line: Instruction, parameters: dict[int, tuple[str, Any]]
+) -> str:
+    """Append an instruction of members, on values (members, batch, width).
+
+    ``Softmax`` and the other activations then work on the last axis, of every member.
+    """
+
+    def factors(start: int) -> str:
+        name, values = parameters[start]
+        return g.numbers(name, values[:, None, :])  # (k, 1, width), for every row
+
+    match line.op:
+        case Op.REPEAT:
+            return g.node("Unsqueeze", x, g.integers("axis", [0]))
+        case Op.EXPAND:
+            repeated = g.node("Unsqueeze", x, g.integers("axis", [0]))
+            scaled = g.node("Mul", repeated, factors(line.bias))
+            return g.node("MatMul", scaled, g.numbers(*parameters[line.weights]))
+        case Op.SCALE:
+            x = g.node("Mul", x, factors(line.weights))
+            return x if line.bias < 0 else g.node("Add", x, factors(line.bias))
+        case Op.AFFINE:
+            return g.node("MatMul", x, g.numbers(*parameters[line.weights]))
+        case Op.HEADS:
+            z = g.node("MatMul", x, g.numbers(*parameters[line.weights]))
+            return g.node("Add", z, factors(line.bias))
+    return activate(g, line.code, x, line.constant)
 
 
 def standardize(g: Graph, x: str, scaling: Scaling) -> str:

@@ -3,6 +3,8 @@
 No formula overflows or loses digits by cancellation, for any finite z. All formulas run in float32
 and float64: they use only operators for which ONNX Runtime has float64 kernels. If ONNX's operator
 of the activation has no float64 kernel (Elu, Softplus, …) or is inaccurate, a formula replaces it.
+No formula ends with a factor or divisor for all entries: ONNX Runtime merges these with a MatMul
+that follows, and rounds them to float32.
 """
 
 from __future__ import annotations
@@ -61,15 +63,20 @@ def _leaky_relu(g: Graph, z: str, slope: float) -> str:
 
 
 def _elu(g: Graph, z: str, alpha: float) -> str:
-    """max(z, 0) + α(e^m − 1), m = min(z, 0); e^m − 1 = tanh(m/2)(e^m + 1) does not cancel."""
+    """max(z, 0) + α(e^m − 1), m = min(z, 0)."""
+    return g.node("Add", g.node("Relu", z), g.node("Mul", _expm1_below(g, z), g.number(alpha)))
+
+
+def _expm1_below(g: Graph, z: str) -> str:
+    """e^m − 1, m = min(z, 0), as tanh(m/2)(e^m + 1), which does not cancel."""
     m = g.node("Min", z, g.number(0.0))
     half = g.node("Tanh", g.node("Mul", m, g.number(0.5)))
-    expm1 = g.node("Mul", half, g.node("Add", g.node("Exp", m), g.number(1.0)))
-    return g.node("Add", g.node("Relu", z), g.node("Mul", expm1, g.number(alpha)))
+    return g.node("Mul", half, g.node("Add", g.node("Exp", m), g.number(1.0)))
 
 
 def _selu(g: Graph, z: str, constant: float) -> str:
-    return g.node("Mul", _elu(g, z, _SELU_ALPHA), g.number(_SELU_SCALE))
+    below = g.node("Mul", _expm1_below(g, z), g.number(_SELU_ALPHA * _SELU_SCALE))
+    return g.node("Add", g.node("Mul", g.node("Relu", z), g.number(_SELU_SCALE)), below)
 
 
 def _silu(g: Graph, z: str, constant: float) -> str:
@@ -110,8 +117,8 @@ def _softsign(g: Graph, z: str, constant: float) -> str:
 
 
 def _hard_sigmoid(g: Graph, z: str, constant: float) -> str:
-    cut = g.node("Clip", z, g.number(-3.0), g.number(3.0))
-    return g.node("Div", g.node("Add", cut, g.number(3.0)), g.number(6.0))
+    line = g.node("Div", g.node("Add", z, g.number(3.0)), g.number(6.0))
+    return g.node("Clip", line, g.number(0.0), g.number(1.0))
 
 
 def _hard_tanh(g: Graph, z: str, constant: float) -> str:
@@ -172,7 +179,7 @@ _OPERATORS: dict[ActivationCode, Operator] = {
     _A.TANH: _one("Tanh"),
     _A.RELU: _one("Relu"),
     _A.LEAKY_RELU: _leaky_relu,
-    _A.SOFTMAX: _one("Softmax", axis=1),
+    _A.SOFTMAX: _one("Softmax", axis=-1),
     _A.EXP: _one("Exp"),
     _A.SELU: _selu,
     _A.ELU: _elu,

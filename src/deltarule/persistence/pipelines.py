@@ -8,6 +8,7 @@ one more tensor, so that the file's digest covers it too.
 from __future__ import annotations
 
 import copy
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -37,13 +38,19 @@ from deltarule.utils.context import error_context, needing
 
 __all__ = ["from_model_record", "holds", "to_model_record"]
 
-_OURS = (MLPClassifier, MLPRegressor)
 _ARCHIVE = "skops"
 
 
 def holds(model: Any) -> bool:
     """Return whether a model is a scikit-learn object, which is saved as a pipeline."""
     return isinstance(model, BaseEstimator) and type(model).__module__.startswith("sklearn.")
+
+
+def _ours() -> tuple[type[Any], ...]:
+    """Return deltarule's estimators; those of tables only if they were imported."""
+    tabular = sys.modules.get("deltarule.tables.tabular")
+    further = () if tabular is None else (tabular.TabularClassifier, tabular.TabularRegressor)
+    return MLPClassifier, MLPRegressor, *further
 
 
 def to_model_record(model: Any) -> ModelRecord:
@@ -56,14 +63,14 @@ def to_model_record(model: Any) -> ModelRecord:
         names.
     """
     skops = _skops()
-    found = objects(model, _OURS)
+    found = objects(model, _ours())
     try:
         check_is_fitted(model)
     except NotFittedError:
         raise ModelFileError(f"this {type(model).__name__} is not fitted: call fit first") from None
-    ours = [part for _, part in found if type(part) in _OURS]
+    ours = [part for _, part in found if type(part) in _ours()]
     for place, part in found:  # do not write a file that could not be read
-        if type(part) not in _OURS:
+        if type(part) not in _ours():
             check_attributes(place, part)
             check_steps(place, part)
     # The memo makes deepcopy put a placeholder where each estimator was.
@@ -110,11 +117,11 @@ def from_model_record(model_record: ModelRecord) -> Any:
         model = skops.loads(data, trusted=[*classes(), *functions(), *types(), "numpy.dtype"])
         places = [part for _, part in objects(model, (Placeholder,)) if type(part) is Placeholder]
         model = copy.deepcopy(model, _replacements(places, networks))
-        parts = list(objects(model, _OURS))
+        parts = list(objects(model, _ours()))
         for place, part in parts:
             if hasattr(part, "_parameter_constraints"):
                 part._validate_params()
-            if type(part) not in _OURS:
+            if type(part) not in _ours():
                 reset_processes(part)
                 reset_addresses(part)
                 check_attributes(place, part)
@@ -143,6 +150,11 @@ def _networks(model_record: ModelRecord) -> list[Any]:
     for record, tensors in zip(records, arrays, strict=True):
         if not isinstance(record, dict):
             raise ModelFileError("its record contains an invalid network")
+        if "table" in record or "tabular" in record:
+            from deltarule.tables import tabular  # pyarrow: only for tables
+
+            made.append(tabular.from_record(record, tensors))
+            continue
         fitted = "widths" in record or tensors
         made.append(from_record(record, tensors) if fitted else from_blueprint(record))
     return made

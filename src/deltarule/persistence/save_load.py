@@ -7,7 +7,6 @@ from typing import Any
 
 from deltarule import estimators
 from deltarule.errors import ModelFileError
-from deltarule.persistence import pipelines
 from deltarule.storage import (
     ModelRecord,
     StrPath,
@@ -15,6 +14,7 @@ from deltarule.storage import (
     reading_model,
     write_model_record,
 )
+from deltarule.utils.checks import check_flag, check_path, shown
 
 __all__ = ["load", "save"]
 
@@ -29,7 +29,7 @@ def save(model: Any, path: StrPath, *, overwrite: bool = False) -> Path:
 
     Parameters
     ----------
-    model : MLPClassifier, MLPRegressor, TableModel or scikit-learn pipeline
+    model : MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor, TableModel or pipeline
         A fitted model. In a pipeline, steps may be deltarule's estimators and scikit-learn's own
         transformers (its preprocessing, impute, compose, decomposition, feature_extraction and
         feature_selection; ``docs/format.md`` has the list). Pipelines need skops.
@@ -57,6 +57,8 @@ def save(model: Any, path: StrPath, *, overwrite: bool = False) -> Path:
     --------
     load : Read the file back.
     """
+    check_path("path", path)
+    overwrite = check_flag("overwrite", overwrite)
     return write_model_record(_model_record(model), path, overwrite=overwrite)
 
 
@@ -72,7 +74,7 @@ def load(path: StrPath) -> Any:
 
     Returns
     -------
-    MLPClassifier, MLPRegressor, TableModel or scikit-learn pipeline
+    MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor or scikit-learn pipeline
         The fitted model; its predictions equal those of the saved model to the bit.
 
     Raises
@@ -86,21 +88,29 @@ def load(path: StrPath) -> Any:
     with reading_model(path):
         if model_record.kind == "table":
             from deltarule.tables import TableModel  # pyarrow: not for an estimator's file
+            from deltarule.tables.tabular import estimator_with
 
-            return TableModel.from_model_record(model_record)
+            return estimator_with(TableModel.from_model_record(model_record))
         if model_record.kind == "pipeline":
+            from deltarule.persistence import pipelines  # scikit-learn, as in every estimator
+
             return pipelines.from_model_record(model_record)
-        if model_record.kind == "checkpoint":
+        if model_record.kind in ("checkpoint", "curves"):
             raise ModelFileError(_CHECKPOINT)
         return estimators.from_record(model_record.record, model_record.tensors)
 
 
 def _model_record(model: Any) -> ModelRecord:
-    if hasattr(model, "to_model_record"):  # a TableModel
+    if hasattr(model, "to_model_record"):  # of a table
         model_record: ModelRecord = model.to_model_record()
         return model_record
+    from deltarule.persistence import pipelines
+
     if pipelines.holds(model):
         return pipelines.to_model_record(model)
     if not isinstance(model, estimators.MLPClassifier | estimators.MLPRegressor):
-        raise ModelFileError(f"only deltarule's estimators can be saved; got {model!r}.")
+        raise ModelFileError(
+            "model must be an MLPClassifier, an MLPRegressor, a TableModel or a pipeline of them; "
+            f"got {shown(model)}."
+        )
     return ModelRecord("estimator", *model.to_record())

@@ -7,6 +7,7 @@ from traceback import walk_tb
 from typing import Any
 
 from deltarule.errors import DeltaruleError, SpecError
+from deltarule.utils.checks import shown
 from deltarule.utils.context import error_context, needing
 from deltarule.utils.settings_files import without_settings_file
 
@@ -26,6 +27,8 @@ def whole_epoch_ticks(ax: Any) -> None:
 def axes_or_new(ax: Any) -> Any:
     """Return the axes passed, or those of a new figure if None was passed."""
     if ax is not None:
+        if not all(callable(getattr(ax, name, None)) for name in ("plot", "imshow", "set_xlabel")):
+            raise SpecError(f"ax must be matplotlib Axes, or None; got {shown(ax)}.")
         return ax
     import_matplotlib()
     import matplotlib.pyplot as plt

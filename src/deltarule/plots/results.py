@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from deltarule.errors import DataError
 from deltarule.plots.axes import BLUE, GREY, ORANGE, axes_or_new, whole_epoch_ticks
 from deltarule.training import History
+from deltarule.utils.checks import numeric_array, shown
 
 __all__ = ["plot_confusion_matrix", "plot_learning_curve", "plot_predictions"]
 
@@ -91,8 +93,22 @@ def plot_confusion_matrix(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
     from sklearn.metrics import confusion_matrix
     from sklearn.utils.multiclass import unique_labels
 
+    for name, given in (("y_true", y_true), ("y_pred", y_pred)):
+        if not hasattr(given, "shape") and not isinstance(given, list | tuple):
+            raise DataError(f"{name} must be an array of class labels; got {shown(given)}.")
+        kind = getattr(getattr(given, "dtype", None), "kind", "")
+        if kind == "f" and not np.isfinite(given).all():
+            raise DataError(f"{name} must be class labels; got NaN or infinity.")
+    try:
+        labels = unique_labels(y_true, y_pred)
+        if len(labels) == 0 or np.shape(y_true)[0] != np.shape(y_pred)[0]:
+            raise ValueError(f"got {len(y_true)} and {len(y_pred)} labels")
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            "y_true and y_pred must be class labels of one type, as many of each, at least one: "
+            f"{error}."
+        ) from error
     ax = axes_or_new(ax)
-    labels = unique_labels(y_true, y_pred)
     counts = confusion_matrix(y_true, y_pred, labels=labels)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -126,8 +142,18 @@ def plot_predictions(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
     """
     from sklearn.metrics import r2_score
 
+    true, predicted = (
+        numeric_array(name, given).ravel()
+        for name, given in (("y_true", y_true), ("y_pred", y_pred))
+    )
+    if len(true) != len(predicted) or len(true) == 0:
+        raise DataError(
+            "y_true and y_pred must have the same number of values, at least one; got "
+            f"{len(true)} and {len(predicted)}."
+        )
+    if not (np.isfinite(true).all() and np.isfinite(predicted).all()):
+        raise DataError("y_true and y_pred must be finite; got NaN or infinity.")
     ax = axes_or_new(ax)
-    true, predicted = np.ravel(y_true), np.ravel(y_pred)
     ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
     ax.plot(ends, ends, color=GREY, linewidth=1)
     ax.scatter(true, predicted, s=14, alpha=0.6, color=BLUE, edgecolors="none")
@@ -141,9 +167,9 @@ def plot_predictions(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
 def _curves(model: Any) -> dict[str, list[float]]:
     if isinstance(model, History):
         curves = {
-            "loss": model.cost,
-            "validation_loss": model.validation_loss,
-            "validation_score": model.validation_score,
+            "loss": list(model.cost),
+            "validation_loss": list(model.validation_loss),
+            "validation_score": list(model.validation_score),
         }
     elif hasattr(model, "loss_curve_"):
         scores = getattr(model, "validation_scores_", None)

@@ -9,8 +9,9 @@ from deltarule.errors import SpecError
 from deltarule.program import State
 from deltarule.program.lowering import lower
 from deltarule.program.opcodes import Op
+from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Instruction
-from deltarule.spec import Dense, NetworkSpec
+from deltarule.spec import Dense, NetworkSpec, check_network
 from deltarule.utils.arrays import Array, array_namespace
 
 __all__ = ["fold_batch_norm"]
@@ -26,22 +27,36 @@ def fold_batch_norm(net: Spec, state: State) -> tuple[Spec, State]:
     the activation is folded into the next layer: diag(a) W and b + c W (Matt R §9; Ioffe &
     Szegedy 2015).
 
+    A Scale layer between them stays: γ ⊙ (a x + c) = a γ ⊙ x + γ ⊙ c.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters and its statistics.
+
     Raises
     ------
     SpecError
         If a dropout follows a normalisation that comes after its activation.
     """
+    check_network(net)
+    tape = lower(net)
+    check_theta(state, tape)
     layers = tuple(
         replace(layer, batch_norm=None) if isinstance(layer, Dense) else layer
         for layer in net.layers
     )
     folded = replace(net, layers=layers)
-    tape, folded_tape = lower(net), lower(folded)
+    if net.members > 1:  # these have no batch norm
+        return folded, State(state.theta, seed=state.seed)
+    folded_tape = lower(folded)
     xp = array_namespace(state.theta)
     theta = xp.zeros(folded_tape.n_parameters, dtype=state.theta.dtype)
     places = {p.name: slice(p.start, p.stop) for p in folded_tape.parameters}
     after: tuple[Array, Array] | None = None  # the map to fold into the next layer
-    number = 0
+    number = scales = 0
     lines = tape.instructions
     for here, line in enumerate(lines):
         if line.op == Op.DROPOUT and after is not None:
@@ -50,6 +65,11 @@ def fold_batch_norm(net: Spec, state: State) -> tuple[Spec, State]:
                 "next layer, which cannot be folded. Move the dropout, or normalise before the "
                 "activation."
             )
+        if line.op == Op.SCALE:
+            gamma, _ = _parameters(line, state.theta)
+            scales += 1
+            theta[places[f"scale{scales}"]] = gamma
+            after = None if after is None else (after[0], gamma * after[1])
         if line.op != Op.AFFINE:
             continue
         number += 1

@@ -150,8 +150,13 @@ class Interpreter(Protocol):
         """Take one step with the gradient of the cost of ``sums``."""
         ...
 
-    def forward(self, state: State, block: Block, *, logits: bool = False) -> Array:
-        """Return the outputs (n, k), or Z_L with ``logits``; no dropout, no batch statistics."""
+    def forward(
+        self, state: State, block: Block, *, logits: bool = False, if_finite: bool = False
+    ) -> Array:
+        """Return the outputs (n, k), or Z_L with ``logits``; no dropout, no batch statistics.
+
+        With ``if_finite`` return None if a dense input is NaN or infinite.
+        """
         ...
 
     def losses(self, state: State, block: Block) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from deltarule.program.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
 from deltarule.program.tape import Constraint, Instruction, Normalization, Parameter, Penalty, Tape
 from deltarule.program.verify import verify
-from deltarule.spec import L1, BatchNorm, Dense, Dropout, NetworkSpec, loss_name
+from deltarule.spec import L1, BatchNorm, Dense, Dropout, NetworkSpec, Scale, loss_name
 
 __all__ = ["lower"]
 
@@ -21,11 +21,12 @@ _FUSED = {
 class _Writer:
     """Builder of a tape: every method appends instructions and advances the current register."""
 
-    def __init__(self, n_inputs: int) -> None:
+    def __init__(self, n_inputs: int, members: int) -> None:
         self.instructions: list[Instruction] = []
         self.parameters: list[Parameter] = []
         self.normalizations: list[Normalization] = []
         self.register, self.width, self.offset, self.layer, self.drops = 0, n_inputs, 0, 0, 0
+        self.members, self.scales = members, 0
 
     def dense(self, layer: Dense) -> None:
         """Append a dense layer: affine map, activation, and batch normalisation if it has one."""
@@ -37,22 +38,66 @@ class _Writer:
         self._append(Op.AFFINE, -1, layer.units, weights, bias)
         if norm is not None and before:
             self._normalize(norm)
-        code = ActivationCode[layer.activation_name.upper()]
-        self._append(Op.ACTIVATE, code, layer.units, constant=layer.activation_constant)
+        self._activate(layer)
         if norm is not None and not before:
             self._normalize(norm)
 
+    def members_layer(self, layer: Dense) -> None:
+        """Append a hidden layer of k members with one W: y_i = g(((x_i ⊙ r_i) W) ⊙ s_i + b_i)."""
+        self.layer += 1
+        k, p, q = self.members, self._width_of_member, layer.units
+        weights = self._parameter("W", (p, q))
+        r = self._parameter("r", (k, p))
+        if self.register == 0:
+            self._append(Op.EXPAND, -1, k * q, weights, r)
+        else:
+            self._append(Op.SCALE, -1, k * p, r)
+            self._append(Op.AFFINE, -1, k * q, weights)
+        s, bias = self._parameter("s", (k, q)), self._parameter("b", (k, q))
+        self._append(Op.SCALE, -1, k * q, s, bias)
+        self._activate(layer)
+
+    def heads(self, layer: Dense) -> None:
+        """Append the output layers of k members, which share nothing."""
+        self._repeat_inputs()
+        self.layer += 1
+        k, p, q = self.members, self._width_of_member, layer.units
+        weights, bias = self._parameter("W", (k, p, q)), self._parameter("b", (k, q))
+        self._append(Op.HEADS, -1, k * q, weights, bias)
+        self._activate(layer)
+
     def dropout(self, layer: Dropout) -> None:
         """Append a dropout layer; its number is part of the counter of its masks."""
+        self._repeat_inputs()
         self._append(Op.DROPOUT, self.drops, self.width, constant=layer.keep)
         self.drops += 1
 
+    def scale(self) -> None:
+        """Append a Scale layer; every member has its own factors."""
+        self._repeat_inputs()
+        self.scales += 1
+        k, p = self.members, self._width_of_member
+        gamma = self._parameter("scale", (p,) if k == 1 else (k, p), self.scales, layer=0)
+        self._append(Op.SCALE, -1, self.width, gamma)
+
     def loss(self, code: int, of_logits: bool) -> None:
         """Append the loss of the outputs, or of the logits that the output activation reads."""
-        source = self.register - 1 if of_logits else self.register
-        self.instructions.append(
-            Instruction(Op.LOSS, code, source, -1, self.width, -1, -1, -1, 0.0)
-        )
+        source, width = self.register - 1 if of_logits else self.register, self.width
+        if self.members > 1:
+            self._append(Op.AVERAGE, -1, width // self.members)
+        self.instructions.append(Instruction(Op.LOSS, code, source, -1, width, -1, -1, -1, 0.0))
+
+    @property
+    def _width_of_member(self) -> int:
+        return self.width if self.register == 0 else self.width // self.members
+
+    def _repeat_inputs(self) -> None:
+        if self.members > 1 and self.register == 0:
+            self._append(Op.REPEAT, -1, self.members * self.width)
+
+    def _activate(self, layer: Dense) -> None:
+        code = ActivationCode[layer.activation_name.upper()]
+        self._append(Op.ACTIVATE, code, self.width, constant=layer.activation_constant)
 
     def _normalize(self, norm: BatchNorm) -> None:
         gamma = self._parameter("gamma", (self.width,))
@@ -62,8 +107,11 @@ class _Writer:
         self.normalizations.append(Normalization(self.width, norm.momentum, running))
         self._append(Op.NORMALIZE, number, self.width, gamma, beta, norm.epsilon)
 
-    def _parameter(self, name: str, shape: tuple[int, ...]) -> int:
-        parameter = Parameter(f"{name}{self.layer}", self.offset, shape, self.layer)
+    def _parameter(
+        self, name: str, shape: tuple[int, ...], number: int = 0, layer: int | None = None
+    ) -> int:
+        layer = self.layer if layer is None else layer
+        parameter = Parameter(f"{name}{number or self.layer}", self.offset, shape, layer)
         self.parameters.append(parameter)
         self.offset = parameter.stop
         return parameter.start
@@ -89,13 +137,20 @@ def lower(spec: NetworkSpec) -> Tape:
 
     θ contains W_1, b_1, (γ_1, β_1), W_2, … end to end ("reshape and stack", Mebsout §4); W_l is
     (d_{l-1}, d_l), row-major. A layer with batch normalisation before its activation has no bias.
+    With k members a hidden layer has (W_l, r_l, s_l, b_l), and the output layer k matrices.
     """
-    writer = _Writer(spec.n_inputs)
-    for layer in spec.layers:
-        if isinstance(layer, Dense):
-            writer.dense(layer)
-        else:
+    writer = _Writer(spec.n_inputs, spec.members)
+    for number, layer in enumerate(spec.layers, start=1):
+        if isinstance(layer, Dropout):
             writer.dropout(layer)
+        elif isinstance(layer, Scale):
+            writer.scale()
+        elif spec.members == 1:
+            writer.dense(layer)
+        elif number == len(spec.layers):
+            writer.heads(layer)
+        else:
+            writer.members_layer(layer)
     name = loss_name(spec.loss)
     fused = _FUSED.get((name, spec.output.activation_name))
     writer.loss(LossCode[name.upper()] if fused is None else fused, fused is not None)
@@ -111,6 +166,7 @@ def lower(spec: NetworkSpec) -> Tape:
         n_parameters=writer.offset,
         n_registers=writer.register + 1,
         dtype=spec.dtype,
+        members=spec.members,
     )
     verify(tape)
     return tape
@@ -132,6 +188,6 @@ def _penalties(spec: NetworkSpec, parameters: list[Parameter]) -> tuple[Penalty,
 
 
 def _constraints(spec: NetworkSpec, parameters: list[Parameter]) -> tuple[Constraint, ...]:
-    matrices = tuple((p.start, p.shape[0], p.shape[1]) for p in parameters if p.is_weights)
+    matrices = tuple(m for p in parameters if p.is_weights for m in p.matrices)
     codes = {"unit": ConstraintCode.UNIT_NORM, "network": ConstraintCode.TOTAL_NORM}
     return tuple(Constraint(codes[c.per], c.limit, matrices) for c in spec.constraints)

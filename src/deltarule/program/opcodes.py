@@ -18,6 +18,11 @@ class Op(IntEnum):
     LOSS = 3  # per-row loss of source against the targets
     NORMALIZE = 4  # target = γ ⊙ N(source) + β over the batch
     DROPOUT = 5  # target = mask ⊙ source / keep
+    SCALE = 6  # target = γ ⊙ source, or γ ⊙ source + β
+    REPEAT = 7  # target_i = source, for every member i
+    EXPAND = 8  # target_i = (source ⊙ r_i) W, for every member i
+    HEADS = 9  # target_i = source_i W_i + b_i, for every member i
+    AVERAGE = 10  # target = the mean of source_i over the members i
 
 
 class ActivationCode(IntEnum):

@@ -139,14 +139,18 @@ class State(_Guarded):
         return held
 
     def overwrite(self, other: State) -> None:
-        """Copy another state into this one, into the existing arrays if they fit."""
-        self.change(lambda: self._overwrite(other), other)
+        """Copy another state into this one, into the existing arrays if they fit.
+
+        No other thread may use this state meanwhile; the other one may be in use.
+        """
+        other.read(self._overwrite)
 
     def _overwrite(self, other: State) -> None:
         self.theta = _moved(self.theta, other.theta)
         self.seed, self.step = other.seed, other.step
         self.optimizer_state = _moved(self.optimizer_state, other.optimizer_state)
-        self.buffers = {n: _moved(self.buffers.get(n), a) for n, a in other.buffers.items()}
+        if self.buffers or other.buffers:
+            self.buffers = {n: _moved(self.buffers.get(n), a) for n, a in other.buffers.items()}
 
     def restart_population_statistics(self) -> None:
         """Start a new mean of batch statistics; the old one is kept until the first batch."""
@@ -261,10 +265,12 @@ def _copied(value: Any) -> Any:
 
 def _moved(mine: Any, theirs: Any) -> Any:
     """Return a copy of ``theirs``, written into ``mine`` if shape and dtype agree."""
+    if type(theirs) is np.ndarray:
+        fits = type(mine) is np.ndarray and mine.shape == theirs.shape and theirs.ndim > 0
+        if not fits or mine.dtype != theirs.dtype:
+            return theirs.copy("K")
+        mine[...] = theirs
+        return mine
     if isinstance(theirs, tuple) and type(mine) is type(theirs):
-        return type(theirs)(*(_moved(a, b) for a, b in zip(mine, theirs, strict=True)))
-    fits = isinstance(mine, np.ndarray) and isinstance(theirs, np.ndarray) and theirs.ndim > 0
-    if not fits or mine.shape != theirs.shape or mine.dtype != theirs.dtype:
-        return _copied(theirs)
-    mine[...] = theirs
-    return mine
+        return type(theirs)(*map(_moved, mine, theirs))
+    return _copied(theirs)

@@ -16,7 +16,7 @@ from deltarule.program import State
 from deltarule.program.optimizer_state import OPTIMIZER_STATES
 from deltarule.program.tape import Tape
 from deltarule.utils.arrays import is_floating
-from deltarule.utils.checks import check_shape, is_count
+from deltarule.utils.checks import check_shape, is_count, shown
 
 __all__ = [
     "check_counters",
@@ -59,6 +59,11 @@ def check_is_state(state: Any) -> None:
         raise DataError(
             f"state.theta must be an array; got {type(state.theta).__name__}. Use "
             "State(numpy.asarray(theta)), or a state from net.initialize(seed)."
+        )
+    if not isinstance(state.buffers, dict):
+        raise DataError(
+            f"state.buffers must be a dict from names to arrays; got {shown(state.buffers)}. "
+            f"{_REMEDY}"
         )
 
 

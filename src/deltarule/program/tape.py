@@ -5,6 +5,12 @@ holds the input block, and every other register is written once, in order. Instr
 parameters by offsets into θ. They hold numbers only: :meth:`Tape.table` returns them as two plain
 arrays for kernels. ``lowering.py`` makes tapes, and ``verify.py`` checks them before they run.
 
+In the tape of k members, the first instruction (``REPEAT`` or ``EXPAND``) makes k members of a row,
+and every register after it holds them side by side: row-major, (n, k w) numbers are also (n k, w).
+So an affine map with one W for all members is one product, and the maps of single numbers do not
+change. ``AVERAGE``, the last instruction before the loss, makes the prediction of the members'
+outputs. The loss reads the members, and is the mean of their losses.
+
 The output activation and the loss are two instructions. If they form a canonical pair, the loss
 reads the logits and uses the fused formula. Otherwise it reads the outputs, and the backward pass
 goes through the activation's Jacobian. The register that the loss reads tells the two cases apart.
@@ -19,9 +25,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from deltarule.program.opcodes import Op
 from deltarule.utils.arrays import Array, array_namespace
 
 __all__ = ["Constraint", "Instruction", "Normalization", "Parameter", "Penalty", "Tape"]
+
+
+_TRAINED = (Op.AFFINE, Op.SCALE, Op.EXPAND, Op.HEADS)
 
 
 class Instruction(NamedTuple):
@@ -33,18 +43,18 @@ class Instruction(NamedTuple):
     target: int  # register written
     n_in: int  # width of the source
     n_out: int  # width of the target
-    weights: int  # offset of W (n_in, n_out), or of γ (n_in,), in θ
-    bias: int  # offset of b or β (n_out,) in θ; -1 for an affine map without a bias
+    weights: int  # offset of W, or of γ, in θ
+    bias: int  # offset of b, β, or the r of EXPAND, in θ; -1 for a map without it
     constant: float  # parameter of the activation; ε; probability of keeping a unit
 
 
 class Parameter(NamedTuple):
     """A named array inside θ."""
 
-    name: str  # "W1", "b1", "gamma1", "beta1", "W2", …
+    name: str  # "W1", "b1", "gamma1", "beta1", "W2", …; "r1", "s1" of members; "scale1"
     start: int
     shape: tuple[int, ...]
-    layer: int  # counted from 1
+    layer: int  # the dense layer, counted from 1; 0 for a Scale layer
 
     @property
     def stop(self) -> int:
@@ -53,8 +63,15 @@ class Parameter(NamedTuple):
 
     @property
     def is_weights(self) -> bool:
-        """Whether it is a weight matrix; only weights have penalties and constraints."""
-        return len(self.shape) == 2
+        """Whether it is W, or the W_i of heads; only weights have penalties and constraints."""
+        return self.name.startswith("W")
+
+    @property
+    def matrices(self) -> tuple[tuple[int, int, int], ...]:
+        """The weight matrices in it: (start, rows, columns) of each in θ."""
+        *heads, rows, columns = self.shape
+        starts = range(self.start, self.stop, rows * columns) if heads else (self.start,)
+        return tuple((start, rows, columns) for start in starts)
 
 
 class Normalization(NamedTuple):
@@ -98,6 +115,7 @@ class Tape:
     n_parameters: int
     n_registers: int
     dtype: str
+    members: int = 1  # k
 
     @property
     def loss(self) -> Instruction:
@@ -111,8 +129,18 @@ class Tape:
 
     @property
     def logits(self) -> int:
-        """The register that holds Z_L of the output layer, before its activation."""
-        return self.instructions[-2].source
+        """The register that holds Z_L of the output layer (of every member), not yet activated."""
+        return self.output_activation.source
+
+    @property
+    def output_activation(self) -> Instruction:
+        """The activation of the output layer; with members their average follows it."""
+        return self.instructions[-2 if self.members == 1 else -3]
+
+    @property
+    def first_trained(self) -> Instruction:
+        """The first instruction with parameters; what it reads does not depend on θ."""
+        return next(line for line in self.instructions if line.op in _TRAINED)
 
     @property
     def min_rows(self) -> int:

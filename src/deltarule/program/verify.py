@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from deltarule.errors import TapeError
 from deltarule.program.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
 from deltarule.program.tape import Instruction, Tape
 
 __all__ = ["verify"]
+
+_CHANGES_WIDTH = (Op.AFFINE, Op.REPEAT, Op.EXPAND, Op.HEADS, Op.AVERAGE)
+
+_SHAPES: dict[int, Callable[[int, int, int], tuple[tuple[int, ...], tuple[int, ...] | None, bool]]]
+_SHAPES = {
+    Op.AFFINE: lambda k, p, q: ((p, q), (q,), True) if k == 1 else ((p // k, q // k), None, True),
+    Op.SCALE: lambda k, p, q: ((q,), (q,), True) if k == 1 else ((k, q // k), (k, q // k), True),
+    Op.EXPAND: lambda k, p, q: ((p, q // k), (k, p), False),
+    Op.HEADS: lambda k, p, q: ((k, p // k, q // k), (k, q // k), False),
+}
+"""(members, n_in, n_out) -> the shapes of weights and bias, and whether the bias may be absent."""
 
 
 def verify(tape: Tape) -> None:
@@ -14,9 +27,12 @@ def verify(tape: Tape) -> None:
 
     The rules: parameters tile θ without gaps or overlaps; every register is written once, before it
     is read; widths agree from instruction to instruction; offsets point to parameters of the right
-    shape, each used by one instruction; codes exist; the last instruction is the only loss and
-    follows an output activation; penalties and constraints lie inside θ.
+    shape, each used by one instruction, and only affine maps, scalings and normalisations have any;
+    codes exist; the last instruction is the only loss and follows an output activation; penalties
+    and constraints lie inside θ. With k > 1 members the first instruction makes members of a row,
+    the last before the loss averages them, and no other does either.
     """
+    _require(tape.members >= 1, "members", f"there must be at least one; there are {tape.members}")
     _verify_parameters(tape)
     shapes = {p.start: p.shape for p in tape.parameters}
     widths = {0: tape.n_inputs}
@@ -32,22 +48,47 @@ def verify(tape: Tape) -> None:
             break
         _require(target == len(widths), where, "registers must be written once and in order")
         _require(source == target - 1, where, "it must read the register written last")
-        keeps_width = op == Op.AFFINE or n_in == n_out
+        keeps_width = op in _CHANGES_WIDTH or n_in == n_out
         _require(keeps_width, where, "only affine maps may change widths")
+        _verify_members(tape, instruction, where, number)
+        may = op in _SHAPES or op == Op.NORMALIZE or instruction.weights == instruction.bias == -1
+        _require(may, where, "only affine maps and normalisations have parameters")
         _verify_instruction(tape, instruction, where, shapes)
         widths[target] = n_out
     _verify_ends(tape, widths)
+
+
+def _verify_members(tape: Tape, instruction: Instruction, where: str, number: int) -> None:
+    op, k = instruction.op, tape.members
+    makes, averages = op in (Op.REPEAT, Op.EXPAND), op == Op.AVERAGE
+    if k == 1:
+        alone = not makes and not averages and op != Op.HEADS
+        _require(alone, where, "a tape of one member has no instruction for members")
+        return
+    _require(makes == (number == 0), where, "only the first instruction makes members")
+    ends = number == len(tape.instructions) - 2
+    _require(averages == ends, where, "members are averaged once, before the loss")
+    _require(op != Op.NORMALIZE, where, "members have no batch norm")
+    sides = (instruction.n_in if not makes else k), (instruction.n_out if not averages else k)
+    _require(all(n % k == 0 for n in sides), where, f"its width must be a multiple of {k} members")
 
 
 def _verify_instruction(
     tape: Tape, instruction: Instruction, where: str, shapes: dict[int, tuple[int, ...]]
 ) -> None:
     op, code, _, _, n_in, n_out, weights, bias, constant = instruction
-    if op == Op.AFFINE:
-        fits = shapes.pop(weights, None) == (n_in, n_out)
-        fits = fits and (bias == -1 or shapes.pop(bias, None) == (n_out,))
+    k = tape.members
+    if op in _SHAPES:
+        of_weights, of_bias, may_lack_bias = _SHAPES[op](k, n_in, n_out)
+        fits = shapes.pop(weights, None) == of_weights
+        has_bias = of_bias is not None and shapes.pop(bias, None) == of_bias
+        fits = fits and (has_bias or (may_lack_bias and bias == -1))
         rule = "weights and bias must be offsets of parameters of its shape that no other uses"
         _require(fits, where, rule)
+    elif op == Op.REPEAT:
+        _require(n_out == k * n_in, where, "its target must hold its source once for each member")
+    elif op == Op.AVERAGE:
+        _require(n_in == k * n_out, where, "its target must be as wide as one member")
     elif op == Op.ACTIVATE:
         _require(code in list(ActivationCode), where, f"no activation has code {code}")
     elif op == Op.NORMALIZE:
@@ -76,11 +117,11 @@ def _verify_parameters(tape: Tape) -> None:
 def _verify_ends(tape: Tape, widths: dict[int, int]) -> None:
     _require(len(tape.instructions) >= 3, "tape", "a tape needs at least a layer and a loss")
     _require(len(widths) == tape.n_registers, "n_registers", f"{len(widths)} registers are written")
-    output = tape.instructions[-2]
+    output = tape.output_activation
     _require(output.op == Op.ACTIVATE, "tape", "the output layer must end with its activation")
     _require(widths[tape.output] == tape.n_outputs, "n_outputs", "it must be the output's width")
     _require(
-        tape.loss.source in (tape.output, tape.logits), "loss", "it must read outputs or logits"
+        tape.loss.source in (output.target, output.source), "loss", "it must read outputs or logits"
     )
     n_constants = {LossCode.HUBER: (1,), LossCode.QUANTILE: (1, tape.n_outputs)}
     expected = n_constants.get(LossCode(tape.loss.code), (0,))

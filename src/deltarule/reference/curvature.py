@@ -7,20 +7,29 @@ multiplication by the Hessian"). At a kink the second derivative counts as 0.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from deltarule.program import Block, State
 from deltarule.program.opcodes import Op
 from deltarule.program.tape import Instruction
 from deltarule.reference.activations import activate_differential, activate_pullback_differential
+from deltarule.reference.elementwise import scale_differential, scale_pullback_differential
 from deltarule.reference.interpreter import Reference, TrainingPass, quiet
 from deltarule.reference.losses import LOSSES
+from deltarule.reference.members import (
+    average,
+    expand,
+    expand_pullback_differential,
+    heads_differential,
+    heads_pullback_differential,
+    of_members,
+)
 from deltarule.reference.normalization import (
     batch_norm_differential,
     batch_norm_pullback_differential,
 )
 from deltarule.reference.penalties import penalty_curvature
-from deltarule.utils.arrays import Array, array_namespace
+from deltarule.utils.arrays import Array, array_namespace, is_sparse
 
 __all__ = ["hessian_vector", "output_differential"]
 
@@ -56,11 +65,18 @@ def _hessian_vector(reference: Reference, state: State, block: Block, v: Array) 
     training = reference.training_pass(state, block)
     trace = reference.trace(state, block.x, training)
     tangents = _forward(reference, state, trace.contents, v, training)
-    instruction, loss = tape.loss, LOSSES[tape.loss.code]
+    instruction, loss, k = tape.loss, LOSSES[tape.loss.code], tape.members
     given, moved = trace.contents[instruction.source], tangents.registers[instruction.source]
-    losses, pull = loss.value(given, block.y, tape.loss_constants)
+    losses, pull = reference.row_losses(trace, block)
     weight = xp.ones_like(losses) if block.weight is None else block.weight
-    curved = loss.curvature(given, block.y, tape.loss_constants, moved)
+    rows = (given.shape[0] * k, -1)
+    curved = loss.curvature(
+        xp.reshape(given, rows),
+        of_members(block.y, k),
+        tape.loss_constants,
+        xp.reshape(moved, rows),
+    )
+    curved = xp.reshape(curved, given.shape) / k
     adjoints = reference.pull_back(trace, pull(weight), xp.zeros_like(state.theta))
     result = xp.zeros_like(state.theta)
     d_adjoint: Array | None = weight[:, None] * curved
@@ -102,15 +118,20 @@ def _tangent(
     v: Array,
     training: TrainingPass,
 ) -> Array | None:
-    if instruction.op == Op.AFFINE:
-        w, _ = reference.parameters(instruction, state.theta)
-        dw, db = reference.parameters(instruction, v)
-        moved = source @ dw if dx is None else dx @ w + source @ dw
-        return moved if db is None else moved + db
+    xp, k = array_namespace(state.theta), reference.tape.members
+    if instruction.op in (Op.AFFINE, Op.SCALE, Op.EXPAND, Op.HEADS):
+        primals, tangents = (reference.parameters(instruction, of) for of in (state.theta, v))
+        return _trained_tangent(reference, instruction, source, dx, primals, tangents)
     if dx is None:
         return None
+    if instruction.op == Op.AVERAGE:
+        return average(reference.apart(dx))[0]
     if instruction.op == Op.ACTIVATE:
-        return activate_differential(instruction.code, source, dx, instruction.constant)
+        rows = (source.shape[0] * k, -1)
+        moved = activate_differential(
+            instruction.code, xp.reshape(source, rows), xp.reshape(dx, rows), instruction.constant
+        )
+        return xp.reshape(moved, source.shape)
     if instruction.op == Op.NORMALIZE:
         gamma, beta = reference.parameters(instruction, state.theta)
         dgamma, dbeta = reference.parameters(instruction, v)
@@ -122,6 +143,36 @@ def _tangent(
         / instruction.constant
         * dx
     )
+
+
+def _trained_tangent(
+    reference: Reference,
+    instruction: Instruction,
+    source: Array,
+    dx: Array | None,
+    primals: tuple[Array, Array | None],
+    tangents: tuple[Array, Array | None],
+) -> Array:
+    """Return the tangent of a register that parameters of its instruction move."""
+    (w, b), (dw, db) = primals, tangents
+    xp, n = array_namespace(w), source.shape[0]
+    if instruction.op == Op.EXPAND:
+        return xp.reshape(expand(source, dw, b)[0] + expand(source, w, db)[0], (n, -1))
+    if instruction.op == Op.SCALE:
+        x = source.toarray() if is_sparse(source) else source
+        back = xp.zeros_like(x) if dx is None else dx
+        moved = scale_differential(xp.reshape(w, (-1,)), x, xp.reshape(dw, (-1,)), back)
+        return moved if db is None else moved + xp.reshape(db, (-1,))
+    if instruction.op == Op.HEADS:
+        x = reference.apart(source)
+        back = xp.zeros_like(x) if dx is None else reference.apart(dx)
+        return xp.reshape(heads_differential(x, w, b, back, dw, db), (n, -1))
+    k = reference.tape.members
+    if k > 1:
+        source, dx = xp.reshape(source, (n * k, -1)), xp.reshape(dx, (n * k, -1))
+    moved = source @ dw if dx is None else dx @ w + source @ dw
+    moved = moved if db is None else moved + db
+    return xp.reshape(moved, (n, -1)) if k > 1 else moved
 
 
 def _back(
@@ -138,10 +189,15 @@ def _back(
     xp = array_namespace(result)
     bar, d_bar = arriving
     source, moved = contents[instruction.source], tangents.registers[instruction.source]
+    if moved is None and instruction.weights < 0:
+        return None  # before the first parameters
     if instruction.op == Op.ACTIVATE:
-        return activate_pullback_differential(
-            instruction.code, source, moved, bar, d_bar, instruction.constant
+        rows = (source.shape[0] * reference.tape.members, -1)
+        z, dz, a_bar, da_bar = (xp.reshape(array, rows) for array in (source, moved, bar, d_bar))
+        back = activate_pullback_differential(
+            instruction.code, z, dz, a_bar, da_bar, instruction.constant
         )
+        return xp.reshape(back, source.shape)
     if instruction.op == Op.DROPOUT:
         factor = (
             xp.astype(reference.dropout_mask(instruction, source, training), bar.dtype)
@@ -157,12 +213,49 @@ def _back(
         result[instruction.weights : instruction.weights + instruction.n_out] = d_gamma
         result[instruction.bias : instruction.bias + instruction.n_out] = d_beta
         return back
-    w, _ = reference.parameters(instruction, state.theta)
-    dw, _ = reference.parameters(instruction, tangents.direction)
+    back, *slopes = _trained_back(
+        reference, instruction, (source, moved), (bar, d_bar),
+        reference.parameters(instruction, state.theta),
+        reference.parameters(instruction, tangents.direction),
+    )  # fmt: skip
+    for start, slope in zip((instruction.weights, instruction.bias), slopes, strict=False):
+        result[start : start + slope.size] = xp.reshape(slope, (-1,))
+    return None if moved is None else back
+
+
+def _trained_back(
+    reference: Reference,
+    instruction: Instruction,
+    registers: tuple[Array, Array | None],
+    bars: tuple[Array, Array],
+    primals: tuple[Array, Array | None],
+    tangents: tuple[Array, Array | None],
+) -> tuple[Any, ...]:
+    """Return the tangents of the source's adjoint, and of the gradients of the parameters."""
+    (source, moved), (bar, d_bar), (w, b), (dw, db) = registers, bars, primals, tangents
+    xp, n, k = array_namespace(w), source.shape[0], reference.tape.members
+    if instruction.op == Op.EXPAND:
+        apart = reference.apart(bar), reference.apart(d_bar)
+        return None, *expand_pullback_differential((source, w, b), (dw, db), *apart)
+    if instruction.op == Op.SCALE:
+        x = source.toarray() if is_sparse(source) else source
+        flat, d_flat = xp.reshape(w, (-1,)), xp.reshape(dw, (-1,))
+        dx = xp.zeros_like(x) if moved is None else moved
+        slope, back = scale_pullback_differential((flat, x), (d_flat, dx), bar, d_bar)
+        return back, slope, *(() if b is None else (xp.sum(d_bar, axis=0),))
+    if instruction.op == Op.HEADS:
+        x = reference.apart(source)
+        dx = xp.zeros_like(x) if moved is None else reference.apart(moved)
+        apart = reference.apart(bar), reference.apart(d_bar)
+        back, *slopes = heads_pullback_differential((x, w, b), (dx, dw), *apart)
+        return xp.reshape(back, (n, -1)), *slopes
+    if k > 1:
+        rows = (n * k, -1)
+        source, moved, bar, d_bar = (xp.reshape(a, rows) for a in (source, moved, bar, d_bar))
     d_weights = source.T @ d_bar
-    if moved is not None:
+    if moved is None:
+        back = None
+    else:
         d_weights = d_weights + moved.T @ bar
-    result[instruction.weights : instruction.weights + w.size] = xp.reshape(d_weights, (-1,))
-    if instruction.bias >= 0:
-        result[instruction.bias : instruction.bias + instruction.n_out] = xp.sum(d_bar, axis=0)
-    return None if moved is None else d_bar @ w.T + bar @ dw.T
+        back = xp.reshape(d_bar @ w.T + bar @ dw.T, (n, -1))
+    return back, d_weights, *(() if b is None else (xp.sum(d_bar, axis=0),))

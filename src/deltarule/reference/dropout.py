@@ -55,6 +55,7 @@ def mask(
     """
     units = np.arange((n_units + 3) // 4)[None, :]
     rows = (first + np.arange(n_rows))[:, None]
+    seed, step = int(seed), int(step)  # NumPy's small integers would overflow
     words = philox((units, rows, step, number), seed).reshape(n_rows, 4 * units.size)
     kept: npt.NDArray[np.bool_] = words[:, :n_units] < keep * 2.0**32
     return kept

@@ -6,7 +6,14 @@ from deltarule.reference.maps import Map
 from deltarule.utils.arrays import Array, Pullback, array_namespace
 from deltarule.utils.checks import check_shape
 
-__all__ = ["MAPS", "hadamard", "power", "scale"]
+__all__ = [
+    "MAPS",
+    "hadamard",
+    "power",
+    "scale",
+    "scale_differential",
+    "scale_pullback_differential",
+]
 
 
 def scale(gamma: Array, x: Array) -> tuple[Array, Pullback]:
@@ -26,6 +33,18 @@ def scale(gamma: Array, x: Array) -> tuple[Array, Pullback]:
 def scale_differential(gamma: Array, x: Array, dgamma: Array, dx: Array) -> Array:
     """Return dΓ = dγ ⊙ x + γ ⊙ dx."""
     return dgamma * x + gamma * dx
+
+
+def scale_pullback_differential(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array], dz: Array, ddz: Array
+) -> tuple[Array, Array]:
+    """Return the differential of (dγ, dx) of :func:`scale`, by the product rule.
+
+    ``primals`` are (γ, x), ``tangents`` (dγ, dx); dz and ddz are the cotangent and its tangent.
+    """
+    (gamma, x), (dgamma, dx) = primals, tangents
+    xp = array_namespace(gamma, x)
+    return xp.sum(dx * dz + x * ddz, axis=0), dgamma * dz + gamma * ddz
 
 
 def hadamard(x: Array, y: Array) -> tuple[Array, Pullback]:

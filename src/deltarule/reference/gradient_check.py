@@ -10,21 +10,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.errors import ShapeError
+from deltarule.errors import DataError, ShapeError
 from deltarule.program import Block, State
 from deltarule.program.opcodes import Op, PenaltyCode
 from deltarule.program.tape import Tape
 from deltarule.reference.activations import ELEMENTWISE
-from deltarule.reference.interpreter import Reference, quiet
+from deltarule.reference.interpreter import Reference, Trace, quiet
 from deltarule.reference.losses import LOSSES
+from deltarule.reference.members import of_members
 from deltarule.reference.penalties import penalty
 from deltarule.utils.blas import one_blas_thread
-from deltarule.utils.checks import check_shape
+from deltarule.utils.checks import (
+    check_between,
+    check_call,
+    check_positive_integer,
+    check_seed,
+    check_shape,
+    numeric_array,
+)
 
 __all__ = ["GradientCheck", "check_function", "check_tape"]
 
@@ -94,6 +103,14 @@ class GradientCheck:
             )
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        """Return the verdict as a coloured line, and its numbers, for a notebook."""
+        colour = {"right": "#2f855a", "wrong": "#c53030"}.get(self.verdict, "#b7791f")
+        head, *rest = str(self).split("\n")
+        lines = "".join(f"<li>{escape(line)}</li>" for line in rest)
+        style = f"border-left: 4px solid {colour}; padding-left: .7em"
+        return f'<div style="{style}"><strong>{escape(head)}</strong><ul>{lines}</ul></div>'
+
 
 @one_blas_thread()
 def check_function(
@@ -115,7 +132,7 @@ def check_function(
     x : (p,) array-like
         Point of the check.
     epsilon : float, default=1e-6
-        Half the width of the difference quotients, times max(1, |x_i|).
+        Half the width of the difference quotients, times max(1, |x_i|); in [2.2e-16, 1].
     tolerance : float, default=1e-7
         The largest error with the verdict "right".
 
@@ -129,7 +146,12 @@ def check_function(
     >>> check_function(np.prod, lambda x: np.prod(x) / x, [2.0, 3.0, 4.0]).verdict
     'right'
     """
-    point = np.array(x, dtype=np.float64)
+    check_call("f", f, "f(x)", 1)
+    check_call("gradient", gradient, "gradient(x)", 1)
+    _check_steps(epsilon, tolerance)
+    point = numeric_array("x", x).astype(np.float64)
+    if not np.isfinite(point).all():
+        raise DataError("x must be finite; got NaN or infinity.")
     if point.ndim != 1 or point.size == 0:
         raise ShapeError(
             f"x must be a vector (p,) with at least one number; got shape {point.shape}. Use "
@@ -161,6 +183,9 @@ def check_tape(
     of the state's seed and step. Proximal penalties have no gradient and are excluded. If there are
     more than ``max_parameters``, a random sample from every named array is compared.
     """
+    _check_steps(epsilon, tolerance)
+    check_positive_integer("max_parameters", max_parameters)
+    check_seed("seed", seed)
     tape = replace(
         tape, penalties=tuple(p for p in tape.penalties if p.code != PenaltyCode.PROXIMAL_L1)
     )
@@ -179,6 +204,11 @@ def check_tape(
     return _compare(probe, state.theta, analytic, chosen, names, epsilon, tolerance, noise)
 
 
+def _check_steps(epsilon: float, tolerance: float) -> None:
+    check_between("epsilon", epsilon, _EPS, 1.0)
+    check_between("tolerance", tolerance, 0.0, 1.0)
+
+
 def _noise(gradient: Callable[[Vector], Vector], at: Vector, claimed: Vector) -> float:
     """Return the rounding error of a gradient: its change for one unit in the last place of θ."""
     with quiet():
@@ -189,12 +219,10 @@ def _noise(gradient: Callable[[Vector], Vector], at: Vector, claimed: Vector) ->
 
 def _cost(reference: Reference, state: State, block: Block) -> tuple[float, bytes]:
     """Return the cost of a training step, and the side of every kink."""
-    tape, instruction = reference.tape, reference.tape.loss
+    tape = reference.tape
     with quiet():
         contents = reference.trace(state, block.x, reference.training_pass(state, block)).contents
-        losses, _ = LOSSES[instruction.code].value(
-            contents[instruction.source], block.y, tape.loss_constants
-        )
+        losses, _ = reference.row_losses(Trace(contents, []), block)
     weight = np.ones_like(losses) if block.weight is None else np.asarray(block.weight)
     total = float(weight.sum())
     value = float(weight @ losses) / total + penalty(tape, state.theta, total)[0]
@@ -208,7 +236,8 @@ def _sides(tape: Tape, contents: list[Any], theta: Vector, block: Block) -> Iter
                 yield _side(contents[instruction.source], kink)
     residual_kinks = LOSSES[tape.loss.code].residual_kinks(tape.loss_constants)
     for kink in residual_kinks:
-        yield _side(contents[tape.loss.source] - block.y, kink)
+        targets = of_members(block.y, tape.members)
+        yield _side(contents[tape.loss.source].reshape(targets.shape) - targets, kink)
     for term in tape.penalties:
         if term.code == PenaltyCode.L1:
             yield _side(theta[term.start : term.stop], 0.0)

@@ -7,10 +7,10 @@ with the maps of this package it is backpropagation, BP1-BP4 (item B1).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,13 @@ from deltarule.program.opcodes import Op
 from deltarule.program.state_checks import check_state
 from deltarule.program.tape import Instruction, Tape
 from deltarule.reference.activations import activate
-from deltarule.reference.affine import affine, product
+from deltarule.reference.affine import affine, product, shift
 from deltarule.reference.batch_norm_statistics import accumulate, batch_moments, inference_norm
 from deltarule.reference.clipping import clip
 from deltarule.reference.dropout import dropout, mask
+from deltarule.reference.elementwise import scale
 from deltarule.reference.losses import LOSSES
+from deltarule.reference.members import average, expand, heads, loss_of_members, repeat
 from deltarule.reference.normalization import batch_norm
 from deltarule.reference.optimizers import rule_of
 from deltarule.reference.penalties import penalty, project, shrink
@@ -37,6 +39,7 @@ from deltarule.utils.numpy_code import numpy_code
 
 __all__ = ["Reference", "TrainingPass"]
 
+_OF_MEMBERS = (Op.REPEAT, Op.EXPAND, Op.HEADS, Op.AVERAGE)
 _PATIENCE = 0.1  # seconds after which ``train_steps`` returns to its caller
 
 
@@ -78,7 +81,7 @@ class Reference:
         self._state_type = type(self._rule.begin(np.empty(0)))
         self._clipping = clipping
         self._body = tape.instructions[:-1]
-        self._first = next(instruction for instruction in self._body if instruction.op == Op.AFFINE)
+        self._shapes = {p.start: p.shape for p in tape.parameters}
 
     def code_identity(self) -> dict[str, str]:
         """Return what decides the bits of the reference: NumPy's loops and its BLAS."""
@@ -96,8 +99,17 @@ class Reference:
     # --- prediction ----------------------------------------------------------------------------
 
     @one_blas_thread()
-    def forward(self, state: State, block: Block, *, logits: bool = False) -> Array:
-        """Return the outputs A_L (n, k), or Z_L with ``logits``; no masks, fixed statistics."""
+    def forward(
+        self, state: State, block: Block, *, logits: bool = False, if_finite: bool = False
+    ) -> Array:
+        """Return the outputs A_L (n, k), or Z_L with ``logits``; no masks, fixed statistics.
+
+        With ``if_finite`` return None if a dense input is NaN or infinite.
+        """
+        if if_finite and not is_sparse(block.x):
+            xp = array_namespace(block.x)
+            if not bool(xp.all(xp.isfinite(block.x))):
+                return None
         with quiet():
             contents = self.trace(state, block.x, None).contents
         return contents[self.tape.logits if logits else self.tape.output]
@@ -111,13 +123,24 @@ class Reference:
     # --- the chain rule ------------------------------------------------------------------------
 
     @one_blas_thread()
-    def trace(self, state: State, x: Array, training: TrainingPass | None) -> Trace:
-        """Run the tape forward, for training or, if ``training`` is None, for prediction."""
+    def trace(
+        self,
+        state: State,
+        x: Array,
+        training: TrainingPass | None,
+        masks: Sequence[Array] | None = None,
+    ) -> Trace:
+        """Run the tape forward, for training or, if ``training`` is None, for prediction.
+
+        ``masks`` of the dropouts (n, width), by their numbers, are applied in prediction, too.
+        """
         trace = Trace([x], [])
         for instruction in self._body:
-            value, pullback = self._run(
-                instruction, state, trace.contents[instruction.source], training
-            )
+            source = trace.contents[instruction.source]
+            if masks is not None and instruction.op == Op.DROPOUT:
+                value, pullback = dropout(source, masks[instruction.code], instruction.constant)
+            else:
+                value, pullback = self._run(instruction, state, source, training)
             trace.contents.append(value)
             trace.pullbacks.append(pullback)
         return trace
@@ -179,29 +202,40 @@ class Reference:
             if instruction.weights < 0:
                 adjoints[instruction.source] = given
                 continue
-            adjoints[instruction.source], dw, *db = given
-            gradient[instruction.weights : instruction.weights + dw.size] = xp.reshape(dw, (-1,))
-            if db:
-                gradient[instruction.bias : instruction.bias + instruction.n_out] = db[0]
+            adjoints[instruction.source], *slopes = given
+            offsets = (instruction.weights, instruction.bias)
+            for start, slope in zip(offsets, slopes, strict=False):
+                gradient[start : start + slope.size] = xp.reshape(slope, (-1,))
         return adjoints
 
     def row_losses(self, trace: Trace, block: Block) -> tuple[Array, Pullback]:
         """Return the losses of the rows, and their pullback to the register that the loss reads."""
         instruction, constants = self.tape.loss, self.tape.loss_constants
-        return LOSSES[instruction.code].value(
-            trace.contents[instruction.source], block.y, constants
-        )
+        loss, given = LOSSES[instruction.code].value, trace.contents[instruction.source]
+        if self.tape.members == 1:
+            return loss(given, block.y, constants)
+        k = self.tape.members
+        return loss_of_members(lambda z, y: loss(z, y, constants), given, block.y, k)
 
     def _run(
         self, instruction: Instruction, state: State, source: Array, training: TrainingPass | None
     ) -> tuple[Array, Pullback]:
+        if instruction.op in _OF_MEMBERS:
+            return self._run_members(instruction, state, source)
         if instruction.op == Op.AFFINE:
             w, b = self.parameters(instruction, state.theta)
+            data = instruction is self.tape.first_trained
+            if self.tape.members > 1:
+                return self._by_rows(lambda x: product(x, w), source)
             if b is None:
-                return product(source, w, x_is_data=instruction is self._first)
-            return affine(source, w, b, x_is_data=instruction is self._first)
+                return product(source, w, x_is_data=data)
+            return affine(source, w, b, x_is_data=data)
         if instruction.op == Op.ACTIVATE:
-            return activate(instruction.code, source, instruction.constant)
+            return self._by_rows(
+                lambda z: activate(instruction.code, z, instruction.constant), source
+            )
+        if instruction.op == Op.SCALE:
+            return self._scale(instruction, state, source)
         if instruction.op == Op.NORMALIZE:
             gamma, beta = self.parameters(instruction, state.theta)
             if training is None:
@@ -213,19 +247,91 @@ class Reference:
             source, self.dropout_mask(instruction, source, training), instruction.constant
         )
 
+    def _scale(
+        self, instruction: Instruction, state: State, source: Array
+    ) -> tuple[Array, Pullback]:
+        """Return γ ⊙ x, or γ ⊙ x + β, over all members' units; the pullback returns dx first."""
+        gamma, beta = self.parameters(instruction, state.theta)
+        xp = array_namespace(gamma)
+        x = source.toarray() if is_sparse(source) else source
+        value, pull_scale = scale(xp.reshape(gamma, (-1,)), x)
+        if beta is None:
+
+            def pullback(dz: Array) -> tuple[Array | None, ...]:
+                dgamma, dx = pull_scale(dz)
+                return None if instruction is self.tape.first_trained else dx, dgamma
+
+            return value, pullback
+        shifted, pull_shift = shift(value, xp.reshape(beta, (-1,)))
+
+        def pullback_of_both(dz: Array) -> tuple[Array, ...]:
+            dvalue, dbeta = pull_shift(dz)
+            dgamma, dx = pull_scale(dvalue)
+            return dx, dgamma, dbeta
+
+        return shifted, pullback_of_both
+
+    def _run_members(
+        self, instruction: Instruction, state: State, source: Array
+    ) -> tuple[Array, Pullback]:
+        """Return a map of (n, k, width) arrays on registers (n, k width), with its pullback."""
+        if instruction.op == Op.REPEAT:
+            x = source.toarray() if is_sparse(source) else source
+            value, pull = repeat(x, self.tape.members)
+        elif instruction.op == Op.AVERAGE:
+            value, pull = average(self.apart(source))
+        else:
+            first, second = self.parameters(instruction, state.theta)
+            if instruction.op == Op.EXPAND:
+                value, pull = expand(source, first, second, x_is_data=True)
+            else:
+                value, pull = heads(self.apart(source), first, second)
+        xp = array_namespace(value)
+        n, gives_members = value.shape[0], instruction.op != Op.AVERAGE
+
+        def pullback(dz: Array) -> Any:
+            given = pull(self.apart(dz) if gives_members else dz)
+            if instruction.op in (Op.REPEAT, Op.EXPAND):
+                return given
+            if instruction.op == Op.AVERAGE:
+                return xp.reshape(given, (n, -1))
+            is_first = instruction is self.tape.first_trained
+            return None if is_first else xp.reshape(given[0], (n, -1)), *given[1:]
+
+        return xp.reshape(value, (n, -1)), pullback
+
+    def apart(self, register: Array) -> Array:
+        """Return a register (n, k width) as (n, k, width)."""
+        k, (n, width) = self.tape.members, register.shape
+        return array_namespace(register).reshape(register, (n, k, width // k))
+
+    def _by_rows(
+        self, run: Callable[[Array], tuple[Array, Pullback]], source: Array
+    ) -> tuple[Array, Pullback]:
+        """Return a map of the rows of all members: (n, k width) is (n k, width)."""
+        k = self.tape.members
+        if k == 1:
+            return run(source)
+        xp, n = array_namespace(source), source.shape[0]
+        value, pull = run(xp.reshape(source, (n * k, -1)))
+
+        def pullback(dz: Array) -> Any:
+            given = pull(xp.reshape(dz, (n * k, -1)))
+            if isinstance(given, tuple):
+                return xp.reshape(given[0], (n, -1)), *given[1:]
+            return xp.reshape(given, (n, -1))
+
+        return xp.reshape(value, (n, -1)), pullback
+
     def parameters(self, instruction: Instruction, theta: Array) -> tuple[Array, Array | None]:
-        """Return (W, b) or (γ, β) of an instruction, as parts of a vector like θ; b may be None."""
+        """Return (W, b), (γ, β) or (W, r) of an instruction, as parts of θ; b may be None."""
         xp = array_namespace(theta)
-        shape = (
-            (instruction.n_in, instruction.n_out)
-            if instruction.op == Op.AFFINE
-            else (instruction.n_out,)
-        )
-        size = int(np.prod(shape))
-        first = xp.reshape(theta[instruction.weights : instruction.weights + size], shape)
-        return first, None if instruction.bias < 0 else theta[
-            instruction.bias : instruction.bias + instruction.n_out
-        ]
+
+        def part(start: int) -> Array:
+            shape = self._shapes[start]
+            return xp.reshape(theta[start : start + int(np.prod(shape))], shape)
+
+        return part(instruction.weights), None if instruction.bias < 0 else part(instruction.bias)
 
     @staticmethod
     def dropout_mask(instruction: Instruction, source: Array, training: TrainingPass) -> Array:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from deltarule.reference import activations, affine, dropout, elementwise, losses, normalization
+from deltarule.reference import (
+    activations,
+    affine,
+    dropout,
+    elementwise,
+    losses,
+    members,
+    normalization,
+)
 from deltarule.reference.maps import Map
 
 __all__ = ["MAPS"]
@@ -14,4 +22,5 @@ MAPS: tuple[Map, ...] = (
     *activations.MAPS,
     *dropout.MAPS,
     *losses.MAPS,
+    *members.MAPS,
 )

@@ -23,7 +23,7 @@ from deltarule.schedules.interface import Constant, EpochSchedule, Rates, Schedu
 from deltarule.schedules.plateau import Adaptive, PlateauMemory, ReduceOnPlateau
 from deltarule.schedules.position import Position
 from deltarule.schedules.stepwise import Cosine, OneCycle, WarmUp
-from deltarule.utils.checks import check_name
+from deltarule.utils.checks import check_name, shown
 
 __all__ = [
     "SCHEDULES",
@@ -66,6 +66,11 @@ SCHEDULES: dict[str, type[Schedule]] = {
 def resolve_schedule(given: object) -> Schedule:
     """Return the schedule that an argument ``schedule`` means: a name, a schedule, or None.
 
+    Parameters
+    ----------
+    given : str, Schedule or None
+        A name in ``SCHEDULES``, or a schedule. None is ``Constant()``.
+
     Raises
     ------
     SpecError
@@ -81,6 +86,6 @@ def resolve_schedule(given: object) -> Schedule:
     ):
         raise SpecError(
             "schedule must be a name such as 'cosine', a schedule such as Cosine(), or None; got "
-            f"{given!r}."
+            f"{shown(given)}."
         )
     return given  # type: ignore[return-value]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
-from typing import Any
 
 from deltarule.errors import SpecError
-from deltarule.schedules.interface import EpochSchedule, check_count
+from deltarule.schedules.interface import EpochSchedule
 from deltarule.schedules.position import Position
-from deltarule.utils.checks import check_between, check_positive_integer
+from deltarule.utils.checks import (
+    check_between,
+    check_count,
+    check_positive_integer,
+    check_sequence,
+)
 
 __all__ = [
     "Exponential",
@@ -22,6 +26,8 @@ __all__ = [
     "PiecewiseConstant",
     "StepDecay",
 ]
+
+_ONE_EACH = "a sequence with one entry per change, such as [10, 20]"
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,10 @@ class InverseScaling(EpochSchedule):
 
     def rate(self, initial: float, position: Position) -> float:
         """Return η₀ / (t + 1)^power."""
-        return float(initial / (position.examples + 1) ** self.power)
+        try:
+            return float(initial / (position.examples + 1) ** float(self.power))
+        except OverflowError:
+            return 0.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,8 @@ class PiecewiseConstant(EpochSchedule):
     values: Sequence[float]
 
     def __post_init__(self) -> None:
-        epochs, values = _as_tuple("epochs", self.epochs), _as_tuple("values", self.values)
+        epochs = check_sequence("epochs", self.epochs, _ONE_EACH)
+        values = check_sequence("values", self.values, _ONE_EACH)
         for epoch in epochs:
             check_count("epochs", epoch)
         for value in values:
@@ -174,9 +184,3 @@ class StepDecay(EpochSchedule):
     def rate(self, initial: float, position: Position) -> float:
         """Return η₀ · factor^⌊i / every⌋."""
         return float(initial * self.factor ** (position.epochs // self.every))
-
-
-def _as_tuple(name: str, given: Any) -> tuple[Any, ...]:
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise SpecError(f"{name} must be a sequence with one entry per change; got {given!r}.")
-    return tuple(given)

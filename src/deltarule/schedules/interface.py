@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.errors import SpecError
 from deltarule.schedules.position import Position
 
 __all__ = ["Constant", "EpochSchedule", "Rates", "Schedule"]
@@ -60,9 +58,3 @@ class EpochSchedule:
 @dataclass(frozen=True)
 class Constant(EpochSchedule):
     """Schedule with a constant rate."""
-
-
-def check_count(name: str, value: Any) -> None:
-    """Raise ``SpecError`` unless ``value`` is an integer ≥ 0."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
-        raise SpecError(f"{name} must be an integer of at least 0; got {value!r}.")

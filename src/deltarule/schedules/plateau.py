@@ -7,8 +7,8 @@ from math import inf
 from typing import NamedTuple
 
 from deltarule.errors import SpecError
-from deltarule.schedules.interface import EpochSchedule, check_count
-from deltarule.utils.checks import check_between
+from deltarule.schedules.interface import EpochSchedule
+from deltarule.utils.checks import check_between, check_count, check_flag
 
 __all__ = ["Adaptive", "PlateauMemory", "ReduceOnPlateau"]
 
@@ -85,6 +85,7 @@ class ReduceOnPlateau(EpochSchedule):
         check_between("factor", self.factor, 0.0, 1.0, open_low=True, open_high=True)
         check_count("patience", self.patience)
         check_between("threshold", self.threshold, 0.0, inf, open_high=True)
+        check_flag("relative", self.relative)
         check_count("cooldown", self.cooldown)
         check_between("min_lr", self.min_lr, 0.0, inf, open_high=True)
 

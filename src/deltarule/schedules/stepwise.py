@@ -35,7 +35,7 @@ class WarmUp(EpochSchedule):
 
     def rates(self, initial: float, position: Position, n_steps: int) -> Rates:
         """Return η₀ min((k + 1)/(W + 1), 1)."""
-        return initial * _warmth(_steps_of_epoch(position, n_steps), round(self.epochs * n_steps))
+        return initial * _warmth(_steps_of_epoch(position, n_steps), _steps(self.epochs, n_steps))
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,12 @@ class Cosine(EpochSchedule):
     def __post_init__(self) -> None:
         check_between("warm_up", self.warm_up, 0.0, inf, open_high=True)
         check_between("min_lr", self.min_lr, 0.0, inf, open_high=True)
+        check_between("min_lr", self.min_lr, 0.0, 1e300)
 
     def rates(self, initial: float, position: Position, n_steps: int) -> Rates:
         """Return the rates of the epoch's steps."""
         k = _steps_of_epoch(position, n_steps)
-        warm = round(self.warm_up * n_steps)
+        warm = _steps(self.warm_up, n_steps)
         part = (k - warm) / max(position.total_steps(n_steps) - warm, 1)
         falling = _cosine(initial, self.min_lr, np.clip(part, 0.0, 1.0))
         return np.where(k < warm, initial * _warmth(k, warm), falling)
@@ -114,6 +115,11 @@ class OneCycle(EpochSchedule):
 
 def _steps_of_epoch(position: Position, n_steps: int) -> Rates:
     return np.arange(position.steps, position.steps + n_steps, dtype=np.float64)
+
+
+def _steps(epochs: float, n_steps: int) -> int:
+    """Return the number of steps in some epochs: an exact float, so that it can be compared."""
+    return round(min(float(epochs) * n_steps, 2.0**52))
 
 
 def _warmth(k: Rates, warm: int) -> Rates:

@@ -12,7 +12,7 @@ from deltarule.spec.initializers import (
     Normal,
     Uniform,
 )
-from deltarule.spec.layers import BatchNorm, Dense, Dropout
+from deltarule.spec.layers import BatchNorm, Dense, Dropout, Scale
 from deltarule.spec.losses import (
     LOSSES,
     BinaryCrossEntropy,
@@ -22,7 +22,7 @@ from deltarule.spec.losses import (
     Quantile,
     loss_name,
 )
-from deltarule.spec.network import NetworkSpec
+from deltarule.spec.network import NetworkSpec, check_network
 from deltarule.spec.regularization import L1, L2, MaxNorm
 
 __all__ = [
@@ -46,6 +46,8 @@ __all__ = [
     "NetworkSpec",
     "Normal",
     "Quantile",
+    "Scale",
     "Uniform",
+    "check_network",
     "loss_name",
 ]

@@ -23,6 +23,9 @@ INITIALIZERS = (
 """Names of the initialisers without a parameter."""
 
 
+_MOST = 1e300  # so that the width of an interval is finite
+
+
 @dataclass(frozen=True)
 class Normal:
     """Weights drawn from the normal distribution N(0, scale²) (item I2).
@@ -30,13 +33,14 @@ class Normal:
     Parameters
     ----------
     scale : float, default=0.01
-        Standard deviation, ≥ 0.
+        Standard deviation, in [0, 10³⁰⁰].
     """
 
     scale: float = 0.01
 
     def __post_init__(self) -> None:
         check_between("scale", self.scale, 0.0, open_high=True)
+        check_between("scale", self.scale, 0.0, _MOST)
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,14 @@ class Uniform:
     Parameters
     ----------
     scale : float, default=0.01
-        Half the width of the interval, ≥ 0.
+        Half the width of the interval, in [0, 10³⁰⁰].
     """
 
     scale: float = 0.01
 
     def __post_init__(self) -> None:
         check_between("scale", self.scale, 0.0, open_high=True)
+        check_between("scale", self.scale, 0.0, _MOST)
 
 
 @dataclass(frozen=True)

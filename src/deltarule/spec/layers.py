@@ -1,4 +1,4 @@
-"""Layers: dense layers, batch normalisation and dropout."""
+"""Layers: dense layers, batch normalisation, dropout and scaling."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from deltarule.spec.initializers import (
     Normal,
     Uniform,
 )
-from deltarule.utils.checks import check_between, check_name, check_positive_integer
+from deltarule.utils.checks import check_between, check_name, check_positive_integer, shown
 
-__all__ = ["BatchNorm", "Dense", "Dropout"]
+__all__ = ["BatchNorm", "Dense", "Dropout", "Scale"]
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,12 @@ class Dense:
             raise SpecError(
                 "initializer must be a name, Normal(scale), Uniform(scale), "
                 "ConstantInitializer(value) or a callable f(rng, fan_in, fan_out); got "
-                f"{self.initializer!r}."
+                f"{shown(self.initializer)}."
             )
         if not (self.batch_norm is None or isinstance(self.batch_norm, BatchNorm)):
-            raise SpecError(f"batch_norm must be BatchNorm() or None; got {self.batch_norm!r}.")
+            raise SpecError(
+                f"batch_norm must be BatchNorm() or None; got {shown(self.batch_norm)}."
+            )
 
     @property
     def activation_name(self) -> str:
@@ -146,9 +148,26 @@ class Dropout:
         if (rate is None) == (keep is None):
             raise SpecError(
                 "Dropout takes one argument, rate or keep, such as Dropout(0.2) or "
-                f"Dropout(keep=0.8); got rate={rate!r} and keep={keep!r}."
+                f"Dropout(keep=0.8); got rate={shown(rate)} and keep={shown(keep)}."
             )
         if rate is not None:
             keep = 1.0 - check_between("rate", rate, 0.0, 1.0, open_high=True)
         check_between("keep", keep, 0.0, 1.0, open_low=True)
         object.__setattr__(self, "keep", keep)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Scaling layer: γ ⊙ A_{l-1}, with one learned factor for every unit, all 1 at first.
+
+    As the first layer of a network it scales inputs, so that training can weigh features against
+    each other (Holzmüller, Grinsztajn & Steinwart 2024). The factors have no penalties and do not
+    decay.
+
+    Examples
+    --------
+    >>> from deltarule import Dense, Network, Scale
+    >>> net = Network(3, [Scale(), Dense(2, "relu"), Dense(1)])
+    >>> net.parameters(net.initialize(0))["scale1"]
+    array([1., 1., 1.])
+    """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TypeAlias
 
 from deltarule.errors import SpecError
-from deltarule.utils.checks import check_between, check_name
+from deltarule.utils.checks import check_between, check_name, check_sequence
 
 __all__ = [
     "LOSSES",
@@ -59,7 +60,10 @@ class Quantile:
     levels: tuple[float, ...] = (0.5,)
 
     def __post_init__(self) -> None:
-        given = self.levels if isinstance(self.levels, tuple | list) else (self.levels,)
+        one = isinstance(self.levels, Real | str) or self.levels is None
+        given = (
+            (self.levels,) if one else check_sequence("levels", self.levels, "a number or a tuple")
+        )
         if not given:
             raise SpecError("levels must hold at least one quantile in (0, 1); got none.")
         checked = tuple(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 from deltarule.errors import SpecError
 from deltarule.spec.activations import ACTIVATIONS
-from deltarule.spec.layers import Dense, Dropout
+from deltarule.spec.layers import Dense, Dropout, Scale
 from deltarule.spec.losses import (
     LOSSES,
     BinaryCrossEntropy,
@@ -19,12 +20,20 @@ from deltarule.spec.losses import (
     loss_name,
 )
 from deltarule.spec.regularization import L1, L2, MaxNorm
-from deltarule.utils.checks import check_name, check_positive_integer
+from deltarule.utils.checks import check_name, check_positive_integer, check_sequence, shown
 
-__all__ = ["NetworkSpec"]
+__all__ = ["NetworkSpec", "check_network"]
 
-Layer: TypeAlias = Dense | Dropout
+Layer: TypeAlias = Dense | Dropout | Scale
 Penalty: TypeAlias = L1 | L2
+
+_MOST_WEIGHTS = 2**48  # 2 PiB
+
+
+def check_network(net: Any) -> None:
+    """Raise ``SpecError`` unless it is a network."""
+    if not isinstance(net, NetworkSpec):
+        raise SpecError(f"net must be a Network(n_inputs, layers, loss); got {shown(net)}.")
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class NetworkSpec:
     ----------
     n_inputs : int
         Number d of features, ≥ 1.
-    layers : sequence of Dense and Dropout
+    layers : sequence of Dense, Dropout and Scale
         At least one Dense; the last layer is the output layer. A Dropout in the first position
         drops inputs.
     loss : str, Huber, Quantile, BinaryCrossEntropy or CategoricalCrossEntropy
@@ -47,6 +56,11 @@ class NetworkSpec:
         Constraints that the weights are projected onto after every step.
     dtype : {"float64", "float32"}, default="float64"
         Type of θ and of every number computed from it.
+    members : int, default=1
+        k, the number of members of the network. Hidden layers of k > 1 members share W, and each
+        member has factors r_i and s_i and a bias: y_i = g(((x_i ⊙ r_i) W) ⊙ s_i + b_i). Output
+        layers share nothing. Training minimises the mean of the members' losses; prediction is
+        the mean of their outputs (TabM; Gorishniy et al. 2025).
 
     Raises
     ------
@@ -60,36 +74,56 @@ class NetworkSpec:
     penalties: Sequence[Penalty] = ()
     constraints: Sequence[MaxNorm] = ()
     dtype: str = "float64"
+    members: int = 1
 
     def __post_init__(self) -> None:
         check_positive_integer("n_inputs", self.n_inputs)
-        if not isinstance(self.layers, Sequence) or isinstance(self.layers, str):
-            raise SpecError(
-                f"layers must be a list of layers such as Dense(10, 'relu'); got {self.layers!r}."
-            )
-        for name in ("layers", "penalties", "constraints"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, example in (
+            ("layers", "Dense(10, 'relu')"),
+            ("penalties", "L2(1e-4)"),
+            ("constraints", "MaxNorm(3.0)"),
+        ):
+            what = f"a list of {name} such as {example}"
+            items = check_sequence(name, getattr(self, name), what)
+            object.__setattr__(self, name, items)
         check_name("dtype", self.dtype, ("float32", "float64"))
+        check_positive_integer("members", self.members)
         self._check_layers()
         for i, penalty in enumerate(self.penalties):
             if not isinstance(penalty, L1 | L2):
-                raise SpecError(f"penalties[{i}] must be L2(s) or L1(s); got {penalty!r}.")
+                raise SpecError(f"penalties[{i}] must be L2(s) or L1(s); got {shown(penalty)}.")
         for i, constraint in enumerate(self.constraints):
             if not isinstance(constraint, MaxNorm):
-                raise SpecError(f"constraints[{i}] must be MaxNorm(limit); got {constraint!r}.")
+                raise SpecError(
+                    f"constraints[{i}] must be MaxNorm(limit); got {shown(constraint)}."
+                )
         self._check_loss()
 
     def _check_layers(self) -> None:
         if not self.layers:
             raise SpecError("layers must hold at least one layer, the output layer; got none.")
         for i, layer in enumerate(self.layers):
-            if not isinstance(layer, Dense | Dropout):
-                raise SpecError(f"layers[{i}] must be a Dense or Dropout layer; got {layer!r}.")
+            if not isinstance(layer, Dense | Dropout | Scale):
+                raise SpecError(
+                    f"layers[{i}] must be a Dense, Dropout or Scale layer; got {shown(layer)}."
+                )
+            if self.members > 1 and isinstance(layer, Dense) and layer.batch_norm is not None:
+                raise SpecError(
+                    f"batch_norm={layer.batch_norm!r} of layers[{i}] does not go with "
+                    f"members={self.members}: the factors of a member already scale every unit. "
+                    "Set batch_norm=None, or members=1."
+                )
+        widths = [self.n_inputs, *(layer.units for layer in self.dense_layers)]
+        if self.members * sum(a * b for a, b in pairwise(widths)) >= _MOST_WEIGHTS:
+            raise SpecError(
+                "n_inputs and the units of the layers must give fewer than 2**48 weights; got "
+                f"widths {shown(widths)}. Use narrower layers."
+            )
         output = self.layers[-1]
         if not isinstance(output, Dense):
             raise SpecError(
-                f"layers must end with a Dense output layer; got {output!r}. Put the Dropout "
-                "before the output layer."
+                f"layers must end with a Dense output layer; got {output!r}. Put the "
+                f"{type(output).__name__} before the output layer."
             )
         if output.batch_norm is not None:
             raise SpecError(
@@ -130,6 +164,11 @@ class NetworkSpec:
     def dense_layers(self) -> tuple[Dense, ...]:
         """The layers that have weights, in order."""
         return tuple(layer for layer in self.layers if isinstance(layer, Dense))
+
+    @property
+    def predicting_layers(self) -> tuple[Layer, ...]:
+        """The layers that act in prediction: all but dropout."""
+        return tuple(layer for layer in self.layers if not isinstance(layer, Dropout))
 
     @property
     def n_outputs(self) -> int:

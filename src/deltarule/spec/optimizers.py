@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from deltarule.errors import SpecError
-from deltarule.utils.checks import check_between, check_name, check_positive_integer
+from deltarule.utils.checks import (
+    check_between,
+    check_flag,
+    check_name,
+    check_positive_integer,
+    shown,
+)
 
 __all__ = [
     "LBFGS",
@@ -67,6 +73,7 @@ class SGD:
     def __post_init__(self) -> None:
         _check_positive("learning_rate", self.learning_rate)
         check_between("momentum", self.momentum, 0.0, 1.0)
+        check_flag("nesterov", self.nesterov)
 
 
 @dataclass(frozen=True)
@@ -280,7 +287,11 @@ class Rprop:
         check_between("eta_minus", self.eta_minus, 0.0, 1.0, open_low=True, open_high=True)
         check_between("eta_plus", self.eta_plus, 1.0, float("inf"), open_low=True, open_high=True)
         check_between("min_step", self.min_step, 0.0, float("inf"), open_high=True)
-        check_between("max_step", self.max_step, self.min_step, float("inf"), open_low=True)
+        check_between("max_step", self.max_step, 0.0, float("inf"), open_low=True)
+        if self.min_step >= self.max_step:
+            raise SpecError(
+                f"min_step must be below max_step; got {self.min_step!r} and {self.max_step!r}."
+            )
         _check_positive("learning_rate", self.learning_rate)
         if not self.min_step <= self.learning_rate <= self.max_step:
             raise SpecError(
@@ -387,6 +398,6 @@ def resolve_optimizer(given: object) -> Optimizer | Minimizer:
     if not isinstance(given, Optimizer | Minimizer):
         raise SpecError(
             "optimizer must be a name such as 'adam', or an optimiser such as SGD(0.1), Adam() or "
-            f"LBFGS(); got {given!r}."
+            f"LBFGS(); got {shown(given)}."
         )
     return given

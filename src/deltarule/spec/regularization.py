@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from deltarule.utils.checks import check_between, check_name
+from deltarule.utils.checks import check_between, check_flag, check_name
 
 __all__ = ["L1", "L2", "MaxNorm"]
 
@@ -58,6 +58,7 @@ class L1:
 
     def __post_init__(self) -> None:
         _check_penalty(self.strength, self.normalization)
+        check_flag("proximal", self.proximal)
 
 
 @dataclass(frozen=True)

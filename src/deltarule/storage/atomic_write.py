@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from deltarule.errors import OutputError
+from deltarule.utils.checks import check_flag, check_path
 from deltarule.utils.context import error_context, system_reason
 
 try:  # A POSIX module; without it, temporary files of killed writers are not removed.
@@ -61,6 +62,8 @@ def check_writable(path: StrPath, *, overwrite: bool = False) -> Path:
     OutputError
         If the folder is missing or read-only, or the path already exists.
     """
+    check_path("path", path)
+    overwrite = check_flag("overwrite", overwrite)
     target = Path(path)
     folder = target.parent
     if os.fspath(path).endswith(("/", os.sep)):

@@ -37,6 +37,7 @@ from deltarule.storage.safetensors_file import (
     pack_parts,
     unpack,
 )
+from deltarule.utils.checks import check_path
 from deltarule.utils.context import error_context, system_reason
 
 __all__ = [
@@ -54,11 +55,11 @@ VERSION = "1"
 MAX_FILE_BYTES = 8 * 2**30
 _REMEDY = "take an undamaged copy, or train and save the model again"
 
-Kind = Literal["estimator", "table", "pipeline", "checkpoint"]
+Kind = Literal["estimator", "table", "pipeline", "checkpoint", "curves"]
 
 
 class ModelRecord(NamedTuple):
-    """The content of a model file: the kind of model (or "checkpoint"), a record and arrays."""
+    """The content of a file: the kind of model, or part of a training; a record, and arrays."""
 
     kind: Kind
     record: dict[str, Any]
@@ -117,6 +118,7 @@ def read_model_record(path: StrPath) -> ModelRecord:
     def too_large(_: MemoryError) -> UnreadFileError:
         return UnreadFileError(f"{path} does not fit into memory; free some memory, and try again")
 
+    check_path("path", path)
     with error_context((InvalidFileError, unusable), (MemoryError, too_large)):
         metadata, tensors = unpack(_read(path))
         _check_format(path, metadata)

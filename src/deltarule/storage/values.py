@@ -11,16 +11,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from deltarule.errors import DeltaruleError
 
-__all__ = ["ValueCodec"]
+__all__ = ["Extension", "ValueCodec"]
 
 _ARRAYS = ("float64", "float32", "int64", "int32", "uint8", "bool")
 _NOT_FINITE = ("inf", "-inf", "nan")
+
+
+class Extension(NamedTuple):
+    """How values of some types are written, and read again."""
+
+    kinds: tuple[type[Any], ...]
+    encode: Callable[[str, Any], dict[str, Any]]  # (name, value) -> the entries of a JSON object
+    decode: Callable[[dict[str, Any]], Any]  # these entries -> the value
 
 
 class ValueCodec:
@@ -39,6 +47,8 @@ class ValueCodec:
         Without it there are no arrays.
     shared : tuple of types, default=()
         Kinds whose objects may occur several times, and then come back as one object.
+    extensions : mapping, default={}
+        By the name of a type that is written in a way of its own, how that is done.
     rules : mapping, default={}
         By the name of a kind and of its field, whether a value may be read into that field.
     """
@@ -51,8 +61,10 @@ class ValueCodec:
         remedy: str = "",
         tensors: dict[str, Any] | None = None,
         shared: tuple[type[Any], ...] = (),
+        extensions: Mapping[str, Extension] | None = None,
         rules: Mapping[str, Mapping[str, Callable[[Any], bool]]] | None = None,
     ) -> None:
+        self._extensions = {} if extensions is None else extensions
         self._kinds = {kind.__name__: kind for kind in kinds}
         self._error, self._remedy, self._shared = error, remedy, shared
         self.tensors, self._rules = tensors, rules or {}
@@ -71,6 +83,9 @@ class ValueCodec:
             return float(value) if math.isfinite(value) else {"=": "float", "value": str(value)}
         if isinstance(value, np.ndarray):
             return self._array(name, value)
+        for tag, extension in self._extensions.items():
+            if isinstance(value, extension.kinds):
+                return {"=": tag, **extension.encode(name, value)}
         if isinstance(value, list):
             return [self.encode(f"{name}.{i}", item) for i, item in enumerate(value)]
         if type(value) is tuple:
@@ -138,6 +153,8 @@ class ValueCodec:
             return self._tensor(plain["name"], plain["dtype"])
         if kind == "same" and keys == {"name"} and str(plain["name"]) in self._read:
             return self._read[str(plain["name"])]
+        if kind in self._extensions:
+            return self._extensions[kind].decode({key: plain[key] for key in keys})
         if kind in self._kinds:
             return self._made(self._kinds[kind], plain)
         raise self._error("its record holds a value of unknown type")

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from deltarule.tables.evaluation import Evaluation, Predictions
-from deltarule.tables.model import TableModel, check_test
-from deltarule.tables.predictions_csv import PredictionsCsv
-from deltarule.tables.prepare import Plan, Prepared, prepare
-from deltarule.tables.sources.dataset import is_large, open_source, read_table
-from deltarule.tables.split import Shares
-from deltarule.tables.table import Source, Table
-from deltarule.tables.train import Settings, fit, score_parts
+from typing import TYPE_CHECKING
+
+from deltarule.tables.prepare import Prepared, prepare
 from deltarule.tables.understand import understand
-from deltarule.tables.understanding import ReadOptions, Understanding, Understood
+from deltarule.utils.lazy_names import importer
+
+if TYPE_CHECKING:
+    from deltarule.tables.description import (
+        ColumnValues,
+        DataValues,
+        Description,
+        collect_values,
+        describe,
+    )
+    from deltarule.tables.evaluation import Evaluation, Predictions
+    from deltarule.tables.model import TableModel, check_test
+    from deltarule.tables.plan import Plan
+    from deltarule.tables.predictions_csv import PredictionsCsv
+    from deltarule.tables.record import CsvFormat
+    from deltarule.tables.settings import Settings
+    from deltarule.tables.sources.csv_head import csv_format
+    from deltarule.tables.sources.dataset import is_large, open_source, read_table
+    from deltarule.tables.split import Shares
+    from deltarule.tables.table import Source, Table
+    from deltarule.tables.tabular import TabularClassifier, TabularRegressor
+    from deltarule.tables.train import fit, score_parts
+    from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = [
+    "ColumnValues",
+    "CsvFormat",
+    "DataValues",
+    "Description",
     "Evaluation",
     "Plan",
     "Predictions",
@@ -25,9 +46,14 @@ __all__ = [
     "Source",
     "Table",
     "TableModel",
+    "TabularClassifier",
+    "TabularRegressor",
     "Understanding",
     "Understood",
     "check_test",
+    "collect_values",
+    "csv_format",
+    "describe",
     "fit",
     "is_large",
     "open_source",
@@ -36,3 +62,30 @@ __all__ = [
     "score_parts",
     "understand",
 ]
+
+# Of the names that are not those of their modules, a prediction needs a few.
+__getattr__ = importer(
+    __name__,
+    {
+        "description": [
+            "ColumnValues",
+            "DataValues",
+            "Description",
+            "collect_values",
+            "describe",
+        ],
+        "evaluation": ["Evaluation", "Predictions"],
+        "model": ["TableModel", "check_test"],
+        "plan": ["Plan"],
+        "predictions_csv": ["PredictionsCsv"],
+        "record": ["CsvFormat"],
+        "sources.csv_head": ["csv_format"],
+        "sources.dataset": ["is_large", "open_source", "read_table"],
+        "settings": ["Settings"],
+        "split": ["Shares"],
+        "table": ["Source", "Table"],
+        "understanding": ["ReadOptions", "Understanding", "Understood"],
+        "tabular": ["TabularClassifier", "TabularRegressor"],
+        "train": ["fit", "score_parts"],
+    },
+)

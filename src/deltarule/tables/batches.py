@@ -10,22 +10,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
+import pyarrow as pa
 
 from deltarule.tables.preprocessing import Examples, encode_examples
 from deltarule.tables.record import PreprocessingRecord
 from deltarule.tables.sources.dataset import Dataset
 from deltarule.tables.split import PARTS, Split
 from deltarule.tables.statistics import DEV_SAMPLE, row_hash
-from deltarule.tables.table import Piece, Source
+from deltarule.tables.table import Piece, Source, Table
 
 __all__ = ["ExampleReader", "buffer_rows"]
 
 BUFFER_CELLS = 2**20
 """Numbers in the shuffle buffer, 8 MiB of them."""
+RELEASED_ROWS = 2**16
 LANES = 8
 """Chunks that are read from in turn, ..."""
 LANE_BYTES = 2**25
@@ -44,23 +46,41 @@ class ExampleReader:
     source: Source
     preprocessing: PreprocessingRecord
     split: Split
+    _kept: dict[str, Examples] = field(default_factory=dict, init=False, repr=False)
 
     def part(self, name: str, limit: float = 1.0) -> Iterator[Examples]:
         """Yield the examples of a part ("training", "dev" or "test") in the table's order.
 
         They are those of rows with a hash below a limit; there may be none in a piece.
         """
+        if name in self._kept and limit == 1:
+            yield self._kept[name]
+            return
         for piece in self.source.scan():
             yield self._examples(piece, PARTS.index(name), limit)
 
     def whole_part(self, name: str, limit: float = 1.0) -> Examples:
         """Return the same examples, all in memory."""
-        arrays = zip(*self.part(name, limit), strict=True)
-        return Examples(*(np.concatenate(pieces) for pieces in arrays))
+        table = self.source
+        if isinstance(table, Table) and table.used_once and table.rows > RELEASED_ROWS:
+            pa.default_memory_pool().release_unused()  # to the system, before a large array
+        found = list(self.part(name, limit))
+        if len(found) == 1:
+            self._forget(name)
+            return found[0]
+        return Examples(*(np.concatenate(pieces) for pieces in zip(*found, strict=True)))
+
+    def _forget(self, name: str) -> None:
+        """After the training rows, forget the cells of a table that nobody else uses."""
+        table = self.source
+        if name == "training" and isinstance(table, Table) and table.used_once and table.rows:
+            self._kept.update({part: next(self.part(part)) for part in ("dev", "test")})
+            table.forget_all()
 
     def identity(self) -> dict[str, str]:
         """Return digests of all that decides the examples of every epoch, by name."""
         rules = [self.preprocessing.model_dump(), self.split.shares, self.split.seed]
+        rules += [self.split.time] if self.split.time is not None else []
         return {
             "the table": self._dataset.digest(),
             "the preprocessing": hashlib.sha256(repr(rules).encode()).hexdigest(),

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
+from deltarule.tables.arrow import numbers_of, text_of, texts_of, to_numpy
 from deltarule.tables.dates import CODED, DateTexts, read_coded
 from deltarule.tables.messages import show
 from deltarule.tables.notation import PLAIN, NumberTexts
@@ -34,6 +35,7 @@ __all__ = [
     "Cells",
     "ParsedColumn",
     "Reading",
+    "is_number",
     "joined",
     "number_text",
     "number_texts",
@@ -59,6 +61,8 @@ MARKS = (
 _BOOLEAN = r"^(?i:true|false)$"
 _EXACT = 2.0**53
 """Up to this, every whole number is a float64."""
+_LOOK, _SLICE = 256, 2**16
+"""Rows that are read as plain numbers at once: a cell that is none makes pyarrow slow."""
 
 
 class Reading(NamedTuple):
@@ -87,10 +91,13 @@ class ParsedColumn:
     ) -> None:
         self.name, self.cells, self.path, self.fault = name, cells, path, fault
         self.declared = declared
-        self._named = tuple(missing)
+        self.marks = tuple(missing)
         self._numbers: dict[NumberNotation, Reading] = {}
+        self._ranges: dict[NumberNotation, tuple[float, float]] = {}
         self._dates: dict[DateNotation, Reading] = {}
         self._plain_texts: dict[NumberNotation, list[str | None]] = {}
+        self._inexact: dict[NumberNotation, tuple[int, str] | None] = {}
+        self._required: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -125,20 +132,20 @@ class ParsedColumn:
     def not_missing(self) -> Mask:
         """(n,) mask of the cells that hold something, be it a mark."""
         if self.stores_numbers:
-            there = ~_to_numpy(pc.fill_null(pc.is_null(self.cells, nan_is_null=True), True))
-            marks = [float(mark) for mark in self._named if _is_float(mark)]
+            there = ~np.isnan(self._stored)
+            marks = self._numeric_marks
             return there & ~np.isin(self._stored, marks) if marks else there
-        words = pa.array([*MISSING, *self._named], pa.string())
-        missing = pc.or_(pc.is_null(self.cells), pc.is_in(self.cells, words))
-        return ~_to_numpy(pc.fill_null(missing, True))
+        if self._quick is not None:
+            return self._quick.fits
+        return self._spread(~to_numpy(pc.is_in(self._dictionary, self._words)), False)
 
     @cached_property
     def usable(self) -> Mask:
         """(n,) mask of the cells that are neither missing nor a mark for it."""
         if self.stores_numbers or self.all_plain:
             return self.not_missing
-        marks = pc.is_in(pc.utf8_lower(self._dictionary), pa.array(MARKS))
-        return self.not_missing & ~self._spread(_to_numpy(marks), False)
+        marks = to_numpy(pc.is_in(pc.utf8_lower(self._dictionary), texts_of(MARKS)))
+        return self.not_missing & ~self._spread(marks, False) if marks.any() else self.not_missing
 
     # --- readings ------------------------------------------------------------------------------
 
@@ -172,26 +179,45 @@ class ParsedColumn:
         """(n,) mask of the cells that read true or false, in upper or lower case."""
         if self.stores_numbers or self.all_plain:
             return np.zeros(len(self), dtype=bool)
-        found = pc.fill_null(pc.match_substring_regex(self._dictionary, _BOOLEAN), False)
-        return self._spread(_to_numpy(found), False)
+        found = pc.match_substring_regex(self._dictionary, _BOOLEAN)
+        return self._spread(to_numpy(found), False)
 
     @cached_property
     def booleans(self) -> NDArray[np.float64]:
         """(n,) 1 for true, 0 for false, NaN for every other cell."""
         if self.stores_numbers or self.all_plain:
             return np.full(len(self), np.nan)
-        true = _to_numpy(pc.equal(pc.utf8_lower(self._dictionary), "true"))
+        true = to_numpy(pc.equal(pc.utf8_lower(self._dictionary), text_of("true")))
         return np.where(self.is_boolean, self._spread(true, False), np.nan)
 
     @cached_property
     def texts(self) -> Cells:
         """(n,) texts, null where missing; numbers as a person would write them."""
         texts = number_texts(self.cells) if self.stores_numbers else self.cells
+        if texts.null_count == 0 and self.not_missing.all():
+            return texts
         # pc.if_else cuts the last text of a slice short in releases of pyarrow before 24.
-        return texts.take(pa.array(np.arange(len(texts)), mask=~self.not_missing))
+        return texts.take(numbers_of(np.arange(len(texts)), ~self.not_missing))
+
+    def range(self, notation: NumberNotation = PLAIN) -> tuple[float, float]:
+        """Return the smallest and the largest number; NaN if there is none."""
+        if notation not in self._ranges:
+            values = self.numbers(notation).values
+            low, high = (values.min(), values.max()) if len(values) else (np.nan, np.nan)
+            if np.isnan(low) and not np.isnan(values).all():
+                low, high = np.nanmin(values), np.nanmax(values)
+            self._ranges[notation] = float(low), float(high)
+        return self._ranges[notation]
 
     def inexact(self, notation: NumberNotation = PLAIN) -> tuple[int, str] | None:
         """Return the first row whose number float64 cannot hold, and what is wrong with it."""
+        if notation not in self._inexact:
+            low, high = self.range(notation)
+            safe = not (low <= -_EXACT or high >= _EXACT)
+            self._inexact[notation] = None if safe else self._find_inexact(notation)
+        return self._inexact[notation]
+
+    def _find_inexact(self, notation: NumberNotation) -> tuple[int, str] | None:
         numbers = self.numbers(notation).values
         suspects = np.isinf(numbers) if self.stores_numbers else np.abs(numbers) >= _EXACT
         for row in np.flatnonzero(suspects).tolist():
@@ -208,12 +234,35 @@ class ParsedColumn:
 
     def require(self, fits: Mask, expected: str) -> None:
         """Refuse the first cell that is neither missing nor what the column should hold."""
+        if expected in self._required:
+            return
         wrong = self.usable & ~fits
         if wrong.any():
             row = int(np.argmax(wrong))
             raise self.fault(
                 row, f"{show(self.text(row))} is not {expected}; correct it or leave it empty"
             )
+        self._required.add(expected)
+
+    # --- plain numbers, as bytes -----------------------------------------------------------------
+
+    def count_of_points(self) -> int:
+        """Return how many cells of a column of plain numbers hold a decimal point."""
+        if any("." in mark for mark in self.marks):
+            return int(pc.sum(pc.match_substring(self.cells, ".")).as_py() or 0)
+        offsets, data = _bytes_of(self.cells)
+        return int(np.count_nonzero(data[offsets[0] : offsets[-1]] == ord(".")))
+
+    def with_leading_zero(self) -> Cells:
+        """Return the cells that begin with a zero and another digit."""
+        offsets, data = _bytes_of(self.cells)
+        if len(data) == 0:
+            return self.cells.slice(0, 0)
+        begins, ends = offsets[:-1], offsets[1:]
+        rows = np.flatnonzero(data.take(begins, mode="clip") == ord("0"))
+        rows = rows[ends[rows] - begins[rows] > 1]
+        second = data[begins[rows] + 1]
+        return self.cells.take(numbers_of(rows[(second >= ord("0")) & (second <= ord("9"))]))
 
     # --- different texts, each read once ---------------------------------------------------------
 
@@ -226,6 +275,29 @@ class ParsedColumn:
         """Return how often each of the different texts occurs among some rows."""
         return np.bincount(self._codes[mask & (self._codes >= 0)], minlength=len(self._dictionary))
 
+    def counted(self, mask: Mask | None = None) -> tuple[Cells, Cells]:
+        """Return the different texts of some rows with how often each occurs, null for missing."""
+        if self.stores_numbers:
+            texts = self.texts if mask is None else self.texts.filter(numbers_of(mask))
+            found = texts.value_counts()
+            return found.field(0), found.field(1)
+        rows = self.not_missing if mask is None else self.not_missing & mask
+        counts = self.counts(rows)
+        missing = (len(self) if mask is None else int(mask.sum())) - int(counts.sum())
+        texts, counts = self._dictionary.filter(numbers_of(counts > 0)), counts[counts > 0]
+        if missing:
+            texts = pa.concat_arrays([texts, pa.nulls(1, texts.type)])
+            counts = np.append(counts, missing)
+        return texts, counts
+
+    def positions(self, values: list[Any]) -> NDArray[np.int64]:
+        """Return the place of each cell's text in a list that may hold None, -1 if it is not."""
+        if self.stores_numbers:
+            return positions(self.texts, values)
+        missing = values.index(None) if None in values else -1
+        found = self._spread(positions(self._dictionary, values), missing)
+        return found if self.not_missing.all() else np.where(self.not_missing, found, missing)
+
     @cached_property
     def number_texts(self) -> NumberTexts:
         """The different texts, taken apart as numbers."""
@@ -237,59 +309,89 @@ class ParsedColumn:
         return DateTexts(self._dictionary)
 
     @cached_property
-    def _coded(self) -> tuple[Cells, NDArray[np.int64]]:
+    def _coded(self) -> tuple[Cells, NDArray[np.int32]]:
         coded = pc.dictionary_encode(self.cells)
-        codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
-        return coded.dictionary, np.asarray(codes, dtype=np.int64)
+        codes = to_numpy(coded.indices, -1)
+        return coded.dictionary, np.asarray(codes, dtype=np.int32)
 
     @property
     def _dictionary(self) -> Cells:
         return self._coded[0]
 
     @property
-    def _codes(self) -> NDArray[np.int64]:
+    def _codes(self) -> NDArray[np.int32]:
         return self._coded[1]
 
     def _spread(self, values: NDArray[Any], missing: Any) -> NDArray[Any]:
         """Return a value for each row from those of the different texts."""
-        return np.append(values, missing)[self._codes].astype(values.dtype)
+        spread: NDArray[Any] = np.append(values, missing).astype(values.dtype)[self._codes]
+        return spread
 
     @cached_property
     def _stored(self) -> NDArray[np.float64]:
-        return _to_numpy(pc.fill_null(self.cells, np.nan))
+        return to_numpy(self.cells)
 
     @cached_property
-    def _quick(self) -> NDArray[np.float64] | None:
+    def _words(self) -> Cells:
+        return texts_of([*MISSING, *self.marks])
+
+    @property
+    def _numeric_marks(self) -> list[float]:
+        """The user's marks that are numbers."""
+        return [float(mark) for mark in self.marks if is_number(mark)]
+
+    @cached_property
+    def _quick(self) -> Reading | None:
         """The numbers of a column of plain numbers, or None; most columns need no look at texts."""
         if self.stores_numbers or not pa.types.is_string(self.cells.type):
             return None
-        whole = not self._named
-        for _ in range(2):
-            there = None if whole else self.not_missing
-            cells = self.cells if there is None else self.cells.filter(pa.array(there))
-            try:
-                numbers = _to_numpy(pc.cast(cells, pa.float64()))
-            except pa.ArrowInvalid:
-                numbers = None
-            if numbers is not None and np.isfinite(numbers).all():
-                if there is None:
-                    self.__dict__["not_missing"] = np.ones(len(numbers), dtype=bool)
-                    return np.asarray(numbers)
-                if not there.any():
-                    return None
-                values = np.full(len(self), np.nan)
-                values[there] = numbers
-                return values
-            if not whole:
+        head = self.cells.slice(0, _LOOK)
+        if self._plain_numbers(head, True) is None:
+            return None
+        values, there = np.empty(len(self)), np.ones(len(self), dtype=bool)
+        some = self.marks != ()  # cells are missing, so a cast of all would fail
+        for start in range(0, len(self), _SLICE):
+            cells = self.cells.slice(start, _SLICE)
+            found = None if some else self._plain_numbers(cells, False)
+            if found is None:
+                some = True
+                found = self._plain_numbers(cells, True)
+            if found is None:
                 return None
-            whole = False
-        return None
+            values[start : start + _SLICE], there[start : start + _SLICE] = found
+        if not there.any() and len(self):
+            return None
+        return Reading(values, there)
+
+    def _plain_numbers(self, cells: Cells, some: bool) -> tuple[Any, Any] | None:
+        """Return numbers and where they are, or None if a cell is none; `some` may be missing."""
+        there: Any = True
+        if some:
+            missing = numbers_of(to_numpy(pc.is_in(cells, self._words), True))
+            there = ~to_numpy(pc.or_(missing, pc.is_null(cells)))
+            cells = cells.filter(numbers_of(there))
+        elif cells.null_count:
+            return None
+        try:
+            numbers = to_numpy(pc.cast(cells, pa.float64()))
+        except pa.ArrowInvalid:
+            return None
+        if not np.isfinite(numbers).all():
+            return None
+        if not some or there.all():
+            return numbers, True
+        values = np.full(len(there), np.nan)
+        values[there] = numbers
+        return values, there
 
     def _read_numbers(self, notation: NumberNotation) -> Reading:
         if self.stores_numbers:
-            return Reading(np.where(self.not_missing, self._stored, np.nan), self.not_missing)
+            values = self._stored
+            if self._numeric_marks:
+                values = np.where(self.not_missing, values, np.nan)
+            return Reading(values, self.not_missing)
         if notation == PLAIN and self._quick is not None:
-            return Reading(self._quick, self.not_missing)
+            return self._quick
         found = self.number_texts.read(notation)
         self._plain_texts[notation] = found.plain
         fits = self._spread(found.fits, False) & self.usable
@@ -305,13 +407,13 @@ class ParsedColumn:
 def number_texts(cells: Cells) -> Cells:
     """Return float64 cells as the texts that a person would write: 3 rather than 3.0."""
     values = [None if v is None or v != v else number_text(v) for v in cells.to_pylist()]
-    return pa.array(values, pa.string())
+    return texts_of(values)
 
 
 def positions(texts: Cells, values: list[Any]) -> NDArray[np.int64]:
     """Return the place of each text in a list that may hold None, -1 for those not in it."""
-    found = pc.index_in(texts, pa.array(values, pa.string()), skip_nulls=False)
-    return np.array(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
+    found = pc.index_in(texts, texts_of(values), skip_nulls=False)
+    return np.array(to_numpy(found, -1), dtype=np.int64)
 
 
 def joined(pieces: list[Cells]) -> Cells:
@@ -323,7 +425,7 @@ def joined(pieces: list[Cells]) -> Cells:
         pieces = [
             number_texts(piece) if pa.types.is_floating(piece.type) else piece for piece in pieces
         ]
-    return pa.concat_arrays(pieces) if pieces else pa.array([], pa.string())
+    return pa.concat_arrays(pieces) if pieces else texts_of([])
 
 
 def number_text(value: float) -> str:
@@ -332,11 +434,17 @@ def number_text(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def _to_numpy(values: Any) -> Any:
-    return np.asarray(values.to_numpy(zero_copy_only=False))
+def _bytes_of(texts: Cells) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Return where each text begins, and where the last one ends, and all bytes."""
+    _, offsets, data = texts.buffers()
+    if offsets is None or len(offsets) == 0:
+        return np.zeros(1, dtype=np.int32), np.empty(0, dtype=np.uint8)
+    begin = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return begin, np.frombuffer(data or b"", dtype=np.uint8)
 
 
-def _is_float(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether a text is a plain number."""
     try:
         float(text)
     except ValueError:

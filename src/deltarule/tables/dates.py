@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from deltarule.tables.arrow import numbers_of, text_of, texts_of, to_numpy
 from deltarule.tables.record import DateNotation, DatePart
 
 __all__ = [
@@ -135,10 +136,10 @@ class DateTexts:
         pending = np.flatnonzero(self._form == _NONE)
         if len(pending) == 0:
             return
-        rest = texts if len(pending) == len(texts) else texts.take(pa.array(pending))
+        rest = texts if len(pending) == len(texts) else texts.take(numbers_of(pending))
         parts = pc.extract_regex(rest, pattern)
-        valid = pc.fill_null(pc.is_valid(parts), False)
-        found = pending[np.asarray(valid.to_numpy(zero_copy_only=False))]
+        valid = pc.is_valid(parts)
+        found = pending[np.asarray(to_numpy(valid))]
         if len(found) == 0:
             return
         kept = parts.filter(valid)
@@ -146,25 +147,25 @@ class DateTexts:
         good = np.ones(len(kept), dtype=bool)
         if "mon" in part:
             keys = list(_MONTH_NUMBERS)
-            place = pc.index_in(pc.utf8_lower(part.pop("mon")), pa.array(keys))
-            place = np.asarray(pc.fill_null(place, -1).to_numpy(zero_copy_only=False))
+            place = pc.index_in(pc.utf8_lower(part.pop("mon")), texts_of(keys))
+            place = np.asarray(to_numpy(place, -1))
             good &= place >= 0
             self._fields["m"][found] = np.array([*_MONTH_NUMBERS.values(), 0])[place]
         if "p" in part:
-            good &= np.asarray(pc.equal(part["p"], part["q"]).to_numpy(zero_copy_only=False))
-            dotted = pc.equal(part["p"], ".").to_numpy(zero_copy_only=False)
+            good &= np.asarray(to_numpy(pc.equal(part["p"], part["q"])))
+            dotted = to_numpy(pc.equal(part["p"], text_of(".")))
             self.dotted[found] = dotted if form == _NEEDS_ORDER else False
         for name in ("m", "d", "a", "b"):
             if name in part:
                 self._fields[name][found] = _numbers(part[name])
         if "y" in part:
             year = _numbers(part["y"])
-            four = np.asarray(pc.utf8_length(part["y"]).to_numpy(zero_copy_only=False)) == 4
+            four = np.asarray(to_numpy(pc.utf8_length(part["y"]))) == 4
             century = np.where(year < 69, 2000, 1900)  # as POSIX
             self._fields["y"][found] = np.where(four, year, year + century)
             self.four_digits[found] = four
             if form == _NEEDS_ORDER:
-                hyphens = pc.equal(part["p"], "-").to_numpy(zero_copy_only=False)
+                hyphens = to_numpy(pc.equal(part["p"], text_of("-")))
                 self.unclear[found] = good & hyphens & ~four
                 good &= ~(hyphens & ~four)
         if "h" in part:
@@ -177,16 +178,16 @@ class DateTexts:
 def _numbers(texts: Any) -> Numbers:
     """Return digits as numbers, 0 for none."""
     filled = pc.replace_substring_regex(texts, "^$", "0")
-    return np.asarray(pc.cast(filled, pa.float64()).to_numpy(zero_copy_only=False))
+    return np.asarray(to_numpy(pc.cast(filled, pa.float64())))
 
 
 def _seconds(part: dict[str, Any]) -> tuple[Numbers, Mask]:
     """Return the seconds since midnight, and whether there is such a time."""
     hour, minute, second = (_numbers(part[name]) for name in ("h", "min", "s"))
-    digits = np.asarray(pc.utf8_length(part["f"]).to_numpy(zero_copy_only=False))
+    digits = np.asarray(to_numpy(pc.utf8_length(part["f"])))
     fraction = _numbers(part["f"]) / 10.0**digits
     half = pc.utf8_lower(part["half"])
-    am, pm = (pc.equal(half, letter).to_numpy(zero_copy_only=False) for letter in "ap")
+    am, pm = (to_numpy(pc.equal(half, text_of(letter))) for letter in "ap")
     sound = (minute < 60) & (second < 60) & (hour < 24)
     sound &= ~(am | pm) | ((hour >= 1) & (hour <= 12))
     hour = np.where(am | pm, hour % 12 + 12 * pm, hour)

@@ -8,13 +8,14 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from deltarule.tables.arrow import to_numpy
 from deltarule.tables.columns import Cells, ParsedColumn
 from deltarule.tables.dates import read_coded
-from deltarule.tables.notation import NOTATIONS
+from deltarule.tables.notation import NOTATIONS, PLAIN
 from deltarule.tables.record import DateNotation, NumberNotation
 from deltarule.tables.statistics import CappedCounter
 
-__all__ = ["DAY_FIRST", "MAX_TEXTS", "MONTH", "MONTH_FIRST", "TIME", "ColumnEvidence", "counted"]
+__all__ = ["DAY_FIRST", "MAX_TEXTS", "MONTH", "MONTH_FIRST", "TIME", "ColumnEvidence"]
 
 MAX_TEXTS = 10_000
 """More different texts than this are not counted; a column of that many is left out anyway."""
@@ -52,7 +53,8 @@ class ColumnEvidence:
         self.suspect = False  # a number may be beyond what float64 can hold
         self.texts = CappedCounter(MAX_TEXTS)
         self._blanks = 0
-        self._counts_rows, self._last = True, None  # type: tuple[bool, float | None]
+        self._numbered = True  # so far, the numbers may be those of the rows in any order
+        self._low = self._high = self._sum = self._squares = 0
 
     def add(self, column: ParsedColumn, *, last: bool) -> None:
         """Add a piece; `last` says that no further piece follows."""
@@ -65,9 +67,11 @@ class ColumnEvidence:
         self.rows += len(column)
         self.missing += int((~there).sum())
         self.usable += n
-        self._follow(column, n)
+        self._follow(column, n, last=last)
         if column.stores_numbers:
             self._add_stored(column, n)
+            if self._as_category and not self.texts.full:
+                self.texts.add(*column.counted())
             return
         if column.all_plain:
             self._add_plain(column, n)
@@ -76,7 +80,7 @@ class ColumnEvidence:
         else:
             self._add_texts(column, there, usable)
         if not self.texts.full:
-            self.texts.add(*counted(column.texts))
+            self.texts.add(*column.counted())
 
     @property
     def cells(self) -> int:
@@ -94,9 +98,31 @@ class ColumnEvidence:
         return None if self.texts.full else len(self.texts.counts) - (None in self.texts.counts)
 
     @property
-    def counts_rows(self) -> bool:
-        """Whether the numbers are n, n + 1, n + 2 and so on."""
-        return self._counts_rows and self.usable == self.rows
+    def texts_unused(self) -> bool:
+        """Whether the texts cannot matter any more: the column is to be no category."""
+        return not (self._as_category or self.declared or self.unsupported)
+
+    @property
+    def surely_plain(self) -> bool:
+        """Whether all cells are numbers with decimal points, or whole, and nothing else."""
+        other = max(self.fits[n, ""] for n in NOTATIONS if n.decimal == ",")
+        plain = 0 < self.usable == self.fits[PLAIN, ""] and not self.marks
+        return (
+            plain and not (self.codes or self.suspect) and (not self.points or other < self.usable)
+        )
+
+    @property
+    def numbers_rows(self) -> bool:
+        """Whether the numbers are n, n + 1, n + 2 and so on, in any order.
+
+        Besides the range, the sum and the sum of squares are compared, modulo 2⁶⁴.
+        """
+        n, low = self.rows, self._low
+        if not self._numbered or self.usable < n or self._high - low + 1 != n:
+            return False
+        expected = n * low + n * (n - 1) // 2
+        squares = n * low**2 + low * n * (n - 1) + (n - 1) * n * (2 * n - 1) // 6
+        return (self._sum - expected) % 2**64 == 0 == (self._squares - squares) % 2**64
 
     def best_unit(self, notation: NumberNotation) -> tuple[int, str]:
         """Return the most cells that are numbers in a notation with one unit, and the unit.
@@ -118,13 +144,14 @@ class ColumnEvidence:
         for notation in NOTATIONS:
             self.fits[notation, ""] += n
         values = column.numbers().values
-        self.suspect = self.suspect or bool(np.isinf(values).any())
+        low, high = column.range()
+        self.suspect = self.suspect or not ((np.isfinite(low) and np.isfinite(high)) or n == 0)
         self._add_coded(values)
 
     def _add_plain(self, column: ParsedColumn, n: int) -> None:
         """Add cells that are all plain numbers, with few looks at their texts."""
         values, cells = column.numbers().values, column.cells
-        points = _count(pc.match_substring(cells, "."))
+        points = column.count_of_points()
         grouped = 0
         head = cells.slice(0, _LOOK)
         if points and _count(pc.match_substring(head, ".")) == _count(
@@ -138,10 +165,9 @@ class ColumnEvidence:
                 notation.decimal + notation.thousands == ",."
             )
         self.whole += n - points
-        zero = cells.filter(pc.starts_with(cells, "0"))
-        self.codes += _count(pc.match_substring_regex(zero, "^0[0-9]+$"))
-        with np.errstate(invalid="ignore"):
-            self.suspect = self.suspect or bool((np.abs(values) >= 2.0**53).any())
+        self.codes += _count(pc.match_substring_regex(column.with_leading_zero(), "^0[0-9]+$"))
+        low, high = column.range()
+        self.suspect = self.suspect or low <= -(2.0**53) or high >= 2.0**53
         self._add_coded(values)
 
     def _add_texts(
@@ -153,7 +179,7 @@ class ColumnEvidence:
             of_marks = column.counts(there & ~usable)
             for place in np.flatnonzero(of_marks).tolist():
                 self.marks[distinct[place].as_py()] += int(of_marks[place])
-        blanks = pc.fill_null(pc.count_substring(distinct, " "), 0).to_numpy(zero_copy_only=False)
+        blanks = to_numpy(pc.count_substring(distinct, " "), 0)
         self._blanks += int((blanks * column.counts(there)).sum())
         numbers = column.number_texts
         for notation in NOTATIONS:
@@ -191,24 +217,27 @@ class ColumnEvidence:
             finite = np.abs(values[np.isfinite(values)])
             self.largest = max(self.largest, float(finite.max(initial=0.0)))
 
-    def _follow(self, column: ParsedColumn, n: int) -> None:
-        """Check whether the numbers still count the rows."""
-        if not self._counts_rows:
+    def _follow(self, column: ParsedColumn, n: int, *, last: bool) -> None:
+        """Add to what `numbers_rows` needs, until it is clear that the numbers are others."""
+        if not self._numbered:
             return
-        if n < len(column) or not (column.stores_numbers or column.all_plain):
-            self._counts_rows = False
+        self._numbered = n == len(column) and (column.stores_numbers or column.all_plain)
+        if not self._numbered or n == 0:
             return
         values = column.numbers().values
-        run = values if self._last is None else np.append(self._last, values)
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._counts_rows = bool((np.diff(run) == 1).all())
-        self._last = float(values[-1]) if len(values) else self._last
-
-
-def counted(texts: Cells) -> tuple[Cells, Cells]:
-    """Return the different texts of an array, and how often each occurs."""
-    found = texts.value_counts()
-    return found.field(0), found.field(1)
+        for part in (values[:_LOOK], values):
+            low, high = column.range() if part is values else (part.min(), part.max())
+            self._numbered = max(abs(low), abs(high), high - low) < 2**31
+            if last and part is values and self.rows == n:
+                self._numbered &= high - low + 1 == n
+            if not self._numbered or not (part == np.floor(part)).all():
+                self._numbered = False
+                return
+        whole = values.astype(np.int64)
+        self._low = min(self._low, int(low)) if self.rows > n else int(low)
+        self._high = max(self._high, int(high)) if self.rows > n else int(high)
+        self._sum += int(whole.sum())
+        self._squares += int((whole.astype(np.uint64) ** 2).sum())
 
 
 def _count(mask: Cells) -> int:
@@ -216,4 +245,4 @@ def _count(mask: Cells) -> int:
 
 
 def _mask(values: Cells) -> NDArray[np.bool_]:
-    return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=bool)
+    return np.asarray(to_numpy(values, False), dtype=bool)

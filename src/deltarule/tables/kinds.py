@@ -10,19 +10,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from deltarule.onnx import Categories, Date, Number
-from deltarule.onnx.columns import Column
-from deltarule.tables.columns import MISSING, Cells, ParsedColumn, positions
+from deltarule.tables.arrow import numbers_of
+from deltarule.tables.columns import MISSING, Cells, ParsedColumn
 from deltarule.tables.dates import NUMBERS, calendar, values_of
 from deltarule.tables.messages import listing, show
 from deltarule.tables.notation import PLAIN, described
 from deltarule.tables.record import CategoryColumn, ColumnRecord, DateColumn, NumberColumn
+
+if TYPE_CHECKING:
+    from deltarule.onnx import Categories, Date, Number
+    from deltarule.onnx.columns import Column
 
 __all__ = ["KINDS", "Encoded", "Kind", "Unseen", "UnseenValues", "kind_of"]
 
@@ -122,9 +124,13 @@ class NumberKind(Kind):
     ) -> Encoded:
         """Return (x - mean) / scale, with the fill in place of missing numbers, and the flags."""
         every = self.parse(column, record)
-        missing = np.isnan(every[rows])
+        z = every[rows]
+        missing = np.isnan(z)
         with np.errstate(over="ignore", invalid="ignore"):
-            z = (np.where(missing, record.fill, every[rows]) - record.mean) / record.scale
+            if missing.any():
+                z[missing] = record.fill
+            z -= record.mean
+            z /= record.scale
             if not np.isfinite(z).all():
                 wild = np.isinf((every - record.mean) / record.scale)
                 raise column.fault(int(np.argmax(wild)), "the number is too large")
@@ -132,6 +138,8 @@ class NumberKind(Kind):
 
     def onnx_input(self, record: NumberColumn, unseen: Unseen, missing: Sequence[str]) -> Number:
         """Return the column as an input of numbers."""
+        from deltarule.onnx import Number
+
         words = f"column {record.name!r}: {self.words}, NaN where missing"
         return Number(record.name, words, record.fill, record.mean, record.scale, record.flag)
 
@@ -186,6 +194,8 @@ class DateKind(Kind):
 
     def onnx_input(self, record: DateColumn, unseen: Unseen, missing: Sequence[str]) -> Date:
         """Return the column as an input of seconds."""
+        from deltarule.onnx import Date
+
         when = "midnight" if record.notation.form == "time" else "1970, as the clock shows it"
         return Date(
             record.name,
@@ -214,12 +224,11 @@ class CategoryKind(Kind):
         self, record: CategoryColumn, column: ParsedColumn, rows: Rows, seen: UnseenValues
     ) -> Encoded:
         """Return one feature for each category that was kept, and one for all rare ones."""
-        texts = column.texts.take(pa.array(rows))
-        codes = positions(texts, record.kept)
-        codes[positions(texts, record.rare) >= 0] = len(record.kept)
+        known = [*record.kept, *record.rare]
+        codes = np.minimum(column.positions(known)[rows], len(record.kept))
         is_unseen = codes == _UNSEEN
         if is_unseen.any():
-            values = texts.filter(pa.array(is_unseen)).unique().to_pylist()
+            values = column.texts.take(numbers_of(rows[is_unseen])).unique().to_pylist()
             names = ["a missing cell" if text is None else text for text in values]
             if seen.refused:
                 what = names[0] if values[0] is None else show(names[0])
@@ -231,13 +240,17 @@ class CategoryKind(Kind):
             seen.add(record.name, int(is_unseen.sum()), names)
             if record.rare:
                 codes[is_unseen] = len(record.kept)
-        one_hot = (codes[:, None] == np.arange(record.width)).astype(np.float64)
+        one_hot = np.zeros((len(codes), record.width))
+        seen_rows = np.flatnonzero(codes >= 0)
+        one_hot[seen_rows, codes[seen_rows]] = 1
         return Encoded(one_hot=one_hot)
 
     def onnx_input(
         self, record: CategoryColumn, unseen: Unseen, missing: Sequence[str]
     ) -> Categories:
         """Return the column as an input of texts; every word for a missing cell is known."""
+        from deltarule.onnx import Categories
+
         codes = {text: code for code, text in enumerate(record.kept)}
         codes |= dict.fromkeys(record.rare, len(record.kept))
         other = len(record.kept) if record.rare and unseen == "other" else _UNSEEN

@@ -1,19 +1,18 @@
-"""A network together with the table it was made for: the model of the command line."""
+"""A network together with the table it was made for: the fitted core of the estimators."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deltarule import estimators
 from deltarule.errors import ModelFileError, SpecError, TableError
-from deltarule.onnx import Exportable, Labels, Numbers, Scaling, columns_model, export
+from deltarule.estimators.loading import RecordedEstimator
 from deltarule.storage import (
     ModelRecord,
     StrPath,
@@ -33,6 +32,7 @@ from deltarule.tables.record import (
     Quantity,
     validated,
 )
+from deltarule.tables.settings import Interface
 from deltarule.tables.table import Source, Table
 from deltarule.tables.target import encode_target
 from deltarule.utils.blas import one_blas_thread
@@ -40,6 +40,8 @@ from deltarule.utils.checks import check_name
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+    from deltarule.onnx import Exportable
 
 __all__ = ["TableModel", "check_test"]
 
@@ -64,10 +66,13 @@ class TableModel:
     ----------
     preprocessing : PreprocessingRecord
         What was learned about the columns.
-    estimator : MLPClassifier or MLPRegressor
-        The network; its inputs are standardised, its classes numbered, its target standardised.
+    trained : MLPClassifier, MLPRegressor or RecordedEstimator
+        The network, as it was trained or as a file has it; its inputs are standardised, its classes
+        numbered, its target standardised.
     provenance : Provenance
         Seeds and sizes, enough to repeat the training.
+    interface : Interface
+        How `TabularClassifier` or `TabularRegressor` shows the model.
 
     See Also
     --------
@@ -75,8 +80,15 @@ class TableModel:
     """
 
     preprocessing: PreprocessingRecord
-    estimator: Any
+    trained: Any
     provenance: Provenance
+    interface: Interface = field(default_factory=Interface)
+
+    @property
+    def estimator(self) -> Any:
+        """The network as an MLPClassifier or MLPRegressor, which needs scikit-learn."""
+        held = self.trained
+        return held.estimator if isinstance(held, RecordedEstimator) else held
 
     @property
     def target(self) -> Classes | Quantity:
@@ -107,12 +119,15 @@ class TableModel:
         --------
         deltarule.tables.PredictionsCsv : Predictions of any number of rows.
         """
-        seen, record = UnseenValues(unseen), self.preprocessing
-        X = [
-            transform(record.columns, table, None, seen, record.missing)
-            for table, _ in source.scan()
-        ]
-        return replace(self.respond(np.concatenate(X)), notes=seen.sentences())
+        seen = UnseenValues(unseen)
+        return replace(self.respond(self.inputs(source, seen)), notes=seen.sentences())
+
+    def inputs(self, source: Source, seen: UnseenValues | None = None) -> NDArray[np.float64]:
+        """Return the network's inputs (n, n_features) for every row of a table."""
+        record = self.preprocessing
+        pieces = (piece.table for piece in source.scan())
+        X = [transform(record.columns, table, None, seen, record.missing) for table in pieces]
+        return np.concatenate(X)
 
     def evaluate(self, source: Source, unseen: Unseen = "other") -> Evaluation:
         """Return the scores of predictions for the rows that have a target, piece by piece.
@@ -130,7 +145,7 @@ class TableModel:
         _check_targets(source, self.target.name, scores.rows)
         dropped = source.rows - scores.rows
         notes = [f"{dropped} rows without a target were left out"] if dropped else []
-        return scores.evaluation(notes + seen.sentences())
+        return scores.evaluation([*source.notes, *notes, *seen.sentences()])
 
     def score(self, pieces: Iterable[Examples]) -> Scores:
         """Return the sums of scores over examples that come piece by piece."""
@@ -148,10 +163,10 @@ class TableModel:
             )
         if isinstance(self.target, Quantity):
             # A network refuses to predict no rows, which a piece without targets has.
-            z = self.estimator.predict(X) if len(X) else np.empty(0)
+            z = self.trained.predict(X) if len(X) else np.empty(0)
             said = Predictions(self.target.from_network(z), [], None)
         else:
-            P = self.estimator.predict_proba(X) if len(X) else np.empty((0, len(self.labels)))
+            P = self.trained.predict_proba(X) if len(X) else np.empty((0, len(self.labels)))
             P = np.asarray(P, dtype=np.float64)
             said = Predictions(np.array(self.labels)[P.argmax(axis=1)], self.labels, P)
         numbers = said.values if said.probabilities is None else said.probabilities
@@ -177,8 +192,8 @@ class TableModel:
 
     def training_summary(self) -> Summary:
         """Return the shape of the network and how its training ended."""
-        weights, biases = self.estimator.coefs_, self.estimator.intercepts_
-        scores = self.estimator.validation_scores_ or []  # of another's file: it may have none
+        weights, biases = self.trained.coefs_, self.trained.intercepts_
+        scores = self.trained.validation_scores_ or []  # of another's file: it may have none
         best = max(
             range(len(scores)), key=lambda i: (scores[i] == scores[i], scores[i]), default=-1
         )
@@ -208,6 +223,8 @@ class TableModel:
         (times of day: since midnight). With ``unseen="error"`` a category that was not in training
         is an error of the runtime. The rest, errors too, is as of the estimators' ``to_onnx``.
         """
+        from deltarule.onnx import columns_model, export
+
         check_name("unseen", unseen, ("other", "error"))
         record = self.preprocessing
         columns = [kind_of(c).onnx_input(c, unseen, record.missing) for c in record.columns]
@@ -216,6 +233,8 @@ class TableModel:
 
     def _to_exportable(self) -> Exportable:
         """Return the network with the labels or the unit of the target in its outputs."""
+        from deltarule.onnx import Labels, Numbers, Scaling
+
         inner, target = self.estimator.to_exportable(), self.target
         properties = inner.properties | {"target": target.name}
         if isinstance(target, Classes):
@@ -225,7 +244,7 @@ class TableModel:
             return replace(inner, head=labels, properties=properties)
         assert isinstance(inner.head, Numbers)
         unit = Scaling(np.array([target.mean]), np.array([target.scale]))
-        numbers = inner.head._replace(scalings=(*inner.head.scalings, unit))
+        numbers = inner.head._replace(scalings=(*inner.head.scalings, unit), sign=target.sign)
         return replace(inner, head=numbers, properties=properties)
 
     @classmethod
@@ -244,6 +263,7 @@ class TableModel:
             "provenance": self.provenance.model_dump(),
             "network": record,
             "preprocessing": self.preprocessing.model_dump(),
+            "interface": self.interface.model_dump(),
         }
         return ModelRecord("table", whole, tensors)
 
@@ -251,26 +271,27 @@ class TableModel:
     def from_model_record(cls, contents: ModelRecord) -> TableModel:
         """Build a model from what a file of it holds."""
         record = contents.record
-        if set(record) != {"provenance", "network", "preprocessing"}:
+        if set(record) != {"provenance", "network", "preprocessing", "interface"}:
             raise ModelFileError("its record lacks entries, or has unknown ones")
         preprocessing = validated(PreprocessingRecord, record["preprocessing"])
         provenance = validated(Provenance, record["provenance"])
-        estimator = estimators.from_record(record["network"], contents.tensors)
-        model = cls(preprocessing, estimator, provenance)
+        trained = RecordedEstimator(record["network"], contents.tensors)
+        interface = validated(Interface, record["interface"])
+        model = cls(preprocessing, trained, provenance, interface)
         model._check_widths()
         return model
 
     def _check_widths(self) -> None:
         """Refuse a network that does not fit its preprocessing."""
         expected = sum(column.width for column in self.preprocessing.columns)
-        if self.estimator.n_features_in_ != expected:
+        if self.trained.network_.n_inputs != expected:
             raise ModelFileError("its network and its preprocessing differ in their features")
-        classes = getattr(self.estimator, "classes_", None)
+        classes = getattr(self.trained, "classes_", None)
         if isinstance(self.target, Classes):
             wanted = np.arange(len(self.target.labels))
             fits = classes is not None and np.array_equal(classes, wanted)
         else:
-            fits = classes is None and self.estimator.n_outputs_ == 1
+            fits = classes is None and self.trained.n_outputs_ == 1
         if not fits:
             raise ModelFileError("its network and its preprocessing differ in their target")
 
@@ -292,13 +313,22 @@ def check_test(record: PreprocessingRecord, test: Source) -> None:
 
     Every cell of a table in memory is checked; of a table in its files the first piece, which shows
     a column that is missing or of another kind. The errors are those of `TableModel.evaluate`.
+
+    Parameters
+    ----------
+    record : PreprocessingRecord
+        What the model learns of the training table: its columns, its target.
+    test : Source
+        The table that it is to be scored on.
     """
     piece = next(test.scan()).table
     examples = encode_examples(record, piece)
-    if test.in_memory:
+    if test.in_memory or piece.rows == 0:
         _check_targets(test, record.target.name, len(examples.y))
 
 
 def _check_targets(source: Source, name: str, count: int) -> None:
     if count == 0:
+        if source.rows == 0:
+            raise TableError(f"{source.path} has a header but no rows; add data below the header")
         raise TableError(f"{source.path}: the target {show(name)} is empty in every row")

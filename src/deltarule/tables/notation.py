@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from deltarule.tables.arrow import numbers_of, text_of, texts_of, to_numpy
 from deltarule.tables.record import NumberNotation
 
 __all__ = ["NOTATIONS", "PLAIN", "NumberTexts", "described"]
@@ -83,31 +84,31 @@ class NumberTexts:
     def __init__(self, texts: Any) -> None:
         self._n = len(texts)
         parts = pc.extract_regex(texts, _ANATOMY)
-        found = np.asarray(pc.fill_null(pc.is_valid(parts), False).to_numpy(zero_copy_only=False))
+        found = np.asarray(to_numpy(pc.is_valid(parts), False))
         self._places = np.flatnonzero(found)
-        kept = parts.filter(pa.array(found))
+        kept = parts.filter(numbers_of(found))
         part = {name: kept.field(i) for i, name in enumerate(_names(kept))}
-        given = {name: _numpy(pc.not_equal(part[name], "")) for name in part}
+        given = {name: _numpy(pc.not_equal(part[name], text_of(""))) for name in part}
         sound = given["open"] == given["close"]
         sound &= ~(given["before"] & given["after"])
         signs = ("open", "sign", "inner", "last")
         sound &= np.sum([given[name] for name in signs], axis=0) <= 1
-        plus = [pc.equal(part[name], "+") for name in ("sign", "inner")]
+        plus = [pc.equal(part[name], text_of("+")) for name in ("sign", "inner")]
         some = np.logical_or.reduce([given[name] for name in signs])
         self._negative = some & ~_numpy(plus[0]) & ~_numpy(plus[1])
         self._body, self._exponent = part["body"], part["exponent"]
-        joined = pc.binary_join_element_wise(part["before"], part["after"], "")
+        joined = pc.binary_join_element_wise(part["before"], part["after"], text_of(""))
         coded = joined.dictionary_encode()
         self.units: list[str] = coded.dictionary.to_pylist()
         self.unit = np.full(self._n, -1)
-        self.unit[self._places[sound]] = coded.indices.to_numpy(zero_copy_only=False)[sound]
+        self.unit[self._places[sound]] = to_numpy(coded.indices)[sound]
         self._sound = sound
 
     @property
     def whole(self) -> Mask:
         """(n,) mask of the texts that are digits and a sign, without any mark or unit."""
         return self._spread(
-            self._matches(r"^[0-9]+$") & _numpy(pc.equal(self._exponent, ""))
+            self._matches(r"^[0-9]+$") & _numpy(pc.equal(self._exponent, text_of("")))
         ) & self._has_unit("")
 
     def fits(self, notation: NumberNotation, unit: str | None = None) -> Mask:
@@ -124,17 +125,17 @@ class NumberTexts:
         """Return the numbers of the texts in a notation, with its unit."""
         fits = self.fits(notation, notation.unit)
         chosen = fits[self._places]
-        bodies, exponents = self._body.filter(pa.array(chosen)), self._exponent
+        bodies, exponents = self._body.filter(numbers_of(chosen)), self._exponent
         if notation.thousands:
             pattern = _MARK[notation.thousands]
             bodies = pc.replace_substring_regex(bodies, pattern, "")
         if notation.decimal == ",":
             bodies = pc.replace_substring(bodies, ",", ".")
-        signs = pa.array(np.where(self._negative[chosen], "-", ""), pa.string())
-        exponents = exponents.filter(pa.array(chosen))
-        plain = pc.binary_join_element_wise(signs, bodies, exponents, "")
+        signs = texts_of(np.where(self._negative[chosen], "-", "").tolist())
+        exponents = exponents.filter(numbers_of(chosen))
+        plain = pc.binary_join_element_wise(signs, bodies, exponents, text_of(""))
         values = np.full(self._n, np.nan)
-        values[fits] = pc.cast(plain, pa.float64()).to_numpy(zero_copy_only=False)
+        values[fits] = to_numpy(pc.cast(plain, pa.float64()))
         texts: list[str | None] = [None] * self._n
         for place, text in zip(np.flatnonzero(fits).tolist(), plain.to_pylist(), strict=True):
             texts[place] = text
@@ -171,4 +172,4 @@ def _names(parts: Any) -> list[str]:
 
 
 def _numpy(values: Any) -> Mask:
-    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=bool)
+    return np.asarray(to_numpy(values), dtype=bool)

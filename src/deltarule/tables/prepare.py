@@ -6,28 +6,33 @@ One pass over all rows understands the columns, a second one learns from the tra
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
+from deltarule.tables.arrow import numbers_of
 from deltarule.tables.batches import ExampleReader
-from deltarule.tables.messages import show
+from deltarule.tables.columns import ParsedColumn
+from deltarule.tables.messages import listing, show
+from deltarule.tables.parallel import together
+from deltarule.tables.plan import Plan
 from deltarule.tables.preprocessing import Examples, encode_examples, rare_below
 from deltarule.tables.profile import Learner, PieceRows, learner
-from deltarule.tables.record import PreprocessingRecord, Provenance, Task
-from deltarule.tables.split import Shares, Split, draw_parts
+from deltarule.tables.record import ColumnRecord, PreprocessingRecord, Provenance
+from deltarule.tables.split import ForTraining, Shares, Split, draw_parts, time_text
 from deltarule.tables.statistics import DEV_SAMPLE, MEDIAN_SAMPLE, Sample, row_hash
 from deltarule.tables.table import Source, Table
-from deltarule.tables.target import TargetProfile
+from deltarule.tables.target import TargetProfile, target_column
+from deltarule.tables.time_split import split_by_time
 from deltarule.tables.understand import understand
-from deltarule.tables.understanding import ReadOptions, Understanding
+from deltarule.tables.understanding import Understanding
 from deltarule.training.splits import default_fractions
 from deltarule.version import __version__
 
-__all__ = ["Plan", "Prepared", "prepare"]
+__all__ = ["Prepared", "prepare"]
 
 READ_AGAIN = "the table stays in its files and is read again in every epoch (docs/streaming.md)"
 LARGE = Shares(0.01, 0.01)
@@ -39,40 +44,13 @@ DEV_ROWS = 20_000
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to learn from a table, and from which of its rows.
-
-    Attributes
-    ----------
-    target : str
-        The column to predict.
-    task : {"classification", "regression"}, optional
-        The task; by default the target decides.
-    ignore : tuple of str
-        Columns to leave out; patterns such as ``id_*`` are allowed.
-    shares : Shares or None
-        The shares held out for dev and test; None for 60/20/20 up to 10⁴ rows and 98/1/1 above
-        (of a table in its files, whose rows are not counted beforehand: 98/1/1).
-    seed : int
-        All other seeds derive from this one.
-    reading : ReadOptions
-        What the user says about the cells.
-    """
-
-    target: str
-    task: Task | None = None
-    ignore: tuple[str, ...] = ()
-    shares: Shares | None = field(default=Shares(0.1, 0.0))
-    seed: int = 0
-    reading: ReadOptions = field(default_factory=ReadOptions)
-
-
-@dataclass(frozen=True)
 class Prepared:
     """A table profiled and split, ready for training.
 
     Attributes
     ----------
+    plan : Plan
+        What was to be learned.
     reader : ExampleReader
         Reads the rows of each part as examples.
     reason : str
@@ -87,6 +65,7 @@ class Prepared:
         What the user should know.
     """
 
+    plan: Plan
     reader: ExampleReader
     reason: str
     dev: Examples
@@ -104,9 +83,10 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     """Profile and split a table. The preprocessing is learned from the training rows alone.
 
     A table in its files is read twice: to understand its columns, and to learn from the training
-    rows and take the dev rows to be watched. The median of a column, which takes the place of
-    missing numbers and dates, then is that of a uniform sample of 16 384 training rows (fewer, but
-    at least 1024, of more than 256 columns); it is exact for
+    rows and take the dev rows to be watched. It is read a third time if chance put no row of a
+    class into the training part, to which all rows of that class then belong. The median of a
+    column, which takes the place of missing numbers and dates, then is that of a uniform sample of
+    16 384 training rows (fewer, but at least 1024, of more than 256 columns); it is exact for
     tables that are smaller or in memory.
 
     Parameters
@@ -127,33 +107,72 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     whole, missing = source.in_memory, plan.reading.missing
     understood = understand(source, plan.reading, ignore=plan.ignore, target=plan.target)
     features = _features(source, plan, understood)
-    target = TargetProfile(understood.columns[plan.target], source.path, hashed=not whole)
-    if whole:
+    column = target_column(understood, plan.target, source.path)
+    target = TargetProfile(column, source.path)
+    untimed = 0
+    if plan.time is not None:
+        split, untimed = split_by_time(
+            source,
+            plan.time,
+            target=plan.target,
+            shares=plan.shares,
+            seed=split_seed,
+            understood=understood,
+            reading=plan.reading,
+            marks=target.marks,
+        )
+    elif whole:
         split = _exact_split(next(source.scan()).table, plan, split_seed, target)
-        target = TargetProfile(understood.columns[plan.target], source.path, hashed=not whole)
+        target = TargetProfile(column, source.path)
     else:
         split = Split(plan.shares or LARGE, split_seed, marks=target.marks)
     size = math.inf if whole else max(1024, min(2**14, SAMPLE_CELLS // len(features)))
-    columns = [learner(understood.columns[name], size) for name in features]
-    held = _DevRows([*features, plan.target])
-    counts = _learn(source, split, missing, target, columns, held)
+
+    def learned() -> tuple[list[Learner], _DevRows, NDArray[np.int64]]:
+        columns = [learner(understood.columns[name], size) for name in features]
+        held = _DevRows([*features, plan.target])
+        return columns, held, _learn(source, split, missing, target, columns, held)
+
+    columns, held, counts = learned()
     decision = target.decide(plan.task)
+    alone = target.untrained(decision)
+    if alone and split.time is not None:
+        begin = time_text(split.time.notation, split.time.dev_from)
+        raise TableError(
+            f"{source.path}: no row of class {listing(alone)} of {show(plan.target)} comes before "
+            f"{begin}, where the dev part begins; add rows of it, leave --split out, or hold out "
+            "less (--dev, --test)"
+        )
+    if alone:  # by chance; such a table is read once more
+        split = replace(split, trained=ForTraining(alone, target.labels_of))
+        target = TargetProfile(column, source.path)
+        columns, held, counts = learned()
+        decision = target.decide(plan.task)
     record = target.record(decision)
     split.check(source, counts)
     training_rows, dev_rows, test_rows = counts.tolist()
     threshold = rare_below(training_rows)
     preprocessing = PreprocessingRecord(
         fill_with="median",
+        file=source.format,
         rare_below=threshold,
         missing=list(missing),
-        columns=[column.record(threshold, source.path) for column in columns],
+        columns=_records(columns, threshold, source),
         target=record,
     )
     reader = ExampleReader(source, preprocessing, split)
     dev = reader.whole_part("dev") if whole else held.examples(preprocessing, reader)
-    notes = [*understood.notes, *([] if whole else [READ_AGAIN])]
-    if sum(counts) < source.rows:
-        notes.append(f"{source.rows - sum(counts)} rows without a target were left out")
+    notes = [*source.notes, *understood.notes, *([] if whole else [READ_AGAIN])]
+    few = [label for label in decision.labels if label in {*alone, *target.single(decision)}]
+    if few:
+        notes.append(
+            f"all rows of class {listing(few)} are for training: they are too few to be held out"
+        )
+    if untimed:
+        notes.append(f"{untimed} rows without a time in {show(str(plan.time))} were left out")
+    if sum(counts) + untimed < source.rows:
+        dropped = source.rows - sum(counts) - untimed
+        notes.append(f"{dropped} rows without a target were left out")
     if len(dev.y) < dev_rows:
         notes.append(f"training watches {len(dev.y)} of the {dev_rows} dev rows, drawn at random")
     provenance = Provenance(
@@ -164,8 +183,19 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         training_rows=training_rows,
         dev_rows=dev_rows,
         test_rows=test_rows,
+        time=split.time,
     )
-    return Prepared(reader, decision.reason, dev, provenance, understood, notes)
+    return Prepared(plan, reader, decision.reason, dev, provenance, understood, notes)
+
+
+def _records(columns: list[Learner], rare: int, source: Source) -> list[ColumnRecord]:
+    found: dict[str, ColumnRecord] = {}
+
+    def record(column: Learner) -> None:
+        found[column.name] = column.record(rare, source.path)
+
+    together(record, columns, source.rows if source.in_memory else 0)
+    return [found[column.name] for column in columns]
 
 
 def _features(source: Source, plan: Plan, understood: Understanding) -> list[str]:
@@ -189,7 +219,7 @@ def _exact_split(table: Table, plan: Plan, seed: int, profile: TargetProfile) ->
     rows = np.flatnonzero(target.usable if profile.marks else target.not_missing)
     labels = None
     if profile.decide(plan.task).task == "classification":
-        labels = profile.labels_of(target, rows)
+        labels = profile.places_of(target, rows)
     shares = plan.shares or Shares(*default_fractions(len(rows))[1:])
     part = np.full(table.rows, -1, dtype=np.int8)
     part[rows] = draw_parts(len(rows), shares, seed, labels)
@@ -235,7 +265,7 @@ class _DevRows:
 def _rows_of(table: Table, names: list[str], mask: NDArray[np.bool_]) -> Table:
     """Return some rows of a table, with copies of their cells."""
     rows = np.flatnonzero(mask)
-    columns = {name: table.columns[name].take(pa.array(rows)) for name in names}
+    columns = {name: table.columns[name].take(numbers_of(rows)) for name in names}
     place = table.place
     return replace(table, columns=columns, rows=len(rows), place=lambda row: place(int(rows[row])))
 
@@ -263,6 +293,10 @@ def _learn(
         hashes = row_hash(split.seed, MEDIAN_SAMPLE, first, table.rows)
         rows = PieceRows(part == 0, hashes)
         target.add(column, rows)
-        for learning in columns:
-            learning.add(table.column(learning.name, missing=missing), rows)
+        pairs = [(c, table.column(c.name, missing=missing)) for c in columns]
+        together(partial(_add, rows=rows), pairs, table.rows)
     return counts
+
+
+def _add(pair: tuple[Learner, ParsedColumn], rows: PieceRows) -> None:
+    pair[0].add(pair[1], rows)

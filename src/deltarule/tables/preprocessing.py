@@ -15,13 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
+from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.kinds import UnseenValues, kind_of
 from deltarule.tables.messages import listing
+from deltarule.tables.parallel import together
 from deltarule.tables.record import ColumnRecord, PreprocessingRecord
 from deltarule.tables.table import Table
 from deltarule.tables.target import encode_target
 
 __all__ = ["Examples", "encode_examples", "rare_below", "transform"]
+
+BLOCK_ROWS = 2**14
 
 
 class Examples(NamedTuple):
@@ -71,10 +75,24 @@ def transform(
         )
     rows = np.arange(table.rows) if rows is None else rows
     pairs = [(record, table.column(record.name, missing=missing)) for record in columns]
-    for record, column in pairs:  # every cell is checked before any is used
-        column.check_supported()
-        kind_of(record).parse(column, record)
+    together(_check_cells, pairs, table.rows)
     seen = UnseenValues() if seen is None else seen
-    encoded = [kind_of(record).encode(record, column, rows, seen) for record, column in pairs]
-    blocks = [block for kind in zip(*encoded, strict=True) for block in kind if block is not None]
-    return np.hstack(blocks, dtype=np.float64)
+
+    def block(some: NDArray[np.intp], out: NDArray[np.float64] | None = None) -> Any:
+        encoded = [kind_of(record).encode(record, column, some, seen) for record, column in pairs]
+        parts = [part for kind in zip(*encoded, strict=True) for part in kind if part is not None]
+        return np.concatenate(parts, axis=1, out=out)
+
+    if len(rows) <= BLOCK_ROWS or seen.refused:  # whose error counts all rows
+        return np.asarray(block(rows))
+    X = np.empty((len(rows), sum(record.width for record in columns)))
+    for start in range(0, len(rows), BLOCK_ROWS):  # they stay in the processor's cache
+        block(rows[start : start + BLOCK_ROWS], X[start : start + BLOCK_ROWS])
+    return X
+
+
+def _check_cells(pair: tuple[ColumnRecord, ParsedColumn]) -> None:
+    """Check every cell of a column, before any is used."""
+    record, column = pair
+    column.check_supported()
+    kind_of(record).parse(column, record)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
 from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.dates import CYCLES, Calendar, calendar
-from deltarule.tables.evidence import MAX_TEXTS, counted
+from deltarule.tables.evidence import MAX_TEXTS
 from deltarule.tables.messages import show
 from deltarule.tables.notation import PLAIN
 from deltarule.tables.record import (
@@ -25,7 +25,7 @@ from deltarule.tables.record import (
     NumberColumn,
     NumberNotation,
 )
-from deltarule.tables.statistics import CappedCounter, Moments, Numbers, Sample
+from deltarule.tables.statistics import CappedCounter, Moments, Numbers, Sample, WholeMedian
 from deltarule.tables.understanding import Understood
 
 __all__ = ["Learner", "PieceRows", "learner"]
@@ -43,13 +43,14 @@ class PieceRows(NamedTuple):
 class Learner(ABC):
     """Statistics of the training rows of a column, whose pieces are added in their order.
 
-    At most `sample` values are kept for a median.
+    At most `sample` values are kept for a median; with infinity, all pieces are one.
     """
 
     def __init__(self, column: Understood, sample: float) -> None:
         self.name, self.missing = column.name, 0
         self._notation = column.notation
-        self._sample, self._moments = Sample(sample), Moments()
+        self._sample = WholeMedian() if sample == math.inf else Sample(sample)
+        self._moments = Moments()
 
     @abstractmethod
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
@@ -71,13 +72,16 @@ class _NumberLearner(Learner):
     """Mean, standard deviation and median."""
 
     kind = "number"
+    _texts = False
 
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
+        self._texts = self._texts or column.declared
         self.missing += int((rows.training & ~column.usable).sum())
         values = self._values(column)
         taken = rows.training & np.isfinite(values)
-        self._moments.add(values[taken])
-        self._sample.add(values[taken], rows.hashes[taken])
+        numbers = values[taken]
+        self._moments.add(numbers)
+        self._sample.add(numbers, rows.hashes, taken)
 
     def record(self, rare_below: int, path: Path) -> NumberColumn:
         fill = self._median()
@@ -97,6 +101,7 @@ class _NumberLearner(Learner):
                 "scale": _scale(whole),
                 "flag": self.missing > 0,
                 "notation": notation if isinstance(notation, NumberNotation) else PLAIN,
+                "texts": self._texts,
             }
         )
 
@@ -151,7 +156,7 @@ class _DateLearner(Learner):
         if len(seconds) == 0:
             return
         self._moments.add(seconds)
-        self._sample.add(seconds, rows.hashes[taken])
+        self._sample.add(seconds, rows.hashes, taken)
         self._first = min(self._first, float(seconds.min()))
         self._last = max(self._last, float(seconds.max()))
         found = calendar(seconds)
@@ -216,7 +221,7 @@ class _CategoryLearner(Learner):
         self._texts = CappedCounter(MAX_TEXTS)
 
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
-        self._texts.add(*counted(column.texts.filter(pa.array(rows.training))))
+        self._texts.add(*column.counted(rows.training))
 
     def record(self, rare_below: int, path: Path) -> CategoryColumn:
         counts = self._texts.counts

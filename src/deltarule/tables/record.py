@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -19,6 +20,7 @@ __all__ = [
     "CategoryColumn",
     "Classes",
     "ColumnRecord",
+    "CsvFormat",
     "DateColumn",
     "DateNotation",
     "DatePart",
@@ -29,6 +31,7 @@ __all__ = [
     "Quantity",
     "Strict",
     "Task",
+    "TimeSplit",
     "validated",
 ]
 
@@ -49,6 +52,20 @@ class Strict(BaseModel):
     """A frozen record that converts no types and allows no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class CsvFormat(Strict):
+    """How CSV files are written; None for what their content tells.
+
+    `header` says whether the first record names the columns, `skip` how many lines come before it,
+    and `comment` with which character lines begin that are no records.
+    """
+
+    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    encoding: Annotated[str, Field(max_length=40)] | None = None
+    header: bool = True
+    skip: Count = 0
+    comment: Annotated[str, Field(min_length=1, max_length=1)] | None = None
 
 
 class NumberNotation(Strict):
@@ -85,7 +102,8 @@ class NumberColumn(Strict):
     """A column of numbers, or of booleans taken as 0 and 1.
 
     It gives (x - mean) / scale, with `fill` in place of a missing x; and, if `flag`, a second
-    feature that is 1 where x was missing.
+    feature that is 1 where x was missing. `texts` says that its type declared texts in training,
+    which the user wants to be numbers.
     """
 
     kind: Literal["number", "boolean"]
@@ -95,6 +113,7 @@ class NumberColumn(Strict):
     scale: Scale
     flag: bool
     notation: NumberNotation = NumberNotation()
+    texts: bool = False
 
     @property
     def width(self) -> int:
@@ -188,12 +207,17 @@ class Classes(Strict):
 
 
 class Quantity(Strict):
-    """A target that is a number; the network learns (y - mean) / scale."""
+    """A target that is a number; the network learns (y - mean) / scale.
+
+    `sign` is 1 if no training row's number was below 0, -1 if none was above 0, else 0. Predictions
+    keep to it: where they would not, they are 0.
+    """
 
     task: Literal["regression"]
     name: str
     mean: float
     scale: Scale
+    sign: Literal[-1, 0, 1] = 0
     notation: NumberNotation = NumberNotation()
 
     def to_network(self, y: NDArray[Any]) -> NDArray[Any]:
@@ -201,14 +225,19 @@ class Quantity(Strict):
         return (y - self.mean) / self.scale
 
     def from_network(self, z: NDArray[Any]) -> NDArray[Any]:
-        """Return numbers in their own unit for the network's outputs."""
-        return z * self.scale + self.mean
+        """Return numbers in their own unit and of their sign for the network's outputs."""
+        y = z * self.scale + self.mean
+        if self.sign == 0:
+            return y
+        # Infinities are left, for they say that the network overflowed.
+        return np.where(np.isfinite(y) & (self.sign * y <= 0), 0.0, y)
 
 
 class PreprocessingRecord(Strict):
     """Everything between the cells of a table and the inputs and outputs of a network."""
 
     fill_with: Literal["median"]
+    file: CsvFormat = CsvFormat()
     missing: Annotated[list[str], Field(max_length=1000)] = []
     rare_below: Count
     columns: Annotated[list[ColumnRecord], Field(min_length=1, max_length=10_000)]
@@ -220,8 +249,24 @@ class PreprocessingRecord(Strict):
         return self
 
 
+class TimeSplit(Strict):
+    """A split by the times in a column: dates as seconds since 1970, or numbers.
+
+    Rows from `test_from` on are for test, those before from `dev_from` on for dev, the others for
+    training; without `test_from` there are no test rows.
+    """
+
+    column: str
+    notation: NumberNotation | DateNotation
+    dev_from: float
+    test_from: float | None
+
+
 class Provenance(Strict):
-    """Where a model came from: enough to train it again from the same table."""
+    """Where a model came from: enough to train it again from the same table.
+
+    `time` says how the rows were split by time; without it they were drawn.
+    """
 
     deltarule: str
     seed: Count
@@ -230,6 +275,7 @@ class Provenance(Strict):
     training_rows: Count
     dev_rows: Count
     test_rows: Count
+    time: TimeSplit | None = None
 
 
 def _check_no_name_twice(what: str, names: list[Any]) -> None:

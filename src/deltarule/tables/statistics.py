@@ -12,11 +12,22 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DEV_SAMPLE", "MEDIAN_SAMPLE", "PART", "CappedCounter", "Moments", "Sample", "row_hash"]
+__all__ = [
+    "DEV_SAMPLE",
+    "MEDIAN_SAMPLE",
+    "PART",
+    "PICTURE_SAMPLE",
+    "TIME_SAMPLE",
+    "CappedCounter",
+    "Moments",
+    "Sample",
+    "WholeMedian",
+    "row_hash",
+]
 
 Numbers: TypeAlias = NDArray[np.float64]
 
-PART, MEDIAN_SAMPLE, DEV_SAMPLE = 0, 1, 2
+PART, MEDIAN_SAMPLE, DEV_SAMPLE, TIME_SAMPLE, PICTURE_SAMPLE = range(5)
 """The purposes of row hashes."""
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
@@ -49,7 +60,9 @@ class Moments:
         if len(values):
             with np.errstate(over="ignore", invalid="ignore"):
                 mean = float(values.mean())
-                self.merge(len(values), mean, float(((values - mean) ** 2).sum()))
+                squares = values - mean
+                squares *= squares
+                self.merge(len(values), mean, float(squares.sum()))
 
     def merge(self, count: int, mean: float, squares: float = 0.0) -> None:
         """Add the moments of other numbers."""
@@ -79,27 +92,44 @@ class Sample:
     While there are at most `size` numbers, it holds all of them, and the median of the sample is
     the median. Beyond, between 50 - 100 ε and 50 + 100 ε per cent of the numbers lie below it,
     except with a probability of 2 exp(-2 size ε²) (Dvoretzky, Kiefer & Wolfowitz 1956; Massart
-    1990). Rows with a hash below `limit` are in the sample.
+    1990). Rows with a hash below `limit` are in the sample, whose numbers are `values`.
     """
 
     def __init__(self, size: float = math.inf) -> None:
         self._size, self.limit = size, 1.0
-        self._values, self._hashes = np.empty(0), np.empty(0)
+        self.values, self._hashes = np.empty(0), np.empty(0)
 
-    def add(self, values: Numbers, hashes: Numbers) -> None:
-        """Add numbers, with the hashes of their rows."""
+    def add(self, values: Numbers, hashes: Numbers, rows: NDArray[np.bool_] | None = None) -> None:
+        """Add numbers, with the hashes of their rows, or of all rows and which are theirs."""
+        hashes = hashes if rows is None else hashes[rows]
         low = hashes < self.limit
-        self._values = np.concatenate([self._values, values[low]])
+        self.values = np.concatenate([self.values, values[low]])
         self._hashes = np.concatenate([self._hashes, hashes[low]])
-        if len(self._values) > self._size:
+        if len(self.values) > self._size:
             order = np.argpartition(self._hashes, int(self._size))
             self.limit = float(self._hashes[order[int(self._size)]])
             smallest = order[: int(self._size)]
-            self._values, self._hashes = self._values[smallest], self._hashes[smallest]
+            self.values, self._hashes = self.values[smallest], self._hashes[smallest]
 
     def median(self) -> float:
         """Return the median of the sample, 0 if it is empty."""
-        return float(np.median(self._values)) if len(self._values) else 0.0
+        return float(np.median(self.values)) if len(self.values) else 0.0
+
+
+class WholeMedian:
+    """The median of numbers that come all at once, instead of that of a sample."""
+
+    def __init__(self) -> None:
+        self._median = 0.0
+
+    def add(self, values: Numbers, hashes: Numbers, rows: NDArray[np.bool_] | None = None) -> None:
+        """Take the numbers; hashes play no part."""
+        if len(values):
+            self._median = float(np.median(values))
+
+    def median(self) -> float:
+        """Return the median, 0 if there was no number."""
+        return self._median
 
 
 class CappedCounter:

@@ -10,13 +10,20 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+import pyarrow as pa
+
 from deltarule.errors import TableError
-from deltarule.tables.columns import Cells, ParsedColumn
+from deltarule.tables.arrow import numbers_of
+from deltarule.tables.columns import Cells, ParsedColumn, is_number
 from deltarule.tables.messages import listing, show
+from deltarule.tables.record import CsvFormat
 
 __all__ = ["Chunk", "Piece", "Source", "Table", "check_names"]
 
 MAX_COLUMNS = 10_000
+RELEASED_ROWS = 2**16
+_TOLD = CsvFormat()
+"""Files tell themselves how they are written."""
 
 
 class Piece(NamedTuple):
@@ -51,9 +58,15 @@ class Source(ABC):
         What separates the cells in the files, or an empty text if nothing does.
     left_out : dict of str to str
         Columns of the files that are not columns of the table, and why.
+    format : CsvFormat
+        What the user says about the files.
+    notes : tuple of str
+        What the user should know about how they were read.
     """
 
     in_memory: ClassVar[bool] = False
+    format: CsvFormat = _TOLD
+    notes: tuple[str, ...] = ()
     path: Path
     rows: int
     separator: str
@@ -66,7 +79,7 @@ class Source(ABC):
 
     @abstractmethod
     def scan(self) -> Iterator[Piece]:
-        """Yield all rows in their order; there is at least one."""
+        """Yield all rows in their order; a table without rows is one piece without rows."""
 
     def check_column(self, name: str, why: str = "given with --target") -> None:
         """Refuse a column that does not exist, and suggest a similar name."""
@@ -77,7 +90,15 @@ class Source(ABC):
         suggestion = f"; did you mean {show(meant[0])}?" if meant else ""
         raise TableError(
             f"{self.path} has no column {show(name)} ({why}){suggestion}; its columns are "
-            f"{listing(self.names)}"
+            f"{listing(self.names)}{self._without_header()}"
+        )
+
+    def _without_header(self) -> str:
+        """Return a remedy if the names of the columns look like cells."""
+        if not self.separator or not all(map(is_number, self.names)):
+            return ""
+        return (
+            "; if the file has no header, say --no-header, which calls them column_1, column_2, …"
         )
 
 
@@ -103,6 +124,12 @@ class Table(Source):
         What separates the cells in the file.
     left_out : dict of str to str
         Columns of the file that are not columns of the table, and why.
+    format : CsvFormat
+        What the user says about the file.
+    notes : tuple of str
+        What the user should know about how it was read.
+    used_once : bool
+        Whether texts may be forgotten where they were understood as numbers.
     """
 
     in_memory: ClassVar[bool] = True
@@ -113,6 +140,9 @@ class Table(Source):
     declared: frozenset[str] = frozenset()
     separator: str = ""
     left_out: dict[str, str] = field(default_factory=dict)
+    format: CsvFormat = _TOLD
+    notes: tuple[str, ...] = ()
+    used_once: bool = False
     _parsed: dict[tuple[str, tuple[str, ...]], ParsedColumn] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -145,9 +175,23 @@ class Table(Source):
             self._parsed[key] = ParsedColumn(name, cells, path, fault, key[1], declared=declared)
         return self._parsed[key]
 
+    def keep_numbers(self, column: ParsedColumn) -> None:
+        """Forget the texts of a column of plain numbers, if nobody else uses the table."""
+        if self.used_once and not column.stores_numbers:
+            values, there = column.numbers()
+            self.columns[column.name] = numbers_of(values, None if there.all() else ~there)
+            self._parsed.pop((column.name, column.marks), None)
+            if self.rows > RELEASED_ROWS:
+                pa.default_memory_pool().release_unused()  # to the system
 
-def check_names(path: Path, names: list[str]) -> None:
-    """Refuse too many columns, and columns that have no name or the same name."""
+    def forget_all(self) -> None:
+        """Forget all cells."""
+        self._parsed.clear()
+        self.columns.update(dict.fromkeys(self.columns, pa.nulls(0)))
+
+
+def check_names(path: Path, names: list[str], hint: str = "") -> None:
+    """Refuse too many columns, and columns that have no name or the same name; add a hint."""
     if len(names) > MAX_COLUMNS:
         raise TableError(
             f"{path} has {len(names)} columns, more than the {MAX_COLUMNS} that are read; "
@@ -162,5 +206,5 @@ def check_names(path: Path, names: list[str]) -> None:
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
         raise TableError(
-            f"{path} has more than one column named {listing(repeated)}; rename all but one"
+            f"{path} has more than one column named {listing(repeated)}; rename all but one{hint}"
         )

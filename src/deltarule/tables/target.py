@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from deltarule.errors import TableError
+from deltarule.tables.arrow import numbers_of, to_numpy
 from deltarule.tables.columns import ParsedColumn, number_text, number_texts, positions
-from deltarule.tables.evidence import MAX_TEXTS, counted
+from deltarule.tables.evidence import MAX_TEXTS
 from deltarule.tables.judge import FEW
 from deltarule.tables.kinds import NumberKind
 from deltarule.tables.messages import listing, show
@@ -27,9 +27,9 @@ from deltarule.tables.profile import PieceRows
 from deltarule.tables.record import Classes, NumberNotation, Quantity, Task
 from deltarule.tables.statistics import CappedCounter, Moments
 from deltarule.tables.table import Table
-from deltarule.tables.understanding import Understood
+from deltarule.tables.understanding import Understanding, Understood
 
-__all__ = ["Decision", "TargetProfile", "class_labels", "encode_target"]
+__all__ = ["Decision", "TargetProfile", "class_labels", "encode_target", "target_column"]
 
 MAX_CLASSES = 1000
 
@@ -42,23 +42,29 @@ class Decision(NamedTuple):
     labels: list[str]  # the classes in their order; empty in regression
 
 
+def target_column(understood: Understanding, name: str, path: Path) -> Understood:
+    """Return what the target is taken for; it is an error if it is left out."""
+    if name not in understood.columns:
+        raise TableError(
+            f"{path}: the target {show(name)} is left out with --ignore; ignore other columns, or "
+            "name another target"
+        )
+    return understood.columns[name]
+
+
 class TargetProfile:
-    """Counts and statistics of the target, whose pieces are added in their order.
+    """Counts and statistics of the target, whose pieces are added in their order."""
 
-    With ``hashed``, the parts of rows follow from their hash. Otherwise the only row of a class is
-    for training.
-    """
-
-    def __init__(self, column: Understood, path: Path, *, hashed: bool = False) -> None:
-        self._hashed = hashed
+    def __init__(self, column: Understood, path: Path) -> None:
         self.name, self._kind = column.name, column.kind
-        self._path, self._where = path, f"{path}: the target {show(column.name)}"
+        self._where = f"{path}: the target {show(column.name)}"
         found = column.notation
         self._notation = found if isinstance(found, NumberNotation) else PLAIN
         self._moments, self._there = Moments(), 0
         most = MAX_CLASSES if self._numeric else MAX_TEXTS
         self._values, self._training_values = CappedCounter(most), CappedCounter(most)
         self._whole = True
+        self._least, self._most = np.inf, -np.inf  # of the training rows
 
     @property
     def marks(self) -> bool:
@@ -75,7 +81,8 @@ class TargetProfile:
                 (self._training_values, there & rows.training),
             ):
                 labels = class_labels(column, np.flatnonzero(mask), PLAIN, self._kind)
-                counter.add(*counted(labels))
+                found = labels.value_counts()
+                counter.add(found.field(0), found.field(1))
             return
         numbers = column.numbers(self._notation).values
         values, trained = numbers[there], numbers[there & rows.training]
@@ -83,11 +90,19 @@ class TargetProfile:
         self._values.add(*np.unique(values, return_counts=True))
         self._training_values.add(*np.unique(trained, return_counts=True))
         self._moments.add(trained)
+        self._least = min(self._least, float(trained.min(initial=np.inf)))
+        self._most = max(self._most, float(trained.max(initial=-np.inf)))
 
     def labels_of(self, column: ParsedColumn, rows: NDArray[np.intp]) -> NDArray[Any]:
         """Return the class of some rows, as texts."""
         labels = class_labels(column, rows, self._notation, self._kind)
         return np.array(labels.to_pylist(), dtype=np.str_)
+
+    def places_of(self, column: ParsedColumn, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """Return the class of some rows, as the places of their texts in order."""
+        coded = class_labels(column, rows, self._notation, self._kind).dictionary_encode()
+        places = np.argsort(np.argsort(np.array(coded.dictionary.to_pylist(), dtype=np.str_)))
+        return places[to_numpy(coded.indices)]
 
     def decide(self, asked: Task | None) -> Decision:
         """Return the task, unless it is asked for, and the classes.
@@ -116,7 +131,7 @@ class TargetProfile:
     def record(self, decision: Decision) -> Classes | Quantity:
         """Return what was learned from the training rows.
 
-        It is an error if a class is in no training row, or the numbers are too large.
+        It is an error if the numbers are too large.
         """
         moments = self._moments
         if decision.task == "regression":
@@ -130,24 +145,36 @@ class TargetProfile:
                 name=self.name,
                 mean=moments.mean,
                 scale=scale,
+                sign=1 if self._least >= 0 else -1 if self._most <= 0 else 0,
                 notation=self._notation,
-            )
-        labels, trained = decision.labels, self._training_values.counts
-        pairs = zip(labels, self._classes(), strict=True)
-        absent = [label for label, key in pairs if key not in trained]
-        if absent:
-            raise TableError(
-                f"{self._path}: no row of class {listing(absent)} of {show(self.name)} fell into "
-                "the training part; add rows of it, use another --seed, or hold out less (--dev, "
-                "--test)"
             )
         return Classes(
             task="classification",
             name=self.name,
             numeric=self._numeric,
             notation=self._notation,
-            labels=labels,
+            labels=decision.labels,
         )
+
+    def class_counts(self, decision: Decision) -> dict[str, int]:
+        """Return how many rows each class has; none of a quantity."""
+        if decision.task == "regression":
+            return {}
+        counts = self._values.counts
+        pairs = zip(decision.labels, self._classes(), strict=True)
+        return {label: counts[key] for label, key in pairs}
+
+    def single(self, decision: Decision) -> list[str]:
+        """Return the classes with a single row."""
+        return [label for label, count in self.class_counts(decision).items() if count == 1]
+
+    def untrained(self, decision: Decision) -> list[str]:
+        """Return the classes that are in no training row."""
+        if decision.task == "regression":
+            return []
+        trained = self._training_values.counts
+        pairs = zip(decision.labels, self._classes(), strict=True)
+        return [label for label, key in pairs if key not in trained]
 
     def _task(self) -> tuple[Task, str]:
         if not self._numeric:
@@ -185,12 +212,10 @@ class TargetProfile:
                 "class"
             )
         single = [n for n, key in zip(labels, keys, strict=True) if self._values.counts[key] == 1]
-        if len(single) == len(keys) or (single and self._hashed):
-            one = len(single) == 1
+        if len(single) == len(keys):
             raise TableError(
-                f"{self._where} has {'a class' if one else 'classes'} with a single row: "
-                f"{listing(single)}; add rows, merge {'it' if one else 'them'} into another class "
-                f"or remove {'that row' if one else 'those rows'} (or use --task regression for a "
+                f"{self._where} has classes with a single row: {listing(single)}; add rows, merge "
+                "them into other classes or remove those rows (or use --task regression for a "
                 "quantity)"
             )
         return labels
@@ -232,6 +257,6 @@ def class_labels(
         column.require(column.numbers(notation).fits, "a number")
         values = column.numbers(notation).values[rows]
         distinct, inverse = np.unique(values, return_inverse=True)
-        return number_texts(pa.array(distinct)).take(pa.array(inverse))
-    texts = column.texts.take(pa.array(rows))
+        return number_texts(numbers_of(distinct)).take(numbers_of(inverse))
+    texts = column.texts.take(numbers_of(rows))
     return pc.utf8_lower(texts) if kind == "boolean" else texts

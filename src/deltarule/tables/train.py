@@ -10,7 +10,7 @@ all rows of a table in memory are shuffled together.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -24,27 +24,10 @@ from deltarule.tables.evaluation import Evaluation
 from deltarule.tables.model import TableModel
 from deltarule.tables.prepare import Prepared
 from deltarule.tables.record import Classes
-from deltarule.training import Checkpoint
+from deltarule.tables.settings import Arguments, Interface, Settings
 from deltarule.utils.blas import one_blas_thread
 
-__all__ = ["Settings", "fit", "score_parts"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The network and how it is trained; the defaults suit tables of a hundred rows and more.
-
-    The names are those of the command line; see ``deltarule train --help``.
-    """
-
-    hidden: tuple[int, ...] = (128, 64)
-    activation: str = "relu"
-    epochs: int = 500
-    learning_rate: float = 0.001
-    batch_size: int | None = None
-    alpha: float = 0.3
-    patience: int = 50
-    checkpoint: Checkpoint | None = None
+__all__ = ["fit", "interface_of", "score_parts"]
 
 
 class _ScoreWithLogLoss(ClassTargets):
@@ -59,7 +42,8 @@ class _ScoreWithLogLoss(ClassTargets):
         P = np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
         codes = targets[:, 0] if outputs.shape[1] == 1 else targets.argmax(axis=1)
         true = P[np.arange(len(P)), codes.astype(np.intp)]
-        return accuracy - 1e-6 * float(-np.log(np.maximum(true, 1e-12)).mean())
+        losses = -np.log(np.maximum(true, 1e-12))
+        return accuracy - 1e-6 * float(np.average(losses, weights=weight))
 
 
 class _TableClassifier(MLPClassifier):
@@ -71,7 +55,14 @@ class _TableClassifier(MLPClassifier):
         return _ScoreWithLogLoss(**parts)
 
 
-def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ()) -> TableModel:
+def fit(
+    prepared: Prepared,
+    settings: Settings,
+    callbacks: tuple[Any, ...] = (),
+    *,
+    sample_weight: NDArray[np.float64] | None = None,
+    interface: Interface | None = None,
+) -> TableModel:
     """Train a network, stopping early on the dev rows, and return the best of all epochs.
 
     Parameters
@@ -82,6 +73,10 @@ def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ())
         The network and how it is trained.
     callbacks : tuple
         They follow scikit-learn's ``FitCallback``.
+    sample_weight : (n,) array, optional
+        Weights of the rows of a table in memory, in the loss and in the dev score.
+    interface : Interface, optional
+        How Python's estimators show the model; by default with the arguments of the command line.
 
     Returns
     -------
@@ -118,7 +113,15 @@ def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ())
     with one_blas_thread():
         if prepared.reader.source.in_memory:
             training = prepared.reader.whole_part("training")
-            estimator.fit(training.X, learn(training.y), X_val=dev.X, y_val=learn(dev.y))
+            weight, dev_weight = _weights(prepared, sample_weight)
+            estimator.fit(
+                training.X,
+                learn(training.y),
+                weight,
+                X_val=dev.X,
+                y_val=learn(dev.y),
+                sample_weight_val=dev_weight,
+            )
         else:
             estimator.set_params(shuffle=False)
             dataset = _dataset(prepared, estimator.batch_size)
@@ -126,7 +129,28 @@ def fit(prepared: Prepared, settings: Settings, callbacks: tuple[Any, ...] = ())
     if not estimator.validation_scores_:
         raise KeyboardInterrupt  # the fit took it, before an epoch had ended
     # The same estimator as a file would hold, so that a model behaves the same after loading.
-    return TableModel(record, from_record(*estimator.to_record()), prepared.provenance)
+    return TableModel(
+        record,
+        from_record(*estimator.to_record()),
+        prepared.provenance,
+        interface or interface_of(prepared, settings),
+    )
+
+
+def interface_of(prepared: Prepared, settings: Settings) -> Interface:
+    """Return how Python's estimators show a model that the command line trains."""
+    target = prepared.preprocessing.target.name
+    columns = [name for name in prepared.reader.source.names if name != target]
+    dev = prepared.reader.split.shares.dev
+    return Interface(arguments=Arguments.of(prepared.plan, settings, dev), columns=columns)
+
+
+def _weights(prepared: Prepared, sample_weight: Any) -> tuple[Any, Any]:
+    """Return the weights of the training rows and of the dev rows."""
+    part = prepared.reader.split.exact
+    if sample_weight is None or part is None:
+        return None, None
+    return sample_weight[part == 0], sample_weight[part == 1]
 
 
 def _dataset(prepared: Prepared, batch_size: int) -> StreamedDataset:
@@ -145,7 +169,15 @@ def _dataset(prepared: Prepared, batch_size: int) -> StreamedDataset:
 
 
 def score_parts(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:
-    """Return the scores on the rows held out: the dev part, and the test part if there is one."""
+    """Return the scores on the rows held out: the dev part, and the test part if there is one.
+
+    Parameters
+    ----------
+    model : TableModel
+        A trained model.
+    prepared : Prepared
+        What it was trained on.
+    """
     held_out = {"dev": prepared.provenance.dev_rows, "test": prepared.provenance.test_rows}
     return {
         name: model.score(prepared.reader.part(name)).evaluation()
@@ -174,4 +206,6 @@ def _estimator(prepared: Prepared, settings: Settings) -> Any:
         early_stopping=True,
         n_iter_no_change=settings.patience,
         checkpoint=settings.checkpoint,
+        dropout=settings.dropout,
+        verbose=settings.verbose,
     )

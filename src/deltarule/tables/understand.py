@@ -7,16 +7,19 @@ that lead on.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 
 from deltarule.errors import TableError
 from deltarule.tables.evidence import ColumnEvidence
 from deltarule.tables.judge import FEW, Judge
-from deltarule.tables.messages import listing, show
+from deltarule.tables.messages import in_shell, listing, show
 from deltarule.tables.notation import described
+from deltarule.tables.parallel import together
 from deltarule.tables.problems import SHOWN, refuse
 from deltarule.tables.record import NumberNotation
-from deltarule.tables.table import Source
+from deltarule.tables.table import Source, Table
 from deltarule.tables.understanding import (
     KindName,
     Problem,
@@ -28,13 +31,16 @@ from deltarule.tables.understanding import (
 __all__ = ["understand"]
 
 
-def _chosen(source: Source, patterns: Iterable[str], option: str) -> list[str]:
-    """Return the columns that names or patterns mean; one that means none is an error."""
+def _chosen(source: Source, patterns: Iterable[str], option: str, target: str) -> list[str]:
+    """Return the columns that names or patterns mean; one that means none is an error.
+
+    A pattern does not mean the target.
+    """
     found: dict[str, None] = {}
     for pattern in patterns:
         names = [pattern] if pattern in source.names else []
         if not names and set("*?[") & set(pattern):
-            names = [name for name in source.names if fnmatchcase(name, pattern)]
+            names = [n for n in source.names if n != target and fnmatchcase(n, pattern)]
         if not names and pattern not in source.left_out:
             source.check_column(pattern, f"given with {option}")
         found |= dict.fromkeys(names)
@@ -46,19 +52,34 @@ def understand(
 ) -> Understanding:
     """Return what each column is taken for, by all rows: one pass, whose memory is bounded.
 
+    Parameters
+    ----------
+    source : Source
+        The table.
+    options : ReadOptions
+        How it is read, and what columns are taken for on the user's word.
+    ignore : iterable of str, default=()
+        Columns to leave out.
+    target : str, default=""
+        The column to be predicted, if there is one.
+
     Raises
     ------
     TableError
         If columns cannot be understood: one error for all, which says what to do.
     """
-    ignored = set(_chosen(source, ignore, "--ignore"))
+    ignored = set(_chosen(source, ignore, "--ignore", target))
+    if target in ignored:
+        raise TableError(
+            f"{source.path}: the target {show(target)} is given with --ignore; ignore other columns"
+        )
     forced: dict[str, KindName] = {}
     for kind, patterns in (
         ("category", options.category),
         ("number", options.number),
         ("date", options.date),
     ):
-        for name in _chosen(source, patterns, f"--{kind}"):
+        for name in _chosen(source, patterns, f"--{kind}", target):
             if forced.get(name, kind) != kind:
                 raise TableError(
                     f"{source.path}: column {show(name)} is given with --{forced[name]} and with "
@@ -73,9 +94,10 @@ def understand(
         for name in names
     ]
     for table, _ in source.scan():
-        for evidence in every:
-            column = table.column(evidence.name, missing=options.missing)
-            evidence.add(column, last=source.in_memory)
+        if table.rows == 0:
+            raise TableError(f"{source.path} has a header but no rows; add data below the header")
+        add = partial(_add, table=table, options=options, whole=source.in_memory)
+        together(add, every, table.rows)
     judge = Judge(source.separator, options, every, forced, target)
     found = [judge.decide(evidence) for evidence in every]
     problems = [found for found in found if isinstance(found, Problem)]
@@ -88,12 +110,30 @@ def understand(
     columns = {column.name: column for column in found if isinstance(column, Understood)}
     for name, why in source.left_out.items():
         columns[name] = Understood(name, "left out", reason=why)
-    counters = [e.name for e in every if e.name != target and e.rows >= FEW and e.counts_rows]
+    counters = [
+        e.name
+        for e in every
+        if e.name != target and e.name not in forced and e.rows >= FEW and e.numbers_rows
+    ]
     counters = [name for name in counters if columns[name].kind == "number"]
-    if counters:
-        judge.notes.append(f"{listing(counters)} only counts the rows; consider --ignore")
+    others = [c for c in columns.values() if c.kind != "left out" and c.name != target]
+    if len(others) > len(counters):
+        for name in counters:
+            why = f"only numbers the rows; --number {in_shell(name)} takes it for a number"
+            columns[name] = replace(columns[name], kind="left out", notation=None, reason=why)
+    elif counters:
+        judge.notes.append(f"{listing(counters)} only numbers the rows, but there is nothing else")
     order = {name: columns[name] for name in (*names, *source.left_out)}
     return Understanding(order, _notes(order, judge.notes))
+
+
+def _add(evidence: ColumnEvidence, table: Table, options: ReadOptions, *, whole: bool) -> None:
+    """Add a piece of a column; forget its texts if they will not be needed."""
+    column = table.column(evidence.name, missing=options.missing)
+    evidence.add(column, last=whole)
+    # A decimal comma that was asked for may give whole numbers another notation.
+    if whole and options.decimal != "," and evidence.texts_unused and evidence.surely_plain:
+        table.keep_numbers(column)
 
 
 def _notes(columns: dict[str, Understood], found: list[str]) -> list[str]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import NamedTuple
 
+from deltarule.utils.checks import check_between, check_flag
+
 __all__ = ["EarlyStopping", "StoppingState"]
 
 
@@ -25,7 +27,8 @@ class EarlyStopping:
     tol : float, default=1e-4
         An epoch counts as progress if it improves the best metric so far by at least ``tol``.
     patience : float, default=10
-        The number of epochs in a row without progress that are allowed; one more ends training.
+        The number of epochs in a row without progress that are allowed, or infinity; one more ends
+        training.
     maximize : bool, default=False
         Whether a high metric is good, as for a score, or a low one, as for a loss.
     restore_best : bool, default=True
@@ -45,6 +48,12 @@ class EarlyStopping:
     patience: float = 10
     maximize: bool = False
     restore_best: bool = True
+
+    def __post_init__(self) -> None:
+        check_between("tol", self.tol, 0.0)
+        check_between("patience", self.patience, 0.0)
+        check_flag("maximize", self.maximize)
+        check_flag("restore_best", self.restore_best)
 
     def observe(self, state: StoppingState | None, metric: float) -> tuple[StoppingState, bool]:
         """Return the state after an epoch's metric, and whether the metric is the best so far.

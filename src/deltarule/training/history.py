@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deltarule.schedules import Position
+from deltarule.training.curve import Column, Curve, Records, SumOfCurves
 
 __all__ = ["History"]
+
+_CURVES = ("loss", "penalty", "validation_loss", "validation_score", "learning_rate")
 
 
 @dataclass
 class History:
-    """History of a training; every list has one entry for each epoch.
+    """History of a training; every curve has one entry for each epoch.
+
+    A curve reads like a list; reading an entry takes as long after a million epochs as after ten.
 
     Attributes
     ----------
-    loss : list of float
+    loss : Curve
         Training loss: the weighted mean over the epoch's batches, without penalties, each at the
         θ before its step.
-    penalty : list of float
+    penalty : Curve
         The value of the penalties, averaged likewise; ``loss + penalty`` is the cost.
-    validation_loss, validation_score : list of float
+    validation_loss, validation_score : Curve
         On the validation set, after the epoch; empty without one. The score is the accuracy for
         classes, R² for numbers.
-    learning_rate : list of float
+    learning_rate : Curve
         The learning rate of the epoch's last step.
-    health : list of Health
+    health : Records of Health
         Norms, dead and saturated units after the epoch, with ``record_health``.
     best_epoch : int or None
         The epoch, counted from 1, with the best parameters so far (the lowest validation loss or
@@ -44,30 +49,31 @@ class History:
         the position it is not part of comparisons, and not in checkpoints.
     """
 
-    loss: list[float] = field(default_factory=list)
-    penalty: list[float] = field(default_factory=list)
-    validation_loss: list[float] = field(default_factory=list)
-    validation_score: list[float] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
-    health: list[Any] = field(default_factory=list)
+    loss: Curve = field(default_factory=Curve)
+    penalty: Curve = field(default_factory=Curve)
+    validation_loss: Curve = field(default_factory=Curve)
+    validation_score: Curve = field(default_factory=Curve)
+    learning_rate: Curve = field(default_factory=Curve)
+    health: Records = field(default_factory=Records)
     best_epoch: int | None = None
     stopped_by: str = ""
     message: str = ""
     converged: bool | None = None
 
     def __post_init__(self) -> None:
+        for name in _CURVES:
+            if not isinstance(getattr(self, name), Curve):  # the user's list
+                setattr(self, name, Curve(getattr(self, name)))
+        if not isinstance(self.health, Records):
+            self.health = Records(self.health)
         # No fields: they do not take part in comparisons.
         self.position: Position | None = None
         self.resume_point: Any = None
 
     def copy(self) -> History:
-        """Return a copy whose lists are its own, without a resume point."""
-        lists: dict[str, Any] = {
-            f.name: list(value)
-            for f in fields(self)
-            if isinstance(value := getattr(self, f.name), list)
-        }
-        return replace(self, **lists)
+        """Return a copy whose curves are its own, without a resume point."""
+        curves: dict[str, Any] = {name: getattr(self, name).copy() for name in (*_CURVES, "health")}
+        return replace(self, **curves)
 
     @property
     def n_epochs(self) -> int:
@@ -77,13 +83,13 @@ class History:
     @property
     def last_cost(self) -> float:
         """Loss plus penalty of the newest epoch."""
-        return self.cost_of(self.n_epochs)
+        return self.loss.last + self.penalty.last
 
     def cost_of(self, epoch: int) -> float:
         """Return loss plus penalty of an epoch, counted from 1."""
-        return self.loss[epoch - 1] + self.penalty[epoch - 1]
+        return self.loss.at(epoch - 1) + self.penalty.at(epoch - 1)
 
     @property
-    def cost(self) -> list[float]:
+    def cost(self) -> Column[float]:
         """Loss plus penalty, epoch by epoch."""
-        return [a + b for a, b in zip(self.loss, self.penalty, strict=True)]
+        return SumOfCurves(self.loss, self.penalty)

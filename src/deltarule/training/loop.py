@@ -8,7 +8,7 @@ import numpy as np
 
 from deltarule.errors import CheckpointError, SpecError
 from deltarule.program import BatchSchedule, Block, Interpreter, State, StepLog
-from deltarule.schedules import Position
+from deltarule.schedules import EpochSchedule, Position, Rates, Schedule
 from deltarule.training.batches import Rows, batch_bounds, is_order
 from deltarule.training.config import Metrics, TrainingConfig
 from deltarule.training.data import EpochIterator, StreamedBlock, advance
@@ -23,6 +23,8 @@ from deltarule.utils.interrupts import DeferredSignals, deferred_signals
 __all__ = ["run_epochs"]
 
 _FINAL = ("no improvement", "callback")  # a training that ended so is complete
+
+_FEW = 4096  # numbers
 
 _DIVERGENCE_RATIO = 10.0
 """If an epoch starts with a loss more than this many times the best cost, the steps of the best
@@ -83,6 +85,9 @@ def run_epochs(
         return training
     finally:
         state.set_safe(None)
+        release = getattr(interpreter, "release", None)
+        if release is not None:
+            release()
 
 
 def _first_order(block: Block | StreamedBlock) -> Rows:
@@ -112,8 +117,14 @@ def _is_cut(order: BatchSchedule, block: Block | StreamedBlock, config: Training
 
 def _bounds_of(rows: Rows, block: Block | StreamedBlock, config: TrainingConfig) -> Rows:
     """Return the bounds of the batches of an order of rows."""
-    present = None if block.weight is None else to_numpy(block.weight)[rows] > 0
+    same = _has_same_bounds(block, config)
+    present = None if same else to_numpy(block.weight)[rows] > 0
     return batch_bounds(block.n_rows, config.batch_size, present, config.min_rows)
+
+
+def _has_same_bounds(block: Block | StreamedBlock, config: TrainingConfig) -> bool:
+    """Return whether batches are cut alike in every order of the rows."""
+    return block.weight is None or config.min_rows <= 1
 
 
 class _Training:
@@ -133,6 +144,18 @@ class _Training:
         self.rule = EarlyStopping(tol=0.0) if config.stopping is None else config.stopping
         self._buffers: list[State] = []  # copies of states, whose memory is used again
         self._bounds: Rows | None = None  # of the batches, if they are the same in every epoch
+        self._rows: Rows | None = None  # in their order, if that is the order of every epoch
+        self._rates: tuple[float, int, Rates] | None = None  # of the last epoch with one rate
+        self._has_one_rate = _inherits(config.schedule, "rates")
+        self._observes = not _inherits(config.schedule, "observe")
+        self._new_blocks = config.epoch_block is not None or isinstance(block, StreamedBlock)
+        # Whether an epoch begins with the state that the last one left, so that a copy of it serves
+        # as both. A user's function may change the state; a checkpoint holds both states apart.
+        self._steps_only = (
+            config.checkpointer is None
+            and config.on_epoch_begin is None
+            and (config.on_epoch is None or getattr(config.on_epoch, "keeps_state", False))
+        )
         self._fresh = (  # whether the best state is still a copy of the state, as at the beginning
             training.history.n_epochs == 0 and training.best is training.before is training.safe
         )
@@ -171,7 +194,9 @@ class _Training:
         if config.on_epoch_begin is not None:
             config.on_epoch_begin(epoch.entered)
         self.state.set_safe(epoch.entered)
-        steps = self._take_steps(epoch, self._block_of(training.position.epochs))
+        block = self._block_of(training.position.epochs) if self._new_blocks else self.block
+        assert not isinstance(block, StreamedBlock)
+        steps = self._take_steps(epoch, block)
         finite = not steps.diverged and _is_finite(self.state)
         metrics = None
         if finite and config.validation is not None:
@@ -186,24 +211,38 @@ class _Training:
         config, training = self.config, self.training
         training.consistent = False
         position, planned = training.position, config.planned_epochs
-        rows = _first_order(self.block) if position.order is None else position.order
+        order_before, rate = position.order, position.learning_rate
+        rows = self._first_rows() if order_before is None else order_before
         if config.shuffle is not None:
             rows = config.shuffle(rows)
+            order_before = rows
         rows.flags.writeable = False  # a user's schedule is shown them
         if planned is None:
             planned = position.epochs - training.history.n_epochs + config.epochs
-        rate = position.learning_rate
-        training.position = position._replace(
-            order=position.order if config.shuffle is None else rows,
-            planned_epochs=planned,
-            learning_rate=config.learning_rate if rate is None else rate,
+        training.position = Position(
+            position.epochs,
+            position.steps,
+            position.examples,
+            planned,
+            config.learning_rate if rate is None else rate,
+            position.schedule_state,
+            position.stopping_state,
+            order_before,
         )
         order = self._order(rows)
-        held = (training.best, training.before, training.safe)
-        entered = training.best if self._fresh else self._copy(*held)
+        entered = training.best if self._fresh else self._copy()
         self._fresh = False
         training.epoch = Epoch(order, entered)
         training.consistent = True
+
+    def _first_rows(self) -> Rows:
+        """Return the rows in their order, as a new array if it will be shuffled."""
+        if self._rows is not None:
+            return self._rows
+        rows = _first_order(self.block)
+        if self.config.shuffle is None:
+            self._rows = rows
+        return rows
 
     def _block_of(self, epoch: int) -> Block | EpochIterator:
         """Return the data of an epoch: the block, a new one, or an iterator over blocks."""
@@ -220,30 +259,44 @@ class _Training:
         config, block, bounds = self.config, self.block, self._bounds
         if bounds is None:
             bounds = _bounds_of(rows, block, config)
-            if block.weight is None:
+            if _has_same_bounds(block, config):
                 self._bounds = bounds
-        n_steps = len(bounds) - 1
-        given = config.schedule.rates(config.learning_rate, self.training.position, n_steps)
-        rates = np.array(given, dtype=float)  # a copy: the schedule may keep its array
+        return BatchSchedule(rows, bounds, self._rates_of(len(bounds) - 1))
+
+    def _rates_of(self, n_steps: int) -> Rates:
+        """Return the schedule's rates for an epoch, checked."""
+        config, schedule, position = self.config, self.config.schedule, self.training.position
+        if self._has_one_rate and isinstance(schedule, EpochSchedule):
+            rate = schedule.rate(config.learning_rate, position)
+            known = self._rates
+            if known is not None and known[0] == rate and known[1] == n_steps:
+                return known[2]
+            rates = np.full(n_steps, rate, dtype=float)
+            if isinstance(rate, float):
+                rates.flags.writeable = False
+                self._rates = (rate, n_steps, rates)
+        else:  # a copy: the schedule may keep its array
+            rates = np.array(schedule.rates(config.learning_rate, position, n_steps), dtype=float)
         if rates.shape != (n_steps,) or not ((rates >= 0) & np.isfinite(rates)).all():
             raise SpecError(
                 f"schedule must give {n_steps} rates of at least 0, one for each step; got "
                 f"{rates}. See what {type(config.schedule).__name__}.rates returns."
             )
-        return BatchSchedule(rows, bounds, rates)
+        return rates
 
     def _take_steps(self, epoch: Epoch, block: Block | EpochIterator) -> StepLog:
         """Take the steps that are left; the interpreter may return before it has taken all."""
-        order = epoch.order
-        while epoch.done < order.n_batches:
+        order, n_batches, training = epoch.order, epoch.order.n_batches, self.training
+        while epoch.done < n_batches:
             self._between_calls()
-            self.training.consistent = False
-            left = range(epoch.done, order.n_batches)
+            training.consistent = False
+            left = range(epoch.done, n_batches)
             epoch.add(advance(self.interpreter, self.state, block, order, left))
             if epoch.reports[-1].diverged:
                 break
-            self.training.consistent = True
-        self.signals.deliver()
+            training.consistent = True
+        if self.signals.came is not None:
+            self.signals.deliver()
         return epoch.steps()
 
     def _end_epoch(
@@ -252,15 +305,20 @@ class _Training:
         """End an epoch: record it, keep the best state, and call schedule and callback."""
         config, training, history = self.config, self.training, self.training.history
         training.epoch = None
-        position, rate = training.position, float(epoch.order.learning_rates[-1])
-        training.position = position._replace(
-            epochs=position.epochs + 1,
-            steps=position.steps + epoch.order.n_batches,
-            examples=position.examples + self.block.n_rows,
-            learning_rate=rate,
+        position, order = training.position, epoch.order
+        rate = float(order.learning_rates[-1])
+        done = (
+            position.epochs + 1,
+            position.steps + order.n_batches,
+            position.examples + self.block.n_rows,
+            position.planned_epochs,
         )
+        if self._observes or not finite:
+            states = (position.schedule_state, position.stopping_state)
+            training.position = Position(*done, rate, *states, position.order)
         _record(history, steps, rate, config.loss_scale)
-        follows_best = history.best_epoch == history.n_epochs - 1
+        n_epochs = history.n_epochs
+        follows_best = history.best_epoch == n_epochs - 1
         if follows_best and config.validation is None and _has_jumped(steps, history):
             training.safe = training.before
         if not finite:
@@ -269,15 +327,16 @@ class _Training:
         metric = _watched(history, metrics, config)
         stopping_state, is_best = self.rule.observe(position.stopping_state, metric)
         if is_best:
-            history.best_epoch = history.n_epochs
-            training.best = self._copy(training.best, training.safe, epoch.entered)
+            history.best_epoch = n_epochs
+            training.best = self._copy(epoch.entered)
             training.before, training.safe = epoch.entered, training.best
-        schedule_state, rate = config.schedule.observe(
-            position.schedule_state, metric, rate, maximize=self.rule.maximize
-        )
-        training.position = training.position._replace(
-            learning_rate=rate, schedule_state=schedule_state, stopping_state=stopping_state
-        )
+            self._fresh = self._steps_only
+        schedule_state = position.schedule_state
+        if self._observes:
+            schedule_state, rate = config.schedule.observe(
+                schedule_state, metric, rate, maximize=self.rule.maximize
+            )
+        training.position = Position(*done, rate, schedule_state, stopping_state, position.order)
         stop = config.on_epoch is not None and config.on_epoch(history)
         history.stopped_by = "callback" if stop else self._ending()
 
@@ -293,32 +352,43 @@ class _Training:
             )
         return "epochs" if training.history.n_epochs >= config.epochs else ""
 
-    def _copy(self, *held: State) -> State:
+    def _copy(self, entered: State | None = None) -> State:
         """Return a copy of the state, in the memory of an old copy that is no longer used."""
+        training, state = self.training, self.state
+        best, before, safe = training.best, training.before, training.safe
         for old in self._buffers:
-            if not any(old is one for one in held):
-                old.overwrite(self.state)
+            if old is not best and old is not before and old is not safe and old is not entered:
+                old.overwrite(state)
                 return old
-        self._buffers.append(self.state.copy())
+        self._buffers.append(state.copy())
         return self._buffers[-1]
+
+
+def _inherits(schedule: Schedule, method: str) -> bool:
+    """Return whether a schedule has the method of ``EpochSchedule``, and not its own."""
+    return getattr(type(schedule), method, None) is getattr(EpochSchedule, method) and (
+        method not in getattr(schedule, "__dict__", {})
+    )
 
 
 def _has_jumped(steps: StepLog, history: History) -> bool:
     """Return whether an epoch's first loss is NaN, or far above the best epoch's cost."""
     if history.best_epoch is None:
         return False
-    first = float(steps.loss[0] + steps.penalty[0])
+    first = float(steps.loss[0]) + float(steps.penalty[0])
     return not first <= _DIVERGENCE_RATIO * history.cost_of(history.best_epoch)
 
 
 def _record(history: History, steps: StepLog, rate: float, scale: float) -> None:
     """Append an epoch's mean loss to the history; after a divergence, its last loss."""
-    weight = float(steps.weight.sum())
+    weights = steps.weight
+    weight = float(weights[0]) if len(weights) == 1 else float(weights.sum())
     if steps.diverged or weight == 0:
         loss, penalty = float(steps.loss[-1]), float(steps.penalty[-1])
     else:
-        loss = _mean(steps.loss, steps.weight, weight)
-        penalty = _mean(steps.penalty, steps.weight, weight)
+        loss = _mean(steps.loss, weights, weight)
+        alone = len(weights) == 1 and steps.penalty[0] == 0.0  # a usual case, without arithmetic
+        penalty = 0.0 if alone else _mean(steps.penalty, weights, weight)
     history.loss.append(scale * loss)
     history.penalty.append(penalty)
     history.learning_rate.append(rate)
@@ -353,5 +423,9 @@ def _is_finite(state: State) -> bool:
 
     A finite loss is not enough: batch norm may map inputs whose squares overflow to finite ones.
     """
-    arrays = (state.theta, *state.buffers.values())
-    return all(bool(np.isfinite(to_numpy(array)).all()) for array in arrays)
+    theta, statistics = state.theta, state.buffers.values()
+    if type(theta) is np.ndarray and theta.size <= _FEW:  # a search of bytes is faster than all()
+        finite = b"\0" not in np.isfinite(theta).tobytes()
+    else:
+        finite = bool(np.isfinite(to_numpy(theta)).all())
+    return finite and all(bool(np.isfinite(to_numpy(array)).all()) for array in statistics)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.errors import DataError
+from deltarule.errors import DataError, ShapeError
+from deltarule.utils.checks import (
+    check_between,
+    check_positive_integer,
+    check_seed,
+    check_sequence,
+    shown,
+)
 
 __all__ = ["default_fractions", "nearly_stratified", "quotas", "split_rows"]
 
@@ -33,47 +40,52 @@ def split_rows(
     fractions : (train, dev, test), optional
         Non-negative, with sum 1; by default :func:`default_fractions`.
     labels : (n_rows,) array-like, optional
-        Classes: every part has them in the same proportions.
+        Classes: every part has them in the same proportions, as nearly as whole rows allow. A class
+        with too few rows for every part is for training first.
     seed : int, default=0
         The same seed gives the same split.
 
     Raises
     ------
+    SpecError
+        If ``n_rows`` or ``seed`` is no count.
+    ShapeError
+        If there is not one label for each row.
     DataError
-        If the fractions do not add up, or a class is too small to be split.
+        If the fractions do not add up, or leave no row to train on.
     """
-    from sklearn.model_selection import train_test_split
-
-    parts = default_fractions(n_rows) if fractions is None else fractions
-    if min(parts) < 0 or abs(sum(parts) - 1) > 1e-9 or parts[0] <= 0:
+    count = check_positive_integer("n_rows", n_rows)
+    shares = default_fractions(count) if fractions is None else fractions
+    parts = check_sequence("fractions", shares, "a sequence such as (0.6, 0.2, 0.2)")
+    numbers = [check_between(f"fractions[{i}]", part) for i, part in enumerate(parts)]
+    if len(parts) != 3 or min(numbers) < 0 or abs(sum(numbers) - 1) > 1e-9 or numbers[0] <= 0:
         raise DataError(
-            f"fractions must be non-negative, with a train part, and sum to 1; got {parts}."
+            "fractions must be non-negative, with a train part, and sum to 1; got "
+            f"{shown(fractions)}."
         )
-    rows = np.arange(n_rows, dtype=np.int64)
-    stratum = None if labels is None else np.asarray(labels)
-    none = np.empty(0, dtype=np.int64)
-
-    def cut(
-        pool: npt.NDArray[np.int64], size: float
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        count = round(size * n_rows)
-        if count == 0:
-            return pool, none
-        strata = None if stratum is None else stratum[pool]
-        try:
-            kept, taken = train_test_split(
-                pool, test_size=count, stratify=strata, random_state=seed
+    codes = np.zeros(count, dtype=np.int64)
+    if labels is not None:
+        given = np.asarray(labels)
+        if given.shape != (count,):
+            raise ShapeError(
+                f"labels must have shape ({count},), one for each row; got {given.shape}."
             )
-        except ValueError as error:
-            raise DataError(
-                f"{n_rows} rows cannot be split into parts of {parts}: {error} Give more rows, "
-                "merge rare classes, or change the fractions."
-            ) from error
-        return kept, taken
-
-    rest, test = cut(rows, parts[2])
-    train, dev = cut(rest, parts[1])
-    return train, dev, test
+        codes = np.unique(given, return_inverse=True)[1].astype(np.int64)
+    held = [round(part * count) for part in numbers[1:]]
+    if sum(held) >= count:
+        raise DataError(
+            f"fractions must leave a row to train on; got {shown(fractions)} of {count} rows. "
+            "Give more rows, or hold out less."
+        )
+    rng = np.random.default_rng(check_seed("seed", seed))
+    rest, none = rng.permutation(count), np.empty(0, dtype=np.int64)
+    dev, test = none, none
+    if held[1]:
+        rest, test = nearly_stratified(codes, held[1], rest)
+    if held[0]:
+        kept, taken = nearly_stratified(codes[rest], held[0], rng.permutation(len(rest)))
+        rest, dev = rest[kept], rest[taken]
+    return rest, dev, test
 
 
 def nearly_stratified(codes: Integers, held: int, order: Integers) -> tuple[Integers, Integers]:
@@ -92,7 +104,8 @@ def nearly_stratified(codes: Integers, held: int, order: Integers) -> tuple[Inte
         The rows in a random order, which decides everything.
     """
     members = np.bincount(codes)
-    limits = members - 1 if held <= len(codes) - len(members) else members
+    spare = np.maximum(members - 1, 0)
+    limits = spare if held <= spare.sum() else members
     taken = quotas(held * members / len(codes), held, limits)
     by_class = order[np.argsort(codes[order], kind="stable")]
     places = np.arange(len(codes)) - np.repeat(np.cumsum(members) - members, members)

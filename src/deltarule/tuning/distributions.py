@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from deltarule.errors import SpecError
-from deltarule.utils.checks import check_between
+from deltarule.utils.checks import check_between, check_count, shown
 
 __all__ = ["LogMomentum", "LogUniform"]
 
@@ -100,16 +100,26 @@ def _check_ends(low: Any, high: Any, top: float, *, open_low: bool) -> None:
     first = check_between("low", low, 0.0, top, open_low=open_low, open_high=True)
     last = check_between("high", high, 0.0, top, open_low=open_low, open_high=True)
     if first >= last:
-        raise SpecError(f"low must be below high; got {low!r} and {high!r}. Swap them.")
+        raise SpecError(f"low must be below high; got {shown(low)} and {shown(high)}. Swap them.")
 
 
 def _draw(low: float, high: float, size: Any, random_state: Any) -> Any:
     from sklearn.utils import check_random_state
 
+    if size is not None:
+        lengths = size if isinstance(size, tuple | list) else (size,)
+        for length in lengths:
+            check_count("size", length)
     if isinstance(random_state, np.random.Generator):
         source: Any = random_state
     else:
-        source = check_random_state(random_state)
+        try:
+            source = check_random_state(random_state)
+        except (TypeError, ValueError) as error:
+            raise SpecError(
+                "random_state must be an int in [0, 2**32), a RandomState, a Generator or None; "
+                f"got {shown(random_state)}."
+            ) from error
     r = source.uniform(math.log10(low), math.log10(high), size)
     drawn = np.clip(10.0**r, low, high)  # rounding may move the power beyond an end
     return float(drawn) if size is None else drawn

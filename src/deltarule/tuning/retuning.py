@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.errors import DataError
-from deltarule.utils.checks import check_positive_integer
+from deltarule.errors import DataError, ShapeError
+from deltarule.utils.checks import check_count, check_positive_integer, shown
 
 __all__ = ["Retuning", "retune"]
 
@@ -71,6 +71,17 @@ def retune(search: Any, X: Any, y: Any, *, keep: int = 3, cv: Any = None) -> Ret
     if not hasattr(search, "cv_results_"):
         raise DataError(
             "search must be a fitted GridSearchCV or RandomizedSearchCV. Call its fit first."
+        )
+    if not (cv is None or hasattr(cv, "get_n_splits") or hasattr(cv, "__next__")):
+        check_count("cv", cv, least=2)
+    for name, rows in (("X", X), ("y", y)):
+        if not hasattr(rows, "shape") and not (isinstance(rows, list) and len(rows)):
+            raise DataError(f"{name} must be an array of rows; got {shown(rows)}.")
+    n_rows = [len(rows) if isinstance(rows, list) else (*rows.shape, 0)[0] for rows in (X, y)]
+    if 0 in n_rows or n_rows[0] != n_rows[1]:
+        raise ShapeError(
+            "X and y must have the same number of rows, at least one; got "
+            f"{n_rows[0]} and {n_rows[1]}."
         )
     order = np.argsort(search.cv_results_["rank_test_score"], kind="stable")[:keep]
     candidates = [search.cv_results_["params"][i] for i in order]

@@ -6,13 +6,13 @@ SciPy's CSR matrices are accepted in one place only, as the inputs of a network.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeAlias
 
 import array_api_compat
 import numpy as np
-from scipy.sparse import issparse
 
 from deltarule.errors import DataError
 
@@ -20,8 +20,10 @@ __all__ = [
     "Array",
     "Pullback",
     "aligned",
+    "aligned_zeros",
     "array_namespace",
     "floating",
+    "is_array",
     "is_floating",
     "is_sparse",
     "of_numbers",
@@ -41,7 +43,12 @@ def array_namespace(*arrays: Array) -> Any:
     return array_api_compat.array_namespace(*arrays)
 
 
-def floating(given: Any) -> Array:
+def is_array(given: Any) -> bool:
+    """Whether this is an array of a library, NumPy included; a list or a number is none."""
+    return bool(array_api_compat.is_array_api_obj(given)) and not isinstance(given, np.generic)
+
+
+def floating(given: Any, name: str = "x") -> Array:
     """Return numbers as an array of float32 or float64, whose arithmetic has fractions.
 
     Arrays of these types are returned as they are. Integers, booleans, float16, lists and objects
@@ -57,15 +64,23 @@ def floating(given: Any) -> Array:
     if not isinstance(given, np.ndarray) and array_api_compat.is_array_api_obj(given):
         xp = array_namespace(given)
         return xp.astype(given, xp.float64)
-    array = np.asarray(given)
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise DataError(f"{name} must be rectangular; got rows of unequal length.") from error
     if is_floating(array):
         return array
     try:
-        if array.dtype.kind in "biufO":
+        # None would become NaN
+        if array.dtype.kind in "biuf" or (array.dtype.kind == "O" and not _holds_none(array)):
             return array.astype(np.float64)
-    except (TypeError, ValueError):
-        pass  # objects that are no numbers
-    raise DataError(f"expected real numbers; got an array of dtype {array.dtype}.")
+    except (TypeError, ValueError, OverflowError):
+        pass  # objects that are no numbers, or too large
+    raise DataError(f"{name} must hold real numbers; got an array of dtype {array.dtype}.")
+
+
+def _holds_none(array: Any) -> bool:
+    return any(item is None for item in array.ravel())
 
 
 def is_floating(given: Any) -> bool:
@@ -102,7 +117,9 @@ def of_numbers(n_arrays: int = 1) -> Callable[[Callable[..., Any]], Callable[...
 
 def is_sparse(array: Array) -> bool:
     """Whether the array is a SciPy sparse matrix or array."""
-    return bool(issparse(array))
+    # Whoever has such a matrix has imported SciPy's package, which takes a tenth of a second.
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and bool(sparse.issparse(array))
 
 
 def to_numpy(array: Array) -> Any:
@@ -118,8 +135,17 @@ def aligned(numbers: Any, dtype: Any = None, *, place: int = 0) -> Any:
     """
     source = np.asarray(numbers)
     kind = source.dtype if dtype is None else np.dtype(dtype)
-    memory = np.empty(source.size * kind.itemsize + 4096 + 4 * 1024, dtype=np.uint8)
-    start = -memory.ctypes.data % 4096 + 1024 * (place % 4)
-    copy = memory[start : start + source.size * kind.itemsize].view(kind)
+    copy = _aligned(np.empty, source.size, kind, place)
     copy[...] = source
     return copy
+
+
+def aligned_zeros(n: int, dtype: Any, *, place: int = 0) -> Any:
+    """Return n zeros as ``aligned`` places them; pages of memory are not touched before use."""
+    return _aligned(np.zeros, n, np.dtype(dtype), place)
+
+
+def _aligned(make: Callable[..., Any], n: int, kind: np.dtype[Any], place: int) -> Any:
+    memory = make(n * kind.itemsize + 4096 + 4 * 1024, dtype=np.uint8)
+    start = -memory.ctypes.data % 4096 + 1024 * (place % 4)
+    return memory[start : start + n * kind.itemsize].view(kind)

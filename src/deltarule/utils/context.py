@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeAlias
 
-from deltarule.errors import MissingDependencyError
+from deltarule.errors import DataError, DeltaruleError, MissingDependencyError
 
-__all__ = ["ErrorRule", "error_context", "needing", "system_reason"]
+__all__ = ["ErrorRule", "error_context", "naming", "needing", "system_reason"]
 
 Kinds: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -47,6 +47,22 @@ def error_context(*rules: ErrorRule, unless: Kinds = ()) -> Iterator[None]:
             if isinstance(error, kinds):
                 raise replacement(error) from error
         raise
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Put an argument's name before the message of an error about an array, if it lacks it."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        if name in str(error):
+            raise
+        if isinstance(error, DeltaruleError):
+            raise type(error)(f"{name}: {error}") from error
+        raise DataError(
+            f"{name} must be an array with a row for each example; got one that cannot be read "
+            f"({error})."
+        ) from error
 
 
 def needing(extra: str, what: str) -> AbstractContextManager[None]:

@@ -15,6 +15,7 @@ from deltarule.engine.kernels import (
     forward_backward,
     losses,
     matmul,
+    members,
     norms,
     optimizers,
     parameter_updates,
@@ -41,6 +42,7 @@ KERNELS: dict[str, Callable[..., None]] = {
             parameter_updates.gradient_and_step_of_block,
             parameter_updates.gradient_of_block,
             parameter_updates.step_of_block,
+            parameter_updates.step_of_last_block,
             parameter_updates.penalty_sums_of_block,
             stage_end.record_loss,
             stage_end.count_step,
@@ -59,6 +61,7 @@ KERNELS: dict[str, Callable[..., None]] = {
             batch_norm.normalize_with_population,
             batch_norm.update_population,
             penalties.l1_step,
+            *(getattr(members, name) for name in members.__all__),
             sparse_inputs.sparse_forward,
             sparse_inputs.sparse_gradient,
         )

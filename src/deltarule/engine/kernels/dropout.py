@@ -95,15 +95,14 @@ def dropout_forward(context, i, k, low, high, left, right, one):
 
 
 def dropout_backward(context, i, k, low, high, left, right, one):
-    """DX ← dY ⊙ mask/p."""
+    """DX ← dY ⊙ mask/p, in place."""
     instruction = instruction_at(context_at(context).instructions, i)
     size, width, columns = size_of(one), instruction.n_out, right - left
     for r in range(low, high):
         start = (r * width + left) * size
-        f, dy = (
+        f, d = (
             vector(instruction.extra + start, columns, one),
-            vector(instruction.output_delta + start, columns, one),
+            vector(instruction.input_delta + start, columns, one),
         )
-        dx = vector(instruction.input_delta + start, columns, one)
         for j in range(columns):
-            dx[j] = dy[j] * f[j]
+            d[j] *= f[j]

@@ -22,7 +22,7 @@ from deltarule.program.opcodes import Op
 __all__ = ["forward_backward"]
 
 
-_AFFINE, _ACTIVATE = int(Op.AFFINE), int(Op.ACTIVATE)
+_AFFINE, _ACTIVATE, _SCALE = int(Op.AFFINE), int(Op.ACTIVATE), int(Op.SCALE)
 
 
 def forward_backward(context, s, k, rows, low, high, left, right, one):
@@ -34,21 +34,24 @@ def forward_backward(context, s, k, rows, low, high, left, right, one):
     stage = stage_at(c.stages, s)
     if stage.gathers > 0:
         gather(c, k, low, high, one)
+        if c.odd_inputs > 0:  # nothing is wanted then
+            return
     for i in range(stage.forward_from, stage.forward_to):
         run_forward(context, i, k, low, high, left, right, one)
     if stage.with_loss > 0:
         size, columns = size_of(one), c.n_outputs
-        start = low * columns * size
+        first, count = low * c.members, (high - low) * c.members
+        start = first * columns * size
         delta = c.loss_delta + start if c.loss_delta != 0 else 0
         call(
             c.loss_kernel,
             (
                 c.loss_input + start,
                 c.batch_y + start,
-                c.factor + low * size,
-                c.row_losses + low * size,
+                c.factor + first * size,
+                c.row_losses + first * size,
                 delta,
-                high - low,
+                count,
                 columns,
                 c.loss_constants,
                 c.n_loss_constants,
@@ -74,8 +77,9 @@ def run_forward(context, i, k, low, high, left, right, one):
     source = instruction.input
     if source == 0 and c.x != 0:
         source = inputs_of_batch(c, k, one)
-    corner = (low * width + left) * size
-    target, columns, n = instruction.output + corner, right - left, high - low
+    first, n = low * instruction.members, (high - low) * instruction.members
+    corner = (first * width + left) * size
+    target, columns = instruction.output + corner, right - left
     if instruction.op == _ACTIVATE:
         call(
             instruction.forward,
@@ -88,7 +92,7 @@ def run_forward(context, i, k, low, high, left, right, one):
         n_in = instruction.n_in
         bias = c.theta + (instruction.bias + left) * size if instruction.bias >= 0 else 0
         multiply(
-            context, source + low * n_in * size, n_in,
+            context, source + first * n_in * size, n_in,
             c.theta + (instruction.weights + left) * size, width, bias, target, width,
             n, columns, n_in, one,
         )  # fmt: skip
@@ -99,13 +103,14 @@ def run_backward(context, i, k, low, high, left, right, one):
     """Run instruction i backward over a tile of its input."""
     c = context_at(context)
     instruction = instruction_at(c.instructions, i)
-    if instruction.input_delta == 0:
+    if instruction.input_delta == 0 and instruction.op != _SCALE:
         return
     size, width = size_of(one), instruction.n_in
     if right == 0:
         right = width
-    corner = (low * width + left) * size
-    target, columns, n = instruction.input_delta + corner, right - left, high - low
+    first, n = low * instruction.members, (high - low) * instruction.members
+    corner = (first * width + left) * size
+    target, columns = instruction.input_delta + corner, right - left
     if instruction.op == _ACTIVATE:
         call(
             instruction.backward,
@@ -116,7 +121,7 @@ def run_backward(context, i, k, low, high, left, right, one):
     elif instruction.op == _AFFINE:
         n_out = instruction.n_out
         multiply_by_transpose(
-            context, instruction.output_delta + low * n_out * size, n_out,
+            context, instruction.output_delta + first * n_out * size, n_out,
             c.theta + (instruction.weights + left * n_out) * size, n_out, target, width,
             n, columns, n_out, one,
         )  # fmt: skip

@@ -92,11 +92,14 @@ def _panel(machine: Machine, module: Any, vectors: int, masked: bool) -> Any:
         with builder.if_else(fits(half + 1, most)) as (yes, no):
             with yes:
                 reaching(most)
-            with no, builder.if_else(fits(2, half)) as (some, one):
+            with no, builder.if_else(fits(3, half)) as (some, few):
                 with some:
                     reaching(half)
-                with one:
-                    reaching(1)
+                with few, builder.if_else(fits(2, 2)) as (two, one):
+                    with two:
+                        reaching(2)
+                    with one:
+                        reaching(1)
         builder.branch(head)
         builder.position_at_end(end)
 

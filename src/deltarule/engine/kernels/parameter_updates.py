@@ -21,6 +21,7 @@ from deltarule.engine.kernels.intrinsics import (
     read,
     read_float,
     size_of,
+    stage_at,
     vector,
 )
 from deltarule.engine.kernels.matmul import transpose_and_multiply
@@ -33,6 +34,7 @@ __all__ = [
     "gradient_of_block",
     "penalty_sums_of_block",
     "step_of_block",
+    "step_of_last_block",
     "strength_of",
 ]
 
@@ -56,7 +58,7 @@ def gradient_and_step_of_block(context, s, i, k, rows, one):
     instruction = instruction_at(c.instructions, block.instruction)
     row = size_of(one) * max(1, instruction.n_out)
     part = _PART_ROWS * max(1, _PART // (_PART_ROWS * row))  # rows of W
-    is_dense = block.kind == OF_WEIGHTS and instruction.backward == 0
+    is_dense = block.kind == OF_WEIGHTS and instruction.gradient == 0
     if is_dense and _SHORTEST <= row <= _LONGEST and part < block.n_rows:
         gradient_and_step_by_parts(context, block, i, k, rows, part, one)
     else:
@@ -109,6 +111,13 @@ def step_of_block(context, s, i, k, rows, one):
     take_step(context, block_at(context_at(context).blocks, i), i, k, False, one)
 
 
+def step_of_last_block(context, s, i, k, rows, one):
+    """Take the step of a block that others' gradients needed: the last ones in the table."""
+    c = context_at(context)
+    number = c.n_blocks - stage_at(c.stages, s).extent + i
+    take_step(context, block_at(c.blocks, number), number, k, False, one)
+
+
 def penalty_sums_of_block(context, s, i, k, rows, one):
     """Compute Σθ² and Σ|θ|, of which the penalties' values are made."""
     c = context_at(context)
@@ -121,16 +130,18 @@ def compute_gradient(context, block, k, rows, one):
     c, size = context_at(context), size_of(one)
     instruction = instruction_at(c.instructions, block.instruction)
     g = c.gradient + block.start * size
-    width, delta = instruction.n_out, instruction.output_delta
+    width, delta = block.stop - block.start, instruction.output_delta
     if block.kind == OF_WEIGHTS:
         first, count = block.first_row, block.n_rows
-        if instruction.backward != 0:
+        if instruction.gradient != 0:
             call(
-                instruction.backward,
+                instruction.gradient,
                 (context, block.instruction, k, 0, rows, first, first + count, one),
             )
         else:
             gradient_of_rows(context, block, k, rows, first, count, g, one)
+    elif instruction.tile_sums != 0:
+        add_sums_of_tiles(instruction, int(block.kind == OF_BIAS), width, rows, g, one)
     elif block.kind == OF_BIAS:
         sums = vector(g, width, one)
         for j in range(width):
@@ -141,7 +152,19 @@ def compute_gradient(context, block, k, rows, one):
                 sums[j] += d[j]
 
 
-@inlined
+@fast
+def add_sums_of_tiles(instruction, which, width, rows, g, one):
+    """Add up a scaling's sums over the rows of a tile: those of γ (0) or β (1)."""
+    size, sums = size_of(one), vector(g, width, one)
+    for j in range(width):
+        sums[j] = one - one
+    for tile in range((rows + instruction.rows_in_tile - 1) // instruction.rows_in_tile):
+        part = vector(instruction.tile_sums + (2 * tile + which) * width * size, width, one)
+        for j in range(width):
+            sums[j] += part[j]
+
+
+@fast
 def gradient_of_rows(context, block, k, rows, first, count, g, one):
     """Compute the gradient of rows [first, first + count) of W, at address g."""
     c, size = context_at(context), size_of(one)
@@ -151,11 +174,11 @@ def gradient_of_rows(context, block, k, rows, first, count, g, one):
         source = inputs_of_batch(c, k, one)
     transpose_and_multiply(
         context, source + first * size, instruction.n_in,
-        instruction.output_delta, width, g, width, count, width, rows, one,
+        instruction.output_delta, width, g, width, count, width, rows * instruction.members, one,
     )  # fmt: skip
 
 
-@inlined
+@fast
 def add_penalties(c, block, g, w, n, k, one):
     """Add the gradients of the penalties that have one, over n numbers of a block."""
     for j in range(block.penalties_from, block.penalties_to):
@@ -184,7 +207,7 @@ def take_step(context, block, i, k, adds_penalties, one):
     vector(c.absolutes, i + 1, 1.0)[i] = absolutes
 
 
-@inlined
+@fast
 def step_of_run(context, block, k, begin, end, gradient, adds_penalties, one):
     """Clip the gradient, step, apply proximal penalties and sum, a few numbers at a time.
 
@@ -220,7 +243,7 @@ def step_of_run(context, block, k, begin, end, gradient, adds_penalties, one):
     return squares, absolutes
 
 
-@inlined
+@fast
 def strength_of(c, j, k):
     """Return penalty j's strength on the mean loss of batch k."""
     penalty = penalty_at(c.penalties, j)

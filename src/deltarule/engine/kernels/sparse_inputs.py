@@ -1,4 +1,4 @@
-"""The first affine map on CSR inputs, with the dropouts that may precede it (item B1).
+"""The first map on CSR inputs, with the dropouts that may precede it (item B1).
 
 Kernels take ``(context, i, k, low, high, left, right, one)``, as in ``forward_backward``.
 """
@@ -18,7 +18,14 @@ from deltarule.engine.kernels.intrinsics import (
     vector,
 )
 
-__all__ = ["sparse_forward", "sparse_gradient"]
+__all__ = [
+    "copy_densely",
+    "first_entry",
+    "row_of",
+    "sparse_forward",
+    "sparse_gradient",
+    "value_of",
+]
 
 
 @fast
@@ -38,6 +45,30 @@ def value_of(c, e, column, r, one):
         kept = word < dropout.keep * 4294967296.0
         value *= like(one, 1.0 / dropout.keep if kept else 0.0)
     return value
+
+
+@fast
+def first_entry(c, first, end, left):
+    """Return the first of a row's entries in a column at or after ``left``."""
+    while first < end:
+        middle = (first + end) // 2
+        if read(c.indices + 8 * middle) < left:
+            first = middle + 1
+        else:
+            end = middle
+    return first
+
+
+@fast
+def copy_densely(c, k, r, target, one):
+    """Write row r of batch k to an address, its zeros too."""
+    x = vector(target, c.n_inputs, one)
+    for j in range(c.n_inputs):
+        x[j] = one - one
+    ends = vector(c.indptr + 8 * row_of(c, k, r), 2, 0)
+    for e in range(ends[0], ends[1]):
+        column = read(c.indices + 8 * e)
+        x[column] = value_of(c, e, column, r, one)
 
 
 def sparse_forward(context, i, k, low, high, left, right, one):
@@ -79,14 +110,7 @@ def sparse_gradient(context, i, k, low, high, left, right, one):
     for r in range(low, high):
         d = vector(instruction.output_delta + r * width * size, width, one)
         ends = vector(c.indptr + 8 * row_of(c, k, r), 2, 0)
-        first, end = ends[0], ends[1]
-        while first < end:  # the first entry at or after ``left``
-            middle = (first + end) // 2
-            if read(c.indices + 8 * middle) < left:
-                first = middle + 1
-            else:
-                end = middle
-        for e in range(first, ends[1]):
+        for e in range(first_entry(c, ends[0], ends[1], left), ends[1]):
             column = read(c.indices + 8 * e)
             if column >= right:
                 break

@@ -29,9 +29,10 @@ _L2 = int(PenaltyCode.L2)
 def record_loss(context, s, k, rows, one):
     """Record the step's loss and penalty; stop the call if they are not finite."""
     c = context_at(context)
-    factor, losses = vector(c.factor, rows, one), vector(c.row_losses, rows, one)
+    n = rows * c.members
+    factor, losses = vector(c.factor, n, one), vector(c.row_losses, n, one)
     loss = value = 0.0
-    for i in range(rows):
+    for i in range(n):
         loss += factor[i] * losses[i]
     for j in range(c.n_penalties):
         penalty = penalty_at(c.penalties, j)

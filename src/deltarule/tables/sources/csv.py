@@ -7,13 +7,11 @@ found afterwards, so that only broken files pay for them.
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,78 +19,108 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from deltarule.errors import TableError
+from deltarule.tables.arrow import texts_of, to_numpy
 from deltarule.tables.columns import joined
 from deltarule.tables.messages import show
+from deltarule.tables.parallel import ahead
+from deltarule.tables.record import CsvFormat
+from deltarule.tables.sources.csv_head import number_of_cells, read_head
 from deltarule.tables.sources.csv_records import end_of_records, misplaced_quote, records
-from deltarule.tables.table import Chunk, Table, check_names
+from deltarule.tables.sources.text import TextFile
+from deltarule.tables.table import Chunk, Table
 
 __all__ = ["CsvFile"]
 
 MAX_FILE_BYTES = 2 * 2**30
 """Longer files are not held in memory."""
-SEPARATORS = ",;\t|"
 BLOCK_BYTES = 8 * 2**20
 """pyarrow parses so many bytes at a time; no row may be longer."""
 CHUNK_BYTES = 2**20
 """Chunks are about as long as this; they end where a record ends."""
+LARGE_BYTES = 2**24
+"""Longer files are parsed by several threads."""
+HEAD_BYTES = 2**20
+"""The head of a file, which tells the separator and has the header."""
+SHOWN = 10
+"""Errors show so many rows, and count the others."""
 _RAGGED = re.compile(r"Row #(\d+): Expected \d+ columns, got (\d+)")
+_BLANKS = b" \t\v\f\x1c\x1d\x1e\x1f"
 
 
 class CsvFile:
-    """A UTF-8 CSV file with one header line; blank lines are skipped.
+    """A CSV file; blank lines are skipped.
 
-    Cells are texts, stripped of surrounding blanks; an empty cell is an empty text.
+    Cells are texts, stripped of surrounding blanks; an empty cell is an empty text. What `form`
+    does not say, the file tells; `look` of its bytes are looked at to tell the encoding. A file
+    that is compressed, or in another encoding than UTF-8, is one chunk. With `at_once`, reading is
+    faster and takes more memory.
     """
 
-    left_out: ClassVar[dict[str, str]] = {}
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with open(path, "rb") as file:
-            start = file.read(3)
-        if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise TableError(
-                f"{path} is encoded in UTF-16; convert it: iconv -f UTF-16 -t UTF-8 {path.name}"
-            )
-        self._begin = 3 * (start == b"\xef\xbb\xbf")  # bytes before the first record
-        header = self._read_header()
-        outside = "".join(header.split('"')[::2])
-        self.separator = max(SEPARATORS, key=outside.count)
-        try:
-            names = next(csv.reader([header], delimiter=self.separator, strict=True))
-        except csv.Error as error:
-            raise TableError(f"{path}: the header cannot be read ({error}); rewrite it") from None
-        self.names = [name.strip() for name in names]
-        check_names(path, self.names)
+    def __init__(self, path: Path, form: CsvFormat, look: int) -> None:
+        self.path, self._comment = path, form.comment or ""
+        self.at_once = False
+        self._text = TextFile(path, form.encoding, look)
+        head, cut = self._read_head()
+        found = read_head(path, head, cut, form)
+        if "\0" in head[: found.begin]:
+            raise self._nul(self._text.begin + len(head[: head.index("\0")].encode()))
+        self._begin = self._text.begin + found.begin
+        self.names, self.separator, self.left_out = found.names, found.separator, found.left_out
+        self._places, self._width, self._beyond = found.places, found.width, found.beyond
+        self._hint = found.hint
+        self.notes = [*filter(None, [self._text.note]), *found.notes]
 
     def scan(self) -> Iterator[tuple[Chunk, Iterator[Table]]]:
         """Yield the chunks of the file, which are found on the way, and their rows."""
+        if not self._text.seekable:
+            chunk = Chunk(self._begin, 0, 0, 2 * CHUNK_BYTES)
+            yield chunk, self.read(chunk)
+            return
         row = 0
-        for start, data in self._whole_records():
-            table = self._table(start, data, row)
-            if table.rows:
-                yield Chunk(start, row, table.rows, len(data)), iter((table,))
-                row += table.rows
+        for start, size, table in self._tables():
+            yield Chunk(start, row, table.rows, size), iter((table,))
+            row += table.rows
 
     def read(self, chunk: Chunk) -> Iterator[Table]:
         """Yield the rows of one chunk."""
-        with open(self.path, "rb") as file:
-            file.seek(chunk.start)
-            yield self._table(chunk.start, file.read(chunk.size), chunk.row)
+        if not self._text.seekable:
+            yield from (table for _, _, table in self._tables())
+            return
+        with self._text.open(chunk.start) as file:
+            yield self._table(chunk.start, file.read(chunk.size))
+
+    def _tables(self) -> Iterator[tuple[int, int, Table]]:
+        """Yield the rows of the file, a few at a time: where they begin, their bytes, the rows."""
+
+        def parsed(found: tuple[int, bytes]) -> tuple[int, int, Table]:
+            start, data = found
+            return start, len(data), self._table(start, data)
+
+        large = self.at_once and os.stat(self.path).st_size > LARGE_BYTES
+        pieces = self._whole_records(self._begin)
+        tables = ahead(parsed, pieces) if large else map(parsed, pieces)
+        return (found for found in tables if found[2].rows)
+
+    def no_rows(self) -> Table:
+        """Return the table without its rows."""
+        return self._table(self._begin, b"")
 
     def place(self, row: int) -> str:
         """Return the line on which a row begins."""
-        for start, data in self._whole_records():
-            for text in records(data, self.separator):
-                row -= bool(text.strip(b"\r\n"))  # blank lines are no records
+        return self._place(self._begin, row)
+
+    def _place(self, begin: int, row: int) -> str:
+        """Return the line of a row, counted from the record that begins at a byte of the text."""
+        for start, data in self._whole_records(begin):
+            for place, _ in self._records(data):
+                row -= 1
                 if row < 0:
-                    return f"line {self._line(start)}"
-                start += len(text)
+                    return f"line {self._line(start + place)}"
         return "its last line"
 
     def check_whole(self, size: int = 0) -> None:
-        """Refuse a file that is too long to be held in memory."""
-        length = os.stat(self.path).st_size
+        """Refuse a file that is too long to be held in memory; `size` is what it takes so far."""
+        length = max(os.stat(self.path).st_size, size if self._text.compression else 0)
         if length > MAX_FILE_BYTES:
             raise TableError(
                 f"{self.path} is {length / 2**30:.0f} GiB long, more than the "
@@ -100,31 +128,31 @@ class CsvFile:
                 "or deltarule train --stream, which reads it piece by piece"
             )
 
-    def _read_header(self) -> str:
-        """Return the first line that is not blank; records begin after it."""
-        with open(self.path, encoding="utf-8-sig", newline="") as file:
-            try:
-                for line in islice(iter(lambda: file.readline(BLOCK_BYTES), ""), 1000):
-                    self._begin += len(line.encode())
-                    if line.strip():
-                        return line.rstrip("\r\n")
-                    if line.strip("\r\n"):
-                        break
-            except UnicodeDecodeError:
-                raise self._encoding_error() from None
-        raise TableError(f"{self.path} has only blank lines; a table needs a header line and rows")
+    def _read_head(self) -> tuple[str, bool]:
+        """Return the beginning of the text, and whether there is more."""
+        with self._text.open(self._text.begin) as file:
+            data = b""
+            while len(data) <= HEAD_BYTES and (fresh := file.read(HEAD_BYTES)):
+                data += fresh
+        cut = len(data) > HEAD_BYTES
+        try:
+            return data[:HEAD_BYTES].decode(), cut
+        except UnicodeDecodeError as error:
+            if cut and error.start > HEAD_BYTES - 4:
+                return data[: error.start].decode(), cut
+            raise self._encoding_error() from None
 
-    def _whole_records(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the records below the header, many at a time: where they begin, and their bytes.
+    def _whole_records(self, start: int) -> Iterator[tuple[int, bytes]]:
+        """Yield the records from a byte on, many at a time: where they begin, and their bytes.
 
         It is an error if a cell begins with a quote and does not end where a quote closes it, and
         if a row is longer than `BLOCK_BYTES`.
         """
-        with open(self.path, "rb") as file:
-            start, held = file.seek(self._begin), b""
+        with self._text.open(start) as file:
+            held = b""
             while fresh := file.read(CHUNK_BYTES):
                 held += fresh
-                end = end_of_records(held, self.separator)
+                end = end_of_records(held, self.separator, self._comment)
                 if end:
                     yield start, held[:end]
                     start, held = start + end, held[end:]
@@ -138,16 +166,27 @@ class CsvFile:
             if held:
                 yield start, held
 
+    def _records(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield where records begin in some bytes, and the records; no blank ones, no comments."""
+        place = 0
+        for text in records(data, self.separator, self._comment):
+            if text.strip(b"\r\n") and not (
+                self._comment and text.startswith(self._comment.encode())
+            ):
+                yield place, text
+            place += len(text)
+
     def _check_quotes(self, start: int, data: bytes) -> None:
         """Refuse the first misplaced quote in records that begin at a byte of the file."""
-        found = misplaced_quote(data, self.separator)
+        found = misplaced_quote(data, self.separator, self._comment)
         if found is None:
             return
-        column = self.names[min(found.column, len(self.names) - 1)]
+        names = dict(zip(self._places, self.names, strict=True))
+        column = names.get(found.column, f"column {found.column + 1}")
         what = "is never closed"
         if found.closed < len(data):
             after = data[found.closed + 1 :][:80].decode(errors="replace")
-            cell = re.split(f"[{self.separator}\r\n]", after)[0]
+            cell = re.split(f"[{re.escape(self.separator)}\r\n]", after)[0]
             line = self._line(start + found.closed)
             what = f"is closed on line {line}, but {show(cell)} follows"
         elif len(data) > BLOCK_BYTES:
@@ -159,39 +198,44 @@ class CsvFile:
         )
 
     def _line(self, place: int) -> int:
-        """Return the number of the line that a byte is on."""
+        """Return the number of the line that a byte of the text is on."""
         number, last = 1, b""
-        with open(self.path, "rb") as file:
-            while data := file.read(min(place, CHUNK_BYTES)):
+        with self._text.open() as file:
+            while place > 0 and (data := file.read(min(place, CHUNK_BYTES))):
                 ends = data.count(b"\n") + data.count(b"\r")
                 number += ends - (last + data).count(b"\r\n")  # which is one end
                 place, last = place - len(data), data[-1:]
         return number
 
-    def _table(self, start: int, data: bytes, row: int) -> Table:
-        """Return the rows in some whole records: the first has this number and begins there."""
+    def _table(self, start: int, data: bytes) -> Table:
+        """Return the rows in some whole records, of which the first begins there."""
         if b"\0" in data:
-            raise TableError(
-                f"{self.path}, line {self._line(start + data.index(0))} holds a NUL byte; this is "
-                "no text file, or a damaged one"
-            )
-        parsed = self._parsed(data, row)
-        columns = {
-            name: pc.utf8_trim_whitespace(joined(column.chunks))
-            for name, column in zip(self.names, parsed.columns, strict=True)
-        }
+            raise self._nul(start + data.index(0))
+        if self._comment and self._comment.encode() in data:
+            data = b"".join(text for _, text in self._records(data))
+        parsed = self._parsed(start, data)
+        beyond = [joined(parsed.column(str(place)).chunks) for place in self._beyond]
+        for place, cells in zip(self._beyond, beyond, strict=True):
+            self._check_beyond(place, cells, start)
+        trimmed = _may_need_trimming(data, self.separator, parsed.num_rows)
+        columns = {}
+        for name, place in zip(self.names, self._places, strict=True):
+            cells = joined(parsed.column(str(place)).chunks)
+            columns[name] = pc.utf8_trim_whitespace(cells) if trimmed else cells
         return Table(
             self.path,
             columns,
             parsed.num_rows,
-            lambda number: self.place(row + number),
+            lambda number: self._place(start, number),
             separator=self.separator,
         )
 
-    def _parsed(self, data: bytes, row: int) -> Any:
-        """Return some whole records as a pyarrow table of texts."""
-        names = [str(number) for number in range(len(self.names))]
-        texts = dict.fromkeys(names, pa.string())
+    def _parsed(self, start: int, data: bytes) -> Any:
+        """Return some whole records as a pyarrow table of texts, by the places of the cells."""
+        names = [str(place) for place in range(self._width)]
+        kept = [str(place) for place in (*self._places, *self._beyond)]
+        if not data:
+            return pa.table({name: texts_of([]) for name in kept})
         # Without the memory for cells and parser, pyarrow would abort: this is a MemoryError.
         np.empty(3 * len(data) + 4 * min(len(data), BLOCK_BYTES), dtype=np.uint8)
         try:
@@ -201,33 +245,96 @@ class CsvFile:
                     use_threads=False, column_names=names, block_size=BLOCK_BYTES
                 ),
                 arrow_csv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
-                arrow_csv.ConvertOptions(column_types=texts, strings_can_be_null=False),
+                arrow_csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()),
+                    include_columns=kept,
+                    strings_can_be_null=False,
+                ),
             )
         except pa.ArrowInvalid as error:
             ragged = _RAGGED.search(str(error))  # a handler of such rows would fail on some bytes
             if ragged:
-                raise TableError(
-                    f"{self.path}, {self.place(row + int(ragged[1]) - 1)}: {ragged[2]} cells, but "
-                    f"the header names {len(names)} columns; add or remove cells, or quote cells "
-                    "that hold a separator"
-                ) from None
+                raise self._ragged(start, int(ragged[1]) - 1, int(ragged[2])) from None
             if "UTF8" in str(error):
                 raise self._encoding_error() from None
             reason = str(error).partition("\n")[0]
             raise TableError(f"{self.path} cannot be read as CSV: {reason}") from None
 
+    def _ragged(self, begin: int, row: int, cells: int) -> TableError:
+        """Return the error for all rows with too many or too few cells; one of them is known."""
+        found: list[tuple[int, int]] = []
+        count = 0
+        for start, data in self._whole_records(self._begin):
+            for place, text in self._records(data):
+                width = number_of_cells(text.rstrip(b"\r\n"), self.separator)
+                if width != self._width:
+                    count += 1
+                    if len(found) < SHOWN:
+                        found.append((start + place, width))
+        first, *others = [(f"line {self._line(at)}", width) for at, width in found] or [
+            (self._place(begin, row), cells)
+        ]
+        more = [f"{where} {width}" for where, width in others]
+        more += [f"{count - SHOWN} lines more"] if count > SHOWN else []
+        also = f" ({', '.join(more)})" if more else ""
+        hint = f", {self._hint}" if self._hint else ""
+        return TableError(
+            f"{self.path}, {first[0]}: {first[1]} cells{also}, but the header names {self._width} "
+            f"columns; add or remove cells, or quote cells that hold a separator{hint}"
+        )
+
+    def _check_beyond(self, place: int, cells: Any, start: int) -> None:
+        """Refuse cells that hold something beyond the last column."""
+        full = pc.greater(pc.binary_length(pc.utf8_trim_whitespace(cells)), 0)
+        if pc.any(full).as_py():
+            at = int(np.argmax(to_numpy(full)))
+            raise TableError(
+                f"{self.path}, {self._place(start, at)}: cell {place + 1} holds "
+                f"{show(cells[at].as_py())}, but no column has this place; name it in the header, "
+                "or leave the cell empty"
+            )
+
+    def _nul(self, place: int) -> TableError:
+        return TableError(
+            f"{self.path}, line {self._line(place)} holds a NUL byte; this is no text file, or a "
+            "damaged one"
+        )
+
     def _encoding_error(self) -> TableError:
         """Return the error for bytes that are not UTF-8, with the line and the remedy."""
         path = self.path
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
+        with self._text.open() as file:
+            number, held = 1, b""
+            while data := file.read(CHUNK_BYTES):
+                whole = held + data
                 try:
-                    line.decode()
+                    whole.decode()
                 except UnicodeDecodeError as error:
-                    near = line[max(error.start - 15, 0) : error.start + 15].decode("latin-1")
-                    return TableError(
-                        f"{path}, line {number} is not UTF-8 (near {show(near.strip())}); if the "
-                        f"file is Latin-1, convert it: iconv -f LATIN1 -t UTF-8 {path.name} > "
-                        "new.csv"
-                    )
-        return TableError(f"{path} is not UTF-8; convert it with iconv")
+                    if len(whole) - error.start > 3 or len(data) == 0:
+                        number += whole[: error.start].count(b"\n")
+                        near = whole[max(error.start - 15, 0) : error.start + 15]
+                        lines = near.decode("latin-1").splitlines() or [""]
+                        near_text = max(lines, key=len).strip()
+                        return TableError(
+                            f"{path}, line {number} is not UTF-8 (near {show(near_text)}), unlike "
+                            "the lines before it; write the file in one encoding, or name it, such "
+                            "as --encoding latin-1"
+                        )
+                    held = whole[error.start :]
+                    number += whole[: error.start].count(b"\n")
+                    continue
+                number += whole.count(b"\n")
+                held = b""
+        return TableError(
+            f"{path} is not UTF-8; write it as UTF-8, or name its encoding, such as --encoding "
+            "latin-1"
+        )
+
+
+def _may_need_trimming(data: bytes, separator: str, rows: int) -> bool:
+    """Whether cells may begin or end with white space."""
+    blanks = _BLANKS.replace(separator.encode(), b"")
+    if not data.isascii() or any(blank in data for blank in blanks):
+        return True
+    # A line end, or a separator that is white space, may be in a cell.
+    return b'"' in data and (separator.isspace() or rows < data.count(b"\n"))

@@ -10,14 +10,18 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
+from urllib.parse import unquote
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deltarule.errors import TableError
 from deltarule.tables.columns import joined
 from deltarule.tables.messages import listing
+from deltarule.tables.record import CsvFormat
 from deltarule.tables.sources.csv import MAX_FILE_BYTES, CsvFile
 from deltarule.tables.sources.parquet import ParquetFile
+from deltarule.tables.sources.text import TextFile, compression_of
 from deltarule.tables.table import Chunk, Piece, Source, Table
 from deltarule.utils.context import error_context, system_reason
 from deltarule.utils.limits import free_memory
@@ -31,6 +35,13 @@ TEXT_COPIES = 4
 """... and so many times the bytes of a CSV file."""
 LOOK_BYTES = 2**16
 """The cells of a CSV file are estimated from its first bytes."""
+ENCODING_BYTES = 2**26
+"""The encoding of a CSV file is told by so many bytes, ..."""
+PART_BYTES = 2**20
+"""... or fewer if it is one of many."""
+_NO_CELL = "__HIVE_DEFAULT_PARTITION__"
+RELEASED_BYTES = 2**20
+"""After columns of so many bytes, pyarrow's unused memory is returned to the system."""
 SHARE = 0.5
 """A table may take this share of the memory that is free."""
 
@@ -40,10 +51,6 @@ File: TypeAlias = CsvFile | ParquetFile
 one chunk; `place` says where a row is, and `check_whole` refuses a file that is not to be held in
 memory. Another format is a class with these methods, chosen in `_open_file`."""
 _OTHER_FORMATS = (
-    (b"\x1f\x8b", "is compressed with gzip; decompress it first (gunzip)"),
-    (b"BZh", "is compressed with bzip2; decompress it first (bunzip2)"),
-    (b"\xfd7zXZ", "is compressed with xz; decompress it first (unxz)"),
-    (b"\x28\xb5\x2f\xfd", "is compressed with zstd; decompress it first (unzstd)"),
     (b"PK\x03\x04", "is a zip archive or an Excel workbook; save the sheet as CSV (UTF-8)"),
     (b"\xd0\xcf\x11\xe0", "is an old Excel workbook; save the sheet as CSV (UTF-8)"),
     (b"ARROW1", "is an Arrow/Feather file; save it as Parquet or CSV"),
@@ -52,7 +59,7 @@ _OTHER_FORMATS = (
 )
 
 
-def open_source(path: str | os.PathLike[str]) -> Dataset:
+def open_source(path: str | os.PathLike[str], form: CsvFormat | None = None) -> Dataset:
     """Return a CSV or Parquet file, or a folder of them, as a table that is read piece by piece.
 
     The content of a file decides its format, not its name.
@@ -61,8 +68,11 @@ def open_source(path: str | os.PathLike[str]) -> Dataset:
     ----------
     path : str or path-like
         A file as `read_table` takes it, of any size; or a folder, whose files are taken in the
-        order of their names, those in folders inside it too, except names that begin with ``.``
-        or ``_``. They are all CSV or all Parquet and have the same columns, in any order.
+        order of their names, those in folders inside it too, except empty files and names that
+        begin with ``.`` or ``_``. They are all CSV or all Parquet and have the same columns, in
+        any order. Folders such as ``year=2024`` are columns, too.
+    form : CsvFormat, optional
+        What CSV files do not tell themselves, from `csv_format`.
 
     Raises
     ------
@@ -72,16 +82,19 @@ def open_source(path: str | os.PathLike[str]) -> Dataset:
     place = Path(path)
     with _reading_files(place):
         files = _files_in(place) if place.is_dir() else [place]
-        return Dataset(place, files)
+        return Dataset(place, files, form=form)
 
 
-def read_table(path: str | os.PathLike[str]) -> Table:
+def read_table(path: str | os.PathLike[str], form: CsvFormat | None = None) -> Table:
     """Return a CSV or Parquet file as a table in memory.
 
     Parameters
     ----------
     path : str or path-like
-        The file. CSV is UTF-8 with one header line, separated by ``,``, ``;``, tab or ``|``.
+        The file. CSV may be compressed (gzip, bzip2, xz, zstd, lz4); encoding and separator are
+        told by its content.
+    form : CsvFormat, optional
+        What a CSV file does not tell itself, from `csv_format`.
 
     Returns
     -------
@@ -100,7 +113,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
         "deltarule train --stream, which reads it piece by piece"
     )
     with _reading_files(place, remedy):
-        return Dataset(place, [place], remedy).collect()
+        return Dataset(place, [place], remedy, form).collect()
 
 
 def is_large(path: Path) -> bool:
@@ -108,6 +121,11 @@ def is_large(path: Path) -> bool:
 
     Folders, and files of more than 2 GiB, are always large. A path that cannot be read is not:
     reading it reports why.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or a folder of files.
     """
     if path.is_dir():
         return True
@@ -124,6 +142,11 @@ def _needed_memory(path: Path) -> int:
     if not _first_bytes(path).startswith(b"PAR1"):
         size = os.stat(path).st_size
         head = _first_bytes(path, LOOK_BYTES)
+        if compression_of(head):
+            text = TextFile(path, "utf-8", 0)
+            size = int(size * text.expansion(LOOK_BYTES))
+            with text.open() as file:
+                head = file.read(LOOK_BYTES)
         ends = sum(head.count(end) for end in (b",", b";", b"\t", b"|", b"\n"))
         return TEXT_COPIES * size + CELL_BYTES * ends * size // max(len(head), 1)
     metadata = pq.read_metadata(path)
@@ -148,14 +171,20 @@ class Dataset(Source):
     read them all.
     """
 
-    def __init__(self, path: Path, files: list[Path], remedy: str = "") -> None:
+    def __init__(
+        self, path: Path, files: list[Path], remedy: str = "", form: CsvFormat | None = None
+    ) -> None:
         self.path, self.rows, self._remedy = path, 0, remedy
+        self.format = form or CsvFormat()
         self.places: list[Place] = []
         self._files: list[File] = []
         self._fingerprints = {file: _fingerprint(file) for file in files}
+        look = ENCODING_BYTES if len(files) == 1 else PART_BYTES
         for file in files:
             with _reading_files(file, remedy):
-                self._files.append(_open_file(file))
+                self._files.append(_open_file(file, self.format, look))
+        self._keys = _keys(path, self._files)
+        self.notes = tuple(dict.fromkeys(note for file in self._files for note in file.notes))
         for other in self._files[1:]:
             self._check_same(other)
         self.separator, self.left_out = self._files[0].separator, self._files[0].left_out
@@ -163,12 +192,12 @@ class Dataset(Source):
     @property
     def names(self) -> list[str]:
         """The columns: those of the first file, in its order."""
-        return self._files[0].names
+        return [*self._files[0].names, *self._keys[self._files[0].path]]
 
     def scan(self) -> Iterator[Piece]:
         """Yield all rows in their order, and note where they are on the way.
 
-        The first fault is a `TableError` with its file and line, and so is a table without rows.
+        The first fault is a `TableError` with its file and line.
         """
         places, rows = [], 0
         for file in self._files:
@@ -179,7 +208,8 @@ class Dataset(Source):
                         yield Piece(self._ordered(table), rows)
                         rows += table.rows
         if rows == 0:
-            raise TableError(f"{self.path} has a header but no rows; add data below the header")
+            with self._reading(self._files[0]):
+                yield Piece(self._ordered(self._files[0].no_rows()), 0)
         self.places, self.rows = places, rows
 
     def read(self, place: Place) -> Iterator[Piece]:
@@ -202,6 +232,7 @@ class Dataset(Source):
         """Return all rows of the only file as a table in memory, unless it is too large."""
         (file,) = self._files
         file.check_whole()
+        file.at_once = True
         pieces, size = [], 0
         declared: frozenset[str] = frozenset()
         for table, _ in self.scan():
@@ -209,21 +240,37 @@ class Dataset(Source):
             declared |= table.declared
             size += sum(column.nbytes for column in table.columns.values())
             file.check_whole(size)
-        columns = {
-            name: joined([piece.columns.pop(name) for piece in pieces]) for name in self.names
-        }
+        columns = {}
+        for name in self.names:
+            columns[name] = joined([piece.columns.pop(name) for piece in pieces])
+            if columns[name].nbytes > RELEASED_BYTES:  # else the pieces and the whole are held
+                pa.default_memory_pool().release_unused()
         return Table(
-            self.path, columns, self.rows, file.place, declared, self.separator, self.left_out
+            self.path,
+            columns,
+            self.rows,
+            file.place,
+            declared,
+            self.separator,
+            self.left_out,
+            self.format,
+            self.notes,
         )
 
     def _ordered(self, table: Table) -> Table:
-        if table.names == self.names:
+        """Return a table of one file with the columns of the dataset, in their order."""
+        keys = self._keys[table.path]
+        if not keys and table.names == self.names:
             return table
-        return replace(table, columns={name: table.columns[name] for name in self.names})
+        columns = dict(table.columns)
+        for name, cell in keys.items():
+            columns[name] = pa.repeat(pa.scalar(cell, pa.string()), table.rows)
+        return replace(table, columns={name: columns[name] for name in self.names})
 
     def _check_same(self, other: File) -> None:
-        lacking = [name for name in self.names if name not in other.names]
-        further = [name for name in other.names if name not in self.names]
+        names = self._files[0].names
+        lacking = [name for name in names if name not in other.names]
+        further = [name for name in other.names if name not in names]
         if lacking or further:
             what = [f"lacks {listing(lacking)}"] * bool(lacking)
             what += [f"has also {listing(further)}"] * bool(further)
@@ -245,25 +292,45 @@ def _files_in(folder: Path) -> list[Path]:
     files: list[Path] = []
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
-        keyed = [name for name in folders if "=" in name]
-        if keyed:
-            raise TableError(
-                f"{Path(place) / keyed[0]} keeps the cells of a column in the name of a folder, "
-                "which is not read; write the column into the files"
-            )
         files += [Path(place, name) for name in names if not name.startswith((".", "_"))]
         if len(files) > MAX_FILES:
             raise TableError(f"{folder} holds more than {MAX_FILES} files; join some of them")
     if not files:
         raise TableError(f"{folder} holds no files; name a folder with CSV or Parquet files")
-    files.sort()
+    files = sorted(file for file in files if file.is_symlink() or os.stat(file).st_size)
+    if not files:
+        raise TableError(f"{folder} holds only empty files; name a folder with rows in its files")
     formats = {_first_bytes(file).startswith(b"PAR1") for file in files}
     if len(formats) > 1:
         raise TableError(f"{folder} holds Parquet files beside others; keep one kind in a folder")
     return files
 
 
-def _open_file(path: Path) -> File:
+def _keys(folder: Path, files: list[File]) -> dict[Path, dict[str, str | None]]:
+    """Return for each file the columns that the names of its folders hold, such as ``year=2024``.
+
+    Columns of that name in the files come first.
+    """
+    found = {}
+    for file in files:
+        parts = file.path.relative_to(folder).parts[:-1] if file.path != folder else ()
+        pairs = [part.partition("=") for part in parts if "=" in part]
+        cells = {
+            unquote(name): None if cell == _NO_CELL else unquote(cell) for name, _, cell in pairs
+        }
+        found[file.path] = {name: cells[name] for name in cells if name not in file.names}
+        if list(found[file.path]) != list(found[files[0].path]):
+            raise TableError(
+                f"{file.path} lies in folders of other columns than {files[0].path}; keep one "
+                "order of folders such as year=2024/month=1 for all files"
+            )
+    names = list(found[files[0].path])
+    if any(not name for name in names):
+        raise TableError(f"{folder} holds a folder without a name before =; rename it")
+    return found
+
+
+def _open_file(path: Path, form: CsvFormat, look: int) -> File:
     """Open a file that may be a table, and refuse what cannot be one."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
@@ -274,7 +341,7 @@ def _open_file(path: Path) -> File:
     for magic, advice in _OTHER_FORMATS:
         if head.startswith(magic):
             raise TableError(f"{path} {advice}")
-    return ParquetFile(path) if head.startswith(b"PAR1") else CsvFile(path)
+    return ParquetFile(path) if head.startswith(b"PAR1") else CsvFile(path, form, look)
 
 
 def _first_bytes(path: Path, count: int = 16) -> bytes:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,23 +19,23 @@ import pyarrow.parquet as pq
 
 from deltarule.errors import TableError
 from deltarule.tables.columns import Cells, number_texts
+from deltarule.tables.sources.text import HARMLESS_BYTES, MAX_EXPANSION
 from deltarule.tables.table import Chunk, Table, check_names
 from deltarule.utils.context import error_context
 
-__all__ = ["ParquetFile"]
+__all__ = ["ParquetFile", "as_texts", "holds_texts", "pandas_columns", "read_column"]
 
 BATCH_CELLS = 2**18
-"""Cells that are read at a time."""
+"""Cells that are read at a time, ..."""
 MAX_BATCH_BYTES = 2**28
 READ_BYTES = 2**16
+"""... and bytes of a column; ..."""
+AT_ONCE = 4
+"""... so many times as many if the whole table goes into memory."""
 READING_FACTOR = 3
 """A row group takes about so many times its bytes while it is read."""
 MAX_BYTES = 2 * 2**30
 MAX_ROWS = 2**31
-MAX_EXPANSION = 1000
-"""Files that expand to more than so many times their size are refused (decompression bombs), ..."""
-HARMLESS_BYTES = 2**28
-"""... if the result exceeds this."""
 _READ_AS_TEXT = (
     pa.types.is_boolean,
     pa.types.is_decimal,
@@ -49,18 +49,21 @@ _READ_AS_TEXT = (
 class ParquetFile:
     """A Parquet file: columns of float64 or of texts.
 
+    With `at_once`, reading is faster and takes more memory.
+
     Booleans become ``true`` and ``false``; dates become texts, by which they are recognised as
     dates later. A column that is neither number nor text keeps its type.
     """
 
     separator = ""
+    notes: ClassVar[list[str]] = []
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.at_once = path, False
         with _reading_parquet(path), self._opened(None) as file:
             self._metadata = file.metadata
             schema = file.schema_arrow
-            self._index, self._categoricals = _pandas_columns(schema)
+            self._index, self._categoricals = pandas_columns(schema)
             self.left_out = dict.fromkeys(self._index, "is the index of pandas")
             self.names = [name.strip() for name in schema.names if name not in self._index]
             check_names(path, self.names)
@@ -84,10 +87,13 @@ class ParquetFile:
 
     def read(self, chunk: Chunk) -> Iterator[Table]:
         """Yield the rows of one row group, some at a time."""
-        size = max(BATCH_CELLS // max(len(self.names), 1), 1)
+        factor = AT_ONCE if self.at_once else 1
+        size = max(factor * BATCH_CELLS // max(len(self.names), 1), 1)
         row = chunk.row
         with _reading_parquet(self.path), self._opened(self._metadata) as file:
-            for batch in file.iter_batches(size, row_groups=[chunk.start], use_threads=False):
+            for batch in file.iter_batches(
+                size, row_groups=[chunk.start], use_threads=self.at_once
+            ):
                 if batch.nbytes > MAX_BATCH_BYTES:
                     raise TableError(
                         f"{self.path}: {batch.num_rows} rows from row {row + 1} on take "
@@ -100,6 +106,13 @@ class ParquetFile:
                 f"{self.path} holds {row - chunk.row} rows in row group {chunk.start + 1} but "
                 f"announces {chunk.rows}; it is damaged, write it again"
             )
+
+    def no_rows(self) -> Table:
+        """Return the table without its rows."""
+        with _reading_parquet(self.path), self._opened(self._metadata) as file:
+            schema = file.schema_arrow
+            arrays = [pa.nulls(0, field.type) for field in schema]
+            return self._table(pa.RecordBatch.from_arrays(arrays, schema=schema), 0)
 
     def place(self, row: int) -> str:
         """Return the number of a row, counted from 1."""
@@ -141,10 +154,10 @@ class ParquetFile:
         for name, field in zip(self.names, fields, strict=True):
             values = batch.column(field.name)
             categorical = field.name in self._categoricals or pa.types.is_dictionary(values.type)
-            columns[name] = _read_column(values)
+            columns[name] = read_column(values)
             if categorical and pa.types.is_floating(columns[name].type):
-                columns[name] = _as_texts(values)
-            if categorical or _holds_texts(values.type):
+                columns[name] = as_texts(values)
+            if categorical or holds_texts(values.type):
                 declared.add(name)
         return Table(
             self.path,
@@ -156,7 +169,11 @@ class ParquetFile:
 
     def _opened(self, metadata: Any) -> Any:
         return pq.ParquetFile(
-            self.path, metadata=metadata, memory_map=False, pre_buffer=False, buffer_size=READ_BYTES
+            self.path,
+            metadata=metadata,
+            memory_map=False,
+            pre_buffer=False,
+            buffer_size=AT_ONCE * READ_BYTES if self.at_once else READ_BYTES,
         )
 
 
@@ -173,7 +190,7 @@ def _reading_parquet(path: Path) -> AbstractContextManager[None]:
     )
 
 
-def _pandas_columns(schema: Any) -> tuple[list[str], set[str]]:
+def pandas_columns(schema: Any) -> tuple[list[str], set[str]]:
     """Return the columns in which pandas stored its index, and those that were categoricals."""
     try:
         found = json.loads((schema.metadata or {})[b"pandas"])
@@ -187,12 +204,13 @@ def _pandas_columns(schema: Any) -> tuple[list[str], set[str]]:
     return index, {name for name, kind in columns if kind == "categorical"}
 
 
-def _holds_texts(kind: Any) -> bool:
+def holds_texts(kind: Any) -> bool:
+    """Whether values of an Arrow type are texts."""
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     return bool(is_text or pa.types.is_string_view(kind))
 
 
-def _as_texts(values: Any) -> Cells:
+def as_texts(values: Any) -> Cells:
     """Return numbers that are categories as texts."""
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
@@ -201,7 +219,7 @@ def _as_texts(values: Any) -> Cells:
     return number_texts(pc.cast(values, pa.float64()))
 
 
-def _read_column(values: Any) -> Cells:
+def read_column(values: Any) -> Cells:
     """Return a column as float64 or as text; as it is if it is neither number nor text."""
     kind = values.type
     if pa.types.is_dictionary(kind):
@@ -212,7 +230,7 @@ def _read_column(values: Any) -> Cells:
         return _whole_numbers(values)
     if pa.types.is_null(kind):
         return pa.nulls(len(values), pa.string())
-    if _holds_texts(kind):
+    if holds_texts(kind):
         return pc.utf8_trim_whitespace(pc.cast(values, pa.string()))
     if any(is_kind(kind) for is_kind in _READ_AS_TEXT):
         return pc.cast(values, pa.string())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deltarule.errors import SpecError
-from deltarule.utils.checks import check_between, check_positive_integer
+from deltarule.utils.checks import check_between, check_flag, check_positive_integer
 
 __all__ = ["Checkpoint", "as_checkpoint"]
 
@@ -74,9 +74,9 @@ class Checkpoint:
         if self.every_seconds is not None:
             check_between("every_seconds", self.every_seconds, 0.0)
         check_positive_integer("keep_last", self.keep_last)
-        for name in ("keep_best", "resume", "exact"):
-            if not isinstance(getattr(self, name), bool):
-                raise SpecError(f"{name} must be True or False; got {getattr(self, name)!r}.")
+        check_flag("keep_best", self.keep_best)
+        check_flag("resume", self.resume)
+        check_flag("exact", self.exact)
 
     @property
     def seconds(self) -> float:

@@ -19,6 +19,7 @@ from deltarule.storage import (
     write_model_record,
 )
 from deltarule.training.checkpoints.config import Checkpoint
+from deltarule.training.checkpoints.curves import check_part
 from deltarule.training.checkpoints.serialization import Snapshot, read_snapshot
 from deltarule.utils.context import error_context, system_reason
 
@@ -30,6 +31,8 @@ except ImportError:  # pragma: no cover
 __all__ = ["CheckpointDirectory", "open_directory"]
 
 _NAME = re.compile(r"epoch-(\d{6,})-step-(\d{9,})\.safetensors")
+_PART = re.compile(r"curves-[0-9a-f]{32}-[12]\.safetensors")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _DAMAGED = ".damaged"
 
 
@@ -155,9 +158,12 @@ class CheckpointDirectory:
 
     def __init__(self, path: Path, checkpoint: Checkpoint, lock: _Lock | None = None) -> None:
         self.path, self._checkpoint, self._lock = path, checkpoint, lock
-        self._names = self._list()  # from old to new
+        self._names, self._parts = self._list()  # checkpoints from old to new; files of curves
+        self._inherited = set(self._names)  # checkpoints that may need any of these parts
+        self._repairs: dict[Path, ModelRecord] = {}  # damaged copies of parts, and their content
         # Names, newest first, each with the reason why it cannot be used.
         self._damaged: list[tuple[str, str]] = []
+        self._needed: list[str] = []  # the parts of the newest checkpoint written
 
     def newest(self, kinds: tuple[type[Any], ...]) -> Snapshot | None:
         """Return the newest checkpoint that is not damaged.
@@ -189,8 +195,19 @@ class CheckpointDirectory:
     def set_aside_damaged(self) -> None:
         """Rename the damaged files that are newer than the one used, with a warning.
 
-        Call it once the training has been accepted: a refused one changes nothing.
+        A damaged copy of a part of the curves is written again from the other copy. Call it once
+        the training has been accepted: a refused one changes nothing.
         """
+        for path, content in self._repairs.items():
+            try:
+                write_model_record(content, path, overwrite=True)
+                self._parts.add(path.name)
+                fate = "was written again from its second copy"
+            except OutputError as error:
+                fate = f"could not be written again ({error})"
+            warnings.warn(f"the curves {path} were damaged or missing; the file {fate}.",
+                          stacklevel=2)  # fmt: skip
+        self._repairs = {}
         for name, why in self._damaged:
             self._names.remove(name)
             aside = self._unused(name + _DAMAGED)
@@ -206,8 +223,22 @@ class CheckpointDirectory:
             )
         self._damaged = []
 
-    def write(self, contents: ModelRecord, place: tuple[int, int], best: str | None) -> None:
-        """Write a checkpoint, then remove those that are neither among the newest nor the best."""
+    def write_part(self, digest: str, content: ModelRecord) -> None:
+        """Write a finished part of the curves, twice: every later checkpoint needs it."""
+        if self._lock is not None:
+            self._lock.check()
+        for name in _part_names(digest):
+            write_model_record(content, self.path / name, overwrite=True)
+            self._parts.add(name)
+
+    def write(
+        self, contents: ModelRecord, place: tuple[int, int], best: str | None, parts: list[str]
+    ) -> None:
+        """Write a checkpoint, then remove those that are neither among the newest nor the best.
+
+        ``parts`` are the digests of the curves' finished parts that it needs. Others are removed
+        with the last checkpoint that may need them.
+        """
         if self._lock is not None:
             self._lock.check()
         name = file_name(place)
@@ -221,6 +252,48 @@ class CheckpointDirectory:
             with suppress(OSError):
                 os.unlink(self.path / old)
             self._names.remove(old)
+        self._remove_parts(parts)
+
+    def _remove_parts(self, needed: list[str]) -> None:
+        if needed[: len(self._needed)] != self._needed:  # curves of another training
+            self._inherited = set(self._names[:-1])
+        self._needed = needed
+        if len(self._parts) > 2 * len(needed) and self._inherited.isdisjoint(self._names):
+            held = {name for digest in needed for name in _part_names(digest)}
+            for name in self._parts - held:
+                with suppress(OSError):
+                    os.unlink(self.path / name)
+            self._parts &= held
+
+    def _read_part(self, digest: str) -> ModelRecord:
+        """Return a finished part of the curves, from a copy of its file that is sound.
+
+        Raises
+        ------
+        ModelFileError
+            If both copies are damaged or missing.
+        UnreadFileError
+            If one cannot be read, and the other is of no use, either.
+        """
+        faults: list[tuple[Path, ModelFileError]] = []
+        sound: ModelRecord | None = None
+        if _DIGEST.fullmatch(digest) is None:
+            raise ModelFileError("its record names no valid parts of curves")
+        for path in map(self.path.joinpath, _part_names(digest)):
+            try:
+                content = read_model_record(path)
+                check_part(content, digest)
+            except ModelFileError as error:
+                faults.append((path, error))
+            else:
+                sound = content
+        if sound is not None:
+            self._repairs |= {path: sound for path, why in faults if _is_broken(path, why)}
+            return sound
+        for path, fault in faults:
+            if not _is_broken(path, fault):
+                raise fault
+        raise ModelFileError(f"a part of its curves is damaged or missing: {faults[0][1]}")
 
     def _unused(self, name: str) -> Path:
         """Return a path in the folder that no file has: the name, or the name with a number."""
@@ -246,7 +319,7 @@ class CheckpointDirectory:
         if contents.kind != "checkpoint":
             raise ModelFileError("it is a model, not a checkpoint")
         try:
-            snapshot = read_snapshot(contents, kinds)
+            snapshot = read_snapshot(contents, kinds, self._read_part)
         except CheckpointError as error:
             raise CheckpointError(
                 f"this version of deltarule cannot use the checkpoint {self.path / name}: {error}. "
@@ -256,6 +329,19 @@ class CheckpointDirectory:
             raise ModelFileError("it is another checkpoint, renamed")
         return snapshot
 
-    def _list(self) -> list[str]:
-        matches = [m for m in map(_NAME.fullmatch, os.listdir(self.path)) if m is not None]
-        return [m[0] for m in sorted(matches, key=lambda m: (int(m[1]), int(m[2])))]
+    def _list(self) -> tuple[list[str], set[str]]:
+        """Return the checkpoints in the folder from old to new, and the files of curves."""
+        found = os.listdir(self.path)
+        matches = [m for m in map(_NAME.fullmatch, found) if m is not None]
+        names = [m[0] for m in sorted(matches, key=lambda m: (int(m[1]), int(m[2])))]
+        return names, {name for name in found if _PART.fullmatch(name) is not None}
+
+
+def _part_names(digest: str) -> tuple[str, str]:
+    """Return the names of the two files of a finished part of the curves."""
+    return f"curves-{digest[:32]}-1.safetensors", f"curves-{digest[:32]}-2.safetensors"
+
+
+def _is_broken(path: Path, error: ModelFileError) -> bool:
+    """Whether a file is damaged or missing, and not only unreadable at present."""
+    return not isinstance(error, UnreadFileError) or not os.path.lexists(path)

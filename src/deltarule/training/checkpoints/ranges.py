@@ -11,12 +11,13 @@ import numpy as np
 from deltarule.program import BatchSchedule, State, StepLog
 from deltarule.program.optimizer_state import OPTIMIZER_STATES
 from deltarule.schedules import PlateauMemory, Position
+from deltarule.training.curve import Curve, Records
 from deltarule.training.early_stopping import StoppingState
 from deltarule.training.history import History
 from deltarule.training.state import Epoch
 from deltarule.utils.checks import is_count, is_number
 
-__all__ = ["KINDS", "RANGES", "is_finite", "is_numbers"]
+__all__ = ["KINDS", "RANGES", "is_finite"]
 
 Rule: TypeAlias = Callable[[Any], bool]
 
@@ -32,11 +33,6 @@ _ENDINGS = ("", "epochs", "no improvement", "divergence", "interrupt", "callback
 def is_finite(value: Any) -> bool:
     """Whether a value is a number that is not infinite or NaN."""
     return is_number(value) and isfinite(value)
-
-
-def is_numbers(value: Any) -> bool:
-    """Whether a value is a list of numbers, which may be infinite or NaN."""
-    return isinstance(value, list) and all(map(is_number, value))
 
 
 def _from(low: float) -> Rule:
@@ -97,9 +93,8 @@ RANGES: Mapping[str, Mapping[str, Rule]] = {
         "reports": _all(list, ("StepLog",)),
     },
     "History": {
-        "loss": is_numbers, "penalty": is_numbers, "validation_loss": is_numbers,
-        "validation_score": is_numbers, "learning_rate": is_numbers,
-        "health": _all(list, ("Health",)),
+        "loss": _is_a(Curve), "penalty": _is_a(Curve), "validation_loss": _is_a(Curve),
+        "validation_score": _is_a(Curve), "learning_rate": _is_a(Curve), "health": _is_a(Records),
         "best_epoch": _optional(lambda value: is_count(value) and value >= 1),
         "stopped_by": lambda value: isinstance(value, str) and value in _ENDINGS,
         "message": _is_a(str), "converged": _optional(_is_a(bool)),
@@ -116,7 +111,6 @@ RANGES: Mapping[str, Mapping[str, Rule]] = {
         "stopping_state": _optional(_is_a(StoppingState)),
         "order": _optional(_vector(np.int64, 0)),
     },
-    "Health": {"layers": _all(tuple, ("LayerHealth",))},
     "LayerHealth": {
         "layer": is_count, "activation_norm": is_number, "delta_norm": is_number,
         "gradient_norm": is_number, "weight_norm": is_number, "update_ratio": _SHARE,

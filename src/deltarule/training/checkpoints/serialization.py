@@ -15,9 +15,11 @@ from deltarule.program import State
 from deltarule.program.state_checks import check_counters, check_finite, check_optimizer_state
 from deltarule.schedules import Position
 from deltarule.storage.model_file import ModelRecord, first_fault
-from deltarule.storage.values import ValueCodec
+from deltarule.storage.values import Extension, ValueCodec
+from deltarule.training.checkpoints.curves import CurveReader, CurveWriter
 from deltarule.training.checkpoints.fingerprint import Identity
 from deltarule.training.checkpoints.ranges import KINDS, RANGES, is_finite
+from deltarule.training.curve import Curve, Records
 from deltarule.training.history import History
 from deltarule.training.state import Epoch, TrainingState
 from deltarule.utils.context import error_context
@@ -38,6 +40,7 @@ class _Record(BaseModel):
     epochs: int = Field(ge=0, lt=2**62)
     steps: int = Field(ge=0, lt=2**62)
     best: list[Any] | None
+    curves: list[str] = Field(max_length=10**6)  # digests of the finished parts
     arguments: dict[str, Any]
     data: dict[str, str]
     code: list[dict[str, str]] = Field(min_length=1)
@@ -60,14 +63,20 @@ class Snapshot:
     place: tuple[int, int] = (0, 0)  # epochs finished, steps taken
     version: str = ""  # of deltarule
     progress: dict[str, Any] = field(default_factory=dict)  # as read
+    parts: list[str] = field(default_factory=list)  # digests of the curves' finished parts
+    stored: dict[str, int] = field(default_factory=dict)  # entries in them, by curve
 
 
 def write_snapshot(
-    snapshot: Snapshot, state: State, training: TrainingState, kinds: tuple[type[Any], ...]
+    snapshot: Snapshot,
+    state: State,
+    training: TrainingState,
+    kinds: tuple[type[Any], ...],
+    curves: CurveWriter,
 ) -> ModelRecord:
     """Return the file's content for a snapshot, with a state and a training state."""
     tensors: dict[str, Any] = {}
-    codec = _codec(kinds, tensors)
+    codec = _codec(kinds, tensors, Extension((Curve, Records), curves.encode, _unread))
     if training.epoch is not None and training.epoch.reports:
         training.epoch.steps()  # joins its reports
     entries = {"state": state}
@@ -86,10 +95,18 @@ def write_snapshot(
         "owner": codec.encode("owner", snapshot.owner),
         "progress": {name: codec.encode(name, entries[name]) for name in _FIELDS},
     }
-    return ModelRecord("checkpoint", record, tensors)
+    return ModelRecord("checkpoint", record | {"curves": curves.finish(tensors)}, tensors)
 
 
-def _codec(kinds: tuple[type[Any], ...], tensors: dict[str, Any]) -> ValueCodec:
+def _unread(_: dict[str, Any]) -> Any:
+    raise NotImplementedError  # of a codec that only writes
+
+
+def _unwritten(_: str, __: Any) -> dict[str, Any]:
+    raise NotImplementedError  # of a codec that only reads
+
+
+def _codec(kinds: tuple[type[Any], ...], tensors: dict[str, Any], curves: Extension) -> ValueCodec:
     """Return the codec of a checkpoint's values; their arrays are among the tensors."""
     return ValueCodec(
         (*KINDS, *kinds),
@@ -97,12 +114,19 @@ def _codec(kinds: tuple[type[Any], ...], tensors: dict[str, Any]) -> ValueCodec:
         remedy="Use numbers, texts, lists and arrays, or leave checkpoint out.",
         tensors=tensors,
         shared=(State,),
+        extensions={"curve": curves},
         rules=RANGES,
     )
 
 
-def read_snapshot(contents: ModelRecord, kinds: tuple[type[Any], ...]) -> Snapshot:
+def read_snapshot(
+    contents: ModelRecord,
+    kinds: tuple[type[Any], ...],
+    read_part: Callable[[str], ModelRecord] | None = None,
+) -> Snapshot:
     """Return the snapshot in a file, checked as far as it can be without the training.
+
+    ``read_part`` returns the finished part of the curves with a digest.
 
     Raises
     ------
@@ -115,7 +139,12 @@ def read_snapshot(contents: ModelRecord, kinds: tuple[type[Any], ...]) -> Snapsh
         raise CheckpointError(f"its record is malformed ({first_fault(error)})") from None
     if set(record.progress) != set(_FIELDS):
         raise CheckpointError("its record has missing or unknown entries")
-    codec = _codec(kinds, contents.tensors)
+    if record.curves and read_part is None:
+        raise CheckpointError("its record names parts of curves that are missing")
+    parts = [] if read_part is None else [read_part(digest) for digest in record.curves]
+    curves = CurveReader(parts, contents.tensors, kinds)
+    extension = Extension((Curve, Records), _unwritten, curves.decode)
+    codec = _codec(kinds, contents.tensors, extension)
     progress = {name: codec.decode(record.progress[name]) for name in _FIELDS}
     _check_progress(progress)
     position, epoch = progress["position"], progress["epoch"]
@@ -138,6 +167,8 @@ def read_snapshot(contents: ModelRecord, kinds: tuple[type[Any], ...]) -> Snapsh
         place=(record.epochs, record.steps),
         version=record.deltarule,
         progress=progress,
+        parts=record.curves,
+        stored=curves.stored,
     )
 
 
@@ -223,11 +254,11 @@ def _check_history(given: Any) -> None:
     if not isinstance(given, History):
         raise CheckpointError("its history is not valid")
     n, diverged = given.n_epochs, given.stopped_by == "divergence"
-    finite = given.loss[: n - 1] if diverged else given.loss
+    finite = given.loss.numbers()[: n - 1] if diverged else given.loss.numbers()
     measured = (given.validation_loss, given.validation_score, given.health)
     if (
         not len(given.penalty) == len(given.learning_rate) == n
-        or not all(map(is_finite, finite))
+        or not np.isfinite(finite).all()
         or any(len(curve) not in (0, n - diverged, n) for curve in measured)
         or (given.best_epoch is not None and given.best_epoch > n)
     ):

@@ -15,6 +15,7 @@ import numpy as np
 from deltarule.errors import CheckpointError, InexactResumeWarning, OutputError
 from deltarule.program import State
 from deltarule.training.checkpoints.config import Checkpoint
+from deltarule.training.checkpoints.curves import CurveWriter
 from deltarule.training.checkpoints.directory import CheckpointDirectory, file_name, open_directory
 from deltarule.training.checkpoints.fingerprint import (
     Identity,
@@ -109,6 +110,8 @@ class CheckpointWriter:
         self._streams: dict[str, Any] = {}
         self._beginnings: dict[str, Any] = {} if found is None else found.beginnings
         self._best = None if found is None else found.best
+        parts, stored = ([], {}) if found is None else (found.parts, found.stored)
+        self._curves = CurveWriter(folder.write_part, parts, stored)
         self._begun = False
         self._last = (0, 0)
         self._since = monotonic()
@@ -214,6 +217,8 @@ class CheckpointWriter:
             for name, stream in self._streams.items():
                 _set_stream(stream, self.found.streams.get(name), self.path)
             self._folder.set_aside_damaged()
+        if self._begun:  # a second training, with curves of its own
+            self._curves = CurveWriter(self._folder.write_part)
         if self._begun or not training.history.stopped_by:
             self.write(state, training)
         self._begun = True
@@ -253,8 +258,9 @@ class CheckpointWriter:
             best=best,
             version=__version__,
         )
-        contents = write_snapshot(snapshot, state, training, self._kinds)
-        self._folder.write(contents, training.place, None if best is None else best[0])
+        contents = write_snapshot(snapshot, state, training, self._kinds, self._curves)
+        name = None if best is None else best[0]
+        self._folder.write(contents, training.place, name, self._curves.parts)
         self._best = best
 
     def _best_with(self, training: TrainingState) -> tuple[str, float] | None:

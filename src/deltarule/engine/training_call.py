@@ -1,0 +1,276 @@
+"""Steps of a training: what does not change between two calls is checked and laid out once.
+
+An epoch of a small network is one step of some microseconds. So an engine keeps one
+``TrainingCall`` from call to call: buffers and addresses, with the state, block and bounds that
+they were made for. Each call compares these by identity, copies the order of the rows, and runs.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from deltarule.engine.inputs import (
+    Inputs,
+    batch_weights,
+    check_batches,
+    check_targets,
+    inputs_of,
+)
+from deltarule.engine.optimizers import OptimizerArrays, Update
+from deltarule.engine.work_plan import Mode
+from deltarule.program import BatchSchedule, Block, State, StepLog
+from deltarule.program.tape import Tape
+
+if TYPE_CHECKING:
+    from deltarule.engine.buffers import Buffers
+
+__all__ = ["TrainingCall"]
+
+_FEW_ROWS = 4096  # orders of up to so many rows are copied: to ask for an address takes longer
+_INT = np.dtype(np.int64)
+_largest = np.maximum.reduce
+
+
+class StepEngine(Protocol):
+    """Protocol of what takes the steps: the engine."""
+
+    update: Update
+
+    def check(self, state: State) -> None:
+        """Raise ``DataError`` unless the steps can continue from the state."""
+
+    def steps_a_call(self, steps: range) -> int:
+        """Return how many of the steps a call takes."""
+
+    def note_time(self, seconds_a_step: float) -> None:
+        """Remember how long the steps of the newest call took."""
+
+    def take_buffers(self, mode: Mode, rows: int, inputs: Inputs | None) -> Buffers:
+        """Return buffers that no other call is using."""
+
+    def give_back(self, buffers: Buffers) -> None:
+        """Let other calls use these buffers."""
+
+    def threads_for(self, buffers: Buffers) -> int:
+        """Return on how many threads a call runs."""
+
+    def run_driver(self, buffers: Buffers, step: int, threads: int) -> None:
+        """Call the driver."""
+
+    def load_statistics(self, buffers: Buffers, state: State) -> None:
+        """Load batch norm's statistics from the state."""
+
+    def save_statistics(self, buffers: Buffers, state: State) -> None:
+        """Write batch norm's statistics into the state."""
+
+
+class TrainingCall:
+    """Buffers, addresses and checked arguments of the steps of one training.
+
+    Attributes
+    ----------
+    busy : bool
+        Whether a call is running: a signal handler that takes steps needs another object.
+    """
+
+    def __init__(self, tape: Tape, arrays: OptimizerArrays) -> None:
+        self.busy = False
+        self._tape, self._arrays = tape, arrays
+        self._dtype = np.dtype(tape.dtype)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._buffers: Buffers | None = None
+        self._block: Block | None = None
+        self._inputs: Inputs | None = None
+        self._shares_indices = False
+        self._given_bounds: Any = None
+        self._theta: Any = None
+        self._seed = -1
+        self._optimizer_state: Any = None  # as the last call left it
+        self._laid_out = False
+
+    def release(self, engine: StepEngine) -> None:
+        """Give the buffers back; hold neither state nor data any longer."""
+        if self._buffers is not None:
+            engine.give_back(self._buffers)
+        self._forget()
+
+    def train_steps(
+        self, engine: StepEngine, state: State, block: Block, order: BatchSchedule, steps: range
+    ) -> StepLog:
+        """Take steps for ``engine``, as ``Engine.train_steps`` describes."""
+        begin = steps.start
+        if not self._knows(state):
+            engine.check(state)
+        if block is not self._block or (begin == 0 and self._shares_indices):
+            self._set_block(block)
+        end = min(steps.stop, begin + engine.steps_a_call(steps))
+        if not self._fits(order, begin, end):
+            check_batches(order, begin, end, block.n_rows, self._tape.min_rows, block.weight)
+            self._set_bounds(order, block)
+        if not self._laid_out:
+            self._lay_out(engine, block)
+        self._set_state(engine, state)
+        return self._run(engine, state, block, order, begin, end)
+
+    # --- what seldom changes -------------------------------------------------------------------
+
+    def _knows(self, state: State) -> bool:
+        """Return whether a state has the arrays that the last call left in it."""
+        theta, step = state.theta, state.step
+        return (
+            theta is self._theta
+            and state.optimizer_state is self._optimizer_state
+            and theta.flags.writeable
+            and state.seed == self._seed
+            and type(step) is int
+            and 0 <= step < 2**61
+            and not state.buffers  # statistics, which are new arrays after every step
+        )
+
+    def _set_block(self, block: Block) -> None:
+        """Check a block's arrays, and read its inputs as kernels do."""
+        tape = self._tape
+        self._laid_out, self._block = False, None
+        check_targets(block, tape.n_outputs, self._dtype)
+        self._inputs = inputs = inputs_of(block.x, tape.n_inputs, self._dtype)
+        # The user may change index arrays that kernels follow: they are checked in every epoch.
+        held = (getattr(block.x, "indices", None), getattr(block.x, "indptr", None))
+        self._shares_indices = inputs.sparse and any(
+            np.may_share_memory(a, b)
+            for a, b in zip(held, (inputs.indices, inputs.indptr), strict=True)
+        )
+        self._given_bounds = None
+        self._block = block
+
+    def _fits(self, order: BatchSchedule, begin: int, end: int) -> bool:
+        """Return whether an order is cut as the last one was, and its rows are rows of the block.
+
+        The rows that it gives are copied first, where they are few, so that nothing changes them.
+        """
+        rows, bounds, rates = order
+        if (
+            bounds is not self._given_bounds
+            or type(rows) is not np.ndarray
+            or rows.dtype != _INT
+            or rows.shape != self._shape
+            or not rows.flags.c_contiguous
+            or not 0 <= begin < end <= len(self._sizes) <= len(rates)
+            or self._counts_rows
+        ):
+            return False
+        if self._rows is not None:
+            self._rows[...] = rows
+            return bool(
+                _largest(self._unsigned)  # type: ignore[arg-type]
+                < self._n_rows
+            )  # negative ones are large
+        taken = rows[self._bounds[begin] : self._bounds[end]].view(np.uint64)
+        return bool(_largest(taken) < self._n_rows)
+
+    def _set_bounds(self, order: BatchSchedule, block: Block) -> None:
+        """Lay out for an order, which has been checked, and for others that are cut alike."""
+        n, n_rows = order.n_batches, len(order.rows)
+        self._given_bounds, self._bounds = order.bounds, order.bounds.copy()
+        self._sizes = np.diff(self._bounds)
+        self._sizes.flags.writeable = False
+        self._shape, self._n_rows = order.rows.shape, block.n_rows
+        self._weights = None if block.weight is not None else self._sizes.astype(np.float64)
+        if self._weights is not None:
+            self._weights.flags.writeable = False
+        # Whether other batches, or other orders', may have too few rows of non-zero weight.
+        least = self._tape.min_rows
+        self._counts_rows = least > 1 and (block.weight is not None or self._sizes.min() < least)
+        self._rates, self._records = np.zeros(n), np.zeros((2, n))
+        self._rows = order.rows.copy() if n_rows <= _FEW_ROWS else None
+        self._unsigned = None if self._rows is None else self._rows.view(np.uint64)
+        self._laid_out = False
+
+    def _lay_out(self, engine: StepEngine, block: Block) -> None:
+        """Write the addresses that stay into the context of buffers of this size."""
+        inputs = self._inputs
+        assert inputs is not None
+        rows, buffers = int(self._sizes.max()), self._buffers
+        if buffers is None or (buffers.rows, buffers.sparse) != (rows, inputs.sparse):
+            self._buffers, self._theta, self._seed = None, None, -1
+            if buffers is not None:
+                engine.give_back(buffers)
+            self._buffers = buffers = engine.take_buffers(Mode.TRAIN, rows, inputs)
+        c = buffers.context
+        c.bounds, c.first_row = self._bounds.ctypes.data, 0
+        c.rows = 0 if self._rows is None else self._rows.ctypes.data
+        c.batch_weights = 0 if self._weights is None else self._weights.ctypes.data
+        c.learning_rates = self._rates.ctypes.data
+        c.losses, c.penalty_values = (row.ctypes.data for row in self._records)
+        c.y = block.y.ctypes.data  # type: ignore[union-attr]
+        c.weight = 0 if block.weight is None else block.weight.ctypes.data
+        inputs.write_addresses(c)
+        buffers.allocate_batch_inputs()
+        self._most_threads = engine.threads_for(buffers)
+        self._laid_out = True
+
+    def _set_state(self, engine: StepEngine, state: State) -> None:
+        """Write the addresses of the state's arrays; the optimiser's are copied unless ours."""
+        buffers = self._buffers
+        assert buffers is not None
+        c = buffers.context
+        if state.theta is not self._theta:
+            c.theta, self._theta = state.theta.ctypes.data, None
+        if state.seed != self._seed:
+            c.seed = self._seed = int(state.seed)
+        if self._theta is None or state.optimizer_state is not self._optimizer_state:
+            self._averages, self._taken, self._product = self._arrays.load(
+                engine.update, state.optimizer_state, state.theta
+            )
+            c.slot_1 = self._averages.first.ctypes.data
+            c.slot_2 = self._averages.second.ctypes.data
+        self._theta, self._optimizer_state = state.theta, state.optimizer_state
+
+    # --- a call --------------------------------------------------------------------------------
+
+    def _run(
+        self,
+        engine: StepEngine,
+        state: State,
+        block: Block,
+        order: BatchSchedule,
+        begin: int,
+        end: int,
+    ) -> StepLog:
+        buffers = self._buffers
+        assert buffers is not None
+        c, counters, weights = buffers.context, buffers.counters, self._weights
+        if self._rows is None:
+            c.rows = order.rows.ctypes.data
+        if weights is None:
+            weights = batch_weights(order, block.weight, begin, end)
+            c.batch_weights = weights.ctypes.data
+        n = len(self._sizes)
+        self._rates[...] = order.learning_rates[:n]
+        c.begin, c.end = begin, end
+        buffers.optimizer.momentum_product = self._product
+        if buffers.normalizations:
+            engine.load_statistics(buffers, state)
+        taken, step = self._taken, int(state.step)
+        counters.steps_taken = taken
+        started = perf_counter()
+        engine.run_driver(buffers, step, self._most_threads)
+        batches = min(counters.stop + 1, end) - begin
+        engine.note_time((perf_counter() - started) / batches)
+        steps = counters.steps_taken - taken
+        state.step += steps
+        if steps > 0 or state.optimizer_state is not None:
+            self._taken, self._product = taken + steps, buffers.optimizer.momentum_product
+            state.optimizer_state = self._optimizer_state = self._averages.as_state(
+                engine.update, self._taken, self._product
+            )
+        if buffers.normalizations and steps > 0 and weights[begin:end].any():
+            engine.save_statistics(buffers, state)
+        if batches == n:
+            return StepLog(self._sizes, weights, *self._records.copy())
+        seen = slice(begin, begin + batches)
+        return StepLog(self._sizes[seen], weights[seen], *self._records[:, seen].copy())

@@ -1,0 +1,153 @@
+"""The settings of a training, and the arguments by which Python and a model's file know them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field
+
+from deltarule.tables.kinds import Unseen
+from deltarule.tables.plan import Plan
+from deltarule.tables.record import Strict, Task
+from deltarule.tables.split import Shares
+from deltarule.tables.understanding import ReadOptions
+
+__all__ = ["Arguments", "Interface", "Settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The network and how it is trained; the defaults suit tables of a hundred rows and more.
+
+    The names are those of the command line; see ``deltarule train --help``.
+    """
+
+    hidden: tuple[int, ...] = (128, 64)
+    activation: str = "relu"
+    epochs: int = 500
+    learning_rate: float = 0.001
+    batch_size: int | None = None
+    alpha: float = 0.3
+    patience: int = 50
+    checkpoint: Any = None  # a Checkpoint, or a folder as for an estimator
+    dropout: float = 0.0
+    verbose: bool = False
+
+
+Positive = Annotated[float, Field(gt=0)]
+Some = Annotated[int, Field(ge=1)]
+Names = Annotated[list[str], Field(max_length=10_000)]
+
+
+class Arguments(Strict):
+    """The arguments of `TabularClassifier` and `TabularRegressor` that a file holds.
+
+    Those are all but `checkpoint`, which would let a file decide where a later fit writes. They are
+    the options of ``deltarule train``, under the names of scikit-learn where it has one.
+    """
+
+    hidden_layer_sizes: Annotated[list[Some], Field(min_length=1, max_length=1000)] = Field(
+        default_factory=lambda: [128, 64]
+    )
+    activation: Annotated[str, Field(max_length=100)] = "relu"
+    alpha: Annotated[float, Field(ge=0)] = 0.3
+    batch_size: Some | Literal["auto"] = "auto"
+    learning_rate_init: Positive = 0.001
+    max_iter: Some = 500
+    n_iter_no_change: Some = 50
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    random_state: Annotated[int, Field(ge=0)] | None = 0
+    categories: Names = Field(default_factory=list)
+    numbers: Names = Field(default_factory=list)
+    dates: Names = Field(default_factory=list)
+    ignore: Names = Field(default_factory=list)
+    missing: Annotated[list[str], Field(max_length=1000)] = Field(default_factory=list)
+    decimal: Literal[".", ","] | None = None
+    thousands: Literal[",", ".", " ", "'"] | None = None
+    day_first: bool | None = None
+    no_dates: bool = False
+    unseen: Unseen = "other"
+    verbose: bool = False
+
+    @classmethod
+    def of(cls, plan: Plan, settings: Settings, dev: float) -> Arguments:
+        """Return the arguments of a training on the command line; `dev` is the dev part's share."""
+        reading = plan.reading
+        return cls(
+            hidden_layer_sizes=list(settings.hidden),
+            activation=settings.activation,
+            alpha=settings.alpha,
+            batch_size="auto" if settings.batch_size is None else settings.batch_size,
+            learning_rate_init=settings.learning_rate,
+            max_iter=settings.epochs,
+            n_iter_no_change=settings.patience,
+            dropout=settings.dropout,
+            validation_fraction=dev,
+            random_state=plan.seed,
+            categories=list(reading.category),
+            numbers=list(reading.number),
+            dates=list(reading.date),
+            ignore=list(plan.ignore),
+            missing=list(reading.missing),
+            decimal=cast("Any", reading.decimal),
+            thousands=cast("Any", reading.thousands),
+            day_first=reading.day_first,
+            no_dates=not reading.dates,
+            verbose=settings.verbose,
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the arguments for a constructor: tuples, and None for a list of nothing."""
+        given = self.model_dump()
+        for name in ("categories", "numbers", "dates", "ignore", "missing"):
+            given[name] = tuple(given[name]) or None
+        return given | {"hidden_layer_sizes": tuple(self.hidden_layer_sizes)}
+
+    def settings(self, checkpoint: Any = None) -> Settings:
+        """Return the network and how it is trained."""
+        return Settings(
+            hidden=tuple(self.hidden_layer_sizes),
+            activation=self.activation,
+            epochs=self.max_iter,
+            learning_rate=self.learning_rate_init,
+            batch_size=None if self.batch_size == "auto" else self.batch_size,
+            alpha=self.alpha,
+            patience=self.n_iter_no_change,
+            checkpoint=checkpoint,
+            dropout=self.dropout,
+            verbose=self.verbose,
+        )
+
+    def plan(self, target: str, task: Task, seed: int, *, as_category: bool = False) -> Plan:
+        """Return what to learn; `as_category` says that the target's texts are classes."""
+        reading = ReadOptions(
+            missing=tuple(mark.strip() for mark in self.missing),
+            category=tuple(self.categories),
+            number=tuple(self.numbers),
+            date=tuple(self.dates),
+            decimal=self.decimal,
+            thousands=self.thousands,
+            dates=not self.no_dates,
+            day_first=self.day_first,
+        )
+        if as_category:
+            reading = replace(reading, category=(*reading.category, target))
+        shares = Shares(self.validation_fraction, 0.0)
+        return Plan(target, task, tuple(self.ignore), shares, seed, reading)
+
+
+class Interface(Strict):
+    """How Python's estimators show a model: arguments, columns of X, and classes.
+
+    `named` says that X had names for its columns, and not only numbers. `classes` are the labels as
+    the user gave them, in ascending order, and `class_dtype` is their type; without them they
+    follow from the target.
+    """
+
+    arguments: Arguments = Arguments()
+    columns: Names = Field(default_factory=list)
+    named: bool = True
+    classes: Annotated[list[bool | int | float | str], Field(max_length=1_000_000)] | None = None
+    class_dtype: Annotated[str, Field(max_length=40)] | None = None

@@ -1,0 +1,220 @@
+"""Classes of tables as they come"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils.validation import check_is_fitted
+
+from deltarule.errors import TableError
+from deltarule.tables.model import TableModel
+from deltarule.tables.record import Classes, Task
+from deltarule.tables.sources.targets import HeldTarget, read_target
+from deltarule.tables.tabular.base import BaseTabular
+from deltarule.tables.tabular.classes import classes_of, label_places
+from deltarule.tables.tabular.python_words import speaking_python
+
+__all__ = ["TabularClassifier"]
+
+
+class TabularClassifier(ClassifierMixin, BaseTabular):
+    """A network that learns classes from a table as it comes.
+
+    Columns of numbers, categories, booleans and dates, with missing values, of pandas, Polars or
+    Arrow, or an array; what each column holds is decided by all of its cells, as by
+    ``deltarule train``, and so is everything else. ``MLPClassifier`` is the drop-in for
+    scikit-learn's estimator of arrays.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int, default=(128, 64)
+        Widths of the hidden layers.
+    activation : str, default="relu"
+        Activation of the hidden layers: any of ``deltarule.spec.ACTIVATIONS``.
+    alpha : float, default=0.3
+        L2 penalty, as in ``MLPClassifier``.
+    batch_size : int or "auto", default="auto"
+        Rows in a mini-batch; "auto" is 16 to 256, by the number of rows.
+    learning_rate_init : float, default=0.001
+        Adam's learning rate.
+    max_iter : int, default=500
+        The maximum number of epochs.
+    n_iter_no_change : int, default=50
+        Epochs in a row without a better dev score before training stops.
+    dropout : float, default=0.0
+        Probability in [0, 1) that training drops a hidden unit.
+    validation_fraction : float, default=0.1
+        Share of the rows that are held out to decide when to stop (dev rows).
+    random_state : int, RandomState or None, default=0
+        Seed of the split and of the network: an int is the ``--seed`` of ``deltarule train``.
+    categories, numbers, dates : list of str, optional
+        Columns that are of this kind whatever they look like; patterns such as ``"code_*"`` too.
+    ignore : list of str, optional
+        Columns to leave out; patterns too.
+    missing : list of str or number, optional
+        Further marks for a missing cell, such as ``-999``.
+    decimal, thousands : str, optional
+        Marks in numbers that are texts, where the table does not tell.
+    day_first : bool, optional
+        What 04/06/2022 is, where no other date of the table tells.
+    no_dates : bool, default=False
+        Leave columns of dates out.
+    unseen : {"other", "error"}, default="other"
+        What to do with a category that training did not see.
+    checkpoint : str, path-like, Checkpoint or None, default=None
+        A folder for checkpoints, as in ``MLPClassifier``; not part of a file.
+    verbose : bool, default=False
+        Print a line for every epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, of the type that y had.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Columns of X in ``fit``, and their names if X had any.
+    understanding_ : Understanding
+        What each column was taken for; after ``fit``, not part of a file.
+    notes_ : list of str
+        What was odd about the table; likewise.
+    model_ : TableModel
+        The network with the preprocessing of the table: what a file holds.
+    n_iter_ : int
+        Epochs of the fit.
+    loss_curve_, validation_loss_curve_, validation_scores_ : list of float
+        Training loss, dev loss and dev score, epoch by epoch.
+    best_validation_score_ : float
+        The highest dev score, from whose epoch the parameters are.
+
+    Notes
+    -----
+    ``deltarule train`` is this estimator: the same rows, options and seed give the same model, bit
+    by bit, whatever holds the table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from deltarule import TabularClassifier
+    >>> from deltarule.datasets import penguins_path
+    >>> penguins = pd.read_csv(penguins_path())
+    >>> model = TabularClassifier((16,), learning_rate_init=0.01, n_iter_no_change=10)
+    >>> model = model.fit(penguins.drop(columns="species"), penguins["species"])
+    >>> model.predict(penguins.head(2))
+    array(['Adelie', 'Adelie'], dtype=object)
+    >>> print(model.understanding_.columns["island"].in_words)
+    category (3)
+    """
+
+    _task: ClassVar[Task] = "classification"
+
+    def _target(self, y: Any) -> HeldTarget:
+        target = read_target(y, type(self).__name__)
+        values = target.values
+        if values.dtype.kind == "f" and (values != np.round(values)).any():
+            raise TableError(
+                "Unknown label type: continuous. y holds numbers with fractions, which are no "
+                "classes; use TabularRegressor, or give y as texts"
+            )
+        return target
+
+    def _classes(self, values: NDArray[Any]) -> NDArray[Any] | None:
+        if values.dtype == object:  # texts
+            return np.array(sorted(set(values.tolist())), dtype=object)
+        return np.unique(values)
+
+    def restore(self, model: TableModel) -> None:
+        """Become a classifier with this fitted model."""
+        target = model.target
+        assert isinstance(target, Classes)
+        classes = classes_of(model.interface, target)
+        self._order = label_places(classes, target)
+        super().restore(model)
+        self.classes_ = classes
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict the class of every row.
+
+        Parameters
+        ----------
+        X : table or array, as in ``fit``
+            Columns are found by name, in any order; others than those of the model are ignored.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Labels of the type that y had in ``fit``.
+
+        Raises
+        ------
+        TableError
+            If a column is missing, or does not hold what it held in training.
+        """
+        check_is_fitted(self)
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return the probability of every class, in the order of ``classes_``.
+
+        Parameters
+        ----------
+        X : table or array, as in ``fit``
+            The rows.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, n_classes)
+            Rows sum to 1.
+        """
+        check_is_fitted(self)
+        with speaking_python():
+            P = self.model_.respond(self._inputs(X)).probabilities
+        assert P is not None
+        return np.asarray(P[:, self._order])
+
+    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return the logarithms of ``predict_proba``, from the logits: tiny ones keep their digits.
+
+        Parameters
+        ----------
+        X : table or array, as in ``fit``
+            The rows.
+
+        Returns
+        -------
+        log_probability : ndarray of shape (n_samples, n_classes)
+            Natural logarithms.
+        """
+        check_is_fitted(self)
+        inputs = self._inputs(X)
+        if len(inputs) == 0:
+            return np.empty((0, len(self.classes_)))
+        with speaking_python():
+            self.model_.respond(inputs)  # refuses inputs beyond all bounds
+        return np.asarray(self.model_.estimator.predict_log_proba(inputs)[:, self._order])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy of the predictions.
+
+        Parameters
+        ----------
+        X : table or array, as in ``fit``
+            The rows.
+        y : array-like of shape (n_samples,)
+            Their classes.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            The share of right predictions.
+        """
+        y = self._true(y)
+        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+
+    def _true(self, y: Any) -> NDArray[Any]:
+        with speaking_python():
+            return read_target(y, type(self).__name__).values

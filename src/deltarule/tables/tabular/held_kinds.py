@@ -1,0 +1,61 @@
+"""Columns whose type in Python says that they hold something else than in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from deltarule.errors import TableError
+from deltarule.tables.dates import DateTexts
+from deltarule.tables.messages import listing, show
+from deltarule.tables.model import TableModel
+from deltarule.tables.notation import PLAIN
+from deltarule.tables.record import CategoryColumn, DateNotation, NumberColumn
+
+__all__ = ["check_held"]
+
+
+def check_held(model: TableModel, held: Mapping[str, str]) -> None:
+    """Refuse texts for numbers, and numbers, dates or booleans for categories of another kind.
+
+    Everything else that does not fit is refused where the cells are read. Cells of a file have no
+    type; what they look like is read as in training.
+    """
+    for column in model.preprocessing.columns:
+        holds, where = held.get(column.name, ""), f"X: column {show(column.name)} held"
+        if isinstance(column, NumberColumn):
+            if holds == "text" and not column.texts and column.notation == PLAIN:
+                what, remedy = "booleans", "give it booleans"
+                if column.kind == "number":
+                    what = "numbers"
+                    remedy = "convert it, in pandas with astype(float) or pandas.to_numeric"
+                raise TableError(
+                    f"{where} {what} in training and is a column of texts now; {remedy}"
+                )
+        elif isinstance(column, CategoryColumn) and holds in ("number", "date", "boolean"):
+            known = [text for text in (*column.kept, *column.rare) if text is not None]
+            if not _any_is(known, holds):
+                raise TableError(
+                    f"{where} categories in training ({listing(known, 3)}) and is a column of "
+                    f"{holds}s now; give it the texts of then"
+                )
+
+
+def _any_is(known: list[str], holds: str) -> bool:
+    """Whether one of the texts is a number, a boolean, or a date or a time."""
+    if holds == "boolean":
+        return any(text.lower() in ("true", "false") for text in known)
+    if holds == "number":
+        return any(map(_is_number, known))
+    texts = DateTexts(pa.array(known, pa.string()))
+    forms = DateNotation(form="calendar", day_first=True), DateNotation(form="time", day_first=True)
+    return any(bool(texts.fits(form).any()) for form in forms)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

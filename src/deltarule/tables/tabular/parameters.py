@@ -1,0 +1,143 @@
+"""The arguments of the tabular estimators: their types and ranges, and their record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import ValidationError
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from deltarule.errors import SpecError
+from deltarule.estimators.parameter_constraints import COMMON, for_scikit_learn
+from deltarule.spec import ACTIVATIONS
+from deltarule.storage.model_file import first_fault
+from deltarule.tables.columns import number_text
+from deltarule.tables.settings import Arguments
+
+__all__ = ["TabularParameters"]
+
+_NAMES: list[Any] = ["array-like", str, None]
+_SHARED = (
+    *("hidden_layer_sizes", "alpha", "batch_size", "learning_rate_init", "max_iter"),
+    *("random_state", "checkpoint", "verbose"),
+)
+"""Arguments that mean what they mean to ``MLPClassifier``."""
+
+
+class TabularParameters:
+    """Mixin: the constructor's arguments, which are the options of ``deltarule train``."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **for_scikit_learn({name: COMMON[name] for name in _SHARED}),
+        "activation": [StrOptions({*ACTIVATIONS, "logistic"})],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "categories": _NAMES,
+        "numbers": _NAMES,
+        "dates": _NAMES,
+        "ignore": _NAMES,
+        "missing": ["array-like", str, Real, None],
+        "decimal": [StrOptions({".", ","}), None],
+        "thousands": [StrOptions({",", ".", " ", "'"}), None],
+        "day_first": ["boolean", None],
+        "no_dates": ["boolean"],
+        "unseen": [StrOptions({"other", "error"})],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (128, 64),
+        activation: str = "relu",
+        *,
+        alpha: float = 0.3,
+        batch_size: int | str = "auto",
+        learning_rate_init: float = 0.001,
+        max_iter: int = 500,
+        n_iter_no_change: int = 50,
+        dropout: float = 0.0,
+        validation_fraction: float = 0.1,
+        random_state: Any = 0,
+        categories: Any = None,
+        numbers: Any = None,
+        dates: Any = None,
+        ignore: Any = None,
+        missing: Any = None,
+        decimal: str | None = None,
+        thousands: str | None = None,
+        day_first: bool | None = None,
+        no_dates: bool = False,
+        unseen: str = "other",
+        checkpoint: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.n_iter_no_change = n_iter_no_change
+        self.dropout = dropout
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.categories = categories
+        self.numbers = numbers
+        self.dates = dates
+        self.ignore = ignore
+        self.missing = missing
+        self.decimal = decimal
+        self.thousands = thousands
+        self.day_first = day_first
+        self.no_dates = no_dates
+        self.unseen = unseen
+        self.checkpoint = checkpoint
+        self.verbose = verbose
+
+    def _arguments(self) -> Arguments:
+        """Return the arguments as a record; those that make no sense are an error."""
+        given = {name: getattr(self, name) for name in Arguments.model_fields}
+        for name in ("categories", "numbers", "dates", "ignore", "missing"):
+            given[name] = _texts(given[name])
+        widths = given["hidden_layer_sizes"]
+        if isinstance(widths, Integral):
+            widths = [widths]
+        widths = [_plain(width) for width in np.ravel(np.asarray(widths))]
+        if not widths or not all(isinstance(width, int) and width >= 1 for width in widths):
+            raise SpecError(
+                "hidden_layer_sizes must be widths of at least 1, such as (64, 32); got "
+                f"{self.hidden_layer_sizes!r:.60}"
+            )
+        given["hidden_layer_sizes"] = widths
+        for name, value in given.items():
+            given[name] = _plain(value)
+        if not isinstance(given["random_state"], int):
+            given["random_state"] = None
+        for name in ("no_dates", "verbose"):
+            given[name] = bool(given[name])
+        if given["decimal"] is not None and given["decimal"] == given["thousands"]:
+            raise SpecError(f"decimal and thousands must differ; got {given['decimal']!r} for both")
+        try:
+            return Arguments.model_validate(given)
+        except ValidationError as error:
+            raise SpecError(
+                f"the arguments of {type(self).__name__} make no sense: {first_fault(error)}"
+            ) from None
+
+
+def _texts(values: Any) -> list[str]:
+    """Return names or marks as a list of texts."""
+    if values is None:
+        return []
+    if isinstance(values, str | Real):
+        values = [values]
+    assert isinstance(values, Iterable)
+    return [number_text(float(v)) if isinstance(v, Real) else str(v) for v in values]
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy as one of Python."""
+    return value.item() if isinstance(value, np.generic) else value
