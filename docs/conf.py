@@ -53,6 +53,7 @@ myst_heading_anchors = 3
 autodoc_typehints = "none"  # the sections of numpydoc give the types
 autodoc_member_order = "bysource"
 autosummary_generate = False
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 # Unknown parameters, their order, sections that are unknown or in the wrong order, and a missing
 # summary. tests/docs/test_site.py checks that functions describe every parameter.
