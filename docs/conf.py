@@ -35,6 +35,7 @@ extensions = [
     "item_table",
     "links",
     "mathml",
+    "run_python",
     "site_check",
 ]
 exclude_patterns = ["extensions", "gallery/*.py", "gallery/*.ipynb", "sg_execution_times.rst"]

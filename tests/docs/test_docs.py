@@ -51,12 +51,15 @@ def test_docstring_examples_run(name: str) -> None:
         "docs/streaming.md",
         "docs/tutorial.md",
         "docs/tutorials/quick-start.md",
+        "docs/explanation/one-row.md",
     ],
 )
 def test_python_blocks_run(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}  # a block may use what an earlier one has defined
-    for block in re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL):
+    for block in re.findall(
+        r"```(?:python|\{run-python\})\n(.*?)```", (ROOT / document).read_text(), re.DOTALL
+    ):
         exec(compile(block, document, "exec"), names)
 
 
