@@ -228,7 +228,7 @@ def test_a_test_table_that_does_not_fit_is_refused_before_training(
     message: str, stream: str,
 ) -> None:  # fmt: skip
     edit(pd.read_csv("penguins.csv")).to_csv("test.csv", index=False)
-    monkeypatch.setattr("deltarule.cli.commands.estimator_for", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("deltarule.tables.tabular.estimator_for", lambda *_: pytest.fail("trained"))
     monkeypatch.setattr("deltarule.cli.inputs.is_large", lambda path: stream == "--stream")
     words = ("train", "penguins.csv", "-t", "species", "--test", "test.csv", stream, *QUICK)
     assert message in error_of(capsys, *words)
@@ -305,7 +305,7 @@ def test_help_teaches() -> None:
     whole = runner.invoke(app, ["--help"])
     assert whole.exit_code == 0
     assert "deltarule train penguins.csv --target species" in whole.output
-    for command in ("train", "describe", "evaluate", "predict", "export", "check"):
+    for command in ("train", "describe", "evaluate", "predict", "export", "check", "explain"):
         shown = runner.invoke(app, [command, "--help"])
         assert f"deltarule {command} " in shown.output
         assert command in whole.output
@@ -321,6 +321,7 @@ def test_help_is_in_panels() -> None:
         "predict": ["Data", "Output"],
         "export": ["Data", "Output"],
         "check": ["Data", "Output"],
+        "explain": ["Data", "Output"],
     }
     for command, expected in panels.items():
         shown = runner.invoke(app, [command, "--help"]).output

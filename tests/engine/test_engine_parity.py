@@ -190,7 +190,7 @@ class Rounded(Reference):
 
         def pullback(weight: Any) -> Any:
             given = pull(weight)
-            size = np.abs(given) + weight[:, None] * np.abs(block.y)
+            size = np.abs(given) + weight[:, None] * np.tile(np.abs(block.y), self.tape.members)
             ulps = self._rng.choice([-1, 1], size.shape) * np.finfo(size.dtype).eps
             return given + (ulps * size).astype(size.dtype)
 

@@ -169,7 +169,7 @@ def test_only_our_own_fitted_estimators_are_recorded(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="not fitted yet: call fit first"):
         ours("numbers").to_record()
     for foreign in (type(ours("numbers")), object(), "model"):
-        with pytest.raises(ModelFileError, match="only deltarule's estimators"):
+        with pytest.raises(ModelFileError, match="model must be an MLPClassifier"):
             save(foreign, tmp_path / "model.safetensors")
 
 

@@ -343,7 +343,8 @@ SHARED = re.compile(
 )
 ALIASES = {
     "given": "schedule", "path": "path|file", "folder": "folder|file", "checkpoint": "folder",
-    "net": "net|layers",
+    "net": "net|layers", "sample_weight": "sample_weight|Sample weights",
+    "sample_weight_val": "sample_weight_val|Sample weights",
 }  # fmt: skip
 
 

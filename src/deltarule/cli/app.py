@@ -25,6 +25,7 @@ from deltarule.cli.options import (
     settings,
 )
 from deltarule.cli.output_options import (
+    ExplanationOptions,
     ModelFileOptions,
     OutputOptions,
     OverwriteOption,
@@ -32,6 +33,7 @@ from deltarule.cli.output_options import (
     PredictionFileOptions,
     check_streams,
 )
+from deltarule.cli.stdio import STREAM
 from deltarule.version import __version__
 
 __all__ = ["app"]
@@ -269,3 +271,25 @@ def check(
     from deltarule.cli import commands
 
     raise typer.Exit(commands.check(model, table, output, reading))
+
+
+@app.command()
+@grouped
+def explain(
+    model: ModelArgument,
+    table: TableArgument,
+    reading: FileOptions,
+    files: ExplanationOptions,
+    output: OutputOptions,
+) -> None:
+    """Show a row on its way through a model: every equation with its numbers.
+
+        deltarule explain penguins.safetensors penguins.csv --row 3 -o page.html
+
+    With the target among the columns there are the loss, the deltas, the gradients and one step of
+    the optimiser, too. The file's ending decides: .html, .md or .txt; by default text is printed.
+    """
+    check_streams(None, STREAM if files.output is None else files.output, json=output.json)
+    from deltarule.cli import commands
+
+    commands.explain(model, table, files, output, reading)

@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from deltarule.cli.inputs import Tables, opened, opened_in_memory
 from deltarule.cli.options import DescribeOptions, FileOptions
-from deltarule.cli.output_options import OutputOptions, PictureOptions, PredictionFileOptions
+from deltarule.cli.output_options import (
+    ExplanationOptions,
+    OutputOptions,
+    PictureOptions,
+    PredictionFileOptions,
+)
 from deltarule.cli.outputs import Outputs, check_apart
 from deltarule.cli.plots import DATA_PICTURE, check_plots, draw_data_plot, draw_plots
 from deltarule.cli.signals import leaving
+from deltarule.cli.stdio import STREAM, is_stream
 from deltarule.errors import DeltaruleError, ModelFileError
 from deltarule.storage import encode, read_model_record
 from deltarule.tables import PredictionsCsv, TableModel
@@ -24,7 +30,17 @@ from deltarule.utils.context import error_context
 if TYPE_CHECKING:
     from deltarule.tables import Plan, Prepared, ReadOptions, Settings
 
-__all__ = ["Outputs", "Tables", "check", "describe", "evaluate", "export", "predict", "train"]
+__all__ = [
+    "Outputs",
+    "Tables",
+    "check",
+    "describe",
+    "evaluate",
+    "explain",
+    "export",
+    "predict",
+    "train",
+]
 
 
 def train(
@@ -232,6 +248,31 @@ def check(model_path: Path, path: Path, output: OutputOptions, reading: FileOpti
     reporter.check(report)
     reporter.end()
     return 1 if report.verdict == "wrong" else 0
+
+
+def explain(
+    model_path: Path,
+    path: Path,
+    files: ExplanationOptions,
+    output: OutputOptions,
+    reading: FileOptions,
+) -> None:
+    """Show rows on their way through a model."""
+    from deltarule.explanation import check_ending
+    from deltarule.explanation import explain as explain_rows
+
+    file = STREAM if files.output is None else files.output
+    outputs = Outputs(file, overwrite=files.overwrite)
+    outputs.check(_reads(model_path) | {"the table": path})
+    ending = ".txt" if is_stream(file) else check_ending(file)
+    reporter = output.reporter("explain", outputs.file)
+    model = TableModel.load(model_path)
+    with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
+        explanation = explain_rows(model, table, [row - 1 for row in files.row or [1]])
+    outputs.write(f"{explanation.as_file(ending).rstrip()}\n".encode())
+    if not is_stream(file):
+        reporter.wrote("explanation", file)
+    reporter.end()
 
 
 def _reads(model_path: Path) -> dict[str, Path | None]:

@@ -105,7 +105,7 @@ class JsonReporter:
 
     def wrote(self, what: str, path: object, count: int | None = None) -> None:
         """Add the name of a file that was written."""
-        key = {"model": "model", "predictions": "output"}.get(what)
+        key = {"model": "model", "predictions": "output", "explanation": "output"}.get(what)
         if key is None:
             self._found.setdefault(f"{what}s", []).append(str(path))
             return

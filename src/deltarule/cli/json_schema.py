@@ -197,9 +197,16 @@ class _Check(_Output):
     worst_analytic: Score
 
 
+class _Explain(_Output):
+    """What ``explain`` prints."""
+
+    command: Literal["explain"]
+    output: str
+
+
 OUTPUT: TypeAdapter[Any] = TypeAdapter(
     Annotated[
-        _Train | _Describe | _Evaluate | _Predict | _Export | _Check,
+        _Train | _Describe | _Evaluate | _Predict | _Export | _Check | _Explain,
         Field(discriminator="command"),
     ]
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from deltarule.cli.text_output import TextReporter
 
 __all__ = [
+    "ExplanationOptions",
     "ModelFileOptions",
     "OutputOptions",
     "OverwriteOption",
@@ -58,6 +59,28 @@ class PictureOptions:
 
     plots: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a picture of the data there.")
+    ] = None
+    overwrite: OverwriteOption = False
+
+
+@dataclass(frozen=True)
+class ExplanationOptions:
+    """Output."""
+
+    row: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1, metavar="N", help="A row of the table, counted from 1; repeatable [default: 1]."
+        ),
+    ] = None
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            parser=parse_path,
+            help="The .html, .md or .txt file to write; by default text is printed.",
+        ),
     ] = None
     overwrite: OverwriteOption = False
 

@@ -158,6 +158,8 @@ class TextReporter:
         """Print the name of a file that was written."""
         if what == "predictions":
             self.say(f"wrote {count} predictions: {path}")
+        elif what == "explanation":
+            self.say(f"wrote the explanation: {path}")
         else:
             self.say(f"saved the model: {path}" if what == "model" else f"drew {path}")
 

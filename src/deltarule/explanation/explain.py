@@ -23,9 +23,9 @@ from deltarule.program.state_checks import check_theta
 from deltarule.spec import Scale
 from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import SGD, Minimizer, Optimizer, resolve_optimizer
-from deltarule.storage import write_atomically
+from deltarule.storage import StrPath, write_atomically
 
-__all__ = ["Explained", "Explanation", "explain"]
+__all__ = ["Explained", "Explanation", "check_ending", "explain"]
 
 
 class Explained(NamedTuple):
@@ -101,16 +101,24 @@ class Explanation:
         OutputError
             If the file exists, or cannot be written.
         """
-        writers: dict[str, Callable[[], str]] = {
-            ".html": self.html, ".htm": self.html, ".md": self.markdown, ".txt": self.__str__,
-        }  # fmt: skip
-        ending = Path(path).suffix.lower()
-        if ending not in writers:
-            raise SpecError(
-                f"path must end in .html, .md or .txt; got {Path(path).name!r}, so write for "
-                f"example to {Path(path).with_suffix('.html').name!r}."
-            )
-        return write_atomically(path, writers[ending]().encode(), overwrite=overwrite)
+        text = self.as_file(check_ending(path))
+        return write_atomically(path, text.encode(), overwrite=overwrite)
+
+    def as_file(self, ending: str) -> str:
+        """Return what a file with this ending holds."""
+        writers: dict[str, Callable[[], str]] = {".md": self.markdown, ".txt": self.__str__}
+        return writers.get(ending, self.html)()
+
+
+def check_ending(path: StrPath) -> str:
+    """Return the ending of a file for an explanation, or raise ``SpecError``."""
+    ending = Path(path).suffix.lower()
+    if ending not in (".html", ".htm", ".md", ".txt"):
+        raise SpecError(
+            f"path must end in .html, .md or .txt; got {Path(path).name!r}, so write for example "
+            f"to {Path(path).with_suffix('.html').name!r}."
+        )
+    return ending
 
 
 def explain(
@@ -130,12 +138,13 @@ def explain(
 
     Parameters
     ----------
-    model : MLPClassifier, MLPRegressor or Network
-        Whose network; fitted, or with ``state``.
-    X : array-like (n, d)
+    model : MLPClassifier, MLPRegressor, TableModel or Network
+        Whose network; fitted, or with ``state``. Of a `TabularClassifier` it is ``model_``.
+    X : array-like (n, d), or Table of a TableModel
         One row or a few; ``X[:1]`` is the first row.
     y : array-like (n,) or (n, k), optional
-        Targets as in ``fit``; without them there is only the forward pass.
+        Targets as in ``fit``; without them there is only the forward pass. Of a TableModel the
+        numbers of the rows, counted from 0; its table has the targets.
     state : State, optional
         Of a ``Network``: its parameters.
     optimizer : str or an optimiser, optional

@@ -227,7 +227,8 @@ class ColumnEvidence:
         values = column.numbers().values
         for part in (values[:_LOOK], values):
             low, high = column.range() if part is values else (part.min(), part.max())
-            self._numbered = max(abs(low), abs(high), high - low) < 2**31
+            with np.errstate(invalid="ignore", over="ignore"):  # of infinite ends
+                self._numbered = bool(max(abs(low), abs(high)) < 2**31 and high - low < 2**31)
             if last and part is values and self.rows == n:
                 self._numbered &= high - low + 1 == n
             if not self._numbered or not (part == np.floor(part)).all():

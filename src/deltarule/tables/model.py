@@ -190,6 +190,44 @@ class TableModel:
         with one_blas_thread():
             return self.estimator.check_gradients(X, self.target.to_network(y[chosen]))
 
+    def explained(self, table: Table, rows: list[int] | None = None) -> tuple[Any, ...]:
+        """Return what `deltarule.explain` shows of rows of a table; call that instead.
+
+        Parameters
+        ----------
+        table : Table
+            With the model's columns; without its target there is only the forward pass.
+        rows : list of int, optional
+            Which rows, counted from 0; by default the first.
+
+        Raises
+        ------
+        TableError
+            If there is no such row, or a cell is not what its column held in training.
+        """
+        from deltarule.tables.tabular.feature_names import feature_names
+
+        record, chosen = self.preprocessing, np.array([0] if rows is None else rows, dtype=np.intp)
+        if len(chosen) == 0 or chosen.min() < 0 or chosen.max() >= table.rows:
+            raise TableError(
+                f"{table.path} has rows 1 to {table.rows}; got {[int(r) + 1 for r in chosen]}"
+            )
+        X, y = transform(record.columns, table, chosen, missing=record.missing), None
+        if self.target.name in table.columns:
+            targets, known = encode_target(self.target, table, record.missing)
+            if np.isin(chosen, known).all():
+                y = self.target.to_network(targets[np.searchsorted(known, chosen)])
+        _, *parts, notes = self.estimator.explained(X, y)
+        said = [f"Inputs in their order, standardised: {', '.join(feature_names(record))}."]
+        if isinstance(self.target, Classes):
+            said.append(f"Outputs: {', '.join(map(show, self.labels))}.")
+        else:
+            said.append(
+                f"The output is {show(self.target.name)}, standardised: times "
+                f"{self.target.scale:.6g} plus {self.target.mean:.6g}."
+            )
+        return "The network", *parts, (*said, *notes)
+
     def training_summary(self) -> Summary:
         """Return the shape of the network and how its training ended."""
         weights, biases = self.trained.coefs_, self.trained.intercepts_

@@ -58,6 +58,7 @@ class Arguments(Strict):
     n_iter_no_change: Some = 50
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    time: str | None = None
     random_state: Annotated[int, Field(ge=0)] | None = 0
     categories: Names = Field(default_factory=list)
     numbers: Names = Field(default_factory=list)
@@ -85,6 +86,7 @@ class Arguments(Strict):
             n_iter_no_change=settings.patience,
             dropout=settings.dropout,
             validation_fraction=dev,
+            time=plan.time,
             random_state=plan.seed,
             categories=list(reading.category),
             numbers=list(reading.number),
@@ -135,7 +137,7 @@ class Arguments(Strict):
         if as_category:
             reading = replace(reading, category=(*reading.category, target))
         shares = Shares(self.validation_fraction, 0.0)
-        return Plan(target, task, tuple(self.ignore), shares, seed, reading)
+        return Plan(target, task, tuple(self.ignore), shares, seed, reading, self.time)
 
 
 class Interface(Strict):

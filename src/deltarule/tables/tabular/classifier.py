@@ -49,6 +49,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Probability in [0, 1) that training drops a hidden unit.
     validation_fraction : float, default=0.1
         Share of the rows that are held out to decide when to stop (dev rows).
+    time : str, optional
+        A column of dates or numbers that orders the rows: the last ones are the dev rows. By
+        default dev rows are drawn.
     random_state : int, RandomState or None, default=0
         Seed of the split and of the network: an int is the ``--seed`` of ``deltarule train``.
     categories, numbers, dates : list of str, optional

@@ -36,6 +36,7 @@ class TabularParameters:
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "time": [str, None],
         "categories": _NAMES,
         "numbers": _NAMES,
         "dates": _NAMES,
@@ -60,6 +61,7 @@ class TabularParameters:
         n_iter_no_change: int = 50,
         dropout: float = 0.0,
         validation_fraction: float = 0.1,
+        time: str | None = None,
         random_state: Any = 0,
         categories: Any = None,
         numbers: Any = None,
@@ -83,6 +85,7 @@ class TabularParameters:
         self.n_iter_no_change = n_iter_no_change
         self.dropout = dropout
         self.validation_fraction = validation_fraction
+        self.time = time
         self.random_state = random_state
         self.categories = categories
         self.numbers = numbers

@@ -40,6 +40,8 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("--month-first", "day_first=False"),
     ("--no-dates", "no_dates=True"),
     ("--seed", "random_state"),
+    ("--split time:", "time="),
+    ("--split", "time"),
     ("(--dev, --test)", "(validation_fraction)"),
     ("--target", "y"),
     ("--dev", "validation_fraction"),
