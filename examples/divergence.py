@@ -51,16 +51,16 @@ def main(output: Path = Path("examples-output")) -> None:
     }
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     ax = figure.subplots()
-    for (name, (history, norm)), colour in zip(
-        runs.items(), ("#c05621", "#2b6cb0", "#2f855a"), strict=True
-    ):
-        finite = [loss for loss in history.loss if np.isfinite(loss)]
-        print(f"{name}: stopped by {history.stopped_by!r} after {history.n_epochs} epochs, "
-              f"{len(finite)} finite losses, largest norm into a unit {norm:.3f}")  # fmt: skip
-        if finite:
-            print(f"  loss {finite[0]:.3g} in the first epoch, {finite[-1]:.3g} in the last one")
-        ax.semilogy(range(1, len(finite) + 1), finite, "o-", color=colour, markersize=3, label=name)
-    ax.set(xlabel="epoch", ylabel="training loss", ylim=(1e-2, 1e2))
+    for name, (history, norm) in runs.items():
+        print(f"{name}: {history.n_epochs} epochs, largest norm into a unit {norm:.3f}")
+        if history.stopped_by == "divergence":
+            ax.set_title(f"{name}, the loss is not finite in epoch {history.n_epochs}", fontsize=10)
+            continue
+        print(
+            f"  loss {history.loss[0]:.3g} in the first epoch, {history.loss[-1]:.3g} in the last"
+        )
+        ax.semilogy(range(1, EPOCHS + 1), history.loss, "o-", markersize=3, label=name)
+    ax.set(xlabel="epoch", ylabel="training loss")
     ax.legend(frameon=False)
     output.mkdir(parents=True, exist_ok=True)
     figure.savefig(output / "divergence.png", dpi=120)

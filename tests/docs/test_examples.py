@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 from pathlib import Path
@@ -10,9 +9,8 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_limits
 
-from support.paths import ROOT
+from support.examples import EXAMPLES, example
 
-EXAMPLES = ROOT / "examples"
 SLOW = {"bias_variance", "imbalance", "initialisation", "standardisation"}
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
@@ -23,11 +21,7 @@ NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_an_example_runs(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = EXAMPLES / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = example(name)
     output = tmp_path / "new" / "folder"
     with threadpool_limits(1, "blas"):
         module.main(output)
