@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from functools import cache
 from typing import Any
 
 from sphinx.application import Sphinx
+
+import deltarule
 
 # A bar or star that is not markup's own, and a name that ends in an underscore.
 MARKUP = re.compile(r"(?<!\\)([|*])|(?<=\w)(_)(?=\W|$)")
@@ -34,9 +38,27 @@ def escaped(lines: list[str]) -> list[str]:
     return found
 
 
+@cache
+def classes() -> re.Pattern[str]:
+    """Return the pattern of the names of classes that have a page."""
+    names = [name for name in deltarule.__all__ if inspect.isclass(getattr(deltarule, name))]
+    return re.compile(rf"\b({'|'.join(names)})\b(?![(.])")
+
+
+def linked(lines: list[str]) -> list[str]:
+    """Return the lines with links in the types of parameters, results and attributes."""
+    found = []
+    for line in lines:
+        name, colon, kind = line.partition(" : ")
+        if colon and re.fullmatch(r"[\w*\\, ]+", name) and not name.startswith(" "):
+            line = name + colon + classes().sub(r":class:`\1 <deltarule.\1>`", kind)
+        found.append(line)
+    return found
+
+
 def escape(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-    """Escape a docstring, before numpydoc turns its sections into markup."""
-    lines[:] = escaped(lines)
+    """Escape a docstring and link its types, before numpydoc turns its sections into markup."""
+    lines[:] = linked(escaped(lines))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
