@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-import importlib
+import importlib.util
 import inspect
 import re
 from inspect import ismodule as is_module
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,27 @@ def test_no_page_loads_from_the_network() -> None:
     for path in (ROOT / "docs").rglob("*.md"):
         images = re.findall(r"!\[[^]]*\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
         assert [image for image in images if "://" in image] == [], path.name
+
+
+def test_faults_of_pages_are_found(tmp_path: Path) -> None:
+    path = ROOT / "docs" / "extensions" / "site_faults.py"
+    spec = importlib.util.spec_from_file_location("site_faults", path)
+    assert spec is not None
+    assert spec.loader is not None
+    checker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(checker)
+    (tmp_path / "b.html").write_text('<h1 id="top">b</h1>', encoding="utf-8")
+    good = '<a href="b.html#top">b</a><a href="https://example.org/">out</a><img src="b.html">'
+    (tmp_path / "a.html").write_text(good, encoding="utf-8")
+    assert checker.faults(tmp_path) == []
+    bad = '<a href="c.html">c</a><a href="b.html#x">x</a><script src="https://example.org/x.js">'
+    (tmp_path / "a.html").write_text(bad, encoding="utf-8")
+    (tmp_path / "x.css").write_text("a { background: url(https://example.org/x.png) }")
+    checker.page.cache_clear()
+    found = "\n".join(checker.faults(tmp_path))
+    assert len(found.splitlines()) == 4
+    for part in ("no such file", "no such anchor", "x.js from the network", "x.css loads"):
+        assert part in found
 
 
 def public_functions() -> list[str]:
