@@ -22,11 +22,14 @@ def main() -> None:
 
         import deltarule
 
-        model = deltarule.load(sys.argv[1])
-        if hasattr(model, "respond"):  # of a table
+        if sys.argv[1].endswith("table"):
+            from deltarule.tables import TableModel
+
+            model = TableModel.load(sys.argv[1])
             model.respond(np.zeros((1, model.trained.network_.n_inputs)))
         else:
-            model.predict(np.zeros((1, model.n_features_in_)))
+            estimator = deltarule.load(sys.argv[1])
+            estimator.predict(np.zeros((1, estimator.n_features_in_)))
     seconds = time.perf_counter() - start
     import json
     import resource

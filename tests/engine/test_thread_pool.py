@@ -107,6 +107,7 @@ class Case:
         made: list[Any] = []
         for _ in range(epochs):
             made += train_all_steps(engine, state, self.block, self.order, most)
+        engine.release()
         [buffers] = engine._free[Mode.TRAIN, not isinstance(self.block.x, np.ndarray)]
         assert not buffers.plan.is_small
         sums = engine.gradient(state, self.block)
