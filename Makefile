@@ -9,20 +9,21 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Workers run at the same time, so each uses one thread of the linear algebra library.
 PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
-SOURCES := src tests benchmarks examples
+SOURCES := src tests benchmarks examples docs/conf.py docs/extensions
 
 # Stamp files contain the version of Python, so another PYTHON creates a new environment.
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 CREATED := $(VENV)/.created-$(PYTHON_VERSION)
 DEMO_INSTALLED := $(VENV)/.demo-installed
 DEV_INSTALLED := $(VENV)/.dev-installed
+DOCS_INSTALLED := $(VENV)/.docs-installed
 LOWEST := .venv-lowest/bin/python
 LOWEST_INSTALLED := .venv-lowest/.installed-$(PYTHON_VERSION)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-long test-lowest scores dropin bench bench-scaling tables faults images
-.PHONY: reproduce check format lock build clean
+.PHONY: reproduce check format docs lock build clean
 .PHONY: check-python
 
 help:  ## print the targets
@@ -88,11 +89,18 @@ format: $(DEV_INSTALLED)  ## format the code, and fix what ruff can fix
 	$(BIN)/ruff check --fix-only $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
+# Every warning is an error, every link within the site is followed, and every example is run; what has
+# not changed since the last build is not built again. Nothing is loaded from the network.
+docs: $(DOCS_INSTALLED)  ## build the documentation site in build/docs, and check it
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q -j 1 -d build/docs-cache docs build/docs
+	@du -sh build/docs && echo "open build/docs/index.html"
+
 build: $(DEV_INSTALLED)  ## build the wheel and the source archive in dist/
 	$(BIN)/python -m build --no-isolation
 
 clean:  ## remove the environment and all files that the commands wrote
 	rm -rf $(VENV) .venv-lock .venv-lowest build dist demo-output htmlcov .coverage
+	rm -rf docs/api docs/gallery docs/sg_execution_times.rst
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -123,6 +131,11 @@ $(DEV_INSTALLED): requirements/dev.txt $(DEMO_INSTALLED)
 	$(PIP) check
 	@touch $@
 
+$(DOCS_INSTALLED): requirements/docs.txt $(DEMO_INSTALLED)
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements/docs.txt
+	$(PIP) check
+	@touch $@
+
 $(LOWEST_INSTALLED): requirements/lowest.txt pyproject.toml | check-python
 	$(PYTHON) -m venv --clear .venv-lowest
 	$(LOWEST) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/lowest.txt
@@ -142,4 +155,5 @@ lock: check-python  ## resolve pyproject.toml into requirements/ (UPGRADE=--upgr
 	  .venv-lock/bin/python -m pip --disable-pip-version-check install --quiet "uv>=0.9"; }
 	$(LOCK) $(UPGRADE) --extra dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --extra plots -c requirements/dev.txt pyproject.toml -o requirements/demo.txt
+	$(LOCK) $(UPGRADE) --extra docs -c requirements/dev.txt pyproject.toml -o requirements/docs.txt
 	$(LOCK) $(UPGRADE) --resolution lowest-direct --extra test pyproject.toml -o requirements/lowest.txt

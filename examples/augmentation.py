@@ -1,9 +1,14 @@
-"""What does augmentation do to images? Digits and distorted copies of them (D4).
+"""What does augmentation do to images?
+====================================
 
-    python examples/augmentation.py [folder for the picture]
+Digits and distorted copies of them (D4).
 
 Augmentation replaces (x, y) by (T(x), y) with a random T for each example in each epoch (Ayrapetyan
 §4.4). In the picture a column is an epoch, and a row is a digit with one kind of distortion.
+
+Run it by::
+
+    python examples/augmentation.py [folder for the picture]
 """
 
 from __future__ import annotations

@@ -1,9 +1,14 @@
-"""How do running averages work? A moving mean, an exponential average, its correction (O8).
+"""How do running averages work?
+=============================
 
-    python examples/averages.py [folder for the picture]
+A moving mean, an exponential average, its correction (O8).
 
 The weights of V_t = β V_{t−1} + (1 − β) x_t sum to 1 − βᵗ, those of V_t/(1 − βᵗ) to 1; Adam uses
 this correction. The average covers about 1/(1 − β) values (Matt R §7.1; errata E-m, E-ah).
+
+Run it by::
+
+    python examples/averages.py [folder for the picture]
 """
 
 from __future__ import annotations

@@ -1,10 +1,15 @@
-"""What does batch normalisation do in training and at prediction? (N1-N3)
+"""What does batch normalisation do in training and at prediction?
+===============================================================
 
-    python examples/batch_norm.py [folder for the picture]
+It normalises by the batch, and at prediction by what training has measured (N1-N3).
 
 The output of each unit has mean β and variance γ²σ²/(σ² + ε); γ = √(σ² + ε), β = μ give the
 identity. At prediction it is a fixed affine map that can be folded into the layer before (Matt R
 §9).
+
+Run it by::
+
+    python examples/batch_norm.py [folder for the picture]
 """
 
 from __future__ import annotations

@@ -1,9 +1,14 @@
-"""What are bias and variance? The parts of the expected squared error, by refitting (E6).
+"""What are bias and variance?
+===========================
 
-    python examples/bias_variance.py [folder for the picture]
+The parts of the expected squared error, by refitting (E6).
 
 E = noise + bias² + variance (Mebsout §6; erratum E-ac), for polynomials of increasing degree and
 for two small networks with strong and weak regularisation.
+
+Run it by::
+
+    python examples/bias_variance.py [folder for the picture]
 """
 
 from __future__ import annotations

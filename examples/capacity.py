@@ -1,9 +1,14 @@
-"""What is overfitting? Training and test error of polynomials by degree and by λ (M8).
+"""What is overfitting?
+====================
 
-    python examples/capacity.py [folder for the picture]
+Training and test error of polynomials by degree and by λ (M8).
 
 The training error decreases with the degree; the error on new data decreases, then increases
 (Khabar §9-10).
+
+Run it by::
+
+    python examples/capacity.py [folder for the picture]
 """
 
 from __future__ import annotations

@@ -1,10 +1,15 @@
-"""Why do gradients vanish? The product of slopes in a chain of single neurons (M2).
+"""Why do gradients vanish?
+========================
 
-    python examples/chain.py [folder for the picture]
+The product of slopes in a chain of single neurons (M2).
 
 f = a h_J + b, h_j = tanh(B_j h_{j−1} + c_j), h_0 = x (Ayrapetyan §1):
 ∂f/∂B_j = a Π_{l≥j} u'(z_l) Π_{l>j} B_l h_{j−1}, and the same without the last factor for c_j.
 Gradients vanish because of this product: tanh' ≤ 1, and larger weights saturate tanh.
+
+Run it by::
+
+    python examples/chain.py [folder for the picture]
 """
 
 from __future__ import annotations

@@ -1,10 +1,15 @@
-"""What does dropout compute? An average of many small networks (R3).
+"""What does dropout compute?
+==========================
 
-    python examples/dropout.py [folder for the picture]
+An average of many small networks (R3).
 
 E[h̃] = h and Var(h̃) = h²(1 − p)/p. The prediction, which drops nothing, equals the mean over all
 masks if all layers after the dropout are affine; after a nonlinearity it is an approximation
 (Ayrapetyan §4.2; Matt R §5.2; errata E-q, E-r).
+
+Run it by::
+
+    python examples/dropout.py [folder for the picture]
 """
 
 from __future__ import annotations

@@ -1,9 +1,14 @@
-"""What does backpropagation cost? One backward pass for all derivatives (B1, B3).
+"""What does backpropagation cost?
+===============================
 
-    python examples/gradients.py [folder for the picture]
+One backward pass for all derivatives (B1, B3).
 
 One forward and one backward pass give all p derivatives at the cost of a few forward passes.
 Central differences need 2p forward passes and are less accurate (B4).
+
+Run it by::
+
+    python examples/gradients.py [folder for the picture]
 """
 
 from __future__ import annotations

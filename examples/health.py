@@ -1,10 +1,15 @@
-"""How do you recognise an unhealthy network? Exploding, vanishing, dead, saturated (H1-H5).
+"""How do you recognise an unhealthy network?
+==========================================
 
-    python examples/health.py [folder for the picture]
+Exploding, vanishing, dead, saturated (H1-H5).
 
 In a deep linear network with weights 1.5·I (0.5·I), outputs and gradients grow (vanish) like
 1.5^(L−1) (0.5^(L−1)) (Mebsout). A saturated sigmoid learns with cross-entropy, but not with
 quadratic cost (Schönhuth eq. 13).
+
+Run it by::
+
+    python examples/health.py [folder for the picture]
 """
 
 from __future__ import annotations

@@ -1,10 +1,15 @@
-"""What does accuracy hide when classes are imbalanced? Precision, recall, costs (E1).
+"""What does accuracy hide when classes are imbalanced?
+====================================================
 
-    python examples/imbalance.py [folder for the picture]
+Precision, recall, costs (E1).
 
 If 95 of 100 patients are healthy, predicting "healthy" for all of them has an accuracy of 95 %.
 Precision and recall reveal this (Khabar §8.1). If a missed patient costs 19 times as much as a
 false alarm, the best threshold changes.
+
+Run it by::
+
+    python examples/imbalance.py [folder for the picture]
 """
 
 from __future__ import annotations

@@ -1,9 +1,14 @@
-"""How should weights be initialised? Symmetry, saturation, preserved signals (I1-I5).
+"""How should weights be initialised?
+==================================
 
-    python examples/initialisation.py [folder for the picture]
+Symmetry, saturation, preserved signals (I1-I5).
 
 With zero weights, tanh and ReLU networks do not train at all, and all sigmoid units change equally.
 Large weights saturate. Glorot's and He's variances preserve a signal through ten layers.
+
+Run it by::
+
+    python examples/initialisation.py [folder for the picture]
 """
 
 from __future__ import annotations

@@ -1,9 +1,14 @@
-"""Why does logistic regression use the log-loss? It is convex (M1).
+"""Why does logistic regression use the log-loss?
+==============================================
 
-    python examples/logistic_regression.py [folder for the picture]
+It is convex (M1).
 
 The Hessian of the log-loss is (1/n) Xᵀ diag(a(1 − a)) X, which has no negative eigenvalue at any θ.
 Squared error on a sigmoid is not convex: at x = y = 1, w = −4 the curvature is −0.016 (Matt R §1).
+
+Run it by::
+
+    python examples/logistic_regression.py [folder for the picture]
 """
 
 from __future__ import annotations

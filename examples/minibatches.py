@@ -1,10 +1,15 @@
-"""How noisy is the gradient of a mini-batch? Its variance over all subsets (O2).
+"""How noisy is the gradient of a mini-batch?
+==========================================
 
-    python examples/minibatches.py [folder for the picture]
+Its variance over all subsets (O2).
 
 The gradient of a mini-batch is unbiased. Over all subsets of b of n rows its variance is
 (S/b)(n − b)/(n − 1), where S is the variance of single rows; it is 0 for the full batch
 (Khabar §7).
+
+Run it by::
+
+    python examples/minibatches.py [folder for the picture]
 """
 
 from __future__ import annotations

@@ -1,9 +1,14 @@
-"""What can a hidden layer do? Separate classes that no straight line separates (M1, M3).
+"""What can a hidden layer do?
+===========================
 
-    python examples/one_hidden_layer.py [folder for the picture]
+Separate classes that no straight line separates (M1, M3).
 
 The data are exclusive or and two rings. Without a hidden layer the decision boundary is a line, and
 half of the points are on the wrong side; with eight tanh units it is a curve (Matt R §2).
+
+Run it by::
+
+    python examples/one_hidden_layer.py [folder for the picture]
 """
 
 from __future__ import annotations

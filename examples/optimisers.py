@@ -1,9 +1,14 @@
-"""How do optimisers move? Paths of four of them on a quadratic (O1, O3, O5, O6).
+"""How do optimisers move?
+=======================
 
-    python examples/optimisers.py [folder for the picture]
+Paths of six of them on a quadratic (O1, O3-O6).
 
 On a quadratic with Hessian H, exact line search uses t = gᵀg/gᵀHg, and each gradient is
 orthogonal to the previous one (Mebsout §6; erratum E-ac).
+
+Run it by::
+
+    python examples/optimisers.py [folder for the picture]
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from deltarule import SGD, Adam
+from deltarule import SGD, Adam, RMSprop
 from deltarule.reference.optimizers import rule_of
 from deltarule.training.line_search import Point, minimize_line
 
@@ -37,7 +42,7 @@ def searched(steps: int) -> tuple[np.ndarray, list[float], list[float]]:
     return np.array(path), found, exact
 
 
-def stepped(optimizer: SGD | Adam, steps: int) -> np.ndarray:
+def stepped(optimizer: SGD | RMSprop | Adam, steps: int) -> np.ndarray:
     """Return the path of an optimiser on the same quadratic."""
     rule, path = rule_of(optimizer), [START]
     state = rule.begin(START)
@@ -55,11 +60,13 @@ def main(output: Path = Path("examples-output")) -> None:
           f"and {exact[1]:.12g}")  # fmt: skip
     paths = {"exact line search": line, "gradient descent, η 0.15": stepped(SGD(0.15), 30)}
     paths["momentum 0.7, η 0.1"] = stepped(SGD(0.1, momentum=0.7), 30)
+    paths["Nesterov 0.7, η 0.1"] = stepped(SGD(0.1, momentum=0.7, nesterov=True), 30)
+    paths["RMSprop, η 0.4"] = stepped(RMSprop(0.4), 30)
     paths["Adam, η 1"] = stepped(Adam(1.0), 30)
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure = Figure(figsize=(12, 6), layout="constrained")
     ticks = np.linspace(-3, 11, 200), np.linspace(-1.6, 1.6, 100)
     level = ticks[0][None, :] ** 2 / 2 + 6 * ticks[1][:, None] ** 2
-    for ax, (name, path) in zip(figure.subplots(2, 2).ravel(), paths.items(), strict=True):
+    for ax, (name, path) in zip(figure.subplots(2, 3).ravel(), paths.items(), strict=True):
         cost = path[-1] @ H @ path[-1] / 2
         print(f"{name}: cost {cost:.3g} after {len(path) - 1} steps")
         ax.contour(*ticks, level, 15, colors="#cbd5e0", linewidths=0.8)

@@ -1,10 +1,15 @@
-"""What do L2, L1 and early stopping do to the weights? The case of a quadratic (R1-R6).
+"""What do L2, L1 and early stopping do to the weights?
+====================================================
 
-    python examples/regularisation.py [folder for the picture]
+The case of a quadratic (R1-R6).
 
 With the Hessian H = QDQᵀ, L2 of strength s multiplies each eigendirection by D/(D + s), and τ
 steps from 0 multiply it by 1 − (1 − ηD)^τ. L1 sets small weights to exactly zero (Schönhuth eqs
 29-38).
+
+Run it by::
+
+    python examples/regularisation.py [folder for the picture]
 """
 
 from __future__ import annotations

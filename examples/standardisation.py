@@ -1,9 +1,14 @@
-"""Why standardise inputs? The Hessian's condition number and the number of steps (D2).
+"""Why standardise inputs?
+=======================
 
-    python examples/standardisation.py [folder for the picture]
+The Hessian's condition number and the number of steps (D2).
 
 Bill depth (mm) and body mass (kg) of penguins predict sex and flipper length. With step 1/λ_max,
 about λ_max/λ_min · ln(10⁶) steps reduce the gradient by a factor of a million (Mebsout §6).
+
+Run it by::
+
+    python examples/standardisation.py [folder for the picture]
 """
 
 from __future__ import annotations

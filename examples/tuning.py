@@ -1,10 +1,15 @@
-"""How do you choose hyperparameters, and when is an earlier choice outdated? (T1-T4)
+"""How do you choose hyperparameters, and when is an earlier choice outdated?
+==========================================================================
 
-    python examples/tuning.py [folder; nothing is drawn]
+By a grid, by random draws, and by comparing an earlier choice again (T1-T4).
 
 Grid and random search: train on the training rows, choose on the dev rows by the unpenalised
 loss, and report once on the test rows (Matt R §5, §8). After data have been added, the best
 candidates of the earlier study are compared again.
+
+Run it by::
+
+    python examples/tuning.py [folder for the picture]
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from sklearn.datasets import make_moons
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
@@ -49,15 +55,24 @@ def main(output: Path = Path("examples-output")) -> None:
     X, y = make_moons(900, noise=0.25, random_state=0)
     rest, _, test = split_rows(len(X), (0.7, 0.0, 0.3), labels=y, seed=0)
     few = rest[:210]
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    ax = figure.subplots()
     for kind in ("grid", "random"):
         search = study(kind, X[few], y[few])
         print(f"{kind}: dev log-loss {-search.best_score_:.4f} by {search.best_params_}")
         fitted = MLPClassifier(**{**MODEL.get_params(), **search.best_params_}).fit(X[few], y[few])
+        tried = search.cv_results_
+        ax.plot([float(params["alpha"]) for params in tried["params"]], -tried["mean_test_score"],
+                "o" if kind == "grid" else "s", label=f"{kind} search")  # fmt: skip
         print(f"  on the test rows: {log_loss(y[test], fitted.predict_proba(X[test])):.4f}")
         if kind == "grid":
             grid = search
     print(f"with {len(rest)} rows in place of {len(few)}:")
     print(retune(grid, X[rest], y[rest], cv=every_third(len(rest))))
+    ax.set(xscale="log", xlabel="alpha", ylabel="log-loss on the dev rows")
+    ax.legend(frameon=False)
+    output.mkdir(parents=True, exist_ok=True)
+    figure.savefig(output / "tuning.png", dpi=120)
 
 
 if __name__ == "__main__":

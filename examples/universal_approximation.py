@@ -1,10 +1,15 @@
-"""Can one hidden layer approximate any function? Yes, unless g is a polynomial (M9).
+"""Can one hidden layer approximate any function?
+==============================================
 
-    python examples/universal_approximation.py [folder for the picture]
+Yes, unless g is a polynomial (M9).
 
 Networks with one hidden layer are dense in C(K) iff the activation is not a polynomial (Mebsout §1;
 erratum E-aa). Hidden weights are random and output weights fitted by least squares, so that any
 function can be the activation g. Identity and square only reach the best line and parabola.
+
+Run it by::
+
+    python examples/universal_approximation.py [folder for the picture]
 """
 
 from __future__ import annotations

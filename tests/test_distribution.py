@@ -23,7 +23,8 @@ from support.paths import ROOT
 
 DEMO_LOCK = ROOT / "requirements" / "demo.txt"
 DEV_LOCK = ROOT / "requirements" / "dev.txt"
-LOCKS = [DEMO_LOCK, DEV_LOCK]
+DOCS_LOCK = ROOT / "requirements" / "docs.txt"
+LOCKS = [DEMO_LOCK, DEV_LOCK, DOCS_LOCK]
 PYTHONS = ["3.11.0", "3.12.0", "3.13.0", "3.14.0"]
 SYSTEMS = {  # what markers ask about a platform
     "Linux": {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"},
@@ -92,7 +93,9 @@ def test_the_build_tools_are_locked_too() -> None:
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize(
-    ("lock", "extras"), [(DEMO_LOCK, ["plots"]), (DEV_LOCK, ["dev"])], ids=["demo", "dev"]
+    ("lock", "extras"),
+    [(DEMO_LOCK, ["plots"]), (DEV_LOCK, ["dev"]), (DOCS_LOCK, ["docs"])],
+    ids=["demo", "dev", "docs"],
 )
 def test_lock_satisfies_the_bounds(lock: Path, extras: list[str], python: str) -> None:
     locked = pins(lock, python)
@@ -103,8 +106,13 @@ def test_lock_satisfies_the_bounds(lock: Path, extras: list[str], python: str) -
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_two_locks_agree(python: str) -> None:
-    assert pins(DEMO_LOCK, python).items() <= pins(DEV_LOCK, python).items()
+def test_the_locks_agree(python: str) -> None:
+    demo, dev, docs = (pins(lock, python) for lock in LOCKS)
+    assert demo.items() <= dev.items()
+    assert demo.items() <= docs.items()
+    assert {name: dev[name] for name in dev.keys() & docs} == {
+        name: docs[name] for name in dev.keys() & docs
+    }
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
@@ -163,7 +171,9 @@ def missing_from(
 @pytest.mark.parametrize("system", SYSTEMS)
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize(
-    ("lock", "extras"), [(DEMO_LOCK, ["plots"]), (DEV_LOCK, ["dev"])], ids=["demo", "dev"]
+    ("lock", "extras"),
+    [(DEMO_LOCK, ["plots"]), (DEV_LOCK, ["dev"]), (DOCS_LOCK, ["docs"])],
+    ids=["demo", "dev", "docs"],
 )
 def test_the_lock_is_closed(lock: Path, extras: list[str], python: str, system: str) -> None:
     """Every requirement of every locked package is locked, so no newer release can get in."""
@@ -191,7 +201,7 @@ def test_a_package_that_the_lock_lacks_is_noticed() -> None:
 def test_every_install_of_the_lock_lets_pip_resolve_nothing() -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     installs = [line for line in text.splitlines() if "-r requirements/" in line]
-    assert len(installs) == 3  # demo, dev, lowest
+    assert len(installs) == 4  # demo, dev, docs, lowest
     assert all("--no-deps --require-hashes" in line for line in installs)
 
 

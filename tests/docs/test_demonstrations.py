@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from itertools import pairwise
-from types import ModuleType
 from typing import Any
 
 import mpmath as mp
@@ -28,19 +26,7 @@ from deltarule import (
 )
 from deltarule.metrics import information_criteria
 from deltarule.reference import Reference
-from support.paths import ROOT
-
-EXAMPLES = ROOT / "examples"
-
-
-def example(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
+from support.examples import example
 
 # --- models ---------------------------------------------------------------------------------------
 

@@ -35,6 +35,19 @@ def recompute_batch_norm(
     batches (Ioffe & Szegedy 2015, Algorithm 2). Training accumulates them while θ still changes;
     this function gives the exact values and writes them into ``state``. It affects only
     ``BatchNorm(inference_statistics="population")``: running averages stay unchanged.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters; its statistics are changed.
+    X : (n, d) array
+        Inputs.
+    batch_size : int, default=256
+        The rows of a batch.
+    sample_weight : (n,) array, optional
+        Weights of the rows.
     """
     check_network(net)
     check_positive_integer("batch_size", batch_size)

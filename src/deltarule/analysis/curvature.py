@@ -46,8 +46,18 @@ def hessian_vector_product(
 
     Parameters
     ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+    y : (n,) or (n, k) array
+        Targets, as in :func:`deltarule.train`.
     v : (p,) array
         A direction in the space of all parameters, in the layout of θ.
+    sample_weight : (n,) array, optional
+        Weights of the rows.
 
     Notes
     -----
@@ -92,23 +102,33 @@ def hessian_eigenvalues(
 
     Parameters
     ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+    y : (n,) or (n, k) array
+        Targets, as in :func:`deltarule.train`.
     k : int, default=6
         The number of eigenvalues; at most p are returned.
     which : {"largest", "smallest", "magnitude"}, default="largest"
         The end of the spectrum: algebraically largest or smallest, or largest absolute values.
+    sample_weight : (n,) array, optional
+        Weights of the rows.
     seed : int, default=0
         The seed of the Lanczos iteration's first vector.
+
+    Raises
+    ------
+    SpecError
+        If the iteration does not converge because the requested eigenvalues are nearly equal.
 
     Notes
     -----
     SciPy's ``eigsh`` (Lanczos) with :func:`hessian_vector_product`, accurate to about 1e-9 of the
     largest |eigenvalue|, or 1e-6 for eigenvalues that lie close together. For networks of at most
     300 parameters, the full Hessian is computed.
-
-    Raises
-    ------
-    SpecError
-        If the iteration does not converge because the requested eigenvalues are nearly equal.
     """
     check_name("which", which, ("largest", "smallest", "magnitude"))
     check_seed("seed", seed)
@@ -208,6 +228,16 @@ def critical_point(
 
     Parameters
     ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+    y : (n,) or (n, k) array
+        Targets, as in :func:`deltarule.train`.
+    sample_weight : (n,) array, optional
+        Weights of the rows.
     gradient_tolerance : float, default=1e-3
         The largest ‖∇C‖ of a critical point.
     curvature_tolerance : float, default=1e-6

@@ -40,6 +40,15 @@ def exact_dropout_mean(net: Network, state: State, X: Array) -> DropoutAverage:
     Prediction without dropout approximates this mean. It is equal to it if all layers after the
     dropout are affine, and differs if a nonlinearity follows (Ayrapetyan §4.2).
 
+    Parameters
+    ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+
     Raises
     ------
     SpecError
@@ -81,6 +90,19 @@ def monte_carlo_dropout(
 
     The standard error of the mean is the deviation divided by √n_draws. The deviation is the
     uncertainty of Monte Carlo dropout (Gal & Ghahramani 2016).
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+    n_draws : int, default=100
+        The number of masks for each row.
+    seed : int, default=0
+        Of the masks.
     """
     check_network(net)
     check_positive_integer("n_draws", n_draws)

@@ -50,6 +50,27 @@ def check_gradients(
     more than ``max_parameters`` parameters, a sample drawn with ``seed`` from every named array is
     compared.
 
+    Parameters
+    ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+    y : (n,) or (n, k) array
+        Targets, as in :func:`deltarule.train`.
+    sample_weight : (n,) array, optional
+        Weights of the rows.
+    epsilon : float, default=1e-6
+        The step of coordinate i is epsilon max(1, |θ_i|).
+    tolerance : float, default=1e-7
+        The relative error ‖g_num − g‖ / (‖g_num‖ + ‖g‖) up to which the gradient is right.
+    max_parameters : int, default=2000
+        The most parameters that are compared.
+    seed : int, default=0
+        Of the sample, if the network has more.
+
     Returns
     -------
     check : GradientCheck

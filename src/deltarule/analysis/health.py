@@ -80,6 +80,19 @@ def network_health(
       below a thousandth of its largest value (Schönhuth eq. 13).
 
     Dropout and batch norm work as in a training step.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+    y : (n,) or (n, k) array
+        Targets, as in :func:`deltarule.train`.
+    sample_weight : (n,) array, optional
+        Weights of the rows.
     """
     check_network(net)
     check_theta(state, net.tape)

@@ -139,6 +139,27 @@ def shrinkage_table(
     the weights are penalised; biases and batch-norm parameters b adapt:
     H_eff = H_ww − H_wb H_bb⁻¹ H_bw.
 
+    Parameters
+    ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters, for example after :func:`deltarule.train`.
+    X : (n, d) array
+        Inputs.
+    y : (n,) or (n, k) array
+        Targets, as in :func:`deltarule.train`.
+    strength : float
+        s ≥ 0, of L2 and of L1.
+    learning_rate : float, default=0.1
+        η of the steps that early stopping is compared with.
+    steps : int, default=100
+        τ, their number.
+    sample_weight : (n,) array, optional
+        Weights of the rows.
+    max_parameters : int, default=2000
+        The most parameters of a network whose Hessian is computed.
+
     Raises
     ------
     SpecError

@@ -139,8 +139,19 @@ def load_fashion_mnist(
     """Return Fashion-MNIST: 70 000 images of clothes, in the format of MNIST.
 
     The files are searched for in the folder ``fashion-mnist`` of the data folder, in the data
-    folder itself, and where the Debian package installs them. Parameters, result and errors are
-    those of :func:`load_mnist`.
+    folder itself, and where the Debian package installs them. Result and errors are those of
+    :func:`load_mnist`.
+
+    Parameters
+    ----------
+    folder : path, optional
+        The data folder. The default is the environment variable ``DELTARULE_DATA``.
+    dtype : {"uint8", "float32", "float64"}, default="uint8"
+        The type of the pixels; their values are 0 to 255 in every type.
+    return_X_y : bool, default=False
+        Return the pair (data, target) instead of a Bunch.
+    download : bool, default=True
+        If the files are missing, download the data set from OpenML.
 
     References
     ----------

@@ -101,7 +101,15 @@ def row_losses(model: Any, X: Any, y: Any) -> Floats:
 
 
 def mean_loss(model: Any, X: Any, y: Any) -> float:
-    """Return the mean of :func:`row_losses`."""
+    """Return the mean of :func:`row_losses`.
+
+    Parameters
+    ----------
+    model : fitted classifier or regressor
+        A classifier needs ``predict_proba``.
+    X, y : arrays
+        Rows and their targets (classes or numbers).
+    """
     return float(row_losses(model, X, y).mean())
 
 

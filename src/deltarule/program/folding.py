@@ -29,6 +29,13 @@ def fold_batch_norm(net: Spec, state: State) -> tuple[Spec, State]:
 
     A Scale layer between them stays: γ ⊙ (a x + c) = a γ ⊙ x + γ ⊙ c.
 
+    Parameters
+    ----------
+    net : Network
+        The network.
+    state : State
+        Its parameters and its statistics.
+
     Raises
     ------
     SpecError

@@ -66,6 +66,11 @@ SCHEDULES: dict[str, type[Schedule]] = {
 def resolve_schedule(given: object) -> Schedule:
     """Return the schedule that an argument ``schedule`` means: a name, a schedule, or None.
 
+    Parameters
+    ----------
+    given : str, Schedule or None
+        A name in ``SCHEDULES``, or a schedule. None is ``Constant()``.
+
     Raises
     ------
     SpecError

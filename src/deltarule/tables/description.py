@@ -66,6 +66,17 @@ def describe(
 ) -> Description:
     """Return what a table holds, in one pass over its rows, and one more for the target.
 
+    Parameters
+    ----------
+    source : Source
+        The table.
+    target : str, optional
+        The column to be predicted.
+    ignore : iterable of str, default=()
+        Columns to leave out.
+    reading : ReadOptions, optional
+        How the table is read.
+
     Raises
     ------
     TableError
@@ -156,6 +167,19 @@ def collect_values(
 
     The memory that it takes does not grow with the rows of a table in its files: numbers and dates
     are then those of a uniform sample of 16 384 rows. Categories are counted in all rows.
+
+    Parameters
+    ----------
+    source : Source
+        The table.
+    understood : Understanding
+        What its columns are.
+    target : str, optional
+        The column that comes first.
+    task : {"classification", "regression"}, optional
+        Whether the target's values are classes.
+    missing : iterable of str, default=()
+        The texts that stand for missing cells.
     """
     every = understood.columns
     learned = [c for c in every.values() if c.kind != "left out" and c.name != target]

@@ -351,6 +351,13 @@ def check_test(record: PreprocessingRecord, test: Source) -> None:
 
     Every cell of a table in memory is checked; of a table in its files the first piece, which shows
     a column that is missing or of another kind. The errors are those of `TableModel.evaluate`.
+
+    Parameters
+    ----------
+    record : PreprocessingRecord
+        What the model learns of the training table: its columns, its target.
+    test : Source
+        The table that it is to be scored on.
     """
     piece = next(test.scan()).table
     examples = encode_examples(record, piece)

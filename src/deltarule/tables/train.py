@@ -169,7 +169,15 @@ def _dataset(prepared: Prepared, batch_size: int) -> StreamedDataset:
 
 
 def score_parts(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:
-    """Return the scores on the rows held out: the dev part, and the test part if there is one."""
+    """Return the scores on the rows held out: the dev part, and the test part if there is one.
+
+    Parameters
+    ----------
+    model : TableModel
+        A trained model.
+    prepared : Prepared
+        What it was trained on.
+    """
     held_out = {"dev": prepared.provenance.dev_rows, "test": prepared.provenance.test_rows}
     return {
         name: model.score(prepared.reader.part(name)).evaluation()

@@ -52,6 +52,17 @@ def understand(
 ) -> Understanding:
     """Return what each column is taken for, by all rows: one pass, whose memory is bounded.
 
+    Parameters
+    ----------
+    source : Source
+        The table.
+    options : ReadOptions
+        How it is read, and what columns are taken for on the user's word.
+    ignore : iterable of str, default=()
+        Columns to leave out.
+    target : str, default=""
+        The column to be predicted, if there is one.
+
     Raises
     ------
     TableError

@@ -121,6 +121,11 @@ def is_large(path: Path) -> bool:
 
     Folders, and files of more than 2 GiB, are always large. A path that cannot be read is not:
     reading it reports why.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or a folder of files.
     """
     if path.is_dir():
         return True
