@@ -266,7 +266,7 @@ def _plain_classes(y: Any) -> Any:
     if type(y) is not np.ndarray or y.ndim != 1 or len(y) == 0:
         return None
     if y.dtype.kind in "biuU":
-        classes = np.unique(y)
+        classes = np.unique(y.astype(y.dtype.newbyteorder("="), copy=False))
     elif y.dtype.kind == "O" and set(map(type, y)) == {str}:
         classes = np.array(sorted(set(y)), dtype=object)
     else:
