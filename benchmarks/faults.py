@@ -429,6 +429,7 @@ def table(counts: Counts) -> Iterator[str]:
 def run_tests(name: str, *, short: bool) -> None:
     """Run a test file; write its counts and its status to files named after it."""
     counts, status = RESULTS / f"{name}.jsonl", RESULTS / f"{name}.status"
+    counts.parent.mkdir(parents=True, exist_ok=True)  # a name has its folder in it
     status.unlink(missing_ok=True)
     counts.write_text("")
     command = [sys.executable, "-m", "pytest", "-q", "-n", os.environ.get("WORKERS", "2")]
