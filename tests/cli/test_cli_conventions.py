@@ -109,7 +109,7 @@ def test_dash_is_a_stream_on_both_sides(here: Path) -> None:
     done = deltarule("predict", "m", "-", "-o", "-", stdin=table)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (here / "file.csv").read_bytes()
-    assert done.stderr == b"wrote 344 predictions: -\n"
+    assert done.stderr == b"wrote 344 predictions: the standard output\n"
     assert not (here / "-").exists()
 
 

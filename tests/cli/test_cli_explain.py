@@ -53,7 +53,7 @@ def test_files_of_every_kind_and_rows_without_a_target(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["t.csv", "--row", "61"], "t.csv has rows 1 to 60; got [61]"),
+        (["t.csv", "--row", "61"], "t.csv has rows 1 to 60; got 61"),
         (["t.csv", "-o", "a.pdf"], "must end in .html, .md or .txt; got 'a.pdf'"),
         (["t.csv", "-o", "t.csv", "-f"], "t.csv"),
         (["t.csv", "--json"], "--output"),

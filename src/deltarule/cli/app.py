@@ -82,7 +82,7 @@ def deltarule(
 ) -> None:
     """Train neural networks on tables, and use them.
 
-    A first session:
+    For example:
 
         deltarule describe penguins.csv --target species
 

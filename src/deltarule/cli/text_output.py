@@ -157,7 +157,8 @@ class TextReporter:
     def wrote(self, what: str, path: object, count: int | None = None) -> None:
         """Print the name of a file that was written."""
         if what == "predictions":
-            self.say(f"wrote {count} predictions: {path}")
+            place = "the standard output" if str(path) == "-" else path
+            self.say(f"wrote {count} predictions: {place}")
         elif what == "explanation":
             self.say(f"wrote the explanation: {path}")
         else:

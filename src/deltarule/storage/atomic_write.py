@@ -156,7 +156,10 @@ def _writing(target: Path) -> AbstractContextManager[None]:
 
 
 def _taken(target: Path) -> str:
-    return f"{target} already exists; choose another name, or allow overwriting it (--overwrite)"
+    return (
+        f"{target} already exists; choose another name, or allow overwriting it (overwrite=True, "
+        "on the command line --overwrite)"
+    )
 
 
 def _check_target(target: Path, *, overwrite: bool) -> None:

@@ -209,9 +209,8 @@ class TableModel:
 
         record, chosen = self.preprocessing, np.array([0] if rows is None else rows, dtype=np.intp)
         if len(chosen) == 0 or chosen.min() < 0 or chosen.max() >= table.rows:
-            raise TableError(
-                f"{table.path} has rows 1 to {table.rows}; got {[int(r) + 1 for r in chosen]}"
-            )
+            given = ", ".join(str(int(row) + 1) for row in chosen)
+            raise TableError(f"{table.path} has rows 1 to {table.rows}; got {given}")
         X, y = transform(record.columns, table, chosen, missing=record.missing), None
         if self.target.name in table.columns:
             targets, known = encode_target(self.target, table, record.missing)
