@@ -8,9 +8,14 @@ import os
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
+from deltarule import MLPClassifier
+from deltarule.errors import BusyError
 from support.faults import report
 
 COMMON = """
@@ -365,3 +370,35 @@ def test_shared_and_reentered_objects(name: str) -> None:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_shared_and_reentered_objects_in_full(name: str) -> None:
     check(name, SCENARIOS[name][2], 1700)
+
+
+def test_a_fit_inside_a_fit_leaves_the_outer_ones_callbacks() -> None:
+    """It is refused, and the end of the refused fit tears nothing of the outer one down."""
+    X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
+    events: list[str] = []
+    refused = 0
+
+    class Inside:
+        def setup(self, estimator: Any, context: Any) -> None:
+            events.append("setup")
+
+        def on_fit_task_begin(self, *args: Any, **kwargs: Any) -> None:
+            pass
+
+        def on_fit_task_end(self, estimator: Any, *args: Any, **kwargs: Any) -> bool:
+            nonlocal refused
+            with pytest.raises(BusyError):
+                estimator.fit(X, y)
+            refused += 1
+            events.append("end")
+            return False
+
+        def teardown(self, estimator: Any, context: Any) -> None:
+            events.append("teardown")
+
+    model = MLPClassifier((2,), max_iter=3, random_state=0).set_callbacks(Inside())
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+    assert events == ["setup", *["end"] * refused, "teardown"]
+    assert refused >= 3
+    report("A", scenario="callbacks of a refused fit", calls=refused, wrong=0)

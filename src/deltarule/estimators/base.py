@@ -89,24 +89,23 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
 
         ``known`` is the encoder that the first call of ``partial_fit`` begins with.
         """
-        with self._fit_lock():
-            options = self._read_options(incremental)
-            with self._checkpoints(options, dataset) as writer:
-                before = dict(vars(self))
-                try:
-                    data = self._prepare(
-                        options, RawRows(X, y, sample_weight), validation, known, writer
-                    )
-                except Exception:  # arguments or rows are refused: an earlier fit stays as it was
-                    self.__dict__ = before
-                    raise
-                if dataset is not None:
-                    data = data._replace(block=dataset.stream(self._model, data.block))
-                job = self._job(options, data, writer)
-                if options.minimizes:
-                    fit_whole(job)
-                else:
-                    fit_by_steps(job)
+        options = self._read_options(incremental)
+        with self._checkpoints(options, dataset) as writer:
+            before = dict(vars(self))
+            try:
+                data = self._prepare(
+                    options, RawRows(X, y, sample_weight), validation, known, writer
+                )
+            except Exception:  # arguments or rows are refused: an earlier fit stays as it was
+                self.__dict__ = before
+                raise
+            if dataset is not None:
+                data = data._replace(block=dataset.stream(self._model, data.block))
+            job = self._job(options, data, writer)
+            if options.minimizes:
+                fit_whole(job)
+            else:
+                fit_by_steps(job)
 
     def _fit_lock(self) -> AbstractContextManager[Any]:
         """Return a lock for a fit: another thread's fit of this estimator waits for it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
+from functools import wraps
 from inspect import signature
 from typing import Any
 
@@ -21,9 +22,11 @@ from deltarule.utils.checks import check_undated
 from deltarule.utils.context import naming
 
 try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
+    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import with_callbacks as torn_down
 except ImportError:  # before scikit-learn 1.9
-    from deltarule.estimators.callback_fallback import CallbackSupportMixin, with_callbacks
+    from deltarule.estimators.callback_fallback import CallbackSupportMixin
+    from deltarule.estimators.callback_fallback import with_callbacks as torn_down
 
 __all__ = [
     "EpochCallbackMixin",
@@ -36,6 +39,22 @@ __all__ = [
     "with_callbacks",
     "with_labels",
 ]
+
+
+def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method that fits, one at a time, at whose end callbacks are torn down.
+
+    The lock comes first: the end of a fit that is refused, because it was called inside another
+    one, would tear down the other's callbacks.
+    """
+    managed = torn_down(method)
+
+    @wraps(method)
+    def alone(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+        with estimator._fit_lock():
+            return managed(estimator, *args, **kwargs)
+
+    return alone
 
 
 def check_sample_weight(sample_weight: Any, X: Any, *, name: str = "sample_weight") -> Any:
