@@ -541,8 +541,11 @@ def _imputer(given: Mapping[str, Any], held: Any) -> str | None:
     indicator = given.get("indicator_")
     if (indicator is not None) != bool(given.get("add_indicator")):
         return "indicator_"
-    width = None if indicator is None else vars(indicator).get("n_features_in_")
-    return None if indicator is None or width == given["n_features_in_"] else "indicator_"
+    if indicator is None:
+        return None
+    own = vars(indicator)  # made by the imputer, for what it can join with its own columns
+    fits = own.get("sparse") == "auto" and own.get("features") == "missing-only"
+    return None if fits and own.get("n_features_in_") == given["n_features_in_"] else "indicator_"
 
 
 def _factors(given: Mapping[str, Any], held: Any) -> str | None:

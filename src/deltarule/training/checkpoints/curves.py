@@ -121,9 +121,9 @@ class CurveReader:
 
     def _joined(self, name: str) -> Any:
         held = [part.tensors.get(name) for part in self._parts] + [self._tensors.get(name)]
-        arrays = [array for array in held if array is not None and len(array)]
+        arrays = [array for array in held if array is not None and array.size]
         arrays = arrays or [array for array in held if array is not None]
-        if not arrays:
+        if not arrays or any(array.ndim == 0 for array in arrays):
             return None
         first = arrays[0]
         if any((a.dtype, a.shape[1:]) != (first.dtype, first.shape[1:]) for a in arrays):
