@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import contextmanager
 from copy import copy
-from functools import wraps
 from inspect import signature
 from typing import Any
 
-__all__ = ["CallbackSupportMixin", "with_callbacks"]
+__all__ = ["CallbackSupportMixin", "torn_down"]
 
 _HOOKS = ("setup", "on_fit_task_begin", "on_fit_task_end", "teardown")
 
@@ -74,19 +73,9 @@ class CallbackSupportMixin:
         return context
 
 
-def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the method so that every callback is torn down when it ends, in whatever way."""
-
-    @wraps(method)
-    def managed(estimator: Any, *args: Any, **kwargs: Any) -> Any:
-        with _torn_down(estimator):
-            return method(estimator, *args, **kwargs)
-
-    return managed
-
-
 @contextmanager
-def _torn_down(estimator: Any) -> Any:
+def torn_down(estimator: Any) -> Any:
+    """Tear every callback down when a fit ends, in whatever way."""
     outer = estimator.__dict__.get("_callback_fit_ctx")  # of a fit in another thread
     try:
         yield

@@ -23,10 +23,9 @@ from deltarule.utils.context import naming
 
 try:
     from sklearn.callback import CallbackSupportMixin
-    from sklearn.callback import with_callbacks as torn_down
+    from sklearn.callback._callback_support import callback_management_context as torn_down
 except ImportError:  # before scikit-learn 1.9
-    from deltarule.estimators.callback_fallback import CallbackSupportMixin
-    from deltarule.estimators.callback_fallback import with_callbacks as torn_down
+    from deltarule.estimators.callback_fallback import CallbackSupportMixin, torn_down
 
 __all__ = [
     "EpochCallbackMixin",
@@ -47,12 +46,11 @@ def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
     The lock comes first: the end of a fit that is refused, because it was called inside another
     one, would tear down the other's callbacks.
     """
-    managed = torn_down(method)
 
     @wraps(method)
-    def alone(estimator: Any, *args: Any, **kwargs: Any) -> Any:
-        with estimator._fit_lock():
-            return managed(estimator, *args, **kwargs)
+    def alone(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._fit_lock(), torn_down(self):
+            return method(self, *args, **kwargs)
 
     return alone
 
