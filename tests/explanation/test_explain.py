@@ -14,7 +14,6 @@ from deltarule import (
     ELU,
     L1,
     L2,
-    LBFGS,
     Adam,
     BatchNorm,
     Dense,
@@ -200,4 +199,3 @@ def test_wrong_arguments_are_named() -> None:
         model = MLPRegressor(hidden_layer_sizes=(2,), max_iter=2).fit(X, X[:, 0])
     with pytest.raises(SpecError, match="state goes with a Network"):
         explain(model, X[:1], state=net.initialize(0))
-    assert isinstance(LBFGS(), Minimizer)

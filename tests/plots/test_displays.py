@@ -14,7 +14,6 @@ mpl.use("agg")
 from matplotlib import pyplot as plt
 
 from deltarule import (
-    SGD,
     Dense,
     Dropout,
     MLPClassifier,
@@ -163,7 +162,6 @@ def test_contours_of_a_cost_and_a_path() -> None:
         CostContourDisplay.from_path(lambda theta: 0.0, wide[:1])
     with pytest.raises(SpecError, match="not finite"):
         CostContourDisplay.from_path(lambda theta: float("nan"), wide)
-    assert SGD().learning_rate == 0.01
 
 
 def test_thresholds() -> None:
