@@ -9,12 +9,10 @@ import typer
 
 from deltarule.cli.groups import grouped
 from deltarule.cli.options import (
-    CellOptions,
     CheckpointOptions,
     DataOptions,
     DescribeOptions,
     Dtype,
-    FileOptions,
     ModelArgument,
     NetworkOptions,
     TableArgument,
@@ -33,6 +31,7 @@ from deltarule.cli.output_options import (
     PredictionFileOptions,
     check_streams,
 )
+from deltarule.cli.reading_options import CellOptions, FileOptions
 from deltarule.cli.stdio import STREAM
 from deltarule.version import __version__
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deltarule.cli.inputs import Tables, opened, opened_in_memory
-from deltarule.cli.options import DescribeOptions, FileOptions
+from deltarule.cli.options import DescribeOptions
 from deltarule.cli.output_options import (
     ExplanationOptions,
     OutputOptions,
@@ -19,6 +19,7 @@ from deltarule.cli.output_options import (
 )
 from deltarule.cli.outputs import Outputs, check_apart
 from deltarule.cli.plots import DATA_PICTURE, check_plots, draw_data_plot, draw_plots
+from deltarule.cli.reading_options import FileOptions
 from deltarule.cli.signals import leaving
 from deltarule.cli.stdio import STREAM, is_stream
 from deltarule.errors import DeltaruleError, ModelFileError
