@@ -221,6 +221,8 @@ def train_fresh(**arguments: Any) -> Any:
 @cache
 def calls() -> dict[str, Call]:
     """Return a right call of every public callable, by its dotted name."""
+    from support.public_calls_of_views import view_calls  # which needs the names of this module
+
     hidden, plain = dr.Dense(2, "tanh"), dr.Dense(1)
     found: dict[str, Call] = {
         "Adadelta": None, "Adagrad": None, "Adam": None, "AdamW": None, "EMAMomentum": None,
@@ -474,7 +476,7 @@ def calls() -> dict[str, Call]:
             lambda given: type(schedules.resolve_schedule(given)).__name__, {"given": "cosine"}
         ),
     }
-    return found
+    return found | view_calls()
 
 
 class _Calls(Mapping[str, Call]):

@@ -18,7 +18,7 @@ from deltarule.estimators.interpreter_cache import InterpreterCache
 from deltarule.estimators.skl2onnx_hooks import Skl2onnxHooks
 from deltarule.estimators.solver_options import read_clipping, read_solver
 from deltarule.program import Interpreter
-from deltarule.utils.checks import check_undated
+from deltarule.utils.checks import check_flag, check_undated
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -170,7 +170,7 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
         from deltarule.estimators import inspection
 
         check_is_fitted(self)
-        as_training = y is not None if training is None else training
+        as_training = y is not None if training is None else check_flag("training", training)
         rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
         return inspection.trace(model, rows, y, sample_weight, training=as_training)
 
@@ -198,6 +198,7 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
         from deltarule.estimators import inspection
 
         check_is_fitted(self)
+        check_flag("penalties", penalties)
         rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
         return inspection.gradients(model, rows, y, sample_weight, penalties=penalties)
 

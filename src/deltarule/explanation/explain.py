@@ -24,6 +24,7 @@ from deltarule.spec import Scale
 from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import SGD, Minimizer, Optimizer, resolve_optimizer
 from deltarule.storage import StrPath, write_atomically
+from deltarule.utils.checks import check_flag
 
 __all__ = ["Explained", "Explanation", "check_ending", "explain"]
 
@@ -202,6 +203,8 @@ def explain(
         raise SpecError("state goes with a Network; a fitted model has its own.")
     else:
         given = Explained(*parts_of(X, y))
+    if training is not None:
+        training = check_flag("training", training)
     if optimizer is not None:
         given = given._replace(solver=resolve_optimizer(optimizer), learning_rate=None)
     return _explanation(given, training)

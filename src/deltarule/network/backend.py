@@ -5,13 +5,12 @@ Each interpreter is imported when it is first requested, because the engine load
 
 from __future__ import annotations
 
-from deltarule.errors import SpecError
 from deltarule.program import Interpreter
 from deltarule.program.tape import Tape
 from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import Optimizer
 from deltarule.utils.arrays import Array
-from deltarule.utils.checks import check_positive_integer
+from deltarule.utils.checks import check_name, check_positive_integer
 
 __all__ = ["ENGINES", "interpreter_of"]
 
@@ -51,8 +50,7 @@ def interpreter_of(
     """
     import numpy as np
 
-    if engine not in ENGINES:
-        raise SpecError(f"engine must be one of {', '.join(map(repr, ENGINES))}; got {engine!r}.")
+    check_name("engine", engine, ENGINES)
     if n_threads is not None:
         check_positive_integer("n_threads", n_threads)
     if engine == "reference" or (

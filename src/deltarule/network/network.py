@@ -26,7 +26,7 @@ from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Tape
 from deltarule.spec import Dropout, NetworkSpec, Scale
 from deltarule.utils.arrays import Array, is_array, to_numpy
-from deltarule.utils.checks import check_seed, shown
+from deltarule.utils.checks import check_flag, check_seed, shown
 
 if TYPE_CHECKING:
     from deltarule.network.network_graph import NetworkGraph
@@ -198,6 +198,7 @@ class Network(NetworkSpec):
         >>> gradients["W1"].item(), gradients["b1"].item()
         (6.0, 2.0)
         """
+        check_flag("penalties", penalties)
         check_theta(state, self.tape)
         block, _ = make_block(self, X, y, sample_weight, smoothed=True)
         interpreter = interpreter_of(
@@ -272,9 +273,7 @@ class Network(NetworkSpec):
             block = Block(check_inputs(self, X))
         else:
             block, _ = make_block(self, X, y, sample_weight, smoothed=True)
-        if not isinstance(training, bool | np.bool_ | None):
-            raise SpecError(f"training must be True, False or None; got {training!r}.")
-        as_training = y is not None if training is None else bool(training)
+        as_training = y is not None if training is None else check_flag("training", training)
         return state.read(lambda state: trace_pass(self.tape, state, block, training=as_training))
 
     def log_likelihood(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:

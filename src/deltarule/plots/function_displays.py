@@ -12,7 +12,7 @@ from deltarule.functions import ACTIVATIONS, Activation
 from deltarule.plots.axes import BLUE, GREY, ORANGE
 from deltarule.plots.display import Display
 from deltarule.schedules import Position, Schedule, resolve_schedule
-from deltarule.utils.checks import check_name, check_positive_integer
+from deltarule.utils.checks import check_between, check_name, check_positive_integer, check_sequence
 
 __all__ = ["ActivationDisplay", "ScheduleDisplay"]
 
@@ -53,8 +53,10 @@ class ActivationDisplay(Display):
         """
         elementwise = {n: f for n, f in ACTIVATIONS.items() if isinstance(f, Activation)}
         g = elementwise[check_name("name", name, elementwise)]
-        if not (np.isfinite([low, high]).all() and low < high):
-            raise SpecError(f"low must be below high, both finite; got {low!r} and {high!r}.")
+        for name_of_end, end in (("low", low), ("high", high)):
+            check_between(name_of_end, end, open_low=True, open_high=True)
+        if not low < high:
+            raise SpecError(f"low must be below high; got {low!r} and {high!r}.")
         z = np.linspace(low, high, 401)
         return cls(name, z, g(z), g.derivative(z)).plot(ax)
 
@@ -113,8 +115,15 @@ class ScheduleDisplay(Display):
         made = resolve_schedule(schedule)
         check_positive_integer("epochs", epochs)
         check_positive_integer("steps_per_epoch", steps_per_epoch)
+        check_between("learning_rate", learning_rate, 0.0, open_low=True, open_high=True)
         if metrics is None:
             metrics = [1 / (1 + min(i, epochs // 2)) for i in range(epochs)]
+        metrics = check_sequence("metrics", metrics, "a list of losses, one for each epoch")
+        if len(metrics) < epochs:
+            raise SpecError(f"metrics must have a loss for each of {epochs} epochs; got "
+                            f"{len(metrics)}.")  # fmt: skip
+        for metric in metrics:
+            check_between("metrics", metric)
         position = Position(planned_epochs=epochs)
         rates = []
         for epoch in range(epochs):

@@ -32,6 +32,7 @@ from deltarule.tables.tabular.held_kinds import check_held
 from deltarule.tables.tabular.parameters import TabularParameters
 from deltarule.tables.tabular.python_words import in_python, speaking_python
 from deltarule.tables.train import fit as fit_prepared
+from deltarule.utils.checks import numeric_array
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -184,7 +185,7 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
             )
         if sample_weight is None:
             return None, None
-        weight = np.asarray(sample_weight)
+        weight = numeric_array("sample_weight", sample_weight)
         if weight.ndim == 0:
             weight = np.full(count, weight)
         if weight.shape != (count,):

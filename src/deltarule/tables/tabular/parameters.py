@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from deltarule.spec import ACTIVATIONS
 from deltarule.storage.model_file import first_fault
 from deltarule.tables.columns import number_text
 from deltarule.tables.settings import Arguments
+from deltarule.utils.checks import check_positive_integer, numeric_array, shown
 
 __all__ = ["TabularParameters"]
 
@@ -104,19 +105,12 @@ class TabularParameters:
         """Return the arguments as a record; those that make no sense are an error."""
         given = {name: getattr(self, name) for name in Arguments.model_fields}
         for name in ("categories", "numbers", "dates", "ignore", "missing"):
-            given[name] = _texts(given[name])
-        widths = given["hidden_layer_sizes"]
-        if isinstance(widths, Integral):
-            widths = [widths]
-        widths = [_plain(width) for width in np.ravel(np.asarray(widths))]
-        if not widths or not all(isinstance(width, int) and width >= 1 for width in widths):
-            raise SpecError(
-                "hidden_layer_sizes must be widths of at least 1, such as (64, 32); got "
-                f"{self.hidden_layer_sizes!r:.60}"
-            )
-        given["hidden_layer_sizes"] = widths
+            given[name] = _texts(name, given[name])
+        given["hidden_layer_sizes"] = _widths(given["hidden_layer_sizes"])
         for name, value in given.items():
             given[name] = _plain(value)
+        for name in ("max_iter", "n_iter_no_change"):
+            given[name] = check_positive_integer(name, given[name])
         if not isinstance(given["random_state"], int):
             given["random_state"] = None
         for name in ("no_dates", "verbose"):
@@ -131,14 +125,38 @@ class TabularParameters:
             ) from None
 
 
-def _texts(values: Any) -> list[str]:
-    """Return names or marks as a list of texts."""
+def _widths(given: Any) -> list[int]:
+    """Return the widths of the hidden layers; one number is one layer."""
+    listed = [given]
+    if not isinstance(given, Integral):
+        listed = np.ravel(numeric_array("hidden_layer_sizes", given)).tolist()
+    if not listed or not all(isinstance(width, Integral) and int(width) >= 1 for width in listed):
+        raise SpecError(
+            f"hidden_layer_sizes must be widths of at least 1, such as (64, 32); got {shown(given)}"
+        )
+    return [check_positive_integer("hidden_layer_sizes", width) for width in listed]
+
+
+def _texts(name: str, values: Any) -> list[str]:
+    """Return names of columns, or marks, as a list of texts."""
     if values is None:
         return []
     if isinstance(values, str | Real):
         values = [values]
-    assert isinstance(values, Iterable)
-    return [number_text(float(v)) if isinstance(v, Real) else str(v) for v in values]
+    scalar = getattr(values, "ndim", 1) == 0
+    if isinstance(values, Mapping) or not isinstance(values, Iterable) or scalar:
+        raise SpecError(f"{name} must be a text or a list of texts; got {shown(values)}")
+    return [_text(name, value) for value in values]
+
+
+def _text(name: str, value: Any) -> str:
+    """Return a name or a mark as it stands in a table."""
+    if not isinstance(value, Real):
+        return str(value)
+    try:
+        return number_text(float(value))
+    except OverflowError:
+        raise SpecError(f"{name} holds a number beyond floats: {shown(value)}") from None
 
 
 def _plain(value: Any) -> Any:
