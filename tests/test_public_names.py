@@ -15,9 +15,10 @@ PUBLIC = {
     "deltarule": """
         Adadelta Adagrad Adam AdamW Adaptive BatchNorm BinaryCrossEntropy
         CategoricalCrossEntropy Checkpoint ClipNorm ClipValue Constant ConstantInitializer
-        Cosine Dense Dropout ELU EMAMomentum EarlyStopping Exponential GradientCheck
-        History Huber InverseScaling InverseSquareRoot InverseTime L1 L2 LBFGS LeakyReLU
-        LineSearch MLPClassifier MLPRegressor MaxNorm Nadam Network Normal OneCycle
+        Cosine CustomActivation CustomLoss Dense Dropout ELU EMAMomentum EarlyStopping
+        Exponential GradientCheck History Huber InverseScaling InverseSquareRoot
+        InverseTime L1 L2 LBFGS LeakyReLU LineSearch MLPClassifier MLPRegressor MaxNorm
+        Nadam Network Normal OneCycle
         PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD Scale State StepDecay
         TabularClassifier TabularRegressor Uniform WarmUp analysis augmentation check_function
         check_gradients critical_point datasets errors exact_dropout_mean explain

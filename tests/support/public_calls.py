@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import deltarule as dr
-from deltarule import analysis, augmentation, datasets, metrics, schedules, tuning
+from deltarule import analysis, augmentation, datasets, functions, metrics, schedules, tuning
 from support.estimators import unconverged
 
 __all__ = ["CALLS", "Call"]
@@ -243,6 +243,19 @@ def calls() -> dict[str, Call]:
         "BatchNorm": used(dr.BatchNorm, lambda b: with_layer(dr.Dense(2, "tanh", batch_norm=b))),
         "BinaryCrossEntropy": used(dr.BinaryCrossEntropy, with_loss),
         "CategoricalCrossEntropy": used(dr.CategoricalCrossEntropy, with_loss),
+        "CustomActivation": used(
+            dr.CustomActivation,
+            lambda a: with_layer(dr.Dense(2, a)),
+            value=np.tanh,
+            derivative=functions.tanh.derivative,
+            second_derivative=functions.tanh.second_derivative,
+        ),
+        "CustomLoss": used(
+            dr.CustomLoss,
+            with_loss,
+            value=functions.squared_error,
+            derivative=functions.squared_error.derivative,
+        ),
         "Huber": used(dr.Huber, with_loss),
         "Quantile": used(dr.Quantile, with_loss),
         "Checkpoint": used(

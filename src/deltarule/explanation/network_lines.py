@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.explanation.formulas import ACTIVATIONS, LOSSES
+from deltarule.explanation.formulas import activation_of, loss_of
 from deltarule.explanation.lines import Line, Part, Quantity
 from deltarule.network import Network
 from deltarule.network.trace import Trace
-from deltarule.program.opcodes import ActivationCode, Op
-from deltarule.reference.activations import ELEMENTWISE
+from deltarule.program.opcodes import Op
+from deltarule.reference.custom import elementwise
 from deltarule.utils.arrays import is_sparse
 
 __all__ = ["PassLines"]
@@ -131,8 +131,7 @@ class PassLines:
 
     def _activation(self, layer: int, last: str, code: int, constant: float) -> Line:
         z, a = self._q(last), self._q(f"A{layer}")
-        name = ActivationCode(code).name.lower()
-        formula = ACTIVATIONS[name]
+        name, formula = activation_of(self.tape, code)
         given = f", parameter {constant:g}" if name in ("leaky_relu", "elu") else ""
         return Line(
             formula.item,
@@ -187,7 +186,7 @@ class PassLines:
     def loss(self) -> Iterator[Line]:
         """Yield the loss of the rows, their mean, and the penalty."""
         depth = self._depth
-        formula, a = LOSSES[self.tape.loss.code], self._q(f"A{depth}")
+        formula, a = loss_of(self.tape), self._q(f"A{depth}")
         y = Quantity("Y", "Y", self.targets)
         yield Line("L5", "The targets", "Y", "Y", y)
         losses = Quantity("L", "L", self.trace["losses"])
@@ -246,7 +245,7 @@ class PassLines:
 
     def _delta(self, layer: int, d_a: Quantity, delta: Quantity) -> Line:
         line = next(line for line in self._of(layer) if line.op == Op.ACTIVATE)
-        name = ActivationCode(line.code).name.lower()
+        name, g = activation_of(self.tape, line.code)[0], elementwise(self.tape, line.code)
         if f"Zhat{layer}" in self.trace and not self._normalizes_after(layer):
             return Line(
                 "N2", f"BP2: back through {name} and batch norm",
@@ -257,7 +256,7 @@ class PassLines:
                 rf"D = {d_a.latex} \odot g'",
                 delta,
             )  # fmt: skip
-        if line.code not in ELEMENTWISE:
+        if g is None:
             return Line(
                 "B1 A6", "BP1: back through softmax",
                 f"{delta.text} = A ⊙ (∂C/∂A − Σ_j A_j ∂C/∂A_j)",
@@ -268,7 +267,7 @@ class PassLines:
                     else f"Z{layer}")  # fmt: skip
         slope = Quantity(
             f"g'({z.text})", f"g'({z.latex})",
-            ELEMENTWISE[line.code].derivative(z.value, line.constant),
+            g.derivative(z.value, line.constant),
         )  # fmt: skip
         code = "BP1" if layer == self._depth else "BP2"
         return Line(
