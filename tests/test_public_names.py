@@ -35,8 +35,9 @@ PUBLIC = {
         polynomial_features recompute_batch_norm ridge shrinkage_table
     """,
     "deltarule.augmentation": """
-        Augmenter ColorJitter Compose Crop Elastic Flip GaussianNoise PitchShift Rotation
-        RowStreams Scaling Shear TimeShift Translation
+        Augmenter ColorJitter Compose Crop Elastic Flip Gain GaussianNoise PitchShift
+        RandomDeletion RandomInsertion RandomSwap Rotation RowStreams Scaling Shear SignalNoise
+        SynonymReplacement TextAugmenter TimeShift Translation
     """,
     "deltarule.datasets": """
         load_fashion_mnist load_mnist penguins_path read_idx
@@ -69,7 +70,7 @@ PUBLIC = {
         plot_confusion_matrix plot_learning_curve plot_predictions
     """,
     "deltarule.tuning": """
-        LogMomentum LogUniform Retuning retune
+        LogMomentum LogUniform Retuning StrengthChoice choose_strength retune
     """,
     "deltarule.schedules": """
         Adaptive Constant Cosine EpochSchedule Exponential InverseScaling

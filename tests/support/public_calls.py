@@ -85,6 +85,18 @@ def moved(transform: Any) -> Any:
     return augmentation.Compose([transform], shape=shape, n_threads=1)(data.reshape(3, *shape))
 
 
+class Counted:
+    """A vectoriser that counts the words "a"."""
+
+    def transform(self, texts: list[str]) -> Any:
+        return np.array([[text.split().count("a")] for text in texts])
+
+
+def reworded(transform: Any) -> Any:
+    augmentation.Compose([transform])(np.array(["a c a", ""], dtype=object))
+    return 0.0
+
+
 def with_layer(layer: Any) -> Any:
     return trained(dr.Network(3, [layer, dr.Dense(1)]))
 
@@ -388,10 +400,23 @@ def calls() -> dict[str, Call]:
         "ridge": Call(analysis.ridge, {"X": X, "y": Y, "strength": 0.5}),
     }.items()}  # fmt: skip
     for name in (
-        "ColorJitter", "Crop", "Elastic", "Flip", "GaussianNoise", "PitchShift", "Rotation",
-        "Scaling", "Shear", "TimeShift", "Translation",
+        "ColorJitter", "Crop", "Elastic", "Flip", "Gain", "GaussianNoise", "PitchShift",
+        "Rotation", "Scaling", "Shear", "SignalNoise", "TimeShift", "Translation",
     ):  # fmt: skip
         found[f"augmentation.{name}"] = used(getattr(augmentation, name), moved)
+    words = {"synonyms": {"a": ["b"]}}
+    for name, given in {
+        "RandomDeletion": {}, "RandomInsertion": words, "RandomSwap": {},
+        "SynonymReplacement": words,
+    }.items():  # fmt: skip
+        found[f"augmentation.{name}"] = used(getattr(augmentation, name), reworded, **given)
+    found["augmentation.TextAugmenter"] = used(
+        augmentation.TextAugmenter,
+        lambda a: a(np.ones((2, 1)), rows=np.arange(2), epoch=0),
+        texts=["a", "a b"],
+        vectorizer=Counted(),
+        transforms=[],
+    )
     found["augmentation.Compose"] = used(
         augmentation.Compose,
         lambda c: c(IMAGES),
@@ -481,6 +506,17 @@ def calls() -> dict[str, Call]:
         ),
         "tuning.LogUniform.rvs": Call(
             tuning.LogUniform(0.5, 2.0).rvs, {"size": 3, "random_state": 0}
+        ),
+        "tuning.choose_strength": Call(
+            lambda **given: tuning.choose_strength(**given).dev,
+            {
+                "estimator": dr.MLPRegressor(**{**FIT, "solver": "lbfgs"}),
+                "train": (X, Y),
+                "dev": (X, Y),
+                "test": (X, Y),
+                "strengths": [0.0, 1.0],
+            },
+            signature=tuning.choose_strength,
         ),
         "tuning.retune": Call(tuning.retune, {"search": search(), "X": X, "y": Y, "cv": 2}),
         "schedules.resolve_schedule": Call(
