@@ -65,8 +65,8 @@ PUBLIC = {
     """,
     "deltarule.plots": """
         ActivationDisplay ActivationHistogramDisplay BoundaryDisplay CostContourDisplay
-        DropoutMaskDisplay GradientNormDisplay HessianDisplay ScheduleDisplay ShrinkageDisplay
-        ThresholdDisplay WeightsDisplay
+        DropoutMaskDisplay GradientNormDisplay HealthDisplay HessianDisplay LossDisplay
+        ScheduleDisplay ShrinkageDisplay ThresholdDisplay WeightsDisplay
         plot_confusion_matrix plot_learning_curve plot_predictions
     """,
     "deltarule.tuning": """
