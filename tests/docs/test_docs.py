@@ -52,6 +52,7 @@ def test_docstring_examples_run(name: str) -> None:
         "docs/tutorial.md",
         "docs/tutorials/quick-start.md",
         "docs/explanation/one-row.md",
+        "docs/explanation/worked-path.md",
     ],
 )
 def test_python_blocks_run(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
