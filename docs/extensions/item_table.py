@@ -123,8 +123,7 @@ def table() -> str:
         )
         name, address = where[item]
         lines.append(
-            f"| {item} | {', '.join(map(function, names))} | {links} "
-            f"| [{name}](../{address}) |"
+            f"| {item} | {', '.join(map(function, names))} | {links} | [{name}](../{address}) |"
         )
     return "\n".join(lines) + "\n"
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from deltarule.errors import BusyError
-from deltarule.utils.arrays import Array, array_namespace
+from deltarule.utils.arrays import Array, array_namespace, to_numpy
 from deltarule.utils.charts import facts_html, report_html
 from deltarule.utils.locks import ForkSafeLock
 
@@ -64,7 +64,7 @@ class State(_Guarded):
     def _repr_html_(self) -> str:
         """Return sizes, counters and the range of θ, for a notebook."""
         held = self.copy(optimizer=False)
-        theta, name = np.asarray(held.theta), type(self.optimizer_state).__name__
+        theta, name = to_numpy(held.theta), type(self.optimizer_state).__name__
         facts = [
             ("θ", f"{theta.size:,} parameters, {theta.dtype}"),
             ("steps taken", f"{held.step:,}"),

@@ -69,7 +69,8 @@ class CustomActivation:
             if getattr(self, name) is not None:
                 _check_function(name, getattr(self, name), f"{name}(z)", 1)
         check_name("range", self.range, _RANGES)
-        kinks = self.kinks or getattr(self.value, "kinks", ())
+        own = getattr(self.value, "kinks", ())
+        kinks = own if isinstance(self.kinks, tuple) and not self.kinks else self.kinks
         found = check_sequence("kinks", kinks, "a list of numbers such as (0.0,)")
         if not all(is_number(kink) for kink in found):
             raise SpecError(f"kinks must be a list of numbers such as (0.0,); got {shown(kinks)}.")

@@ -9,7 +9,7 @@ from math import isfinite
 __all__ = ["curves_svg", "facts_html", "report_html"]
 
 _WIDTH, _HEIGHT = 420, 170
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 12, 12, 40
 _MOST_POINTS = 400
 _COLOURS = ("#3b82c4", "#d9742b", "#2a9d6f")  # apart for every colour vision
 _DASHES = ("", "6 3", "2 3")
@@ -79,8 +79,8 @@ def curves_svg(
             f'height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}"><title>{escape(title)}</title>'
         ),
         f'<path {axis} d="M{_LEFT},{_TOP} V{base} H{_WIDTH - _RIGHT}"/>',
-        _text(_LEFT - 6, _TOP + 8, f"{high:.4g}", "end"),
-        _text(_LEFT - 6, base, f"{low:.4g}", "end"),
+        _text(_LEFT - 6, _TOP + 8, f"{high:.3g}", "end"),
+        _text(_LEFT - 6, base, f"{low:.3g}", "end"),
         _text(_LEFT, base + 15, "1", "middle"),
         _text(_WIDTH - _RIGHT, base + 15, f"epoch {last}", "end"),
     ]

@@ -35,7 +35,7 @@ def progress_bar(total: int, stream: TextIO) -> ProgressBar | None:
     """
     if _in_notebook():
         return NotebookBar(total)
-    if not stream.isatty():
+    if not getattr(stream, "isatty", bool)():  # a stream of the user may have no such method
         return None
     from rich.console import Console
 
