@@ -108,6 +108,7 @@ def test_texts_reach_training_through_a_vectoriser() -> None:
     [
         (lambda: SynonymReplacement([("a", "b")]), SpecError, "a dict from a word"),
         (lambda: SynonymReplacement({"a": "b"}), SpecError, "a list of words"),
+        (lambda: RandomInsertion({}), SpecError, "at least one word"),
         (lambda: SynonymReplacement({"a": []}), SpecError, "at least one"),
         (lambda: RandomInsertion(TABLE, 1.5), SpecError, "rate"),
         (lambda: RandomSwap(-1), SpecError, "swaps"),

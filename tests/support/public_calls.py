@@ -510,7 +510,7 @@ def calls() -> dict[str, Call]:
         "tuning.choose_strength": Call(
             lambda **given: tuning.choose_strength(**given).dev,
             {
-                "estimator": dr.MLPRegressor(**{**FIT, "solver": "lbfgs"}),
+                "estimator": ridge(),
                 "train": (X, Y),
                 "dev": (X, Y),
                 "test": (X, Y),

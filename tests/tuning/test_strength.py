@@ -91,6 +91,11 @@ def test_of_equal_strengths_the_largest_is_chosen() -> None:
         ({"strengths": [1, 1]}, "different"),
         ({"strengths": 1.0}, "strengths"),
         ({"dev": X}, r"dev must be \(X, y\)"),
+        ({"dev": (X, NUMBERS[:5])}, r"got shapes \(90, 12\) and \(5,\)"),
+        ({"train": (NUMBERS, NUMBERS)}, r"train must be .*\(n, d\)"),
+        ({"test": (1.0, 1.0)}, "test must be"),
+        ({"strengths": ["a"]}, "finite numbers"),
+        ({"parameter": None}, "get_params"),
         ({"criterion": "accuracy"}, "criterion"),
         ({"criterion": lambda model: 0}, "criterion"),
     ],
@@ -98,7 +103,7 @@ def test_of_equal_strengths_the_largest_is_chosen() -> None:
 def test_what_is_refused(given: dict[str, Any], message: str) -> None:
     train, dev, _ = sets(NUMBERS)
     whole = {"estimator": Ridge(), "train": train, "dev": dev, "strengths": [1.0]}
-    with pytest.raises(SpecError, match=message):
+    with pytest.raises((SpecError, DataError), match=message):
         choose_strength(**{**whole, **given})
 
 

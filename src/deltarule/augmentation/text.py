@@ -16,7 +16,7 @@ import numpy as np
 from deltarule.augmentation.compose import Compose, Transform
 from deltarule.augmentation.streams import RowStreams
 from deltarule.errors import DataError, ShapeError, SpecError
-from deltarule.utils.checks import check_between, check_count, shown
+from deltarule.utils.checks import check_between, check_count, check_sequence, shown
 
 __all__ = [
     "RandomDeletion",
@@ -204,15 +204,16 @@ class TextAugmenter:
     def __init__(
         self, texts: Sequence[str], vectorizer: Any, transforms: Sequence[Transform], seed: int = 0
     ) -> None:
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        given = check_sequence("texts", texts, "a sequence of strings")
+        if not all(isinstance(text, str) for text in given):
             raise SpecError(f"texts must be a sequence of strings; got {shown(texts)}.")
         if not hasattr(vectorizer, "transform"):
             raise SpecError(
                 "vectorizer must have transform(texts), such as a fitted TfidfVectorizer; got "
                 f"{shown(vectorizer)}."
             )
-        self.texts = np.empty(len(texts), dtype=object)
-        self.texts[:] = list(texts)
+        self.texts = np.empty(len(given), dtype=object)
+        self.texts[:] = given
         self.vectorizer = vectorizer
         self.pipeline = Compose(transforms, seed=seed)
 
@@ -247,10 +248,10 @@ class TextAugmenter:
 
 
 def _checked_table(given: Any) -> dict[str, tuple[str, ...]]:
-    if not isinstance(given, Mapping):
+    if not isinstance(given, Mapping) or not given:
         raise SpecError(
-            "synonyms must be a dict from a word to its synonyms, such as {'good': ['fine']}; got "
-            f"{shown(given)}."
+            "synonyms must be a dict from a word to its synonyms, such as {'good': ['fine']}, with "
+            f"at least one word; got {shown(given)}."
         )
     table: dict[str, tuple[str, ...]] = {}
     for word, others in given.items():

@@ -10,7 +10,7 @@ import numpy as np
 
 from deltarule.errors import DataError, SpecError
 from deltarule.metrics import mean_loss
-from deltarule.utils.checks import check_call, check_name, check_sequence, shown
+from deltarule.utils.checks import check_call, check_name, check_sequence, is_number, shown
 
 __all__ = ["StrengthChoice", "choose_strength"]
 
@@ -119,18 +119,19 @@ def choose_strength(
             f"estimator must be one of scikit-learn's kind, with get_params; got "
             f"{shown(estimator)}."
         )
-    if parameter not in estimator.get_params():
+    if not isinstance(parameter, str) or parameter not in estimator.get_params():
         raise SpecError(
             f"parameter must be an argument of the estimator; got {shown(parameter)}. "
             "estimator.get_params() names them."
         )
     values = check_sequence("strengths", strengths, "a list such as [0, 1e-4, 1e-3]")
+    if not all(is_number(value) and np.isfinite(value) for value in values):
+        raise SpecError(f"strengths must be finite numbers; got {shown(strengths)}.")
     if not values or len(set(values)) < len(values):
         raise SpecError(f"strengths must be different, at least one; got {shown(strengths)}.")
     sets = {"train": train, "dev": dev} | ({} if test is None else {"test": test})
     for name, pair in sets.items():
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise SpecError(f"{name} must be (X, y); got {shown(pair)}.")
+        _check_set(name, pair)
     measure = _measure(criterion)
     models, found = [], []
     for value in values:
@@ -151,6 +152,22 @@ def choose_strength(
         test=None if test is None else measure(models[best], *test),
         model=models[best],
     )
+
+
+def _check_set(name: str, pair: Any) -> None:
+    """Raise unless a set is (X, y), with a row of X for each entry of y."""
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise SpecError(f"{name} must be (X, y); got {shown(pair)}.")
+    X, y = pair
+    if not all(hasattr(part, "shape") or isinstance(part, list | tuple) for part in pair):
+        raise DataError(f"{name} must be (X, y), two arrays; got {shown(pair)}.")
+    rows = [part.shape[:1] if hasattr(part, "shape") else (len(part),) for part in (X, y)]
+    numbers = getattr(getattr(X, "dtype", None), "kind", "-") in "biuf" and len(X.shape) == 1
+    if rows[0] != rows[1] or rows[0] in ((), (0,)) or numbers:
+        raise DataError(
+            f"{name} must be (X, y) with X of shape (n, d) and n targets, n ≥ 1; got shapes "
+            f"{getattr(X, 'shape', rows[0])} and {getattr(y, 'shape', rows[1])}."
+        )
 
 
 def _measure(criterion: Criterion) -> Callable[[Any, Any, Any], float]:
