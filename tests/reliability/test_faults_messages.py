@@ -451,8 +451,8 @@ def test_the_calls_are_of_every_public_callable() -> None:
         "CrossValidation", "Decomposition", "GeneralizationError", "GradientCheck", "Health",
         "History", "InformationCriteria", "LearningCurve", "PlateauMemory", "Position",
         "PrecisionRecallCurve", "RegressionReport", "Retuning", "Shrinkage", "TargetComparison",
-        "ThresholdChoice", "Trace", "LayerTrace", "ACTIVATIONS", "LOSSES", "Activation",
-        "LossFunction", "Softmax",
+        "StrengthChoice", "ThresholdChoice", "Trace", "LayerTrace", "ACTIVATIONS", "LOSSES",
+        "Activation", "LossFunction", "Softmax",
     }  # fmt: skip
     others = {"Augmenter", "EpochSchedule", "Schedule", "Rates", "SCHEDULES"}  # to implement
     downloads = {"load_mnist", "load_fashion_mnist"}

@@ -25,6 +25,7 @@ from deltarule.cli.options import (
 from deltarule.cli.output_options import (
     ExplanationOptions,
     ModelFileOptions,
+    ModelPictureOptions,
     OutputOptions,
     OverwriteOption,
     PictureOptions,
@@ -270,6 +271,27 @@ def check(
     from deltarule.cli import commands
 
     raise typer.Exit(commands.check(model, table, output, reading))
+
+
+@app.command()
+@grouped
+def plot(
+    model: ModelArgument,
+    table: TableArgument,
+    reading: FileOptions,
+    files: ModelPictureOptions,
+    output: OutputOptions,
+) -> None:
+    """Draw a model: its training, its results on a table, and what is inside the network.
+
+        deltarule plot penguins.safetensors penguins.csv --plots pictures
+
+    Learning curve, confusion matrix or predictions, weights of the first layer, activations and
+    gradients by layer; of two classes precision and recall by threshold.
+    """
+    from deltarule.cli import commands
+
+    commands.plot(model, table, files, output, reading)
 
 
 @app.command()

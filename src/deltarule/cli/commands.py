@@ -13,12 +13,20 @@ from deltarule.cli.inputs import Tables, opened, opened_in_memory
 from deltarule.cli.options import DescribeOptions
 from deltarule.cli.output_options import (
     ExplanationOptions,
+    ModelPictureOptions,
     OutputOptions,
     PictureOptions,
     PredictionFileOptions,
 )
 from deltarule.cli.outputs import Outputs, check_apart
-from deltarule.cli.plots import DATA_PICTURE, check_plots, draw_data_plot, draw_plots
+from deltarule.cli.plots import (
+    DATA_PICTURE,
+    MODEL_PICTURES,
+    check_plots,
+    draw_data_plot,
+    draw_model_plots,
+    draw_plots,
+)
 from deltarule.cli.reading_options import FileOptions
 from deltarule.cli.signals import leaving
 from deltarule.cli.stdio import STREAM, is_stream
@@ -39,6 +47,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "plot",
     "predict",
     "train",
 ]
@@ -273,6 +282,25 @@ def explain(
     outputs.write(f"{explanation.as_file(ending).rstrip()}\n".encode())
     if not is_stream(file):
         reporter.wrote("explanation", file)
+    reporter.end()
+
+
+def plot(
+    model_path: Path,
+    path: Path,
+    files: ModelPictureOptions,
+    output: OutputOptions,
+    reading: FileOptions,
+) -> None:
+    """Draw a model: its training, its results on a table, and what is inside."""
+    folder = files.plots or Path(f"{model_path.stem}-plots")
+    check_apart(folder / MODEL_PICTURES[0], _reads(model_path) | {"the table": path})
+    reporter = output.reporter("plot")
+    model = TableModel.load(model_path)
+    check_plots(folder, MODEL_PICTURES, overwrite=files.overwrite)
+    with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
+        for picture in draw_model_plots(model, table, folder, overwrite=files.overwrite):
+            reporter.wrote("picture", picture)
     reporter.end()
 
 

@@ -204,9 +204,16 @@ class _Explain(_Output):
     output: str
 
 
+class _Plot(_Output):
+    """What ``plot`` prints."""
+
+    command: Literal["plot"]
+    pictures: list[str]
+
+
 OUTPUT: TypeAdapter[Any] = TypeAdapter(
     Annotated[
-        _Train | _Describe | _Evaluate | _Predict | _Export | _Check | _Explain,
+        _Train | _Describe | _Evaluate | _Predict | _Export | _Check | _Explain | _Plot,
         Field(discriminator="command"),
     ]
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from deltarule.utils.progress import TerminalBar
 
 __all__ = ["EpochBar"]
 
@@ -24,18 +25,11 @@ class EpochBar:
     def __init__(self, epochs: int, console: Console | None = None) -> None:
         self._epochs = epochs
         self._done = 0
-        self._progress = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            TextColumn("epoch {task.completed}/{task.total}  {task.fields[metrics]}"),
-            TimeElapsedColumn(),
-            console=console or Console(stderr=True),
-        )
+        self._console = console or Console(stderr=True)
 
     def setup(self, estimator: Any, context: Any) -> None:
         """Draw the empty bar."""
-        self._task = self._progress.add_task("training", total=self._epochs, metrics="")
-        self._progress.start()
+        self._bar = TerminalBar(self._epochs, self._console)
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
         """Do nothing: an epoch is shown after it has ended."""
@@ -44,15 +38,12 @@ class EpochBar:
         """Show the epoch that has ended, and return False: the fit need not stop."""
         if context.parent is not None:
             self._done += 1
-            self._progress.update(
-                self._task, completed=self._done, metrics=_latest_metrics(estimator)
-            )
+            self._bar.update(self._done, _latest_metrics(estimator))
         return False
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Show the bar as full, since the fit has ended."""
-        self._progress.update(self._task, total=max(self._done, 1))
-        self._progress.stop()
+        self._bar.stop()
 
 
 def _latest_metrics(estimator: Any) -> str:

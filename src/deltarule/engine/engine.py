@@ -23,7 +23,7 @@ from deltarule.engine.prediction import Prediction, address_of
 from deltarule.engine.thread_pool import run_together, thread_ceiling, yield_thread_address
 from deltarule.engine.training_call import TrainingCall
 from deltarule.engine.work_plan import Mode, make_plan
-from deltarule.errors import DataError
+from deltarule.errors import DataError, SpecError
 from deltarule.program import BatchSchedule, Block, GradientSums, State, StepLog
 from deltarule.program.opcodes import PenaltyCode
 from deltarule.program.state_checks import check_state
@@ -75,6 +75,13 @@ class Engine:
         n_threads: int | None = None,
     ) -> None:
         verify(tape)
+        if tape.functions:
+            names = ", ".join(function.name for function in tape.functions)
+            raise SpecError(
+                f"the compiled engine cannot run functions of your own; this network has {names}. "
+                "Set engine='reference' (or 'auto'), or use the name of a built-in activation or "
+                "loss, such as Dense(8, 'tanh')."
+            )
         self.tape = tape
         self.update = update_of(SGD() if optimizer is None else optimizer)
         self._clipping = clipping

@@ -11,6 +11,7 @@ from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.sklearn_compat import EpochCallbacks
 from deltarule.program import State
 from deltarule.training import History
+from deltarule.utils.progress import ProgressBar
 
 __all__ = ["FitReporter"]
 
@@ -31,6 +32,8 @@ class FitReporter:
         Whether the training records the network's health.
     verbose : bool
         Whether to print a line for every epoch.
+    bar : ProgressBar, optional
+        A bar that is drawn instead of the lines.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class FitReporter:
         *,
         records_health: bool,
         verbose: bool,
+        bar: ProgressBar | None = None,
     ) -> None:
         self._model, self._n_rows = model, n_rows
         self._callbacks, self._fitted = callbacks, fitted
         self._records_health, self._verbose = records_health, verbose
+        self._bar = bar
         self.before = 0  # epochs of this fit before a recovery
         self._repeats = False  # whether callbacks already know of the next epoch
 
@@ -120,7 +125,9 @@ class FitReporter:
         held = self._model.history
         if self._records_health:
             held.health.append(history.health[-1])
-        if self._verbose:
+        if self._bar is not None:
+            self._bar.update(self.before + history.n_epochs, _newest(held.loss, history))
+        elif self._verbose:
             print(f"Iteration {self.before + history.n_epochs}, loss = {held.loss:.8f}")  # noqa: T201
             if history.validation_score:
                 print(f"Validation score: {history.validation_score[-1]:f}")  # noqa: T201
@@ -129,3 +136,15 @@ class FitReporter:
     def end(self) -> None:
         """Report that the fit is over."""
         self._callbacks.end_fit(self._fitted)
+
+    def close(self) -> None:
+        """Leave the bar as it is, however the fit ended."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _newest(loss: float | None, history: History) -> str:
+    """Return the newest loss and score, as the bar shows them."""
+    if not history.validation_score:
+        return f"loss {loss:#.4g}"
+    return f"loss {loss:#.4g}  validation score {history.validation_score[-1]:#.4g}"

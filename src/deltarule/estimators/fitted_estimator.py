@@ -47,6 +47,12 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
     engine: str
     n_threads: int | None
 
+    def _html_repr(self) -> str:
+        """Return scikit-learn's drawing, and below it the report of the fit, for a notebook."""
+        from deltarule.estimators.fit_report import shown
+
+        return shown(self, super()._html_repr())
+
     def _checked_rows(self, X: Any, dtype: Any = np.float64) -> Any:
         """Return rows that scikit-learn has compared with those of the fit."""
         check_undated("X", X)

@@ -45,10 +45,11 @@ class Network(NetworkSpec):
         d, the number of features.
     layers : sequence of Dense, Dropout and Scale
         The hidden layers, followed by the output layer.
-    loss : str, Huber, Quantile, BinaryCrossEntropy or CategoricalCrossEntropy
+    loss : str, Huber, Quantile, BinaryCrossEntropy, CategoricalCrossEntropy, CustomLoss or callable
         "squared_error", "absolute_error", "huber", "quantile", "poisson", "binary_cross_entropy" or
         "categorical_cross_entropy". An output activation and a loss can be combined if the range
-        of the activation lies in the domain of the loss.
+        of the activation lies in the domain of the loss. A function of your own becomes
+        ``CustomLoss(f)``, and the network runs in the reference engine.
     penalties : sequence of L2 and L1, default=()
         Terms that are added to the mean loss.
     constraints : sequence of MaxNorm, default=()

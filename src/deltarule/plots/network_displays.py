@@ -10,18 +10,29 @@ from deltarule.errors import ShapeError, SpecError
 from deltarule.network import Network
 from deltarule.network.trace import Trace
 from deltarule.plots.arguments import check_estimator, check_network, check_trace
-from deltarule.plots.axes import BLUE, ORANGE
+from deltarule.plots.axes import BLUE, ORANGE, whole_epoch_ticks
 from deltarule.plots.display import Display
 from deltarule.program import State
 from deltarule.utils.arrays import to_numpy
-from deltarule.utils.checks import is_count, shown
+from deltarule.utils.checks import check_name, is_count, shown
 
 __all__ = [
     "ActivationHistogramDisplay",
     "DropoutMaskDisplay",
     "GradientNormDisplay",
+    "HealthDisplay",
     "WeightsDisplay",
 ]
+
+_QUANTITIES = {
+    "gradient_norm": "‖∂C/∂W‖",
+    "delta_norm": "‖δ‖",
+    "activation_norm": "root mean square of A",
+    "weight_norm": "‖W‖",
+    "update_ratio": "‖ΔW‖/‖W‖",
+    "dead": "share of dead units",
+    "saturated": "share of saturated entries",
+}
 
 MOST_IMAGES = 25
 
@@ -206,6 +217,77 @@ class GradientNormDisplay(Display):
         ax.set_xlabel("layer")
         ax.set_ylabel("root mean square")
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+
+
+class HealthDisplay(Display):
+    """A norm or share of every layer by epoch, from a training that recorded it (items H1-H3).
+
+    Attributes
+    ----------
+    quantity : str
+    values : (epochs, L) array
+        NaN where a layer has no such number.
+    """
+
+    def __init__(self, quantity: str, values: Any) -> None:
+        self.quantity, self.values = quantity, values
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, *, quantity: str = "gradient_norm", ax: Any = None
+    ) -> HealthDisplay:
+        """Draw the health of a fitted estimator that was made with ``record_health=True``."""
+        return cls._from(getattr(estimator, "health_", None), quantity, ax)
+
+    @classmethod
+    def from_history(
+        cls, history: Any, *, quantity: str = "gradient_norm", ax: Any = None
+    ) -> HealthDisplay:
+        """Draw the health of a training with ``record_health=True``.
+
+        Parameters
+        ----------
+        history : History
+            What ``train`` returned.
+        quantity : str, default="gradient_norm"
+            Or "delta_norm", "activation_norm", "weight_norm", "update_ratio", "dead",
+            "saturated".
+        ax : matplotlib Axes, optional
+            The axes to draw on; a new figure by default.
+        """
+        return cls._from(getattr(history, "health", None), quantity, ax)
+
+    @classmethod
+    def _from(cls, health: Any, quantity: str, ax: Any) -> HealthDisplay:
+        check_name("quantity", quantity, _QUANTITIES)
+        if not health:
+            raise SpecError("there is no health to draw: train with record_health=True.")
+        rows = [[getattr(layer, quantity) for layer in epoch.layers] for epoch in health]
+        values = np.array(rows, dtype=float)
+        if np.isnan(values).all():
+            raise SpecError(f"no layer has a {quantity}: its activations cannot be {quantity}.")
+        return cls(quantity, values).plot(ax)
+
+    def _draw(self, ax: Any) -> None:
+        epochs = np.arange(1, len(self.values) + 1)
+        shown = [i for i in range(self.values.shape[1]) if not np.isnan(self.values[:, i]).all()]
+        for number, i in enumerate(shown):
+            shade = BLUE if len(shown) == 1 else _shade(number / (len(shown) - 1))
+            style = ("-", "--", ":", "-.")[number % 4]
+            ax.plot(epochs, self.values[:, i], color=shade, linestyle=style, label=f"layer {i + 1}")
+        if self.quantity not in ("dead", "saturated") and np.nanmin(self.values) > 0:
+            ax.set_yscale("log")
+        whole_epoch_ticks(ax)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(_QUANTITIES[self.quantity])
+        ax.legend(frameon=False)
+
+
+def _shade(place: float) -> Any:
+    """Return a colour of a scale that is readable in grey, too."""
+    import matplotlib as mpl
+
+    return mpl.colormaps["viridis"](0.6 * place)
 
 
 class DropoutMaskDisplay(Display):

@@ -227,6 +227,12 @@ class TableModel:
             )
         return "The network", *parts, (*said, *notes)
 
+    def _repr_html_(self) -> str:
+        """Return target, columns and the training, for a notebook."""
+        from deltarule.tables.report import model_report
+
+        return model_report(self)
+
     def training_summary(self) -> Summary:
         """Return the shape of the network and how its training ended."""
         weights, biases = self.trained.coefs_, self.trained.intercepts_

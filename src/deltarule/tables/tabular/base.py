@@ -161,6 +161,12 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
         """Whether ``fit`` has run, or a file was loaded."""
         return "model_" in vars(self)
 
+    def _html_repr(self) -> str:
+        """Return scikit-learn's drawing, and below it the fitted model."""
+        drawn: str = super()._html_repr()
+        model: TableModel | None = vars(self).get("model_")
+        return drawn if model is None else f"<div>{drawn}{model._repr_html_()}</div>"
+
     def restore(self, model: TableModel) -> None:
         """Become an estimator with this fitted model."""
         interface = model.interface

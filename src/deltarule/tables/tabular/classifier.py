@@ -71,7 +71,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     checkpoint : str, path-like, Checkpoint or None, default=None
         A folder for checkpoints, as in ``MLPClassifier``; not part of a file.
     verbose : bool, default=False
-        Print a line for every epoch.
+        Print a line for every epoch; in a terminal and a notebook, draw one bar instead, with the
+        latest loss and score and the time left.
 
     Attributes
     ----------
