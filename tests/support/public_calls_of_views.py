@@ -13,6 +13,7 @@ from deltarule import functions, plots
 from support.estimators import unconverged
 from support.public_calls import (
     CODES,
+    FIT,
     NET,
     STATE,
     WEIGHT,
@@ -89,6 +90,9 @@ def _plots() -> dict[str, Call]:
     masks = dropping.trace(dropping.initialize(0), X, Y, training=True)
     plane = dr.Network(2, [dr.Dense(2, "tanh"), dr.Dense(1, "sigmoid")], "binary_cross_entropy")
     shrunk = dr.shrinkage_table(NET, state, X, Y, strength=0.1)
+    history = dr.train(NET, NET.initialize(0), X, Y, epochs=2, record_health=True)
+    with unconverged():
+        watched = dr.MLPRegressor(**FIT, record_health=True).fit(X, Y)
     displays = {
         "ActivationDisplay.from_name": {"name": "elu"},
         "ActivationHistogramDisplay.from_estimator": {"estimator": classifier, "X": X},
@@ -103,7 +107,11 @@ def _plots() -> dict[str, Call]:
         "DropoutMaskDisplay.from_trace": {"trace": masks, "layer": 1},
         "GradientNormDisplay.from_estimator": {"estimator": regressor, "X": X, "y": Y},
         "GradientNormDisplay.from_trace": {"trace": trace},
+        "HealthDisplay.from_estimator": {"estimator": watched},
+        "HealthDisplay.from_history": {"history": history},
         "HessianDisplay.from_eigenvalues": {"eigenvalues": Y},
+        "LossDisplay.from_name": {"name": "huber", "target": 1.0, "low": -2.0, "high": 2.0},
+        "ScheduleDisplay.from_history": {"history": history},
         "ScheduleDisplay.from_schedule": {
             "schedule": "cosine", "epochs": 2, "steps_per_epoch": 2, "metrics": [1.0, 0.5],
         },

@@ -21,6 +21,14 @@ _TARGETS = {"binary_cross_entropy": 1.0, "sigmoid_cross_entropy": 1.0, "poisson"
 _RANGES = {"binary_cross_entropy": (0.15, 0.99), "poisson": (0.4, 6.0)}
 
 
+def _check_ends(low: float, high: float) -> None:
+    """Raise ``SpecError`` unless these are the ends of an interval."""
+    for name, end in (("low", low), ("high", high)):
+        check_between(name, end, open_low=True, open_high=True)
+    if not low < high:
+        raise SpecError(f"low must be below high; got {low!r} and {high!r}.")
+
+
 class ActivationDisplay(Display):
     """An activation g and its derivative g' over an interval (items A1-A5, A7).
 
@@ -57,10 +65,7 @@ class ActivationDisplay(Display):
         """
         elementwise = {n: f for n, f in ACTIVATIONS.items() if isinstance(f, Activation)}
         g = elementwise[check_name("name", name, elementwise)]
-        for name_of_end, end in (("low", low), ("high", high)):
-            check_between(name_of_end, end, open_low=True, open_high=True)
-        if not low < high:
-            raise SpecError(f"low must be below high; got {low!r} and {high!r}.")
+        _check_ends(low, high)
         z = np.linspace(low, high, 401)
         return cls(name, z, g(z), g.derivative(z)).plot(ax)
 
@@ -124,8 +129,8 @@ class LossDisplay(Display):
         y = _TARGETS.get(name, 0.0) if target is None else target
         ends = _RANGES.get(name, (-4.0, 4.0))
         low, high = ends[0] if low is None else low, ends[1] if high is None else high
-        if not (np.isfinite([low, high]).all() and low < high):
-            raise SpecError(f"low must be below high, both finite; got {low!r} and {high!r}.")
+        check_between("target", y, open_low=True, open_high=True)
+        _check_ends(low, high)
         a = np.linspace(low, high, 401)
         return cls(name, y, a, loss(a, y), loss.derivative(a, y)).plot(ax)
 
@@ -184,7 +189,7 @@ class ScheduleDisplay(Display):
         made = resolve_schedule(schedule)
         check_positive_integer("epochs", epochs)
         check_positive_integer("steps_per_epoch", steps_per_epoch)
-        check_between("learning_rate", learning_rate, 0.0, open_low=True, open_high=True)
+        check_between("learning_rate", learning_rate, 0.0, 1e100, open_low=True)
         if metrics is None:
             metrics = [1 / (1 + min(i, epochs // 2)) for i in range(epochs)]
         metrics = check_sequence("metrics", metrics, "a list of losses, one for each epoch")

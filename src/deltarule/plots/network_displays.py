@@ -13,6 +13,7 @@ from deltarule.plots.arguments import check_estimator, check_network, check_trac
 from deltarule.plots.axes import BLUE, ORANGE, whole_epoch_ticks
 from deltarule.plots.display import Display
 from deltarule.program import State
+from deltarule.training import History
 from deltarule.utils.arrays import to_numpy
 from deltarule.utils.checks import check_name, is_count, shown
 
@@ -237,7 +238,8 @@ class HealthDisplay(Display):
         cls, estimator: Any, *, quantity: str = "gradient_norm", ax: Any = None
     ) -> HealthDisplay:
         """Draw the health of a fitted estimator that was made with ``record_health=True``."""
-        return cls._from(getattr(estimator, "health_", None), quantity, ax)
+        check_estimator(estimator, "health_")
+        return cls._from(estimator.health_, quantity, ax)
 
     @classmethod
     def from_history(
@@ -255,7 +257,9 @@ class HealthDisplay(Display):
         ax : matplotlib Axes, optional
             The axes to draw on; a new figure by default.
         """
-        return cls._from(getattr(history, "health", None), quantity, ax)
+        if not isinstance(history, History):
+            raise SpecError(f"history must be what train returns; got {shown(history)}.")
+        return cls._from(history.health, quantity, ax)
 
     @classmethod
     def _from(cls, health: Any, quantity: str, ax: Any) -> HealthDisplay:
