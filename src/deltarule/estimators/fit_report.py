@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
 
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.utils.charts import curves_svg, facts_html, report_html
 
-__all__ = ["fit_report", "shown"]
+__all__ = ["fit_report"]
 
 
 def fit_report(title: str, model: FittedModel) -> str:
@@ -50,11 +49,3 @@ def fit_report(title: str, model: FittedModel) -> str:
         f"<pre>{escape(network.summary())}</pre></details>"
     )
     return report_html(title, facts_html(facts), *charts, layers)
-
-
-def shown(estimator: Any, scikit_learns: str) -> str:
-    """Return scikit-learn's drawing of an estimator, with the report of its fit below it."""
-    model = vars(estimator).get("_model")
-    if not isinstance(model, FittedModel) or model.history.n_iter == 0:
-        return scikit_learns
-    return f"<div>{scikit_learns}{fit_report(type(estimator).__name__, model)}</div>"

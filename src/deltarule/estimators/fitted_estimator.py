@@ -49,9 +49,13 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
 
     def _html_repr(self) -> str:
         """Return scikit-learn's drawing, and below it the report of the fit, for a notebook."""
-        from deltarule.estimators.fit_report import shown
+        drawn: str = super()._html_repr()
+        model: FittedModel | None = vars(self).get("_model")
+        if model is None or model.history.n_iter == 0:
+            return drawn
+        from deltarule.estimators.fit_report import fit_report
 
-        return shown(self, super()._html_repr())
+        return f"<div>{drawn}{fit_report(type(self).__name__, model)}</div>"
 
     def _checked_rows(self, X: Any, dtype: Any = np.float64) -> Any:
         """Return rows that scikit-learn has compared with those of the fit."""

@@ -18,6 +18,8 @@ class MemberLines(PassLines):
     A row of an array holds the members side by side: the units of member 1, then of member 2, ….
     """
 
+    _unscaled = "A0"  # what the newest factors r were multiplied with
+
     def forward(self) -> Iterator[Line]:
         """Yield the lines of the forward pass."""
         yield self._inputs()
@@ -57,8 +59,6 @@ class MemberLines(PassLines):
                 yield self._dropout(layer, last, line.constant)
                 self.between.setdefault(layer + 1, []).append(f"D{layer}")
                 last = f"D{layer}"
-
-    _unscaled = "A0"
 
     def _product(self, layer: int, last: str, op: int) -> Line:
         x, w = self._q(last), self._q(f"W{layer}")
