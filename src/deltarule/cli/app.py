@@ -13,6 +13,7 @@ from deltarule.cli.options import (
     DataOptions,
     DescribeOptions,
     Dtype,
+    MemberOption,
     ModelArgument,
     NetworkOptions,
     TableArgument,
@@ -109,7 +110,7 @@ def train(
 ) -> None:
     """Train a network on a table and save it.
 
-    TABLE and --target are enough:
+    TABLE and --target are enough; by default eight networks are averaged:
 
         deltarule train iris.csv --target species
 
@@ -117,7 +118,7 @@ def train(
 
         deltarule train iris.csv --target species --test 0.2 --plots pictures
 
-    Predict a number, with a wider network:
+    Predict a number by one network of your own, instead of an ensemble of eight:
 
         deltarule train houses.parquet --target price --hidden 256,128
 
@@ -138,8 +139,8 @@ def train(
         deltarule train houses.csv --target price --checkpoint run --resume
     """
     check_streams(table, files.output, json=output.json)
-    plan = data.plan(training.seed, cells)
     how = settings(network, training, checkpoints)
+    plan = network.applied(data.plan(training.seed, cells), how)
 
     from deltarule.cli import commands
 
@@ -258,6 +259,8 @@ def export(
 def check(
     model: ModelArgument,
     table: TableArgument,
+    *,
+    member: MemberOption = 1,
     reading: FileOptions,
     output: OutputOptions,
 ) -> None:
@@ -269,7 +272,7 @@ def check(
     """
     from deltarule.cli import commands
 
-    raise typer.Exit(commands.check(model, table, output, reading))
+    raise typer.Exit(commands.check(model, table, member, output, reading))
 
 
 @app.command()
@@ -277,6 +280,8 @@ def check(
 def explain(
     model: ModelArgument,
     table: TableArgument,
+    *,
+    member: MemberOption = 1,
     reading: FileOptions,
     files: ExplanationOptions,
     output: OutputOptions,
@@ -291,4 +296,4 @@ def explain(
     check_streams(None, STREAM if files.output is None else files.output, json=output.json)
     from deltarule.cli import commands
 
-    commands.explain(model, table, files, output, reading)
+    commands.explain(model, table, files, member, output, reading)

@@ -75,7 +75,7 @@ def train(
         outputs.write(encode(model.to_model_record()))
         with _written(outputs.file):
             reporter.notes(notes)
-            reporter.network(model)
+            reporter.networks(model)
             parts = score_parts(model, prepared)
             if test is not None:
                 parts["test"] = model.evaluate(test)
@@ -108,7 +108,8 @@ def _fitted(
     with warnings.catch_warnings(record=True) as caught, leaving(_left_behind(settings)):
         warnings.simplefilter("always")
         estimator = estimator_for(prepared, settings)
-        estimator.set_callbacks(*_bars(settings, output))
+        if prepared.folds == 1:
+            estimator.set_callbacks(*_bars(settings, output))
         model = estimator.fit_prepared(prepared).model_
     notes = [
         _stopped(model, settings)
@@ -121,13 +122,13 @@ def _fitted(
 
 def _stopped(model: TableModel, settings: Settings) -> str:
     """Return why a training stopped at --epochs."""
-    best = model.training_summary().best_epoch
+    best, epochs = model.training_summary().best_epoch, settings.for_one().epochs
     how = (
         "was still rising"
-        if best == settings.epochs
+        if best == epochs
         else f"was highest after epoch {best}, less than --patience ago"
     )
-    return f"Stopped after the {settings.epochs} epochs of --epochs; the dev score {how}."
+    return f"Stopped after the {epochs} epochs of --epochs; the dev score {how}."
 
 
 @contextmanager
@@ -240,12 +241,15 @@ def export(
     reporter.end()
 
 
-def check(model_path: Path, path: Path, output: OutputOptions, reading: FileOptions) -> int:
-    """Print a gradient check; return 1 if the gradient is wrong, else 0."""
+def check(
+    model_path: Path, path: Path, member: int, output: OutputOptions, reading: FileOptions
+) -> int:
+    """Print a gradient check of a network; return 1 if the gradient is wrong, else 0."""
     reporter = output.reporter("check")
     model = TableModel.load(model_path)
     with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
-        report = model.check(table)
+        report = model.member(member).check(table)
+    reporter.notes(_which(model, member))
     reporter.check(report)
     reporter.end()
     return 1 if report.verdict == "wrong" else 0
@@ -255,10 +259,11 @@ def explain(
     model_path: Path,
     path: Path,
     files: ExplanationOptions,
+    member: int,
     output: OutputOptions,
     reading: FileOptions,
 ) -> None:
-    """Show rows on their way through a model."""
+    """Show rows on their way through a network of a model."""
     from deltarule.explanation import check_ending
     from deltarule.explanation import explain as explain_rows
 
@@ -269,11 +274,19 @@ def explain(
     reporter = output.reporter("explain", outputs.file)
     model = TableModel.load(model_path)
     with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
-        explanation = explain_rows(model, table, [row - 1 for row in files.row or [1]])
+        rows = [row - 1 for row in files.row or [1]]
+        explanation = explain_rows(model.member(member), table, rows)
     outputs.write(f"{explanation.as_file(ending).rstrip()}\n".encode())
     if not is_stream(file):
+        reporter.notes(_which(model, member))
         reporter.wrote("explanation", file)
     reporter.end()
+
+
+def _which(model: TableModel, member: int) -> list[str]:
+    """Return which network of an ensemble is shown; of a single one there is nothing to say."""
+    count = len(model.networks)
+    return [f"this is network {member} of {count}; --member shows another"] if count > 1 else []
 
 
 def _reads(model_path: Path) -> dict[str, Path | None]:
@@ -287,7 +300,7 @@ def _bars(settings: Settings, output: OutputOptions) -> tuple[Any, ...]:
         return ()
     from deltarule.cli.progress_bar import EpochBar
 
-    return (EpochBar(settings.epochs),)
+    return (EpochBar(settings.for_one().epochs or 0),)
 
 
 def _left_behind(settings: Settings) -> str:

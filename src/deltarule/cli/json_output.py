@@ -86,9 +86,10 @@ class JsonReporter:
             self._found["classes"] = found.classes
         self.notes(found.notes)
 
-    def network(self, model: TableModel) -> None:
-        """Add the shape of the trained network and how its training ended."""
-        self._found["network"] = model.training_summary()._asdict()
+    def networks(self, model: TableModel) -> None:
+        """Add the shapes of the trained networks and how their training ended."""
+        self._found["networks"] = [found._asdict() for found in model.training_summaries()]
+        self._found["network"] = self._found["networks"][0]
 
     def scores(self, parts: dict[str, Evaluation]) -> None:
         """Add the scores of each part."""

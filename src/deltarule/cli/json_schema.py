@@ -13,7 +13,7 @@ __all__ = ["OUTPUT", "json_schema"]
 Count = Annotated[int, Field(ge=0)]
 Score = float | None
 """A number; null if the rows do not define it."""
-Part = Literal["dev", "test"]
+Part = Literal["dev", "out_of_fold", "test"]
 
 
 class _Object(BaseModel):
@@ -137,6 +137,7 @@ class _Train(_Output):
     seeds: _Seeds
     classes: list[str] | None = None
     network: _Network
+    networks: list[_Network]
     scores: dict[Part, _AnyScores]
     model: str
     pictures: list[str] = []

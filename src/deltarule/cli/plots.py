@@ -61,7 +61,7 @@ def draw_plots(
 
     y_true, y_pred = evaluation.y_true, evaluation.y_pred
     pictures: dict[str, Callable[[], Any]] = {
-        _CURVE: lambda: plots.plot_learning_curve(model.estimator)
+        _CURVE: lambda: plots.plot_learning_curve(model.member(1).estimator)
     }
     if evaluation.task == "classification":
         pictures[_CONFUSION] = lambda: plots.plot_confusion_matrix(y_true, y_pred)

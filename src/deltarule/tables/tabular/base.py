@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from deltarule.errors import ModelFileError, SpecError, TableError
 from deltarule.estimators.sklearn_compat import EpochCallbackMixin
 from deltarule.storage import ModelRecord, StrPath, write_model_record
+from deltarule.tables.ensemble import Ensemble
 from deltarule.tables.kinds import UnseenValues
 from deltarule.tables.messages import listing
 from deltarule.tables.model import TableModel
@@ -99,13 +100,17 @@ class BaseTabular(
                     "of a Source, y must be the name of the target's column, and there is no "
                     f"sample_weight; got y={y!r:.60}"
                 )
-            return FitTable(prepare(X, arguments.plan(y, self._task, seed)))
+            return FitTable(
+                prepare(X, arguments.plan(y, self._task, seed, checkpoint=self.checkpoint))
+            )
         frame, target = read_frame(X, rows_needed=True), self._target(y)
         rows, weight = self._rows(frame, target, sample_weight)
         name = _target_name(frame, target)
         table = frame.table((name, target.column), rows)
         as_category = self._task == "classification" and target.has_texts
-        plan = arguments.plan(name, self._task, seed, as_category=as_category)
+        plan = arguments.plan(
+            name, self._task, seed, checkpoint=self.checkpoint, as_category=as_category
+        )
         values = target.values if rows is None else target.values[rows]
         return FitTable(prepare(table, plan), weight, frame, self._classes(values))
 
@@ -298,12 +303,31 @@ class BaseTabular(
         model = vars(self).get("model_")
         if model is None:
             raise AttributeError(f"this {type(self).__name__} has no {name} before it is fitted")
+        if len(model.networks) > 1:
+            raise AttributeError(
+                f"{name} is of one network, and there are {len(model.networks)}: read it in "
+                "model_.networks, or fit with ensemble=1"
+            )
         return getattr(model.estimator, name)
 
     @property
     def n_iter_(self) -> int:
-        """Epochs of the fit."""
-        return int(self._of_network("n_iter_"))
+        """Epochs of the fit; of an ensemble, the most of any network."""
+        model = vars(self).get("model_")
+        if model is None:
+            return int(self._of_network("n_iter_"))
+        return max(int(network.n_iter_) for network in model.networks)
+
+    @property
+    def oof_score_(self) -> float:
+        """Accuracy or R² of an ensemble's networks on the rows that each of them left out."""
+        trained = vars(self)["model_"].trained if self.__sklearn_is_fitted__() else None
+        if not isinstance(trained, Ensemble):
+            raise AttributeError(
+                f"this {type(self).__name__} has no oof_score_: only an ensemble has one; fit with "
+                "ensemble=8"
+            )
+        return float("nan") if trained.out_of_fold is None else trained.out_of_fold
 
     @property
     def loss_curve_(self) -> list[float]:
