@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deltarule.cli.inputs import Tables, opened, opened_in_memory
 from deltarule.cli.options import DescribeOptions
@@ -22,7 +22,7 @@ from deltarule.cli.plots import DATA_PICTURE, check_plots, draw_data_plot, draw_
 from deltarule.cli.reading_options import FileOptions
 from deltarule.cli.signals import leaving
 from deltarule.cli.stdio import STREAM, is_stream
-from deltarule.errors import DeltaruleError, ModelFileError
+from deltarule.errors import DeltaruleError, ModelFileError, OutputError
 from deltarule.storage import encode, read_model_record
 from deltarule.tables import PredictionsCsv, TableModel
 from deltarule.tables.kinds import Unseen
@@ -30,11 +30,15 @@ from deltarule.utils.context import error_context
 
 if TYPE_CHECKING:
     from deltarule.tables import Plan, Prepared, ReadOptions, Settings
+    from deltarule.tables.tabular.tuning import Found
+    from deltarule.tables.tuning import Budget
 
 __all__ = [
     "Outputs",
+    "Search",
     "Tables",
     "check",
+    "default_settings",
     "describe",
     "evaluate",
     "explain",
@@ -44,6 +48,13 @@ __all__ = [
 ]
 
 
+class Search(NamedTuple):
+    """How long a search goes on, and the file that remembers its trials."""
+
+    budget: Budget
+    study: Path | None
+
+
 def train(
     tables: Tables,
     plan: Plan,
@@ -51,8 +62,9 @@ def train(
     outputs: Outputs,
     output: OutputOptions,
     files: FileOptions,
+    search: Search | None = None,
 ) -> None:
-    """Train on a table, save, report, and draw.
+    """Train on a table, or search for what to train, save, report, and draw.
 
     Files that cannot be read or written are refused before the training. The model is written
     before anything is printed about it, so that no later error can lose it.
@@ -62,19 +74,29 @@ def train(
     outputs.check(tables.named, binary="a model")
     if settings.checkpoint is not None:
         check_apart(Path(settings.checkpoint.folder, "checkpoint"), tables.named)
-    reporter, form = output.reporter("train", outputs.file), files.form()
+    if search is not None and search.study is not None:
+        check_apart(search.study, tables.named)
+        if search.study.absolute() == outputs.file.absolute():
+            raise OutputError(f"{search.study} is the model's file, too; name another --study")
+    command = "train" if search is None else "tune"
+    reporter, form = output.reporter(command, outputs.file), files.form()
     with ExitStack() as stack:
-        drawn = outputs.plots is not None
-        table = stack.enter_context(opened(tables.training, form, tables.stream, again=drawn))
+        again = outputs.plots is not None or search is not None
+        table = stack.enter_context(opened(tables.training, form, tables.stream, again=again))
         test = None if tables.test is None else stack.enter_context(opened(tables.test, form))
         prepared = prepare(table, plan)
         reporter.plan(table, prepared)
         if test is not None:
             check_test(prepared.preprocessing, test)
-        model, notes = _fitted(prepared, settings, output)
+        if search is None:
+            model, notes = _fitted(prepared, settings, output)
+        else:
+            model, notes, found = _searched(prepared, settings, output, search)
         outputs.write(encode(model.to_model_record()))
         with _written(outputs.file):
             reporter.notes(notes)
+            if search is not None:
+                reporter.search(found)
             reporter.networks(model)
             parts = score_parts(model, prepared)
             if test is not None:
@@ -118,6 +140,35 @@ def _fitted(
         for warning in caught
     ]
     return model, list(dict.fromkeys(notes))
+
+
+def default_settings() -> Settings:
+    """Return the settings of a training about which nothing was said."""
+    from deltarule.tables import Settings
+
+    return Settings()
+
+
+def _searched(
+    prepared: Prepared, settings: Settings, output: OutputOptions, search: Search
+) -> tuple[TableModel, list[str], Found]:
+    """Search for recipes; return the model, the warnings, and what was found."""
+    from deltarule.cli.progress_bar import SearchBar
+    from deltarule.tables.tabular import estimator_for
+
+    left = "nothing was written"
+    if search.study is not None:
+        left = f"the trials are in {search.study}: run the same command to go on"
+    estimator = estimator_for(prepared, settings)
+    shown = not output.quiet and sys.stderr.isatty()
+    with warnings.catch_warnings(record=True) as caught, leaving(left):
+        warnings.simplefilter("always")
+        with SearchBar(search.budget.seconds) if shown else nullcontext() as bar:
+            estimator.tune_prepared(
+                prepared, search.budget, search.study, None if bar is None else bar.show
+            )
+    notes = [str(warning.message) for warning in caught]
+    return estimator.model_, list(dict.fromkeys(notes)), estimator.tuning_
 
 
 def _stopped(model: TableModel, settings: Settings) -> str:

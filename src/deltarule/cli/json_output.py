@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Understanding,
         Understood,
     )
+    from deltarule.tables.tabular.tuning import Found
 
 __all__ = ["JsonReporter"]
 
@@ -85,6 +86,15 @@ class JsonReporter:
         if found.classes:
             self._found["classes"] = found.classes
         self.notes(found.notes)
+
+    def search(self, found: Found) -> None:
+        """Add what a search has found."""
+        self._found["search"] = {
+            "loss": found.loss,
+            "default_loss": found.default_loss,
+            "recipes": found.recipes,
+            "trials": [one._asdict() for one in found.tried],
+        }
 
     def networks(self, model: TableModel) -> None:
         """Add the shapes of the trained networks and how their training ended."""

@@ -123,10 +123,9 @@ class _Output(_Object):
     notes: list[str]
 
 
-class _Train(_Output):
-    """What ``train`` prints."""
+class _Fitted(_Output):
+    """What ``train`` and ``tune`` print."""
 
-    command: Literal["train"]
     table: str
     target: str
     task: Task
@@ -141,6 +140,47 @@ class _Train(_Output):
     scores: dict[Part, _AnyScores]
     model: str
     pictures: list[str] = []
+
+
+class _Train(_Fitted):
+    """What ``train`` prints."""
+
+    command: Literal["train"]
+
+
+class _Recipe(_Object):
+    """The settings of a network."""
+
+    hidden_layer_sizes: list[Count]
+    activation: str
+    learning_rate_init: float
+    dropout: float
+    weight_decay: float
+
+
+class _Trial(_Object):
+    """A recipe that a search has tried; the loss of those that are not complete is null."""
+
+    number: Count
+    recipe: _Recipe | dict[str, Any]
+    loss: Score
+    outcome: Literal["complete", "pruned", "failed"]
+
+
+class _Search(_Object):
+    """What a search has found: recipes in turn, none if the defaults are better."""
+
+    loss: float
+    default_loss: float
+    recipes: list[_Recipe]
+    trials: list[_Trial]
+
+
+class _Tune(_Fitted):
+    """What ``tune`` prints."""
+
+    command: Literal["tune"]
+    search: _Search
 
 
 class _Describe(_Output):
@@ -207,7 +247,7 @@ class _Explain(_Output):
 
 OUTPUT: TypeAdapter[Any] = TypeAdapter(
     Annotated[
-        _Train | _Describe | _Evaluate | _Predict | _Export | _Check | _Explain,
+        _Train | _Tune | _Describe | _Evaluate | _Predict | _Export | _Check | _Explain,
         Field(discriminator="command"),
     ]
 )

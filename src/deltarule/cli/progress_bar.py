@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-__all__ = ["EpochBar"]
+if TYPE_CHECKING:
+    from deltarule.tables.tuning import Tried
+
+__all__ = ["EpochBar", "SearchBar"]
 
 
 class EpochBar:
@@ -53,6 +57,43 @@ class EpochBar:
         """Show the bar as full, since the fit has ended."""
         self._progress.update(self._task, total=max(self._done, 1))
         self._progress.stop()
+
+
+class SearchBar:
+    """A bar that shows how much of a search's time is over, and the best loss so far.
+
+    Parameters
+    ----------
+    seconds : float
+        How long the search may take.
+    console : rich.console.Console, optional
+        Where to draw.
+    """
+
+    def __init__(self, seconds: float, console: Console | None = None) -> None:
+        self._begin = monotonic()
+        self._progress = Progress(
+            TextColumn("search"),
+            BarColumn(),
+            TextColumn("{task.fields[said]}"),
+            TimeElapsedColumn(),
+            console=console or Console(stderr=True),
+        )
+        self._task = self._progress.add_task("search", total=seconds, said="fitting the defaults")
+
+    def __enter__(self) -> SearchBar:
+        """Draw the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the bar as it is."""
+        self._progress.stop()
+
+    def show(self, tried: Tried, best: Tried) -> None:
+        """Show that a trial has ended."""
+        said = f"{tried.number + 1} tried, best loss {best.loss:.5g} (trial {best.number + 1})"
+        self._progress.update(self._task, completed=monotonic() - self._begin, said=said)
 
 
 def _latest_metrics(estimator: Any) -> str:

@@ -17,6 +17,7 @@ from deltarule.tables.split import time_text
 
 if TYPE_CHECKING:
     from deltarule.tables import Description, Evaluation, Prepared, Source, TableModel, Understood
+    from deltarule.tables.tabular.tuning import Found
 
 __all__ = ["TextReporter"]
 
@@ -148,6 +149,23 @@ class TextReporter:
             more = ", ".join(f"{count} {kind}" for kind, count in counts.items())
             self.say(f"and {len(columns) - len(shown)} more columns: {more}")
 
+    def search(self, found: Found) -> None:
+        """Print what a search has found."""
+        counts = Counter(one.outcome for one in found.tried)
+        said = ", ".join(f"{counts[kind]} {kind}" for kind in counts)
+        self.say(f"tried {len(found.tried)} settings" + (f": {said}" if said else ""))
+        for number, one in enumerate(found.tried, 1):
+            if one.recipe in found.recipes:
+                settings = ", ".join(
+                    f"{name} {_setting(value)}" for name, value in one.recipe.items()
+                )
+                self.say(f"setting {number}, loss {one.loss:.5g}: {settings}")
+        better = "better than" if found.recipes else "no better than"
+        self.say(
+            f"on rows held out the found settings are {better} the defaults: loss {found.loss:.5g}"
+            f", with the defaults {found.default_loss:.5g}"
+        )
+
     def networks(self, model: TableModel) -> None:
         """Print the shapes of the trained networks and how their training ended."""
         summaries = model.training_summaries()
@@ -215,6 +233,13 @@ class TextReporter:
             self.notes([f"on the {part} rows {evaluation.verdict}"])
         for evaluation in parts.values():
             self.notes(evaluation.notes)
+
+
+def _setting(value: Any) -> str:
+    """Return a setting of a network as text."""
+    if isinstance(value, list):
+        return "-".join(map(str, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _grid(*headings: str, left: int = 1) -> Grid:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -130,7 +131,13 @@ class BaseTabular(
         self._validate_params()
         return self._learn(FitTable(prepared))
 
-    def _learn(self, held: FitTable) -> Self:
+    def _learn(
+        self,
+        held: FitTable,
+        *,
+        callbacks: tuple[Any, ...] = (),
+        is_hopeless: Callable[[int, float], bool] | None = None,
+    ) -> Self:
         """Train, and become the fitted estimator; a fit that is refused leaves the earlier one."""
         prepared, frame, classes = held.prepared, held.frame, held.classes
         arguments = self._arguments()
@@ -156,9 +163,10 @@ class BaseTabular(
         model = fit_prepared(
             prepared,
             arguments.settings(self.checkpoint),
-            tuple(vars(self).get("_skl_callbacks", ())),
+            (*vars(self).get("_skl_callbacks", ()), *callbacks),
             sample_weight=held.weight,
             interface=interface,
+            is_hopeless=is_hopeless,
         )
         return self._become(held, model)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from deltarule.estimators.parameter_constraints import COMMON, for_scikit_learn
 from deltarule.spec import ACTIVATIONS
 from deltarule.storage.model_file import first_fault
 from deltarule.tables.columns import number_text
+from deltarule.tables.recipes import Recipe
 from deltarule.tables.settings import Arguments
 from deltarule.utils.checks import check_positive_integer, numeric_array, shown
 
@@ -39,6 +40,7 @@ class TabularParameters:
         "ensemble": [Interval(Integral, 1, 1000, closed="both"), StrOptions({"auto"})],
         "scaling": [StrOptions({"auto", "standard", "quantiles"})],
         "bins": [Interval(Integral, 0, 1000, closed="both"), StrOptions({"auto"})],
+        "recipes": ["array-like", None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "time": [str, None],
         "categories": _NAMES,
@@ -61,6 +63,7 @@ class TabularParameters:
         ensemble: int | str = "auto",
         scaling: str = "auto",
         bins: int | str = "auto",
+        recipes: Any = None,
         alpha: float | None = None,
         batch_size: int | str = "auto",
         learning_rate_init: float | None = None,
@@ -88,6 +91,7 @@ class TabularParameters:
         self.ensemble = ensemble
         self.scaling = scaling
         self.bins = bins
+        self.recipes = recipes
         self.alpha = alpha
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
@@ -117,6 +121,7 @@ class TabularParameters:
             given[name] = _texts(name, given[name])
         if given["hidden_layer_sizes"] is not None:
             given["hidden_layer_sizes"] = _widths(given["hidden_layer_sizes"])
+        given["recipes"] = _recipes(given["recipes"])
         for name, value in given.items():
             given[name] = _plain(value)
         for name in ("max_iter", "n_iter_no_change"):
@@ -134,6 +139,33 @@ class TabularParameters:
             raise SpecError(
                 f"the arguments of {type(self).__name__} make no sense: {first_fault(error)}"
             ) from None
+
+
+def _recipes(given: Any) -> list[Recipe] | None:
+    """Return the settings of networks."""
+    if given is None:
+        return None
+    wrong = isinstance(given, str | Mapping) or not isinstance(given, Sequence)
+    if wrong or not given or not all(isinstance(one, Mapping) for one in given):
+        raise SpecError(
+            "recipes must be a list of dicts with hidden_layer_sizes, activation, "
+            f"learning_rate_init, dropout and weight_decay; got {shown(given)}"
+        )
+    read = []
+    for number, one in enumerate(given):
+        plain = {name: _plain(value) for name, value in one.items()}
+        if "hidden_layer_sizes" in plain:
+            plain["hidden_layer_sizes"] = _widths(plain["hidden_layer_sizes"])
+        try:
+            read.append(Recipe.model_validate(plain))
+        except ValidationError as error:
+            raise SpecError(f"recipes[{number}] makes no sense: {first_fault(error)}") from None
+        if read[-1].activation not in {*ACTIVATIONS, "logistic"}:
+            raise SpecError(
+                f"recipes[{number}] has no known activation: {shown(read[-1].activation)}; it must "
+                f"be one of {', '.join(sorted(ACTIVATIONS))}"
+            )
+    return read
 
 
 def _widths(given: Any) -> list[int]:

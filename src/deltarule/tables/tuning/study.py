@@ -20,21 +20,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Study", "Tried", "open_study"]
 
-_IDENTITY, _EPOCHS, _ARGUMENTS = "deltarule_identity", "epochs", "arguments"
-_NAME = "deltarule"
-RANDOM_TRIALS, WARM_UP = 10, 10  # trials before the sampler learns; epochs before any is given up
-
-
+_NAME, _IDENTITY, _RECIPE = "deltarule", "identity", "recipe"
+RANDOM_TRIALS = 10  # before the sampler learns from the others
 Outcome: TypeAlias = Literal["complete", "pruned", "failed"]
 
 
 class Tried(NamedTuple):
-    """One trial of a search."""
+    """One trial of a search.
+
+    `loss` is that of the parameters that were kept, on rows that the network did not learn from:
+    log loss, or the root of the mean squared error; None unless the trial is complete. `outcome` is
+    "complete", "pruned" (given up, because it fell behind others) or "failed".
+    """
 
     number: int
-    arguments: dict[str, Any]
-    loss: float | None  # on the dev rows, of the parameters that were kept; None if it failed
-    epochs: int
+    recipe: dict[str, Any]
+    loss: float | None
     outcome: Outcome
 
 
@@ -43,11 +44,6 @@ class Study:
 
     The sampler of trial n is seeded by the seed and n, so that a search that goes on proposes what
     an uninterrupted one would have.
-
-    Parameters
-    ----------
-    study : optuna.study.Study
-    seed : int
     """
 
     def __init__(self, study: optuna.study.Study, seed: int) -> None:
@@ -56,44 +52,51 @@ class Study:
     @property
     def tried(self) -> list[Tried]:
         """All trials that have ended, in order."""
-        return [_tried(trial) for trial in self._study.get_trials(deepcopy=False) if _ended(trial)]
+        trials = self._study.get_trials(deepcopy=False)
+        return [_tried(trial) for trial in trials if trial.state.is_finished()]
 
-    @property
-    def best(self) -> Tried | None:
-        """The complete trial of least loss; None if there is none."""
-        complete = [one for one in self.tried if one.outcome == "complete" and one.loss is not None]
-        return min(complete, key=lambda one: (one.loss, one.number), default=None)
+    def best(self, count: int = 1) -> list[Tried]:
+        """Return the complete trials of least loss, with different recipes; the best first."""
+        found: list[Tried] = []
+        complete = [one for one in self.tried if one.outcome == "complete"]
+        for one in sorted(complete, key=lambda one: (one.loss, one.number)):
+            if len(found) < count and all(one.recipe != other.recipe for other in found):
+                found.append(one)
+        return found
 
     def ask(self, space: Space) -> optuna.trial.Trial:
-        """Return the next trial."""
+        """Return the next trial; the first ones of the default space are known to be good."""
         import numpy as np
         import optuna
 
         number = len(self._study.get_trials(deepcopy=False))
         seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
         self._study.sampler = optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=seed)
-        if number == 0 and space is default_space:
-            self._study.enqueue_trial(FIRST)
+        if space is default_space and number < len(FIRST):
+            self._study.enqueue_trial(FIRST[number])
         return self._study.ask()
 
     def tell(
-        self, trial: optuna.trial.Trial, arguments: dict[str, Any], outcome: str, loss: float | None
-    ) -> None:
-        """Keep what a trial gave."""
+        self,
+        trial: optuna.trial.Trial,
+        recipe: dict[str, Any],
+        outcome: Outcome,
+        loss: float | None = None,
+    ) -> Tried:
+        """Keep what a trial gave; a loss that is not finite is a failure."""
         from optuna.trial import TrialState
 
-        kept = {name: _plain(value) for name, value in arguments.items()}
-        trial.set_user_attr(_ARGUMENTS, kept)
-        if outcome == "failed" or loss is None or not math.isfinite(loss):
-            self._study.tell(trial, state=TrialState.FAIL)
-        elif outcome == "pruned":
-            self._study.tell(trial, state=TrialState.PRUNED)
-        else:
-            self._study.tell(trial, loss)
+        trial.set_user_attr(_RECIPE, {name: _plain(value) for name, value in recipe.items()})
+        if outcome == "complete" and loss is not None and math.isfinite(loss):
+            return _tried(self._study.tell(trial, loss))
+        state = TrialState.PRUNED if outcome == "pruned" else TrialState.FAIL
+        return _tried(self._study.tell(trial, state=state))
 
 
 @contextmanager
-def open_study(storage: str | PathLike[str] | None, identity: str, seed: int) -> Iterator[Study]:
+def open_study(
+    storage: str | PathLike[str] | None, identity: str, seed: int, warm_up: int
+) -> Iterator[Study]:
     """Open the study of a table, in a file if one is named; it is closed at the end.
 
     Parameters
@@ -104,6 +107,8 @@ def open_study(storage: str | PathLike[str] | None, identity: str, seed: int) ->
         What the table, its split and the arguments that are not searched are known by.
     seed : int
         All proposals follow from it.
+    warm_up : int
+        The step (network of an ensemble, or epoch) from which on a trial may be given up.
 
     Raises
     ------
@@ -114,11 +119,11 @@ def open_study(storage: str | PathLike[str] | None, identity: str, seed: int) ->
     OutputError
         If the file cannot be read or written.
     """
-    with needing("tune", "a search for arguments needs Optuna"):
+    with needing("tune", "a search needs Optuna"):
         import optuna
-    quiet = optuna.logging.get_verbosity()
+    before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=WARM_UP)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=warm_up)
     held: Any = None
     try:
         if storage is not None:
@@ -128,11 +133,10 @@ def open_study(storage: str | PathLike[str] | None, identity: str, seed: int) ->
             study = optuna.create_study(
                 storage=held, pruner=pruner, study_name=_NAME, load_if_exists=True
             )
-            known = study.user_attrs.setdefault(_IDENTITY, identity)
-            if known != identity:
+            if study.user_attrs.get(_IDENTITY, identity) != identity:
                 raise SpecError(
-                    f"storage: {storage} holds a search of another table, of other rows, or with "
-                    "other arguments; name a new file, or give what that search was given."
+                    f"storage (--study): {storage} holds a search of another table, of other rows, "
+                    "or with other arguments; name a new file, or give what that search was given."
                 )
             study.set_user_attr(_IDENTITY, identity)
             _end_the_interrupted(study)
@@ -141,14 +145,16 @@ def open_study(storage: str | PathLike[str] | None, identity: str, seed: int) ->
         if held is not None:
             held.remove_session()
             held.engine.dispose()
-        optuna.logging.set_verbosity(quiet)
+        optuna.logging.set_verbosity(before)
 
 
 def _file_storage(path: Path) -> Any:
     import optuna
 
     if path.is_dir() or not path.parent.is_dir():
-        raise OutputError(f"storage: {path} cannot be written; its folder must exist, and be one")
+        raise OutputError(
+            f"storage (--study): {path} cannot be written; name a file in a folder that exists"
+        )
     with warnings.catch_warnings(), error_context((Exception, _unreadable(path))):
         warnings.simplefilter("ignore")
         return optuna.storages.RDBStorage(f"sqlite:///{path.absolute()}")
@@ -165,7 +171,8 @@ def _unreadable(storage: Any) -> Any:
     def error(found: Exception) -> OutputError:
         reason = " ".join(str(found).split())[:200]
         return OutputError(
-            f"storage: {storage} cannot be used as the file of a search ({reason}); name a new file"
+            f"storage (--study): {storage} cannot be used as the file of a search ({reason}); name "
+            "a new file"
         )
 
     return error
@@ -179,10 +186,6 @@ def _end_the_interrupted(study: optuna.study.Study) -> None:
         study.tell(trial.number, state=TrialState.FAIL)
 
 
-def _ended(trial: optuna.trial.FrozenTrial) -> bool:
-    return trial.state.is_finished()
-
-
 def _tried(trial: optuna.trial.FrozenTrial) -> Tried:
     from optuna.trial import TrialState
 
@@ -191,18 +194,14 @@ def _tried(trial: optuna.trial.FrozenTrial) -> Tried:
         TrialState.PRUNED: "pruned",
         TrialState.FAIL: "failed",
     }
-    seen = trial.intermediate_values
     outcome = outcomes[trial.state]
-    loss = trial.value if outcome == "complete" else min(seen.values(), default=None)
-    arguments = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in trial.user_attrs.get(_ARGUMENTS, {}).items()
-    }
-    return Tried(trial.number, arguments, loss, len(seen), outcome)
+    loss = trial.value if outcome == "complete" else None
+    return Tried(trial.number, dict(trial.user_attrs.get(_RECIPE, {})), loss, outcome)
 
 
 def _plain(value: Any) -> Any:
-    """Return an argument as JSON holds it."""
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value.item() if hasattr(value, "item") else value
+    """Return a setting as JSON holds it."""
+    if isinstance(value, list | tuple) or hasattr(value, "tolist"):
+        listed = value.tolist() if hasattr(value, "tolist") else value
+        return [_plain(item) for item in listed] if isinstance(listed, list | tuple) else listed
+    return value
