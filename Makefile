@@ -63,6 +63,10 @@ bench-scaling: $(DEV_INSTALLED)  ## time and memory by batch, width, depth, thre
 tables: $(DEV_INSTALLED)  ## real tables, next to scikit-learn's MLP and trees (BENCH=--document)
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/tables.py $(BENCH)
 
+# Boosters are included if they are installed: .venv/bin/python -m pip install catboost lightgbm
+defaults: $(DEV_INSTALLED)  ## defaults on real tables, next to boosted trees (BENCH="--folder TABLES")
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/defaults.py $(BENCH)
+
 # The long form needs strace and permission to trace and to mount in a namespace. It reports what it
 # left out.
 faults: $(DEV_INSTALLED)  ## inject every known fault into saving and loading; docs/reliability.md (FAULTS=short)

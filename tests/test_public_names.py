@@ -80,8 +80,8 @@ PUBLIC = {
     "deltarule.tables": """
         ColumnValues CsvFormat DataValues Description Evaluation Plan Predictions PredictionsCsv
         Prepared ReadOptions Settings Shares Source Table TableModel TabularClassifier
-        TabularRegressor Understanding Understood check_test collect_values csv_format describe
-        fit is_large open_source prepare read_table score_parts understand
+        TabularRegressor Understanding Understood check_test collect_values csv_format default_space
+        describe fit is_large open_source prepare read_table score_parts understand
     """,
 }
 

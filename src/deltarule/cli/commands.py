@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deltarule.cli.inputs import Tables, opened, opened_in_memory
 from deltarule.cli.options import DescribeOptions
@@ -30,7 +30,7 @@ from deltarule.cli.plots import (
 from deltarule.cli.reading_options import FileOptions
 from deltarule.cli.signals import leaving
 from deltarule.cli.stdio import STREAM, is_stream
-from deltarule.errors import DeltaruleError, ModelFileError
+from deltarule.errors import DeltaruleError, ModelFileError, OutputError
 from deltarule.storage import encode, read_model_record
 from deltarule.tables import PredictionsCsv, TableModel
 from deltarule.tables.kinds import Unseen
@@ -38,11 +38,15 @@ from deltarule.utils.context import error_context
 
 if TYPE_CHECKING:
     from deltarule.tables import Plan, Prepared, ReadOptions, Settings
+    from deltarule.tables.tabular.tuning import Found
+    from deltarule.tables.tuning import Budget
 
 __all__ = [
     "Outputs",
+    "Search",
     "Tables",
     "check",
+    "default_settings",
     "describe",
     "evaluate",
     "explain",
@@ -53,6 +57,13 @@ __all__ = [
 ]
 
 
+class Search(NamedTuple):
+    """How long a search goes on, and the file that remembers its trials."""
+
+    budget: Budget
+    study: Path | None
+
+
 def train(
     tables: Tables,
     plan: Plan,
@@ -60,8 +71,9 @@ def train(
     outputs: Outputs,
     output: OutputOptions,
     files: FileOptions,
+    search: Search | None = None,
 ) -> None:
-    """Train on a table, save, report, and draw.
+    """Train on a table, or search for what to train, save, report, and draw.
 
     Files that cannot be read or written are refused before the training. The model is written
     before anything is printed about it, so that no later error can lose it.
@@ -71,20 +83,30 @@ def train(
     outputs.check(tables.named, binary="a model")
     if settings.checkpoint is not None:
         check_apart(Path(settings.checkpoint.folder, "checkpoint"), tables.named)
-    reporter, form = output.reporter("train", outputs.file), files.form()
+    if search is not None and search.study is not None:
+        check_apart(search.study, tables.named)
+        if search.study.absolute() == outputs.file.absolute():
+            raise OutputError(f"{search.study} is the model's file, too; name another --study")
+    command = "train" if search is None else "tune"
+    reporter, form = output.reporter(command, outputs.file), files.form()
     with ExitStack() as stack:
-        drawn = outputs.plots is not None
-        table = stack.enter_context(opened(tables.training, form, tables.stream, again=drawn))
+        again = outputs.plots is not None or search is not None
+        table = stack.enter_context(opened(tables.training, form, tables.stream, again=again))
         test = None if tables.test is None else stack.enter_context(opened(tables.test, form))
         prepared = prepare(table, plan)
         reporter.plan(table, prepared)
         if test is not None:
             check_test(prepared.preprocessing, test)
-        model, notes = _fitted(prepared, settings, output)
+        if search is None:
+            model, notes = _fitted(prepared, settings, output)
+        else:
+            model, notes, found = _searched(prepared, settings, output, search)
         outputs.write(encode(model.to_model_record()))
         with _written(outputs.file):
             reporter.notes(notes)
-            reporter.network(model)
+            if search is not None:
+                reporter.search(found)
+            reporter.networks(model)
             parts = score_parts(model, prepared)
             if test is not None:
                 parts["test"] = model.evaluate(test)
@@ -117,7 +139,8 @@ def _fitted(
     with warnings.catch_warnings(record=True) as caught, leaving(_left_behind(settings)):
         warnings.simplefilter("always")
         estimator = estimator_for(prepared, settings)
-        estimator.set_callbacks(*_bars(settings, output))
+        if prepared.folds == 1:
+            estimator.set_callbacks(*_bars(settings, output))
         model = estimator.fit_prepared(prepared).model_
     notes = [
         _stopped(model, settings)
@@ -128,15 +151,44 @@ def _fitted(
     return model, list(dict.fromkeys(notes))
 
 
+def default_settings() -> Settings:
+    """Return the settings of a training about which nothing was said."""
+    from deltarule.tables import Settings
+
+    return Settings()
+
+
+def _searched(
+    prepared: Prepared, settings: Settings, output: OutputOptions, search: Search
+) -> tuple[TableModel, list[str], Found]:
+    """Search for recipes; return the model, the warnings, and what was found."""
+    from deltarule.cli.progress_bar import SearchBar
+    from deltarule.tables.tabular import estimator_for
+
+    left = "nothing was written"
+    if search.study is not None:
+        left = f"the trials are in {search.study}: run the same command to go on"
+    estimator = estimator_for(prepared, settings)
+    shown = not output.quiet and sys.stderr.isatty()
+    with warnings.catch_warnings(record=True) as caught, leaving(left):
+        warnings.simplefilter("always")
+        with SearchBar(search.budget.seconds) if shown else nullcontext() as bar:
+            estimator.tune_prepared(
+                prepared, search.budget, search.study, None if bar is None else bar.show
+            )
+    notes = [str(warning.message) for warning in caught]
+    return estimator.model_, list(dict.fromkeys(notes)), estimator.tuning_
+
+
 def _stopped(model: TableModel, settings: Settings) -> str:
     """Return why a training stopped at --epochs."""
-    best = model.training_summary().best_epoch
+    best, epochs = model.training_summary().best_epoch, settings.for_one().epochs
     how = (
         "was still rising"
-        if best == settings.epochs
+        if best == epochs
         else f"was highest after epoch {best}, less than --patience ago"
     )
-    return f"Stopped after the {settings.epochs} epochs of --epochs; the dev score {how}."
+    return f"Stopped after the {epochs} epochs of --epochs; the dev score {how}."
 
 
 @contextmanager
@@ -249,12 +301,15 @@ def export(
     reporter.end()
 
 
-def check(model_path: Path, path: Path, output: OutputOptions, reading: FileOptions) -> int:
-    """Print a gradient check; return 1 if the gradient is wrong, else 0."""
+def check(
+    model_path: Path, path: Path, member: int, output: OutputOptions, reading: FileOptions
+) -> int:
+    """Print a gradient check of a network; return 1 if the gradient is wrong, else 0."""
     reporter = output.reporter("check")
     model = TableModel.load(model_path)
     with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
-        report = model.check(table)
+        report = model.member(member).check(table)
+    reporter.notes(_which(model, member))
     reporter.check(report)
     reporter.end()
     return 1 if report.verdict == "wrong" else 0
@@ -264,10 +319,11 @@ def explain(
     model_path: Path,
     path: Path,
     files: ExplanationOptions,
+    member: int,
     output: OutputOptions,
     reading: FileOptions,
 ) -> None:
-    """Show rows on their way through a model."""
+    """Show rows on their way through a network of a model."""
     from deltarule.explanation import check_ending
     from deltarule.explanation import explain as explain_rows
 
@@ -278,9 +334,11 @@ def explain(
     reporter = output.reporter("explain", outputs.file)
     model = TableModel.load(model_path)
     with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
-        explanation = explain_rows(model, table, [row - 1 for row in files.row or [1]])
+        rows = [row - 1 for row in files.row or [1]]
+        explanation = explain_rows(model.member(member), table, rows)
     outputs.write(f"{explanation.as_file(ending).rstrip()}\n".encode())
     if not is_stream(file):
+        reporter.notes(_which(model, member))
         reporter.wrote("explanation", file)
     reporter.end()
 
@@ -289,6 +347,7 @@ def plot(
     model_path: Path,
     path: Path,
     files: ModelPictureOptions,
+    member: int,
     output: OutputOptions,
     reading: FileOptions,
 ) -> None:
@@ -299,9 +358,17 @@ def plot(
     model = TableModel.load(model_path)
     check_plots(folder, MODEL_PICTURES, overwrite=files.overwrite)
     with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
-        for picture in draw_model_plots(model, table, folder, overwrite=files.overwrite):
+        drawn = draw_model_plots(model, table, member, folder, overwrite=files.overwrite)
+        for picture in drawn:
             reporter.wrote("picture", picture)
+    reporter.notes(_which(model, member))
     reporter.end()
+
+
+def _which(model: TableModel, member: int) -> list[str]:
+    """Return which network of an ensemble is shown; of a single one there is nothing to say."""
+    count = len(model.networks)
+    return [f"this is network {member} of {count}; --member shows another"] if count > 1 else []
 
 
 def _reads(model_path: Path) -> dict[str, Path | None]:
@@ -315,7 +382,7 @@ def _bars(settings: Settings, output: OutputOptions) -> tuple[Any, ...]:
         return ()
     from deltarule.cli.progress_bar import EpochBar
 
-    return (EpochBar(settings.epochs),)
+    return (EpochBar(settings.for_one().epochs or 0),)
 
 
 def _left_behind(settings: Settings) -> str:

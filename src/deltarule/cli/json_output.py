@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Understanding,
         Understood,
     )
+    from deltarule.tables.tabular.tuning import Found
 
 __all__ = ["JsonReporter"]
 
@@ -86,9 +87,19 @@ class JsonReporter:
             self._found["classes"] = found.classes
         self.notes(found.notes)
 
-    def network(self, model: TableModel) -> None:
-        """Add the shape of the trained network and how its training ended."""
-        self._found["network"] = model.training_summary()._asdict()
+    def search(self, found: Found) -> None:
+        """Add what a search has found."""
+        self._found["search"] = {
+            "loss": found.loss,
+            "default_loss": found.default_loss,
+            "recipes": found.recipes,
+            "trials": [one._asdict() for one in found.tried],
+        }
+
+    def networks(self, model: TableModel) -> None:
+        """Add the shapes of the trained networks and how their training ended."""
+        self._found["networks"] = [found._asdict() for found in model.training_summaries()]
+        self._found["network"] = self._found["networks"][0]
 
     def scores(self, parts: dict[str, Evaluation]) -> None:
         """Add the scores of each part."""

@@ -13,7 +13,7 @@ __all__ = ["OUTPUT", "json_schema"]
 Count = Annotated[int, Field(ge=0)]
 Score = float | None
 """A number; null if the rows do not define it."""
-Part = Literal["dev", "test"]
+Part = Literal["dev", "out_of_fold", "test"]
 
 
 class _Object(BaseModel):
@@ -123,10 +123,9 @@ class _Output(_Object):
     notes: list[str]
 
 
-class _Train(_Output):
-    """What ``train`` prints."""
+class _Fitted(_Output):
+    """What ``train`` and ``tune`` print."""
 
-    command: Literal["train"]
     table: str
     target: str
     task: Task
@@ -137,9 +136,51 @@ class _Train(_Output):
     seeds: _Seeds
     classes: list[str] | None = None
     network: _Network
+    networks: list[_Network]
     scores: dict[Part, _AnyScores]
     model: str
     pictures: list[str] = []
+
+
+class _Train(_Fitted):
+    """What ``train`` prints."""
+
+    command: Literal["train"]
+
+
+class _Recipe(_Object):
+    """The settings of a network."""
+
+    hidden_layer_sizes: list[Count]
+    activation: str
+    learning_rate_init: float
+    dropout: float
+    weight_decay: float
+
+
+class _Trial(_Object):
+    """A recipe that a search has tried; the loss of those that are not complete is null."""
+
+    number: Count
+    recipe: _Recipe | dict[str, Any]
+    loss: Score
+    outcome: Literal["complete", "pruned", "failed"]
+
+
+class _Search(_Object):
+    """What a search has found: recipes in turn, none if the defaults are better."""
+
+    loss: float
+    default_loss: float
+    recipes: list[_Recipe]
+    trials: list[_Trial]
+
+
+class _Tune(_Fitted):
+    """What ``tune`` prints."""
+
+    command: Literal["tune"]
+    search: _Search
 
 
 class _Describe(_Output):
@@ -213,7 +254,7 @@ class _Plot(_Output):
 
 OUTPUT: TypeAdapter[Any] = TypeAdapter(
     Annotated[
-        _Train | _Describe | _Evaluate | _Predict | _Export | _Check | _Explain | _Plot,
+        _Train | _Tune | _Describe | _Evaluate | _Predict | _Export | _Check | _Explain | _Plot,
         Field(discriminator="command"),
     ]
 )

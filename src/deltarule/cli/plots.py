@@ -73,22 +73,26 @@ def draw_plots(
     model: TableModel, evaluation: Evaluation, folder: Path, *, overwrite: bool
 ) -> Iterator[Path]:
     """Draw a training and its last evaluation; yield the path of each picture written."""
-    yield from _drawn(_of_results(model, evaluation), folder, overwrite=overwrite)
+    yield from _drawn(_of_results(model.member(1), evaluation), folder, overwrite=overwrite)
 
 
 def draw_model_plots(
-    model: TableModel, table: Table, folder: Path, *, overwrite: bool
+    model: TableModel, table: Table, member: int, folder: Path, *, overwrite: bool
 ) -> Iterator[Path]:
-    """Draw a model's results on a table, and its inside; yield the path of each picture written."""
+    """Draw a model's results on a table, and the inside of one of its networks, by its number.
+
+    The path of each picture written is yielded.
+    """
     from deltarule import plots
     from deltarule.network.trace import trace_pass
     from deltarule.tables.target import encode_target
 
+    one = model.member(member)
     predicted, target = model.predict(table), model.target
-    pictures = _of_results(model, model.evaluate(table))
+    pictures = _of_results(one, model.evaluate(table))
     known, rows = encode_target(target, table, model.preprocessing.missing)
     chosen = np.unique(np.linspace(0, len(rows) - 1, _ROWS).astype(np.intp))
-    _, network, state, block, *_ = model.explained(table, [int(row) for row in rows[chosen]])
+    _, network, state, block, *_ = one.explained(table, [int(row) for row in rows[chosen]])
     trained = block.n_rows >= network.tape.min_rows  # batch norm needs two rows
     trace = trace_pass(network.tape, state, block, training=trained)
     if predicted.probabilities is not None and len(model.labels) == 2:
@@ -100,19 +104,19 @@ def draw_model_plots(
     yield from _drawn(pictures, folder, overwrite=overwrite)
 
 
-def _of_results(model: TableModel, evaluation: Evaluation) -> dict[str, Callable[[], Any]]:
-    """Return what draws each picture of a training and an evaluation, by the picture's name."""
+def _of_results(one: TableModel, evaluation: Evaluation) -> dict[str, Callable[[], Any]]:
+    """Return what draws a network's training and a model's evaluation, by the picture's name."""
     from deltarule import plots
 
     y_true, y_pred = evaluation.y_true, evaluation.y_pred
     pictures: dict[str, Callable[[], Any]] = {
-        _CURVE: lambda: plots.plot_learning_curve(model.estimator)
+        _CURVE: lambda: plots.plot_learning_curve(one.estimator)
     }
     if evaluation.task == "classification":
         pictures[_CONFUSION] = lambda: plots.plot_confusion_matrix(y_true, y_pred)
     else:
         pictures[_SCATTER] = lambda: plots.plot_predictions(y_true, y_pred)
-    pictures[_WEIGHTS] = lambda: plots.WeightsDisplay.from_estimator(model.estimator)
+    pictures[_WEIGHTS] = lambda: plots.WeightsDisplay.from_estimator(one.estimator)
     return pictures
 
 

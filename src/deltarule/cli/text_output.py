@@ -17,6 +17,7 @@ from deltarule.tables.split import time_text
 
 if TYPE_CHECKING:
     from deltarule.tables import Description, Evaluation, Prepared, Source, TableModel, Understood
+    from deltarule.tables.tabular.tuning import Found
 
 __all__ = ["TextReporter"]
 
@@ -33,6 +34,8 @@ _SCORES = {
     "mae": "MAE",
 }
 """The names of scores for people."""
+_PARTS = {"out_of_fold": "out of fold"}
+"""The names of parts for people, where they are others."""
 
 
 class _Console(Console):
@@ -98,6 +101,12 @@ class TextReporter:
                 f"{time_text(time.notation, time.dev_from)}"
                 + ("" if test is None else f", test from {time_text(time.notation, test)}")
             )
+        if prepared.folds > 1:
+            self.say(
+                f"ensemble of {prepared.folds} networks, each without another fold of the rows"
+            )
+        else:
+            self.say(f"one network: {prepared.why_one}")
         self.say(
             f"seeds: {provenance.seed}, from it split {provenance.split_seed} and network "
             f"{provenance.network_seed}"
@@ -140,15 +149,39 @@ class TextReporter:
             more = ", ".join(f"{count} {kind}" for kind, count in counts.items())
             self.say(f"and {len(columns) - len(shown)} more columns: {more}")
 
-    def network(self, model: TableModel) -> None:
-        """Print the shape of the trained network and how its training ended."""
-        summary = model.training_summary()
-        widths = " → ".join(map(str, summary.widths))
-        self.say(f"network: {widths}, {summary.parameters} parameters")
+    def search(self, found: Found) -> None:
+        """Print what a search has found."""
+        counts = Counter(one.outcome for one in found.tried)
+        said = ", ".join(f"{counts[kind]} {kind}" for kind in counts)
+        self.say(f"tried {len(found.tried)} settings" + (f": {said}" if said else ""))
+        for number, one in enumerate(found.tried, 1):
+            if one.recipe in found.recipes:
+                settings = ", ".join(
+                    f"{name} {_setting(value)}" for name, value in one.recipe.items()
+                )
+                self.say(f"setting {number}, loss {one.loss:.5g}: {settings}")
+        better = "better than" if found.recipes else "no better than"
         self.say(
-            f"trained for {summary.epochs} epochs; kept the parameters of epoch "
-            f"{summary.best_epoch}, the best on the dev rows"
+            f"on rows held out the found settings are {better} the defaults: loss {found.loss:.5g}"
+            f", with the defaults {found.default_loss:.5g}"
         )
+
+    def networks(self, model: TableModel) -> None:
+        """Print the shapes of the trained networks and how their training ended."""
+        summaries = model.training_summaries()
+        for number, summary in enumerate(summaries, 1):
+            shape = f"{' → '.join(map(str, summary.widths))}, {summary.parameters} parameters"
+            if len(summaries) > 1:
+                self.say(
+                    f"network {number}: {shape}; epoch {summary.best_epoch} of {summary.epochs} "
+                    "was the best on its fold"
+                )
+                continue
+            self.say(f"network: {shape}")
+            self.say(
+                f"trained for {summary.epochs} epochs; kept the parameters of epoch "
+                f"{summary.best_epoch}, the best on the dev rows"
+            )
 
     def check(self, report: Any) -> None:
         """Print a gradient check."""
@@ -177,7 +210,7 @@ class TextReporter:
 
     def scores(self, parts: dict[str, Evaluation]) -> None:
         """Print scores, a column for each part, and those of each class of the last part."""
-        grid = _grid("", *(word for part in parts for word in (part, "baseline")))
+        grid = _grid("", *(word for part in parts for word in (_PARTS.get(part, part), "baseline")))
         every = list(parts.values())
         for key in every[0].scores:
             if not key.startswith("baseline_"):
@@ -186,6 +219,7 @@ class TextReporter:
         grid.add_row("rows", *(word for part in every for word in (str(part.rows), "")))
         self._print(grid)
         part, evaluation = list(parts.items())[-1]
+        part = _PARTS.get(part, part)
         if evaluation.classes:
             two = evaluation.positive is not None
             last = ["average precision"] * two
@@ -199,6 +233,13 @@ class TextReporter:
             self.notes([f"on the {part} rows {evaluation.verdict}"])
         for evaluation in parts.values():
             self.notes(evaluation.notes)
+
+
+def _setting(value: Any) -> str:
+    """Return a setting of a network as text."""
+    if isinstance(value, list):
+        return "-".join(map(str, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _grid(*headings: str, left: int = 1) -> Grid:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from deltarule.onnx.columns import Categories, Number
 from deltarule.onnx.dates import Date
 from deltarule.onnx.heads import Labels, Numbers, Outputs
-from deltarule.onnx.models import Exportable, columns_model, matrix_model
+from deltarule.onnx.models import Exportable, average, columns_model, matrix_model
 from deltarule.onnx.network import Scaling
 from deltarule.onnx.writing import export, to_bytes
 
@@ -23,6 +23,7 @@ __all__ = [
     "Numbers",
     "Outputs",
     "Scaling",
+    "average",
     "columns_model",
     "export",
     "matrix_model",

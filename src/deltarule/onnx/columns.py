@@ -19,7 +19,9 @@ __all__ = ["Categories", "Column", "Number", "append_columns"]
 class Number:
     """A column of numbers: (x − mean)/scale, where ``fill`` replaces a missing x.
 
-    If ``flag`` is true, a second feature is 1 where x is missing and 0 elsewhere.
+    With ``knots``, it is instead the linear interpolation of ``scores`` at them. If ``flag`` is
+    true, a second feature is 1 where x is missing and 0 elsewhere. With ``edges``, there is one
+    more feature for each interval between them: how much of it lies below x.
     """
 
     name: str
@@ -28,6 +30,9 @@ class Number:
     mean: float
     scale: float
     flag: bool
+    knots: Sequence[float] = ()
+    scores: Sequence[float] = ()
+    edges: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ _LONGEST = 1000
 def append_columns(g: Graph, columns: Sequence[Column]) -> str:
     """Declare an input (batch, 1) for each column; return the network's inputs (batch, d).
 
-    The order is numbers, their flags, categories, dates; each in the order of the columns.
+    The order is numbers, their flags, their bins, categories, dates; each as the columns are.
     """
     inputs = {column.name: _input(g, column) for column in columns}
     numbers = [column for column in columns if isinstance(column, Number)]
@@ -89,17 +94,43 @@ def _input(g: Graph, column: Column) -> str:
 
 
 def _numbers(g: Graph, columns: list[Number], inputs: list[str]) -> list[str]:
-    """Return the standardised columns and, if any column has one, the flags of missing values."""
+    """Return the scaled columns and, if any has them, flags of missing cells, and bins."""
     x = _together(g, inputs)
     missing = g.node("IsNaN", x)
     filled = g.node("Where", missing, g.numbers("fill", [c.fill for c in columns]), x)
-    scaling = Scaling([c.mean for c in columns], [c.scale for c in columns])
-    parts = [standardize(g, filled, scaling)]
+    if any(column.knots for column in columns):
+        single = [g.node("Gather", filled, g.integers("column", [i]), axis=1)
+                  for i in range(len(columns))]  # fmt: skip
+        pairs = list(zip(columns, single, strict=True))
+        parts = [_together(g, [_scaled(g, column, value) for column, value in pairs])]
+    else:
+        scaling = Scaling([c.mean for c in columns], [c.scale for c in columns])
+        parts = [standardize(g, filled, scaling)]
     flagged = [i for i, column in enumerate(columns) if column.flag]
     if flagged:
         flags = g.cast(missing, g.dtype)
         parts.append(g.node("Gather", flags, g.integers("flagged", flagged), axis=1))
+    for i, column in enumerate(columns):
+        if column.edges:
+            value = g.node("Gather", filled, g.integers("column", [i]), axis=1)
+            parts.append(_bins(g, value, column.edges))
     return parts
+
+
+def _scaled(g: Graph, column: Number, x: str) -> str:
+    """Return (batch, 1): a column standardised, or its scores, as a sum over the intervals."""
+    if not column.knots:
+        return standardize(g, x, Scaling([column.mean], [column.scale]))
+    rises = g.numbers("rises", np.diff(column.scores)[:, None])
+    risen = g.node("MatMul", _bins(g, x, column.knots), rises)
+    return g.node("Add", risen, g.numbers("first", column.scores[0]))
+
+
+def _bins(g: Graph, x: str, edges: Sequence[float]) -> str:
+    """Return (batch, intervals): which part of each interval lies below x (batch, 1)."""
+    above = g.node("Sub", x, g.numbers("edges", edges[:-1]))
+    share = g.node("Div", above, g.divisors("widths", np.diff(edges)))
+    return g.node("Clip", share, g.number(0.0), g.number(1.0))
 
 
 def _one_hot(g: Graph, column: Categories, texts: str) -> str:

@@ -91,6 +91,36 @@ def append_head(g: Graph, z: str, output: Instruction, head: Head, members: int 
                 g.output("outputs", value, shape, "The network's outputs.", g.dtype)
 
 
+def append_average(
+    g: Graph, logits: list[str], output: Instruction, head: Head, temperature: float
+) -> None:
+    """Append the model's outputs from the mean of several networks' probabilities or numbers."""
+    if isinstance(head, Labels):
+        with g.part("average"):
+            p = _mean(g, [g.node("Softmax", _two(g, z, head), axis=1) for z in logits])
+            z = g.node("Div", g.node("Log", p), g.number(temperature))
+        append_head(g, z, output, head._replace(kind="multiclass"))
+        return
+    with g.part("average"):
+        mean = _mean(g, logits)
+    append_head(g, mean, output, head)
+
+
+def _mean(g: Graph, values: list[str]) -> str:
+    """Return the mean of several values; runtimes have the operator ``Mean`` for float32 only."""
+    return g.node("Div", g.node("Sum", *values), g.number(len(values)))
+
+
+def _two(g: Graph, z: str, head: Labels) -> str:
+    """Return logits (batch, classes): of two classes (−z/2, z/2).
+
+    The softmax of both is (σ(−z), σ(z)) at full precision; that of a single class is 1.
+    """
+    if head.kind == "binary" and len(head.values) == 2:
+        return g.node("Mul", z, g.numbers("halves", [[-0.5, 0.5]]))
+    return z
+
+
 def _output_activation(g: Graph, z: str, output: Instruction) -> str:
     if output.code == ActivationCode.SIGMOID:
         return logistic(g, z)
@@ -106,10 +136,7 @@ def _labels(g: Graph, z: str, head: Labels) -> None:
         g.output("label", label, (BATCH, len(classes)), shown, np.int64)
         shown = "The probability of every label."
     else:
-        if head.kind == "binary" and len(classes) == 2:  # the softmax of a single class is 1
-            # The softmax of (−z/2, z/2) is (σ(−z), σ(z)), both at full precision.
-            z = g.node("Mul", z, g.numbers("halves", [[-0.5, 0.5]]))
-        p = g.node("Softmax", z, axis=1)
+        p = g.node("Softmax", _two(g, z, head), axis=1)
         label = g.node("ArgMax", p, axis=1, keepdims=0)
         if classes.dtype != np.int64 or not np.array_equal(classes, np.arange(len(classes))):
             label = g.node("Gather", g.table("classes", classes), label, axis=0)

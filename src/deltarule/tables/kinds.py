@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from deltarule.tables.arrow import numbers_of
 from deltarule.tables.columns import MISSING, Cells, ParsedColumn
 from deltarule.tables.dates import NUMBERS, calendar, values_of
+from deltarule.tables.encoding import fill_bins
 from deltarule.tables.messages import listing, show
 from deltarule.tables.notation import PLAIN, described
 from deltarule.tables.record import CategoryColumn, ColumnRecord, DateColumn, NumberColumn
@@ -41,6 +42,7 @@ class Encoded(NamedTuple):
 
     standardised: Matrix | None = None
     flags: Matrix | None = None  # 1 where a cell is missing
+    bins: Matrix | None = None
     one_hot: Matrix | None = None
     date: Matrix | None = None
 
@@ -103,7 +105,7 @@ class Kind(ABC):
 
 
 class NumberKind(Kind):
-    """Numbers: imputed, standardised, and flagged where missing."""
+    """Numbers: imputed, scaled, flagged where missing, and in bins."""
 
     name: ClassVar[str] = "number"
     words = "a number"
@@ -122,26 +124,41 @@ class NumberKind(Kind):
     def encode(
         self, record: NumberColumn, column: ParsedColumn, rows: Rows, seen: UnseenValues
     ) -> Encoded:
-        """Return (x - mean) / scale, with the fill in place of missing numbers, and the flags."""
+        """Return the scaled numbers, the fill in place of missing ones, the flags, and the bins."""
         every = self.parse(column, record)
         z = every[rows]
         missing = np.isnan(z)
+        if missing.any():
+            z[missing] = record.fill
+        knots, scores, edges = record.arrays
+        bins = fill_bins(z, edges) if len(edges) else None
+        flags = _flags(record, missing, seen)
+        if len(knots):
+            return Encoded(np.interp(z, knots, scores)[:, None], flags, bins)
         with np.errstate(over="ignore", invalid="ignore"):
-            if missing.any():
-                z[missing] = record.fill
             z -= record.mean
             z /= record.scale
             if not np.isfinite(z).all():
                 wild = np.isinf((every - record.mean) / record.scale)
                 raise column.fault(int(np.argmax(wild)), "the number is too large")
-        return Encoded(z[:, None], _flags(record, missing, seen))
+        return Encoded(z[:, None], flags, bins)
 
     def onnx_input(self, record: NumberColumn, unseen: Unseen, missing: Sequence[str]) -> Number:
         """Return the column as an input of numbers."""
         from deltarule.onnx import Number
 
         words = f"column {record.name!r}: {self.words}, NaN where missing"
-        return Number(record.name, words, record.fill, record.mean, record.scale, record.flag)
+        return Number(
+            record.name,
+            words,
+            record.fill,
+            record.mean,
+            record.scale,
+            record.flag,
+            knots=record.knots,
+            scores=record.scores,
+            edges=record.edges,
+        )
 
 
 class BooleanKind(NumberKind):

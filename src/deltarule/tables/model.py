@@ -20,6 +20,7 @@ from deltarule.storage import (
     reading_model,
     write_model_record,
 )
+from deltarule.tables.ensemble import Ensemble
 from deltarule.tables.evaluation import Evaluation, Predictions, Scores
 from deltarule.tables.kinds import Unseen, UnseenValues, kind_of
 from deltarule.tables.messages import show
@@ -60,19 +61,22 @@ class Summary(NamedTuple):
 
 @dataclass(frozen=True)
 class TableModel:
-    """A fitted network and the preprocessing of its table.
+    """A fitted network, or an ensemble of them, and the preprocessing of its table.
 
     Attributes
     ----------
     preprocessing : PreprocessingRecord
         What was learned about the columns.
-    trained : MLPClassifier, MLPRegressor or RecordedEstimator
-        The network, as it was trained or as a file has it; its inputs are standardised, its classes
-        numbered, its target standardised.
+    trained : MLPClassifier, MLPRegressor, RecordedEstimator or Ensemble
+        The network, as it was trained or as a file has it, or several; its inputs are scaled, its
+        classes numbered, its target standardised.
     provenance : Provenance
         Seeds and sizes, enough to repeat the training.
     interface : Interface
         How `TabularClassifier` or `TabularRegressor` shows the model.
+    out_of_fold : Evaluation or None
+        The scores of an ensemble's networks on the rows that each of them left out; only after
+        training, not part of a file.
 
     See Also
     --------
@@ -83,12 +87,45 @@ class TableModel:
     trained: Any
     provenance: Provenance
     interface: Interface = field(default_factory=Interface)
+    out_of_fold: Evaluation | None = field(default=None, compare=False)
 
     @property
     def estimator(self) -> Any:
-        """The network as an MLPClassifier or MLPRegressor, which needs scikit-learn."""
+        """The network as an MLPClassifier or MLPRegressor, which needs scikit-learn.
+
+        Raises
+        ------
+        SpecError
+            If there are several networks.
+        """
         held = self.trained
+        if isinstance(held, Ensemble):
+            raise SpecError(
+                f"the model is an ensemble of {len(held.members)} networks; take one of them, such "
+                "as member(1), or train with --ensemble 1 (ensemble=1)"
+            )
         return held.estimator if isinstance(held, RecordedEstimator) else held
+
+    @property
+    def networks(self) -> list[Any]:
+        """The networks, one or several, as `trained` holds them."""
+        held = self.trained
+        return [*held.members] if isinstance(held, Ensemble) else [held]
+
+    def member(self, number: int) -> TableModel:
+        """Return the model with one of its networks alone, counted from 1.
+
+        Raises
+        ------
+        SpecError
+            If there is no such network.
+        """
+        networks = self.networks
+        if not 1 <= number <= len(networks):
+            raise SpecError(
+                f"the model has the networks 1 to {len(networks)}; got {number} (--member)"
+            )
+        return replace(self, trained=networks[number - 1], out_of_fold=None)
 
     @property
     def target(self) -> Classes | Quantity:
@@ -180,6 +217,7 @@ class TableModel:
     def check(self, table: Table) -> Any:
         """Return a check of the gradient on at most 32 rows of a table, evenly spaced.
 
+        Of an ensemble it is that of one network: ``member(2).check(table)``.
         Its ``verdict`` is "right", "wrong" or "cannot tell"; see `MLPClassifier.check_gradients`.
         """
         record = self.preprocessing
@@ -192,6 +230,8 @@ class TableModel:
 
     def explained(self, table: Table, rows: list[int] | None = None) -> tuple[Any, ...]:
         """Return what `deltarule.explain` shows of rows of a table; call that instead.
+
+        Of an ensemble, `member` has one of its networks.
 
         Parameters
         ----------
@@ -217,7 +257,7 @@ class TableModel:
             if np.isin(chosen, known).all():
                 y = self.target.to_network(targets[np.searchsorted(known, chosen)])
         _, *parts, notes = self.estimator.explained(X, y)
-        said = [f"Inputs in their order, standardised: {', '.join(feature_names(record))}."]
+        said = [f"Inputs in their order, scaled: {', '.join(feature_names(record))}."]
         if isinstance(self.target, Classes):
             said.append(f"Outputs: {', '.join(map(show, self.labels))}.")
         else:
@@ -234,18 +274,14 @@ class TableModel:
         return model_report(self)
 
     def training_summary(self) -> Summary:
-        """Return the shape of the network and how its training ended."""
-        weights, biases = self.trained.coefs_, self.trained.intercepts_
-        scores = self.trained.validation_scores_ or []  # of another's file: it may have none
-        best = max(
-            range(len(scores)), key=lambda i: (scores[i] == scores[i], scores[i]), default=-1
-        )
-        return Summary(
-            widths=[len(weights[0]), *(len(bias) for bias in biases)],
-            parameters=sum(array.size for array in [*weights, *biases]),
-            epochs=len(scores),
-            best_epoch=best + 1,
-        )
+        """Return the shape of the only network and how its training ended."""
+        (summary,) = self.training_summaries()
+        return summary
+
+    def training_summaries(self) -> list[Summary]:
+        """Return the same for each network."""
+        by_loss = isinstance(self.trained, Ensemble)
+        return [_summary(network, by_loss) for network in self.networks]
 
     def save(self, path: StrPath, *, overwrite: bool = False) -> Path:
         """Save the model with its preprocessing in one file; see `deltarule.save`."""
@@ -276,9 +312,14 @@ class TableModel:
 
     def _to_exportable(self) -> Exportable:
         """Return the network with the labels or the unit of the target in its outputs."""
-        from deltarule.onnx import Labels, Numbers, Scaling
+        from deltarule.onnx import Labels, Numbers, Scaling, average
 
-        inner, target = self.estimator.to_exportable(), self.target
+        target = self.target
+        networks = [self.member(i + 1).estimator for i in range(len(self.networks))]
+        inner = networks[0].to_exportable()
+        if isinstance(self.trained, Ensemble):
+            every = [inner, *(network.to_exportable() for network in networks[1:])]
+            inner = average(every, self.trained.temperature)
         properties = inner.properties | {"target": target.name}
         if isinstance(target, Classes):
             assert isinstance(inner.head, Labels)
@@ -301,10 +342,12 @@ class TableModel:
 
     def to_model_record(self) -> ModelRecord:
         """Return what a file of this model holds."""
-        record, tensors = self.estimator.to_record()
+        several = isinstance(self.trained, Ensemble)
+        held = self.trained if several else self.estimator
+        record, tensors = held.to_record()
         whole = {
             "provenance": self.provenance.model_dump(),
-            "network": record,
+            "ensemble" if several else "network": record,
             "preprocessing": self.preprocessing.model_dump(),
             "interface": self.interface.model_dump(),
         }
@@ -314,11 +357,13 @@ class TableModel:
     def from_model_record(cls, contents: ModelRecord) -> TableModel:
         """Build a model from what a file of it holds."""
         record = contents.record
-        if set(record) != {"provenance", "network", "preprocessing", "interface"}:
+        kind = "ensemble" if "ensemble" in record else "network"
+        if set(record) != {"provenance", kind, "preprocessing", "interface"}:
             raise ModelFileError("its record lacks entries, or has unknown ones")
         preprocessing = validated(PreprocessingRecord, record["preprocessing"])
         provenance = validated(Provenance, record["provenance"])
-        trained = RecordedEstimator(record["network"], contents.tensors)
+        read = Ensemble.from_record if kind == "ensemble" else RecordedEstimator
+        trained = read(record[kind], contents.tensors)
         interface = validated(Interface, record["interface"])
         model = cls(preprocessing, trained, provenance, interface)
         model._check_widths()
@@ -327,16 +372,32 @@ class TableModel:
     def _check_widths(self) -> None:
         """Refuse a network that does not fit its preprocessing."""
         expected = sum(column.width for column in self.preprocessing.columns)
-        if self.trained.network_.n_inputs != expected:
-            raise ModelFileError("its network and its preprocessing differ in their features")
-        classes = getattr(self.trained, "classes_", None)
-        if isinstance(self.target, Classes):
-            wanted = np.arange(len(self.target.labels))
-            fits = classes is not None and np.array_equal(classes, wanted)
-        else:
-            fits = classes is None and self.trained.n_outputs_ == 1
-        if not fits:
-            raise ModelFileError("its network and its preprocessing differ in their target")
+        for network in self.networks:
+            if network.network_.n_inputs != expected:
+                raise ModelFileError("its network and its preprocessing differ in their features")
+            classes = getattr(network, "classes_", None)
+            if isinstance(self.target, Classes):
+                wanted = np.arange(len(self.target.labels))
+                fits = classes is not None and np.array_equal(classes, wanted)
+            else:
+                fits = classes is None and network.n_outputs_ == 1
+            if not fits:
+                raise ModelFileError("its network and its preprocessing differ in their target")
+
+
+def _summary(network: Any, by_loss: bool) -> Summary:
+    """Return the shape of a network, and its best epoch by its dev loss or its dev score."""
+    weights, biases = network.coefs_, network.intercepts_
+    curve = network.validation_loss_curve_ if by_loss else network.validation_scores_
+    curve = curve or []  # of another's file: it may have none
+    sign = -1 if by_loss else 1
+    best = max(range(len(curve)), key=lambda i: (curve[i] == curve[i], sign * curve[i]), default=-1)
+    return Summary(
+        widths=[len(weights[0]), *(len(bias) for bias in biases)],
+        parameters=sum(array.size for array in [*weights, *biases]),
+        epochs=len(curve),
+        best_epoch=best + 1,
+    )
 
 
 def _onnx_labels(target: Classes) -> NDArray[Any]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from deltarule.tables.encoding import Scaling
 from deltarule.tables.record import Task
 from deltarule.tables.split import Shares
 from deltarule.tables.understanding import ReadOptions
 
-__all__ = ["Plan"]
+__all__ = ["DEV_SHARE", "Plan"]
+
+DEV_SHARE = 0.1
+"""The share of rows that one network holds out as dev rows, unless the user says another."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,26 @@ class Plan:
     time : str, optional
         A column of dates or numbers that orders the rows: the last are for test, those before them
         for dev. By default rows are drawn.
+    ensemble : int or None
+        How many networks are trained, each without another fold of the rows, its dev rows; 1 is one
+        network with a dev part, None for what suits the table.
+    one_network : bool
+        Whether the user described one network, so that None is 1.
+    scaling : {"standard", "quantiles"}, optional
+        How columns of numbers are scaled; by default by quantiles for an ensemble.
+    bins : int, optional
+        Bins of the piecewise-linear encoding beside a number; by default 24 for an ensemble, and
+        none for one network.
     """
 
     target: str
     task: Task | None = None
     ignore: tuple[str, ...] = ()
-    shares: Shares | None = field(default=Shares(0.1, 0.0))
+    shares: Shares | None = field(default=Shares(DEV_SHARE, 0.0))
     seed: int = 0
     reading: ReadOptions = field(default_factory=ReadOptions)
     time: str | None = None
+    ensemble: int | None = 1
+    one_network: bool = False
+    scaling: Scaling | None = None
+    bins: int | None = None

@@ -16,6 +16,8 @@ from deltarule.errors import TableError
 from deltarule.tables.arrow import numbers_of
 from deltarule.tables.batches import ExampleReader
 from deltarule.tables.columns import ParsedColumn
+from deltarule.tables.encoding import NORMAL_SCORES, STANDARDISED, NumberEncoding
+from deltarule.tables.folds import choose_folds
 from deltarule.tables.messages import listing, show
 from deltarule.tables.parallel import together
 from deltarule.tables.plan import Plan
@@ -63,6 +65,11 @@ class Prepared:
         What each column was taken for.
     notes : list of str
         What the user should know.
+    folds : int
+        How many networks are trained; of more than one, each leaves out a fold of the training
+        rows, and there is no dev part.
+    why_one : str
+        Why it is one network, if it is.
     """
 
     plan: Plan
@@ -72,6 +79,8 @@ class Prepared:
     provenance: Provenance
     understanding: Understanding
     notes: list[str]
+    folds: int = 1
+    why_one: str = ""
 
     @property
     def preprocessing(self) -> PreprocessingRecord:
@@ -81,6 +90,9 @@ class Prepared:
 
 def prepare(source: Source, plan: Plan) -> Prepared:
     """Profile and split a table. The preprocessing is learned from the training rows alone.
+
+    For an ensemble all rows but the test rows are training rows; its preprocessing is learned from
+    all of them, and of the target only its labels, or its mean and scale.
 
     A table in its files is read twice: to understand its columns, and to learn from the training
     rows and take the dev rows to be watched. It is read a third time if chance put no row of a
@@ -104,6 +116,13 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     seeds = np.random.SeedSequence(plan.seed).generate_state(2)
     split_seed, network_seed = (int(seed) for seed in seeds)
     source.check_column(plan.target)
+    folds = choose_folds(source, plan)
+    shares = plan.shares
+    if folds.networks > 1 and shares is not None:
+        shares = shares._replace(dev=0.0)
+    usual = NORMAL_SCORES if folds.networks > 1 else STANDARDISED
+    bins = usual.bins if plan.bins is None else plan.bins
+    encoding = NumberEncoding(plan.scaling or usual.scaling, bins)
     whole, missing = source.in_memory, plan.reading.missing
     understood = understand(source, plan.reading, ignore=plan.ignore, target=plan.target)
     features = _features(source, plan, understood)
@@ -122,14 +141,14 @@ def prepare(source: Source, plan: Plan) -> Prepared:
             marks=target.marks,
         )
     elif whole:
-        split = _exact_split(next(source.scan()).table, plan, split_seed, target)
+        split = _exact_split(next(source.scan()).table, plan, shares, split_seed, target)
         target = TargetProfile(column, source.path)
     else:
         split = Split(plan.shares or LARGE, split_seed, marks=target.marks)
     size = math.inf if whole else max(1024, min(2**14, SAMPLE_CELLS // len(features)))
 
     def learned() -> tuple[list[Learner], _DevRows, NDArray[np.int64]]:
-        columns = [learner(understood.columns[name], size) for name in features]
+        columns = [learner(understood.columns[name], size, encoding) for name in features]
         held = _DevRows([*features, plan.target])
         return columns, held, _learn(source, split, missing, target, columns, held)
 
@@ -185,7 +204,17 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         test_rows=test_rows,
         time=split.time,
     )
-    return Prepared(plan, reader, decision.reason, dev, provenance, understood, notes)
+    return Prepared(
+        plan,
+        reader,
+        decision.reason,
+        dev,
+        provenance,
+        understood,
+        notes,
+        folds.networks,
+        folds.why_one,
+    )
 
 
 def _records(columns: list[Learner], rare: int, source: Source) -> list[ColumnRecord]:
@@ -211,7 +240,9 @@ def _features(source: Source, plan: Plan, understood: Understanding) -> list[str
     return left
 
 
-def _exact_split(table: Table, plan: Plan, seed: int, profile: TargetProfile) -> Split:
+def _exact_split(
+    table: Table, plan: Plan, shares: Shares | None, seed: int, profile: TargetProfile
+) -> Split:
     """Return the split of a table in memory, with the classes of its target in proportion."""
     target = table.column(plan.target, missing=plan.reading.missing)
     no_rows = PieceRows(np.zeros(table.rows, dtype=bool), np.zeros(table.rows))
@@ -220,7 +251,7 @@ def _exact_split(table: Table, plan: Plan, seed: int, profile: TargetProfile) ->
     labels = None
     if profile.decide(plan.task).task == "classification":
         labels = profile.places_of(target, rows)
-    shares = plan.shares or Shares(*default_fractions(len(rows))[1:])
+    shares = shares or Shares(*default_fractions(len(rows))[1:])
     part = np.full(table.rows, -1, dtype=np.int8)
     part[rows] = draw_parts(len(rows), shares, seed, labels)
     return Split(shares, seed, part, profile.marks)

@@ -1,7 +1,7 @@
 """From the rows of a table to examples for a network, by what was learned from training rows.
 
-Numbers are imputed and standardised, categories are one-hot encoded, and dates become what a
-calendar says about them (`deltarule.tables.kinds`).
+Numbers are imputed and scaled, some also put in bins; categories are one-hot encoded, and dates
+become what a calendar says about them (`deltarule.tables.kinds`).
 What was learned is one record (`deltarule.tables.record`), so that a model that was saved and one
 that was loaded go through the same code.
 """
@@ -62,10 +62,11 @@ def transform(
 ) -> NDArray[np.float64]:
     """Return the network's inputs (n, n_features) for some rows of a table, by default all.
 
-    They are standardised numbers, then the flags of missing ones, then one-hot categories, then
-    dates with their flags. Columns are found by name, others are ignored; `seen` counts or refuses
-    what the training rows did not have. `missing` are the user's marks for a missing cell. It is an
-    error if a column is missing, or a cell is not what its column held in training.
+    They are scaled numbers, then the flags of missing ones, then their bins, then one-hot
+    categories, then dates with their flags. Columns are found by name, others are ignored; `seen`
+    counts or refuses what the training rows did not have. `missing` are the user's marks for a
+    missing cell. It is an error if a column is missing, or a cell is not what its column held in
+    training.
     """
     absent = [column.name for column in columns if column.name not in table.columns]
     if absent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from deltarule.errors import TableError
 from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.dates import CYCLES, Calendar, calendar
+from deltarule.tables.encoding import STANDARDISED, NumberEncoding, bin_edges, normal_scores
 from deltarule.tables.evidence import MAX_TEXTS
 from deltarule.tables.messages import show
 from deltarule.tables.notation import PLAIN
@@ -69,10 +71,16 @@ class Learner(ABC):
 
 
 class _NumberLearner(Learner):
-    """Mean, standard deviation and median."""
+    """Mean, standard deviation and median; and quantiles, if numbers are encoded by them."""
 
     kind = "number"
     _texts = False
+
+    def __init__(self, column: Understood, sample: float, encoding: NumberEncoding) -> None:
+        super().__init__(column, sample)
+        self._encoding = encoding
+        if encoding.needs_values:
+            self._sample = Sample(sample)
 
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
         self._texts = self._texts or column.declared
@@ -102,8 +110,22 @@ class _NumberLearner(Learner):
                 "flag": self.missing > 0,
                 "notation": notation if isinstance(notation, NumberNotation) else PLAIN,
                 "texts": self._texts,
+                **self._points(),
             }
         )
+
+    def _points(self) -> dict[str, list[float]]:
+        """Return the knots and scores, or edges, that the encoding asks for."""
+        if not self._encoding.needs_values:
+            return {}
+        assert isinstance(self._sample, Sample)
+        values, points = self._sample.values, {}
+        if self._encoding.scaling == "quantiles":
+            knots, scores = normal_scores(values)
+            points = {"knots": knots.tolist(), "scores": scores.tolist()}
+        if self._encoding.bins:
+            points["edges"] = bin_edges(values, self._encoding.bins).tolist()
+        return points
 
     def _values(self, column: ParsedColumn) -> Numbers:
         assert isinstance(self._notation, NumberNotation)
@@ -118,8 +140,8 @@ class _BooleanLearner(_NumberLearner):
 
     kind = "boolean"
 
-    def __init__(self, column: Understood, sample: float) -> None:
-        super().__init__(column, 0)
+    def __init__(self, column: Understood, sample: float, encoding: NumberEncoding) -> None:
+        super().__init__(column, 0, STANDARDISED)
         self._true = self._false = 0
 
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
@@ -140,7 +162,7 @@ class _BooleanLearner(_NumberLearner):
 class _DateLearner(Learner):
     """The range of the dates, their mean, and which of their parts differ at all."""
 
-    def __init__(self, column: Understood, sample: float) -> None:
+    def __init__(self, column: Understood, sample: float, encoding: NumberEncoding) -> None:
         super().__init__(column, sample)
         self._years = Moments()
         self._least = Calendar(*[np.array(np.inf)] * 5)
@@ -216,7 +238,7 @@ class _DateLearner(Learner):
 class _CategoryLearner(Learner):
     """How often each text occurs."""
 
-    def __init__(self, column: Understood, sample: float) -> None:
+    def __init__(self, column: Understood, sample: float, encoding: NumberEncoding) -> None:
         super().__init__(column, 0)
         self._texts = CappedCounter(MAX_TEXTS)
 
@@ -234,7 +256,7 @@ class _CategoryLearner(Learner):
         )
 
 
-_LEARNERS: dict[str, type[Learner]] = {
+_LEARNERS: dict[str, Callable[[Understood, float, NumberEncoding], Learner]] = {
     "number": _NumberLearner,
     "boolean": _BooleanLearner,
     "date": _DateLearner,
@@ -242,9 +264,9 @@ _LEARNERS: dict[str, type[Learner]] = {
 }
 
 
-def learner(column: Understood, sample: float) -> Learner:
+def learner(column: Understood, sample: float, encoding: NumberEncoding = STANDARDISED) -> Learner:
     """Return what learns about a column of a known kind."""
-    return _LEARNERS[column.kind](column, sample)
+    return _LEARNERS[column.kind](column, sample, encoding)
 
 
 def _scale(moments: Moments) -> Any:

@@ -7,6 +7,7 @@ the same matrices to the bit.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -41,6 +42,7 @@ LARGEST = 1e38
 Task = Literal["classification", "regression"]
 Count = Annotated[int, Field(ge=0)]
 Scale = Annotated[float, Field(gt=0)]
+Points = Annotated[list[float], Field(max_length=10_000)]
 Categories = Annotated[list[str | None], Field(max_length=1_000_000)]
 DateForm = Literal[
     "calendar", "month", "time",
@@ -101,8 +103,10 @@ DatePart = Literal[
 class NumberColumn(Strict):
     """A column of numbers, or of booleans taken as 0 and 1.
 
-    It gives (x - mean) / scale, with `fill` in place of a missing x; and, if `flag`, a second
-    feature that is 1 where x was missing. `texts` says that its type declared texts in training,
+    It gives (x - mean) / scale, with `fill` in place of a missing x; or, with `knots`, the linear
+    interpolation of `scores` at the knots, constant beyond them. If `flag`, a second feature is 1
+    where x was missing. With `edges`, there is one more feature for each interval between them
+    (`deltarule.tables.encoding.fill_bins`). `texts` says that its type declared texts in training,
     which the user wants to be numbers.
     """
 
@@ -114,14 +118,35 @@ class NumberColumn(Strict):
     flag: bool
     notation: NumberNotation = NumberNotation()
     texts: bool = False
+    knots: Points = []
+    scores: Points = []
+    edges: Points = []
+
+    @cached_property
+    def arrays(self) -> tuple[NDArray[np.float64], ...]:
+        """The knots, scores and edges as arrays."""
+        return np.array(self.knots), np.array(self.scores), np.array(self.edges)
+
+    @property
+    def bins(self) -> int:
+        """The number of intervals between the edges."""
+        return max(len(self.edges) - 1, 0)
 
     @property
     def width(self) -> int:
         """The number of features that the column gives."""
-        return 1 + self.flag
+        return 1 + self.flag + self.bins
 
     @model_validator(mode="after")
     def _check(self) -> NumberColumn:
+        if len(self.knots) != len(self.scores) or len(self.knots) == 1 or len(self.edges) in (1, 2):
+            raise ValueError("its knots, scores or edges are not as many as they must be")
+        for points in (self.knots, self.edges):
+            with np.errstate(over="ignore"):
+                if not (np.isfinite(steps := np.diff(points)) & (steps > 0)).all():
+                    raise ValueError("its knots or edges do not ascend")
+        if self.scores and not np.abs(self.scores).max() < LARGEST:
+            raise ValueError("its scores are too far from 0")
         if not abs((self.fill - self.mean) / self.scale) < LARGEST:
             raise ValueError("its fill value is too far from its mean")
         return self

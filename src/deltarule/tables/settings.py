@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
+from deltarule.tables.encoding import Scaling
 from deltarule.tables.kinds import Unseen
-from deltarule.tables.plan import Plan
+from deltarule.tables.plan import DEV_SHARE, Plan
+from deltarule.tables.recipes import Positive, Recipe, Some
 from deltarule.tables.record import Strict, Task
 from deltarule.tables.split import Shares
 from deltarule.tables.understanding import ReadOptions
@@ -20,23 +22,44 @@ __all__ = ["Arguments", "Interface", "Settings"]
 class Settings:
     """The network and how it is trained; the defaults suit tables of a hundred rows and more.
 
-    The names are those of the command line; see ``deltarule train --help``.
+    The names are those of the command line; see ``deltarule train --help``. None is the default of
+    one network (`for_one`), or what the networks of an ensemble have each for itself
+    (`deltarule.tables.recipes`).
     """
 
-    hidden: tuple[int, ...] = (128, 64)
-    activation: str = "relu"
-    epochs: int = 500
-    learning_rate: float = 0.001
+    hidden: tuple[int, ...] | None = None
+    activation: str | None = None
+    epochs: int | None = None
+    learning_rate: float | None = None
     batch_size: int | None = None
-    alpha: float = 0.3
-    patience: int = 50
+    alpha: float | None = None
+    patience: int | None = None
     checkpoint: Any = None  # a Checkpoint, or a folder as for an estimator
-    dropout: float = 0.0
+    dropout: float | None = None
     verbose: bool = False
+    recipes: tuple[Recipe, ...] | None = None  # of an ensemble's networks, in turn
+
+    @property
+    def describe_one(self) -> bool:
+        """Whether something is said that a user says of one network."""
+        return any(getattr(self, name) is not None for name in (*_ONE, "checkpoint"))
+
+    def for_one(self) -> Settings:
+        """Return the settings of one network, with its defaults where nothing is said."""
+        defaults = {name: one for name, one in _ONE.items() if getattr(self, name) is None}
+        return replace(self, **defaults)
 
 
-Positive = Annotated[float, Field(gt=0)]
-Some = Annotated[int, Field(ge=1)]
+_ONE: dict[str, Any] = {
+    "hidden": (128, 64),
+    "activation": "relu",
+    "epochs": 500,
+    "learning_rate": 0.001,
+    "alpha": 0.3,
+    "patience": 50,
+    "dropout": 0.0,
+}
+
 Names = Annotated[list[str], Field(max_length=10_000)]
 
 
@@ -47,17 +70,19 @@ class Arguments(Strict):
     the options of ``deltarule train``, under the names of scikit-learn where it has one.
     """
 
-    hidden_layer_sizes: Annotated[list[Some], Field(min_length=1, max_length=1000)] = Field(
-        default_factory=lambda: [128, 64]
-    )
-    activation: Annotated[str, Field(max_length=100)] = "relu"
-    alpha: Annotated[float, Field(ge=0)] = 0.3
+    hidden_layer_sizes: Annotated[list[Some], Field(min_length=1, max_length=1000)] | None = None
+    activation: Annotated[str, Field(max_length=100)] | None = None
+    ensemble: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = "auto"
+    scaling: Scaling | Literal["auto"] = "auto"
+    bins: Annotated[int, Field(ge=0, le=1000)] | Literal["auto"] = "auto"
+    recipes: Annotated[list[Recipe], Field(min_length=1, max_length=1000)] | None = None
+    alpha: Annotated[float, Field(ge=0)] | None = None
     batch_size: Some | Literal["auto"] = "auto"
-    learning_rate_init: Positive = 0.001
-    max_iter: Some = 500
-    n_iter_no_change: Some = 50
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    learning_rate_init: Positive | None = None
+    max_iter: Some | None = None
+    n_iter_no_change: Some | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = DEV_SHARE
     time: str | None = None
     random_state: Annotated[int, Field(ge=0)] | None = 0
     categories: Names = Field(default_factory=list)
@@ -73,19 +98,23 @@ class Arguments(Strict):
     verbose: bool = False
 
     @classmethod
-    def of(cls, plan: Plan, settings: Settings, dev: float) -> Arguments:
-        """Return the arguments of a training on the command line; `dev` is the dev part's share."""
+    def of(cls, plan: Plan, settings: Settings, drawn: Shares) -> Arguments:
+        """Return the arguments of a training on the command line; `drawn` are its shares."""
         reading = plan.reading
         return cls(
-            hidden_layer_sizes=list(settings.hidden),
+            hidden_layer_sizes=None if settings.hidden is None else list(settings.hidden),
             activation=settings.activation,
+            ensemble="auto" if plan.ensemble is None else plan.ensemble,
+            scaling=plan.scaling or "auto",
+            bins="auto" if plan.bins is None else plan.bins,
+            recipes=None if settings.recipes is None else list(settings.recipes),
             alpha=settings.alpha,
             batch_size="auto" if settings.batch_size is None else settings.batch_size,
             learning_rate_init=settings.learning_rate,
             max_iter=settings.epochs,
             n_iter_no_change=settings.patience,
             dropout=settings.dropout,
-            validation_fraction=dev,
+            validation_fraction=(plan.shares or drawn).dev,
             time=plan.time,
             random_state=plan.seed,
             categories=list(reading.category),
@@ -105,12 +134,13 @@ class Arguments(Strict):
         given = self.model_dump()
         for name in ("categories", "numbers", "dates", "ignore", "missing"):
             given[name] = tuple(given[name]) or None
-        return given | {"hidden_layer_sizes": tuple(self.hidden_layer_sizes)}
+        widths = self.hidden_layer_sizes
+        return given | {"hidden_layer_sizes": None if widths is None else tuple(widths)}
 
     def settings(self, checkpoint: Any = None) -> Settings:
         """Return the network and how it is trained."""
         return Settings(
-            hidden=tuple(self.hidden_layer_sizes),
+            hidden=None if self.hidden_layer_sizes is None else tuple(self.hidden_layer_sizes),
             activation=self.activation,
             epochs=self.max_iter,
             learning_rate=self.learning_rate_init,
@@ -120,9 +150,12 @@ class Arguments(Strict):
             checkpoint=checkpoint,
             dropout=self.dropout,
             verbose=self.verbose,
+            recipes=None if self.recipes is None else tuple(self.recipes),
         )
 
-    def plan(self, target: str, task: Task, seed: int, *, as_category: bool = False) -> Plan:
+    def plan(
+        self, target: str, task: Task, seed: int, *, checkpoint: Any, as_category: bool = False
+    ) -> Plan:
         """Return what to learn; `as_category` says that the target's texts are classes."""
         reading = ReadOptions(
             missing=tuple(mark.strip() for mark in self.missing),
@@ -136,8 +169,19 @@ class Arguments(Strict):
         )
         if as_category:
             reading = replace(reading, category=(*reading.category, target))
-        shares = Shares(self.validation_fraction, 0.0)
-        return Plan(target, task, tuple(self.ignore), shares, seed, reading, self.time)
+        return Plan(
+            target,
+            task,
+            tuple(self.ignore),
+            Shares(self.validation_fraction, 0.0),
+            seed,
+            reading,
+            self.time,
+            ensemble=None if self.ensemble == "auto" else self.ensemble,
+            one_network=self.settings(checkpoint).describe_one,
+            scaling=None if self.scaling == "auto" else self.scaling,
+            bins=None if self.bins == "auto" else self.bins,
+        )
 
 
 class Interface(Strict):

@@ -9,7 +9,8 @@ all rows of a table in memory are shuffled together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any
 
@@ -21,6 +22,7 @@ from deltarule.estimators import MLPClassifier, MLPRegressor, StreamedDataset, f
 from deltarule.estimators.class_targets import ClassTargets
 from deltarule.tables.batches import buffer_rows
 from deltarule.tables.evaluation import Evaluation
+from deltarule.tables.fold_training import fit_folds, member_estimator, to_the_last_epoch
 from deltarule.tables.model import TableModel
 from deltarule.tables.prepare import Prepared
 from deltarule.tables.record import Classes
@@ -62,6 +64,7 @@ def fit(
     *,
     sample_weight: NDArray[np.float64] | None = None,
     interface: Interface | None = None,
+    is_hopeless: Callable[[int, float], bool] | None = None,
 ) -> TableModel:
     """Train a network, stopping early on the dev rows, and return the best of all epochs.
 
@@ -70,13 +73,18 @@ def fit(
     prepared : Prepared
         From `prepare`.
     settings : Settings
-        The network and how it is trained.
+        The network and how it is trained; what is None in it is chosen for one network, or by the
+        recipe of an ensemble.
     callbacks : tuple
-        They follow scikit-learn's ``FitCallback``.
+        They follow scikit-learn's ``FitCallback``; of an ensemble, every network is a fit of its
+        own, and they are trained one after the other.
     sample_weight : (n,) array, optional
         Weights of the rows of a table in memory, in the loss and in the dev score.
     interface : Interface, optional
         How Python's estimators show the model; by default with the arguments of the command line.
+    is_hopeless : callable, optional
+        (network, its least loss on its fold) -> whether the other networks of an ensemble are not
+        worth training; `GivenUpError` is raised then.
 
     Returns
     -------
@@ -93,8 +101,8 @@ def fit(
     TableError
         If the files change in the meantime.
     KeyboardInterrupt
-        If it comes before the first epoch has ended. Later ones end the training, and the best
-        network so far is returned.
+        If it comes before the first epoch has ended, or while an ensemble is trained. Later ones
+        end the training of one network, and the best so far is returned.
 
     Examples
     --------
@@ -106,11 +114,18 @@ def fit(
     np.str_('Adelie')
     """
     record, dev = prepared.preprocessing, prepared.dev
+    interface = interface or interface_of(prepared, settings)
+    if prepared.folds > 1:
+        weight, _ = _weights(prepared, sample_weight)
+        return _fit_ensemble(prepared, settings, callbacks, weight, interface, is_hopeless)
+    if settings.recipes is None:
+        settings = settings.for_one()
     estimator = _estimator(prepared, settings)
     if callbacks:
         estimator.set_callbacks(*callbacks)
     learn = record.target.to_network
-    with one_blas_thread():
+    recipe = settings.recipes is not None
+    with one_blas_thread(), to_the_last_epoch() if recipe else nullcontext():
         if prepared.reader.source.in_memory:
             training = prepared.reader.whole_part("training")
             weight, dev_weight = _weights(prepared, sample_weight)
@@ -133,16 +148,35 @@ def fit(
         record,
         from_record(*estimator.to_record()),
         prepared.provenance,
-        interface or interface_of(prepared, settings),
+        interface,
     )
+
+
+def _fit_ensemble(
+    prepared: Prepared,
+    settings: Settings,
+    callbacks: tuple[Any, ...],
+    weight: NDArray[np.float64] | None,
+    interface: Interface,
+    is_hopeless: Callable[[int, float], bool] | None,
+) -> TableModel:
+    """Train a network for each fold."""
+    if settings.checkpoint is not None:
+        raise SpecError(
+            f"checkpoints are of one network, but {prepared.folds} are trained; use --ensemble 1 "
+            "(ensemble=1), or leave --checkpoint out"
+        )
+    with one_blas_thread():
+        ensemble, evaluation = fit_folds(prepared, settings, callbacks, weight, is_hopeless)
+    return TableModel(prepared.preprocessing, ensemble, prepared.provenance, interface, evaluation)
 
 
 def interface_of(prepared: Prepared, settings: Settings) -> Interface:
     """Return how Python's estimators show a model that the command line trains."""
     target = prepared.preprocessing.target.name
     columns = [name for name in prepared.reader.source.names if name != target]
-    dev = prepared.reader.split.shares.dev
-    return Interface(arguments=Arguments.of(prepared.plan, settings, dev), columns=columns)
+    drawn = prepared.reader.split.shares
+    return Interface(arguments=Arguments.of(prepared.plan, settings, drawn), columns=columns)
 
 
 def _weights(prepared: Prepared, sample_weight: Any) -> tuple[Any, Any]:
@@ -171,6 +205,9 @@ def _dataset(prepared: Prepared, batch_size: int) -> StreamedDataset:
 def score_parts(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:
     """Return the scores on the rows held out: the dev part, and the test part if there is one.
 
+    Of an ensemble that was just trained, the scores out of fold take the place of those of a dev
+    part.
+
     Parameters
     ----------
     model : TableModel
@@ -179,7 +216,8 @@ def score_parts(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:
         What it was trained on.
     """
     held_out = {"dev": prepared.provenance.dev_rows, "test": prepared.provenance.test_rows}
-    return {
+    scores = {} if model.out_of_fold is None else {"out_of_fold": model.out_of_fold}
+    return scores | {
         name: model.score(prepared.reader.part(name)).evaluation()
         for name, rows in held_out.items()
         if rows
@@ -187,8 +225,12 @@ def score_parts(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:
 
 
 def _estimator(prepared: Prepared, settings: Settings) -> Any:
-    """Return the estimator that the settings ask for, not yet fitted."""
+    """Return the estimator that the settings of one network ask for, not yet fitted."""
     target, rows = prepared.preprocessing.target, prepared.provenance.training_rows
+    if settings.recipes is not None:
+        return member_estimator(
+            0, target, settings, rows, prepared.provenance.network_seed, n_threads=None
+        )
     # By default a power of two between 16 and 256 that gives some twenty steps an epoch or more.
     batch = settings.batch_size or int(2 ** np.clip(np.floor(np.log2(max(rows, 1) / 20)), 4, 8))
     if not settings.hidden or min(settings.hidden) < 1:

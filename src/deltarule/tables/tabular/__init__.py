@@ -25,8 +25,7 @@ __all__ = [
 
 def estimator_for(prepared: Prepared, settings: Settings) -> BaseTabular:
     """Return the estimator, not yet fitted, for the task and the options of the command line."""
-    dev = prepared.reader.split.shares.dev
-    arguments = Arguments.of(prepared.plan, settings, dev)
+    arguments = Arguments.of(prepared.plan, settings, prepared.reader.split.shares)
     kind = _KINDS[prepared.preprocessing.target.task]
     return kind(**arguments.parameters(), checkpoint=settings.checkpoint)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -15,17 +15,17 @@ from deltarule.estimators.parameter_constraints import COMMON, for_scikit_learn
 from deltarule.spec import ACTIVATIONS
 from deltarule.storage.model_file import first_fault
 from deltarule.tables.columns import number_text
+from deltarule.tables.recipes import Recipe
 from deltarule.tables.settings import Arguments
 from deltarule.utils.checks import check_positive_integer, numeric_array, shown
 
 __all__ = ["TabularParameters"]
 
 _NAMES: list[Any] = ["array-like", str, None]
-_SHARED = (
-    *("hidden_layer_sizes", "alpha", "batch_size", "learning_rate_init", "max_iter"),
-    *("random_state", "checkpoint", "verbose"),
-)
+_SHARED = (*("batch_size", "random_state", "checkpoint", "verbose"),)
 """Arguments that mean what they mean to ``MLPClassifier``."""
+_OF_NETWORKS = ("hidden_layer_sizes", "alpha", "learning_rate_init", "max_iter")
+"""The same, but None is the default of one network, or what each of an ensemble has for itself."""
 
 
 class TabularParameters:
@@ -33,9 +33,14 @@ class TabularParameters:
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **for_scikit_learn({name: COMMON[name] for name in _SHARED}),
-        "activation": [StrOptions({*ACTIVATIONS, "logistic"})],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
+        **{name: [*for_scikit_learn({name: COMMON[name]})[name], None] for name in _OF_NETWORKS},
+        "activation": [StrOptions({*ACTIVATIONS, "logistic"}), None],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
+        "dropout": [Interval(Real, 0, 1, closed="left"), None],
+        "ensemble": [Interval(Integral, 1, 1000, closed="both"), StrOptions({"auto"})],
+        "scaling": [StrOptions({"auto", "standard", "quantiles"})],
+        "bins": [Interval(Integral, 0, 1000, closed="both"), StrOptions({"auto"})],
+        "recipes": ["array-like", None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "time": [str, None],
         "categories": _NAMES,
@@ -52,15 +57,19 @@ class TabularParameters:
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (128, 64),
-        activation: str = "relu",
+        hidden_layer_sizes: Any = None,
+        activation: str | None = None,
         *,
-        alpha: float = 0.3,
+        ensemble: int | str = "auto",
+        scaling: str = "auto",
+        bins: int | str = "auto",
+        recipes: Any = None,
+        alpha: float | None = None,
         batch_size: int | str = "auto",
-        learning_rate_init: float = 0.001,
-        max_iter: int = 500,
-        n_iter_no_change: int = 50,
-        dropout: float = 0.0,
+        learning_rate_init: float | None = None,
+        max_iter: int | None = None,
+        n_iter_no_change: int | None = None,
+        dropout: float | None = None,
         validation_fraction: float = 0.1,
         time: str | None = None,
         random_state: Any = 0,
@@ -79,6 +88,10 @@ class TabularParameters:
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.ensemble = ensemble
+        self.scaling = scaling
+        self.bins = bins
+        self.recipes = recipes
         self.alpha = alpha
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
@@ -106,11 +119,14 @@ class TabularParameters:
         given = {name: getattr(self, name) for name in Arguments.model_fields}
         for name in ("categories", "numbers", "dates", "ignore", "missing"):
             given[name] = _texts(name, given[name])
-        given["hidden_layer_sizes"] = _widths(given["hidden_layer_sizes"])
+        if given["hidden_layer_sizes"] is not None:
+            given["hidden_layer_sizes"] = _widths(given["hidden_layer_sizes"])
+        given["recipes"] = _recipes(given["recipes"])
         for name, value in given.items():
             given[name] = _plain(value)
         for name in ("max_iter", "n_iter_no_change"):
-            given[name] = check_positive_integer(name, given[name])
+            if given[name] is not None:
+                given[name] = check_positive_integer(name, given[name])
         if not isinstance(given["random_state"], int):
             given["random_state"] = None
         for name in ("no_dates", "verbose"):
@@ -123,6 +139,33 @@ class TabularParameters:
             raise SpecError(
                 f"the arguments of {type(self).__name__} make no sense: {first_fault(error)}"
             ) from None
+
+
+def _recipes(given: Any) -> list[Recipe] | None:
+    """Return the settings of networks."""
+    if given is None:
+        return None
+    wrong = isinstance(given, str | Mapping) or not isinstance(given, Sequence)
+    if wrong or not given or not all(isinstance(one, Mapping) for one in given):
+        raise SpecError(
+            "recipes must be a list of dicts with hidden_layer_sizes, activation, "
+            f"learning_rate_init, dropout and weight_decay; got {shown(given)}"
+        )
+    read = []
+    for number, one in enumerate(given):
+        plain = {name: _plain(value) for name, value in one.items()}
+        if "hidden_layer_sizes" in plain:
+            plain["hidden_layer_sizes"] = _widths(plain["hidden_layer_sizes"])
+        try:
+            read.append(Recipe.model_validate(plain))
+        except ValidationError as error:
+            raise SpecError(f"recipes[{number}] makes no sense: {first_fault(error)}") from None
+        if read[-1].activation not in {*ACTIVATIONS, "logistic"}:
+            raise SpecError(
+                f"recipes[{number}] has no known activation: {shown(read[-1].activation)}; it must "
+                f"be one of {', '.join(sorted(ACTIVATIONS))}"
+            )
+    return read
 
 
 def _widths(given: Any) -> list[int]:

@@ -29,24 +29,43 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     Parameters
     ----------
-    hidden_layer_sizes : array-like of int, default=(128, 64)
-        Widths of the hidden layers.
-    activation : str, default="relu"
-        Activation of the hidden layers: any of ``deltarule.spec.ACTIVATIONS``.
-    alpha : float, default=0.3
-        L2 penalty, as in ``MLPClassifier``.
+    hidden_layer_sizes : array-like of int, optional
+        Widths of the hidden layers; of one network (128, 64) by default. Like the other arguments
+        without a default here, the networks of an ensemble have it each for itself; what is given
+        holds for all of them.
+    activation : str, optional
+        Activation of the hidden layers: any of ``deltarule.spec.ACTIVATIONS``; "relu" by default.
+    ensemble : int or "auto", default="auto"
+        How many networks are trained and averaged, each on all rows but a fold of its own. "auto"
+        is 8 (4 from 20 000 rows on); 1 for fewer than 100 rows, for 100 000 or more, and if an
+        argument describes one network: those without a default here, `validation_fraction`,
+        `time`, `checkpoint`. 1 is one network, with dev rows.
+    scaling : {"auto", "standard", "quantiles"}, default="auto"
+        Columns of numbers: standardised, or normal scores by their quantiles; "auto" are the latter
+        for an ensemble.
+    bins : int or "auto", default="auto"
+        Bins of the piecewise-linear encoding beside every number: "auto" is 24 for an ensemble, and
+        0 for one network.
+    recipes : list of dict, optional
+        Settings of the networks, in turn: `hidden_layer_sizes`, `activation`,
+        `learning_rate_init`, `dropout` and `weight_decay` (AdamW's, which takes steps under a
+        cosine of the rate). By default an ensemble has four that suit most tables, and one network
+        has what the other arguments say; ``tune`` finds others.
+    alpha : float, optional
+        L2 penalty, as in ``MLPClassifier``; 0.3 by default.
     batch_size : int or "auto", default="auto"
         Rows in a mini-batch; "auto" is 16 to 256, by the number of rows.
-    learning_rate_init : float, default=0.001
-        Adam's learning rate.
-    max_iter : int, default=500
-        The maximum number of epochs.
-    n_iter_no_change : int, default=50
-        Epochs in a row without a better dev score before training stops.
-    dropout : float, default=0.0
-        Probability in [0, 1) that training drops a hidden unit.
+    learning_rate_init : float, optional
+        Adam's learning rate; 0.001 by default.
+    max_iter : int, optional
+        The maximum number of epochs; 500 by default.
+    n_iter_no_change : int, optional
+        Epochs in a row without a better dev score before training stops; 50 by default. Of an
+        ensemble, without a lower loss on the fold.
+    dropout : float, optional
+        Probability in [0, 1) that training drops a hidden unit; 0 by default.
     validation_fraction : float, default=0.1
-        Share of the rows that are held out to decide when to stop (dev rows).
+        Share of the rows that are held out to decide when one network stops (dev rows).
     time : str, optional
         A column of dates or numbers that orders the rows: the last ones are the dev rows. By
         default dev rows are drawn.
@@ -81,11 +100,14 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     notes_ : list of str
         What was odd about the table; likewise.
     model_ : TableModel
-        The network with the preprocessing of the table: what a file holds.
+        The networks with the preprocessing of the table: what a file holds.
+    oof_score_ : float
+        R² of an ensemble's networks on the rows that each of them left out; in
+        ``model_.out_of_fold`` are all such scores, after ``fit``.
     n_iter_ : int
-        Epochs of the fit.
+        Epochs of the fit; of an ensemble, the most of any network.
     loss_curve_, validation_loss_curve_, validation_scores_ : list of float
-        Training loss, dev loss and dev score, epoch by epoch.
+        Of one network: training loss, dev loss and dev score, epoch by epoch.
     best_validation_score_ : float
         The highest dev score, from whose epoch the parameters are.
 

@@ -1,0 +1,224 @@
+"""Compare the defaults of table learners: deltarule, HistGradientBoosting, CatBoost, LightGBM.
+
+    python benchmarks/defaults.py [--folder TABLES] [--tables a,b] [--rows 3000] [--seeds 1]
+
+A folder of tables holds Parquet files and their ``index.json`` (name, target, task). Without one,
+the catalogue of `benchmarks/tables.py` is measured. Every table has a seeded sample of at most so
+many rows, split 75/25; every learner has its defaults, one thread, and the table as it comes.
+Learners that are not installed are left out and named. Results are kept in a JSON file; a run goes
+on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import warnings
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+os.environ.setdefault("DELTARULE_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
+from tabular.catalogue import CATALOGUE, is_installed
+
+ROOT = Path(__file__).resolve().parent.parent
+FIRST = "HistGradientBoosting"
+PACKAGES = {FIRST: "sklearn", "CatBoost": "catboost", "LightGBM": "lightgbm"}
+VARIANTS: dict[str, dict[str, Any]] = {"deltarule": {}, "deltarule, ensemble=1": {"ensemble": 1}}
+"""Our own learners: arguments that are not the defaults."""
+
+
+def tables_of(folder: Path | None) -> dict[str, dict[str, Any]]:
+    """Return by name what is known of the tables of a folder, or of the catalogue."""
+    if folder is not None:
+        known = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        return {one["name"]: one for one in known}
+    usable = [table for table in CATALOGUE.values() if is_installed(table)]
+    return {
+        table.name: {"task": "regression" if table.regression else "classes"}
+        for table in usable
+        if table.name != "linnerud"  # three targets
+    }
+
+
+def load(name: str, known: dict[str, Any], folder: Path | None) -> tuple[pd.DataFrame, Any, bool]:
+    """Return the columns and the target of a table, and whether it is a quantity."""
+    regression = known["task"] == "regression"
+    if folder is None:
+        X, y = CATALOGUE[name].load()
+    else:
+        frame = pd.read_parquet(folder / f"{name}.parquet")
+        frame = frame[frame[known["target"]].notna()]
+        X, y = frame.drop(columns=known["target"]), frame[known["target"]].to_numpy()
+    y = np.asarray(y, dtype=np.float64) if regression else np.asarray(y).astype(str)
+    return X.reset_index(drop=True), y, regression
+
+
+def split(X: pd.DataFrame, y: Any, regression: bool, most: int, seed: int) -> tuple[Any, ...]:
+    """Return training and test rows of a sample; classes in proportion where each has enough."""
+    rows = np.random.default_rng(seed).permutation(len(y))[:most]
+    X, y = X.iloc[rows].reset_index(drop=True), y[rows]
+    if not regression:  # every class in both parts
+        often = pd.Series(y).map(pd.Series(y).value_counts()).to_numpy() >= 8
+        X, y = X[often].reset_index(drop=True), y[often]
+    return tuple(
+        train_test_split(
+            X, y, test_size=0.25, random_state=seed, stratify=None if regression else y
+        )
+    )
+
+
+def plain(X: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with numbers as float64 and all else as categories, as boosters take it."""
+    found = {}
+    for name, column in X.items():
+        if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
+            found[name] = column.astype("float64")
+        elif pd.api.types.is_datetime64_any_dtype(column):
+            found[name] = column.astype("int64").astype("float64")
+        else:
+            found[name] = column.astype(object).where(column.notna(), "missing").astype(str)
+    return pd.DataFrame(found)
+
+
+def few(X: pd.DataFrame, X_test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return both with texts as categories of the training rows, at most 254 a column."""
+    X, X_test = X.copy(), X_test.copy()
+    for name in X.columns:
+        if X[name].dtype.kind != "f":
+            known = X[name].value_counts().index[:254]
+            X[name] = pd.Categorical(X[name], known)
+            X_test[name] = pd.Categorical(X_test[name], known)
+    return X, X_test
+
+
+def booster(name: str, regression: bool, seed: int, X: pd.DataFrame) -> Any:
+    """Return a booster with its defaults."""
+    if name == FIRST:
+        from sklearn import ensemble
+
+        kind = "Regressor" if regression else "Classifier"
+        return getattr(ensemble, f"HistGradientBoosting{kind}")(
+            random_state=seed, categorical_features="from_dtype"
+        )
+    if name == "CatBoost":
+        import catboost
+
+        made = catboost.CatBoostRegressor if regression else catboost.CatBoostClassifier
+        texts = [column for column in X.columns if X[column].dtype.kind != "f"]
+        return made(random_seed=seed, thread_count=1, verbose=False, cat_features=texts,
+                    allow_writing_files=False)  # fmt: skip
+    import lightgbm
+
+    made = lightgbm.LGBMRegressor if regression else lightgbm.LGBMClassifier
+    return made(random_state=seed, n_jobs=1, verbose=-1)
+
+
+def measure(name: str, parts: tuple[Any, ...], regression: bool, seed: int) -> dict[str, float]:
+    """Return the error or RMSE, the log loss, and the seconds of a fit."""
+    X, X_test, y, y_test = parts
+    if name in VARIANTS:
+        import deltarule
+
+        made = deltarule.TabularRegressor if regression else deltarule.TabularClassifier
+        model = made(**VARIANTS[name], random_state=seed)
+    else:
+        X, X_test = plain(X), plain(X_test)
+        if name != "CatBoost":
+            X, X_test = few(X, X_test)
+        model = booster(name, regression, seed, X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        begin = process_time()
+        model.fit(X, y)
+        seconds = process_time() - begin
+        if regression:
+            error = float(np.sqrt(np.mean((model.predict(X_test) - y_test) ** 2)))
+            return {"error": error, "seconds": seconds}
+        P = np.asarray(model.predict_proba(X_test), dtype=np.float64)
+    P /= P.sum(axis=1, keepdims=True)
+    classes = np.asarray(model.classes_).astype(str)
+    wrong = float(np.mean(classes[P.argmax(axis=1)] != y_test))
+    found = {
+        "error": max(wrong, 0.5 / len(y_test)),
+        "log_loss": float(log_loss(y_test, P, labels=classes)),
+        "seconds": seconds,
+    }
+    score = getattr(getattr(model, "model_", None), "out_of_fold", None)
+    return found | ({} if score is None else {"said": 1 - score.scores["accuracy"]})
+
+
+def report(fits: dict[str, dict[str, dict[str, Any]]], learners: list[str]) -> None:
+    """Print ratios to the first learner, as geometric means over tables (means over seeds)."""
+    print(f"\n{'':44}{'error':>8}{'log loss':>10}{'tables':>8}{'CPU seconds of a fit':>26}")
+    for learner in learners:
+        ratios: dict[str, list[float]] = {"error": [], "log_loss": []}
+        seconds = []
+        for kept in fits.values():
+            both = [
+                (fit[learner], fit[FIRST]) for fit in kept.values() if {learner, FIRST} <= {*fit}
+            ]
+            if not both:
+                continue
+            seconds += [np.mean([a["seconds"] for a, _ in both])]
+            for measure_, held in ratios.items():
+                if measure_ in both[0][0]:
+                    held += [
+                        np.mean([a[measure_] for a, _ in both])
+                        / np.mean([b[measure_] for _, b in both])
+                    ]
+        means = [float(np.exp(np.mean(np.log(held)))) if held else np.nan for held in
+                 (*ratios.values(), seconds)]  # fmt: skip
+        print(f"{learner:44}{means[0]:8.3f}{means[1]:10.3f}{len(seconds):8}{means[2]:26.2f}")
+    said = [one["deltarule"] for kept in fits.values() for one in kept.values()
+            if "said" in one.get("deltarule", {})]  # fmt: skip
+    if said:
+        ratio = np.exp(np.mean([np.log(max(one["said"], 1e-3) / one["error"]) for one in said]))
+        print(f"error of classes out of fold / on the test rows: {ratio:.3f} ({len(said)} fits)")
+
+
+def main() -> None:
+    """Measure what is missing, and print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, help="Parquet files with an index.json")
+    parser.add_argument("--tables", help="names, separated by commas")
+    parser.add_argument("--only", help="learners, separated by semicolons")
+    parser.add_argument("--rows", type=int, default=10_000, help="at most so many of each table")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--json", type=Path, default=ROOT / "build" / "defaults.json")
+    chosen = parser.parse_args()
+    wanted = chosen.only.split(";") if chosen.only else [*PACKAGES, *VARIANTS]
+    learners = [one for one in wanted
+                if one in VARIANTS or importlib.util.find_spec(PACKAGES[one])]  # fmt: skip
+    if left := [one for one in wanted if one not in learners]:
+        print(f"left out, for they are not installed: {', '.join(left)}")
+    fits = json.loads(chosen.json.read_text()) if chosen.json.exists() else {}
+    known = tables_of(chosen.folder)
+    for name in chosen.tables.split(",") if chosen.tables else known:
+        X, y, regression = load(name, known[name], chosen.folder)
+        for seed in range(chosen.seeds):
+            kept = fits.setdefault(name, {}).setdefault(f"{seed}/{chosen.rows}", {})
+            for learner in learners:
+                if learner not in kept:
+                    parts = split(X, y, regression, chosen.rows, seed)
+                    try:
+                        kept[learner] = measure(learner, parts, regression, seed)
+                    except ValueError as error:
+                        print(f"{name}: {learner} refuses: {error!s:.200}", flush=True)
+                        continue
+                    chosen.json.parent.mkdir(parents=True, exist_ok=True)
+                    chosen.json.write_text(json.dumps(fits, indent=1))
+                    print(name, seed, learner, kept[learner], flush=True)
+    report(fits, learners)
+
+
+if __name__ == "__main__":
+    main()

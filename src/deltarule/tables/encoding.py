@@ -1,0 +1,97 @@
+"""Numbers as a network takes them better: normal scores of quantiles, and piecewise-linear bins.
+
+A skewed column has few values far out, and after standardising nearly all others lie together.
+Normal scores spread them: the p-quantile of the training rows becomes that of the normal
+distribution. The piecewise-linear encoding (Gorishniy, Rubachev & Babenko 2022, eq. 1) gives the
+network one input for each interval between quantiles, as a tree would find its thresholds.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "FURTHEST",
+    "NORMAL_SCORES",
+    "STANDARDISED",
+    "NumberEncoding",
+    "Scaling",
+    "bin_edges",
+    "fill_bins",
+    "normal_scores",
+]
+
+Numbers = NDArray[np.float64]
+Scaling = Literal["standard", "quantiles"]
+
+FURTHEST = 5.0
+"""Normal scores are at most so far from 0."""
+_APART = 2.0**-20
+"""Neighbours that differ by less, relative to their size, are one: float32 cannot divide them."""
+
+
+class NumberEncoding(NamedTuple):
+    """How columns of numbers are scaled, and how many bins there are beside them."""
+
+    scaling: Scaling = "standard"
+    bins: int = 0
+
+    @property
+    def needs_values(self) -> bool:
+        """Whether quantiles are learned, which takes more than a median."""
+        return self.scaling == "quantiles" or self.bins > 0
+
+
+STANDARDISED = NumberEncoding()
+NORMAL_SCORES = NumberEncoding("quantiles", 24)
+"""Scores with bins beside them; 24 were better than 12 or none (docs/tables.md)."""
+
+
+def normal_scores(values: Numbers) -> tuple[Numbers, Numbers]:
+    """Return knots (k,), ascending, and their normal scores; between them scores are linear.
+
+    The knots are max(10, min(1000, n/30)) quantiles of the n values, at equal steps of p from 0 to
+    1, as in scikit-learn's ``QuantileTransformer``. The score of a knot is Φ⁻¹(p), within ±5; if
+    several quantiles are one number, of the p in their middle. Without two different numbers there
+    are no knots.
+    """
+    from scipy.special import ndtri
+
+    count = max(10, min(1000, len(values) // 30))
+    p = np.linspace(0, 1, count)
+    quantiles = np.quantile(values, p) if len(values) else values
+    knots = _distinct(quantiles)
+    if len(knots) < 2:
+        return np.empty(0), np.empty(0)
+    place = np.searchsorted(knots, quantiles, side="right") - 1
+    middle = np.bincount(place, p) / np.bincount(place)
+    return knots, np.clip(ndtri(middle), -FURTHEST, FURTHEST)
+
+
+def bin_edges(values: Numbers, bins: int) -> Numbers:
+    """Return the edges of at most so many bins, which hold equally many values each.
+
+    Where quantiles are the same there are fewer; a single bin would say what the number itself
+    does, and is none.
+    """
+    edges = _distinct(np.quantile(values, np.linspace(0, 1, bins + 1))) if len(values) else values
+    return edges if len(edges) > 2 else np.empty(0)
+
+
+def fill_bins(values: Numbers, edges: Numbers) -> Numbers:
+    """Return (n, bins): 1 for bins below the value, 0 above, and in its own how far it is."""
+    with np.errstate(over="ignore"):
+        filled = (values[:, None] - edges[:-1]) / np.diff(edges)
+    return np.clip(filled, 0.0, 1.0, out=filled)
+
+
+def _distinct(ascending: Numbers) -> Numbers:
+    """Return ascending numbers without those that hardly differ from the one before."""
+    kept: list[float] = []
+    for number in ascending.tolist():
+        if not kept or number - kept[-1] > _APART * max(abs(number), abs(kept[-1])):
+            kept.append(number)
+    return np.array(kept)

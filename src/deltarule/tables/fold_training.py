@@ -1,0 +1,223 @@
+"""Training of an ensemble: a network for each fold, side by side on the cores.
+
+Every network trains on one thread from seeds of its own, so that the bits do not depend on how many
+are trained at a time.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from deltarule.engine.thread_pool import thread_ceiling
+from deltarule.errors import SpecError
+from deltarule.estimators import MLPClassifier, MLPRegressor
+from deltarule.estimators.loading import RecordedEstimator
+from deltarule.spec.optimizers import AdamW
+from deltarule.tables.ensemble import Ensemble, best_temperature, tempered
+from deltarule.tables.evaluation import Evaluation, Predictions, Scores
+from deltarule.tables.folds import draw_folds
+from deltarule.tables.prepare import Prepared
+from deltarule.tables.recipes import RECIPES
+from deltarule.tables.record import Classes, Quantity
+from deltarule.tables.settings import Settings
+
+__all__ = ["GivenUpError", "fit_folds", "member_estimator", "to_the_last_epoch"]
+
+EPOCHS, PATIENCE = 100, 20
+
+
+class _Trained(NamedTuple):
+    """A network, and what it says about the rows that it left out."""
+
+    member: RecordedEstimator
+    outside: NDArray[np.float64]
+
+
+def fit_folds(
+    prepared: Prepared,
+    settings: Settings,
+    callbacks: tuple[Any, ...] = (),
+    weight: NDArray[np.float64] | None = None,
+    is_hopeless: Callable[[int, float], bool] | None = None,
+) -> tuple[Ensemble, Evaluation]:
+    """Train a network for each fold of the training rows; return them, and their scores out of it.
+
+    Each network is scored on the rows that it did not learn from. It was stopped where its loss on
+    them was least, and one temperature was chosen on all of them: that much they know.
+
+    One is trained after the other if callbacks, which see every network as a fit of its own, or
+    verbose lines ask for it. ``is_hopeless`` is called with the number of every network, in order,
+    and its least loss on the fold; if it returns True the others are given up.
+
+    Raises
+    ------
+    GivenUpError
+        If the ensemble is hopeless.
+    """
+    target = prepared.preprocessing.target
+    X, y = prepared.reader.whole_part("training")
+    X = X.astype(np.float32)
+    classes = isinstance(target, Classes)
+    seeds = np.random.SeedSequence(prepared.provenance.network_seed).generate_state(
+        prepared.folds + 1
+    )
+    fold = draw_folds(len(y), prepared.folds, int(seeds[0]), y if classes else None)
+    learned, stopper = target.to_network(y), _Stopper()
+    judge = _Judge(is_hopeless, stopper)
+
+    def train(number: int) -> _Trained:
+        inside, outside = fold != number, fold == number
+        estimator = member_estimator(
+            number, target, settings, int(inside.sum()), int(seeds[number + 1])
+        )
+        estimator.set_callbacks(*callbacks, stopper)
+        estimator.fit(
+            X[inside],
+            learned[inside],
+            None if weight is None else weight[inside],
+            X_val=X[outside],
+            y_val=learned[outside],
+            sample_weight_val=None if weight is None else weight[outside],
+        )
+        if not estimator.validation_scores_:
+            raise KeyboardInterrupt
+        judge.hear(number, min(estimator.validation_loss_curve_))
+        said = estimator.predict_proba if classes else estimator.predict
+        outputs = np.asarray(said(X[outside]), dtype=np.float64)
+        return _Trained(RecordedEstimator(*estimator.to_record()), outputs)
+
+    with to_the_last_epoch():
+        in_turn = bool(callbacks) or settings.verbose
+        workers = 1 if in_turn else min(prepared.folds, thread_ceiling(None))
+        found = _side_by_side(train, prepared.folds, workers, stopper)
+
+    held = fold >= 0
+    outputs = np.empty((len(y), *found[0].outside.shape[1:]))
+    for number, trained in enumerate(found):
+        outputs[fold == number] = trained.outside
+    outputs, y, temperature = outputs[held], y[held], 1.0
+    scores = Scores(target)
+    if isinstance(target, Classes):
+        temperature = best_temperature(outputs, y, None if weight is None else weight[held])
+        P = tempered(outputs, temperature)
+        scores.add(Predictions(np.array(target.labels)[P.argmax(axis=1)], target.labels, P), y)
+    else:
+        scores.add(Predictions(target.from_network(outputs), [], None), y)
+    evaluation = scores.evaluation()
+    score = evaluation.scores["accuracy" if classes else "r2"]
+    known = None if np.isnan(score) else score
+    return Ensemble(tuple(one.member for one in found), temperature, known), evaluation
+
+
+def member_estimator(
+    number: int,
+    target: Classes | Quantity,
+    settings: Settings,
+    rows: int,
+    seed: int,
+    n_threads: int | None = 1,
+) -> Any:
+    """Return the network of a fold, not yet fitted; what the settings say holds for every one.
+
+    AdamW with a cosine of the rate over the epochs, about n/40 rows a batch, in float32. Training
+    watches the loss on the rows that it does not learn from.
+    """
+    recipes = settings.recipes or RECIPES
+    recipe = recipes[number % len(recipes)]
+    hidden = recipe.hidden_layer_sizes if settings.hidden is None else settings.hidden
+    if not hidden or min(hidden) < 1:
+        raise SpecError("hidden must be widths of at least 1, such as 64,32 (--hidden)")
+    rate, decay = settings.learning_rate or recipe.learning_rate_init, recipe.weight_decay
+    if settings.alpha is not None:  # the user's penalty, instead of the decoupled decay
+        decay = 0.0
+    kind: type[Any] = MLPClassifier if isinstance(target, Classes) else MLPRegressor
+    return kind(
+        hidden_layer_sizes=tuple(hidden),
+        activation=settings.activation or recipe.activation,
+        solver=AdamW(rate, weight_decay=decay),
+        learning_rate="cosine",
+        alpha=settings.alpha or 0.0,
+        batch_size=min(settings.batch_size or int(np.clip(rows // 40, 16, 256)), rows),
+        max_iter=settings.epochs or EPOCHS,
+        n_iter_no_change=settings.patience or PATIENCE,
+        dropout=recipe.dropout if settings.dropout is None else settings.dropout,
+        random_state=seed,
+        early_stopping=True,
+        monitor="loss",
+        dtype="float32",
+        verbose=settings.verbose,
+        n_threads=n_threads,
+    )
+
+
+@contextmanager
+def to_the_last_epoch() -> Iterator[None]:
+    """Warn of no fit that reaches its last epoch: the rate falls until then."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
+        yield
+
+
+class GivenUpError(Exception):
+    """An ensemble is not worth the rest of its training."""
+
+
+class _Judge:
+    """Tells the losses of networks in their order, whichever is trained first."""
+
+    def __init__(self, verdict: Callable[[int, float], bool] | None, stopper: _Stopper) -> None:
+        self._verdict, self._stopper = verdict, stopper
+        self._lock, self._losses, self._told = Lock(), dict[int, float](), 0
+
+    def hear(self, number: int, loss: float) -> None:
+        """Take the loss of a network; raise ``GivenUpError`` if those told so far are hopeless."""
+        if self._verdict is None:
+            return
+        with self._lock:
+            self._losses[number] = loss
+            while self._told in self._losses and not self._stopper.stopped:
+                self._told += 1
+                self._stopper.stopped = self._verdict(self._told - 1, self._losses[self._told - 1])
+            if self._stopper.stopped:
+                raise GivenUpError
+
+
+class _Stopper:
+    """A callback that ends fits in other threads after their epoch, once it is told to."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Do nothing."""
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        """Do nothing."""
+
+    def on_fit_task_end(self, estimator: Any, context: Any) -> bool:
+        """Return whether the fit is to stop."""
+        return self.stopped
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Do nothing."""
+
+
+def _side_by_side(
+    train: Callable[[int], _Trained], count: int, workers: int, stopper: _Stopper
+) -> list[_Trained]:
+    """Return what each call returns; an error or Ctrl-C ends the others after their epoch."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="deltarule-network")
+    try:
+        return list(pool.map(train, range(count)))
+    finally:
+        stopper.stopped = True
+        pool.shutdown(cancel_futures=True)

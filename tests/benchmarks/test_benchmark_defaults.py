@@ -1,0 +1,58 @@
+"""The comparison of defaults reads tables, resumes, and prints means as they are defined."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from support.paths import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _benchmarks_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+
+
+def test_it_measures_a_folder_and_resumes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import defaults
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=90), "c": rng.choice(["a", "b", None], 90)})
+    frame["y"] = np.where(frame["x"] + rng.normal(size=90) > 0, "yes", "no")
+    frame.to_parquet(tmp_path / "t.parquet")
+    index = [{"name": "t", "task": "classification", "target": "y"}]
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    results = tmp_path / "fits.json"
+    line = ["defaults.py", "--folder", str(tmp_path), "--json", str(results), "--rows", "80",
+            "--only", "HistGradientBoosting;deltarule"]  # fmt: skip
+    monkeypatch.setattr("sys.argv", line)
+    defaults.main()
+    first = capsys.readouterr().out
+    (fits,) = json.loads(results.read_text())["t"].values()
+    assert set(fits) == {"HistGradientBoosting", "deltarule"}
+    assert 0 < fits["deltarule"]["error"] < 0.5
+    defaults.main()
+    again = capsys.readouterr().out
+    assert again.strip() == first[first.index("\n\n") :].strip()  # nothing was measured again
+
+
+def test_means_are_geometric(capsys: pytest.CaptureFixture[str]) -> None:
+    import defaults
+
+    def fit(error: float, seconds: float) -> dict[str, float]:
+        return {"error": error, "log_loss": error, "seconds": seconds}
+
+    fits = {
+        "a": {"0/9": {defaults.FIRST: fit(0.1, 1.0), "deltarule": fit(0.2, 4.0)}},
+        "b": {"0/9": {defaults.FIRST: fit(0.4, 1.0), "deltarule": fit(0.1, 9.0)}},
+    }
+    defaults.report(fits, ["deltarule"])
+    words = capsys.readouterr().out.split()[-5:]
+    expected = ["deltarule", f"{(2 * 0.25) ** 0.5:.3f}", f"{(2 * 0.25) ** 0.5:.3f}", "2", "6.00"]
+    assert words == expected
