@@ -244,6 +244,21 @@ class ParsedColumn:
             )
         self._required.add(expected)
 
+    def pieces(self, size: int) -> list[ParsedColumn]:
+        """Return a column of stored numbers as columns of so many rows, each with its own cells."""
+        whole = self.fault  # a reference to the column would keep its cells in memory
+
+        def piece(start: int) -> ParsedColumn:
+            def fault(row: int, problem: str) -> TableError:
+                return whole(start + row, problem)
+
+            cells = numbers_of(self._stored[start : start + size].copy())
+            return ParsedColumn(
+                self.name, cells, self.path, fault, self.marks, declared=self.declared
+            )
+
+        return [piece(start) for start in range(0, len(self), size)]
+
     # --- plain numbers, as bytes -----------------------------------------------------------------
 
     def count_of_points(self) -> int:

@@ -184,6 +184,11 @@ class Table(Source):
             if self.rows > RELEASED_ROWS:
                 pa.default_memory_pool().release_unused()  # to the system
 
+    def forget(self, column: ParsedColumn) -> None:
+        """Forget the cells of a column."""
+        self._parsed.pop((column.name, column.marks), None)
+        self.columns[column.name] = pa.nulls(0)
+
     def forget_all(self) -> None:
         """Forget all cells."""
         self._parsed.clear()
