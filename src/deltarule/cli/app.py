@@ -31,7 +31,7 @@ from deltarule.cli.output_options import (
     PredictionFileOptions,
     check_streams,
 )
-from deltarule.cli.reading_options import CellOptions, FileOptions
+from deltarule.cli.reading_options import CellOptions, FileOptions, NotationOptions
 from deltarule.cli.stdio import STREAM
 from deltarule.version import __version__
 
@@ -185,6 +185,7 @@ def evaluate(
     *,
     unseen: UnseenOption = Unseen.other,
     reading: FileOptions,
+    cells: NotationOptions,
     output: OutputOptions,
 ) -> None:
     """Compare a model's predictions with the target column of a table.
@@ -193,7 +194,7 @@ def evaluate(
     """
     from deltarule.cli import commands
 
-    commands.evaluate(model, table, unseen.value, output, reading)
+    commands.evaluate(model, table, unseen.value, output, reading, cells)
 
 
 @app.command()
@@ -204,6 +205,7 @@ def predict(
     *,
     unseen: UnseenOption = Unseen.other,
     reading: FileOptions,
+    cells: NotationOptions,
     files: PredictionFileOptions,
     output: OutputOptions,
 ) -> None:
@@ -220,7 +222,7 @@ def predict(
     check_streams(table, files.output, json=output.json)
     from deltarule.cli import commands
 
-    commands.predict(model, table, files, unseen.value, output, reading)
+    commands.predict(model, table, files, unseen.value, output, reading, cells)
 
 
 @app.command()
@@ -259,6 +261,7 @@ def check(
     model: ModelArgument,
     table: TableArgument,
     reading: FileOptions,
+    cells: NotationOptions,
     output: OutputOptions,
 ) -> None:
     """Check a model's gradient against difference quotients, on rows of a table.
@@ -269,7 +272,7 @@ def check(
     """
     from deltarule.cli import commands
 
-    raise typer.Exit(commands.check(model, table, output, reading))
+    raise typer.Exit(commands.check(model, table, output, reading, cells))
 
 
 @app.command()
@@ -278,6 +281,7 @@ def explain(
     model: ModelArgument,
     table: TableArgument,
     reading: FileOptions,
+    cells: NotationOptions,
     files: ExplanationOptions,
     output: OutputOptions,
 ) -> None:
@@ -291,4 +295,4 @@ def explain(
     check_streams(None, STREAM if files.output is None else files.output, json=output.json)
     from deltarule.cli import commands
 
-    commands.explain(model, table, files, output, reading)
+    commands.explain(model, table, files, output, reading, cells)

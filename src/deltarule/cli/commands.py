@@ -19,7 +19,7 @@ from deltarule.cli.output_options import (
 )
 from deltarule.cli.outputs import Outputs, check_apart
 from deltarule.cli.plots import DATA_PICTURE, check_plots, draw_data_plot, draw_plots
-from deltarule.cli.reading_options import FileOptions
+from deltarule.cli.reading_options import FileOptions, NotationOptions
 from deltarule.cli.signals import leaving
 from deltarule.cli.stdio import STREAM, is_stream
 from deltarule.errors import DeltaruleError, ModelFileError
@@ -177,11 +177,16 @@ def describe(
 
 
 def evaluate(
-    model_path: Path, path: Path, unseen: Unseen, output: OutputOptions, reading: FileOptions
+    model_path: Path,
+    path: Path,
+    unseen: Unseen,
+    output: OutputOptions,
+    reading: FileOptions,
+    cells: NotationOptions,
 ) -> None:
     """Print the scores of a model on a table."""
     reporter = output.reporter("evaluate")
-    model = TableModel.load(model_path)
+    model = cells.applied(TableModel.load(model_path))
     with opened(path, reading.form(model.preprocessing.file)) as table:
         reporter.scores({table.path.name: model.evaluate(table, unseen)})
     reporter.end()
@@ -194,12 +199,13 @@ def predict(
     unseen: Unseen,
     output: OutputOptions,
     reading: FileOptions,
+    cells: NotationOptions,
 ) -> None:
     """Write a model's predictions for a table, in chunks."""
     outputs = Outputs(files.output, overwrite=files.overwrite)
     outputs.check(_reads(model_path) | {"the table": path})
     reporter = output.reporter("predict", outputs.file)
-    model = TableModel.load(model_path)
+    model = cells.applied(TableModel.load(model_path))
     with opened(path, reading.form(model.preprocessing.file), stream=True) as table:
         predictions = PredictionsCsv(
             model, table, unseen, keep=files.keep, escape=files.escape_formulas
@@ -240,10 +246,16 @@ def export(
     reporter.end()
 
 
-def check(model_path: Path, path: Path, output: OutputOptions, reading: FileOptions) -> int:
+def check(
+    model_path: Path,
+    path: Path,
+    output: OutputOptions,
+    reading: FileOptions,
+    cells: NotationOptions,
+) -> int:
     """Print a gradient check; return 1 if the gradient is wrong, else 0."""
     reporter = output.reporter("check")
-    model = TableModel.load(model_path)
+    model = cells.applied(TableModel.load(model_path))
     with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
         report = model.check(table)
     reporter.check(report)
@@ -257,6 +269,7 @@ def explain(
     files: ExplanationOptions,
     output: OutputOptions,
     reading: FileOptions,
+    cells: NotationOptions,
 ) -> None:
     """Show rows on their way through a model."""
     from deltarule.explanation import check_ending
@@ -267,7 +280,7 @@ def explain(
     outputs.check(_reads(model_path) | {"the table": path})
     ending = ".txt" if is_stream(file) else check_ending(file)
     reporter = output.reporter("explain", outputs.file)
-    model = TableModel.load(model_path)
+    model = cells.applied(TableModel.load(model_path))
     with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
         explanation = explain_rows(model, table, [row - 1 for row in files.row or [1]])
     outputs.write(f"{explanation.as_file(ending).rstrip()}\n".encode())

@@ -232,15 +232,19 @@ class ParsedColumn:
                 )
         return None
 
-    def require(self, fits: Mask, expected: str) -> None:
-        """Refuse the first cell that is neither missing nor what the column should hold."""
+    def require(self, fits: Mask, expected: str, way: Callable[[], str] = lambda: "") -> None:
+        """Refuse the first cell that is neither missing nor what the column should hold.
+
+        `way` returns a further remedy, if there is one.
+        """
         if expected in self._required:
             return
         wrong = self.usable & ~fits
         if wrong.any():
             row = int(np.argmax(wrong))
             raise self.fault(
-                row, f"{show(self.text(row))} is not {expected}; correct it or leave it empty"
+                row,
+                f"{show(self.text(row))} is not {expected}; correct it or leave it empty{way()}",
             )
         self._required.add(expected)
 

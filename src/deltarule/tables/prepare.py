@@ -163,6 +163,7 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     reader = ExampleReader(source, preprocessing, split)
     dev = reader.whole_part("dev") if whole else held.examples(preprocessing, reader)
     notes = [*source.notes, *understood.notes, *([] if whole else [READ_AGAIN])]
+    notes += target.alike(decision)
     few = [label for label in decision.labels if label in {*alone, *target.single(decision)}]
     if few:
         notes.append(
