@@ -160,6 +160,7 @@ def test_what_training_refuses_is_described(here: Path, capsys: pytest.CaptureFi
         ("nothing", "nothing", "the target 'nothing' is empty in every row"),
         ("width", "width", "'3x' is not a number"),
         ("same", "same", "is '1' in every row"),
+        ("nothing", "sold", "no column left to learn 'sold' from"),
     ],
 )
 def test_a_target_that_training_refuses_is_described(
@@ -168,10 +169,11 @@ def test_a_target_that_training_refuses_is_described(
     made = pd.read_csv("t.csv", dtype=str)
     made["width"] = [f"{i}x" if i % 100 == 3 else str(i % 7) for i in range(N)]
     made["same"] = "1"
+    made["city"] = [f"town {i}" for i in range(N)] if target == "sold" else made["city"]
     made[["city", "sold", cells]].to_csv("t.csv", index=False)
     found = told(capsys, "describe", "t.csv", "-t", target)
     assert message in found["problem"]
-    assert "classes" not in found
+    assert ("classes" in found) == (target == "sold")
     assert run(["train", "t.csv", "-t", target]) == 2
     assert found["problem"] in capsys.readouterr().err
 

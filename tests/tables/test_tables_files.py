@@ -129,7 +129,7 @@ def test_one_table_in_every_dress(tmp_path: Path, name: str) -> None:
         ("latin-1", ["señal", "año"]),
         ("cp1250", ["Kraków", "Wrocław", "Częstochowa"]),
         ("cp1250", ["Plzeň", "Chruď", "Olomouť"]),
-        ("cp1252", ["20 m³", "10 €", "café – bar", "Nº 5", "5¢"]),
+        ("cp1252", ["20 m³", "10 €", "café – bar", "Nº 5", "t CO²eq"]),
         ("cp1252", ["col·lecció", "Çelik", "Málaga"]),
         ("cp1251", ["Москва", "Казань", "Санкт-Петербург"]),
         ("shift_jis", ["東京", "大阪", "名古屋"]),

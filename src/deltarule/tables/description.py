@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from deltarule.tables.split import times_of
 from deltarule.tables.statistics import PICTURE_SAMPLE, CappedCounter, Sample, row_hash
 from deltarule.tables.table import Source
 from deltarule.tables.target import Decision, TargetProfile, class_labels
-from deltarule.tables.understand import understand
+from deltarule.tables.understand import feature_columns, understand
 from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = ["ColumnValues", "DataValues", "Description", "collect_values", "describe"]
@@ -100,24 +101,32 @@ def describe(
         source.check_column(target)
     understood = understand(source, reading, ignore=ignore, target=target or "", refuse=False)
     notes = [*source.notes, *understood.notes]
-    found = Description(source.rows, understood, target, notes=notes, problem=understood.problem)
-    if target is None or understood.columns[target].kind == "unclear":
-        return found
-    profile = TargetProfile(understood.columns[target], source.path)
-    try:
+    problems = [understood.problem] if understood.problem else []
+    decision, classes = None, {}
+    if target is not None and understood.columns[target].kind != "unclear":
+        profile = TargetProfile(understood.columns[target], source.path)
+        with _collected(problems):
+            feature_columns(source, target, understood)
         for table, _ in source.scan():
             rows = PieceRows(np.zeros(table.rows, dtype=bool), np.zeros(table.rows))
             profile.add(table.column(target, missing=reading.missing), rows)
-        decision = profile.decide(None)
+        with _collected(problems):
+            decision = profile.decide(None)
+            classes = profile.class_counts(decision)
+            notes += profile.alike(decision)
+            if single := profile.single(decision):
+                notes.append(f"class {listing(single)} has a single row, which cannot be held out")
+    problem = "; ".join(problems)
+    return Description(source.rows, understood, target, decision, classes, notes, problem)
+
+
+@contextmanager
+def _collected(problems: list[str]) -> Iterator[None]:
+    """Add what training would refuse to a list of problems instead of raising it."""
+    try:
+        yield
     except TableError as error:
-        problem = f"{found.problem}; {error}" if found.problem else str(error)
-        return replace(found, problem=problem)
-    notes += profile.alike(decision)
-    single = profile.single(decision)
-    if single:
-        notes.append(f"class {listing(single)} has a single row, which cannot be held out")
-    classes = profile.class_counts(decision)
-    return replace(found, decision=decision, classes=classes, notes=notes)
+        problems.append(str(error))
 
 
 @dataclass(frozen=True)

@@ -181,14 +181,15 @@ class ColumnEvidence:
         blanks = to_numpy(pc.count_substring(distinct, " "), 0)
         self._blanks += int((blanks * column.counts(there)).sum())
         numbers = column.number_texts
-        in_any = numbers.in_any
-        self.numbers += int(counts[in_any].sum())
-        self.measured += int(counts[in_any & numbers.measured].sum())
+        in_any = np.zeros(len(distinct), dtype=bool)
         for notation in NOTATIONS:
             fits = numbers.fits(notation)
+            in_any |= fits
             for place in np.unique(numbers.unit[fits]).tolist():
                 mask = fits & (numbers.unit == place)
                 self.fits[notation, numbers.units[place]] += int(counts[mask].sum())
+        self.numbers += int(counts[in_any].sum())
+        self.measured += int(counts[in_any & numbers.measured].sum())
         self.whole += int(counts[numbers.whole].sum())
         self.points += int(counts[_mask(pc.match_substring(distinct, "."))].sum())
         self.codes += int(counts[_mask(pc.match_substring_regex(distinct, "^0[0-9]+$"))].sum())

@@ -120,11 +120,6 @@ class NumberTexts:
         ) & self._has_unit("")
 
     @property
-    def in_any(self) -> Mask:
-        """(n,) mask of the texts that are numbers in one of the notations, whatever their unit."""
-        return np.logical_or.reduce([self.fits(notation) for notation in NOTATIONS])
-
-    @property
     def measured(self) -> Mask:
         """(n,) mask of the texts with a unit that is neither a per cent sign nor a currency."""
         places = [n for n, u in enumerate(self.units) if u not in ("", "%") and not is_currency(u)]

@@ -28,7 +28,7 @@ from deltarule.tables.understanding import (
     Understood,
 )
 
-__all__ = ["understand"]
+__all__ = ["feature_columns", "understand"]
 
 
 def _chosen(source: Source, patterns: Iterable[str], option: str, target: str) -> list[str]:
@@ -141,6 +141,19 @@ def understand(
     order = {name: columns[name] for name in (*names, *source.left_out)}
     message = "" if refused is None else refused.message
     return Understanding(order, _notes(order, judge.notes), message)
+
+
+def feature_columns(source: Source, target: str, understood: Understanding) -> list[str]:
+    """Return the columns to learn a target from; it is an error if there are none."""
+    others = [column for name, column in understood.columns.items() if name != target]
+    found = [column.name for column in others if column.kind != "left out"]
+    if not found:
+        reasons = "".join(f"; {show(column.name)} {column.reason}" for column in others[:8])
+        raise TableError(
+            f"{source.path} has no column left to learn {show(target)} from{reasons}; ignore fewer "
+            "columns, or add some"
+        )
+    return found
 
 
 def _add(evidence: ColumnEvidence, table: Table, options: ReadOptions, *, whole: bool) -> None:

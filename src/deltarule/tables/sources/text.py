@@ -52,7 +52,7 @@ _GUESSED = (
 )  # fmt: skip
 """The encodings that charset-normalizer tells apart; cp1250 looks too much like the first."""
 _FOREIGN_WORD = re.compile(r"\w*[^\W\x00-\x7f]\w*")
-_WITHIN = re.compile(r"[^\W\d_][¡-©«-´¶-¹»-¿×÷\x80-\x9f†‡•…‰‹›“”„€™][^\W\d_]")
+_WITHIN = re.compile(r"[^\W\d_][¡-©«-´¶-¹»-¿×÷\x80-\x9f†‡•…‰‹›“”„€™ˇ˘˛˝˙][^\W\d_]")
 """A sign within a word."""
 _ELSE = (
     "if it looks wrong, name --encoding: those of one alphabet look alike, such as cp1252 (Western "
