@@ -153,7 +153,7 @@ def test_a_wrong_gradient_exits_1(
         ("train penguins.csv -t species -o penguins.csv", "penguins.csv is the table itself"),
         ("train penguins.csv -t species -o no/such/m", "there is no folder"),
         ("evaluate none penguins.csv", "no model file none"),
-        ("evaluate penguins.csv penguins.csv", "no usable model|not a usable model|no deltarule"),
+        ("evaluate penguins.csv penguins.csv", "not a deltarule model but text"),
         ("predict none penguins.csv", "Missing option '--output'"),
         ("fly", "No such command"),
     ],

@@ -33,7 +33,7 @@ from deltarule.cli.output_options import (
     PredictionFileOptions,
     check_streams,
 )
-from deltarule.cli.reading_options import CellOptions, FileOptions
+from deltarule.cli.reading_options import CellOptions, FileOptions, NotationOptions
 from deltarule.cli.search_options import SearchOptions
 from deltarule.cli.stdio import STREAM
 from deltarule.version import __version__
@@ -230,6 +230,7 @@ def evaluate(
     *,
     unseen: UnseenOption = Unseen.other,
     reading: FileOptions,
+    cells: NotationOptions,
     output: OutputOptions,
 ) -> None:
     """Compare a model's predictions with the target column of a table.
@@ -238,7 +239,7 @@ def evaluate(
     """
     from deltarule.cli import commands
 
-    commands.evaluate(model, table, unseen.value, output, reading)
+    commands.evaluate(model, table, unseen.value, output, reading, cells)
 
 
 @app.command()
@@ -249,6 +250,7 @@ def predict(
     *,
     unseen: UnseenOption = Unseen.other,
     reading: FileOptions,
+    cells: NotationOptions,
     files: PredictionFileOptions,
     output: OutputOptions,
 ) -> None:
@@ -265,7 +267,7 @@ def predict(
     check_streams(table, files.output, json=output.json)
     from deltarule.cli import commands
 
-    commands.predict(model, table, files, unseen.value, output, reading)
+    commands.predict(model, table, files, unseen.value, output, reading, cells)
 
 
 @app.command()
@@ -306,6 +308,7 @@ def check(
     *,
     member: MemberOption = 1,
     reading: FileOptions,
+    cells: NotationOptions,
     output: OutputOptions,
 ) -> None:
     """Check a model's gradient against difference quotients, on rows of a table.
@@ -316,7 +319,7 @@ def check(
     """
     from deltarule.cli import commands
 
-    raise typer.Exit(commands.check(model, table, member, output, reading))
+    raise typer.Exit(commands.check(model, table, member, output, reading, cells))
 
 
 @app.command()
@@ -327,6 +330,7 @@ def plot(
     *,
     member: MemberOption = 1,
     reading: FileOptions,
+    cells: NotationOptions,
     files: ModelPictureOptions,
     output: OutputOptions,
 ) -> None:
@@ -339,7 +343,7 @@ def plot(
     """
     from deltarule.cli import commands
 
-    commands.plot(model, table, files, member, output, reading)
+    commands.plot(model, table, files, member, output, reading, cells)
 
 
 @app.command()
@@ -350,6 +354,7 @@ def explain(
     *,
     member: MemberOption = 1,
     reading: FileOptions,
+    cells: NotationOptions,
     files: ExplanationOptions,
     output: OutputOptions,
 ) -> None:
@@ -363,4 +368,4 @@ def explain(
     check_streams(None, STREAM if files.output is None else files.output, json=output.json)
     from deltarule.cli import commands
 
-    commands.explain(model, table, files, member, output, reading)
+    commands.explain(model, table, files, member, output, reading, cells)

@@ -27,7 +27,7 @@ from deltarule.cli.plots import (
     draw_model_plots,
     draw_plots,
 )
-from deltarule.cli.reading_options import FileOptions
+from deltarule.cli.reading_options import FileOptions, NotationOptions
 from deltarule.cli.signals import leaving
 from deltarule.cli.stdio import STREAM, is_stream
 from deltarule.errors import DeltaruleError, ModelFileError, OutputError
@@ -238,11 +238,16 @@ def describe(
 
 
 def evaluate(
-    model_path: Path, path: Path, unseen: Unseen, output: OutputOptions, reading: FileOptions
+    model_path: Path,
+    path: Path,
+    unseen: Unseen,
+    output: OutputOptions,
+    reading: FileOptions,
+    cells: NotationOptions,
 ) -> None:
     """Print the scores of a model on a table."""
     reporter = output.reporter("evaluate")
-    model = TableModel.load(model_path)
+    model = cells.applied(TableModel.load(model_path))
     with opened(path, reading.form(model.preprocessing.file)) as table:
         reporter.scores({table.path.name: model.evaluate(table, unseen)})
     reporter.end()
@@ -255,12 +260,13 @@ def predict(
     unseen: Unseen,
     output: OutputOptions,
     reading: FileOptions,
+    cells: NotationOptions,
 ) -> None:
     """Write a model's predictions for a table, in chunks."""
     outputs = Outputs(files.output, overwrite=files.overwrite)
     outputs.check(_reads(model_path) | {"the table": path})
     reporter = output.reporter("predict", outputs.file)
-    model = TableModel.load(model_path)
+    model = cells.applied(TableModel.load(model_path))
     with opened(path, reading.form(model.preprocessing.file), stream=True) as table:
         predictions = PredictionsCsv(
             model, table, unseen, keep=files.keep, escape=files.escape_formulas
@@ -302,11 +308,16 @@ def export(
 
 
 def check(
-    model_path: Path, path: Path, member: int, output: OutputOptions, reading: FileOptions
+    model_path: Path,
+    path: Path,
+    member: int,
+    output: OutputOptions,
+    reading: FileOptions,
+    cells: NotationOptions,
 ) -> int:
     """Print a gradient check of a network; return 1 if the gradient is wrong, else 0."""
     reporter = output.reporter("check")
-    model = TableModel.load(model_path)
+    model = cells.applied(TableModel.load(model_path))
     with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
         report = model.member(member).check(table)
     reporter.notes(_which(model, member))
@@ -322,6 +333,7 @@ def explain(
     member: int,
     output: OutputOptions,
     reading: FileOptions,
+    cells: NotationOptions,
 ) -> None:
     """Show rows on their way through a network of a model."""
     from deltarule.explanation import check_ending
@@ -332,7 +344,7 @@ def explain(
     outputs.check(_reads(model_path) | {"the table": path})
     ending = ".txt" if is_stream(file) else check_ending(file)
     reporter = output.reporter("explain", outputs.file)
-    model = TableModel.load(model_path)
+    model = cells.applied(TableModel.load(model_path))
     with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
         rows = [row - 1 for row in files.row or [1]]
         explanation = explain_rows(model.member(member), table, rows)
@@ -350,12 +362,13 @@ def plot(
     member: int,
     output: OutputOptions,
     reading: FileOptions,
+    cells: NotationOptions,
 ) -> None:
     """Draw a model: its training, its results on a table, and what is inside."""
     folder = files.plots or Path(f"{model_path.stem}-plots")
     check_apart(folder / MODEL_PICTURES[0], _reads(model_path) | {"the table": path})
     reporter = output.reporter("plot")
-    model = TableModel.load(model_path)
+    model = cells.applied(TableModel.load(model_path))
     check_plots(folder, MODEL_PICTURES, overwrite=files.overwrite)
     with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
         drawn = draw_model_plots(model, table, member, folder, overwrite=files.overwrite)

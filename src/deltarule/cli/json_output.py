@@ -81,6 +81,8 @@ class JsonReporter:
             "rows": found.rows,
             "columns": _columns(found.understanding),
         }
+        if found.problem:
+            self._found["problem"] = " ".join(found.problem.split())
         if found.decision is not None:
             self._found |= {"target": found.target, "task": found.decision.task}
         if found.classes:

@@ -26,7 +26,7 @@ class _Column(_Object):
     """What a column was taken for."""
 
     name: str
-    kind: Literal["number", "boolean", "date", "category", "left_out"]
+    kind: Literal["number", "boolean", "date", "category", "left_out", "unclear"]
     missing: Count
     marks: dict[str, Count]
     categories: Count | None = None
@@ -194,6 +194,7 @@ class _Describe(_Output):
     task: Task | None = None
     classes: dict[str, Count] | None = None
     pictures: list[str] = []
+    problem: str | None = None
 
 
 class _Evaluate(_Output):

@@ -130,6 +130,10 @@ class TextReporter:
             more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
             self.say(f"{len(rows)} classes: {some}{more}")
         self.notes(found.notes)
+        if found.problem:
+            self.say(
+                f"problem: training would refuse this table: {' '.join(found.problem.split())}"
+            )
 
     def _columns(self, understood: Iterable[Understood]) -> None:
         """Print what each column was taken for; of many columns only how many there are."""
@@ -138,7 +142,8 @@ class TextReporter:
         marked = any(column.marks for column in shown)
         grid = _grid("column", "holds", "missing", *["of them"] * marked, left=2)
         for column in shown:
-            why = f": {column.reason}" if column.kind == "left out" else ""
+            why = f": {column.reason}" if column.kind in ("left out", "unclear") else ""
+            why = why.partition("; ")[0] if column.kind == "unclear" else why
             marks = ", ".join(f"{show(mark, 12)} {n}" for mark, n in column.marks.items())
             name = column.name if len(column.name) <= 60 else f"{column.name[:59]}…"
             cells = (name, column.in_words + why, column.missing, *[marks] * marked)
