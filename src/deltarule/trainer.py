@@ -16,9 +16,10 @@ import numpy as np
 
 from deltarule.analysis.health import HEALTH_KINDS, HealthMonitor
 from deltarule.errors import ShapeError, SpecError
-from deltarule.network import Network, mean_loss, score_outputs
+from deltarule.network import Network, score_outputs
 from deltarule.network.backend import interpreter_of
 from deltarule.network.data import make_block
+from deltarule.network.scores import mean_of_rows
 from deltarule.network.targets import Targets
 from deltarule.program import Block, Interpreter, State
 from deltarule.program.state_checks import check_theta
@@ -520,17 +521,22 @@ def _validation(
         )
     with naming("validation"):
         block, targets = make_block(net, *given, smoothed=False)
-    return block, _measuring(interpret_with(None), net, block, targets)
+    return block, _HeldOutRows(interpret_with(None), block, targets)
 
 
-def _measuring(
-    interpreter: Interpreter, net: Network, block: Block, targets: Targets
-) -> Validation:
-    """Return what measures loss and score with the interpreter that was asked for."""
+class _HeldOutRows:
+    """What measures loss and score of rows with the interpreter that was asked for."""
 
-    def measure(state: State) -> Metrics:
-        outputs = interpreter.forward(state, block)
-        loss = mean_loss(net, state, block, interpreter)
-        return Metrics(loss, score_outputs(outputs, targets, block.weight))
+    keeps_state = True  # so that training passes its state and no read-only view
 
-    return measure
+    def __init__(self, interpreter: Interpreter, block: Block, targets: Targets) -> None:
+        self._evaluate = interpreter.evaluation(block)
+        self._targets, self._weight = targets, block.weight
+
+    def __call__(self, state: State) -> Metrics:
+        outputs, losses = self._evaluate(state)
+        weight = None if self._weight is None else to_numpy(self._weight)
+        return Metrics(
+            mean_of_rows(to_numpy(losses), weight),
+            score_outputs(outputs, self._targets, weight),
+        )

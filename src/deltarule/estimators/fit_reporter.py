@@ -110,11 +110,14 @@ class FitReporter:
         held = self._model.history
         assert held.validation_scores is not None
         assert held.validation_loss_curve is not None
-        measured = len(history.validation_loss) == history.n_epochs
-        score = history.validation_score[-1] if measured else float("nan")
+        n_epochs = history.n_epochs
+        measured = len(history.validation_loss) == n_epochs
+        score = history.validation_score.last if measured else float("nan")
         held.validation_scores.append(score)
-        held.validation_loss_curve.append(history.validation_loss[-1] if measured else float("nan"))
-        if measured and history.best_epoch == history.n_epochs:  # by score, or by loss
+        held.validation_loss_curve.append(
+            history.validation_loss.last if measured else float("nan")
+        )
+        if measured and history.best_epoch == n_epochs:  # by score, or by loss
             held.best_validation_score = score
         elif measured and held.best_validation_score is None:
             held.best_validation_score = -np.inf

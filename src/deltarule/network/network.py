@@ -18,14 +18,14 @@ from deltarule.network.data import check_inputs, make_block
 from deltarule.network.initialization import draw_parameters
 from deltarule.network.likelihood import log_likelihood
 from deltarule.network.predictor import Predictor
-from deltarule.network.scores import accuracy, r_squared
+from deltarule.network.scores import accuracy, mean_of_rows, r_squared
 from deltarule.network.targets import Targets
 from deltarule.program import Block, Interpreter, State
 from deltarule.program.lowering import lower
 from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Tape
 from deltarule.spec import Dropout, NetworkSpec, Scale
-from deltarule.utils.arrays import Array, is_array, to_numpy
+from deltarule.utils.arrays import Array, all_finite, is_array, to_numpy
 from deltarule.utils.checks import check_flag, check_seed, shown
 
 if TYPE_CHECKING:
@@ -398,14 +398,14 @@ def mean_loss(
     runs = _interpreter(net, state) if interpreter is None else interpreter
     losses = to_numpy(state.read(lambda state: runs.losses(state, block)))
     weight = None if block.weight is None else to_numpy(block.weight)
-    return float(losses.mean() if weight is None else np.average(losses, weights=weight))
+    return mean_of_rows(losses, weight)
 
 
 def score_outputs(outputs: Array, targets: Targets, weight: Array | None) -> float:
     """Return the accuracy (classes, labels) or R² (numbers); NaN if an output is not finite."""
     given, values = to_numpy(outputs), np.asarray(targets.values)
     w = None if weight is None else to_numpy(weight)
-    if not np.isfinite(given).all():
+    if not all_finite(given):
         return float("nan")
     if targets.kind == "numbers":
         return r_squared(values, given, w)

@@ -286,12 +286,17 @@ def _copied(value: Any) -> Any:
 
 def _moved(mine: Any, theirs: Any) -> Any:
     """Return a copy of ``theirs``, written into ``mine`` if shape and dtype agree."""
-    if type(theirs) is np.ndarray:
-        fits = type(mine) is np.ndarray and mine.shape == theirs.shape and theirs.ndim > 0
-        if not fits or mine.dtype != theirs.dtype:
+    kind = type(theirs)
+    if kind is np.ndarray:
+        if type(mine) is not kind or mine.dtype is not theirs.dtype:
+            return theirs.copy("K")
+        shape = theirs.shape
+        if mine.shape != shape or not shape:
             return theirs.copy("K")
         mine[...] = theirs
         return mine
-    if isinstance(theirs, tuple) and type(mine) is type(theirs):
-        return type(theirs)(*map(_moved, mine, theirs))
+    if kind is int:
+        return theirs
+    if isinstance(theirs, tuple) and type(mine) is kind:
+        return kind(*map(_moved, mine, theirs))
     return _copied(theirs)

@@ -18,6 +18,7 @@ from deltarule.spec.custom import CustomActivation, CustomLoss
 
 __all__ = ["verify"]
 
+_PASSED = "_passed"  # an attribute of a tape, which its copies have, and no changed one
 _CHANGES_WIDTH = (Op.AFFINE, Op.REPEAT, Op.EXPAND, Op.HEADS, Op.AVERAGE)
 
 _SHAPES: dict[int, Callable[[int, int, int], tuple[tuple[int, ...], tuple[int, ...] | None, bool]]]
@@ -38,8 +39,11 @@ def verify(tape: Tape) -> None:
     shape, each used by one instruction, and only affine maps, scalings and normalisations have any;
     codes exist; the last instruction is the only loss and follows an output activation; penalties
     and constraints lie inside θ. With k > 1 members the first instruction makes members of a row,
-    the last before the loss averages them, and no other does either.
+    the last before the loss averages them, and no other does either. A tape that has passed is not
+    verified again: it does not change.
     """
+    if _PASSED in vars(tape):
+        return
     _require(tape.members >= 1, "members", f"there must be at least one; there are {tape.members}")
     _verify_parameters(tape)
     shapes = {p.start: p.shape for p in tape.parameters}
@@ -65,6 +69,7 @@ def verify(tape: Tape) -> None:
         _verify_instruction(tape, instruction, where, shapes)
         widths[target] = n_out
     _verify_ends(tape, widths)
+    vars(tape)[_PASSED] = True
 
 
 def _verify_members(tape: Tape, instruction: Instruction, where: str, number: int) -> None:

@@ -123,6 +123,17 @@ class Reference:
         with quiet():
             return self.row_losses(self.trace(state, block.x, None), block)[0]
 
+    def evaluation(self, block: Block) -> Callable[[State], tuple[Array, Array]]:
+        """Return a function of a state: ``forward`` and ``losses`` of this block, by one pass."""
+
+        @one_blas_thread()
+        def measure(state: State) -> tuple[Array, Array]:
+            with quiet():
+                trace = self.trace(state, block.x, None)
+                return trace.contents[self.tape.output], self.row_losses(trace, block)[0]
+
+        return measure
+
     # --- the chain rule ------------------------------------------------------------------------
 
     @one_blas_thread()
