@@ -1,7 +1,8 @@
-"""What a notebook shows of a model of a table: target, columns, and how the network was trained."""
+"""What a notebook shows of a model of a table: target, columns, and how networks were trained."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from deltarule.estimators.fit_report import fit_report
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["model_report"]
 
-_MOST = 12
+_MOST, _NETWORKS = 12, 8
 
 
 def model_report(model: TableModel) -> str:
@@ -26,10 +27,18 @@ def model_report(model: TableModel) -> str:
     else:
         facts.append(("mean of the target", f"{target.mean:.6g}"))
     facts.append((f"{len(columns)} columns", _some([f"{c.name} ({c.kind})" for c in columns])))
-    fitted = vars(model.estimator).get("_model")
-    network = fit_report("Network", fitted) if isinstance(fitted, FittedModel) else ""
+    networks = "".join(_networks(model))
     task = "classification" if isinstance(target, Classes) else "regression"
-    return report_html(f"Model of a table: {task}", facts_html(facts), network)
+    return report_html(f"Model of a table: {task}", facts_html(facts), networks)
+
+
+def _networks(model: TableModel) -> Iterator[str]:
+    """Yield the report of each network, of many only those of the first."""
+    count = len(model.networks)
+    for number in range(1, min(count, _NETWORKS) + 1):
+        fitted = vars(model.member(number).estimator).get("_model")
+        if isinstance(fitted, FittedModel):
+            yield fit_report("Network" if count == 1 else f"Network {number} of {count}", fitted)
 
 
 def _some(names: list[str]) -> str:
