@@ -40,6 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("metrics", "plots"),
     ("trainer",),
     ("estimators",),
+    ("dask",),
     ("tables",),
     ("persistence", "explanation"),
     (ROOT,),

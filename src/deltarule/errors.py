@@ -13,6 +13,7 @@
     ├── ModelFileError (ValueError)       a model file is damaged or not ours
     │   └── UnreadFileError (ModelFileError)   a file that could not be read but may be intact
     ├── BusyError (RuntimeError)          a model that is being trained is trained again from inside
+    ├── ClusterError (RuntimeError)       a cluster cannot compute, or no longer
     ├── CheckpointError (ValueError)      training cannot resume from a checkpoint
     ├── OutputError (OSError)             a file cannot be written, or already exists
     └── MissingDependencyError (ImportError)   an optional package is not installed
@@ -31,6 +32,7 @@ from typing import Any
 __all__ = [
     "BusyError",
     "CheckpointError",
+    "ClusterError",
     "DataError",
     "DatasetError",
     "DeltaruleError",
@@ -114,6 +116,10 @@ class UnreadFileError(ModelFileError):
 
 class CheckpointError(DeltaruleError, ValueError):
     """Checkpoints that training cannot resume from: damaged, or written by another training."""
+
+
+class ClusterError(DeltaruleError, RuntimeError):
+    """A Dask cluster that cannot train: closed, without workers, or with workers that differ."""
 
 
 class OutputError(DeltaruleError, OSError):

@@ -1,0 +1,13 @@
+"""Fits on a Dask cluster, with the same bits on any number of workers. Needs the extra "dask"."""
+
+from deltarule.utils.context import needing
+
+with needing("dask", "deltarule.dask needs Dask and distributed"):
+    import dask
+    import distributed
+
+from deltarule.dask.estimators import DaskMLPClassifier, DaskMLPRegressor
+
+__all__ = ["DaskMLPClassifier", "DaskMLPRegressor"]
+
+del dask, distributed
