@@ -43,7 +43,7 @@ PUBLIC = {
     "deltarule.errors": """
         BusyError CheckpointError ClusterError DataError DatasetError DeltaruleError DivergenceError
         FrozenTrainingWarning InexactResumeWarning MissingDependencyError ModelFileError
-        OutputError ShapeError SpecError TableError TapeError UnreadFileError
+        OutputError ShapeError SlowClusterWarning SpecError TableError TapeError UnreadFileError
     """,
     "deltarule.functions": """
         ACTIVATIONS Activation LOSSES LossFunction Softmax absolute_error

@@ -20,6 +20,7 @@
 
     FrozenTrainingWarning (UserWarning)   an optimiser's memory overflowed, and steps became zero
     InexactResumeWarning (UserWarning)    a training resumes where its bits may differ
+    SlowClusterWarning (UserWarning)      a cluster's steps take longer than one worker would
 
 Each message names the argument, what was given, what is expected and what to do.
 The built-in base classes make ``except ValueError`` work as in code written for scikit-learn.
@@ -43,6 +44,7 @@ __all__ = [
     "ModelFileError",
     "OutputError",
     "ShapeError",
+    "SlowClusterWarning",
     "SpecError",
     "TableError",
     "TapeError",
@@ -92,6 +94,10 @@ class FrozenTrainingWarning(UserWarning):
 
 class InexactResumeWarning(UserWarning):
     """A training resumes with another engine, processor or release, whose bits may differ."""
+
+
+class SlowClusterWarning(UserWarning):
+    """Steps on a cluster take longer than on one of its workers, by what a fit has measured."""
 
 
 class TableError(DeltaruleError, ValueError):

@@ -16,7 +16,7 @@ import pytest
 from scipy import sparse
 
 from deltarule import MLPClassifier, MLPRegressor, Shards
-from deltarule.errors import ClusterError, DataError, SpecError
+from deltarule.errors import ClusterError, DataError, SlowClusterWarning, SpecError
 
 pytest.importorskip("distributed")
 
@@ -25,9 +25,12 @@ import dask.dataframe as dd
 from distributed import Client, LocalCluster
 
 from deltarule.dask import DaskMLPClassifier, DaskMLPRegressor
+from deltarule.dask import crew as crew_module
 from deltarule.dask.interpreter import subtrees
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*converge.*", "ignore::DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*converge.*", "ignore::DeprecationWarning", "ignore:steps of"
+)
 
 LENGTHS = (70, 0, 1, 90, 39)
 RNG = np.random.default_rng(0)
@@ -188,6 +191,12 @@ def test_a_validation_set_of_the_cluster_stops_as_one_in_memory(client: Client) 
     )
 
 
+def test_steps_that_take_longer_than_on_one_worker_are_reported(client: Client) -> None:
+    model = DaskMLPRegressor(client=client, **FIT | {"batch_size": 5, "max_iter": 2})
+    with pytest.warns(SlowClusterWarning, match=r"steps of 5 rows take .* ms on this cluster"):
+        model.fit(parts(X), parts(NUMBERS))
+
+
 def test_futures_and_delayed_parts_are_taken(client: Client) -> None:
     import dask
 
@@ -221,6 +230,45 @@ def test_a_fit_leaves_no_task_behind(client: Client, cluster: LocalCluster) -> N
             break
         threading.Event().wait(0.05)
     assert left == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_the_scheduler_forgets_ten_thousand_steps() -> None:
+    import psutil
+
+    sizes: list[tuple[int, int, int]] = []
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        scheduler = cluster.scheduler
+
+        def measure() -> None:
+            groups = len(scheduler.task_groups)
+            sizes.append((len(scheduler.tasks), groups, psutil.Process().memory_info().rss))
+
+        model = DaskMLPRegressor(
+            (3,), batch_size=1, max_iter=100, tol=0.0, n_iter_no_change=10**6, client=client
+        )
+        submit = crew_module.Crew.submit
+
+        def submitting(self: Any, name: str, *given: Any, **kwargs: Any) -> Any:
+            if name == "sums" and next(steps) % 100 == 0:
+                measure()
+            return submit(self, name, *given, **kwargs)
+
+        steps = iter(range(10**6))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(crew_module.Crew, "submit", submitting)
+            model.fit([X[:100]], [NUMBERS[:100]])
+    assert len(sizes) == 100
+    tasks, groups, memory = (np.array(column) for column in zip(*sizes, strict=True))
+    assert tasks.max() < 30
+    assert groups.max() < 20
+    assert memory[-1] - memory[20] < 30 * 2**20
 
 
 def test_signatures_are_the_local_ones_with_a_client() -> None:
@@ -325,12 +373,7 @@ def test_clients_that_cannot_compute_are_refused_by_name(cluster: LocalCluster) 
 def test_workers_that_compute_other_bits_are_refused(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deltarule.dask import crew
-
-    ours = crew.identity()
-    monkeypatch.setattr(crew, "identity", lambda: ours | {"processor": "another"})
-    # Workers of this process look the function up in the module of the workers.
-    monkeypatch.setattr(crew, "_identity_or_error", _other_processor)
+    monkeypatch.setattr(crew_module, "_worker_identity", _other_processor)
     with pytest.raises(ClusterError, match="differs in processor"):
         DaskMLPClassifier(client=client, **FIT).fit(parts(X), parts(LABELS))
     inexact = DaskMLPClassifier(client=client, **FIT).fit(parts(X), parts(LABELS), exact=False)

@@ -24,7 +24,9 @@ from deltarule.dask import DaskMLPClassifier, crew
 from deltarule.dask.crew import Crew
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*converge.*", "ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:.*converge.*", "ignore::DeprecationWarning", "ignore:steps of"
+    ),
     pytest.mark.timeout(280),
 ]
 

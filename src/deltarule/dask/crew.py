@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import count
 from time import monotonic
 from typing import Any
@@ -80,25 +81,26 @@ class Crew:
             If there are no workers, or if they have another release or, with ``exact``, compute
             other bits.
         """
-        if not self.workers():
-            self.client.wait_for_workers(1, timeout=_GONE) if self._may_grow() else None
+        if not self.workers() and self.client.cluster is not None:  # which may be starting some
+            with suppress(TimeoutError):
+                self.client.wait_for_workers(1, timeout=_GONE)
         if not self.workers():
             raise ClusterError(
                 "the cluster has no workers. Start some, for example with cluster.scale(2) or "
                 "`dask worker ADDRESS`."
             )
         ours = identity()
-        answers = self.client.run(_identity_or_error, on_error="return")
+        answers = self.client.run(_worker_identity, on_error="return")
         for address, theirs in answers.items():
             if isinstance(theirs, OSError):  # it has just died, and takes no part
                 continue
-            if isinstance(theirs, BaseException):
-                raise theirs
-            if isinstance(theirs, str):
+            if isinstance(theirs, ImportError):
                 raise MissingDependencyError(
                     f"worker {address} cannot import deltarule: {theirs}. Install the same release "
                     "on every worker."
                 )
+            if isinstance(theirs, BaseException):
+                raise theirs
             differing = [name for name in ours if theirs.get(name) != ours[name]]
             if not exact and "deltarule" not in differing:
                 continue
@@ -114,10 +116,6 @@ class Crew:
                     f"worker {address} differs in {name}: {theirs.get(name)!r:.60}, and here it is "
                     f"{ours[name]!r:.60}. {remedy}"
                 )
-
-    def _may_grow(self) -> bool:
-        """Whether the cluster starts workers by itself."""
-        return getattr(self.client, "cluster", None) is not None
 
     def workers(self) -> list[str]:
         """Return the addresses of the workers, in order; none if the scheduler does not answer."""
@@ -219,8 +217,5 @@ class Crew:
         )
 
 
-def _identity_or_error() -> Any:
-    try:
-        return identity()
-    except ImportError as error:
-        return str(error)
+def _worker_identity() -> dict[str, str]:
+    return identity()

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from deltarule.dask.crew import Crew, client_of
 from deltarule.dask.fitting import fit_on_cluster
 from deltarule.dask.parts import Collections
-from deltarule.errors import SpecError
+from deltarule.errors import DivergenceError, SpecError
 from deltarule.estimators import MLPClassifier, MLPRegressor
 
 __all__ = ["DaskMLPClassifier", "DaskMLPRegressor"]
@@ -100,10 +100,17 @@ class _DaskMLP(BaseEstimator):
                 raise ValueError("X_val and y_val go together: give both, or neither.")
             validation = Collections(X_val, y_val, sample_weight_val)
         local = self._unfitted()
-        fit_on_cluster(local, crew, Collections(X, y, sample_weight), validation)
+        try:
+            fit_on_cluster(local, crew, Collections(X, y, sample_weight), validation)
+        except DivergenceError:  # the estimator holds the best finite parameters
+            self._hold(local)
+            raise
+        self._hold(local)
+        return self
+
+    def _hold(self, local: Any) -> None:
         local._set_features(local._model)
         self._local = local
-        return self
 
     def _unfitted(self) -> Any:
         """Return the local estimator with the same arguments."""

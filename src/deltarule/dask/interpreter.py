@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from deltarule.dask.crew import Crew
 from deltarule.dask.workers import Roots, Step, added_or_none, gradient_roots
+from deltarule.errors import SlowClusterWarning
 from deltarule.program import BatchSchedule, Block, GradientSums, State, StepLog
 from deltarule.program.shards import tree_sum
 from deltarule.training.data import EpochView
@@ -18,6 +21,8 @@ from deltarule.training.shards import StepRecord
 
 __all__ = ["ClusterData", "ClusterInterpreter", "subtrees"]
 
+_WATCHED = 30  # steps, before a warning
+_SLOWER = 1.5  # times as long as one worker
 _PATIENCE = 0.1  # seconds after which ``train_steps`` returns to its caller
 _INLINE = 2**16  # bytes of θ up to which every task carries a copy of it
 
@@ -72,6 +77,7 @@ class ClusterInterpreter:
     def __init__(self, crew: Crew, interpreter: Any, count: int) -> None:
         self._crew, self._interpreter, self.count = crew, interpreter, count
         self._owned: list[tuple[str | None, list[tuple[int, int]]]] = []
+        self._watch: _Watch | None = _Watch()
 
     def gradient(
         self, state: State, block: Any, rows: Any = None, *, first: int = 0
@@ -133,7 +139,11 @@ class ClusterInterpreter:
                 made.append(self._crew.submit("sums", gradient_roots, *given, worker=worker))
             return made
 
+        begin = perf_counter()
         answers: list[Roots] = self._crew.ask(tasks)
+        if self._watch is not None:
+            seconds = perf_counter() - begin
+            self._watch = self._watch.after(seconds, [a.seconds for a in answers], step, data)
         roots = {first: (count, sums) for answer in answers for first, count, sums in answer.sums}
         total = _joined(roots, 0, self.count, step.theta)
         assert total is not None  # a batch has rows
@@ -143,6 +153,37 @@ class ClusterInterpreter:
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self._interpreter, name)
+
+
+class _Watch:
+    """Compares what steps take with what workers compute, and warns once if it is not worth it."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, float, float]] = []
+
+    def after(
+        self, wall: float, parts: list[float], step: Step, data: ClusterData
+    ) -> _Watch | None:
+        """Take note of a step; return what watches the next one: nothing once it is clear."""
+        if len(parts) < 2 or step.cut is None:
+            return self
+        self._seen.append((wall, sum(parts), max(parts)))
+        if len(self._seen) < _WATCHED:
+            return self
+        wall, alone, longest = np.median(self._seen[1:], axis=0).tolist()
+        if wall > _SLOWER * alone:
+            workers, rows = len(parts), float(np.median(np.diff(data.plan.bounds)))
+            pays = (wall - longest) * workers / ((workers - 1) * alone) * rows
+            least = float(f"{pays:.1g}")
+            warnings.warn(
+                f"steps of {rows:.0f} rows take {1e3 * wall:.3g} ms on this cluster, and would "
+                f"take {1e3 * alone:.3g} ms on one of its workers. More workers pay for batches of "
+                f"about {least:.0f} rows or more, for solver='lbfgs', and for rows that do not fit "
+                "into one machine.",
+                SlowClusterWarning,
+                stacklevel=2,
+            )
+        return None
 
 
 def subtrees(shards: list[int]) -> list[tuple[int, int]]:

@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -157,6 +158,7 @@ class Roots(NamedTuple):
     """Sums over subtrees of shards: (first shard, shards, sums); None stands for no rows."""
 
     sums: list[tuple[int, int, GradientSums | None]]
+    seconds: float  # that it took to compute them
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -289,6 +291,7 @@ def gradient_roots(step: Step, owned: list[tuple[int, int, list[int]]], *shards:
     given = iter(shards)
     roots: list[tuple[int, int, GradientSums | None]] = []
     with _lock:
+        begin = perf_counter()
         for first, count, places in owned:
 
             def parts(count: int = count, places: list[int] = places) -> Iterator[Any]:
@@ -296,7 +299,8 @@ def gradient_roots(step: Step, owned: list[tuple[int, int, list[int]]], *shards:
                     yield _shard_sums(step, next(given), places[i])
 
             roots.append((first, count, tree_sum(parts(), added_or_none(step.theta))))
-    return Roots(roots)
+        seconds = perf_counter() - begin
+    return Roots(roots, seconds)
 
 
 def _shard_sums(step: Step, shard: Shard, place: int) -> GradientSums | None:
