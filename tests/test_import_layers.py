@@ -41,6 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tuning",),
     ("trainer",),
     ("estimators",),
+    ("dask",),
     ("tables",),
     ("persistence", "explanation"),
     (ROOT,),

@@ -19,7 +19,7 @@ PUBLIC = {
         Exponential GradientCheck History Huber InverseScaling InverseSquareRoot
         InverseTime L1 L2 LBFGS LeakyReLU LineSearch MLPClassifier MLPRegressor MaxNorm
         Nadam Network Normal OneCycle
-        PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD Scale State StepDecay
+        PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD Scale Shards State StepDecay
         TabularClassifier TabularRegressor Uniform WarmUp analysis augmentation check_function
         check_gradients critical_point datasets errors exact_dropout_mean explain
         fold_batch_norm functions graph hessian_eigenvalues hessian_vector_product load
@@ -43,9 +43,9 @@ PUBLIC = {
         load_fashion_mnist load_mnist penguins_path read_idx
     """,
     "deltarule.errors": """
-        BusyError CheckpointError DataError DatasetError DeltaruleError DivergenceError
+        BusyError CheckpointError ClusterError DataError DatasetError DeltaruleError DivergenceError
         FrozenTrainingWarning InexactResumeWarning MissingDependencyError ModelFileError
-        OutputError ShapeError SpecError TableError TapeError UnreadFileError
+        OutputError ShapeError SlowClusterWarning SpecError TableError TapeError UnreadFileError
     """,
     "deltarule.functions": """
         ACTIVATIONS Activation LOSSES LossFunction Softmax absolute_error

@@ -63,6 +63,7 @@ from deltarule.spec import MaxNorm as MaxNorm
 from deltarule.spec import Normal as Normal
 from deltarule.spec import Quantile as Quantile
 from deltarule.spec import Scale as Scale
+from deltarule.spec import Shards as Shards
 from deltarule.spec import Uniform as Uniform
 from deltarule.spec.gradient_clipping import ClipNorm as ClipNorm
 from deltarule.spec.gradient_clipping import ClipValue as ClipValue

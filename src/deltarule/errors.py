@@ -13,12 +13,14 @@
     ├── ModelFileError (ValueError)       a model file is damaged or not ours
     │   └── UnreadFileError (ModelFileError)   a file that could not be read but may be intact
     ├── BusyError (RuntimeError)          a model that is being trained is trained again from inside
+    ├── ClusterError (RuntimeError)       a cluster cannot compute, or no longer
     ├── CheckpointError (ValueError)      training cannot resume from a checkpoint
     ├── OutputError (OSError)             a file cannot be written, or already exists
     └── MissingDependencyError (ImportError)   an optional package is not installed
 
     FrozenTrainingWarning (UserWarning)   an optimiser's memory overflowed, and steps became zero
     InexactResumeWarning (UserWarning)    a training resumes where its bits may differ
+    SlowClusterWarning (UserWarning)      a cluster's steps take longer than one worker would
 
 Each message names the argument, what was given, what is expected and what to do.
 The built-in base classes make ``except ValueError`` work as in code written for scikit-learn.
@@ -31,6 +33,7 @@ from typing import Any
 __all__ = [
     "BusyError",
     "CheckpointError",
+    "ClusterError",
     "DataError",
     "DatasetError",
     "DeltaruleError",
@@ -41,6 +44,7 @@ __all__ = [
     "ModelFileError",
     "OutputError",
     "ShapeError",
+    "SlowClusterWarning",
     "SpecError",
     "TableError",
     "TapeError",
@@ -92,6 +96,10 @@ class InexactResumeWarning(UserWarning):
     """A training resumes with another engine, processor or release, whose bits may differ."""
 
 
+class SlowClusterWarning(UserWarning):
+    """Steps on a cluster take longer than on one of its workers, by what a fit has measured."""
+
+
 class TableError(DeltaruleError, ValueError):
     """A table that cannot be read, or does not fit the model."""
 
@@ -114,6 +122,10 @@ class UnreadFileError(ModelFileError):
 
 class CheckpointError(DeltaruleError, ValueError):
     """Checkpoints that training cannot resume from: damaged, or written by another training."""
+
+
+class ClusterError(DeltaruleError, RuntimeError):
+    """A Dask cluster that cannot train: closed, without workers, or with workers that differ."""
 
 
 class OutputError(DeltaruleError, OSError):

@@ -34,6 +34,7 @@ from deltarule.spec.optimizers import (
     Rprop,
     resolve_optimizer,
 )
+from deltarule.spec.shards import Shards, resolve_shards
 from deltarule.training import (
     Augmenter,
     EarlyStopping,
@@ -54,12 +55,14 @@ from deltarule.training.compatibility import (
     check_minimizer,
     check_proximal,
     check_rprop,
+    check_shards,
     network_choices,
     refuse_schedule,
 )
 from deltarule.training.config import Validation
-from deltarule.training.data import StreamedBlock
+from deltarule.training.data import EpochData
 from deltarule.training.divergence import divergence_error, warn_of_frozen
+from deltarule.training.partitions import PartitionedBlock, PartitionLayout
 from deltarule.training.resume import resume_point, resumed
 from deltarule.training.state import TrainingState
 from deltarule.utils.arrays import Array, is_sparse, to_numpy
@@ -79,7 +82,7 @@ _ITERATIONS = 200  # of LBFGS and LineSearch, as the estimators' default
 _BATCH_SIZE = 32
 _ROUNDING = 1e-15  # a relative fall of the cost that is no more than rounding
 
-Data: TypeAlias = Block | StreamedBlock
+Data: TypeAlias = Block | EpochData
 Trains = TypeVar("Trains", bound=Callable[..., History])
 
 
@@ -98,7 +101,7 @@ def _one_at_a_time(train: Trains) -> Trains:
 def train(
     net: Network,
     state: State,
-    X: Array | Block | StreamedBlock,
+    X: Array | Block | EpochData,
     y: Any = None,
     *,
     optimizer: str | Optimizer | Minimizer | None = None,
@@ -123,6 +126,7 @@ def train(
     n_threads: int | None = None,
     checkpoint: Any = None,
     resume: History | Position | None = None,
+    shards: int | Shards | None = None,
 ) -> History:
     """Return the history of a training; the state is changed in place.
 
@@ -200,6 +204,10 @@ def train(
         begins with the earlier epochs. Two calls of one epoch give the same bits as one call of
         two. Give the state that the earlier call left, and the same rows. A ``Position`` instead
         only continues the counts and rates, with a new history. Not for LBFGS and LineSearch.
+    shards : int or Shards, optional
+        Cut every batch into so many shards (a power of two), and add the sums over them in a
+        balanced tree: the numbers that a cluster computes. A step differs from one without shards
+        by rounding only. Not with batch norm.
 
     Returns
     -------
@@ -277,6 +285,8 @@ def train(
         check_call("augment", augment, "augment(x, rows, epoch)", 3)
     check_theta(state, net.tape)
     data = _data_of(net, X, y, sample_weight, class_weight)
+    cuts = resolve_shards(shards)
+    _check_shards(cuts, net, data, engine, augment)
     if epochs is None:
         epochs = _ITERATIONS if isinstance(chosen, Minimizer) else _EPOCHS
     epochs = check_positive_integer("epochs", epochs)
@@ -285,10 +295,11 @@ def train(
         if not isinstance(engine, str):
             return engine
         return interpreter_of(
-            net.tape, steps, clipping, engine=engine, n_threads=n_threads, like=state.theta
-        )
+            net.tape, steps, clipping,
+            engine=engine, n_threads=n_threads, like=state.theta, shards=cuts,
+        )  # fmt: skip
 
-    head = data.head if isinstance(data, StreamedBlock) else data
+    head = data.head if isinstance(data, EpochData) else data
     hooks = _Hooks(None if on_epoch_begin is None else _shown(on_epoch_begin), on_epoch)
     if record_health:
         hooks = hooks.with_health(HealthMonitor(net.tape, state, head))
@@ -303,7 +314,7 @@ def train(
         }  # fmt: skip
         check_minimizer(name, [*network_choices(net), *argument_choices(given)])
         refuse_schedule(name, "schedule", laws, "schedule=None")
-        if isinstance(data, StreamedBlock):
+        if isinstance(data, EpochData) and not hasattr(engine, "sums_epochs"):
             raise SpecError(f"{name} needs all rows in one block. Set {name.others}.")
         with stopped(bar):
             history = _minimize(
@@ -334,6 +345,10 @@ def train(
             f"seed must be an integer of at least 0, a Generator or RandomState; got {seed!r:.40}."
         ) from error
     interpreter = interpret_with(chosen)
+    if cuts is not None and cuts.partitions is not None:
+        layout = PartitionLayout.of(cuts)
+        rows = PartitionedBlock(data, layout) if isinstance(data, Block) else data
+        data = rows.ordered(_order_seed(seed, rng), size, shuffle)
     epoch_block = None if augment is None else _augmented(data, augment)
     if isinstance(resume, History):
         own_rng = rng if own else None
@@ -346,7 +361,7 @@ def train(
         epochs=start.history.n_epochs + epochs,
         batch_size=size,
         learning_rate=chosen.learning_rate,
-        shuffle=rng.permutation if shuffle and not isinstance(data, StreamedBlock) else None,
+        shuffle=rng.permutation if shuffle and not isinstance(data, EpochData) else None,
         schedule=laws,
         stopping=stopping,
         validation=validate,
@@ -368,6 +383,8 @@ def train(
             "record_health": record_health, "loss_scale": loss_scale,
             "validation": None if measured is not None else validation,
         }  # fmt: skip
+        if cuts is not None:  # so that checkpoints of earlier versions name no other argument
+            arguments["shards"] = cuts
         blocks = {"": data} | ({} if measured is None else {"validation ": measured})
         with (
             stopped(bar),
@@ -379,7 +396,7 @@ def train(
             ended = run_epochs(interpreter, state, data, config, start)
     history = ended.history
     if ended.frozen:
-        head = data.head if isinstance(data, StreamedBlock) else data
+        head = data.head if isinstance(data, EpochData) else data
         x = head.x if is_sparse(head.x) else to_numpy(head.x)
         warn_of_frozen(ended.frozen, state, x, chosen)
     history.position = ended.position
@@ -443,6 +460,29 @@ def _data_of(net: Network, X: Any, y: Any, sample_weight: Any, class_weight: Any
     return X
 
 
+def _check_shards(
+    cuts: Shards | None, net: Network, data: Data, engine: Any, augment: Augmenter | None
+) -> None:
+    """Refuse shards that the training cannot have."""
+    check_shards(cuts, bool(net.tape.normalizations), augment is not None)
+    if cuts is None:
+        return
+    if not isinstance(engine, str) and getattr(engine, "count", None) != cuts.count:
+        raise SpecError(
+            f"shards={cuts.count} is for engines that train makes: name one, such as "
+            "engine='compiled', or leave shards out."
+        )
+    if cuts.partitions is not None and isinstance(data, Block):
+        PartitionLayout.of(cuts).check(data.n_rows)
+
+
+def _order_seed(seed: Any, rng: Any) -> int:
+    """Return the seed of the orders within partitions, which are not drawn one after another."""
+    if isinstance(seed, int):
+        return seed
+    return int(rng.randint(2**31) if hasattr(rng, "randint") else rng.integers(2**31))
+
+
 def _batch_size(
     net: Network, data: Data, chosen: Optimizer, given: int | None, name: OptimizerName
 ) -> int:
@@ -459,7 +499,7 @@ def _batch_size(
 
 def _augmented(data: Data, augment: Augmenter) -> Callable[[int], Block]:
     """Return a function from an epoch's number to its augmented block."""
-    if isinstance(data, StreamedBlock):
+    if isinstance(data, EpochData):
         raise SpecError("augment needs all rows in one block. Leave augment out.")
     check_augmented_data(data.x)
     return augmented_blocks(data, augment)
@@ -468,7 +508,7 @@ def _augmented(data: Data, augment: Augmenter) -> Callable[[int], Block]:
 def _minimize(
     interpreter: Interpreter,
     state: State,
-    block: Block,
+    block: Any,
     chosen: Minimizer,
     iterations: int,
     loss_scale: float,

@@ -48,6 +48,7 @@ def test_docstring_examples_run(name: str) -> None:
     [
         "README.md",
         "docs/maths.md",
+        "docs/scale.md",
         "docs/streaming.md",
         "docs/tutorial.md",
         "docs/tutorials/quick-start.md",

@@ -83,6 +83,8 @@ class Buffers:
         Whether inputs are CSR.
     n_threads : int, default=1
         The most threads that will work on a batch.
+    n_shards : int, default=0
+        Into how many shards a batch is cut; 0 means that it is not.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Buffers:
         *,
         sparse: bool,
         n_threads: int = 1,
+        n_shards: int = 0,
     ) -> None:
         self.tape, self.plan, self.mode, self.rows = tape, plan, mode, rows
         self.sparse = sparse
@@ -117,6 +120,8 @@ class Buffers:
         self._fill_tables(sparse)
         self._fill_context()
         self.call = caller(tape.dtype, self.address)
+        if n_shards > 0:
+            self._allocate_shards(n_shards)
         if tape.instructions[0].op == Op.EXPAND and mode != Mode.APPLY:
             self._allocate_scratch(n_threads)
 
@@ -319,6 +324,15 @@ class Buffers:
         output = tape.logits if self.mode == Mode.LOGITS else tape.output
         c.output_width = tape.n_outputs * (tape.members if self.mode == Mode.LOGITS else 1)
         c.output_register = self._registers.get(output, 0)
+
+    def _allocate_shards(self, count: int) -> None:
+        """Allocate what the sums of shards wait in; sums over rows are those of one shard."""
+        c, levels = self.context, count.bit_length()  # one more than the tree needs, for CSR
+        c.n_parameters = self.tape.n_parameters
+        c.n_shards = {Mode.TRAIN: count, Mode.SUMS: 1}.get(self.mode, 0)
+        c.shard_losses = self._hold(np.zeros(64))
+        if self.mode == Mode.TRAIN:
+            c.shard_gradients = self._numbers(levels * self.tape.n_parameters).ctypes.data
 
     def _allocate_scratch(self, n_threads: int) -> None:
         """Allocate an area for every thread: scaled inputs, or a member's gradient (EXPAND)."""

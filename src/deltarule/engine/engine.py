@@ -27,7 +27,7 @@ from deltarule.engine.training_call import TrainingCall
 from deltarule.engine.work_plan import Mode, make_plan
 from deltarule.errors import DataError, SpecError
 from deltarule.program import BatchSchedule, Block, GradientSums, State, StepLog
-from deltarule.program.opcodes import PenaltyCode
+from deltarule.program.opcodes import Op, PenaltyCode
 from deltarule.program.state_checks import check_state
 from deltarule.program.tape import Tape
 from deltarule.program.verify import verify
@@ -56,6 +56,9 @@ class Engine:
     n_threads : int or None, default=None
         The most threads; None means ``DELTARULE_NUM_THREADS``, or else every core available to
         the process. More than those are never used, and small steps stay on one.
+    n_shards : int, default=0
+        Steps are along sums over so many shards of a batch, a power of two, added in a balanced
+        tree (``deltarule.program.shards``); 0 means that batches are not cut.
 
     Notes
     -----
@@ -75,6 +78,7 @@ class Engine:
         clipping: Clipping | None = None,
         *,
         n_threads: int | None = None,
+        n_shards: int = 0,
     ) -> None:
         verify(tape)
         if tape.functions:
@@ -95,7 +99,8 @@ class Engine:
         self._shape = (tape.n_parameters,)
         self._seconds_a_step = 0.0
         self._dtype = np.dtype(tape.dtype)
-        self._call = TrainingCall(tape, self._arrays)
+        self.n_shards = n_shards
+        self._call = TrainingCall(tape, self._arrays, n_shards)
         self._at_once = max(32, _AT_ONCE // tape.members)
         self._logits = tape.n_outputs * tape.members  # how many a row has
 
@@ -121,7 +126,7 @@ class Engine:
         """
         call = self._call
         if call.busy:  # a signal handler takes steps within a call
-            call = TrainingCall(self.tape, self._arrays)
+            call = TrainingCall(self.tape, self._arrays, self.n_shards)
         call.busy = True
         try:
             log = call.train_steps(self, state, block, order, steps)
@@ -174,15 +179,52 @@ class Engine:
         finally:
             self.give_back(buffers)
 
+    def takes_shards(self, rows: int) -> bool:
+        """Return whether ``train_steps`` cuts batches of this size by itself, in one pass.
+
+        It does if ``gradient`` computes a shard in one run, and if what it computes of each row
+        does not depend on others.
+        """
+        plain = self.tape.members == 1 and all(
+            line.op in (Op.AFFINE, Op.ACTIVATE, Op.DROPOUT) for line in self.tape.instructions[:-1]
+        )
+        return plain and self.n_shards > 0 and rows <= self._at_once
+
+    def step_along(
+        self, state: State, sums: GradientSums, learning_rate: float, rows: int
+    ) -> tuple[float, float]:
+        """Take a step along sums over all shards; return its mean loss and penalty.
+
+        It is the step of ``train_steps`` whose largest batch has ``rows`` rows, to the bit. No
+        step is taken if the loss is not finite.
+        """
+        records = np.array([[float(sums.loss)], [0.0]])
+        self._apply(state, sums, sums.gradient, learning_rate, records, rows)
+        return float(records[0, 0]), float(records[1, 0])
+
     def apply_gradient(self, state: State, sums: GradientSums, learning_rate: float) -> None:
         """Take one step along the gradient of the cost of ``sums``."""
+        if self.n_shards:
+            self.step_along(state, sums, learning_rate, 1)
+        else:
+            self._apply(state, sums, self.cost(state, sums)[2], learning_rate, np.zeros((2, 1)), 1)
+
+    def _apply(
+        self,
+        state: State,
+        sums: GradientSums,
+        gradient: npt.NDArray[Any],
+        learning_rate: float,
+        records: npt.NDArray[np.float64],
+        rows: int,
+    ) -> None:
         self._check_state(state, changes=True)
         bounds, rate = np.array([0, 1]), np.array([float(learning_rate)])
-        weights, records = np.array([float(sums.weight)]), np.zeros((2, 1))
-        buffers = self.take_buffers(Mode.APPLY, 1, None)
+        weights = np.array([float(sums.weight)])
+        buffers = self.take_buffers(Mode.APPLY, rows, None)
         try:
             assert buffers.gradient is not None
-            buffers.gradient[:] = self.cost(state, sums)[2]
+            buffers.gradient[:] = gradient
             c = buffers.context
             c.bounds, c.learning_rates = address_of(bounds), address_of(rate)
             c.batch_weights = address_of(weights)
@@ -317,8 +359,14 @@ class Engine:
         self._free[buffers.mode, buffers.sparse].append(buffers)
 
     def _new_buffers(self, mode: Mode, rows: int, sparse: bool) -> Buffers:
-        plan = make_plan(self.tape, mode, rows, clips_norm=isinstance(self._clipping, ClipNorm))
-        buffers = Buffers(self.tape, plan, mode, rows, sparse=sparse, n_threads=self._n_threads)
+        plan = make_plan(
+            self.tape, mode, rows,
+            clips_norm=isinstance(self._clipping, ClipNorm), sharded=self.n_shards > 0,
+        )  # fmt: skip
+        buffers = Buffers(
+            self.tape, plan, mode, rows,
+            sparse=sparse, n_threads=self._n_threads, n_shards=self.n_shards,
+        )  # fmt: skip
         self._prepare(buffers)
         return buffers
 
@@ -422,6 +470,10 @@ class Engine:
         for k in range(order.n_batches):
             c.begin, c.end, c.first_row = k, k + 1, int(first + bounds[k])
             self._run(buffers, state, inputs)
+            if self.n_shards:
+                loss += float(records[0, k])
+                gradient = buffers.gradient.copy() if k == 0 else gradient + buffers.gradient
+                continue
             n = int(bounds[k + 1] - bounds[k])
             seen = slice(n * self.tape.members)
             loss += dot(buffers.factor[seen].astype(np.float64), buffers.row_losses[seen])

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from deltarule.errors import DataError, ShapeError
 from deltarule.program import BatchSchedule, Block
+from deltarule.program.shards import shard_weights
 from deltarule.utils.addresses import address_of
 from deltarule.utils.arrays import is_sparse
 
@@ -21,6 +22,7 @@ __all__ = [
     "Inputs",
     "batch_weights",
     "check_batches",
+    "check_cuts",
     "check_moments",
     "check_targets",
     "inputs_of",
@@ -134,13 +136,42 @@ def check_batches(
             )
 
 
+def check_cuts(cuts: Any, sizes: npt.NDArray[np.int64], count: int) -> None:
+    """Raise unless batches of these sizes are cut into shards within their rows."""
+    plain = isinstance(cuts, np.ndarray) and cuts.dtype == np.int64 and cuts.flags.c_contiguous
+    if not (
+        plain
+        and cuts.shape == (len(sizes), count + 1)
+        and (cuts[:, 0] == 0).all()
+        and (cuts[:, -1] == sizes).all()
+        and (np.diff(cuts, axis=1) >= 0).all()
+    ):
+        raise DataError(
+            f"order.shards must be a contiguous int64 array ({len(sizes)}, {count + 1}), in which "
+            "every row rises from 0 to the rows of its batch."
+        )
+
+
 def batch_weights(
-    order: BatchSchedule, weight: Any, begin: int, end: int, *, in_order: bool = False
+    order: BatchSchedule,
+    weight: Any,
+    begin: int,
+    end: int,
+    *,
+    in_order: bool = False,
+    cuts: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Return Σw of every batch up to ``end``; 0 for those before ``begin``."""
+    """Return Σw of every batch up to ``end``; 0 for those before ``begin``.
+
+    With ``cuts`` the sum of a batch is that of its shards.
+    """
     totals = np.zeros(end)
     if weight is None:
         totals[begin:] = order.bounds[begin + 1 : end + 1] - order.bounds[begin:end]
+        return totals
+    if cuts is not None:
+        for k in range(begin, end):
+            totals[k] = shard_weights(weight, order.batch(k), cuts[k])
         return totals
     low, high = int(order.bounds[begin]), int(order.bounds[end])
     rows = slice(low, high) if in_order else order.rows[low:high]

@@ -131,6 +131,12 @@ CONTEXT = np.dtype(
         # matrix products
         ("product", _ADDRESS),
         ("product_by_transpose", _ADDRESS),
+        # shards of a batch, whose sums are added in a balanced tree
+        ("n_shards", _INT),  # a power of two; 0: the batch is not cut
+        ("shard_bounds", _ADDRESS),  # shard s of batch k: rows bounds[k, s:s + 2], int64
+        ("shard_gradients", _ADDRESS),  # sums that wait for others, (levels, p)
+        ("shard_losses", _ADDRESS),  # the same for losses, float64 (levels,)
+        ("n_parameters", _INT),  # p
     ],
     align=True,
 )

@@ -16,6 +16,7 @@ from deltarule.engine.inputs import (
     Inputs,
     batch_weights,
     check_batches,
+    check_cuts,
     check_targets,
     inputs_of,
 )
@@ -23,6 +24,7 @@ from deltarule.engine.optimizers import OptimizerArrays, Update
 from deltarule.engine.statistics import load_statistics, save_statistics
 from deltarule.engine.work_plan import Mode
 from deltarule.program import BatchSchedule, Block, State, StepLog
+from deltarule.program.shards import batch_cuts
 from deltarule.program.tape import Tape
 from deltarule.utils.addresses import address_of
 
@@ -69,9 +71,9 @@ class TrainingCall:
         Whether a call is running: a signal handler that takes steps needs another object.
     """
 
-    def __init__(self, tape: Tape, arrays: OptimizerArrays) -> None:
+    def __init__(self, tape: Tape, arrays: OptimizerArrays, n_shards: int = 0) -> None:
         self.busy = False
-        self._tape, self._arrays = tape, arrays
+        self._tape, self._arrays, self._n_shards = tape, arrays, n_shards
         self._dtype = np.dtype(tape.dtype)
         self._forget()
 
@@ -81,6 +83,7 @@ class TrainingCall:
         self._inputs: Inputs | None = None
         self._shares_indices = False
         self._given_bounds: Any = None
+        self._given_cuts: Any = None  # of the batches into shards
         self._theta: Any = None
         self._seed = -1
         self._optimizer_state: Any = None  # as the last call left it
@@ -148,6 +151,7 @@ class TrainingCall:
         rows, bounds, rates = order
         if (
             bounds is not self._given_bounds
+            or order.shards is not self._given_cuts
             or type(rows) is not np.ndarray
             or rows.dtype != _INT
             or rows.shape != self._shape
@@ -179,6 +183,12 @@ class TrainingCall:
         least = self._tape.min_rows
         self._counts_rows = least > 1 and (block.weight is not None or self._sizes.min() < least)
         self._rates, self._records = np.zeros(n), np.zeros((2, n))
+        self._given_cuts = self._cuts = order.shards
+        if self._n_shards:
+            if order.shards is None:
+                self._cuts = batch_cuts(self._bounds, self._n_shards)
+            else:
+                check_cuts(order.shards, self._sizes, self._n_shards)
         self._rows = order.rows.copy() if n_rows <= _FEW_ROWS else None
         self._unsigned = None if self._rows is None else self._rows.view(np.uint64)
         self._laid_out = False
@@ -195,6 +205,7 @@ class TrainingCall:
             self._buffers = buffers = engine.take_buffers(Mode.TRAIN, rows, inputs)
         c = buffers.context
         c.bounds, c.first_row = address_of(self._bounds), 0
+        c.shard_bounds = 0 if self._cuts is None else address_of(self._cuts)
         c.rows = 0 if self._rows is None else address_of(self._rows)
         c.batch_weights = 0 if self._weights is None else address_of(self._weights)
         c.learning_rates = address_of(self._rates)
@@ -240,7 +251,8 @@ class TrainingCall:
         if self._rows is None:
             c.rows = address_of(order.rows)
         if weights is None:
-            weights = batch_weights(order, block.weight, begin, end)
+            cuts = self._cuts if self._n_shards else None
+            weights = batch_weights(order, block.weight, begin, end, cuts=cuts)
             c.batch_weights = address_of(weights)
         n = len(self._sizes)
         self._rates[...] = order.learning_rates[:n]

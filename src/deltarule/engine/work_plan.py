@@ -156,9 +156,14 @@ def rows_at_once(tape: Tape) -> int:
     return max(32, min(256, rows // 32 * 32))
 
 
-def make_plan(tape: Tape, mode: Mode, rows: int, *, clips_norm: bool = False) -> WorkPlan:
-    """Return the plan of a step, or of a prediction, for batches of so many rows."""
-    partitioner = _Partitioner(tape, mode, rows)
+def make_plan(
+    tape: Tape, mode: Mode, rows: int, *, clips_norm: bool = False, sharded: bool = False
+) -> WorkPlan:
+    """Return the plan of a step, or of a prediction, for batches of so many rows.
+
+    ``sharded`` steps are along sums over a batch's shards.
+    """
+    partitioner = _Partitioner(tape, mode, rows, sharded)
     blocks = tuple(partitioner.parameter_blocks())
     stages: list[Stage] = []
     prologue = 0
@@ -171,6 +176,9 @@ def make_plan(tape: Tape, mode: Mode, rows: int, *, clips_norm: bool = False) ->
     if mode == Mode.SUMS:
         stages.append(partitioner.over_blocks("gradient_of_block", len(blocks)))
     elif mode in (Mode.TRAIN, Mode.APPLY):
+        if sharded and mode == Mode.APPLY:
+            recorder = partitioner.recorder
+            stages.append(partitioner.over_blocks("mean_gradient_of_block", len(blocks), recorder))
         stages += partitioner.steps(len(blocks), len(columns), clips_norm, mode == Mode.TRAIN)
     return WorkPlan(
         stages=tuple(stages),
@@ -191,6 +199,7 @@ class _Partitioner:
     tape: Tape
     mode: Mode
     rows: int
+    sharded: bool = False
     body: tuple[Instruction, ...] = field(init=False)
     n_instructions: int = field(init=False)
     is_small: bool = field(init=False)
@@ -205,6 +214,11 @@ class _Partitioner:
         self.body = self.tape.instructions[: self.n_instructions]
         operations = work(self.tape, self.rows)
         self.is_small = (operations if self.mode.trains else operations / 3) < _SMALL_STEP
+
+    @property
+    def recorder(self) -> str:
+        """The kernel that records a step's loss."""
+        return "record_loss_of_shards" if self.sharded else "record_loss"
 
     # --- passes over rows and columns --------------------------------------------------------
 
@@ -249,8 +263,8 @@ class _Partitioner:
             end = first.target - 2 if first.op == Op.SCALE else first.target - 1
             for number in range(self.n_instructions - 1, end, -1):
                 self._backward(stages, number, self.body[number])
-        if self.mode == Mode.TRAIN:
-            stages[-1].on_stage_end = "record_loss"
+        if self.mode == Mode.TRAIN or (self.sharded and self.mode == Mode.SUMS):
+            stages[-1].on_stage_end = self.recorder
         return stages
 
     def _by_rows(self, forward: tuple[int, int]) -> Stage:
@@ -354,16 +368,16 @@ class _Partitioner:
         self, n_blocks: int, n_columns: int, clips_norm: bool, with_gradient: bool
     ) -> list[Stage]:
         """Return the stages from the gradient to the end of the step."""
-        stages = []
+        stages, prefix = [], "sharded_" if self.sharded else ""
         if clips_norm and with_gradient:
-            stages.append(self.over_blocks("gradient_of_block", n_blocks))
+            stages.append(self.over_blocks(prefix + "gradient_of_block", n_blocks))
         if clips_norm:
             stages.append(
                 self.over_blocks("gradient_norm_of_block", n_blocks, "find_gradient_scale")
             )
         at_once = with_gradient and not clips_norm
         n_last = int(at_once and self.tape.instructions[0].op == Op.EXPAND)
-        step = "gradient_and_step_of_block" if at_once else "step_of_block"
+        step = prefix + "gradient_and_step_of_block" if at_once else "step_of_block"
         stages.append(self.over_blocks(step, n_blocks - n_last))
         if n_last:
             stages.append(self.over_blocks("step_of_last_block", n_last))

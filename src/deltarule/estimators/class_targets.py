@@ -228,14 +228,14 @@ class ClassTargets(TargetEncoder):
         """Return the class of every row; several labels are not stratified."""
         if self.kind == "multilabel":
             return None
-        return self.classes[self._class_numbers(targets)]
+        return self.classes[self.class_numbers(targets)]
 
     def weigh(self, block: Block) -> Block:
         """Return the block with the weights of its rows' classes multiplied in."""
         if self.class_weight is None:
             return block
         assert block.y is not None
-        codes = self._class_numbers(block.y)
+        codes = self.class_numbers(block.y)
         factors = class_factors(self.class_weight, self.classes, codes, block.weight)
         with np.errstate(over="ignore"):
             weight = factors if block.weight is None else factors * block.weight
@@ -250,7 +250,7 @@ class ClassTargets(TargetEncoder):
         check_weight_sum(given if block.weight is None else f"{given} times sample_weight", weight)
         return block._replace(weight=weight)
 
-    def _class_numbers(self, targets: Any) -> Any:
+    def class_numbers(self, targets: Any) -> Any:
         """Return the number of every row's class (n,); for several labels 0 or 1 each (n, k)."""
         if self.kind == "multiclass":
             return np.argmax(targets, axis=1)

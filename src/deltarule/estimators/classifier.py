@@ -138,6 +138,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         A folder for checkpoints of the fit. The same fit resumes from the newest one, to the same
         bits; a fit with other data or arguments is refused. Not for minimisers, ``warm_start``
         and ``partial_fit``; not part of a file. See ``docs/checkpoints.md``.
+    shards : int, Shards or None, default=None
+        Cut every batch into so many shards, a power of two, and add the sums over them in a
+        balanced tree: the same bits as on a cluster (`deltarule.dask`), where ``Shards(8,
+        partitions)`` names the lengths of its partitions. Not with ``batch_norm``.
     label_smoothing : float, default=0.0
         s in [0, 1): a target y becomes (1 - s) y + s/K over K classes, s/2 for labels.
     class_weight : dict, "balanced", list of dict or None, default=None
@@ -250,6 +254,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         on_divergence: str = "raise",
         record_health: bool = False,
         checkpoint: Any = None,
+        shards: Any = None,
         label_smoothing: float = 0.0,
         class_weight: Any = None,
     ) -> None:
@@ -292,6 +297,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.on_divergence = on_divergence
         self.record_health = record_health
         self.checkpoint = checkpoint
+        self.shards = shards
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
 

@@ -19,6 +19,7 @@ from deltarule.training.compatibility import (
     check_batch_norm_rows,
     check_minimizer,
     check_rprop,
+    check_shards,
     refuse_schedule,
 )
 
@@ -31,6 +32,7 @@ def check_options(options: FitOptions) -> None:
         _check_checkpoint(options)
     if options.incremental:
         _check_incremental(options)
+    check_shards(options.shards, options.hidden.normalizes, options.augment is not None)
     if options.minimizes:
         _check_minimizer(options)
     elif isinstance(options.solver, Rprop):

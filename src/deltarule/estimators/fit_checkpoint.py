@@ -52,6 +52,8 @@ def open_checkpoints(
 
     assert options.checkpoint is not None
     arguments = {name: value for name, value in options.given.items() if name not in _FREE}
+    if arguments["shards"] is None:  # which checkpoints of earlier versions do not name
+        del arguments["shards"]
     arguments["estimator"] = kind
     arguments |= end_argument("max_iter", options.max_epochs, options.schedule)
     return writer.open_checkpoints(

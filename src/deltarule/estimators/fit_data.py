@@ -11,6 +11,7 @@ from deltarule.program import Block
 from deltarule.utils.arrays import is_sparse
 
 if TYPE_CHECKING:
+    from deltarule.spec import Shards
     from deltarule.training import Augmenter
 
 __all__ = ["FitData", "HeldOut", "RawRows", "as_stored", "is_frame", "read_only", "take_rows"]
@@ -48,6 +49,8 @@ class FitData(NamedTuple):
     callback_data: Block  # X and y in the user's units, sample weights without those of classes
     held_out: HeldOut | None = None
     augment: Augmenter | None = None  # (x, rows, epoch) -> x of that epoch
+    shards: Shards | None = None  # of the training rows
+    held_parts: list[Block] | None = None  # the rows held out, by partition
 
 
 def is_frame(X: Any) -> bool:

@@ -19,6 +19,7 @@ from deltarule.estimators.fit_reporter import FitReporter
 from deltarule.estimators.fitted_model import FittedModel, PartialFitState
 from deltarule.estimators.interpreter_cache import InterpreterCache
 from deltarule.estimators.options import FitOptions
+from deltarule.estimators.partition_sums import metrics_of, score_sums
 from deltarule.estimators.row_weights import Repeating
 from deltarule.estimators.solver_options import Slowed
 from deltarule.estimators.validation_metric import ValidationMetric
@@ -28,6 +29,7 @@ from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import Optimizer, Rprop
 from deltarule.trainer import train
 from deltarule.training import EarlyStopping, History
+from deltarule.training.config import Validation
 
 if TYPE_CHECKING:
     from deltarule.training.checkpoints.writer import CheckpointWriter
@@ -67,14 +69,28 @@ class FitJob:
     def interpreter(
         self, optimizer: Optimizer | None = None, clipping: Clipping | None = None
     ) -> Interpreter:
-        """Return an interpreter of the model's network."""
+        """Return an interpreter of the model's network: of its steps, or of predictions."""
+        trains = optimizer is not None or self.options.minimizes
         return self.interpreters.interpreter(
             self.model.network.tape,
             optimizer,
             clipping,
             engine=self.options.engine,
             n_threads=self.options.n_threads,
+            shards=self.data.shards if trains else None,
         )
+
+    def metric(self) -> Validation | None:
+        """Return what measures the rows held out, if there are any."""
+        if self.data.held_out is None:
+            return None
+        parts, scale = self.data.held_parts, self.model.loss_scale
+        if parts is not None:
+            targets, interpreter = self.model.targets, self.interpreter()
+            return lambda state: metrics_of(
+                [score_sums(targets, interpreter, state, part) for part in parts], scale
+            )
+        return ValidationMetric(self.model, self.data.held_out, self.interpreter())
 
 
 # --- a step for every mini-batch ---------------------------------------------------------------
@@ -165,21 +181,18 @@ def _resume(model: FittedModel, reporter: FitReporter, writer: CheckpointWriter)
 
 def _arguments(job: FitJob) -> dict[str, Any]:
     """Return the arguments of ``train`` that do not change during a fit."""
-    options, model, held_out = job.options, job.model, job.data.held_out
+    options, model = job.options, job.model
     assert isinstance(options.solver, Optimizer)
     interpreter = job.interpreter(options.solver, options.clipping)
     sample_weight = job.data.callback_data.weight
     if model.network.tape.normalizations and sample_weight is not None:
         interpreter = Repeating(interpreter, sample_weight)
-    metric = None
-    if held_out is not None:
-        metric = ValidationMetric(model, held_out, job.interpreter())
     return {
         "optimizer": options.solver,
         "batch_size": _batch_size(options, job.data.block.n_rows),
         "planned_epochs": options.max_epochs,
         "seed": job.random_state,
-        "validation": metric,
+        "validation": job.metric(),
         "stopping": EarlyStopping(
             tol=options.tol,
             patience=options.patience,
@@ -194,6 +207,7 @@ def _arguments(job: FitJob) -> dict[str, Any]:
         "on_epoch": job.reporter,
         "engine": interpreter,
         "checkpoint": job.writer,
+        "shards": job.data.shards,
     }
 
 

@@ -15,6 +15,7 @@ from deltarule.program import Interpreter
 from deltarule.program.tape import Tape
 from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import Optimizer
+from deltarule.spec.shards import Shards
 
 if TYPE_CHECKING:
     from deltarule.estimators.options import FitOptions
@@ -27,7 +28,7 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 class _Entry(NamedTuple):
     tape: Tape
-    choices: tuple[Optimizer | None, Clipping | None, str, int | None]
+    choices: tuple[Optimizer | None, Clipping | None, str, int | None, Shards | None]
     interpreter: Interpreter
 
 
@@ -53,15 +54,18 @@ class InterpreterCache(threading.local):
         *,
         engine: str,
         n_threads: int | None,
+        shards: Shards | None = None,
     ) -> Interpreter:
         """Return an interpreter of this very tape: the cached one, if it still fits.
 
         One with an optimiser and one without are cached side by side.
         """
-        choices = (optimizer, clipping, engine, n_threads)
+        choices = (optimizer, clipping, engine, n_threads, shards)
         entry = self._entries.get(optimizer is None)
         if entry is None or entry.tape is not tape or entry.choices != choices:
-            fresh = interpreter_of(tape, optimizer, clipping, engine=engine, n_threads=n_threads)
+            fresh = interpreter_of(
+                tape, optimizer, clipping, engine=engine, n_threads=n_threads, shards=shards
+            )
             entry = self._entries[optimizer is None] = _Entry(tape, choices, fresh)
         return entry.interpreter
 

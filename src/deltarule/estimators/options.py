@@ -18,6 +18,7 @@ from deltarule.estimators.solver_options import read_clipping, read_schedule, re
 from deltarule.schedules import Schedule
 from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import Minimizer, Optimizer, Rprop
+from deltarule.spec.shards import Shards, resolve_shards
 from deltarule.training import Checkpoint
 from deltarule.training.checkpoints import as_checkpoint
 
@@ -52,6 +53,7 @@ class FitOptions(NamedTuple):
     recovers : bool
         Whether a fit that diverges continues once at a lower learning rate.
     checkpoint : Checkpoint or None
+    shards : Shards or None
     """
 
     given: Mapping[str, Any]
@@ -80,6 +82,7 @@ class FitOptions(NamedTuple):
     engine: str
     n_threads: int | None
     checkpoint: Checkpoint | None
+    shards: Shards | None
 
     @classmethod
     def read(cls, given: Mapping[str, Any], *, incremental: bool = False) -> FitOptions:
@@ -119,6 +122,7 @@ class FitOptions(NamedTuple):
             engine=given["engine"],
             n_threads=given["n_threads"],
             checkpoint=None if checkpoint is None else as_checkpoint(checkpoint),
+            shards=resolve_shards(given["shards"]),
         )
 
     @property

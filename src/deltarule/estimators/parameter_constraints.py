@@ -27,6 +27,7 @@ from deltarule.spec import (
     Uniform,
 )
 from deltarule.spec.optimizers import LBFGS, OPTIMIZERS, LineSearch, Optimizer
+from deltarule.spec.shards import Shards
 
 __all__ = ["CLASSIFIER", "COMMON", "REGRESSOR", "fits", "for_scikit_learn"]
 
@@ -143,6 +144,7 @@ COMMON: dict[str, list[Any]] = {
     "on_divergence": [_names("raise", "recover")],
     "record_health": ["boolean"],
     "checkpoint": [str, PathLike, "checkpoint", None],
+    "shards": [_COUNT, Shards, None],
 }
 """Arguments that both estimators have."""
 

@@ -140,6 +140,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         A folder for checkpoints of the fit. The same fit resumes from the newest one, to the same
         bits; a fit with other data or arguments is refused. Not for minimisers, ``warm_start``
         and ``partial_fit``; not part of a file. See ``docs/checkpoints.md``.
+    shards : int, Shards or None, default=None
+        Cut every batch into so many shards, a power of two, and add the sums over them in a
+        balanced tree: the same bits as on a cluster (`deltarule.dask`), where ``Shards(8,
+        partitions)`` names the lengths of its partitions. Not with ``batch_norm``.
     huber_delta : float, default=1.0
         Where ``loss="huber"`` turns from squared to linear.
     quantile : float or list of float, default=0.5
@@ -248,6 +252,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         on_divergence: str = "raise",
         record_health: bool = False,
         checkpoint: Any = None,
+        shards: Any = None,
         huber_delta: float = 1.0,
         quantile: Any = 0.5,
     ) -> None:
@@ -291,6 +296,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.on_divergence = on_divergence
         self.record_health = record_health
         self.checkpoint = checkpoint
+        self.shards = shards
         self.huber_delta = huber_delta
         self.quantile = quantile
 

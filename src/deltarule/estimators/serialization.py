@@ -59,7 +59,7 @@ _DESCRIPTIONS = tuple(
     getattr(module, name)
     for module, names in (
         (spec, ("LeakyReLU", "ELU", "Normal", "Uniform", "ConstantInitializer")),
-        (spec, ("Huber", "Quantile", "BinaryCrossEntropy", "CategoricalCrossEntropy")),
+        (spec, ("Huber", "Quantile", "BinaryCrossEntropy", "CategoricalCrossEntropy", "Shards")),
         (optimizers, ("SGD", "EMAMomentum", "RMSprop", "Adam", "AdamW", "Nadam")),
         (optimizers, ("Adagrad", "Adadelta", "Rprop", "LBFGS", "LineSearch")),
         (schedules, ("Adaptive", "Constant", "Cosine", "Exponential", "InverseScaling")),
@@ -93,6 +93,8 @@ def to_blueprint(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     The folder of checkpoints is left out, because it belongs to this machine.
     """
     held = {k: _argument(k, v) for k, v in parameters.items() if k != "checkpoint"}
+    if held["shards"] is None:  # so that earlier versions read the file
+        del held["shards"]
     return {"kind": kind, "parameters": held}
 
 
@@ -177,7 +179,7 @@ def read_blueprint(record: dict[str, Any]) -> Blueprint:
         raise ModelFileError(
             "the model's record names a folder for checkpoints; no model file may."
         )
-    return Blueprint(kind, {k: _CODEC.decode(v) for k, v in given.items()})
+    return Blueprint(kind, {"shards": None} | {k: _CODEC.decode(v) for k, v in given.items()})
 
 
 def read_model(

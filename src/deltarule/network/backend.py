@@ -9,6 +9,9 @@ from deltarule.program import Interpreter
 from deltarule.program.tape import Tape
 from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import Optimizer
+from deltarule.spec.shards import Shards
+from deltarule.training.partitions import PartitionLayout
+from deltarule.training.shards import Sharded
 from deltarule.utils.arrays import Array
 from deltarule.utils.checks import check_name, check_positive_integer
 
@@ -25,8 +28,9 @@ def interpreter_of(
     engine: str = "auto",
     n_threads: int | None = None,
     like: Array | None = None,
+    shards: Shards | None = None,
 ) -> Interpreter:
-    """Return an interpreter of a tape: an ``Engine`` or a ``Reference``.
+    """Return an interpreter of a tape: an ``Engine`` or a ``Reference``, or one of shards.
 
     Parameters
     ----------
@@ -43,6 +47,8 @@ def interpreter_of(
         ``DELTARULE_NUM_THREADS`` or, if it is not set, all cores that the process may use.
     like : array, optional
         θ, whose library decides what "auto" means.
+    shards : Shards, optional
+        Into what batches are cut, if they are. Partitions are cut by whoever has the rows.
 
     Raises
     ------
@@ -59,7 +65,13 @@ def interpreter_of(
     if engine == "reference" or (engine == "auto" and (foreign or tape.functions)):
         from deltarule.reference import Reference
 
-        return Reference(tape, optimizer, clipping)
-    from deltarule.engine import Engine
+        made: Interpreter = Reference(tape, optimizer, clipping)
+    else:
+        from deltarule.engine import Engine
 
-    return Engine(tape, optimizer, clipping, n_threads=n_threads)
+        count = 0 if shards is None else shards.count
+        made = Engine(tape, optimizer, clipping, n_threads=n_threads, n_shards=count)
+    if shards is None:
+        return made
+    groups = None if shards.partitions is None else PartitionLayout.of(shards).row_cuts
+    return Sharded(made, shards.count, groups)

@@ -1,6 +1,21 @@
 """What runs: the tape that a network is lowered to, its state, and the interpreters' protocol."""
 
-from deltarule.program.interface import BatchSchedule, Block, GradientSums, Interpreter, StepLog
+from deltarule.program.interface import (
+    BatchSchedule,
+    Block,
+    GradientSums,
+    Interpreter,
+    ShardedSchedule,
+    StepLog,
+)
 from deltarule.program.state import State
 
-__all__ = ["BatchSchedule", "Block", "GradientSums", "Interpreter", "State", "StepLog"]
+__all__ = [
+    "BatchSchedule",
+    "Block",
+    "GradientSums",
+    "Interpreter",
+    "ShardedSchedule",
+    "State",
+    "StepLog",
+]

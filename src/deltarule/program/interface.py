@@ -17,7 +17,14 @@ import numpy.typing as npt
 from deltarule.program.state import State
 from deltarule.utils.arrays import Array, array_namespace
 
-__all__ = ["BatchSchedule", "Block", "GradientSums", "Interpreter", "StepLog"]
+__all__ = [
+    "BatchSchedule",
+    "Block",
+    "GradientSums",
+    "Interpreter",
+    "ShardedSchedule",
+    "StepLog",
+]
 
 
 class Block(NamedTuple):
@@ -61,6 +68,32 @@ class BatchSchedule(NamedTuple):
     def batch(self, k: int) -> npt.NDArray[np.int64]:
         """Return the row numbers of batch k."""
         return self.rows[self.bounds[k] : self.bounds[k + 1]]
+
+    @property
+    def shards(self) -> npt.NDArray[np.int64] | None:
+        """Where batches are cut into shards; None: evenly, if at all."""
+        return None
+
+
+class ShardedSchedule(BatchSchedule):
+    """Mini-batches with shards of any sizes.
+
+    Shard s of batch k consists of its rows from ``cuts[k, s]`` to ``cuts[k, s + 1]``.
+    """
+
+    _cuts: npt.NDArray[np.int64]  # (n_batches, S + 1)
+
+    @classmethod
+    def of(cls, order: BatchSchedule, cuts: npt.NDArray[np.int64]) -> ShardedSchedule:
+        """Return an order with these cuts."""
+        made = cls(*order)
+        made._cuts = cuts
+        return made
+
+    @property
+    def shards(self) -> npt.NDArray[np.int64] | None:
+        """Where batches are cut into shards."""
+        return self._cuts
 
 
 class GradientSums(NamedTuple):

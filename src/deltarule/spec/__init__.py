@@ -25,6 +25,7 @@ from deltarule.spec.losses import (
 )
 from deltarule.spec.network import NetworkSpec, check_network
 from deltarule.spec.regularization import L1, L2, MaxNorm
+from deltarule.spec.shards import Shards
 
 __all__ = [
     "ACTIVATIONS",
@@ -50,6 +51,7 @@ __all__ = [
     "Normal",
     "Quantile",
     "Scale",
+    "Shards",
     "Uniform",
     "check_network",
     "loss_name",

@@ -16,7 +16,8 @@ from deltarule.program import Block
 from deltarule.schedules import Constant
 from deltarule.spec import L1, Dropout, NetworkSpec
 from deltarule.spec.optimizers import Minimizer
-from deltarule.training.data import StreamedBlock
+from deltarule.spec.shards import Shards
+from deltarule.training.data import EpochData
 from deltarule.utils.arrays import is_sparse, to_numpy
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "check_minimizer",
     "check_proximal",
     "check_rprop",
+    "check_shards",
     "network_choices",
     "refuse_schedule",
 ]
@@ -135,7 +137,7 @@ def check_proximal(name: OptimizerName, spec: NetworkSpec) -> None:
 
 
 def check_batch_norm_rows(
-    block: Block | StreamedBlock, batch_size: int | None, given: str, remedy: str
+    block: Block | EpochData, batch_size: int | None, given: str, remedy: str
 ) -> None:
     """Raise unless there are two rows to take a variance over; ``None`` is a batch of all rows."""
     weight = block.weight
@@ -148,6 +150,22 @@ def check_batch_norm_rows(
     if batch_size == 1:
         raise SpecError(
             f"batch_size must be at least 2 with {given}; got 1: one row has no variance."
+        )
+
+
+def check_shards(shards: Shards | None, normalizes: bool, augments: bool) -> None:
+    """Raise ``SpecError`` for what needs a whole batch, or all rows, in one place."""
+    if shards is None:
+        return
+    if normalizes:
+        raise SpecError(
+            f"shards={shards.count} does not go with batch norm, whose moments need the whole "
+            "batch. Set shards=None, or leave batch norm out."
+        )
+    if augments and shards.partitions is not None:
+        raise SpecError(
+            "augment does not go with partitions, which are augmented where they lie. Set "
+            f"shards={shards.count}, or augment=None."
         )
 
 

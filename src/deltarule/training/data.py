@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from deltarule.augmentation import Compose
 from deltarule.errors import DataError, ShapeError
 from deltarule.program import BatchSchedule, Block, Interpreter, State, StepLog
+from deltarule.training.batches import batch_bounds
 from deltarule.utils.arrays import Array
 
 __all__ = [
     "Augmenter",
+    "EpochData",
     "EpochIterator",
+    "EpochView",
     "StreamedBlock",
     "advance",
     "augmented",
@@ -54,8 +59,58 @@ def augmented_blocks(block: Block, augment: Augmenter) -> Callable[[int], Block]
     return lambda epoch: block._replace(x=augmented(augment, block.x, rows, epoch))
 
 
+class EpochView(ABC):
+    """The rows of one epoch, in their order."""
+
+    @abstractmethod
+    def at(self, order: BatchSchedule, step: int) -> tuple[Any, BatchSchedule]:
+        """Return rows that contain batch ``step``, and an order that begins with that batch."""
+
+
+class EpochData(ABC):
+    """Rows with an order of their own in every epoch; the training loop keeps none.
+
+    Attributes
+    ----------
+    n_rows : int
+        The number of rows in every epoch.
+    head : Block
+        A few rows, or all, for messages about the data.
+    """
+
+    n_rows: int
+    head: Block
+
+    @property
+    def x(self) -> object:
+        """Inputs of the few rows."""
+        return self.head.x
+
+    @property
+    def y(self) -> object:
+        """Targets of the few rows."""
+        return self.head.y
+
+    @property
+    def weight(self) -> Any:
+        """Weights of the few rows."""
+        return self.head.weight
+
+    @abstractmethod
+    def of_epoch(self, epoch: int) -> EpochView:
+        """Return an epoch's rows: a pure function of its number."""
+
+    def ordered(self, seed: int, batch_size: int, shuffle: bool) -> EpochData:
+        """Return the same rows with orders drawn from a seed, if they draw any."""
+        return self
+
+    @abstractmethod
+    def bounds(self, batch_size: int) -> npt.NDArray[np.int64]:
+        """Return the bounds of every epoch's batches."""
+
+
 @dataclass(frozen=True)
-class StreamedBlock:
+class StreamedBlock(EpochData):
     """Rows that are read again in every epoch; the training loop takes it in place of a block.
 
     Attributes
@@ -74,26 +129,20 @@ class StreamedBlock:
     head: Block
 
     @property
-    def x(self) -> object:
-        """Inputs of the few rows."""
-        return self.head.x
-
-    @property
-    def y(self) -> object:
-        """Targets of the few rows."""
-        return self.head.y
-
-    @property
     def weight(self) -> None:
         """None: all rows of a stream have the same weight."""
         return None
+
+    def bounds(self, batch_size: int) -> npt.NDArray[np.int64]:
+        """Return the bounds of the batches: as many rows in each, but for the last."""
+        return batch_bounds(self.n_rows, batch_size)
 
     def of_epoch(self, epoch: int) -> EpochIterator:
         """Return an iterator over an epoch's rows."""
         return EpochIterator(self.blocks(epoch))
 
 
-class EpochIterator:
+class EpochIterator(EpochView):
     """Iterator over one epoch's blocks. ``at(order, k)`` returns the block that contains batch k.
 
     The order's row numbers are not used: the blocks are shuffled already. Blocks and batches need
@@ -144,7 +193,7 @@ class EpochIterator:
 def advance(
     interpreter: Interpreter,
     state: State,
-    block: Block | EpochIterator,
+    block: Block | EpochView,
     order: BatchSchedule,
     steps: range,
 ) -> StepLog:
@@ -152,10 +201,10 @@ def advance(
 
     It may take fewer steps than asked, too: those of the batches in memory.
     """
-    if isinstance(block, EpochIterator):
-        block, order = block.at(order, steps.start)
+    rows: Any = block
+    if isinstance(block, EpochView):
+        rows, order = block.at(order, steps.start)
         steps = range(min(len(steps), order.n_batches))
-    rows = block
     return state.change(lambda: interpreter.train_steps(state, rows, order, steps))
 
 

@@ -11,7 +11,7 @@ from deltarule.program import BatchSchedule, Block, Interpreter, State, StepLog
 from deltarule.schedules import EpochSchedule, Position, Rates, Schedule
 from deltarule.training.batches import Rows, batch_bounds, is_order
 from deltarule.training.config import Metrics, TrainingConfig
-from deltarule.training.data import EpochIterator, StreamedBlock, advance
+from deltarule.training.data import EpochData, EpochView, advance
 from deltarule.training.divergence import frozen_parameters
 from deltarule.training.early_stopping import EarlyStopping
 from deltarule.training.history import History
@@ -32,7 +32,7 @@ epoch are assumed to have caused the divergence."""
 def run_epochs(
     interpreter: Interpreter,
     state: State,
-    block: Block | StreamedBlock,
+    block: Block | EpochData,
     config: TrainingConfig,
     start: TrainingState | None = None,
 ) -> TrainingState:
@@ -50,7 +50,7 @@ def run_epochs(
         What takes the steps.
     state : State
         The network's state.
-    block : Block or StreamedBlock
+    block : Block or EpochData
         The rows to train on.
     config : TrainingConfig
         How to train.
@@ -88,14 +88,12 @@ def run_epochs(
             release()
 
 
-def _first_order(block: Block | StreamedBlock) -> Rows:
-    """Return the rows in their order; no row numbers for a stream, whose source orders its rows."""
-    return np.arange(0 if isinstance(block, StreamedBlock) else block.n_rows, dtype=np.int64)
+def _first_order(block: Block | EpochData) -> Rows:
+    """Return the rows in their order; no row numbers for data that order them."""
+    return np.arange(0 if isinstance(block, EpochData) else block.n_rows, dtype=np.int64)
 
 
-def _check_rows(
-    training: TrainingState, block: Block | StreamedBlock, config: TrainingConfig
-) -> None:
+def _check_rows(training: TrainingState, block: Block | EpochData, config: TrainingConfig) -> None:
     """Raise ``CheckpointError`` unless the orders to continue from are orders of these rows."""
     order = None if training.epoch is None else training.epoch.order
     orders = (training.position.order, None if order is None else order.rows)
@@ -108,21 +106,23 @@ def _check_rows(
         raise CheckpointError("the order of rows to resume from is not an order of these rows.")
 
 
-def _is_cut(order: BatchSchedule, block: Block | StreamedBlock, config: TrainingConfig) -> bool:
+def _is_cut(order: BatchSchedule, block: Block | EpochData, config: TrainingConfig) -> bool:
     """Return whether an order is cut into the batches that this training takes."""
     return np.array_equal(order.bounds, _bounds_of(order.rows, block, config))
 
 
-def _bounds_of(rows: Rows, block: Block | StreamedBlock, config: TrainingConfig) -> Rows:
+def _bounds_of(rows: Rows, block: Block | EpochData, config: TrainingConfig) -> Rows:
     """Return the bounds of the batches of an order of rows."""
+    if isinstance(block, EpochData):
+        return block.bounds(config.batch_size)
     same = _has_same_bounds(block, config)
     present = None if same else to_numpy(block.weight)[rows] > 0
     return batch_bounds(block.n_rows, config.batch_size, present, config.min_rows)
 
 
-def _has_same_bounds(block: Block | StreamedBlock, config: TrainingConfig) -> bool:
+def _has_same_bounds(block: Block | EpochData, config: TrainingConfig) -> bool:
     """Return whether batches are cut alike in every order of the rows."""
-    return block.weight is None or config.min_rows <= 1
+    return isinstance(block, EpochData) or block.weight is None or config.min_rows <= 1
 
 
 class _Training:
@@ -132,7 +132,7 @@ class _Training:
         self,
         interpreter: Interpreter,
         state: State,
-        block: Block | StreamedBlock,
+        block: Block | EpochData,
         config: TrainingConfig,
         training: TrainingState,
         signals: DeferredSignals,
@@ -146,7 +146,7 @@ class _Training:
         self._rates: tuple[float, int, Rates] | None = None  # of the last epoch with one rate
         self._has_one_rate = _inherits(config.schedule, "rates")
         self._observes = not _inherits(config.schedule, "observe")
-        self._new_blocks = config.epoch_block is not None or isinstance(block, StreamedBlock)
+        self._new_blocks = config.epoch_block is not None or isinstance(block, EpochData)
         # Whether an epoch begins with the state that the last one left, so that a copy of it serves
         # as both. A user's function may change the state; a checkpoint holds both states apart.
         self._steps_only = (
@@ -193,7 +193,7 @@ class _Training:
             config.on_epoch_begin(epoch.entered)
         self.state.set_safe(epoch.entered)
         block = self._block_of(training.position.epochs) if self._new_blocks else self.block
-        assert not isinstance(block, StreamedBlock)
+        assert not isinstance(block, EpochData)
         steps, diverged = self._take_steps(epoch, block)
         finite = not diverged and _is_finite(self.state)
         metrics = None
@@ -247,15 +247,15 @@ class _Training:
             self._rows = rows
         return rows
 
-    def _block_of(self, epoch: int) -> Block | EpochIterator:
+    def _block_of(self, epoch: int) -> Block | EpochView:
         """Return the data of an epoch: the block, a new one, or an iterator over blocks."""
         block, make = self.block, self.config.epoch_block
-        if make is None and not isinstance(block, StreamedBlock):
+        if make is None and not isinstance(block, EpochData):
             return block
         with self.signals.passed_on():
             if make is not None:
                 return make(epoch)
-            return block.of_epoch(epoch) if isinstance(block, StreamedBlock) else block
+            return block.of_epoch(epoch) if isinstance(block, EpochData) else block
 
     def _order(self, rows: Rows) -> BatchSchedule:
         """Return an epoch's rows cut into batches, with the schedule's rate for each batch."""
@@ -287,7 +287,7 @@ class _Training:
             )
         return rates
 
-    def _take_steps(self, epoch: Epoch, block: Block | EpochIterator) -> tuple[StepLog, bool]:
+    def _take_steps(self, epoch: Epoch, block: Block | EpochView) -> tuple[StepLog, bool]:
         """Take the steps that are left, in several calls of the interpreter if it returns before.
 
         Return them all, and whether the last one has diverged.

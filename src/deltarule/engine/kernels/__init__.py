@@ -20,6 +20,7 @@ from deltarule.engine.kernels import (
     optimizers,
     parameter_updates,
     penalties,
+    shards,
     sparse_inputs,
     stage_end,
 )
@@ -62,6 +63,7 @@ KERNELS: dict[str, Callable[..., None]] = {
             batch_norm.update_population,
             penalties.l1_step,
             *(getattr(members, name) for name in members.__all__),
+            *(getattr(shards, name) for name in shards.__all__),
             sparse_inputs.sparse_forward,
             sparse_inputs.sparse_gradient,
         )

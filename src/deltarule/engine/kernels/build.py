@@ -22,6 +22,7 @@ _ARGUMENTS = {
     "run": (_I,),
     "forward_backward": (_I,) * 8,
     "record_loss": _ON_STAGE_END,
+    "record_loss_of_shards": _ON_STAGE_END,
     "count_step": _ON_STAGE_END,
     "find_gradient_scale": _ON_STAGE_END,
     "find_weight_scale": _ON_STAGE_END,

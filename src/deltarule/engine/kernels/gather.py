@@ -58,7 +58,7 @@ def gather(c, k, low, high, one):
         if c.weight != 0:
             weight = vector(c.weight + row * size, 1, one)[0]
         share[i] = weight / whole
-        counts = weight if c.sums_rows > 0 else share[i]
+        counts = weight if c.sums_rows > 0 or c.n_shards > 0 else share[i]
         if c.members > 1:
             for j in range(i * c.members, (i + 1) * c.members):
                 copy_bytes(c.y + row * width, c.batch_y + j * width, width)

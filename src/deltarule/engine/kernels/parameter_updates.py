@@ -33,6 +33,7 @@ __all__ = [
     "gradient_and_step_of_block",
     "gradient_of_block",
     "penalty_sums_of_block",
+    "rows_of_part",
     "step_of_block",
     "step_of_last_block",
     "strength_of",
@@ -56,14 +57,22 @@ def gradient_and_step_of_block(context, s, i, k, rows, one):
     c = context_at(context)
     block = block_at(c.blocks, i)
     instruction = instruction_at(c.instructions, block.instruction)
-    row = size_of(one) * max(1, instruction.n_out)
-    part = _PART_ROWS * max(1, _PART // (_PART_ROWS * row))  # rows of W
-    is_dense = block.kind == OF_WEIGHTS and instruction.gradient == 0
-    if is_dense and _SHORTEST <= row <= _LONGEST and part < block.n_rows:
+    part = rows_of_part(block, instruction, one)
+    if part < block.n_rows:
         gradient_and_step_by_parts(context, block, i, k, rows, part, one)
     else:
         compute_gradient(context, block, k, rows, one)
         take_step(context, block, i, k, True, one)
+
+
+@fast
+def rows_of_part(block, instruction, one):
+    """Return how many rows of W are computed and stepped along at a time; all, if not by parts."""
+    row = size_of(one) * max(1, instruction.n_out)
+    is_dense = block.kind == OF_WEIGHTS and instruction.gradient == 0
+    if is_dense and _SHORTEST <= row <= _LONGEST:
+        return _PART_ROWS * max(1, _PART // (_PART_ROWS * row))
+    return block.n_rows
 
 
 @inlined

@@ -6,8 +6,6 @@ many rows.
 
 from __future__ import annotations
 
-from math import isfinite
-
 from deltarule.engine.kernels.intrinsics import (
     add_atomically,
     context_at,
@@ -20,10 +18,13 @@ from deltarule.engine.kernels.intrinsics import (
 from deltarule.engine.kernels.parameter_updates import strength_of
 from deltarule.program.opcodes import PenaltyCode
 
-__all__ = ["count_step", "record_loss"]
+__all__ = ["LARGEST", "count_step", "record_loss"]
 
 
 _L2 = int(PenaltyCode.L2)
+LARGEST = 1.7976931348623157e308
+"""The largest float64. ``isfinite`` of a sum would subtract it from itself, which the compiler may
+simplify to 0 (``FAST``); a comparison means what it says."""
 
 
 def record_loss(context, s, k, rows, one):
@@ -45,7 +46,7 @@ def record_loss(context, s, k, rows, one):
         value += strength_of(c, j, k) * half * total
     vector(c.losses, k + 1, 1.0)[k] = loss
     vector(c.penalty_values, k + 1, 1.0)[k] = value
-    if not isfinite(loss + value):
+    if not abs(loss + value) <= LARGEST:
         add_atomically(c.stop, k - read(c.stop))
 
 

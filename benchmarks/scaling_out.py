@@ -1,0 +1,111 @@
+"""What a Dask cluster costs and gains: ``python benchmarks/scaling_out.py [--rows 40000]``.
+
+Worker processes on this machine, one thread each. Measured are the time of a step by batch size,
+next to one machine on one thread with the same shards, and the bytes that a step moves. To the
+times a cost model is fitted, t = a B / N + b + c N P, of B rows in a batch, N workers and P
+parameters, and drawn for more workers than there are here. It assumes that workers are alike, and
+that b and c stay as they are on this machine, whose network is its memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from distributed import Client, LocalCluster
+from sklearn.exceptions import ConvergenceWarning
+
+from deltarule import MLPClassifier, Shards
+from deltarule.dask import DaskMLPClassifier
+
+WIDTHS = (256, 256)  # hidden layers
+FEATURES, CLASSES = 100, 10
+
+
+def data(rows: int) -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((rows, FEATURES), dtype=np.float32)
+    return x, np.argmax(x[:, :CLASSES] + rng.standard_normal((rows, CLASSES)), axis=1)
+
+
+def arguments(batch: int, epochs: int) -> dict[str, Any]:
+    return {"hidden_layer_sizes": WIDTHS, "batch_size": batch, "max_iter": epochs, "tol": 0.0,
+            "random_state": 0, "n_iter_no_change": 10**6, "n_threads": 1}  # fmt: skip
+
+
+def seconds_a_step(fit: Any, rows: int, batch: int) -> float:
+    """Return the time of a step: of two epochs more, so that what a fit does once cancels out."""
+    times = []
+    for epochs in (1, 3):
+        begin = perf_counter()
+        fit(epochs)
+        times.append(perf_counter() - begin)
+    return (times[1] - times[0]) / (2 * -(-rows // batch))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=40_000)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--batches", type=int, nargs="+", default=[200, 2000, 20_000])
+    given = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    x, y = data(given.rows)
+    n_parts = 8
+    parts = np.array_split(x, n_parts), np.array_split(y, n_parts)
+    shards = Shards(8, [len(part) for part in parts[0]])
+    p = FEATURES * WIDTHS[0] + WIDTHS[0] * WIDTHS[1] + WIDTHS[1] * CLASSES + sum(WIDTHS) + CLASSES
+    print(f"{p:,} parameters in float32, {given.rows:,} rows, 8 shards")
+    print(f"{'batch':>8} {'workers':>8} {'ms a step':>10} {'MB a step':>10} {'bits':>6}")
+    seen = []
+    for batch in given.batches:
+        local = []
+
+        def here(epochs: int, batch: int = batch, local: list[Any] = local) -> None:
+            local.append(MLPClassifier(shards=shards, **arguments(batch, epochs)).fit(x, y))
+
+        seconds = seconds_a_step(here, given.rows, batch)
+        print(f"{batch:8} {'local':>8} {1e3 * seconds:10.2f} {0.0:10.2f} {'':>6}")
+        for n in given.workers:
+            with (
+                LocalCluster(
+                    n_workers=n, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0"
+                ) as cluster,
+                Client(cluster) as client,
+            ):
+                made = []
+
+                def there(
+                    epochs: int, batch: int = batch, client: Any = client, made: list[Any] = made
+                ) -> None:
+                    model = DaskMLPClassifier(client=client, **arguments(batch, epochs))
+                    made.append(model.fit(*parts))
+
+                there(1)
+                seconds = seconds_a_step(there, given.rows, batch)
+            same = np.array_equal(made[-1].state_.theta, local[-1].state_.theta)
+            seen.append((batch, n, seconds))
+            bits = "same" if same else "OTHER"
+            print(f"{batch:8} {n:8} {1e3 * seconds:10.2f} {8e-6 * p * n:10.2f} {bits:>6}")
+    model(seen, p)
+
+
+def model(seen: list[tuple[int, int, float]], p: int) -> None:
+    """Fit the cost model, and print it for up to 64 workers."""
+    rows = np.array([[batch / n, 1.0, n * p] for batch, n, _ in seen])
+    times = np.array([seconds for *_, seconds in seen])
+    from scipy.optimize import nnls
+
+    a, b, c = nnls(rows / times[:, None], np.ones(len(times)))[0]
+    print(f"\nt = {1e6 * a:.2f} us B/N + {1e3 * b:.1f} ms + {1e9 * c:.2f} ns N P")
+    print(f"{'batch':>8}" + "".join(f"{n:>10}" for n in (1, 2, 4, 8, 16, 32, 64)) + "  workers, ms")
+    for batch in (200, 2000, 20_000, 200_000):
+        drawn = (1e3 * (a * batch / n + b + c * n * p) for n in (1, 2, 4, 8, 16, 32, 64))
+        print(f"{batch:8}" + "".join(f"{value:10.1f}" for value in drawn))
+
+
+if __name__ == "__main__":
+    main()

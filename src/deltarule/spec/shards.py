@@ -1,0 +1,83 @@
+"""Shards: into how many parts a batch is cut, whose sums are added in a fixed tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+from deltarule.errors import SpecError
+
+__all__ = ["Shards", "resolve_shards"]
+
+_MOST = 1024
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The shards of a training, and the partitions that its rows lie in.
+
+    A batch's rows are cut into ``count`` shards, and the sums over the shards are added in a
+    balanced binary tree. So a step has the same bits on one machine and on any number of workers
+    of a cluster (``deltarule.dask``).
+
+    Parameters
+    ----------
+    count : int, default=8
+        S, a power of two up to 1024.
+    partitions : tuple of int, optional
+        How many rows each partition of the data has, as on a cluster. Every epoch then visits the
+        rows in a new order within their partitions, and every batch takes its share of each
+        partition; shard s holds those of the s-th group of partitions. By default the rows are
+        shuffled all together, and batches are cut evenly.
+
+    Raises
+    ------
+    SpecError
+        If ``count`` is no power of two, or ``partitions`` are not counts of rows.
+
+    Examples
+    --------
+    >>> Shards(4)
+    Shards(count=4, partitions=None)
+    >>> Shards(8, [100, 100, 37]).partitions
+    (100, 100, 37)
+    """
+
+    count: int = 8
+    partitions: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        count = self.count
+        is_power = (
+            isinstance(count, Integral)
+            and not isinstance(count, bool)
+            and 1 <= count <= _MOST
+            and int(count).bit_count() == 1
+        )
+        if not is_power:
+            raise SpecError(
+                f"shards must be a power of two from 1 to {_MOST}, such as 8; got {count!r:.40}."
+            )
+        object.__setattr__(self, "count", int(count))
+        if self.partitions is not None:
+            object.__setattr__(self, "partitions", _lengths(self.partitions))
+
+
+def resolve_shards(given: Any) -> Shards | None:
+    """Return the shards of an argument: None, a number of them, or ``Shards``."""
+    return given if given is None or isinstance(given, Shards) else Shards(given)
+
+
+def _lengths(given: Any) -> tuple[int, ...]:
+    lengths = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
+    whole = all(
+        isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 0 for n in lengths
+    )
+    if not whole or not sum(lengths):
+        raise SpecError(
+            "partitions of Shards must be numbers of rows, such as (1000, 1000, 37); got "
+            f"{given!r:.60}."
+        )
+    return tuple(int(n) for n in lengths)

@@ -1,0 +1,175 @@
+"""Workers that die before, in and after each phase of a fit change no bit, and no fit hangs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deltarule import MLPClassifier, Shards
+from deltarule.errors import ClusterError
+
+pytest.importorskip("distributed")
+
+from distributed import Client, LocalCluster
+
+from deltarule.dask import DaskMLPClassifier, crew
+from deltarule.dask.crew import Crew
+
+pytestmark = [
+    pytest.mark.filterwarnings(
+        "ignore:.*converge.*", "ignore::DeprecationWarning", "ignore:steps of"
+    ),
+    pytest.mark.timeout(280),
+]
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((160, 5))
+Y = (X[:, 0] + RNG.normal(size=160) > 0).astype(int)
+LENGTHS = (50, 30, 40, 40)
+CUTS = np.cumsum((0, *LENGTHS)).tolist()
+FIT: dict[str, Any] = {
+    "hidden_layer_sizes": (6,), "max_iter": 3, "random_state": 0, "batch_size": 40,
+    "early_stopping": True, "standardize": True, "class_weight": "balanced",
+}  # fmt: skip
+PHASES = ("describe", "moments", "totals", "shard", "ready", "sums", "scores")
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    """Two worker processes, which their nannies start again when they die."""
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1",
+            dashboard_address=":0",
+        ) as cluster,
+        Client(cluster) as made,
+    ):  # fmt: skip
+        yield made
+
+
+def parts(array: Any) -> list[Any]:
+    return [array[low:high] for low, high in pairwise(CUTS)]
+
+
+def sha(model: Any) -> str:
+    return hashlib.sha256(model.state_.theta.tobytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def expected() -> str:
+    return sha(MLPClassifier(shards=Shards(8, LENGTHS), **FIT).fit(X, Y))
+
+
+def kill_one(client: Client, which: int) -> None:
+    """Kill a worker's process as a crash does, without warning."""
+    pids = sorted(client.run(os.getpid, on_error="ignore").values())
+    os.kill(pids[which % len(pids)], signal.SIGKILL)
+
+
+def fit_with_kill(
+    client: Client, monkeypatch: pytest.MonkeyPatch, phase: str, moment: str, which: int
+) -> Any:
+    """Fit, and kill a worker when a phase's first tasks are submitted, run, or are done."""
+    client.wait_for_workers(2, timeout=200)
+    killed = threading.Event()
+    submit, results = Crew.submit, Crew.results
+
+    def kill() -> None:
+        if not killed.is_set():
+            killed.set()
+            kill_one(client, which)
+
+    def submitting(self: Crew, name: str, *given: Any, **kwargs: Any) -> Any:
+        if name == phase and moment == "before":
+            kill()
+        made = submit(self, name, *given, **kwargs)
+        if name == phase and moment == "in":
+            kill()
+        self.__dict__["_last"] = name
+        return made
+
+    def collecting(self: Crew, futures: list[Any]) -> list[Any]:
+        found = results(self, futures)
+        if self.__dict__.get("_last") == phase and moment == "after":
+            kill()
+        return found
+
+    monkeypatch.setattr(Crew, "submit", submitting)
+    monkeypatch.setattr(Crew, "results", collecting)
+    model = DaskMLPClassifier(client=client, **FIT).fit(parts(X), parts(Y))
+    assert killed.is_set()
+    return model
+
+
+@pytest.mark.parametrize(("phase", "moment"), [("shard", "in"), ("sums", "in")])
+def test_a_worker_that_dies_changes_no_bit(
+    client: Client, monkeypatch: pytest.MonkeyPatch, expected: str, phase: str, moment: str
+) -> None:
+    assert sha(fit_with_kill(client, monkeypatch, phase, moment, 0)) == expected
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(100))
+def test_a_worker_that_dies_anywhere_changes_no_bit(
+    client: Client, monkeypatch: pytest.MonkeyPatch, expected: str, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    phase, moment = rng.choice(PHASES), rng.choice(["before", "in", "after"])
+    found = fit_with_kill(client, monkeypatch, str(phase), str(moment), int(rng.integers(2)))
+    assert sha(found) == expected
+
+
+def test_without_any_worker_a_fit_ends_with_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "_LOOK", 0.5)
+    monkeypatch.setattr(crew, "_GONE", 3.0)
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        submit = Crew.submit
+        closed = threading.Event()
+
+        def submitting(self: Crew, name: str, *given: Any, **kwargs: Any) -> Any:
+            if name == "sums" and not closed.is_set():
+                closed.set()
+                cluster.scale(0)
+                while client.nthreads():
+                    threading.Event().wait(0.05)
+            return submit(self, name, *given, **kwargs)
+
+        monkeypatch.setattr(Crew, "submit", submitting)
+        with pytest.raises(ClusterError, match="the cluster has had no workers"):
+            DaskMLPClassifier(client=client, **FIT).fit(parts(X), parts(Y))
+
+
+def test_a_client_that_is_closed_during_a_fit_ends_it_with_a_named_error() -> None:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+    ) as cluster:
+        client = Client(cluster)
+
+        submit, calls = Crew.submit, []
+
+        def submitting(self: Crew, name: str, *given: Any, **kwargs: Any) -> Any:
+            made = submit(self, name, *given, **kwargs)
+            if name == "sums":
+                calls.append(name)
+                if len(calls) == 3:
+                    client.close()
+            return made
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Crew, "submit", submitting)
+            with pytest.raises(ClusterError, match="closed or restarted during the fit"):
+                DaskMLPClassifier(client=client, **FIT).fit(parts(X), parts(Y))
