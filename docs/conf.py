@@ -37,6 +37,7 @@ extensions = [
     "mathml",
     "run_python",
     "site_check",
+    "subscripts",
 ]
 exclude_patterns = ["extensions", "gallery/*.py", "gallery/*.ipynb", "sg_execution_times.rst"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}

@@ -29,7 +29,7 @@ ROOT = "deltarule/__init__.py"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
     ("utils", "datasets"),
-    ("storage", "schedules", "tuning"),
+    ("storage", "schedules"),
     ("spec",),
     ("program",),
     ("augmentation",),
@@ -38,6 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("network",),
     ("onnx", "analysis", "functions"),
     ("metrics", "plots"),
+    ("tuning",),
     ("trainer",),
     ("estimators",),
     ("tables",),

@@ -15,9 +15,10 @@ PUBLIC = {
     "deltarule": """
         Adadelta Adagrad Adam AdamW Adaptive BatchNorm BinaryCrossEntropy
         CategoricalCrossEntropy Checkpoint ClipNorm ClipValue Constant ConstantInitializer
-        Cosine Dense Dropout ELU EMAMomentum EarlyStopping Exponential GradientCheck
-        History Huber InverseScaling InverseSquareRoot InverseTime L1 L2 LBFGS LeakyReLU
-        LineSearch MLPClassifier MLPRegressor MaxNorm Nadam Network Normal OneCycle
+        Cosine CustomActivation CustomLoss Dense Dropout ELU EMAMomentum EarlyStopping
+        Exponential GradientCheck History Huber InverseScaling InverseSquareRoot
+        InverseTime L1 L2 LBFGS LeakyReLU LineSearch MLPClassifier MLPRegressor MaxNorm
+        Nadam Network Normal OneCycle
         PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD Scale State StepDecay
         TabularClassifier TabularRegressor Uniform WarmUp analysis augmentation check_function
         check_gradients critical_point datasets errors exact_dropout_mean explain
@@ -34,8 +35,9 @@ PUBLIC = {
         polynomial_features recompute_batch_norm ridge shrinkage_table
     """,
     "deltarule.augmentation": """
-        Augmenter ColorJitter Compose Crop Elastic Flip GaussianNoise PitchShift Rotation
-        RowStreams Scaling Shear TimeShift Translation
+        Augmenter ColorJitter Compose Crop Elastic Flip Gain GaussianNoise PitchShift
+        RandomDeletion RandomInsertion RandomSwap Rotation RowStreams Scaling Shear SignalNoise
+        SynonymReplacement TextAugmenter TimeShift Translation
     """,
     "deltarule.datasets": """
         load_fashion_mnist load_mnist penguins_path read_idx
@@ -63,12 +65,12 @@ PUBLIC = {
     """,
     "deltarule.plots": """
         ActivationDisplay ActivationHistogramDisplay BoundaryDisplay CostContourDisplay
-        DropoutMaskDisplay GradientNormDisplay HessianDisplay ScheduleDisplay ShrinkageDisplay
-        ThresholdDisplay WeightsDisplay
+        DropoutMaskDisplay GradientNormDisplay HealthDisplay HessianDisplay LossDisplay
+        ScheduleDisplay ShrinkageDisplay ThresholdDisplay WeightsDisplay
         plot_confusion_matrix plot_learning_curve plot_predictions
     """,
     "deltarule.tuning": """
-        LogMomentum LogUniform Retuning retune
+        LogMomentum LogUniform Retuning StrengthChoice choose_strength retune
     """,
     "deltarule.schedules": """
         Adaptive Constant Cosine EpochSchedule Exponential InverseScaling
@@ -78,8 +80,8 @@ PUBLIC = {
     "deltarule.tables": """
         ColumnValues CsvFormat DataValues Description Evaluation Plan Predictions PredictionsCsv
         Prepared ReadOptions Settings Shares Source Table TableModel TabularClassifier
-        TabularRegressor Understanding Understood check_test collect_values csv_format describe
-        fit is_large open_source prepare read_table score_parts understand
+        TabularRegressor Understanding Understood check_test collect_values csv_format default_space
+        describe fit is_large open_source prepare read_table score_parts understand
     """,
 }
 

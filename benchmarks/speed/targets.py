@@ -292,7 +292,10 @@ def way_in(rounds: int, epochs: int | None) -> Iterator[Measurement]:
                 time_taken, memory = best.get(name, (None, None))
                 ours = name == "deltarule"
                 doing = "read, prepared and scored" if ours else "read"
-                doing = "read and prepared" if name == "LightGBM" else doing
+                doing = {
+                    "LightGBM": "read and prepared",
+                    "deltarule describe": "read and understood",
+                }.get(name, doing)
                 what = f"{rows:,} rows × 21 columns from {kind}: {doing} by {name}"
                 most = {"CSV": 5.0, "Parquet": 3.0}[kind] if ours else None
                 yield Measurement(what, time_taken, most, " s", notes.get(name, ""))

@@ -55,6 +55,18 @@ def deltarule(path: Path) -> float:
     return time.perf_counter() - fitted + fit_start - start
 
 
+def deltarule_describe(path: Path) -> float:
+    """Read and understand, as ``deltarule describe`` does."""
+    from deltarule.cli.inputs import opened
+    from deltarule.tables import CsvFormat, describe
+
+    def described() -> None:
+        with opened(path, CsvFormat()) as table:
+            describe(table, target="label")
+
+    return seconds(described)
+
+
 def deltarule_reader(path: Path) -> float:
     """Read only."""
     from deltarule.tables import read_table
@@ -100,6 +112,7 @@ def seconds(call: Callable[[], Any]) -> float:
 
 KINDS: dict[str, Callable[[Path], float]] = {
     "deltarule": deltarule,
+    "deltarule describe": deltarule_describe,
     "deltarule's reader": deltarule_reader,
     "pandas": pandas,
     "pyarrow": arrow,

@@ -1,7 +1,7 @@
 """Write docs/api/items.md: every item of the mathematics, its functions, examples and derivation.
 
 The functions are those of the last table of docs/maths.md, the examples those of
-examples/README.md.
+examples/README.md, the derivations the sections of docs/maths/.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ def functions(text: str) -> dict[str, list[str]]:
     return {item: re.findall(r"`([^`]+)`", names) for item, names in rows}
 
 
-def sections(text: str) -> dict[str, tuple[str, str]]:
-    """Return the number and the anchor of the section of docs/maths.md for every letter."""
+def derivations() -> dict[str, tuple[str, str]]:
+    """Return the title and the address, relative to docs/, of the derivation of every item."""
     found: dict[str, tuple[str, str]] = {}
-    for title in re.findall(r"^## (.+)$", text, flags=re.MULTILINE):
-        anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
-        for letter, first in re.findall(r"([A-Z])(\d)", title):
-            found.setdefault(f"{letter}{first}", (title.partition(".")[0], anchor))
-            found.setdefault(letter, (title.partition(".")[0], anchor))
+    for page in sorted((ROOT / "docs" / "maths").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for item, name in re.findall(r"^## ([A-Z]\d) (.+)$", text, flags=re.MULTILINE):
+            anchor = re.sub(r"[^\w\- ]", "", f"{item} {name}".lower()).replace(" ", "-")
+            found[item] = (name, f"maths/{page.name}#{anchor}")
     return found
 
 
@@ -104,12 +104,12 @@ def function(name: str) -> str:
 def table() -> str:
     """Return the page."""
     text = (ROOT / "docs" / "maths.md").read_text(encoding="utf-8")
-    named, shown, where = functions(text), examples(), sections(text)
+    named, shown, where = functions(text), examples(), derivations()
     lines = [
         "# From an item to its function",
         "",
         "Every item of the mathematics: the functions that compute it, the examples of the gallery",
-        "that show it, and the section of [the mathematics](../maths.md) that derives it.",
+        "that show it, and its derivation. [The mathematics](../maths.md) lists all equations.",
         "",
     ]
     letter = ""
@@ -121,10 +121,9 @@ def table() -> str:
         links = ", ".join(
             f"[{n.replace('_', ' ')}](../gallery/{n}.rst)" for n in shown.get(item, [])
         )
-        number, anchor = where.get(item, where[letter])
+        name, address = where[item]
         lines.append(
-            f"| {item} | {', '.join(map(function, names))} | {links} "
-            f"| [section {number}](../maths.md#{anchor}) |"
+            f"| {item} | {', '.join(map(function, names))} | {links} | [{name}](../{address}) |"
         )
     return "\n".join(lines) + "\n"
 

@@ -53,6 +53,8 @@ from deltarule.spec import BatchNorm as BatchNorm
 from deltarule.spec import BinaryCrossEntropy as BinaryCrossEntropy
 from deltarule.spec import CategoricalCrossEntropy as CategoricalCrossEntropy
 from deltarule.spec import ConstantInitializer as ConstantInitializer
+from deltarule.spec import CustomActivation as CustomActivation
+from deltarule.spec import CustomLoss as CustomLoss
 from deltarule.spec import Dense as Dense
 from deltarule.spec import Dropout as Dropout
 from deltarule.spec import Huber as Huber

@@ -5,6 +5,7 @@ Users call it with arrays. The estimators call it, too, with blocks that they ha
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,9 +16,10 @@ import numpy as np
 
 from deltarule.analysis.health import HEALTH_KINDS, HealthMonitor
 from deltarule.errors import ShapeError, SpecError
-from deltarule.network import Network, mean_loss, score_outputs
+from deltarule.network import Network, score_outputs
 from deltarule.network.backend import interpreter_of
 from deltarule.network.data import make_block
+from deltarule.network.scores import mean_of_rows
 from deltarule.network.targets import Targets
 from deltarule.program import Block, Interpreter, State
 from deltarule.program.state_checks import check_theta
@@ -68,6 +70,7 @@ from deltarule.utils.checks import (
     check_positive_integer,
 )
 from deltarule.utils.context import naming
+from deltarule.utils.progress import ProgressBar, progress_bar, stopped
 
 __all__ = ["train"]
 
@@ -115,6 +118,7 @@ def train(
     record_health: bool = False,
     on_epoch_begin: Callable[[State], None] | None = None,
     on_epoch: Callable[[History], bool] | None = None,
+    progress: bool = False,
     engine: str | Interpreter = "auto",
     n_threads: int | None = None,
     checkpoint: Any = None,
@@ -177,6 +181,9 @@ def train(
         Called before every epoch with the state that the epoch begins with.
     on_epoch : callable, optional
         Called with the ``History`` so far after every epoch; returning True ends training.
+    progress : bool, default=False
+        Draw a bar with the latest loss and score and the time left, on the standard error stream
+        of a terminal or in a notebook; nothing where that stream is a pipe or a file.
     engine : {"auto", "compiled", "reference"} or Interpreter, default="auto"
         What runs the network: compiled kernels on NumPy arrays, or the readable reference on
         arrays of any library. "auto" is "compiled" if θ is a NumPy array. An interpreter is used
@@ -264,6 +271,7 @@ def train(
     shuffle, record_health = (
         check_flag("shuffle", shuffle), check_flag("record_health", record_health)
     )  # fmt: skip
+    progress = check_flag("progress", progress)
     check_between("loss_scale", loss_scale, 0.0, 1e100, open_low=True)
     if augment is not None:
         check_call("augment", augment, "augment(x, rows, epoch)", 3)
@@ -284,6 +292,10 @@ def train(
     hooks = _Hooks(None if on_epoch_begin is None else _shown(on_epoch_begin), on_epoch)
     if record_health:
         hooks = hooks.with_health(HealthMonitor(net.tape, state, head))
+    before = resume.n_epochs if isinstance(resume, History) else 0
+    bar = progress_bar(before + epochs, sys.stderr) if progress else None
+    if bar is not None:
+        hooks = hooks.with_bar(bar)
     if isinstance(chosen, Minimizer):
         given = {
             "validation": validation, "stopping": stopping, "clipping": clipping,
@@ -293,9 +305,10 @@ def train(
         refuse_schedule(name, "schedule", laws, "schedule=None")
         if isinstance(data, StreamedBlock):
             raise SpecError(f"{name} needs all rows in one block. Set {name.others}.")
-        history = _minimize(
-            interpret_with(None), state, data, chosen, epochs, loss_scale, hooks.end
-        )
+        with stopped(bar):
+            history = _minimize(
+                interpret_with(None), state, data, chosen, epochs, loss_scale, hooks.end
+            )
         return _checked(history, data, history.n_epochs, None)
 
     # --- a step for each mini-batch ---
@@ -345,7 +358,8 @@ def train(
         on_epoch=hooks.end,
     )
     if checkpoint is None:
-        ended = run_epochs(interpreter, state, data, config, start)
+        with stopped(bar):
+            ended = run_epochs(interpreter, state, data, config, start)
     else:
         arguments = {
             "net": net, "optimizer": chosen, "batch_size": size, "seed": seed,
@@ -355,9 +369,12 @@ def train(
             "validation": None if measured is not None else validation,
         }  # fmt: skip
         blocks = {"": data} | ({} if measured is None else {"validation ": measured})
-        with checkpointer_of(
-            checkpoint, arguments, config, state, blocks, rng, HEALTH_KINDS, interpreter
-        ) as writer:
+        with (
+            stopped(bar),
+            checkpointer_of(
+                checkpoint, arguments, config, state, blocks, rng, HEALTH_KINDS, interpreter
+            ) as writer,
+        ):
             config = replace(config, checkpointer=writer)
             ended = run_epochs(interpreter, state, data, config, start)
     history = ended.history
@@ -390,6 +407,23 @@ class _Hooks(NamedTuple):
             return self.end is not None and bool(self.end(history))
 
         return _Hooks(begin, end)
+
+    def with_bar(self, bar: ProgressBar) -> _Hooks:
+        """Return hooks that draw the epoch on a progress bar, too."""
+
+        def end(history: History) -> bool:
+            bar.update(history.n_epochs, _newest(history))
+            return self.end is not None and bool(self.end(history))
+
+        return _Hooks(self.begin, end)
+
+
+def _newest(history: History) -> str:
+    """Return the newest loss and score, as the progress bar shows them."""
+    loss = f"loss {history.last_cost:#.4g}"
+    if not history.validation_score:
+        return loss
+    return f"{loss}  validation score {history.validation_score.last:#.4g}"
 
 
 def _shown(begin: Callable[[State], None]) -> Callable[[State], None]:
@@ -487,17 +521,22 @@ def _validation(
         )
     with naming("validation"):
         block, targets = make_block(net, *given, smoothed=False)
-    return block, _measuring(interpret_with(None), net, block, targets)
+    return block, _HeldOutRows(interpret_with(None), block, targets)
 
 
-def _measuring(
-    interpreter: Interpreter, net: Network, block: Block, targets: Targets
-) -> Validation:
-    """Return what measures loss and score with the interpreter that was asked for."""
+class _HeldOutRows:
+    """What measures loss and score of rows with the interpreter that was asked for."""
 
-    def measure(state: State) -> Metrics:
-        outputs = interpreter.forward(state, block)
-        loss = mean_loss(net, state, block, interpreter)
-        return Metrics(loss, score_outputs(outputs, targets, block.weight))
+    keeps_state = True  # so that training passes its state and no read-only view
 
-    return measure
+    def __init__(self, interpreter: Interpreter, block: Block, targets: Targets) -> None:
+        self._evaluate = interpreter.evaluation(block)
+        self._targets, self._weight = targets, block.weight
+
+    def __call__(self, state: State) -> Metrics:
+        outputs, losses = self._evaluate(state)
+        weight = None if self._weight is None else to_numpy(self._weight)
+        return Metrics(
+            mean_of_rows(to_numpy(losses), weight),
+            score_outputs(outputs, self._targets, weight),
+        )

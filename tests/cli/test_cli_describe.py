@@ -124,11 +124,64 @@ def test_it_prints_kinds_missing_cells_and_classes(
     assert capsys.readouterr() == ("", "")
 
 
+def test_what_training_refuses_is_described(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each problem is in its column's row, the error of training in a line, the rest as ever."""
+    made = pd.read_csv("t.csv", dtype=str)
+    made["width"] = [f"{i}x" if i % 100 == 3 else str(i % 7) for i in range(N)]
+    made["number"] = [str(2**60 + 1) if i == 5 else str(3 * i % 1000) for i in range(N)]
+    made["review"] = [f"it was a fine {i} indeed" for i in range(N)]
+    made["ordered"] = ["03/04/2021", "05/06/2021"] * (N // 2)
+    made.to_csv("t.csv", index=False)
+    found = told(capsys, "describe", "t.csv", "-t", "label", "--plots", "pictures")
+    columns = {column["name"]: column for column in found["columns"]}
+    unclear = {name for name, column in columns.items() if column["kind"] == "unclear"}
+    assert unclear == {"width", "number", "review", "ordered"}
+    assert columns["width"]["reason"].startswith("'3x' is not a number, but 396 of the column's")
+    assert columns["number"]["reason"].startswith("'1152921504606846977' would be rounded")
+    assert columns["review"]["reason"] == "holds free text"
+    assert columns["city"]["kind"] == "category"
+    assert found["classes"]["once"] == 1
+    assert run(["train", "t.csv", "-t", "label"]) == 2
+    assert capsys.readouterr().err == f"error: {found['problem']}\n"
+    assert run(["describe", "t.csv", "-t", "label"]) == 0
+    out = capsys.readouterr().out
+    assert re.search("^review +unclear: holds free text +0", out, re.MULTILINE)
+    assert f"problem: training would refuse this table: {found['problem']}" in out
+    # The remedies that it names lead to a table that is described without a problem.
+    ways = ["--category", "width", "--ignore", "number", "--category", "review", "--day-first"]
+    for option in ways[1::2][:3]:
+        assert option in found["problem"]
+    assert "problem" not in told(capsys, "describe", "t.csv", "-t", "label", *ways)
+
+
+@pytest.mark.parametrize(
+    ("cells", "target", "message"),
+    [
+        ("nothing", "nothing", "the target 'nothing' is empty in every row"),
+        ("width", "width", "'3x' is not a number"),
+        ("same", "same", "is '1' in every row"),
+        ("nothing", "sold", "no column left to learn 'sold' from"),
+    ],
+)
+def test_a_target_that_training_refuses_is_described(
+    here: Path, capsys: pytest.CaptureFixture[str], cells: str, target: str, message: str
+) -> None:
+    made = pd.read_csv("t.csv", dtype=str)
+    made["width"] = [f"{i}x" if i % 100 == 3 else str(i % 7) for i in range(N)]
+    made["same"] = "1"
+    made["city"] = [f"town {i}" for i in range(N)] if target == "sold" else made["city"]
+    made[["city", "sold", cells]].to_csv("t.csv", index=False)
+    found = told(capsys, "describe", "t.csv", "-t", target)
+    assert message in found["problem"]
+    assert ("classes" in found) == (target == "sold")
+    assert run(["train", "t.csv", "-t", target]) == 2
+    assert found["problem"] in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ("describe t.csv -t lable", "did you mean 'label'?"),
-        ("describe t.csv -t nothing", "the target 'nothing' is empty in every row"),
         ("describe none.csv", "no file none.csv"),
         ("describe t.csv --ignore nix", "no column 'nix'"),
         ("describe t.csv -t label --ignore label", "the target 'label' is given with --ignore"),

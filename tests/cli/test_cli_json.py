@@ -216,6 +216,7 @@ CASES: list[tuple[Edit, str, str, list[tuple[str, Edit | None, str]]]] = [
         lambda frame: frame.assign(review=[f"a fine thing {i} and more" for i in frame.index]),
         "", "column 'review' holds free text",
         [
+            ("--category review", None, "--category review"),
             ("--ignore review", None, "--ignore review"),
             ("convert to numbers", lambda frame: frame.assign(review=range(len(frame))), ""),
         ],
@@ -224,6 +225,15 @@ CASES: list[tuple[Edit, str, str, list[tuple[str, Edit | None, str]]]] = [
         edited("x", [], 0), "--split 3", "time:COL",
         [("auto", None, "--split auto"), ("70/15/15", None, "--split 70/15/15"),
          ("time:COL", None, TIMED)],
+    ),
+    (
+        edited("x", [], 0), "--split 70/15/10", "the shares 70/15/10 add up to 95",
+        [("73.68/15.79/10.53", None, "--split 73.68/15.79/10.53"),
+         ("add up to 100", None, "--split 70/20/10"), ("or 1", None, "--split 0.7/0.2/0.1")],
+    ),
+    (
+        edited("x", [], 0), "--split 3/1/1", "the shares 3/1/1 add up to 5",
+        [("60/20/20", None, "--split 60/20/20")],
     ),
 ]  # fmt: skip
 

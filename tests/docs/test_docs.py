@@ -52,6 +52,7 @@ def test_docstring_examples_run(name: str) -> None:
         "docs/tutorial.md",
         "docs/tutorials/quick-start.md",
         "docs/explanation/one-row.md",
+        "docs/explanation/worked-path.md",
     ],
 )
 def test_python_blocks_run(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +73,7 @@ def test_python_blocks_run(document: str, tmp_path: Path, monkeypatch: pytest.Mo
         ("docs/how-to/from-scikit-learn.md", 12),
         ("docs/how-to/from-keras.md", 8),
         ("docs/how-to/from-pytorch.md", 8),
+        ("docs/how-to/own-functions.md", 14),
         ("docs/tabular.md", 25),
     ],
 )

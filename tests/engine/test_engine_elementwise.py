@@ -18,7 +18,7 @@ numba = pytest.importorskip("numba")
 from deltarule.engine.kernels import activations, losses  # noqa: E402
 from deltarule.engine.kernels.intrinsics import fast  # noqa: E402
 from deltarule.program.opcodes import ActivationCode, LossCode  # noqa: E402
-from deltarule.reference.activations import activate  # noqa: E402
+from deltarule.reference.activations import ELEMENTWISE, activate  # noqa: E402
 from deltarule.reference.losses import LOSSES  # noqa: E402
 from support.networks import SEEDS, proves  # noqa: E402
 
@@ -116,7 +116,7 @@ def test_activations_equal_those_of_the_reference(
     z = rng.normal(scale=rng.choice([0.1, 2.0]), size=(rows, columns)).astype(dtype)
     z[rng.random(z.shape) < 0.1] = 0.0
     da = rng.normal(size=z.shape).astype(dtype)
-    value, pullback = activate(code, z, constant)
+    value, pullback = activate(ELEMENTWISE.get(code), z, constant)
     assert_alike(forward(code, z, gap, constant), value)
     size = float(np.abs(da).max()) if code in FROM_OUTPUTS else 0.0
     assert_alike(backward(code, z, da, gap, constant, in_place), pullback(da), size=size)
@@ -138,7 +138,7 @@ def test_activations_at_the_ends_of_the_range(code: ActivationCode, dtype: Any) 
     da = np.ones_like(z)
     constant = 0.5
     with np.errstate(all="ignore"):
-        value, pullback = activate(code, z, constant)
+        value, pullback = activate(ELEMENTWISE.get(code), z, constant)
         dz = pullback(da)
     got, slope = forward(code, z, 0, constant), backward(code, z, da, 0, constant, in_place=False)
     room = 20 * np.finfo(dtype).eps
@@ -158,12 +158,12 @@ def test_nan_and_infinity_give_the_same_as_in_the_reference(
 ) -> None:
     z = np.array([[np.nan, 1.0], [np.inf, 0.0], [-np.inf, 0.5], [0.0, -1.0]], dtype)
     with np.errstate(all="ignore"):
-        value, _ = activate(code, z, 0.25)
+        value, _ = activate(ELEMENTWISE.get(code), z, 0.25)
     assert_alike(forward(code, z, 0, 0.25), value)
     da = np.array([[1.0, np.nan], [1.0, np.inf]], dtype)
     quiet = np.array([[0.5, -0.5], [0.25, 1.0]], dtype)
     with np.errstate(all="ignore"):
-        expected = activate(code, quiet, 0.25)[1](da)
+        expected = activate(ELEMENTWISE.get(code), quiet, 0.25)[1](da)
     assert_alike(backward(code, quiet, da, 0, 0.25, in_place=True), expected)
 
 

@@ -121,6 +121,7 @@ def run(interpreter: Any, state: State, block: Block, order: BatchSchedule) -> d
     seen["outputs"] = interpreter.forward(state, block)
     seen["logits"] = interpreter.forward(state, block, logits=True)
     seen["row losses"] = interpreter.losses(state, block)
+    seen["outputs of both"], seen["losses of both"] = interpreter.evaluation(block)(state)
     interpreter.apply_gradient(state, interpreter.gradient(state, block), 0.01)
     return seen | {"theta after apply": state.theta.copy(), "step": state.step}
 

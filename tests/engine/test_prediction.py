@@ -67,6 +67,9 @@ def test_a_row_has_the_same_bits_wherever_it_stands(
     y[:, 0] = 1
     losses = several.losses(state, Block(X, y))
     assert losses.tobytes() == one.losses(state, Block(X, y)).tobytes()
+    for engine in (one, several):
+        both = engine.evaluation(Block(X, y))(state)
+        assert [a.tobytes() for a in both] == [expected.tobytes(), losses.tobytes()]
 
 
 @given(st.integers(1, 300), st.data())

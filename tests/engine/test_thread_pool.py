@@ -32,7 +32,7 @@ from deltarule import (
     Network,
 )
 from deltarule.engine import Engine, thread_pool
-from deltarule.engine import engine as engine_module
+from deltarule.engine import buffers as buffers_module
 from deltarule.engine.compiler import is_compiled
 from deltarule.engine.work_plan import Mode
 from deltarule.errors import SpecError
@@ -114,6 +114,7 @@ class Case:
         made += [sums.loss, sums.gradient, *sums.moments]
         engine.apply_gradient(state, sums, 0.01)
         made += [engine.forward(state, self.block), engine.losses(state, self.block)]
+        made += engine.evaluation(self.block)(state)
         return [np.asarray(array).tobytes() for array in (*made, *numbers_of(state))]
 
 
@@ -280,7 +281,7 @@ def test_a_call_inside_another_call_of_the_same_engine(
     else:
         mode = Mode.OUTPUTS if verb == "forward" else Mode.LOSSES
         [lane] = engine._predictions[mode, False]._free
-        lane.call = partial(interrupt, lane.call)
+        lane.buffers.call = partial(interrupt, lane.buffers.call)
     np.testing.assert_array_equal(numbers(first), expected[0])
     np.testing.assert_array_equal(inner[0], expected[1])
 
@@ -784,7 +785,7 @@ def test_fits_do_not_change_the_limits_of_blas(
         seen.append(blas_threads())
 
     case.run()  # compile first: Numba may load another BLAS
-    monkeypatch.setattr(engine_module, "run_together", watch)
+    monkeypatch.setattr(buffers_module, "run_together", watch)
     with threadpool_limits(2, user_api="blas"):
         before = blas_threads()
         case.run()

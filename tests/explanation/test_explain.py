@@ -21,6 +21,7 @@ from deltarule import (
     MLPClassifier,
     MLPRegressor,
     Network,
+    Scale,
     explain,
     functions,
 )
@@ -199,3 +200,55 @@ def test_wrong_arguments_are_named() -> None:
         model = MLPRegressor(hidden_layer_sizes=(2,), max_iter=2).fit(X, X[:, 0])
     with pytest.raises(SpecError, match="state goes with a Network"):
         explain(model, X[:1], state=net.initialize(0))
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_scale_layers_and_members_have_the_numbers_of_the_trace(members: int) -> None:
+    layers = [Scale(), Dense(4, "tanh"), Dropout(0.3), Scale(), Dense(3, "relu"), Dense(2)]
+    net = Network(3, layers, members=members)
+    state, y = random_state(net, 1), rng.normal(size=(5, 2))
+    explanation, trace = explain(net, X[:5], y, state=state), net.trace(state, X[:5], y)
+    found = results(explanation)
+    for name, value in trace.items():
+        if name.startswith("d") and not name.startswith("dA3"):
+            shown = name.replace("delta", "δ") if "delta" in name else f"∂C/∂{name[1:]}"
+            np.testing.assert_array_equal(found[shown], value, err_msg=name)
+        elif name[0] in "ASPUZD":
+            np.testing.assert_array_equal(found[name], value, err_msg=name)
+    formulas = [line.text for part in explanation.parts for line in part.lines]
+    if members == 1:
+        assert "∂C/∂A1 = δ2 W2ᵀ ⊙ scale2 ⊙ M1/p" in formulas
+        parts = net.parameters(state)
+        below = trace["delta2"] @ parts["W2"].T * parts["scale2"] * trace["mask1"] / 0.7
+        np.testing.assert_allclose(found["∂C/∂A1"], below, rtol=1e-12)
+    else:
+        assert any("members with the same W" in note for note in explanation.notes)
+    for text in (explanation.html(), explanation.markdown(), str(explanation)):
+        assert "scale2" in text or "scale_{2}" in text
+
+
+def test_the_equations_of_members_hold_for_what_they_show() -> None:
+    k, rows = 2, X[:4]
+    layers = [Dense(4, "tanh"), Dense(3, "tanh"), Dense(1, "sigmoid")]
+    net = Network(3, layers, "binary_cross_entropy", members=k)
+    state, y = random_state(net, 2), np.array([0, 1, 1, 0])
+    explanation = explain(net, rows, y, state=state)
+    v = results(explanation) | {name: np.asarray(p) for name, p in net.parameters(state).items()}
+
+    def of(name: str) -> Any:
+        return np.reshape(v[name], (4, k, -1))
+
+    texts = {line.text for part in explanation.parts for line in part.lines}
+    assert "∂C/∂W2 = Σ_i (A1_i ⊙ r2_i)ᵀ (s2_i ⊙ δ2_i)" in texts
+    each = [(of("A1")[:, i] * v["r2"][i]).T @ (v["s2"][i] * of("δ2")[:, i]) for i in range(k)]
+    np.testing.assert_allclose(v["∂C/∂W2"], sum(each), rtol=1e-12)
+    assert "∂C/∂A1_i = ((s2_i ⊙ δ2_i) W2ᵀ) ⊙ r2_i" in texts
+    back = [(v["s2"][i] * of("δ2")[:, i]) @ v["W2"].T * v["r2"][i] for i in range(k)]
+    np.testing.assert_allclose(of("∂C/∂A1"), np.stack(back, axis=1), rtol=1e-12)
+    assert "δ3_i = (A3_i − Y)/(n k)" in texts
+    np.testing.assert_allclose(v["δ3"], (v["A3"] - y[:, None]) / (4 * k), rtol=1e-12)
+    assert "Z1_i = P1_i ⊙ s1_i + b1_i" in texts
+    np.testing.assert_allclose(of("Z1"), of("P1") * v["s1"] + v["b1"], rtol=1e-12)
+    np.testing.assert_allclose(
+        of("P1"), np.stack([rows * v["r1"][i] @ v["W1"] for i in range(k)], axis=1), rtol=1e-12
+    )

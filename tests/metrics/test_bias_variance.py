@@ -169,8 +169,8 @@ def test_cross_validation_equals_a_loop() -> None:
     held, seen = [], []
     for train, test in KFold(4, shuffle=True, random_state=3).split(X):
         model = Ridge(1.0).fit(X[train], y[train])
-        held.append(mean_squared_error(y[test], model.predict(X[test])))
-        seen.append(mean_squared_error(y[train], model.predict(X[train])))
+        held.append(mean_squared_error(y[test], model.predict(X[test])) / 2)
+        seen.append(mean_squared_error(y[train], model.predict(X[train])) / 2)
     assert found.costs == pytest.approx(np.array(held), rel=1e-12)
     assert found.train_costs == pytest.approx(np.array(seen), rel=1e-12)
     assert found.mean == pytest.approx(np.mean(held))

@@ -159,9 +159,9 @@ def test_size_curve_equals_scikit_learns() -> None:
         random_state=1,
     )
     assert curve.at.tolist() == sizes.tolist() == [10, 20, 40]
-    assert curve.training == pytest.approx(-seen.mean(axis=1), rel=1e-12)
-    assert curve.validation == pytest.approx(-unseen.mean(axis=1), rel=1e-12)
-    assert curve.validation_std == pytest.approx(unseen.std(axis=1), rel=1e-9)
+    assert curve.training == pytest.approx(-seen.mean(axis=1) / 2, rel=1e-12)
+    assert curve.validation == pytest.approx(-unseen.mean(axis=1) / 2, rel=1e-12)
+    assert curve.validation_std == pytest.approx(unseen.std(axis=1) / 2, rel=1e-9)
     assert len(str(curve).splitlines()) == 4
 
 

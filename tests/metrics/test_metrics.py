@@ -16,6 +16,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.svm import LinearSVC
 
+from deltarule import Dense, Network
 from deltarule.errors import DataError, ShapeError, SpecError
 from deltarule.metrics import (
     estimate_generalization_error,
@@ -182,8 +183,14 @@ def test_row_losses_average_to_scikit_learns() -> None:
     assert row_losses(model, X, names[:, None]).mean() == pytest.approx(expected, rel=1e-12)
     targets = X[:, 2:]
     line = LinearRegression().fit(X[:, :2], targets)
-    squared = 2 * metrics.mean_squared_error(targets, line.predict(X[:, :2]))
+    squared = metrics.mean_squared_error(targets, line.predict(X[:, :2]))  # two targets, and ½
     assert mean_loss(line, X[:, :2], targets) == pytest.approx(squared, rel=1e-12)
+    net = Network(2, [Dense(2)])  # the loss of the network that the line is
+    state = net.initialize(0)
+    state.theta[:] = np.r_[line.coef_.T.ravel(), line.intercept_]
+    np.testing.assert_allclose(
+        row_losses(line, X[:, :2], targets), net.losses(state, X[:, :2], targets), rtol=1e-9
+    )
 
 
 def test_row_losses_are_finite_for_a_wrong_probability_of_one() -> None:

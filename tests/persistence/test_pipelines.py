@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import zipfile
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import compose, decomposition, feature_extraction, feature_selection, impute
 from sklearn import preprocessing as scaling
 from sklearn.feature_extraction import text
@@ -107,13 +108,16 @@ STEPS: dict[str, tuple[Callable[[], Any], Any]] = {
 
 @pytest.mark.parametrize("name", STEPS)
 def test_loaded_pipelines_are_equal_to_the_bit(tmp_path: Path, name: str) -> None:
+    """To a pickled copy: a copy has its arrays in other places, by which BLAS may round."""
     make, X = STEPS[name]
     with unconverged():
         model = make_pipeline(make(), classifier()).fit(X, LABELS)
     again = load(save(model, tmp_path / "m"))
     assert type(again) is Pipeline
-    assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    copied = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict_proba(X), copied.predict_proba(X))
     assert_array_equal(again.predict(X), model.predict(X))
+    assert_allclose(again.predict_proba(X), model.predict_proba(X), rtol=1e-12)
     save(again, tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "m").read_bytes()
 

@@ -22,6 +22,7 @@ from deltarule import (
     functions,
     hessian_eigenvalues,
     shrinkage_table,
+    train,
 )
 from deltarule.errors import ShapeError, SpecError
 from deltarule.functions import ACTIVATIONS, Activation
@@ -32,7 +33,9 @@ from deltarule.plots import (
     CostContourDisplay,
     DropoutMaskDisplay,
     GradientNormDisplay,
+    HealthDisplay,
     HessianDisplay,
+    LossDisplay,
     ScheduleDisplay,
     ShrinkageDisplay,
     ThresholdDisplay,
@@ -189,7 +192,7 @@ def test_curvature_and_shrinkage() -> None:
         drawn(ShrinkageDisplay.from_table(table)).l2_factors,
         table.eigenvalues / (table.eigenvalues + 0.1),
     )
-    with pytest.raises(SpecError, match="finite"):
+    with pytest.raises(SpecError, match="at least one number"):
         HessianDisplay.from_eigenvalues([])
 
 
@@ -199,3 +202,46 @@ def test_given_axes_are_drawn_on() -> None:
     assert display.ax_ is ax
     assert display.figure_ is figure
     assert display.plot().ax_ is not ax
+
+
+@pytest.mark.parametrize("name", ["squared_error", "huber", "quantile", "poisson", "absolute_error",
+                                  "binary_cross_entropy", "sigmoid_cross_entropy"])  # fmt: skip
+def test_a_loss_with_its_derivative(name: str) -> None:
+    display = LossDisplay.from_name(name)
+    ax = display.ax_
+    display.figure_.canvas.draw()
+    value, slope = ax.lines[2].get_ydata(), ax.lines[3].get_ydata()
+    a = ax.lines[2].get_xdata()
+    steps = np.diff(value) / np.diff(a)
+    middle = (slope[1:] + slope[:-1]) / 2
+    far = np.abs((a[1:] + a[:-1]) / 2 - display.target) > 0.05
+    np.testing.assert_allclose(steps[far], middle[far], rtol=0.02, atol=0.02)
+    assert f"y = {display.target:g}" in ax.get_title()
+    with pytest.raises(SpecError, match="name must be one of"):
+        LossDisplay.from_name("softmax_cross_entropy")
+    with pytest.raises(SpecError, match="low must be below high"):
+        LossDisplay.from_name(name, low=3.0, high=1.0)
+
+
+def test_health_and_rates_of_a_training() -> None:
+    state = NET.initialize(0)
+    history = train(NET, state, X, Y, epochs=4, schedule="exponential", record_health=True)
+    display = HealthDisplay.from_history(history)
+    display.figure_.canvas.draw()
+    for layer, line in enumerate(display.ax_.lines):
+        expected = [epoch.layers[layer].gradient_norm for epoch in history.health]
+        np.testing.assert_array_equal(line.get_ydata(), expected)
+    assert HealthDisplay.from_history(history, quantity="saturated").values.shape == (4, 2)
+    rates = ScheduleDisplay.from_history(history)
+    np.testing.assert_array_equal(rates.rates, list(history.learning_rate))
+    with unconverged():
+        model = MLPClassifier((3,), max_iter=3, record_health=True, random_state=0).fit(X, Y)
+    assert HealthDisplay.from_estimator(model, quantity="update_ratio").values.shape == (3, 2)
+    with pytest.raises(SpecError, match="record_health=True"):
+        HealthDisplay.from_history(train(NET, state, X, Y, epochs=1))
+    with pytest.raises(SpecError, match="no layer has a dead"):
+        HealthDisplay.from_history(history, quantity="dead")
+    with pytest.raises(SpecError, match="quantity must be one of"):
+        HealthDisplay.from_history(history, quantity="size")
+    with pytest.raises(SpecError, match="History of a training"):
+        ScheduleDisplay.from_history([0.1])

@@ -251,16 +251,16 @@ def test_the_derivative_at_a_kink_is_the_left_one(dtype: Any) -> None:
     """Erratum E-a: ReLU'(0) = 0; A5: leaky ReLU'(0) = β."""
     zeros = np.array([0.0, -0.0], dtype)
     for slope in (0.0, 0.3, 1.0):
-        _, pullback = activate(ActivationCode.LEAKY_RELU, zeros[None, :], slope)
+        _, pullback = activate(ELEMENTWISE[ActivationCode.LEAKY_RELU], zeros[None, :], slope)
         np.testing.assert_array_equal(pullback(np.ones((1, 2), dtype)), dtype([[slope, slope]]))
-    _, pullback = activate(ActivationCode.RELU, zeros[None, :])
+    _, pullback = activate(ELEMENTWISE[ActivationCode.RELU], zeros[None, :])
     np.testing.assert_array_equal(pullback(np.ones((1, 2), dtype)), dtype([[0.0, 0.0]]))
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.01, 0.5, 1.0])
 def test_leaky_relu_is_the_larger_of_two_lines(beta: float) -> None:
     z = np.linspace(-4, 4, 33)
-    value, _ = activate(ActivationCode.LEAKY_RELU, z[None, :], beta)
+    value, _ = activate(ELEMENTWISE[ActivationCode.LEAKY_RELU], z[None, :], beta)
     np.testing.assert_array_equal(value[0], [max(beta * v, v) for v in z])
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import deltarule as dr
-from deltarule import analysis, augmentation, datasets, metrics, schedules, tuning
+from deltarule import analysis, augmentation, datasets, functions, metrics, schedules, tuning
 from support.estimators import unconverged
 
 __all__ = ["CALLS", "Call"]
@@ -83,6 +83,18 @@ def moved(transform: Any) -> Any:
     shape = {3: (8, 8, 3), 2: (8, 8), 1: (64,)}[max(transform.ranks)]
     data = np.broadcast_to(IMAGES[..., None], (3, 8, 8, 3)) if len(shape) == 3 else IMAGES
     return augmentation.Compose([transform], shape=shape, n_threads=1)(data.reshape(3, *shape))
+
+
+class Counted:
+    """A vectoriser that counts the words "a"."""
+
+    def transform(self, texts: list[str]) -> Any:
+        return np.array([[text.split().count("a")] for text in texts])
+
+
+def reworded(transform: Any) -> Any:
+    augmentation.Compose([transform])(np.array(["a c a", ""], dtype=object))
+    return 0.0
 
 
 def with_layer(layer: Any) -> Any:
@@ -221,6 +233,8 @@ def train_fresh(**arguments: Any) -> Any:
 @cache
 def calls() -> dict[str, Call]:
     """Return a right call of every public callable, by its dotted name."""
+    from support.public_calls_of_views import view_calls  # which needs the names of this module
+
     hidden, plain = dr.Dense(2, "tanh"), dr.Dense(1)
     found: dict[str, Call] = {
         "Adadelta": None, "Adagrad": None, "Adam": None, "AdamW": None, "EMAMomentum": None,
@@ -243,6 +257,19 @@ def calls() -> dict[str, Call]:
         "BatchNorm": used(dr.BatchNorm, lambda b: with_layer(dr.Dense(2, "tanh", batch_norm=b))),
         "BinaryCrossEntropy": used(dr.BinaryCrossEntropy, with_loss),
         "CategoricalCrossEntropy": used(dr.CategoricalCrossEntropy, with_loss),
+        "CustomActivation": used(
+            dr.CustomActivation,
+            lambda a: with_layer(dr.Dense(2, a)),
+            value=np.tanh,
+            derivative=functions.tanh.derivative,
+            second_derivative=functions.tanh.second_derivative,
+        ),
+        "CustomLoss": used(
+            dr.CustomLoss,
+            with_loss,
+            value=functions.squared_error,
+            derivative=functions.squared_error.derivative,
+        ),
         "Huber": used(dr.Huber, with_loss),
         "Quantile": used(dr.Quantile, with_loss),
         "Checkpoint": used(
@@ -375,10 +402,23 @@ def calls() -> dict[str, Call]:
         "ridge": Call(analysis.ridge, {"X": X, "y": Y, "strength": 0.5}),
     }.items()}  # fmt: skip
     for name in (
-        "ColorJitter", "Crop", "Elastic", "Flip", "GaussianNoise", "PitchShift", "Rotation",
-        "Scaling", "Shear", "TimeShift", "Translation",
+        "ColorJitter", "Crop", "Elastic", "Flip", "Gain", "GaussianNoise", "PitchShift",
+        "Rotation", "Scaling", "Shear", "SignalNoise", "TimeShift", "Translation",
     ):  # fmt: skip
         found[f"augmentation.{name}"] = used(getattr(augmentation, name), moved)
+    words = {"synonyms": {"a": ["b"]}}
+    for name, given in {
+        "RandomDeletion": {}, "RandomInsertion": words, "RandomSwap": {},
+        "SynonymReplacement": words,
+    }.items():  # fmt: skip
+        found[f"augmentation.{name}"] = used(getattr(augmentation, name), reworded, **given)
+    found["augmentation.TextAugmenter"] = used(
+        augmentation.TextAugmenter,
+        lambda a: a(np.ones((2, 1)), rows=np.arange(2), epoch=0),
+        texts=["a", "a b"],
+        vectorizer=Counted(),
+        transforms=[],
+    )
     found["augmentation.Compose"] = used(
         augmentation.Compose,
         lambda c: c(IMAGES),
@@ -469,12 +509,23 @@ def calls() -> dict[str, Call]:
         "tuning.LogUniform.rvs": Call(
             tuning.LogUniform(0.5, 2.0).rvs, {"size": 3, "random_state": 0}
         ),
+        "tuning.choose_strength": Call(
+            lambda **given: tuning.choose_strength(**given).dev,
+            {
+                "estimator": ridge(),
+                "train": (X, Y),
+                "dev": (X, Y),
+                "test": (X, Y),
+                "strengths": [0.0, 1.0],
+            },
+            signature=tuning.choose_strength,
+        ),
         "tuning.retune": Call(tuning.retune, {"search": search(), "X": X, "y": Y, "cv": 2}),
         "schedules.resolve_schedule": Call(
             lambda given: type(schedules.resolve_schedule(given)).__name__, {"given": "cosine"}
         ),
     }
-    return found
+    return found | view_calls()
 
 
 class _Calls(Mapping[str, Call]):

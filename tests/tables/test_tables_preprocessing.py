@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import weakref
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from deltarule.errors import ModelFileError, TableError
 from deltarule.storage import strict_json
-from deltarule.tables import Table
+from deltarule.tables import Table, preprocessing
 from deltarule.tables.kinds import UnseenValues
 from deltarule.tables.preprocessing import rare_below, transform
 from deltarule.tables.record import PreprocessingRecord, Quantity, validated
@@ -207,3 +209,30 @@ def test_the_seed_decides_the_split() -> None:
     one, same, other = (draw_parts(100, Shares(0.1, 0.2), seed) for seed in (1, 1, 2))
     assert_array_equal(one, same)
     assert (one != other).any()
+
+
+def test_inputs_are_the_same_where_numbers_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preprocessing, "BLOCK_ROWS", 16)
+    draw = np.random.default_rng(0)
+
+    def made() -> Table:
+        holes = np.where(draw.random(100) < 0.2, np.nan, draw.normal(size=100))
+        words = draw.choice(["a", "b", None], 100).tolist()
+        return table_of(x=draw.normal(size=100), y=holes, text=words, z=draw.integers(0, 9, 100))
+
+    table = made()
+    columns = learned(table)
+    rows = np.flatnonzero(draw.random(100) < 0.8)
+    expected = transform(columns, table, rows)
+    held = [weakref.ref(table.column(name)) for name in "xyz"]
+    assert_array_equal(transform(columns, table, rows, forget=True), expected)
+    assert [column() for column in held] == [None] * 3
+    assert [len(table.columns[name]) for name in "xyz"] == [0] * 3
+
+    table = made()
+    cells = np.array(table.columns["z"])
+    cells[70] = 1e308
+    table.columns["z"] = pa.array(cells)
+    columns[3] = columns[3].model_copy(update={"scale": 1e-9})
+    with pytest.raises(TableError, match="line 72, column 'z': the number is too large"):
+        transform(columns, table, np.arange(100), forget=True)

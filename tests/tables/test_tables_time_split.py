@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deltarule import TabularClassifier, TabularRegressor
 from deltarule.cli.run import run
 from deltarule.errors import TableError
 from deltarule.tables import (
@@ -216,6 +217,31 @@ def test_the_command_splits_by_time(
         assert sum(found) == len(frame)
     assert run([*train, "--split", "time:"]) == 2
     assert "needs the name of a column" in capsys.readouterr().err
+
+
+def test_time_in_python_is_the_option_of_the_command(tmp_path: Path) -> None:
+    frame = sales(tmp_path / "t.csv", kind=["a", "b", "c"] * 100)
+    quick: dict[str, Any] = {"hidden_layer_sizes": (4,), "max_iter": 3, "time": "date"}
+    cases = [
+        (TabularRegressor, "sales", {}, []),
+        (TabularClassifier, "kind", {"validation_fraction": 0.25}, []),
+        (TabularRegressor, "sales", {"ignore": ["date"]}, ["--ignore", "date"]),
+        (TabularRegressor, "sales", {"no_dates": True}, ["--no-dates"]),
+    ]
+    for estimator, target, arguments, options in cases:
+        X, y = frame.drop(columns=target), frame[target]
+        dev = arguments.get("validation_fraction", 0.1)
+        with unconverged():
+            model = estimator(**quick, **arguments).fit(X, y)
+        words = ["train", tmp_path / "t.csv", "-t", target, "-o", tmp_path / "m", "-f", "-q"]
+        words += ["--hidden", "4", "--epochs", "3", "--split", "time:date", "--dev", dev, *options]
+        assert run([*map(str, words)]) == 0
+        ours = model.save(tmp_path / "ours", overwrite=True)
+        assert ours.read_bytes() == (tmp_path / "m").read_bytes()
+        time = model.model_.provenance.time
+        assert time is not None
+        held_out = (frame["date"].to_numpy().astype("M8[s]").astype(float) >= time.dev_from).sum()
+        assert held_out == model.model_.provenance.dev_rows
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -115,6 +115,8 @@ DRESSES: dict[str, tuple[str, Callable[[float], str], str]] = {
     "euros": (",", lambda x: f"{x:.2f} €", "in €"),
     "dollars": (",", lambda x: f"${x:,.2f}", "in $"),
     "accounts": (",", lambda x: f"({x:.2f})", ""),
+    "kilograms": (";", lambda x: f"{x:.2f} kg".replace(".", ","), "in kg"),
+    "square metres": (",", lambda x: f"{x:.2f}m²", "in m²"),
     "plain": (",", lambda x: f"{x:.2f}", ""),
 }
 
@@ -203,6 +205,24 @@ def test_what_is_nearly_understood_is_asked_for(
 def test_cells_of_two_kinds(tmp_path: Path, cells: list[str], words: str) -> None:
     path = table(tmp_path / "t.csv", ";", x=cells * (ROWS // len(cells)), y=LABEL)
     assert understood(path).columns["x"].in_words == words
+
+
+def test_units_are_one_a_column_or_categories(tmp_path: Path) -> None:
+    terms = ["36 months", "60 months", "1 month"] * 100
+    seats = [f"{n}{'ABCDEF'[n % 6]}" for n in range(ROWS)]
+    worked = ["10+ years", "1 year", "< 1 year", "3 years", "n/a", "6 months"] * 50
+    path = table(tmp_path / "t.csv", term=terms, seat=seats, worked=worked, y=LABEL)
+    found = understood(path).columns
+    assert found["term"].in_words == "number, in month"
+    assert found["seat"].kind == "left out"  # as ids
+    assert found["worked"].in_words == "category (5)"
+    # Among many numbers another unit, and another notation, are mistakes.
+    heavy = [f"{x:.2f} {'lb' if n == 7 else 'kg'}" for n, x in enumerate(NUMBERS)]
+    marks = [german(x) if n % 2 else f"{x:.2f}" for n, x in enumerate(NUMBERS)]
+    message = trouble(table(tmp_path / "t.csv", ";", weight=heavy, mixed=marks, y=LABEL))
+    assert "line 9, column 'weight'" in message
+    assert "is not a number (in kg), but 299 of the column's 300 cells are" in message
+    assert "column 'mixed'" in message
 
 
 def test_codes_and_declared_texts_stay_categories(tmp_path: Path) -> None:

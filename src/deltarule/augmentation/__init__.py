@@ -6,9 +6,12 @@ calls it as ``augmenter(x, rows, epoch) -> x'``; any function with that signatur
 
 - images: :class:`Rotation`, :class:`Translation`, :class:`Scaling`, :class:`Shear`,
   :class:`Flip`, :class:`Crop`, :class:`Elastic`, :class:`GaussianNoise`, :class:`ColorJitter`;
-- signals: :class:`TimeShift`, :class:`PitchShift`, :class:`GaussianNoise`;
+- signals: :class:`TimeShift`, :class:`PitchShift`, :class:`Gain`, :class:`SignalNoise` at a
+  signal-to-noise ratio, :class:`GaussianNoise`;
 - tables: :class:`GaussianNoise`, with a scale for each column;
-- other data, such as text: a function ``f(rng, x) -> x'``, see :class:`RowStreams`.
+- texts: :class:`SynonymReplacement`, :class:`RandomInsertion`, :class:`RandomDeletion`,
+  :class:`RandomSwap`; a :class:`TextAugmenter` brings them to training through a vectoriser;
+- other data: a function ``f(rng, x) -> x'``, see :class:`RowStreams`.
 """
 
 from deltarule.augmentation.compose import Augmenter, Compose
@@ -22,8 +25,15 @@ from deltarule.augmentation.geometry import (
     Translation,
 )
 from deltarule.augmentation.intensity import ColorJitter, GaussianNoise
-from deltarule.augmentation.signals import PitchShift, TimeShift
+from deltarule.augmentation.signals import Gain, PitchShift, SignalNoise, TimeShift
 from deltarule.augmentation.streams import RowStreams
+from deltarule.augmentation.text import (
+    RandomDeletion,
+    RandomInsertion,
+    RandomSwap,
+    SynonymReplacement,
+    TextAugmenter,
+)
 
 __all__ = [
     "Augmenter",
@@ -32,12 +42,19 @@ __all__ = [
     "Crop",
     "Elastic",
     "Flip",
+    "Gain",
     "GaussianNoise",
     "PitchShift",
+    "RandomDeletion",
+    "RandomInsertion",
+    "RandomSwap",
     "Rotation",
     "RowStreams",
     "Scaling",
     "Shear",
+    "SignalNoise",
+    "SynonymReplacement",
+    "TextAugmenter",
     "TimeShift",
     "Translation",
 ]

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from deltarule.augmentation.streams import Floats, RowStreams
-from deltarule.augmentation.transformation import Span, Transformation, check_finite, check_span
-from deltarule.utils.checks import check_name
+from deltarule.augmentation.transformation import (
+    Span,
+    Transformation,
+    check_finite,
+    check_span,
+    elementwise,
+)
+from deltarule.utils.checks import check_between, check_name
 
-__all__ = ["Outside", "PitchShift", "TimeShift", "resample_series"]
+__all__ = ["Gain", "Outside", "PitchShift", "SignalNoise", "TimeShift", "resample_series"]
 
 Outside: TypeAlias = float | Literal["edge", "wrap"]
 """The values outside a signal: a number, the nearest end value, or the signal repeated."""
@@ -82,6 +89,67 @@ class PitchShift(Transformation):
         rate = np.array([2.0 ** (step / 12) for step in steps.tolist()]).reshape(-1, 1)
         middle = (x.shape[1] - 1) / 2
         return resample_series(x, middle + rate * (np.arange(x.shape[1]) - middle), self.outside)
+
+
+@dataclass(frozen=True)
+class SignalNoise(Transformation):
+    """Noise at a signal-to-noise ratio: x + N(0, σ²), σ² = P/10^(r/10), P the mean of x².
+
+    The power P is that of the row itself, so that loud and quiet signals get the same ratio; a
+    silent row stays silent.
+
+    Parameters
+    ----------
+    decibels : float or (low, high), default=20
+        r, or the interval that it is drawn from; |r| below 300.
+    """
+
+    ranks = (1,)
+
+    decibels: Span = 20.0
+
+    def __post_init__(self) -> None:
+        self._span()
+
+    def _span(self) -> tuple[float, float]:
+        if isinstance(self.decibels, Real):
+            ratio = check_between("decibels", self.decibels, -300.0, 300.0)
+            return ratio, ratio
+        return check_span("decibels", self.decibels, 300.0)
+
+    def __call__(self, rng: RowStreams, x: Floats) -> Floats:
+        """Return x with new noise."""
+        ratios = rng.uniform(*self._span())
+        noise = rng.normal(size=x.shape[1:])
+        power = np.mean(np.square(x, dtype=np.float64), axis=1)
+        scale = np.sqrt(power) * elementwise(lambda ratio: 10.0 ** (-ratio / 20), ratios)
+        with np.errstate(over="ignore"):  # training reports numbers that are not finite
+            return np.asarray((x + scale[:, np.newaxis] * noise).astype(x.dtype))
+
+
+@dataclass(frozen=True)
+class Gain(Transformation):
+    """Gain: x · 10^(g/20), g ~ U[−decibels, decibels]; 6 decibels double the amplitude, nearly.
+
+    Parameters
+    ----------
+    decibels : float or (low, high), default=6
+        The largest gain, or the interval of gains; below 300.
+    """
+
+    ranks = (1,)
+
+    decibels: Span = 6.0
+
+    def __post_init__(self) -> None:
+        check_span("decibels", self.decibels, 300.0)
+
+    def __call__(self, rng: RowStreams, x: Floats) -> Floats:
+        """Return the louder or quieter signals."""
+        gains = rng.uniform(*check_span("decibels", self.decibels, 300.0))
+        factors = elementwise(lambda gain: 10.0 ** (gain / 20), gains).reshape(-1, 1)
+        with np.errstate(over="ignore"):  # training reports numbers that are not finite
+            return np.asarray((x * factors).astype(x.dtype))
 
 
 def resample_series(x: Floats, times: npt.NDArray[np.float64], outside: Outside) -> Floats:

@@ -26,13 +26,15 @@ from deltarule.cli.options import (
 from deltarule.cli.output_options import (
     ExplanationOptions,
     ModelFileOptions,
+    ModelPictureOptions,
     OutputOptions,
     OverwriteOption,
     PictureOptions,
     PredictionFileOptions,
     check_streams,
 )
-from deltarule.cli.reading_options import CellOptions, FileOptions
+from deltarule.cli.reading_options import CellOptions, FileOptions, NotationOptions
+from deltarule.cli.search_options import SearchOptions
 from deltarule.cli.stdio import STREAM
 from deltarule.version import __version__
 
@@ -158,6 +160,48 @@ def train(
 
 @app.command()
 @grouped
+def tune(
+    table: TableArgument,
+    data: DataOptions,
+    reading: FileOptions,
+    cells: CellOptions,
+    search: SearchOptions,
+    files: ModelFileOptions,
+    output: OutputOptions,
+) -> None:
+    """Search for the networks that suit a table best, and save them.
+
+        deltarule tune houses.csv --target price --time 600
+
+    The defaults are fitted first, then other widths, rates, activations and decays; the best four
+    in turn make the ensemble, unless the defaults are better. With a file for the trials, the same
+    command goes on where it was stopped:
+
+        deltarule tune houses.csv --target price --time 3600 --study houses.db
+
+    Needs Optuna: pip install "deltarule[tune]".
+    """
+    check_streams(table, files.output, json=output.json)
+    budget = search.budget()
+    plan = search.applied(data.plan(search.seed, cells))
+
+    from deltarule.cli import commands
+
+    commands.train(
+        commands.Tables(table, data.test_table, data.stream),
+        plan,
+        commands.default_settings(),
+        commands.Outputs(
+            files.output or Path(f"{table.stem}.safetensors"), files.plots, files.overwrite
+        ),
+        output,
+        reading,
+        commands.Search(budget, search.study),
+    )
+
+
+@app.command()
+@grouped
 def describe(
     table: TableArgument,
     data: DescribeOptions,
@@ -186,6 +230,7 @@ def evaluate(
     *,
     unseen: UnseenOption = Unseen.other,
     reading: FileOptions,
+    cells: NotationOptions,
     output: OutputOptions,
 ) -> None:
     """Compare a model's predictions with the target column of a table.
@@ -194,7 +239,7 @@ def evaluate(
     """
     from deltarule.cli import commands
 
-    commands.evaluate(model, table, unseen.value, output, reading)
+    commands.evaluate(model, table, unseen.value, output, reading, cells)
 
 
 @app.command()
@@ -205,6 +250,7 @@ def predict(
     *,
     unseen: UnseenOption = Unseen.other,
     reading: FileOptions,
+    cells: NotationOptions,
     files: PredictionFileOptions,
     output: OutputOptions,
 ) -> None:
@@ -221,7 +267,7 @@ def predict(
     check_streams(table, files.output, json=output.json)
     from deltarule.cli import commands
 
-    commands.predict(model, table, files, unseen.value, output, reading)
+    commands.predict(model, table, files, unseen.value, output, reading, cells)
 
 
 @app.command()
@@ -262,6 +308,7 @@ def check(
     *,
     member: MemberOption = 1,
     reading: FileOptions,
+    cells: NotationOptions,
     output: OutputOptions,
 ) -> None:
     """Check a model's gradient against difference quotients, on rows of a table.
@@ -272,7 +319,31 @@ def check(
     """
     from deltarule.cli import commands
 
-    raise typer.Exit(commands.check(model, table, member, output, reading))
+    raise typer.Exit(commands.check(model, table, member, output, reading, cells))
+
+
+@app.command()
+@grouped
+def plot(
+    model: ModelArgument,
+    table: TableArgument,
+    *,
+    member: MemberOption = 1,
+    reading: FileOptions,
+    cells: NotationOptions,
+    files: ModelPictureOptions,
+    output: OutputOptions,
+) -> None:
+    """Draw a model: its training, its results on a table, and what is inside the network.
+
+        deltarule plot penguins.safetensors penguins.csv --plots pictures
+
+    Learning curve, confusion matrix or predictions, weights of the first layer, activations and
+    gradients by layer; of two classes precision and recall by threshold.
+    """
+    from deltarule.cli import commands
+
+    commands.plot(model, table, files, member, output, reading, cells)
 
 
 @app.command()
@@ -283,6 +354,7 @@ def explain(
     *,
     member: MemberOption = 1,
     reading: FileOptions,
+    cells: NotationOptions,
     files: ExplanationOptions,
     output: OutputOptions,
 ) -> None:
@@ -296,4 +368,4 @@ def explain(
     check_streams(None, STREAM if files.output is None else files.output, json=output.json)
     from deltarule.cli import commands
 
-    commands.explain(model, table, files, member, output, reading)
+    commands.explain(model, table, files, member, output, reading, cells)

@@ -5,24 +5,32 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deltarule.cli.inputs import Tables, opened, opened_in_memory
 from deltarule.cli.options import DescribeOptions
 from deltarule.cli.output_options import (
     ExplanationOptions,
+    ModelPictureOptions,
     OutputOptions,
     PictureOptions,
     PredictionFileOptions,
 )
 from deltarule.cli.outputs import Outputs, check_apart
-from deltarule.cli.plots import DATA_PICTURE, check_plots, draw_data_plot, draw_plots
-from deltarule.cli.reading_options import FileOptions
+from deltarule.cli.plots import (
+    DATA_PICTURE,
+    MODEL_PICTURES,
+    check_plots,
+    draw_data_plot,
+    draw_model_plots,
+    draw_plots,
+)
+from deltarule.cli.reading_options import FileOptions, NotationOptions
 from deltarule.cli.signals import leaving
 from deltarule.cli.stdio import STREAM, is_stream
-from deltarule.errors import DeltaruleError, ModelFileError
+from deltarule.errors import DeltaruleError, ModelFileError, OutputError
 from deltarule.storage import encode, read_model_record
 from deltarule.tables import PredictionsCsv, TableModel
 from deltarule.tables.kinds import Unseen
@@ -30,18 +38,30 @@ from deltarule.utils.context import error_context
 
 if TYPE_CHECKING:
     from deltarule.tables import Plan, Prepared, ReadOptions, Settings
+    from deltarule.tables.tabular.tuning import Found
+    from deltarule.tables.tuning import Budget
 
 __all__ = [
     "Outputs",
+    "Search",
     "Tables",
     "check",
+    "default_settings",
     "describe",
     "evaluate",
     "explain",
     "export",
+    "plot",
     "predict",
     "train",
 ]
+
+
+class Search(NamedTuple):
+    """How long a search goes on, and the file that remembers its trials."""
+
+    budget: Budget
+    study: Path | None
 
 
 def train(
@@ -51,8 +71,9 @@ def train(
     outputs: Outputs,
     output: OutputOptions,
     files: FileOptions,
+    search: Search | None = None,
 ) -> None:
-    """Train on a table, save, report, and draw.
+    """Train on a table, or search for what to train, save, report, and draw.
 
     Files that cannot be read or written are refused before the training. The model is written
     before anything is printed about it, so that no later error can lose it.
@@ -62,19 +83,29 @@ def train(
     outputs.check(tables.named, binary="a model")
     if settings.checkpoint is not None:
         check_apart(Path(settings.checkpoint.folder, "checkpoint"), tables.named)
-    reporter, form = output.reporter("train", outputs.file), files.form()
+    if search is not None and search.study is not None:
+        check_apart(search.study, tables.named)
+        if search.study.absolute() == outputs.file.absolute():
+            raise OutputError(f"{search.study} is the model's file, too; name another --study")
+    command = "train" if search is None else "tune"
+    reporter, form = output.reporter(command, outputs.file), files.form()
     with ExitStack() as stack:
-        drawn = outputs.plots is not None
-        table = stack.enter_context(opened(tables.training, form, tables.stream, again=drawn))
+        again = outputs.plots is not None or search is not None
+        table = stack.enter_context(opened(tables.training, form, tables.stream, again=again))
         test = None if tables.test is None else stack.enter_context(opened(tables.test, form))
         prepared = prepare(table, plan)
         reporter.plan(table, prepared)
         if test is not None:
             check_test(prepared.preprocessing, test)
-        model, notes = _fitted(prepared, settings, output)
+        if search is None:
+            model, notes = _fitted(prepared, settings, output)
+        else:
+            model, notes, found = _searched(prepared, settings, output, search)
         outputs.write(encode(model.to_model_record()))
         with _written(outputs.file):
             reporter.notes(notes)
+            if search is not None:
+                reporter.search(found)
             reporter.networks(model)
             parts = score_parts(model, prepared)
             if test is not None:
@@ -118,6 +149,35 @@ def _fitted(
         for warning in caught
     ]
     return model, list(dict.fromkeys(notes))
+
+
+def default_settings() -> Settings:
+    """Return the settings of a training about which nothing was said."""
+    from deltarule.tables import Settings
+
+    return Settings()
+
+
+def _searched(
+    prepared: Prepared, settings: Settings, output: OutputOptions, search: Search
+) -> tuple[TableModel, list[str], Found]:
+    """Search for recipes; return the model, the warnings, and what was found."""
+    from deltarule.cli.progress_bar import SearchBar
+    from deltarule.tables.tabular import estimator_for
+
+    left = "nothing was written"
+    if search.study is not None:
+        left = f"the trials are in {search.study}: run the same command to go on"
+    estimator = estimator_for(prepared, settings)
+    shown = not output.quiet and sys.stderr.isatty()
+    with warnings.catch_warnings(record=True) as caught, leaving(left):
+        warnings.simplefilter("always")
+        with SearchBar(search.budget.seconds) if shown else nullcontext() as bar:
+            estimator.tune_prepared(
+                prepared, search.budget, search.study, None if bar is None else bar.show
+            )
+    notes = [str(warning.message) for warning in caught]
+    return estimator.model_, list(dict.fromkeys(notes)), estimator.tuning_
 
 
 def _stopped(model: TableModel, settings: Settings) -> str:
@@ -178,11 +238,16 @@ def describe(
 
 
 def evaluate(
-    model_path: Path, path: Path, unseen: Unseen, output: OutputOptions, reading: FileOptions
+    model_path: Path,
+    path: Path,
+    unseen: Unseen,
+    output: OutputOptions,
+    reading: FileOptions,
+    cells: NotationOptions,
 ) -> None:
     """Print the scores of a model on a table."""
     reporter = output.reporter("evaluate")
-    model = TableModel.load(model_path)
+    model = cells.applied(TableModel.load(model_path))
     with opened(path, reading.form(model.preprocessing.file)) as table:
         reporter.scores({table.path.name: model.evaluate(table, unseen)})
     reporter.end()
@@ -195,12 +260,13 @@ def predict(
     unseen: Unseen,
     output: OutputOptions,
     reading: FileOptions,
+    cells: NotationOptions,
 ) -> None:
     """Write a model's predictions for a table, in chunks."""
     outputs = Outputs(files.output, overwrite=files.overwrite)
     outputs.check(_reads(model_path) | {"the table": path})
     reporter = output.reporter("predict", outputs.file)
-    model = TableModel.load(model_path)
+    model = cells.applied(TableModel.load(model_path))
     with opened(path, reading.form(model.preprocessing.file), stream=True) as table:
         predictions = PredictionsCsv(
             model, table, unseen, keep=files.keep, escape=files.escape_formulas
@@ -242,11 +308,16 @@ def export(
 
 
 def check(
-    model_path: Path, path: Path, member: int, output: OutputOptions, reading: FileOptions
+    model_path: Path,
+    path: Path,
+    member: int,
+    output: OutputOptions,
+    reading: FileOptions,
+    cells: NotationOptions,
 ) -> int:
     """Print a gradient check of a network; return 1 if the gradient is wrong, else 0."""
     reporter = output.reporter("check")
-    model = TableModel.load(model_path)
+    model = cells.applied(TableModel.load(model_path))
     with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
         report = model.member(member).check(table)
     reporter.notes(_which(model, member))
@@ -262,6 +333,7 @@ def explain(
     member: int,
     output: OutputOptions,
     reading: FileOptions,
+    cells: NotationOptions,
 ) -> None:
     """Show rows on their way through a network of a model."""
     from deltarule.explanation import check_ending
@@ -272,7 +344,7 @@ def explain(
     outputs.check(_reads(model_path) | {"the table": path})
     ending = ".txt" if is_stream(file) else check_ending(file)
     reporter = output.reporter("explain", outputs.file)
-    model = TableModel.load(model_path)
+    model = cells.applied(TableModel.load(model_path))
     with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
         rows = [row - 1 for row in files.row or [1]]
         explanation = explain_rows(model.member(member), table, rows)
@@ -280,6 +352,29 @@ def explain(
     if not is_stream(file):
         reporter.notes(_which(model, member))
         reporter.wrote("explanation", file)
+    reporter.end()
+
+
+def plot(
+    model_path: Path,
+    path: Path,
+    files: ModelPictureOptions,
+    member: int,
+    output: OutputOptions,
+    reading: FileOptions,
+    cells: NotationOptions,
+) -> None:
+    """Draw a model: its training, its results on a table, and what is inside."""
+    folder = files.plots or Path(f"{model_path.stem}-plots")
+    check_apart(folder / MODEL_PICTURES[0], _reads(model_path) | {"the table": path})
+    reporter = output.reporter("plot")
+    model = cells.applied(TableModel.load(model_path))
+    check_plots(folder, MODEL_PICTURES, overwrite=files.overwrite)
+    with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
+        drawn = draw_model_plots(model, table, member, folder, overwrite=files.overwrite)
+        for picture in drawn:
+            reporter.wrote("picture", picture)
+    reporter.notes(_which(model, member))
     reporter.end()
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Understanding,
         Understood,
     )
+    from deltarule.tables.tabular.tuning import Found
 
 __all__ = ["JsonReporter"]
 
@@ -80,11 +81,22 @@ class JsonReporter:
             "rows": found.rows,
             "columns": _columns(found.understanding),
         }
+        if found.problem:
+            self._found["problem"] = " ".join(found.problem.split())
         if found.decision is not None:
             self._found |= {"target": found.target, "task": found.decision.task}
         if found.classes:
             self._found["classes"] = found.classes
         self.notes(found.notes)
+
+    def search(self, found: Found) -> None:
+        """Add what a search has found."""
+        self._found["search"] = {
+            "loss": found.loss,
+            "default_loss": found.default_loss,
+            "recipes": found.recipes,
+            "trials": [one._asdict() for one in found.tried],
+        }
 
     def networks(self, model: TableModel) -> None:
         """Add the shapes of the trained networks and how their training ended."""

@@ -26,7 +26,7 @@ class _Column(_Object):
     """What a column was taken for."""
 
     name: str
-    kind: Literal["number", "boolean", "date", "category", "left_out"]
+    kind: Literal["number", "boolean", "date", "category", "left_out", "unclear"]
     missing: Count
     marks: dict[str, Count]
     categories: Count | None = None
@@ -123,10 +123,9 @@ class _Output(_Object):
     notes: list[str]
 
 
-class _Train(_Output):
-    """What ``train`` prints."""
+class _Fitted(_Output):
+    """What ``train`` and ``tune`` print."""
 
-    command: Literal["train"]
     table: str
     target: str
     task: Task
@@ -143,6 +142,47 @@ class _Train(_Output):
     pictures: list[str] = []
 
 
+class _Train(_Fitted):
+    """What ``train`` prints."""
+
+    command: Literal["train"]
+
+
+class _Recipe(_Object):
+    """The settings of a network."""
+
+    hidden_layer_sizes: list[Count]
+    activation: str
+    learning_rate_init: float
+    dropout: float
+    weight_decay: float
+
+
+class _Trial(_Object):
+    """A recipe that a search has tried; the loss of those that are not complete is null."""
+
+    number: Count
+    recipe: _Recipe | dict[str, Any]
+    loss: Score
+    outcome: Literal["complete", "pruned", "failed"]
+
+
+class _Search(_Object):
+    """What a search has found: recipes in turn, none if the defaults are better."""
+
+    loss: float
+    default_loss: float
+    recipes: list[_Recipe]
+    trials: list[_Trial]
+
+
+class _Tune(_Fitted):
+    """What ``tune`` prints."""
+
+    command: Literal["tune"]
+    search: _Search
+
+
 class _Describe(_Output):
     """What ``describe`` prints."""
 
@@ -154,6 +194,7 @@ class _Describe(_Output):
     task: Task | None = None
     classes: dict[str, Count] | None = None
     pictures: list[str] = []
+    problem: str | None = None
 
 
 class _Evaluate(_Output):
@@ -205,9 +246,16 @@ class _Explain(_Output):
     output: str
 
 
+class _Plot(_Output):
+    """What ``plot`` prints."""
+
+    command: Literal["plot"]
+    pictures: list[str]
+
+
 OUTPUT: TypeAdapter[Any] = TypeAdapter(
     Annotated[
-        _Train | _Describe | _Evaluate | _Predict | _Export | _Check | _Explain,
+        _Train | _Tune | _Describe | _Evaluate | _Predict | _Export | _Check | _Explain | _Plot,
         Field(discriminator="command"),
     ]
 )

@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 
+ROUNDING = 0.002
+"""Shares may differ so much from 100 % together, as 33.3/33.3/33.3 do."""
+
+
 class TaskName(StrEnum):
     """The tasks that a network can learn."""
 
@@ -308,18 +312,23 @@ def _parse_shares(split: str | None, dev: float | None, test: float | None) -> S
     if split == "auto":
         return None
     try:
-        parts = [float(part) for part in split.split("/")]
-        total = sum(parts)
-        shares = Shares(parts[1] / total, parts[2] / total)
-        good = len(parts) == 3 and min(parts[:2]) > 0 and parts[2] >= 0 and total < float("inf")
-    except (ValueError, IndexError, ZeroDivisionError):
-        good = False
-    if not good:
+        training, dev, test = (float(part) for part in split.split("/"))
+    except ValueError:
+        training, dev, test = 0.0, 0.0, 0.0
+    total = training + dev + test
+    if not (training > 0 and dev > 0 and test >= 0 and total < float("inf")):
         raise typer.BadParameter(
             f"{split!r} is not a split; give auto, training/dev/test such as 70/15/15, or time:COL",
             param_hint="--split",
         )
-    return shares
+    if min(abs(total - whole) / whole for whole in (1, 100)) > ROUNDING:
+        same = "/".join(f"{100 * part / total:.4g}" for part in (training, dev, test))
+        raise typer.BadParameter(
+            f"the shares {split} add up to {total:g}; give shares that add up to 100 (or 1), such "
+            f"as {same} for the same proportions",
+            param_hint="--split",
+        )
+    return Shares(dev / total, test / total)
 
 
 def _parse_time(split: str | None) -> str | None:

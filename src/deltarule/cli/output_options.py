@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ExplanationOptions",
     "ModelFileOptions",
+    "ModelPictureOptions",
     "OutputOptions",
     "OverwriteOption",
     "PictureOptions",
@@ -59,6 +60,19 @@ class PictureOptions:
 
     plots: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a picture of the data there.")
+    ] = None
+    overwrite: OverwriteOption = False
+
+
+@dataclass(frozen=True)
+class ModelPictureOptions:
+    """Output."""
+
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write the pictures there; by default in MODEL's name-plots."
+        ),
     ] = None
     overwrite: OverwriteOption = False
 

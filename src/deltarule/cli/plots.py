@@ -10,19 +10,35 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from deltarule.errors import OutputError
 from deltarule.storage import check_writable, write_atomically
 from deltarule.utils.context import error_context, system_reason
 
 if TYPE_CHECKING:
-    from deltarule.tables import DataValues, Evaluation, TableModel
+    from deltarule.tables import DataValues, Evaluation, Table, TableModel
 
-__all__ = ["DATA_PICTURE", "TRAINING_PICTURES", "check_plots", "draw_data_plot", "draw_plots"]
+__all__ = [
+    "DATA_PICTURE",
+    "MODEL_PICTURES",
+    "TRAINING_PICTURES",
+    "check_plots",
+    "draw_data_plot",
+    "draw_model_plots",
+    "draw_plots",
+]
 
 DATA_PICTURE = "data.png"
 _CURVE, _CONFUSION, _SCATTER = "learning-curve.png", "confusion-matrix.png", "predictions.png"
-TRAINING_PICTURES = (DATA_PICTURE, _CURVE, _CONFUSION, _SCATTER)
+_WEIGHTS, _THRESHOLDS = "weights.png", "thresholds.png"
+_ACTIVATIONS, _GRADIENTS = "activations.png", "gradients.png"
+TRAINING_PICTURES = (DATA_PICTURE, _CURVE, _CONFUSION, _SCATTER, _WEIGHTS)
 """The pictures that may be drawn of a training."""
+MODEL_PICTURES = (*TRAINING_PICTURES[1:], _THRESHOLDS, _ACTIVATIONS, _GRADIENTS)
+"""The pictures that may be drawn of a model and a table."""
+
+_ROWS = 500  # through the network, for its activations and gradients
 
 
 def check_plots(folder: Path, names: Iterable[str], *, overwrite: bool) -> None:
@@ -57,20 +73,61 @@ def draw_plots(
     model: TableModel, evaluation: Evaluation, folder: Path, *, overwrite: bool
 ) -> Iterator[Path]:
     """Draw a training and its last evaluation; yield the path of each picture written."""
+    yield from _drawn(_of_results(model.member(1), evaluation), folder, overwrite=overwrite)
+
+
+def draw_model_plots(
+    model: TableModel, table: Table, member: int, folder: Path, *, overwrite: bool
+) -> Iterator[Path]:
+    """Draw a model's results on a table, and the inside of one of its networks, by its number.
+
+    The path of each picture written is yielded.
+    """
+    from deltarule import plots
+    from deltarule.network.trace import trace_pass
+    from deltarule.tables.target import encode_target
+
+    one = model.member(member)
+    predicted, target = model.predict(table), model.target
+    pictures = _of_results(one, model.evaluate(table))
+    known, rows = encode_target(target, table, model.preprocessing.missing)
+    chosen = np.unique(np.linspace(0, len(rows) - 1, _ROWS).astype(np.intp))
+    _, network, state, block, *_ = one.explained(table, [int(row) for row in rows[chosen]])
+    trained = block.n_rows >= network.tape.min_rows  # batch norm needs two rows
+    trace = trace_pass(network.tape, state, block, training=trained)
+    if predicted.probabilities is not None and len(model.labels) == 2:
+        score = predicted.probabilities[rows, 1]
+        if 0 < np.sum(known) < len(known):
+            pictures[_THRESHOLDS] = lambda: plots.ThresholdDisplay.from_predictions(known, score)
+    pictures[_ACTIVATIONS] = lambda: plots.ActivationHistogramDisplay.from_trace(trace)
+    pictures[_GRADIENTS] = lambda: plots.GradientNormDisplay.from_trace(trace)
+    yield from _drawn(pictures, folder, overwrite=overwrite)
+
+
+def _of_results(one: TableModel, evaluation: Evaluation) -> dict[str, Callable[[], Any]]:
+    """Return what draws a network's training and a model's evaluation, by the picture's name."""
     from deltarule import plots
 
     y_true, y_pred = evaluation.y_true, evaluation.y_pred
     pictures: dict[str, Callable[[], Any]] = {
-        _CURVE: lambda: plots.plot_learning_curve(model.member(1).estimator)
+        _CURVE: lambda: plots.plot_learning_curve(one.estimator)
     }
     if evaluation.task == "classification":
         pictures[_CONFUSION] = lambda: plots.plot_confusion_matrix(y_true, y_pred)
     else:
         pictures[_SCATTER] = lambda: plots.plot_predictions(y_true, y_pred)
+    pictures[_WEIGHTS] = lambda: plots.WeightsDisplay.from_estimator(one.estimator)
+    return pictures
+
+
+def _drawn(
+    pictures: dict[str, Callable[[], Any]], folder: Path, *, overwrite: bool
+) -> Iterator[Path]:
     for name, picture in pictures.items():
         path = folder / name
         with error_context((Exception, partial(_undrawn, path)), unless=(MemoryError, OutputError)):
-            drawn = _png(picture().figure)
+            made = picture()
+            drawn = _png(getattr(made, "figure_", None) or made.figure)
         write_atomically(path, drawn, overwrite=overwrite)
         yield path
 

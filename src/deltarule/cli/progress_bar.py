@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-__all__ = ["EpochBar"]
+from deltarule.utils.progress import TerminalBar
+
+if TYPE_CHECKING:
+    from deltarule.tables.tuning import Tried
+
+__all__ = ["EpochBar", "SearchBar"]
 
 
 class EpochBar:
@@ -24,18 +29,11 @@ class EpochBar:
     def __init__(self, epochs: int, console: Console | None = None) -> None:
         self._epochs = epochs
         self._done = 0
-        self._progress = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            TextColumn("epoch {task.completed}/{task.total}  {task.fields[metrics]}"),
-            TimeElapsedColumn(),
-            console=console or Console(stderr=True),
-        )
+        self._console = console or Console(stderr=True)
 
     def setup(self, estimator: Any, context: Any) -> None:
         """Draw the empty bar."""
-        self._task = self._progress.add_task("training", total=self._epochs, metrics="")
-        self._progress.start()
+        self._bar = TerminalBar(self._epochs, self._console)
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
         """Do nothing: an epoch is shown after it has ended."""
@@ -44,15 +42,56 @@ class EpochBar:
         """Show the epoch that has ended, and return False: the fit need not stop."""
         if context.parent is not None:
             self._done += 1
-            self._progress.update(
-                self._task, completed=self._done, metrics=_latest_metrics(estimator)
-            )
+            self._bar.update(self._done, _latest_metrics(estimator))
         return False
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Show the bar as full, since the fit has ended."""
-        self._progress.update(self._task, total=max(self._done, 1))
+        self._bar.stop()
+
+
+class SearchBar:
+    """A bar that shows how much of a search's time is over, and the best loss so far.
+
+    Parameters
+    ----------
+    seconds : float
+        How long the search may take.
+    console : rich.console.Console, optional
+        Where to draw.
+    """
+
+    def __init__(self, seconds: float, console: Console | None = None) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._begin = monotonic()
+        # No thread of its own draws it, so that a fork is safe and user output is not redirected.
+        self._progress = Progress(
+            TextColumn("search"),
+            BarColumn(),
+            TextColumn("{task.fields[said]}"),
+            TimeElapsedColumn(),
+            console=console or Console(stderr=True),
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._progress.add_task("search", total=seconds, said="fitting the defaults")
+
+    def __enter__(self) -> SearchBar:
+        """Draw the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the bar as it is."""
         self._progress.stop()
+
+    def show(self, tried: Tried, best: Tried) -> None:
+        """Show that a trial has ended."""
+        said = f"{tried.number + 1} tried, best loss {best.loss:.5g} (trial {best.number + 1})"
+        self._progress.update(self._task, completed=monotonic() - self._begin, said=said)
+        self._progress.refresh()
 
 
 def _latest_metrics(estimator: Any) -> str:

@@ -5,16 +5,16 @@ A group is a panel of ``--help`` (`deltarule.cli.groups`).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from deltarule.tables import CsvFormat, ReadOptions
+    from deltarule.tables import CsvFormat, ReadOptions, TableModel
 
-__all__ = ["CellOptions", "FileOptions"]
+__all__ = ["CellOptions", "FileOptions", "NotationOptions"]
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,11 @@ class _Thousands(StrEnum):
 
 
 @dataclass(frozen=True)
-class CellOptions:
+class NotationOptions:
     """Data.
 
-    The options that say how cells are read, in the panel of the other options of data.
+    The options that say how cells are written: of the training table, or of another table if it is
+    written otherwise.
     """
 
     missing: Annotated[
@@ -84,29 +85,10 @@ class CellOptions:
             help="A text or number that means a missing cell, beside the usual ones; repeatable.",
         ),
     ] = None
-    category: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COL", help="A column of categories; repeatable, a pattern too."),
-    ] = None
-    number: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COL", help="A column of numbers; repeatable, a pattern too."),
-    ] = None
-    date: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COL",
-            help="A column of dates, as YYYYMMDD or seconds since 1970 too; repeatable, a pattern "
-            "too.",
-        ),
-    ] = None
     decimal: Annotated[
         _Decimal | None, typer.Option(help="The decimal mark, where the table does not tell.")
     ] = None
     thousands: Annotated[_Thousands | None, typer.Option(help="The mark between thousands.")] = None
-    dates: Annotated[
-        bool, typer.Option("--dates/--no-dates", help="Learn from dates, or leave them out.")
-    ] = True
     day_first: Annotated[
         bool | None,
         typer.Option(
@@ -126,11 +108,49 @@ class CellOptions:
 
         return ReadOptions(
             missing=tuple(mark.strip() for mark in self.missing or ()),
+            decimal=marks[0],
+            thousands=marks[1],
+            day_first=self.day_first,
+        )
+
+    def applied(self, model: TableModel) -> TableModel:
+        """Return a model that reads cells by these options, the others as in training."""
+        return model.reading(self.reading())
+
+
+@dataclass(frozen=True)
+class CellOptions(NotationOptions):
+    """Data.
+
+    The options that say how cells are read, in the panel of the other options of data.
+    """
+
+    category: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="A column of categories; repeatable, a pattern too."),
+    ] = None
+    number: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="A column of numbers; repeatable, a pattern too."),
+    ] = None
+    date: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COL",
+            help="A column of dates, as YYYYMMDD or seconds since 1970 too; repeatable, a pattern "
+            "too.",
+        ),
+    ] = None
+    dates: Annotated[
+        bool, typer.Option("--dates/--no-dates", help="Learn from dates, or leave them out.")
+    ] = True
+
+    def reading(self) -> ReadOptions:
+        """Return what the user says about the cells."""
+        return replace(
+            super().reading(),
             category=tuple(self.category or ()),
             number=tuple(self.number or ()),
             date=tuple(self.date or ()),
-            decimal=marks[0],
-            thousands=marks[1],
             dates=self.dates,
-            day_first=self.day_first,
         )

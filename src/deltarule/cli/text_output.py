@@ -17,6 +17,7 @@ from deltarule.tables.split import time_text
 
 if TYPE_CHECKING:
     from deltarule.tables import Description, Evaluation, Prepared, Source, TableModel, Understood
+    from deltarule.tables.tabular.tuning import Found
 
 __all__ = ["TextReporter"]
 
@@ -129,6 +130,10 @@ class TextReporter:
             more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
             self.say(f"{len(rows)} classes: {some}{more}")
         self.notes(found.notes)
+        if found.problem:
+            self.say(
+                f"problem: training would refuse this table: {' '.join(found.problem.split())}"
+            )
 
     def _columns(self, understood: Iterable[Understood]) -> None:
         """Print what each column was taken for; of many columns only how many there are."""
@@ -137,7 +142,8 @@ class TextReporter:
         marked = any(column.marks for column in shown)
         grid = _grid("column", "holds", "missing", *["of them"] * marked, left=2)
         for column in shown:
-            why = f": {column.reason}" if column.kind == "left out" else ""
+            why = f": {column.reason}" if column.kind in ("left out", "unclear") else ""
+            why = why.partition("; ")[0] if column.kind == "unclear" else why
             marks = ", ".join(f"{show(mark, 12)} {n}" for mark, n in column.marks.items())
             name = column.name if len(column.name) <= 60 else f"{column.name[:59]}…"
             cells = (name, column.in_words + why, column.missing, *[marks] * marked)
@@ -147,6 +153,23 @@ class TextReporter:
             counts = Counter(column.kind for column in columns[len(shown) :])
             more = ", ".join(f"{count} {kind}" for kind, count in counts.items())
             self.say(f"and {len(columns) - len(shown)} more columns: {more}")
+
+    def search(self, found: Found) -> None:
+        """Print what a search has found."""
+        counts = Counter(one.outcome for one in found.tried)
+        said = ", ".join(f"{counts[kind]} {kind}" for kind in counts)
+        self.say(f"tried {len(found.tried)} settings" + (f": {said}" if said else ""))
+        for number, one in enumerate(found.tried, 1):
+            if one.recipe in found.recipes:
+                settings = ", ".join(
+                    f"{name} {_setting(value)}" for name, value in one.recipe.items()
+                )
+                self.say(f"setting {number}, loss {one.loss:.5g}: {settings}")
+        better = "better than" if found.recipes else "no better than"
+        self.say(
+            f"on rows held out the found settings are {better} the defaults: loss {found.loss:.5g}"
+            f", with the defaults {found.default_loss:.5g}"
+        )
 
     def networks(self, model: TableModel) -> None:
         """Print the shapes of the trained networks and how their training ended."""
@@ -215,6 +238,13 @@ class TextReporter:
             self.notes([f"on the {part} rows {evaluation.verdict}"])
         for evaluation in parts.values():
             self.notes(evaluation.notes)
+
+
+def _setting(value: Any) -> str:
+    """Return a setting of a network as text."""
+    if isinstance(value, list):
+        return "-".join(map(str, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _grid(*headings: str, left: int = 1) -> Grid:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.engine.compiler import kernel_address
+from deltarule.engine.compiler import caller, kernel_address
 from deltarule.engine.records import (
     CONTEXT,
     COUNTERS,
@@ -32,15 +32,18 @@ from deltarule.engine.records import (
     STAGE,
     structure_of,
 )
+from deltarule.engine.thread_pool import run_together
 from deltarule.engine.work_plan import Mode, ParameterBlock, WorkPlan
 from deltarule.program.opcodes import ActivationCode, LossCode, Op, PenaltyCode
 from deltarule.program.tape import Instruction, Penalty, Tape
+from deltarule.utils.addresses import address_of
 from deltarule.utils.arrays import aligned_zeros
 
 __all__ = ["Buffers", "NormalizationBuffers"]
 
 _IN_PLACE = (Op.ACTIVATE, Op.SCALE, Op.DROPOUT)  # ∂C/∂input takes the memory of ∂C/∂output
 
+_NEVER = 2**62  # a step that no call reaches
 _SCRATCH = 2**16  # numbers in a thread's own memory, at least: they fit into its second cache
 
 _KERNELS: dict[int, tuple[str, str, str]] = {
@@ -110,8 +113,10 @@ class Buffers:
         )
         self.row_losses = self._numbers(rows * tape.members)
         self.factor = self._numbers(rows * tape.members)
+        self._flags: npt.NDArray[np.int64] | None = None  # of the threads' areas
         self._fill_tables(sparse)
         self._fill_context()
+        self.call = caller(tape.dtype, self.address)
         if tape.instructions[0].op == Op.EXPAND and mode != Mode.APPLY:
             self._allocate_scratch(n_threads)
 
@@ -120,7 +125,7 @@ class Buffers:
     def _hold(self, array: npt.NDArray[Any]) -> int:
         """Keep an array for as long as these buffers live; return its address, or 0 if empty."""
         self._held.append(array)
-        return int(array.ctypes.data) if array.size > 0 else 0
+        return address_of(array) if array.size > 0 else 0
 
     def _numbers(self, n: int) -> npt.NDArray[Any]:
         """Return n zeros of θ's type."""
@@ -143,7 +148,7 @@ class Buffers:
                 found[line.target] = 0
             else:
                 register = self._numbers(self.rows * widths[line.target])
-                found[line.target] = int(register.ctypes.data)
+                found[line.target] = address_of(register)
         return found
 
     def _make_deltas(self, widths: dict[int, int]) -> dict[int, int]:
@@ -157,7 +162,7 @@ class Buffers:
             if register < last and reader.op in _IN_PLACE:
                 found[register] = found[reader.target]
             else:
-                found[register] = int(self._numbers(self.rows * widths[register]).ctypes.data)
+                found[register] = address_of(self._numbers(self.rows * widths[register]))
         return found
 
     def _is_idle(self, line: Instruction, sparse: bool) -> bool:
@@ -220,13 +225,13 @@ class Buffers:
         if gradient and self.mode.trains:
             row["gradient"] = kernel_address(gradient, self._dtype)
         if line.op in (Op.DROPOUT, Op.NORMALIZE) and self.mode.trains:
-            row["extra"] = self._numbers(self.rows * line.n_out).ctypes.data
+            row["extra"] = address_of(self._numbers(self.rows * line.n_out))
         if line.op == Op.SCALE and reads_sparse:
-            row["extra"] = self._numbers(self.rows * line.n_in).ctypes.data
+            row["extra"] = address_of(self._numbers(self.rows * line.n_in))
         if line.op == Op.SCALE and self.mode.trains:
             row["rows_in_tile"] = self.plan.rows_in_tile
             n_tiles = -(-self.rows // self.plan.rows_in_tile)
-            row["tile_sums"] = self._numbers(2 * n_tiles * line.n_out).ctypes.data
+            row["tile_sums"] = address_of(self._numbers(2 * n_tiles * line.n_out))
 
     def _widths(self, line: Instruction) -> tuple[int, int, int]:
         """Return how many members a kernel tells apart, and their n_in and n_out."""
@@ -257,7 +262,7 @@ class Buffers:
         moments = self._numbers(2 * norm.width).reshape(2, norm.width)
         population, row["population"] = self._record(POPULATION)
         population.momentum = norm.momentum if norm.running else 0.0
-        row["statistics"], row["population_statistics"] = batch.ctypes.data, moments.ctypes.data
+        row["statistics"], row["population_statistics"] = address_of(batch), address_of(moments)
         self.normalizations.append(NormalizationBuffers(batch, moments, population, line.constant))
 
     def _blocks(self, penalties: list[Penalty], on_blocks: list[range]) -> npt.NDArray[Any]:
@@ -295,8 +300,8 @@ class Buffers:
         """Write what the context contains in addition to the tables."""
         tape, c, loss = self.tape, self.context, self.tape.loss
         c.gradient = 0 if self.gradient is None else self._hold(self.gradient)
-        c.row_losses, c.factor = self.row_losses.ctypes.data, self.factor.ctypes.data
-        c.share = self._numbers(self.rows).ctypes.data
+        c.row_losses, c.factor = address_of(self.row_losses), address_of(self.factor)
+        c.share = address_of(self._numbers(self.rows))
         c.n_inputs, c.n_outputs, c.members = tape.n_inputs, tape.n_outputs, tape.members
         c.sums_rows = int(self.mode == Mode.SUMS)
         c.loss_constants = self._hold(np.array(tape.loss_constants, dtype=np.float64))
@@ -304,13 +309,13 @@ class Buffers:
         assert COUNTERS.fields is not None
         for name, (_, offset, *_) in COUNTERS.fields.items():
             setattr(c, name, self._counters_at + offset)
-        if self.mode in (Mode.TRAIN, Mode.SUMS, Mode.LOSSES):
+        if self.mode.trains or self.mode in (Mode.LOSSES, Mode.EVALUATION):
             name = f"{LossCode(loss.code).name.lower()}_loss"
             c.loss_kernel = kernel_address(name, self._dtype)
             c.loss_input = self._registers[loss.source]
             c.loss_delta = self._deltas.get(loss.source, 0)
             numbers = self.rows * tape.members * tape.n_outputs
-            c.batch_y = self._numbers(numbers).ctypes.data
+            c.batch_y = address_of(self._numbers(numbers))
         output = tape.logits if self.mode == Mode.LOGITS else tape.output
         c.output_width = tape.n_outputs * (tape.members if self.mode == Mode.LOGITS else 1)
         c.output_register = self._registers.get(output, 0)
@@ -321,19 +326,27 @@ class Buffers:
         k = self.tape.members
         c.scratch_size = max(_SCRATCH, k * line.n_in, line.n_out // k)
         c.n_scratch = 1 if self.plan.is_small else max(1, min(n_threads, self.plan.most_tiles))
-        c.scratch = self._numbers(c.n_scratch * c.scratch_size).ctypes.data
+        c.scratch = address_of(self._numbers(c.n_scratch * c.scratch_size))
         self._flags = np.zeros(8 * c.n_scratch, dtype=np.int64)
         c.scratch_flags = self._hold(self._flags)
 
-    def release_scratch(self) -> None:
-        """Mark all areas as free, whatever happened to the last call."""
-        if self.context.n_scratch > 0:
+    def run(self, step: int, threads: int) -> None:
+        """Call the driver on this many threads; ``step`` is the state's, for dropout's masks."""
+        if self._flags is not None:  # all areas are free, whatever happened to the last call
             self._flags[:] = 0
+        counters = self.counters
+        counters.next_tile = counters.tiles_done = 0
+        counters.stop, counters.state_step = _NEVER, step
+        self.context.n_threads = threads
+        if threads > 1:
+            run_together(self.call, threads)
+        else:
+            self.call()
 
     def allocate_batch_inputs(self) -> None:
         """Allocate the buffer into which a batch's inputs are copied, unless it exists."""
         if self.context.batch_x == 0:
-            self.context.batch_x = self._numbers(self.rows * self.tape.n_inputs).ctypes.data
+            self.context.batch_x = address_of(self._numbers(self.rows * self.tape.n_inputs))
 
 
 def _penalties_of_blocks(

@@ -36,21 +36,17 @@ from deltarule.engine.records import CONTEXT, structure_of
 from deltarule.utils.numpy_code import numpy_code
 
 __all__ = [
-    "Runner",
     "caller",
     "checks_bounds",
     "code_identity",
     "is_compiled",
     "kernel_address",
-    "runner",
 ]
 
 _LINKING_BYTES = 2**19
 """LLVM takes less than this, in addition to the code, to link a kernel."""
 _lock = threading.RLock()
 _addresses: dict[tuple[str, str, bool], int] = {}
-
-Runner = Callable[[int], None]
 
 
 def is_compiled() -> bool:
@@ -90,42 +86,19 @@ def kernel_address(name: str, dtype: str) -> int:
         return _addresses[key]
 
 
-def runner(dtype: str) -> Runner:
-    """Return the driver as a function of a context's address; it releases Python's lock."""
-    address = kernel_address("run", dtype)
+def caller(dtype: str, context: int) -> Callable[[], None]:
+    """Return a call of the driver on one context, whose arguments are converted once.
+
+    It releases Python's lock. Several threads may call it at the same time.
+    """
     if not is_compiled():
         with numba_configured(settings_of_environment()):
             from deltarule.engine.kernels import KERNELS, numpy_one
 
-        return lambda context: KERNELS["run"](context, numpy_one(dtype))
-    number = {"float32": ctypes.c_float, "float64": ctypes.c_double}[dtype]
-    kind = ctypes.CFUNCTYPE(
-        ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, number
-    )
-    function = kind(address)
-    written = (ctypes.c_void_p * 2)()  # a kernel's return value and error: nobody reads them
-    nothing = ctypes.addressof(written)
-    error = nothing + ctypes.sizeof(ctypes.c_void_p)
-
-    def run(context: int, _: object = written) -> None:
-        if function(nothing, error, context, 1.0) > 0:
-            _end_call(context)
-            raise _left_arrays()
-
-    return run
-
-
-def caller(dtype: str, context: int) -> Callable[[], None]:
-    """Return a call of the driver on one context, which is prepared once: it takes a third of one.
-
-    It releases Python's lock.
-    """
-    if not is_compiled():
-        run = runner(dtype)
-        return lambda: run(context)
+        return lambda: KERNELS["run"](context, numpy_one(dtype))
     number = {"float32": ctypes.c_float, "float64": ctypes.c_double}[dtype]
     function = ctypes.CFUNCTYPE(ctypes.c_int32)(kernel_address("run", dtype))
-    nothing, error = ctypes.c_void_p(), ctypes.c_void_p()
+    nothing, error = ctypes.c_void_p(), ctypes.c_void_p()  # nobody reads what it writes there
     given = ctypes.byref(nothing), ctypes.byref(error), ctypes.c_int64(context), number(1.0)
 
     def call() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.engine.buffers import Buffers
-from deltarule.engine.compiler import code_identity, is_compiled, kernel_address, runner
+from deltarule.engine.compiler import code_identity, is_compiled, kernel_address
 from deltarule.engine.inputs import (
     Inputs,
     batch_weights,
@@ -19,11 +20,12 @@ from deltarule.engine.inputs import (
     inputs_of,
 )
 from deltarule.engine.optimizers import OptimizerArrays, update_of
-from deltarule.engine.prediction import Prediction, address_of
-from deltarule.engine.thread_pool import run_together, thread_ceiling, yield_thread_address
+from deltarule.engine.prediction import Prediction
+from deltarule.engine.statistics import load_statistics, moments_of, save_statistics
+from deltarule.engine.thread_pool import thread_ceiling, yield_thread_address
 from deltarule.engine.training_call import TrainingCall
 from deltarule.engine.work_plan import Mode, make_plan
-from deltarule.errors import DataError
+from deltarule.errors import DataError, SpecError
 from deltarule.program import BatchSchedule, Block, GradientSums, State, StepLog
 from deltarule.program.opcodes import PenaltyCode
 from deltarule.program.state_checks import check_state
@@ -31,13 +33,13 @@ from deltarule.program.tape import Tape
 from deltarule.program.verify import verify
 from deltarule.spec.gradient_clipping import ClipNorm, Clipping
 from deltarule.spec.optimizers import SGD, Optimizer
+from deltarule.utils.addresses import address_of
 from deltarule.utils.blas import dot
 
 __all__ = ["Engine"]
 
 _CALL = 0.03  # seconds: what a call of the driver should take; 0.1 is the limit
 _AT_ONCE = 1024  # rows whose gradient is computed at a time
-_NEVER = 2**62
 
 
 class Engine:
@@ -75,6 +77,13 @@ class Engine:
         n_threads: int | None = None,
     ) -> None:
         verify(tape)
+        if tape.functions:
+            names = ", ".join(function.name for function in tape.functions)
+            raise SpecError(
+                f"the compiled engine cannot run functions of your own; this network has {names}. "
+                "Set engine='reference' (or 'auto'), or use the name of a built-in activation or "
+                "loss, such as Dense(8, 'tanh')."
+            )
         self.tape = tape
         self.update = update_of(SGD() if optimizer is None else optimizer)
         self._clipping = clipping
@@ -161,7 +170,7 @@ class Engine:
         buffers = self.take_buffers(Mode.SUMS, int(np.diff(bounds).max()), inputs)
         try:
             loss, gradient = self._sum(buffers, state, part, inputs, order, weights, first)
-            return GradientSums(loss, weight, gradient, self._moments(buffers, part, weight))
+            return GradientSums(loss, weight, gradient, moments_of(buffers, part, weight))
         finally:
             self.give_back(buffers)
 
@@ -175,9 +184,9 @@ class Engine:
             assert buffers.gradient is not None
             buffers.gradient[:] = self.cost(state, sums)[2]
             c = buffers.context
-            c.bounds, c.learning_rates = bounds.ctypes.data, rate.ctypes.data
-            c.batch_weights = weights.ctypes.data
-            c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
+            c.bounds, c.learning_rates = address_of(bounds), address_of(rate)
+            c.batch_weights = address_of(weights)
+            c.losses, c.penalty_values = address_of(records[0]), address_of(records[1])
             c.begin, c.end = 0, 1
             self._step(buffers, state, sums)
         finally:
@@ -205,21 +214,41 @@ class Engine:
 
     def losses(self, state: State, block: Block) -> Any:
         """Return the loss of every row (n,) at prediction, unweighted, without penalties."""
-        self._check_state(state, changes=False)
+        return self._measuring(block, Mode.LOSSES)(state)[1]
+
+    def evaluation(self, block: Block) -> Callable[[State], tuple[Any, Any]]:
+        """Return a function of a state: ``forward`` and ``losses`` of this block, by one pass.
+
+        The block is checked here, once; the state by every call that sees another θ.
+        """
+        return self._measuring(block, Mode.EVALUATION)
+
+    def _measuring(self, block: Block, mode: Mode) -> Callable[[State], tuple[Any, Any]]:
+        """Return a function of a state: the outputs, unless only losses are wanted, and losses."""
         inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
         check_targets(block, self.tape.n_outputs, self._dtype)
-        losses, y = np.empty(block.n_rows, self._dtype), block.y
-        assert y is not None
+        y: Any = block.y
+        n, k = len(y), 0 if mode == Mode.LOSSES else self.tape.n_outputs
+        y_at, x_at = address_of(y), 0 if inputs.sparse else address_of(inputs.values)
+        prediction = self._prediction(mode, sparse=inputs.sparse)
 
-        def others(c: Any) -> None:
-            inputs.write_addresses(c)
-            c.y, c.output_losses = address_of(y), c.output
+        def measure(state: State) -> tuple[Any, Any]:
+            if state.theta is not self._theta or state.theta.shape != self._shape:
+                self._check_prediction(state)
+            outputs, losses = np.empty((n, k), self._dtype), np.empty(n, self._dtype)
+            losses_at = address_of(losses)
 
-        if block.n_rows:
-            self._prediction(Mode.LOSSES, sparse=inputs.sparse).run(
-                state, block.n_rows, address_of(losses), 0, others=others
-            )
-        return losses
+            def others(c: Any) -> None:
+                if inputs.sparse:
+                    inputs.write_addresses(c)
+                c.y, c.output_losses = y_at, losses_at
+
+            if n:
+                outputs_at = address_of(outputs) if k else 0
+                prediction.run(state, n, outputs_at, x_at, others=others)
+            return outputs, losses
+
+        return measure
 
     def _forward(self, state: State, block: Block, mode: Mode, if_finite: bool) -> Any:
         """Return what ``forward`` returns, for inputs that may have to be converted."""
@@ -246,7 +275,7 @@ class Engine:
         if found is None:
             fresh = Prediction(
                 self.tape, mode, sparse=sparse, n_threads=self._n_threads, prepare=self._prepare,
-                load=lambda buffers, state: self.load_statistics(buffers, state, None),
+                load=load_statistics,
             )  # fmt: skip
             found = self._predictions.setdefault((mode, sparse), fresh)
         return found
@@ -313,7 +342,6 @@ class Engine:
                 name = "clip_norm" if by_norm else "clip_entries"
                 c.clip_kernel = kernel_address(name, dtype)
                 c.clip_limit = self._clipping.limit
-        self._runner = runner(dtype)
 
     # --- one call of the driver --------------------------------------------------------------
 
@@ -346,9 +374,9 @@ class Engine:
             self.update, state.optimizer_state, state.theta
         )
         c = buffers.context
-        c.slot_1, c.slot_2 = averages.first.ctypes.data, averages.second.ctypes.data
+        c.slot_1, c.slot_2 = address_of(averages.first), address_of(averages.second)
         buffers.optimizer.momentum_product = product
-        self.load_statistics(buffers, state, moments)
+        load_statistics(buffers, state, moments)
         buffers.counters.steps_taken = taken
         self._run(buffers, state, None)
         steps = int(buffers.counters.steps_taken) - taken
@@ -357,31 +385,19 @@ class Engine:
             product = float(buffers.optimizer.momentum_product)
             state.optimizer_state = averages.as_state(self.update, taken + steps, product)
         if steps > 0:
-            self.save_statistics(buffers, state)
+            save_statistics(buffers, state)
 
     def _run(self, buffers: Buffers, state: State, inputs: Inputs | None) -> None:
         """Call the driver with a state and inputs."""
         c = buffers.context
-        c.theta, c.seed = state.theta.ctypes.data, int(state.seed)
+        c.theta, c.seed = address_of(state.theta), int(state.seed)
         if inputs is not None:
             inputs.write_addresses(c)
-        self.run_driver(buffers, int(state.step), self.threads_for(buffers))
+        buffers.run(int(state.step), self.threads_for(buffers))
 
     def threads_for(self, buffers: Buffers) -> int:
         """Return on how many threads a call runs: as many as the work deserves."""
         return 1 if buffers.plan.is_small else min(self._n_threads, buffers.plan.most_tiles)
-
-    def run_driver(self, buffers: Buffers, step: int, threads: int) -> None:
-        """Call the driver on this many threads; ``step`` is the state's, for dropout's masks."""
-        buffers.release_scratch()
-        counters = buffers.counters
-        counters.next_tile = counters.tiles_done = 0
-        counters.stop, counters.state_step = _NEVER, step
-        buffers.context.n_threads = threads
-        if threads > 1:
-            run_together(lambda: self._runner(buffers.address), threads)
-        else:
-            self._runner(buffers.address)
 
     def _sum(
         self,
@@ -397,11 +413,11 @@ class Engine:
         assert buffers.gradient is not None
         bounds, records = order.bounds, np.zeros((2, order.n_batches))
         c = buffers.context
-        c.rows, c.bounds = 0, bounds.ctypes.data
-        c.batch_weights = weights.ctypes.data
-        c.losses, c.penalty_values = records[0].ctypes.data, records[1].ctypes.data
-        c.y = part.y.ctypes.data  # type: ignore[union-attr]
-        c.weight = 0 if part.weight is None else part.weight.ctypes.data
+        c.rows, c.bounds = 0, address_of(bounds)
+        c.batch_weights = address_of(weights)
+        c.losses, c.penalty_values = address_of(records[0]), address_of(records[1])
+        c.y = address_of(part.y)  # type: ignore[arg-type]
+        c.weight = 0 if part.weight is None else address_of(part.weight)
         loss, gradient = 0.0, np.zeros(self.tape.n_parameters, self._dtype)
         for k in range(order.n_batches):
             c.begin, c.end, c.first_row = k, k + 1, int(first + bounds[k])
@@ -411,45 +427,6 @@ class Engine:
             loss += dot(buffers.factor[seen].astype(np.float64), buffers.row_losses[seen])
             gradient += buffers.gradient
         return loss, gradient
-
-    # --- the statistics of batch norm --------------------------------------------------------
-
-    def load_statistics(
-        self, buffers: Buffers, state: State, moments: GradientSums | None = None
-    ) -> None:
-        """Load batch norm's statistics from the state; (0, 1) if it has seen no batch yet."""
-        for i, norm in enumerate(buffers.normalizations):
-            norm.population_moments[0] = state.buffers.get(f"{i}.mean", 0.0)
-            norm.population_moments[1] = state.buffers.get(f"{i}.variance", 1.0)
-            norm.population.weight_seen = float(state.buffers.get(f"{i}.weight", 0.0))
-            norm.population.is_corrected = 0
-            if not buffers.mode.trains:
-                norm.batch[0] = norm.population_moments[0]
-                norm.batch[2] = 1 / np.sqrt(
-                    norm.population_moments[1] + self._dtype.type(norm.epsilon)
-                )
-            if moments is not None:  # a step along given sums uses theirs
-                norm.batch[0] = moments.moments[2 * i] / moments.weight
-                norm.batch[1] = moments.moments[2 * i + 1] / moments.weight
-                norm.population.is_corrected = 1
-
-    def save_statistics(self, buffers: Buffers, state: State) -> None:
-        """Write batch norm's statistics into the state, as new arrays."""
-        for i, norm in enumerate(buffers.normalizations):
-            state.buffers[f"{i}.mean"] = norm.population_moments[0].copy()
-            state.buffers[f"{i}.variance"] = norm.population_moments[1].copy()
-            if not self.tape.normalizations[i].running:
-                state.buffers[f"{i}.weight"] = np.asarray(norm.population.weight_seen)
-
-    def _moments(self, buffers: Buffers, part: Block, weight: float) -> tuple[Any, ...]:
-        """Return W μ and W b/(b − 1) σ² of every normalisation, W the batch's weight."""
-        if not buffers.normalizations:
-            return ()
-        b = part.n_rows if part.weight is None else int(np.count_nonzero(part.weight))
-        found: list[Any] = []
-        for norm in buffers.normalizations:
-            found += [weight * norm.batch[0], weight * b / (b - 1) * norm.batch[1]]
-        return tuple(found)
 
     # --- how long a call may take ------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from deltarule.errors import DataError, ShapeError
 from deltarule.program import BatchSchedule, Block
+from deltarule.utils.addresses import address_of
 from deltarule.utils.arrays import is_sparse
 
 __all__ = [
@@ -38,12 +39,12 @@ class Inputs(NamedTuple):
     def write_addresses(self, context: Any) -> None:
         """Write the arrays' addresses into a context."""
         if self.indptr is None or self.indices is None:
-            context.x = self.values.ctypes.data
+            context.x = address_of(self.values)
             return
         context.x = 0
-        context.data = self.values.ctypes.data
-        context.indptr = self.indptr.ctypes.data
-        context.indices = self.indices.ctypes.data
+        context.data = address_of(self.values)
+        context.indptr = address_of(self.indptr)
+        context.indices = address_of(self.indices)
 
 
 def inputs_of(x: Any, n_inputs: int, dtype: Any) -> Inputs:

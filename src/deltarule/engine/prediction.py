@@ -7,23 +7,21 @@ them all, or several threads take a part after the other, each with buffers of i
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from deltarule.engine.buffers import Buffers
-from deltarule.engine.compiler import caller
 from deltarule.engine.thread_pool import run_together
 from deltarule.engine.work_plan import Mode, make_plan, rows_at_once, work
 from deltarule.program import State
 from deltarule.program.tape import Tape
+from deltarule.utils.addresses import address_of
 
-__all__ = ["Prediction", "address_of"]
+__all__ = ["Prediction"]
 
 _SMALL = 1.5e7  # multiplications and additions below which a second thread comes too late
 _PART = 4e6  # of these in a part, at least
@@ -31,43 +29,19 @@ _MOST_PARTS = 16
 _ROWS_IN_BLOCK = 8  # of a matrix product: parts are whole blocks
 _NEVER = 2**62
 
-# --- addresses ------------------------------------------------------------------------------------
-
-# NumPy's interface for C code fixes that an array object begins with its data's address, after what
-# every object begins with. Reading it there takes a fifth of the time of ``array.ctypes.data``.
-_PLACE = object.__basicsize__
-_cell = ctypes.c_int64.from_address
-
-
-def _address_in_object(array: npt.NDArray[Any]) -> int:
-    return _cell(id(array) + _PLACE).value
-
-
-def _address(array: npt.NDArray[Any]) -> int:
-    return int(array.ctypes.data)
-
-
-_probe = np.empty(3)
-address_of: Callable[[npt.NDArray[Any]], int] = (
-    _address_in_object if _address_in_object(_probe) == _address(_probe) else _address
-)
-"""The address of an array's first number, as an integer."""
-
-
 # --- prepared calls -------------------------------------------------------------------------------
 
 
 class _Lane:
     """A context and its buffers, for one thread at a time."""
 
-    __slots__ = ("buffers", "call", "context", "cut")
+    __slots__ = ("buffers", "context", "cut")
 
     def __init__(self, buffers: Buffers) -> None:
         self.buffers, self.context = buffers, buffers.context
         self.cut: _Cut | None = None  # the last one
         self.context.n_threads = 1
         buffers.counters.stop = _NEVER
-        self.call = caller(buffers.tape.dtype, buffers.address)
 
 
 class Prediction:
@@ -80,7 +54,7 @@ class Prediction:
     tape : Tape
         What is run.
     mode : Mode
-        OUTPUTS, LOGITS or LOSSES.
+        OUTPUTS, LOGITS, LOSSES or EVALUATION.
     sparse : bool
         Whether inputs are CSR.
     n_threads : int
@@ -127,11 +101,11 @@ class Prediction:
         n : int
             At least 1.
         output : int
-            The address of the outputs, the logits or the losses.
+            The address of the outputs or the logits; 0 for losses alone.
         x : int
             The address of dense inputs, row-major; 0 for sparse ones.
         others : callable, optional
-            Writes further addresses into a context: of sparse inputs, or of targets.
+            Writes further addresses into a context: of sparse inputs, of targets and losses.
         """
         given = (state, output, x, others, if_finite)
         if self._n_threads == 1 or n <= self._most:
@@ -177,7 +151,7 @@ class Prediction:
                 others(c)
             if self._load is not None:
                 self._load(lane.buffers, state)
-            lane.call()
+            lane.buffers.call()
             if c.odd_inputs:
                 c.odd_inputs = 0
                 return False
@@ -206,4 +180,4 @@ def _cut(n: int, size: int) -> _Cut:
     """Return runs of ``size`` rows, the last one shorter."""
     bounds = np.append(np.arange(0, n, size), n).astype(np.int64)
     weights = np.ones(len(bounds) - 1)
-    return _Cut(len(weights), _address(bounds), _address(weights), (bounds, weights))
+    return _Cut(len(weights), address_of(bounds), address_of(weights), (bounds, weights))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from time import monotonic
@@ -204,6 +205,7 @@ def run_together(work: Callable[[], None], n_threads: int) -> None:
             raise task.error
 
 
+@cache
 def yield_thread_address() -> int:
     """Return the address of the system's ``sched_yield``; 0 if it has none."""
     import ctypes

@@ -20,9 +20,11 @@ from deltarule.engine.inputs import (
     inputs_of,
 )
 from deltarule.engine.optimizers import OptimizerArrays, Update
+from deltarule.engine.statistics import load_statistics, save_statistics
 from deltarule.engine.work_plan import Mode
 from deltarule.program import BatchSchedule, Block, State, StepLog
 from deltarule.program.tape import Tape
+from deltarule.utils.addresses import address_of
 
 if TYPE_CHECKING:
     from deltarule.engine.buffers import Buffers
@@ -56,15 +58,6 @@ class StepEngine(Protocol):
 
     def threads_for(self, buffers: Buffers) -> int:
         """Return on how many threads a call runs."""
-
-    def run_driver(self, buffers: Buffers, step: int, threads: int) -> None:
-        """Call the driver."""
-
-    def load_statistics(self, buffers: Buffers, state: State) -> None:
-        """Load batch norm's statistics from the state."""
-
-    def save_statistics(self, buffers: Buffers, state: State) -> None:
-        """Write batch norm's statistics into the state."""
 
 
 class TrainingCall:
@@ -201,13 +194,13 @@ class TrainingCall:
                 engine.give_back(buffers)
             self._buffers = buffers = engine.take_buffers(Mode.TRAIN, rows, inputs)
         c = buffers.context
-        c.bounds, c.first_row = self._bounds.ctypes.data, 0
-        c.rows = 0 if self._rows is None else self._rows.ctypes.data
-        c.batch_weights = 0 if self._weights is None else self._weights.ctypes.data
-        c.learning_rates = self._rates.ctypes.data
-        c.losses, c.penalty_values = (row.ctypes.data for row in self._records)
-        c.y = block.y.ctypes.data  # type: ignore[union-attr]
-        c.weight = 0 if block.weight is None else block.weight.ctypes.data
+        c.bounds, c.first_row = address_of(self._bounds), 0
+        c.rows = 0 if self._rows is None else address_of(self._rows)
+        c.batch_weights = 0 if self._weights is None else address_of(self._weights)
+        c.learning_rates = address_of(self._rates)
+        c.losses, c.penalty_values = (address_of(row) for row in self._records)
+        c.y = address_of(block.y)  # type: ignore[arg-type]
+        c.weight = 0 if block.weight is None else address_of(block.weight)
         inputs.write_addresses(c)
         buffers.allocate_batch_inputs()
         self._most_threads = engine.threads_for(buffers)
@@ -219,15 +212,15 @@ class TrainingCall:
         assert buffers is not None
         c = buffers.context
         if state.theta is not self._theta:
-            c.theta, self._theta = state.theta.ctypes.data, None
+            c.theta, self._theta = address_of(state.theta), None
         if state.seed != self._seed:
             c.seed = self._seed = int(state.seed)
         if self._theta is None or state.optimizer_state is not self._optimizer_state:
             self._averages, self._taken, self._product = self._arrays.load(
                 engine.update, state.optimizer_state, state.theta
             )
-            c.slot_1 = self._averages.first.ctypes.data
-            c.slot_2 = self._averages.second.ctypes.data
+            c.slot_1 = address_of(self._averages.first)
+            c.slot_2 = address_of(self._averages.second)
         self._theta, self._optimizer_state = state.theta, state.optimizer_state
 
     # --- a call --------------------------------------------------------------------------------
@@ -245,20 +238,20 @@ class TrainingCall:
         assert buffers is not None
         c, counters, weights = buffers.context, buffers.counters, self._weights
         if self._rows is None:
-            c.rows = order.rows.ctypes.data
+            c.rows = address_of(order.rows)
         if weights is None:
             weights = batch_weights(order, block.weight, begin, end)
-            c.batch_weights = weights.ctypes.data
+            c.batch_weights = address_of(weights)
         n = len(self._sizes)
         self._rates[...] = order.learning_rates[:n]
         c.begin, c.end = begin, end
         buffers.optimizer.momentum_product = self._product
         if buffers.normalizations:
-            engine.load_statistics(buffers, state)
+            load_statistics(buffers, state)
         taken, step = self._taken, int(state.step)
         counters.steps_taken = taken
         started = perf_counter()
-        engine.run_driver(buffers, step, self._most_threads)
+        buffers.run(step, self._most_threads)
         batches = min(counters.stop + 1, end) - begin
         engine.note_time((perf_counter() - started) / batches)
         steps = counters.steps_taken - taken
@@ -269,8 +262,9 @@ class TrainingCall:
                 engine.update, self._taken, self._product
             )
         if buffers.normalizations and steps > 0 and weights[begin:end].any():
-            engine.save_statistics(buffers, state)
+            save_statistics(buffers, state)
+        records = self._records.copy()
         if batches == n:
-            return StepLog(self._sizes, weights, *self._records.copy())
+            return StepLog(self._sizes, weights, records[0], records[1])
         seen = slice(begin, begin + batches)
-        return StepLog(self._sizes[seen], weights[seen], *self._records[:, seen].copy())
+        return StepLog(self._sizes[seen], weights[seen], records[0, seen], records[1, seen])

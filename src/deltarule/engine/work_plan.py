@@ -46,7 +46,10 @@ _EXPANSION_TILE = 5e7  # the same for a block of the gradient of all members' fi
 _MOST_TILES = 8
 _WIDE = 2**18  # entries of W from which a layer is cut by columns
 _LARGE = 2**62
+_ROWS_OF_BLOCK = 8  # of a matrix product on long vectors
 _ROWS_TOGETHER = 24  # whole blocks of rows in a matrix product, on every processor
+_LONG_ROW = 768  # columns of W from which blocks of its gradient have that many rows or more
+_FEWEST_COLUMNS = 64  # of a layer in a tile: each tile reads all inputs
 _MULTIPLIES = (Op.AFFINE, Op.EXPAND, Op.HEADS)
 _CACHED = 2**18  # bytes of a layer for the rows that are predicted at once
 
@@ -60,6 +63,7 @@ class Mode(Enum):
     OUTPUTS = "the outputs"
     LOGITS = "what the output activation reads"
     LOSSES = "the losses of the rows"
+    EVALUATION = "the outputs, and the losses of the rows"
 
     @property
     def trains(self) -> bool:
@@ -192,8 +196,11 @@ class _Partitioner:
     is_small: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        needed = self.tape.output if self.mode == Mode.OUTPUTS else self.tape.loss.source
-        needed = self.tape.logits if self.mode == Mode.LOGITS else needed
+        needed = self.tape.loss.source
+        if self.mode in (Mode.OUTPUTS, Mode.EVALUATION):
+            needed = self.tape.output
+        elif self.mode == Mode.LOGITS:
+            needed = self.tape.logits
         self.n_instructions = needed  # instruction i writes register i + 1
         self.body = self.tape.instructions[: self.n_instructions]
         operations = work(self.tape, self.rows)
@@ -210,7 +217,10 @@ class _Partitioner:
         tiles = _MOST_TILES
         while tiles > 1 and self.rows / tiles * work(self.tape, 1) * 2 / 3 < _TILE:
             tiles //= 2
-        return -(-self.rows // tiles)
+        rows = -(-self.rows // tiles)
+        if tiles > 1 and not any(line.op == Op.SCALE for line in self.tape.instructions):
+            rows = _ROWS_OF_BLOCK * max(1, rows // _ROWS_OF_BLOCK)
+        return rows
 
     def is_cut_by_columns(self, line: Instruction) -> bool:
         """Whether an affine map is so wide that its tiles are columns."""
@@ -221,7 +231,7 @@ class _Partitioner:
         """Return how many columns of a layer make a tile: whole SIMD vectors."""
         if self.is_small:
             return width
-        return max(32, 16 * -(-width // (16 * _MOST_TILES)))
+        return max(_FEWEST_COLUMNS, 16 * -(-width // (16 * _MOST_TILES)))
 
     def passes(self) -> list[Stage]:
         """Return the stages of the forward and backward pass."""
@@ -233,7 +243,7 @@ class _Partitioner:
         if stages[-1].axis == BY_COLUMNS:
             stages.append(self._by_rows((self.n_instructions, self.n_instructions)))
         stages[-1].with_loss = 1
-        if self.mode != Mode.LOSSES:
+        if self.mode.trains:
             first = self.tape.first_trained
             # The backward kernel of a scaling also computes what its gradient is made of.
             end = first.target - 2 if first.op == Op.SCALE else first.target - 1
@@ -316,6 +326,8 @@ class _Partitioner:
             # Each block of EXPAND reads the derivatives of all members: it is worth some rows.
             tile = _EXPANSION_TILE if line.op == Op.EXPAND else _TILE
             blocks = max(1, min(int(operations / tile), 2 * _MOST_TILES, -(-rows // unit)))
+        if k == 1 and width >= _LONG_ROW and -(-rows // blocks) < _ROWS_TOGETHER:
+            unit = _ROWS_TOGETHER  # few rows would take longer to read the others' derivatives
         count = unit * -(-rows // (unit * blocks))
         for first in range(0, rows, count):
             here = min(count, rows - first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -35,6 +36,7 @@ from deltarule.estimators.validation_metric import score_of
 from deltarule.estimators.validation_split import Validation, given_validation_set
 from deltarule.utils.checks import check_undated
 from deltarule.utils.locks import ForkSafeLock
+from deltarule.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from deltarule.training.checkpoints.writer import CheckpointWriter
@@ -102,10 +104,13 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
             if dataset is not None:
                 data = data._replace(block=dataset.stream(self._model, data.block))
             job = self._job(options, data, writer)
-            if options.minimizes:
-                fit_whole(job)
-            else:
-                fit_by_steps(job)
+            try:
+                if options.minimizes:
+                    fit_whole(job)
+                else:
+                    fit_by_steps(job)
+            finally:
+                job.reporter.close()
 
     def _fit_lock(self) -> AbstractContextManager[Any]:
         """Return a lock for a fit: another thread's fit of this estimator waits for it."""
@@ -222,6 +227,7 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
         if vars(self).get("_skl_callbacks"):  # which may not change the rows of the training
             given = read_only(shown.x), read_only(shown.y), read_only(shown.weight)
         callbacks = self._begin_callbacks(options.epochs, *given)
+        watched = options.verbose and not options.incremental  # whose calls are one epoch each
         return FitJob(
             options,
             model,
@@ -235,6 +241,7 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
                 self._snapshot,
                 records_health=options.record_health,
                 verbose=options.verbose,
+                bar=progress_bar(options.epochs, sys.stdout) if watched else None,
             ),
             writer,
         )

@@ -209,7 +209,7 @@ class ClassTargets(TargetEncoder):
         if len(self.classes) == 1:  # the only one, whatever the output
             return 1.0
         if self.kind == "multiclass":
-            pair = np.argmax(targets, axis=1), np.argmax(outputs, axis=1)
+            pair = targets.argmax(axis=1), outputs.argmax(axis=1)
         else:
             pair = targets > 0.5, outputs > 0.5
         return accuracy(*pair, weight)

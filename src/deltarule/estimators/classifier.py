@@ -63,7 +63,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         By how much loss or score must improve for an epoch to count; the gradient's largest entry
         at which L-BFGS is done.
     verbose : bool, default=False
-        Print a line for every epoch.
+        Print a line for every epoch; in a terminal and a notebook, draw one bar instead, with the
+        latest loss and score and the time left.
     warm_start : bool, default=False
         Whether ``fit`` continues from the last fit's parameters.
     momentum : float, default=0.9

@@ -11,6 +11,7 @@ from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.sklearn_compat import EpochCallbacks
 from deltarule.program import State
 from deltarule.training import History
+from deltarule.utils.progress import ProgressBar
 
 __all__ = ["FitReporter"]
 
@@ -31,6 +32,8 @@ class FitReporter:
         Whether the training records the network's health.
     verbose : bool
         Whether to print a line for every epoch.
+    bar : ProgressBar, optional
+        A bar that is drawn instead of the lines.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class FitReporter:
         *,
         records_health: bool,
         verbose: bool,
+        bar: ProgressBar | None = None,
     ) -> None:
         self._model, self._n_rows = model, n_rows
         self._callbacks, self._fitted = callbacks, fitted
         self._records_health, self._verbose = records_health, verbose
+        self._bar = bar
         self.before = 0  # epochs of this fit before a recovery
         self._repeats = False  # whether callbacks already know of the next epoch
 
@@ -105,11 +110,14 @@ class FitReporter:
         held = self._model.history
         assert held.validation_scores is not None
         assert held.validation_loss_curve is not None
-        measured = len(history.validation_loss) == history.n_epochs
-        score = history.validation_score[-1] if measured else float("nan")
+        n_epochs = history.n_epochs
+        measured = len(history.validation_loss) == n_epochs
+        score = history.validation_score.last if measured else float("nan")
         held.validation_scores.append(score)
-        held.validation_loss_curve.append(history.validation_loss[-1] if measured else float("nan"))
-        if measured and history.best_epoch == history.n_epochs:  # by score, or by loss
+        held.validation_loss_curve.append(
+            history.validation_loss.last if measured else float("nan")
+        )
+        if measured and history.best_epoch == n_epochs:  # by score, or by loss
             held.best_validation_score = score
         elif measured and held.best_validation_score is None:
             held.best_validation_score = -np.inf
@@ -120,7 +128,9 @@ class FitReporter:
         held = self._model.history
         if self._records_health:
             held.health.append(history.health[-1])
-        if self._verbose:
+        if self._bar is not None:
+            self._bar.update(self.before + history.n_epochs, _newest(held.loss, history))
+        elif self._verbose:
             print(f"Iteration {self.before + history.n_epochs}, loss = {held.loss:.8f}")  # noqa: T201
             if history.validation_score:
                 print(f"Validation score: {history.validation_score[-1]:f}")  # noqa: T201
@@ -129,3 +139,15 @@ class FitReporter:
     def end(self) -> None:
         """Report that the fit is over."""
         self._callbacks.end_fit(self._fitted)
+
+    def close(self) -> None:
+        """Leave the bar as it is, however the fit ended."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _newest(loss: float | None, history: History) -> str:
+    """Return the newest loss and score, as the bar shows them."""
+    if not history.validation_score:
+        return f"loss {loss:#.4g}"
+    return f"loss {loss:#.4g}  validation score {history.validation_score[-1]:#.4g}"

@@ -18,7 +18,7 @@ from deltarule.estimators.interpreter_cache import InterpreterCache
 from deltarule.estimators.skl2onnx_hooks import Skl2onnxHooks
 from deltarule.estimators.solver_options import read_clipping, read_solver
 from deltarule.program import Interpreter
-from deltarule.utils.checks import check_undated
+from deltarule.utils.checks import check_flag, check_undated
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -46,6 +46,16 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
     _interpreters: InterpreterCache
     engine: str
     n_threads: int | None
+
+    def _html_repr(self) -> str:
+        """Return scikit-learn's drawing, and below it the report of the fit, for a notebook."""
+        drawn: str = super()._html_repr()
+        model: FittedModel | None = vars(self).get("_model")
+        if model is None or model.history.n_iter == 0:
+            return drawn
+        from deltarule.estimators.fit_report import fit_report
+
+        return f"<div>{drawn}{fit_report(type(self).__name__, model)}</div>"
 
     def _checked_rows(self, X: Any, dtype: Any = np.float64) -> Any:
         """Return rows that scikit-learn has compared with those of the fit."""
@@ -170,7 +180,7 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
         from deltarule.estimators import inspection
 
         check_is_fitted(self)
-        as_training = y is not None if training is None else training
+        as_training = y is not None if training is None else check_flag("training", training)
         rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
         return inspection.trace(model, rows, y, sample_weight, training=as_training)
 
@@ -198,6 +208,7 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
         from deltarule.estimators import inspection
 
         check_is_fitted(self)
+        check_flag("penalties", penalties)
         rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
         return inspection.gradients(model, rows, y, sample_weight, penalties=penalties)
 

@@ -21,7 +21,7 @@ from deltarule.estimators.interpreter_cache import InterpreterCache
 from deltarule.estimators.options import FitOptions
 from deltarule.estimators.row_weights import Repeating
 from deltarule.estimators.solver_options import Slowed
-from deltarule.estimators.validation_metric import validation_metric
+from deltarule.estimators.validation_metric import ValidationMetric
 from deltarule.program import Interpreter, State
 from deltarule.schedules import Position, Schedule
 from deltarule.spec.gradient_clipping import Clipping
@@ -173,7 +173,7 @@ def _arguments(job: FitJob) -> dict[str, Any]:
         interpreter = Repeating(interpreter, sample_weight)
     metric = None
     if held_out is not None:
-        metric = validation_metric(model, held_out, job.interpreter())
+        metric = ValidationMetric(model, held_out, job.interpreter())
     return {
         "optimizer": options.solver,
         "batch_size": _batch_size(options, job.data.block.n_rows),

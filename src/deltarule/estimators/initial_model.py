@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from deltarule.network.initialization import draw_weights
 from deltarule.program import State
 from deltarule.program.tape import Parameter
 from deltarule.spec import Initializer
-from deltarule.utils.arrays import aligned
+from deltarule.utils.arrays import aligned_zeros
 
 __all__ = ["new_model", "resume"]
 
@@ -119,27 +120,28 @@ def initial_state(
         arrays = _as_scikit_learn(network, hidden, random_state)
     else:
         rng = np.random.default_rng(_draw_seed(random_state))
-        arrays = [_drawn(p, weight_init, rng) for p in network.tape.parameters]
-    theta = aligned(np.concatenate([array.ravel() for array in arrays]), network.dtype)
+        arrays = (_drawn(p, weight_init, rng) for p in network.tape.parameters)
+    theta = aligned_zeros(network.tape.n_parameters, network.dtype)
+    for p, array in zip(network.tape.parameters, arrays, strict=True):  # one at a time: it is large
+        theta[p.start : p.stop] = array.ravel()
     return State(theta, seed=_draw_seed(random_state) if hidden.drops else 0)
 
 
 def _as_scikit_learn(
     network: Network, hidden: HiddenLayers, random_state: np.random.RandomState
-) -> list[Any]:
+) -> Iterator[Any]:
     """Draw layer by layer from Glorot's bounds, biases included, in scikit-learn's order."""
     activations = [*hidden.activations, hidden.last]
-    arrays, bound = [], 0.0
+    bound = 0.0
     for p in network.tape.parameters:
         kind = kind_of(p)
         if kind == "W":
             factor = _glorot_factor(activations[p.layer - 1])
             bound = np.sqrt(factor / sum(p.shape))  # of the layer's bias, too
         if kind in ("W", "b"):
-            arrays.append(random_state.uniform(-bound, bound, p.shape))
+            yield random_state.uniform(-bound, bound, p.shape)
         else:
-            arrays.append(_undrawn(p))
-    return arrays
+            yield _undrawn(p)
 
 
 def _glorot_factor(activation: Activation) -> float:

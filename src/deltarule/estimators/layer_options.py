@@ -23,7 +23,7 @@ from deltarule.spec import (
     MaxNorm,
 )
 from deltarule.spec.optimizers import Minimizer, Optimizer, Rprop
-from deltarule.utils.checks import check_name
+from deltarule.utils.checks import check_name, shown
 
 __all__ = [
     "Activation",
@@ -125,6 +125,12 @@ def _read_activations(given: Any, n_hidden: int) -> tuple[Activation, ...]:
             f"{n_hidden}; got {found}."
         )
     for name in found:
+        if callable(name):
+            raise SpecError(
+                f"activation holds the function {shown(name)}; estimators take names, which model "
+                "files can hold. Use a Network with Dense(units, f) and deltarule.train for a "
+                "function of your own."
+            )
         if not isinstance(name, LeakyReLU | ELU):
             check_name("activation", name, {*ACTIVATIONS, *_OURS})
     return tuple(found)

@@ -20,11 +20,12 @@ from deltarule.estimators.sklearn_compat import (
     takes_weights,
     with_labels,
 )
+from deltarule.network.scores import mean_of_rows
 from deltarule.program import Interpreter, State
 from deltarule.training import Metrics
-from deltarule.utils.arrays import is_sparse
+from deltarule.utils.arrays import all_finite, is_sparse
 
-__all__ = ["read_scorer", "score_of", "validation_metric"]
+__all__ = ["ValidationMetric", "read_scorer", "score_of"]
 
 
 def read_scorer(monitor: Any, *, weighted: bool) -> Callable[..., float] | None:
@@ -162,25 +163,35 @@ def _as_score(value: Any, monitor: Any) -> float:
     return float(plain)
 
 
-def validation_metric(
-    model: FittedModel,
-    held_out: HeldOut,
-    interpreter: Interpreter,
-) -> Callable[[State], Metrics]:
-    """Return what measures the rows held out; both metrics are NaN if an output is not finite."""
-    block, score, scale = held_out.block, held_out.score, model.loss_scale
+class ValidationMetric:
+    """What measures the rows held out; both metrics are NaN if an output is not finite.
 
-    def measure(state: State) -> Metrics:
-        outputs = interpreter.forward(state, block)
-        if not np.isfinite(outputs).all():
+    Parameters
+    ----------
+    model : FittedModel
+        The model that is fitted.
+    held_out : HeldOut
+        The rows.
+    interpreter : Interpreter
+        What runs the network.
+    """
+
+    keeps_state = True  # so that training passes its state and no read-only view
+
+    def __init__(self, model: FittedModel, held_out: HeldOut, interpreter: Interpreter) -> None:
+        self._block, self._score = held_out.block, held_out.score
+        self._targets, self._scale = model.targets, model.loss_scale
+        self._evaluate = interpreter.evaluation(held_out.block)
+
+    def __call__(self, state: State) -> Metrics:
+        """Return the mean loss and the score of a state."""
+        outputs, losses = self._evaluate(state)
+        if not all_finite(outputs):
             return Metrics(loss=float("nan"), score=float("nan"))
         with np.errstate(over="ignore"):  # numbers whose squares are infinite have an R² of -inf
-            if score is not None:
-                scored = score()
+            if self._score is not None:
+                score = self._score()
             else:
-                scored = model.targets.score(block.y, outputs, block.weight)
-            losses, weight = interpreter.losses(state, block), block.weight
-            loss = float(losses.mean() if weight is None else np.average(losses, weights=weight))
-        return Metrics(loss=scale * loss, score=scored)
-
-    return measure
+                score = self._targets.score(self._block.y, outputs, self._block.weight)
+            loss = mean_of_rows(losses, self._block.weight)
+        return Metrics(loss=self._scale * loss, score=score)

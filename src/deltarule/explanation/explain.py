@@ -12,6 +12,7 @@ import numpy as np
 
 from deltarule.errors import SpecError
 from deltarule.explanation.lines import Part
+from deltarule.explanation.member_lines import MemberLines
 from deltarule.explanation.network_lines import PassLines
 from deltarule.explanation.optimizer_lines import step_part
 from deltarule.explanation.render import html_fragment, html_page, markdown, plain_text
@@ -20,10 +21,10 @@ from deltarule.network.data import check_inputs, make_block
 from deltarule.network.trace import trace_pass
 from deltarule.program import Block, State
 from deltarule.program.state_checks import check_theta
-from deltarule.spec import Scale
 from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import SGD, Minimizer, Optimizer, resolve_optimizer
 from deltarule.storage import StrPath, write_atomically
+from deltarule.utils.checks import check_flag
 
 __all__ = ["Explained", "Explanation", "check_ending", "explain"]
 
@@ -202,18 +203,14 @@ def explain(
         raise SpecError("state goes with a Network; a fitted model has its own.")
     else:
         given = Explained(*parts_of(X, y))
+    if training is not None:
+        training = check_flag("training", training)
     if optimizer is not None:
         given = given._replace(solver=resolve_optimizer(optimizer), learning_rate=None)
     return _explanation(given, training)
 
 
 def _of_network(net: Network, state: State | None, X: Any, y: Any) -> Explained:
-    if net.members > 1 or any(isinstance(layer, Scale) for layer in net.layers):
-        what = f"members={net.members}" if net.members > 1 else "a Scale layer"
-        raise SpecError(
-            f"model must be a network without members and Scale layers; it has {what}. Use "
-            "model.trace(state, X, y), which returns every number of the pass by name."
-        )
     if not isinstance(state, State):
         raise SpecError(
             "state must be the parameters of the Network, such as state=net.initialize(0); got "
@@ -242,9 +239,14 @@ def _explanation(given: Explained, training: bool | None) -> Explanation:
                 "the statistics of the training. Give two rows or more for a pass of training."
             )
     trace = trace_pass(net.tape, state, block, training=training)
-    parts = PassLines(
-        net, net.parameters(state), trace, block.y, training=training
-    ).parts()  # fmt: skip
+    writer = PassLines if net.members == 1 else MemberLines
+    parts = writer(net, net.parameters(state), trace, block.y, training=training).parts()
+    if net.members > 1:
+        notes.append(
+            f"The network has {net.members} members with the same W; i counts them. A row holds "
+            "them side by side: the units of member 1, then of member 2, and so on. The loss of a "
+            "row is the mean of the members' losses."
+        )
     if block.y is not None and enough:
         parts.append(
             step_part(net, state, block, given.solver, given.learning_rate, given.clipping)

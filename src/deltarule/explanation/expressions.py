@@ -10,6 +10,7 @@ from typing import Any
 
 from deltarule.errors import SpecError
 from deltarule.functions import ACTIVATIONS, Activation
+from deltarule.utils.checks import shown
 
 __all__ = ["Node", "evaluate"]
 
@@ -134,8 +135,8 @@ class _Builder:
             given = self.values[name]
             try:
                 value = float(given)
-            except (TypeError, ValueError):
-                raise SpecError(f"{name} must be a number; got {given!r}.") from None
+            except (TypeError, ValueError, OverflowError):
+                raise SpecError(f"{name} must be a number; got {shown(given)}.") from None
             self.variables[name] = self.add(name, value)
         return self.variables[name]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from deltarule.program.opcodes import LossCode
+from deltarule.program.opcodes import FIRST_FUNCTION, ActivationCode, LossCode
+from deltarule.program.tape import Tape
 from deltarule.spec import optimizers as o
 
-__all__ = ["ACTIVATIONS", "LOSSES", "OPTIMIZERS", "Formula"]
+__all__ = ["ACTIVATIONS", "LOSSES", "OPTIMIZERS", "Formula", "activation_of", "loss_of"]
 
 
 class Formula(NamedTuple):
@@ -140,3 +141,21 @@ OPTIMIZERS: dict[type[o.Optimizer], Formula] = {
         r"\eta^{+} s & g\, g' > 0 \\ \eta^{-} s & g\, g' < 0 \end{cases}",
     ),
 }
+
+
+def activation_of(tape: Tape, code: int) -> tuple[str, Formula]:
+    """Return name and formula of an activation on a tape; of a user's function only its name."""
+    if code >= FIRST_FUNCTION:
+        name = tape.functions[code - FIRST_FUNCTION].name
+        return name, Formula("A", f"g = {name}", rf"g = \text{{{name}}}")
+    name = ActivationCode(code).name.lower()
+    return name, ACTIVATIONS[name]
+
+
+def loss_of(tape: Tape) -> Formula:
+    """Return the formula of a tape's loss; of a user's function only its name."""
+    code = tape.loss.code
+    if code >= FIRST_FUNCTION:
+        name = tape.functions[code - FIRST_FUNCTION].name
+        return Formula("L", f"L = {name}(a, y)", rf"L = \text{{{name}}}(a, y)")
+    return LOSSES[code]

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from deltarule.explanation.formulas import ACTIVATIONS, LOSSES
+from deltarule.explanation.formulas import activation_of, loss_of
 from deltarule.explanation.lines import Line, Part, Quantity
 from deltarule.network import Network
 from deltarule.network.trace import Trace
-from deltarule.program.opcodes import ActivationCode, Op
-from deltarule.reference.activations import ELEMENTWISE
+from deltarule.program.opcodes import Op
+from deltarule.reference.custom import elementwise
 from deltarule.utils.arrays import is_sparse
 
 __all__ = ["PassLines"]
@@ -72,7 +72,9 @@ class PassLines:
         self.parameters = parameters
         self.trace = {**trace, "A0": _dense(trace["A0"])}
         self.targets = targets
+        self.names = {p.start: p.name for p in network.tape.parameters}
         self.before: dict[int, str] = {}  # of each affine map: the name of what it reads
+        self.between: dict[int, list[str]] = {}  # scalings and dropouts that precede it, in order
 
     def parts(self) -> list[Part]:
         """Return all parts: forward, and with targets the loss, the way back and the gradients."""
@@ -90,10 +92,7 @@ class PassLines:
 
     def forward(self) -> Iterator[Line]:
         """Yield the lines of the forward pass."""
-        x = self._q("A0")
-        rows = "row" if x.shape[0] == 1 else "rows"
-        yield Line("M4", f"The inputs, {x.shape[0]} {rows} of {x.shape[1]}", "A0 = X",
-                   "A_0 = X", x)  # fmt: skip
+        yield self._inputs()
         layer, last = 0, "A0"
         for line in self.tape.instructions[:-1]:
             if line.op == Op.AFFINE:
@@ -107,9 +106,32 @@ class PassLines:
             elif line.op == Op.NORMALIZE:
                 yield from self._normalization(layer, last, line.constant)
                 last = f"N{layer}"
+            elif line.op == Op.SCALE:
+                name = self.names[line.weights]
+                scaled = name.replace("scale", "S")
+                yield self._scaling(scaled, last, name, "Scale: a factor for each unit")
+                self.between.setdefault(layer + 1, []).append(scaled)
+                last = scaled
             elif self.training:
                 yield self._dropout(layer, last, line.constant)
+                self.between.setdefault(layer + 1, []).append(f"D{layer}")
                 last = f"D{layer}"
+
+    def _inputs(self) -> Line:
+        x = self._q("A0")
+        rows = "row" if x.shape[0] == 1 else "rows"
+        return Line(
+            "M4", f"The inputs, {x.shape[0]} {rows} of {x.shape[1]}", "A0 = X", "A_0 = X", x
+        )
+
+    def _scaling(self, to: str, last: str, factors: str, says: str) -> Line:
+        """Return the line of γ ⊙ x."""
+        out, x, gamma = self._q(to), self._q(last), self._q(factors)
+        numbers = r"{0} \odot {1}" if self.tape.members == 1 else ""
+        return Line(
+            "B2", says, f"{out.text} = {gamma.text} ⊙ {x.text}",
+            rf"{out.latex} = {gamma.latex} \odot {x.latex}", out, numbers, (gamma, x),
+        )  # fmt: skip
 
     def _affine(self, layer: int, last: str, *, has_bias: bool) -> Line:
         x, w, z = self._q(last), self._q(f"W{layer}"), self._q(f"Z{layer}")
@@ -131,8 +153,7 @@ class PassLines:
 
     def _activation(self, layer: int, last: str, code: int, constant: float) -> Line:
         z, a = self._q(last), self._q(f"A{layer}")
-        name = ActivationCode(code).name.lower()
-        formula = ACTIVATIONS[name]
+        name, formula = activation_of(self.tape, code)
         given = f", parameter {constant:g}" if name in ("leaky_relu", "elu") else ""
         return Line(
             formula.item,
@@ -187,7 +208,7 @@ class PassLines:
     def loss(self) -> Iterator[Line]:
         """Yield the loss of the rows, their mean, and the penalty."""
         depth = self._depth
-        formula, a = LOSSES[self.tape.loss.code], self._q(f"A{depth}")
+        formula, a = loss_of(self.tape), self._q(f"A{depth}")
         y = Quantity("Y", "Y", self.targets)
         yield Line("L5", "The targets", "Y", "Y", y)
         losses = Quantity("L", "L", self.trace["losses"])
@@ -216,37 +237,50 @@ class PassLines:
     def backward(self) -> Iterator[Line]:
         """Yield δ of every layer, from the last to the first."""
         depth = self._depth
-        y = Quantity("Y", "Y", self.targets)
         for layer in range(depth, 0, -1):
             delta = self._q(f"delta{layer}")
             if layer == depth and f"dA{layer}" not in self.trace:
-                a = self._q(f"A{layer}")
-                yield Line(
-                    "B1", "BP1: δ of the output, where loss and activation cancel",
-                    f"{delta.text} = ({a.text} − Y)/n", rf"{delta.latex} = ({a.latex} - Y) / n",
-                    delta, rf"({{0}} - {{1}}) / {a.shape[0]}", (a, y),
-                )  # fmt: skip
+                yield self._output_delta(layer, delta)
                 continue
             d_a = self._q(f"dA{layer}")
             if layer == depth:
                 yield Line("B1", "BP1: derivative of the loss in the outputs", d_a.text, d_a.latex,
                            d_a)  # fmt: skip
             else:
-                above, w = self._q(f"delta{layer + 1}"), self._q(f"W{layer + 1}")
-                dropped = self.before[layer + 1].startswith("D")
-                turned = transposed(w)
-                mask = rf" \odot M_{{{layer}}} / p" if dropped else ""
-                yield Line(
-                    "B1", f"BP2: back through the weights of layer {layer + 1}",
-                    f"{d_a.text} = {above.text} {w.text}ᵀ" + (f" ⊙ M{layer}/p" if dropped else ""),
-                    rf"{d_a.latex} = {above.latex} {w.latex}^{{\top}}{mask}", d_a,
-                    "" if dropped or self._normalizes_after(layer) else "{0} {1}", (above, turned),
-                )  # fmt: skip
+                yield self._below(layer, d_a)
             yield self._delta(layer, d_a, delta)
+
+    def _output_delta(self, layer: int, delta: Quantity) -> Line:
+        a, y = self._q(f"A{layer}"), Quantity("Y", "Y", self.targets)
+        return Line(
+            "B1", "BP1: δ of the output, where loss and activation cancel",
+            f"{delta.text} = ({a.text} − Y)/n", rf"{delta.latex} = ({a.latex} - Y) / n",
+            delta, rf"({{0}} - {{1}}) / {a.shape[0]}", (a, y),
+        )  # fmt: skip
+
+    def _below(self, layer: int, d_a: Quantity) -> Line:
+        above, w = self._q(f"delta{layer + 1}"), self._q(f"W{layer + 1}")
+        text, latex = self._undone(layer + 1)
+        plain = not text and not self._normalizes_after(layer)
+        return Line(
+            "B1", f"BP2: back through the weights of layer {layer + 1}",
+            f"{d_a.text} = {above.text} {w.text}ᵀ{text}",
+            rf"{d_a.latex} = {above.latex} {w.latex}^{{\top}}{latex}", d_a,
+            "{0} {1}" if plain else "", (above, transposed(w)),
+        )  # fmt: skip
+
+    def _undone(self, layer: int) -> tuple[str, str]:
+        """Return the factors of the scalings and dropouts before a layer, the last one first."""
+        text = latex = ""
+        for name in reversed(self.between.get(layer, [])):
+            mask = self._q(f"mask{name[1:]}" if name.startswith("D") else f"scale{name[1:]}")
+            part = "/p" if name.startswith("D") else ""
+            text, latex = f"{text} ⊙ {mask.text}{part}", rf"{latex} \odot {mask.latex}{part}"
+        return text, latex
 
     def _delta(self, layer: int, d_a: Quantity, delta: Quantity) -> Line:
         line = next(line for line in self._of(layer) if line.op == Op.ACTIVATE)
-        name = ActivationCode(line.code).name.lower()
+        name, g = activation_of(self.tape, line.code)[0], elementwise(self.tape, line.code)
         if f"Zhat{layer}" in self.trace and not self._normalizes_after(layer):
             return Line(
                 "N2", f"BP2: back through {name} and batch norm",
@@ -257,7 +291,7 @@ class PassLines:
                 rf"D = {d_a.latex} \odot g'",
                 delta,
             )  # fmt: skip
-        if line.code not in ELEMENTWISE:
+        if g is None:
             return Line(
                 "B1 A6", "BP1: back through softmax",
                 f"{delta.text} = A ⊙ (∂C/∂A − Σ_j A_j ∂C/∂A_j)",
@@ -268,7 +302,7 @@ class PassLines:
                     else f"Z{layer}")  # fmt: skip
         slope = Quantity(
             f"g'({z.text})", f"g'({z.latex})",
-            ELEMENTWISE[line.code].derivative(z.value, line.constant),
+            g.derivative(z.value, line.constant),
         )  # fmt: skip
         code = "BP1" if layer == self._depth else "BP2"
         return Line(
@@ -282,7 +316,7 @@ class PassLines:
         """Return the tape's lines of a dense layer."""
         lines, count = [], 0
         for line in self.tape.instructions[:-1]:
-            count += line.op == Op.AFFINE
+            count += line.op in (Op.AFFINE, Op.EXPAND, Op.HEADS)
             if count == layer:
                 lines.append(line)
         return lines
@@ -296,32 +330,42 @@ class PassLines:
     def gradients(self) -> Iterator[Line]:
         """Yield the gradient of every parameter."""
         for layer in range(1, self._depth + 1):
-            x, delta = self._q(self.before[layer]), self._q(f"delta{layer}")
-            found = self._q(f"dW{layer}")
-            turned = transposed(x)
-            yield Line(
-                "B1", f"BP4: weights of layer {layer}",
-                f"{found.text} = {x.text}ᵀ {delta.text}",
-                rf"{found.latex} = {x.latex}^{{\top}} {delta.latex}", found,
-                "{0} {1}", (turned, delta),
-            )  # fmt: skip
-            if f"db{layer}" in self.trace:
-                found = self._q(f"db{layer}")
-                yield Line(
-                    "B1", f"BP3: biases of layer {layer}",
-                    f"{found.text} = Σ_rows {delta.text}",
-                    rf"{found.latex} = \sum_i {delta.latex}", found,
-                )  # fmt: skip
-            if f"dgamma{layer}" in self.trace:
-                for name, text, latex in (
-                    ("dgamma", "Σ_rows D ⊙ Ẑ", r"\sum_i D \odot \hat{Z}"),
-                    ("dbeta", "Σ_rows D", r"\sum_i D"),
-                ):
-                    found = self._q(f"{name}{layer}")
+            for name in self.between.get(layer, []):
+                if name.startswith("S"):
+                    found = self._q(f"dscale{name[1:]}")
                     yield Line(
-                        "N2", f"Batch norm of layer {layer}, D = ∂C/∂N{layer}",
-                        f"{found.text} = {text}", f"{found.latex} = {latex}", found,
+                        "B2", f"Scale before layer {layer}, x what it reads, D = ∂C/∂{name}",
+                        f"{found.text} = Σ_rows x ⊙ D", rf"{found.latex} = \sum_i x \odot D", found,
                     )  # fmt: skip
+            yield from self._of_layer(layer)
+
+    def _of_layer(self, layer: int) -> Iterator[Line]:
+        """Yield the gradients of a layer's parameters."""
+        x, delta = self._q(self.before[layer]), self._q(f"delta{layer}")
+        found = self._q(f"dW{layer}")
+        yield Line(
+            "B1", f"BP4: weights of layer {layer}",
+            f"{found.text} = {x.text}ᵀ {delta.text}",
+            rf"{found.latex} = {x.latex}^{{\top}} {delta.latex}", found,
+            "{0} {1}", (transposed(x), delta),
+        )  # fmt: skip
+        if f"db{layer}" in self.trace:
+            found = self._q(f"db{layer}")
+            yield Line(
+                "B1", f"BP3: biases of layer {layer}",
+                f"{found.text} = Σ_rows {delta.text}",
+                rf"{found.latex} = \sum_i {delta.latex}", found,
+            )  # fmt: skip
+        if f"dgamma{layer}" in self.trace:
+            for name, text, latex in (
+                ("dgamma", "Σ_rows D ⊙ Ẑ", r"\sum_i D \odot \hat{Z}"),
+                ("dbeta", "Σ_rows D", r"\sum_i D"),
+            ):
+                found = self._q(f"{name}{layer}")
+                yield Line(
+                    "N2", f"Batch norm of layer {layer}, D = ∂C/∂N{layer}",
+                    f"{found.text} = {text}", f"{found.latex} = {latex}", found,
+                )  # fmt: skip
 
 
 def _dense(array: Any) -> Any:

@@ -17,7 +17,7 @@ def latex_array(value: Any, digits: int = 4) -> str:
     array = np.asarray(value)
     if array.ndim == 0:
         return _latex_number(array.item(), digits)
-    rows = _cut(np.atleast_2d(array))
+    rows = _cut(_matrix(array))
     cells = [
         " & ".join(r"\cdots" if x is None else _latex_number(x, digits) for x in row)
         if row is not None
@@ -32,7 +32,7 @@ def text_array(value: Any, digits: int = 4) -> list[str]:
     array = np.asarray(value)
     if array.ndim == 0:
         return [_number(array.item(), digits)]
-    rows = _cut(np.atleast_2d(array))
+    rows = _cut(_matrix(array))
     cells = [
         ["…" if x is None else _number(x, digits) for x in row]
         if row is not None
@@ -44,6 +44,11 @@ def text_array(value: Any, digits: int = 4) -> list[str]:
         "[ " + "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) + " ]"
         for row in cells
     ]
+
+
+def _matrix(array: Any) -> Any:
+    """Return an array as a matrix: a vector is a row, and matrices stand below each other."""
+    return np.atleast_2d(array) if array.ndim < 3 else array.reshape(-1, array.shape[-1])
 
 
 def _cut(array: Any) -> list[list[Any] | None]:

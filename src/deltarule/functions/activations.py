@@ -7,8 +7,9 @@ from typing import Any
 
 from deltarule.functions.numbers import as_rows, plainly
 from deltarule.program.opcodes import ActivationCode
-from deltarule.reference.activations import ELEMENTWISE, activate
+from deltarule.reference.activations import ELEMENTWISE
 from deltarule.reference.activations import log_softmax as log_softmax_of_rows
+from deltarule.reference.activations import softmax as softmax_of_rows
 from deltarule.spec.activations import ELU, LeakyReLU
 from deltarule.utils.arrays import Array, array_namespace
 
@@ -113,13 +114,13 @@ class Softmax:
         """Return S (…, k) for z (…, k), each row positive with the sum 1."""
         rows, shape = as_rows("z", z)
         xp = array_namespace(rows)
-        return xp.reshape(activate(ActivationCode.SOFTMAX, rows)[0], shape)
+        return xp.reshape(softmax_of_rows(rows)[0], shape)
 
     def derivative(self, z: Any) -> Any:
         """Return the Jacobian S_i (δ_ij − S_j) of every row, (…, k, k); it is symmetric."""
         rows, shape = as_rows("z", z)
         xp = array_namespace(rows)
-        _, pull = activate(ActivationCode.SOFTMAX, rows)
+        _, pull = softmax_of_rows(rows)
         k = shape[-1]
         columns = [pull(xp.broadcast_to(unit, rows.shape)) for unit in xp.eye(k, dtype=rows.dtype)]
         return xp.reshape(xp.stack(columns, axis=1), (*shape, k))

@@ -10,12 +10,14 @@ import numpy as np
 from deltarule.errors import DataError, ShapeError
 from deltarule.reference.interpreter import quiet
 from deltarule.utils.arrays import Array, array_namespace, floating
+from deltarule.utils.checks import check_undated
 
 __all__ = ["as_array", "as_rows", "plainly"]
 
 
 def as_array(name: str, given: Any) -> Array:
     """Return numbers as a floating array; what are none raise ``DataError`` with their name."""
+    check_undated(name, given)
     try:
         return floating(given)
     except (DataError, ValueError) as error:  # NumPy raises its own for ragged lists

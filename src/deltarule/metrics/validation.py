@@ -86,7 +86,7 @@ def cross_validated_cost(
     X, y : arrays
         Rows and targets.
     cost : str, callable or None, default=None
-        None is the mean log-loss of classifiers and the mean squared error of regressors (summed
+        None is the mean log-loss of classifiers and half the squared error of regressors (summed
         over targets). A callable is a function of (fitted model, X, y). A string is the name of a
         scorer: the cost is −score for names that begin with ``neg_``, else 1 − score (for
         "accuracy", the error).

@@ -5,13 +5,12 @@ Each interpreter is imported when it is first requested, because the engine load
 
 from __future__ import annotations
 
-from deltarule.errors import SpecError
 from deltarule.program import Interpreter
 from deltarule.program.tape import Tape
 from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import Optimizer
 from deltarule.utils.arrays import Array
-from deltarule.utils.checks import check_positive_integer
+from deltarule.utils.checks import check_name, check_positive_integer
 
 __all__ = ["ENGINES", "interpreter_of"]
 
@@ -37,7 +36,8 @@ def interpreter_of(
         The optimiser and the gradient clipping, if the interpreter is used for training.
     engine : {"auto", "compiled", "reference"}, default="auto"
         "compiled" uses compiled kernels on NumPy arrays; "reference" follows the equations, on
-        arrays of any library; "auto" is "compiled" for NumPy arrays, else "reference".
+        arrays of any library; "auto" is "compiled" for NumPy arrays, else "reference". With an
+        activation or a loss that is a function of the user, "auto" is "reference".
     n_threads : int or None, default=None
         The largest number of threads of the compiled engine. None means the environment variable
         ``DELTARULE_NUM_THREADS`` or, if it is not set, all cores that the process may use.
@@ -47,17 +47,16 @@ def interpreter_of(
     Raises
     ------
     SpecError
-        If ``engine`` is not one of these names, or ``n_threads`` is below 1.
+        If ``engine`` is not one of these names, or ``n_threads`` is below 1; if "compiled" meets
+        a function of the user.
     """
     import numpy as np
 
-    if engine not in ENGINES:
-        raise SpecError(f"engine must be one of {', '.join(map(repr, ENGINES))}; got {engine!r}.")
+    check_name("engine", engine, ENGINES)
     if n_threads is not None:
         check_positive_integer("n_threads", n_threads)
-    if engine == "reference" or (
-        engine == "auto" and like is not None and not isinstance(like, np.ndarray)
-    ):
+    foreign = like is not None and not isinstance(like, np.ndarray)
+    if engine == "reference" or (engine == "auto" and (foreign or tape.functions)):
         from deltarule.reference import Reference
 
         return Reference(tape, optimizer, clipping)

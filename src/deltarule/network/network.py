@@ -18,15 +18,15 @@ from deltarule.network.data import check_inputs, make_block
 from deltarule.network.initialization import draw_parameters
 from deltarule.network.likelihood import log_likelihood
 from deltarule.network.predictor import Predictor
-from deltarule.network.scores import accuracy, r_squared
+from deltarule.network.scores import accuracy, mean_of_rows, r_squared
 from deltarule.network.targets import Targets
 from deltarule.program import Block, Interpreter, State
 from deltarule.program.lowering import lower
 from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Tape
 from deltarule.spec import Dropout, NetworkSpec, Scale
-from deltarule.utils.arrays import Array, is_array, to_numpy
-from deltarule.utils.checks import check_seed, shown
+from deltarule.utils.arrays import Array, all_finite, is_array, to_numpy
+from deltarule.utils.checks import check_flag, check_seed, shown
 
 if TYPE_CHECKING:
     from deltarule.network.network_graph import NetworkGraph
@@ -45,10 +45,11 @@ class Network(NetworkSpec):
         d, the number of features.
     layers : sequence of Dense, Dropout and Scale
         The hidden layers, followed by the output layer.
-    loss : str, Huber, Quantile, BinaryCrossEntropy or CategoricalCrossEntropy
+    loss : str, Huber, Quantile, BinaryCrossEntropy, CategoricalCrossEntropy, CustomLoss or callable
         "squared_error", "absolute_error", "huber", "quantile", "poisson", "binary_cross_entropy" or
         "categorical_cross_entropy". An output activation and a loss can be combined if the range
-        of the activation lies in the domain of the loss.
+        of the activation lies in the domain of the loss. A function of your own becomes
+        ``CustomLoss(f)``, and the network runs in the reference engine.
     penalties : sequence of L2 and L1, default=()
         Terms that are added to the mean loss.
     constraints : sequence of MaxNorm, default=()
@@ -198,6 +199,7 @@ class Network(NetworkSpec):
         >>> gradients["W1"].item(), gradients["b1"].item()
         (6.0, 2.0)
         """
+        check_flag("penalties", penalties)
         check_theta(state, self.tape)
         block, _ = make_block(self, X, y, sample_weight, smoothed=True)
         interpreter = interpreter_of(
@@ -272,9 +274,7 @@ class Network(NetworkSpec):
             block = Block(check_inputs(self, X))
         else:
             block, _ = make_block(self, X, y, sample_weight, smoothed=True)
-        if not isinstance(training, bool | np.bool_ | None):
-            raise SpecError(f"training must be True, False or None; got {training!r}.")
-        as_training = y is not None if training is None else bool(training)
+        as_training = y is not None if training is None else check_flag("training", training)
         return state.read(lambda state: trace_pass(self.tape, state, block, training=as_training))
 
     def log_likelihood(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
@@ -398,14 +398,14 @@ def mean_loss(
     runs = _interpreter(net, state) if interpreter is None else interpreter
     losses = to_numpy(state.read(lambda state: runs.losses(state, block)))
     weight = None if block.weight is None else to_numpy(block.weight)
-    return float(losses.mean() if weight is None else np.average(losses, weights=weight))
+    return mean_of_rows(losses, weight)
 
 
 def score_outputs(outputs: Array, targets: Targets, weight: Array | None) -> float:
     """Return the accuracy (classes, labels) or R² (numbers); NaN if an output is not finite."""
     given, values = to_numpy(outputs), np.asarray(targets.values)
     w = None if weight is None else to_numpy(weight)
-    if not np.isfinite(given).all():
+    if not all_finite(given):
         return float("nan")
     if targets.kind == "numbers":
         return r_squared(values, given, w)

@@ -40,7 +40,7 @@ class Predictor:
         self._spec = folded
         self._dtype, self._width = np.dtype(spec.dtype), (spec.n_inputs,)
         self._state = State(aligned(to_numpy(moved.theta), self._dtype))
-        self._interpreter = interpreter_of(lower(folded), engine="compiled", n_threads=n_threads)
+        self._interpreter = interpreter_of(lower(folded), n_threads=n_threads)
 
     def __call__(self, X: Any) -> Any:
         """Return the outputs (n, k) for the rows of X (n, d), an array or a CSR matrix."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["accuracy", "r_squared"]
+__all__ = ["accuracy", "mean_of_rows", "r_squared"]
 
 
 def accuracy(truth: Any, predicted: Any, weight: Any = None) -> float:
@@ -52,3 +52,11 @@ def r_squared(truth: Any, predicted: Any, weight: Any = None) -> float:
     scores[valid] = 1 - residual[valid] / total[valid]
     scores[wrong & ~varies] = 0.0
     return float(np.average(scores))
+
+
+def mean_of_rows(values: Any, weight: Any = None) -> float:
+    """Return the weighted mean of a number for each row (n,), in the type of the numbers."""
+    if weight is not None:
+        return float(np.average(values, weights=weight))
+    total = np.add.reduce(values)
+    return float(total.dtype.type(float(total) / len(values)))  # as mean() rounds

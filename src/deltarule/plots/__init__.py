@@ -7,6 +7,7 @@ scikit-learn's own displays work with the estimators: ``ConfusionMatrixDisplay``
 
 from deltarule.plots.function_displays import (
     ActivationDisplay,
+    LossDisplay,
     ScheduleDisplay,
 )
 from deltarule.plots.landscape_displays import (
@@ -20,6 +21,7 @@ from deltarule.plots.network_displays import (
     ActivationHistogramDisplay,
     DropoutMaskDisplay,
     GradientNormDisplay,
+    HealthDisplay,
     WeightsDisplay,
 )
 from deltarule.plots.results import plot_confusion_matrix, plot_learning_curve, plot_predictions
@@ -31,7 +33,9 @@ __all__ = [
     "CostContourDisplay",
     "DropoutMaskDisplay",
     "GradientNormDisplay",
+    "HealthDisplay",
     "HessianDisplay",
+    "LossDisplay",
     "ScheduleDisplay",
     "ShrinkageDisplay",
     "ThresholdDisplay",

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from deltarule.analysis.shrinkage import Shrinkage
-from deltarule.errors import ShapeError, SpecError
+from deltarule.errors import DataError, ShapeError, SpecError
 from deltarule.network import Network
+from deltarule.plots.arguments import (
+    check_estimator,
+    check_network,
+    finite_numbers,
+    two_classes,
+)
 from deltarule.plots.axes import BLUE, GREY, ORANGE
 from deltarule.plots.display import Display
 from deltarule.program import State
+from deltarule.utils.checks import check_call, check_count, shown
 
 __all__ = [
     "BoundaryDisplay",
@@ -70,8 +78,10 @@ class BoundaryDisplay(Display):
         ax : matplotlib Axes, optional
             The axes to draw on; a new figure by default.
         """
-        points = np.asarray(X, dtype=float)
-        if net.n_inputs != 2 or points.ndim != 2 or points.shape[-1] != 2:
+        check_network(net)
+        check_count("resolution", resolution, least=2)
+        points = finite_numbers("X", X)
+        if net.n_inputs != 2 or points.ndim != 2 or points.shape[-1] != 2 or not len(points):
             raise ShapeError(
                 f"a plane has two inputs: the network has {net.n_inputs}, X has shape "
                 f"{points.shape}. Use a network with two inputs."
@@ -83,8 +93,12 @@ class BoundaryDisplay(Display):
         x0, x1 = np.meshgrid(*axes)
         outputs = np.asarray(net.predict(state, np.column_stack([x0.ravel(), x1.ravel()])))
         response = outputs[:, 0] if outputs.shape[1] == 1 else outputs.argmax(axis=1)
-        labels = None if y is None else np.asarray(y).reshape(len(points), -1)
-        if labels is not None:
+        labels = None
+        if y is not None:
+            labels = finite_numbers("y", y)
+            if not labels.ndim or len(labels) != len(points):
+                raise ShapeError(f"y must have {len(points)} rows, as X has; got {labels.shape}.")
+            labels = labels.reshape(len(points), -1)
             labels = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
         return cls(x0, x1, response.reshape(x0.shape), points, labels).plot(ax)
 
@@ -139,7 +153,9 @@ class CostContourDisplay(Display):
         ax : matplotlib Axes, optional
             The axes to draw on; a new figure by default.
         """
-        steps = np.asarray(path, dtype=float)
+        check_call("cost", cost, "cost(theta)", 1)
+        check_count("resolution", resolution, least=2)
+        steps = finite_numbers("path", path)
         if steps.ndim != 2 or len(steps) < 2 or steps.shape[-1] < 2:
             raise ShapeError(
                 f"path must have shape (t, p) with t ≥ 2 steps of p ≥ 2 parameters; got "
@@ -160,7 +176,7 @@ class CostContourDisplay(Display):
                 zip(low, high, strict=True)]  # fmt: skip
         u, v = np.meshgrid(*axes)
         grid = origin + np.column_stack([u.ravel(), v.ravel()]) @ basis
-        values = np.array([float(cost(theta)) for theta in grid]).reshape(u.shape)
+        values = np.array([_cost_at(cost, theta) for theta in grid]).reshape(u.shape)
         return cls(u, v, values, places, names).plot(ax)
 
     def _draw(self, ax: Any) -> None:
@@ -176,6 +192,13 @@ class CostContourDisplay(Display):
         ax.set_xlabel(self.names[0])
         ax.set_ylabel(self.names[1])
         ax.legend(framealpha=0.85)
+
+
+def _cost_at(cost: Callable[[Any], float], theta: Any) -> float:
+    value = cost(theta)
+    if np.ndim(value) or not isinstance(value, Real | np.ndarray):
+        raise SpecError(f"cost must return a number; got {shown(value)}.")
+    return float(value)
 
 
 class ThresholdDisplay(Display):
@@ -196,19 +219,30 @@ class ThresholdDisplay(Display):
         """Draw the curves of scores: probabilities of the positive class, 0/1 targets."""
         from sklearn.metrics import precision_recall_curve
 
-        precision, recall, thresholds = precision_recall_curve(y_true, y_score)
+        targets, scores = two_classes(y_true, y_score)
+        if not targets.any():
+            raise DataError("y_true must have a positive row, which recall counts; it has none.")
+        precision, recall, thresholds = precision_recall_curve(targets, scores)
         return cls(thresholds, precision[:-1], recall[:-1]).plot(ax)
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, y: Any, *, ax: Any = None) -> ThresholdDisplay:
         """Draw the curves of a fitted classifier of two classes, the second one positive."""
+        check_estimator(estimator, "predict_proba")
         classes: Any = getattr(estimator, "classes_", ())
         if len(classes) != 2:
             raise SpecError(
                 f"estimator must be a fitted classifier of two classes; got {len(classes)} classes."
             )
-        positive = np.asarray(y) == classes[1]
-        return cls.from_predictions(positive, estimator.predict_proba(X)[:, 1], ax=ax)
+        scores = estimator.predict_proba(X)[:, 1]
+        if np.shape(y) != scores.shape:
+            raise ShapeError(
+                f"y must have the shape {scores.shape}, one class a row; got {np.shape(y)}."
+            )
+        labels = np.asarray(y)
+        if not np.isin(labels, classes).all():
+            raise DataError(f"y has classes that are not the estimator's: {list(classes)}.")
+        return cls.from_predictions(labels == classes[1], scores, ax=ax)
 
     def _draw(self, ax: Any) -> None:
         ax.plot(self.thresholds, self.precision, color=BLUE, label="precision")
@@ -231,14 +265,14 @@ class HessianDisplay(Display):
     """
 
     def __init__(self, eigenvalues: Any) -> None:
-        self.eigenvalues = np.sort(np.asarray(eigenvalues, dtype=float).ravel())[::-1]
+        self.eigenvalues = np.sort(np.ravel(finite_numbers("eigenvalues", eigenvalues)))[::-1]
 
     @classmethod
     def from_eigenvalues(cls, eigenvalues: Any, *, ax: Any = None) -> HessianDisplay:
         """Draw eigenvalues, such as those of `deltarule.hessian_eigenvalues`."""
         display = cls(eigenvalues)
-        if not len(display.eigenvalues) or not np.isfinite(display.eigenvalues).all():
-            raise SpecError("eigenvalues must be finite numbers, at least one.")
+        if not len(display.eigenvalues):
+            raise SpecError("eigenvalues must be at least one number; got none.")
         return display.plot(ax)
 
     def _draw(self, ax: Any) -> None:
@@ -269,6 +303,10 @@ class ShrinkageDisplay(Display):
     @classmethod
     def from_table(cls, table: Shrinkage, *, ax: Any = None) -> ShrinkageDisplay:
         """Draw the table of `deltarule.shrinkage_table`."""
+        if not isinstance(table, Shrinkage):
+            raise SpecError(
+                f"table must be what deltarule.shrinkage_table returns; got {shown(table)}."
+            )
         kept = table.eigenvalues > 0
         if not kept.any():
             raise SpecError("table has no positive eigenvalue: it is not of a minimum.")

@@ -9,18 +9,31 @@ import numpy as np
 from deltarule.errors import ShapeError, SpecError
 from deltarule.network import Network
 from deltarule.network.trace import Trace
-from deltarule.plots.axes import BLUE, ORANGE
+from deltarule.plots.arguments import check_estimator, check_network, check_trace
+from deltarule.plots.axes import BLUE, ORANGE, whole_epoch_ticks
 from deltarule.plots.display import Display
 from deltarule.program import State
+from deltarule.training import History
 from deltarule.utils.arrays import to_numpy
-from deltarule.utils.checks import is_count
+from deltarule.utils.checks import check_name, is_count, shown
 
 __all__ = [
     "ActivationHistogramDisplay",
     "DropoutMaskDisplay",
     "GradientNormDisplay",
+    "HealthDisplay",
     "WeightsDisplay",
 ]
+
+_QUANTITIES = {
+    "gradient_norm": "‖∂C/∂W‖",
+    "delta_norm": "‖δ‖",
+    "activation_norm": "root mean square of A",
+    "weight_norm": "‖W‖",
+    "update_ratio": "‖ΔW‖/‖W‖",
+    "dead": "share of dead units",
+    "saturated": "share of saturated entries",
+}
 
 MOST_IMAGES = 25
 
@@ -64,6 +77,7 @@ class WeightsDisplay(Display):
         ax : matplotlib Axes, optional
             The axes to draw on; a new figure by default.
         """
+        check_estimator(estimator, "coefs_")
         return cls._from(estimator.coefs_, layer, image_shape, ax)
 
     @classmethod
@@ -77,6 +91,7 @@ class WeightsDisplay(Display):
         ax: Any = None,
     ) -> WeightsDisplay:
         """Draw the weights of a network at a state; the rest is as in ``from_estimator``."""
+        check_network(net)
         named = net.parameters(state).items()
         matrices = [to_numpy(view) for name, view in named if name.startswith("W")]
         return cls._from(matrices, layer, image_shape, ax)
@@ -86,11 +101,8 @@ class WeightsDisplay(Display):
         if not is_count(layer) or not 1 <= layer <= len(matrices):
             raise SpecError(f"layer must be an integer from 1 to {len(matrices)}; got {layer!r}.")
         weights = np.array(matrices[layer - 1])
-        if image_shape is not None and int(np.prod(image_shape)) != len(weights):
-            raise ShapeError(
-                f"image_shape must have {len(weights)} pixels, one for each input of layer "
-                f"{layer}; got {image_shape!r}."
-            )
+        if image_shape is not None:
+            image_shape = _checked_shape(image_shape, len(weights), layer)
         return cls(weights, layer, image_shape).plot(ax)
 
     def _draw(self, ax: Any) -> None:
@@ -142,11 +154,13 @@ class ActivationHistogramDisplay(Display):
         cls, estimator: Any, X: Any, *, ax: Any = None
     ) -> ActivationHistogramDisplay:
         """Draw the activations of a fitted estimator at the rows of X."""
+        check_estimator(estimator, "layer_activations")
         return cls(estimator.layer_activations(X)).plot(ax)
 
     @classmethod
     def from_trace(cls, trace: Trace, *, ax: Any = None) -> ActivationHistogramDisplay:
         """Draw the activations of a trace."""
+        check_trace(trace)
         return cls(_numbered(trace, "A")[1:]).plot(ax)
 
     def _draw(self, ax: Any) -> None:
@@ -181,11 +195,13 @@ class GradientNormDisplay(Display):
         cls, estimator: Any, X: Any, y: Any, *, ax: Any = None
     ) -> GradientNormDisplay:
         """Draw the gradients of a fitted estimator on rows."""
+        check_estimator(estimator, "trace")
         return cls.from_trace(estimator.trace(X, y), ax=ax)
 
     @classmethod
     def from_trace(cls, trace: Trace, *, ax: Any = None) -> GradientNormDisplay:
         """Draw the gradients of a trace with targets."""
+        check_trace(trace)
         if "loss" not in trace:
             raise SpecError("trace has no gradients: call trace(state, X, y) with targets.")
         sizes = [[float(np.sqrt(np.mean(np.square(a)))) for a in _numbered(trace, name)]
@@ -202,6 +218,80 @@ class GradientNormDisplay(Display):
         ax.set_xlabel("layer")
         ax.set_ylabel("root mean square")
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+
+
+class HealthDisplay(Display):
+    """A norm or share of every layer by epoch, from a training that recorded it (items H1-H3).
+
+    Attributes
+    ----------
+    quantity : str
+    values : (epochs, L) array
+        NaN where a layer has no such number.
+    """
+
+    def __init__(self, quantity: str, values: Any) -> None:
+        self.quantity, self.values = quantity, values
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, *, quantity: str = "gradient_norm", ax: Any = None
+    ) -> HealthDisplay:
+        """Draw the health of a fitted estimator that was made with ``record_health=True``."""
+        check_estimator(estimator, "health_")
+        return cls._from(estimator.health_, quantity, ax)
+
+    @classmethod
+    def from_history(
+        cls, history: Any, *, quantity: str = "gradient_norm", ax: Any = None
+    ) -> HealthDisplay:
+        """Draw the health of a training with ``record_health=True``.
+
+        Parameters
+        ----------
+        history : History
+            What ``train`` returned.
+        quantity : str, default="gradient_norm"
+            Or "delta_norm", "activation_norm", "weight_norm", "update_ratio", "dead",
+            "saturated".
+        ax : matplotlib Axes, optional
+            The axes to draw on; a new figure by default.
+        """
+        if not isinstance(history, History):
+            raise SpecError(f"history must be what train returns; got {shown(history)}.")
+        return cls._from(history.health, quantity, ax)
+
+    @classmethod
+    def _from(cls, health: Any, quantity: str, ax: Any) -> HealthDisplay:
+        check_name("quantity", quantity, _QUANTITIES)
+        if not health:
+            raise SpecError("there is no health to draw: train with record_health=True.")
+        rows = [[getattr(layer, quantity) for layer in epoch.layers] for epoch in health]
+        values = np.array(rows, dtype=float)
+        if np.isnan(values).all():
+            raise SpecError(f"no layer has a {quantity}: its activations cannot be {quantity}.")
+        return cls(quantity, values).plot(ax)
+
+    def _draw(self, ax: Any) -> None:
+        epochs = np.arange(1, len(self.values) + 1)
+        shown = [i for i in range(self.values.shape[1]) if not np.isnan(self.values[:, i]).all()]
+        for number, i in enumerate(shown):
+            shade = BLUE if len(shown) == 1 else _shade(number / (len(shown) - 1))
+            style = ("-", "--", ":", "-.")[number % 4]
+            ax.plot(epochs, self.values[:, i], color=shade, linestyle=style, label=f"layer {i + 1}")
+        if self.quantity not in ("dead", "saturated") and np.nanmin(self.values) > 0:
+            ax.set_yscale("log")
+        whole_epoch_ticks(ax)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(_QUANTITIES[self.quantity])
+        ax.legend(frameon=False)
+
+
+def _shade(place: float) -> Any:
+    """Return a colour of a scale that is readable in grey, too."""
+    import matplotlib as mpl
+
+    return mpl.colormaps["viridis"](0.6 * place)
 
 
 class DropoutMaskDisplay(Display):
@@ -222,12 +312,15 @@ class DropoutMaskDisplay(Display):
         cls, trace: Trace, *, layer: int | None = None, ax: Any = None
     ) -> DropoutMaskDisplay:
         """Draw a mask of a trace of training; by default the first one."""
+        check_trace(trace)
         layers = [int(name.removeprefix("mask")) for name in trace if name.startswith("mask")]
         if not layers:
             raise SpecError("trace has no masks: trace a network with Dropout, with targets.")
         chosen = layers[0] if layer is None else layer
-        if chosen not in layers:
-            raise SpecError(f"layer must be one of {layers}, which have dropout; got {layer!r}.")
+        if not is_count(chosen) or chosen not in layers:
+            raise SpecError(
+                f"layer must be one of {layers}, which have dropout; got {shown(layer)}."
+            )
         return cls(np.asarray(trace[f"mask{chosen}"]) > 0, chosen).plot(ax)
 
     def _draw(self, ax: Any) -> None:
@@ -236,6 +329,17 @@ class DropoutMaskDisplay(Display):
         ax.set_xlabel("input" if self.layer == 0 else f"unit of layer {self.layer}")
         ax.set_ylabel("row")
         ax.set_title(f"kept: {self.mask.mean():.0%} of {self.mask.size} (blue)")
+
+
+def _checked_shape(image_shape: Any, n_inputs: int, layer: int) -> tuple[int, int]:
+    """Return height and width, or raise ``ShapeError`` unless they are those of the inputs."""
+    pair = tuple(image_shape) if isinstance(image_shape, list | tuple) else ()
+    if len(pair) != 2 or not all(map(is_count, pair)) or pair[0] * pair[1] != n_inputs:
+        raise ShapeError(
+            f"image_shape must be (height, width) with {n_inputs} pixels, one for each input of "
+            f"layer {layer}; got {shown(image_shape)}."
+        )
+    return int(pair[0]), int(pair[1])
 
 
 def _numbered(trace: Trace, name: str) -> list[Any]:

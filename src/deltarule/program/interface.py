@@ -7,6 +7,7 @@ Training depends on no interpreter, and an interpreter does not know about epoch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 from typing import NamedTuple, Protocol
 
@@ -161,6 +162,10 @@ class Interpreter(Protocol):
 
     def losses(self, state: State, block: Block) -> Array:
         """Return the loss of every row (n,) as in prediction, without weights and penalties."""
+        ...
+
+    def evaluation(self, block: Block) -> Callable[[State], tuple[Array, Array]]:
+        """Return a function of a state: ``forward`` and ``losses`` of this block, by one pass."""
         ...
 
     def cost(self, state: State, sums: GradientSums) -> tuple[float, float, Array]:

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from deltarule.program.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
+from deltarule.program.opcodes import (
+    FIRST_FUNCTION,
+    ActivationCode,
+    ConstraintCode,
+    LossCode,
+    Op,
+    PenaltyCode,
+)
 from deltarule.program.tape import Constraint, Instruction, Normalization, Parameter, Penalty, Tape
 from deltarule.program.verify import verify
-from deltarule.spec import L1, BatchNorm, Dense, Dropout, NetworkSpec, Scale, loss_name
+from deltarule.spec import (
+    L1,
+    BatchNorm,
+    CustomActivation,
+    CustomLoss,
+    Dense,
+    Dropout,
+    NetworkSpec,
+    Scale,
+    loss_name,
+)
 
 __all__ = ["lower"]
 
@@ -27,6 +44,7 @@ class _Writer:
         self.normalizations: list[Normalization] = []
         self.register, self.width, self.offset, self.layer, self.drops = 0, n_inputs, 0, 0, 0
         self.members, self.scales = members, 0
+        self.functions: list[CustomActivation | CustomLoss] = []
 
     def dense(self, layer: Dense) -> None:
         """Append a dense layer: affine map, activation, and batch normalisation if it has one."""
@@ -87,6 +105,12 @@ class _Writer:
             self._append(Op.AVERAGE, -1, width // self.members)
         self.instructions.append(Instruction(Op.LOSS, code, source, -1, width, -1, -1, -1, 0.0))
 
+    def function(self, given: CustomActivation | CustomLoss) -> int:
+        """Return the code of a user's function, which the tape holds once."""
+        if given not in self.functions:
+            self.functions.append(given)
+        return FIRST_FUNCTION + self.functions.index(given)
+
     @property
     def _width_of_member(self) -> int:
         return self.width if self.register == 0 else self.width // self.members
@@ -96,7 +120,10 @@ class _Writer:
             self._append(Op.REPEAT, -1, self.members * self.width)
 
     def _activate(self, layer: Dense) -> None:
-        code = ActivationCode[layer.activation_name.upper()]
+        if isinstance(layer.activation, CustomActivation):
+            code = self.function(layer.activation)
+        else:
+            code = ActivationCode[layer.activation_name.upper()]
         self._append(Op.ACTIVATE, code, self.width, constant=layer.activation_constant)
 
     def _normalize(self, norm: BatchNorm) -> None:
@@ -153,7 +180,10 @@ def lower(spec: NetworkSpec) -> Tape:
             writer.members_layer(layer)
     name = loss_name(spec.loss)
     fused = _FUSED.get((name, spec.output.activation_name))
-    writer.loss(LossCode[name.upper()] if fused is None else fused, fused is not None)
+    if isinstance(spec.loss, CustomLoss):
+        writer.loss(writer.function(spec.loss), of_logits=False)
+    else:
+        writer.loss(LossCode[name.upper()] if fused is None else fused, fused is not None)
     tape = Tape(
         instructions=tuple(writer.instructions),
         parameters=tuple(writer.parameters),
@@ -167,6 +197,7 @@ def lower(spec: NetworkSpec) -> Tape:
         n_registers=writer.register + 1,
         dtype=spec.dtype,
         members=spec.members,
+        functions=tuple(writer.functions),
     )
     verify(tape)
     return tape

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["ActivationCode", "ConstraintCode", "LossCode", "Op", "PenaltyCode"]
+__all__ = ["FIRST_FUNCTION", "ActivationCode", "ConstraintCode", "LossCode", "Op", "PenaltyCode"]
+
+
+FIRST_FUNCTION = 1000
+"""Activation and loss codes from here on are functions of the user, by their number."""
 
 
 class Op(IntEnum):

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from deltarule.errors import BusyError
-from deltarule.utils.arrays import Array, array_namespace
+from deltarule.utils.arrays import Array, array_namespace, to_numpy
+from deltarule.utils.charts import facts_html, report_html
 from deltarule.utils.locks import ForkSafeLock
 
 __all__ = ["State"]
@@ -59,6 +60,26 @@ class State(_Guarded):
             _copied(self.optimizer_state) if optimizer else None,
             {name: _copied(array) for name, array in self.buffers.items()},
         )
+
+    def _repr_html_(self) -> str:
+        """Return sizes, counters and the range of θ, for a notebook."""
+        held = self.copy(optimizer=False)
+        theta, name = to_numpy(held.theta), type(self.optimizer_state).__name__
+        facts = [
+            ("θ", f"{theta.size:,} parameters, {theta.dtype}"),
+            ("steps taken", f"{held.step:,}"),
+            ("seed of the dropout masks", str(held.seed)),
+            ("optimiser's memory", "none" if self.optimizer_state is None else name),
+        ]
+        if theta.size:
+            facts.insert(1, ("values of θ", f"{theta.min():.4g} to {theta.max():.4g}"))
+        facts += [
+            (f"statistic {key}", f"shape {tuple(value.shape)}")
+            for key, value in held.buffers.items()
+        ]
+        finite = bool(np.isfinite(theta).all())
+        verdict = "" if finite else "<p>θ holds NaN or infinity: the training diverged.</p>"
+        return report_html("State", facts_html(facts), verdict)
 
     def read_only(self) -> State:
         """Return a view for a user's function: an attempt to change θ or statistics raises."""
@@ -265,12 +286,17 @@ def _copied(value: Any) -> Any:
 
 def _moved(mine: Any, theirs: Any) -> Any:
     """Return a copy of ``theirs``, written into ``mine`` if shape and dtype agree."""
-    if type(theirs) is np.ndarray:
-        fits = type(mine) is np.ndarray and mine.shape == theirs.shape and theirs.ndim > 0
-        if not fits or mine.dtype != theirs.dtype:
+    kind = type(theirs)
+    if kind is np.ndarray:
+        if type(mine) is not kind or mine.dtype is not theirs.dtype:
+            return theirs.copy("K")
+        shape = theirs.shape
+        if mine.shape != shape or not shape:
             return theirs.copy("K")
         mine[...] = theirs
         return mine
-    if isinstance(theirs, tuple) and type(mine) is type(theirs):
-        return type(theirs)(*map(_moved, mine, theirs))
+    if kind is int:
+        return theirs
+    if isinstance(theirs, tuple) and type(mine) is kind:
+        return kind(*map(_moved, mine, theirs))
     return _copied(theirs)

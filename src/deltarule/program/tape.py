@@ -14,6 +14,9 @@ outputs. The loss reads the members, and is the mean of their losses.
 The output activation and the loss are two instructions. If they form a canonical pair, the loss
 reads the logits and uses the fused formula. Otherwise it reads the outputs, and the backward pass
 goes through the activation's Jacobian. The register that the loss reads tells the two cases apart.
+
+Activations and losses that are functions of the user are the only part that is no number: they are
+in ``functions``, and their code says which one. The reference runs such tapes; kernels cannot.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltarule.program.opcodes import Op
+from deltarule.spec.custom import CustomActivation, CustomLoss
 from deltarule.utils.arrays import Array, array_namespace
 
 __all__ = ["Constraint", "Instruction", "Normalization", "Parameter", "Penalty", "Tape"]
@@ -116,6 +120,7 @@ class Tape:
     n_registers: int
     dtype: str
     members: int = 1  # k
+    functions: tuple[CustomActivation | CustomLoss, ...] = ()  # by code − FIRST_FUNCTION
 
     @property
     def loss(self) -> Instruction:

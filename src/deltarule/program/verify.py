@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from deltarule.errors import TapeError
-from deltarule.program.opcodes import ActivationCode, ConstraintCode, LossCode, Op, PenaltyCode
+from deltarule.program.opcodes import (
+    FIRST_FUNCTION,
+    ActivationCode,
+    ConstraintCode,
+    LossCode,
+    Op,
+    PenaltyCode,
+)
 from deltarule.program.tape import Instruction, Tape
+from deltarule.spec.custom import CustomActivation, CustomLoss
 
 __all__ = ["verify"]
 
+_PASSED = "_passed"  # an attribute of a tape, which its copies have, and no changed one
 _CHANGES_WIDTH = (Op.AFFINE, Op.REPEAT, Op.EXPAND, Op.HEADS, Op.AVERAGE)
 
 _SHAPES: dict[int, Callable[[int, int, int], tuple[tuple[int, ...], tuple[int, ...] | None, bool]]]
@@ -30,8 +39,11 @@ def verify(tape: Tape) -> None:
     shape, each used by one instruction, and only affine maps, scalings and normalisations have any;
     codes exist; the last instruction is the only loss and follows an output activation; penalties
     and constraints lie inside θ. With k > 1 members the first instruction makes members of a row,
-    the last before the loss averages them, and no other does either.
+    the last before the loss averages them, and no other does either. A tape that has passed is not
+    verified again: it does not change.
     """
+    if _PASSED in vars(tape):
+        return
     _require(tape.members >= 1, "members", f"there must be at least one; there are {tape.members}")
     _verify_parameters(tape)
     shapes = {p.start: p.shape for p in tape.parameters}
@@ -44,7 +56,8 @@ def verify(tape: Tape) -> None:
         _require(source in widths, where, f"register {source} is read before it is written")
         _require(widths[source] == n_in, where, "n_in is not the width of its source")
         if last:
-            _require(code in list(LossCode), where, f"no loss has code {code}")
+            known = code in list(LossCode) or _holds(tape, code, CustomLoss)
+            _require(known, where, f"no loss has code {code}")
             break
         _require(target == len(widths), where, "registers must be written once and in order")
         _require(source == target - 1, where, "it must read the register written last")
@@ -56,6 +69,7 @@ def verify(tape: Tape) -> None:
         _verify_instruction(tape, instruction, where, shapes)
         widths[target] = n_out
     _verify_ends(tape, widths)
+    vars(tape)[_PASSED] = True
 
 
 def _verify_members(tape: Tape, instruction: Instruction, where: str, number: int) -> None:
@@ -90,7 +104,8 @@ def _verify_instruction(
     elif op == Op.AVERAGE:
         _require(n_in == k * n_out, where, "its target must be as wide as one member")
     elif op == Op.ACTIVATE:
-        _require(code in list(ActivationCode), where, f"no activation has code {code}")
+        known = code in list(ActivationCode) or _holds(tape, code, CustomActivation)
+        _require(known, where, f"no activation has code {code}")
     elif op == Op.NORMALIZE:
         fits = shapes.pop(weights, None) == (n_out,) and shapes.pop(bias, None) == (n_out,)
         rule = "γ and β must be offsets of parameters of its width that no other uses"
@@ -104,6 +119,12 @@ def _verify_instruction(
         _require(0 < constant <= 1, where, "the probability of keeping must be in (0, 1]")
     else:
         raise TapeError(f"{where}: no operation has code {op}.")
+
+
+def _holds(tape: Tape, code: int, kind: type) -> bool:
+    """Return whether the tape has a function of this kind under this code."""
+    number = code - FIRST_FUNCTION
+    return 0 <= number < len(tape.functions) and isinstance(tape.functions[number], kind)
 
 
 def _verify_parameters(tape: Tape) -> None:
@@ -123,8 +144,8 @@ def _verify_ends(tape: Tape, widths: dict[int, int]) -> None:
     _require(
         tape.loss.source in (output.target, output.source), "loss", "it must read outputs or logits"
     )
-    n_constants = {LossCode.HUBER: (1,), LossCode.QUANTILE: (1, tape.n_outputs)}
-    expected = n_constants.get(LossCode(tape.loss.code), (0,))
+    n_constants = {int(LossCode.HUBER): (1,), int(LossCode.QUANTILE): (1, tape.n_outputs)}
+    expected = n_constants.get(tape.loss.code, (0,))
     _require(len(tape.loss_constants) in expected, "loss", "it has too many or too few constants")
     for penalty in tape.penalties:
         _require(penalty.code in list(PenaltyCode), "penalty", f"no penalty {penalty.code}")

@@ -57,27 +57,27 @@ def broadcast(g: Elementwise, z: Array, constant: float = 0.0) -> tuple[Array, P
     return g.value(z, constant), pullback
 
 
-def activate(code: int, z: Array, constant: float = 0.0) -> tuple[Array, Pullback]:
-    """Return a = g(z) and its reverse derivative, the factor ⊙ g'(z) of BP1 and BP2."""
-    if code == ActivationCode.SOFTMAX:
-        return softmax(z)
-    return broadcast(ELEMENTWISE[code], z, constant)
+def activate(g: Elementwise | None, z: Array, constant: float = 0.0) -> tuple[Array, Pullback]:
+    """Return a = g(z) and its reverse derivative, the factor ⊙ g'(z) of BP1 and BP2.
+
+    ``g`` is None for softmax, as `elementwise` returns it.
+    """
+    return softmax(z) if g is None else broadcast(g, z, constant)
 
 
-def activate_differential(code: int, z: Array, dz: Array, constant: float = 0.0) -> Array:
+def activate_differential(
+    g: Elementwise | None, z: Array, dz: Array, constant: float = 0.0
+) -> Array:
     """Return da = g'(z) ⊙ dz, or the softmax Jacobian times dz."""
-    if code == ActivationCode.SOFTMAX:
-        return softmax_differential(z, dz)
-    return ELEMENTWISE[code].derivative(z, constant) * dz
+    return softmax_differential(z, dz) if g is None else g.derivative(z, constant) * dz
 
 
 def activate_pullback_differential(
-    code: int, z: Array, dz: Array, a_bar: Array, da_bar: Array, constant: float = 0.0
+    g: Elementwise | None, z: Array, dz: Array, a_bar: Array, da_bar: Array, constant: float = 0.0
 ) -> Array:
     """Return the differential of z̄ = g'(z) ⊙ ā, which is g''(z) dz ⊙ ā + g'(z) ⊙ dā."""
-    if code == ActivationCode.SOFTMAX:
+    if g is None:
         return softmax_pullback_differential(z, dz, a_bar, da_bar)
-    g = ELEMENTWISE[code]
     return g.second(z, constant) * dz * a_bar + g.derivative(z, constant) * da_bar
 
 

@@ -15,7 +15,6 @@ from deltarule.program.tape import Instruction
 from deltarule.reference.activations import activate_differential, activate_pullback_differential
 from deltarule.reference.elementwise import scale_differential, scale_pullback_differential
 from deltarule.reference.interpreter import Reference, TrainingPass, quiet
-from deltarule.reference.losses import LOSSES
 from deltarule.reference.members import (
     average,
     expand,
@@ -65,7 +64,7 @@ def _hessian_vector(reference: Reference, state: State, block: Block, v: Array) 
     training = reference.training_pass(state, block)
     trace = reference.trace(state, block.x, training)
     tangents = _forward(reference, state, trace.contents, v, training)
-    instruction, loss, k = tape.loss, LOSSES[tape.loss.code], tape.members
+    instruction, loss, k = tape.loss, reference.loss, tape.members
     given, moved = trace.contents[instruction.source], tangents.registers[instruction.source]
     losses, pull = reference.row_losses(trace, block)
     weight = xp.ones_like(losses) if block.weight is None else block.weight
@@ -128,8 +127,9 @@ def _tangent(
         return average(reference.apart(dx))[0]
     if instruction.op == Op.ACTIVATE:
         rows = (source.shape[0] * k, -1)
+        g = reference.activations[instruction.code]
         moved = activate_differential(
-            instruction.code, xp.reshape(source, rows), xp.reshape(dx, rows), instruction.constant
+            g, xp.reshape(source, rows), xp.reshape(dx, rows), instruction.constant
         )
         return xp.reshape(moved, source.shape)
     if instruction.op == Op.NORMALIZE:
@@ -194,9 +194,8 @@ def _back(
     if instruction.op == Op.ACTIVATE:
         rows = (source.shape[0] * reference.tape.members, -1)
         z, dz, a_bar, da_bar = (xp.reshape(array, rows) for array in (source, moved, bar, d_bar))
-        back = activate_pullback_differential(
-            instruction.code, z, dz, a_bar, da_bar, instruction.constant
-        )
+        g = reference.activations[instruction.code]
+        back = activate_pullback_differential(g, z, dz, a_bar, da_bar, instruction.constant)
         return xp.reshape(back, source.shape)
     if instruction.op == Op.DROPOUT:
         factor = (

@@ -20,9 +20,7 @@ from deltarule.errors import DataError, ShapeError
 from deltarule.program import Block, State
 from deltarule.program.opcodes import Op, PenaltyCode
 from deltarule.program.tape import Tape
-from deltarule.reference.activations import ELEMENTWISE
 from deltarule.reference.interpreter import Reference, Trace, quiet
-from deltarule.reference.losses import LOSSES
 from deltarule.reference.members import of_members
 from deltarule.reference.penalties import penalty
 from deltarule.utils.blas import one_blas_thread
@@ -226,15 +224,19 @@ def _cost(reference: Reference, state: State, block: Block) -> tuple[float, byte
     weight = np.ones_like(losses) if block.weight is None else np.asarray(block.weight)
     total = float(weight.sum())
     value = float(weight @ losses) / total + penalty(tape, state.theta, total)[0]
-    return value, b"".join(_sides(tape, contents, state.theta, block))
+    return value, b"".join(_sides(reference, contents, state.theta, block))
 
 
-def _sides(tape: Tape, contents: list[Any], theta: Vector, block: Block) -> Iterator[bytes]:
+def _sides(
+    reference: Reference, contents: list[Any], theta: Vector, block: Block
+) -> Iterator[bytes]:
+    tape = reference.tape
     for instruction in tape.instructions:
-        if instruction.op == Op.ACTIVATE and instruction.code in ELEMENTWISE:
-            for kink in ELEMENTWISE[instruction.code].kinks:
+        if instruction.op == Op.ACTIVATE:
+            g = reference.activations[instruction.code]
+            for kink in () if g is None else g.kinks:
                 yield _side(contents[instruction.source], kink)
-    residual_kinks = LOSSES[tape.loss.code].residual_kinks(tape.loss_constants)
+    residual_kinks = reference.loss.residual_kinks(tape.loss_constants)
     for kink in residual_kinks:
         targets = of_members(block.y, tape.members)
         yield _side(contents[tape.loss.source].reshape(targets.shape) - targets, kink)

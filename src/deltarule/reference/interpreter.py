@@ -24,9 +24,9 @@ from deltarule.reference.activations import activate
 from deltarule.reference.affine import affine, product, shift
 from deltarule.reference.batch_norm_statistics import accumulate, batch_moments, inference_norm
 from deltarule.reference.clipping import clip
+from deltarule.reference.custom import elementwise, loss
 from deltarule.reference.dropout import dropout, mask
 from deltarule.reference.elementwise import scale
-from deltarule.reference.losses import LOSSES
 from deltarule.reference.members import average, expand, heads, loss_of_members, repeat
 from deltarule.reference.normalization import batch_norm
 from deltarule.reference.optimizers import rule_of
@@ -82,6 +82,9 @@ class Reference:
         self._clipping = clipping
         self._body = tape.instructions[:-1]
         self._shapes = {p.start: p.shape for p in tape.parameters}
+        codes = {line.code for line in self._body if line.op == Op.ACTIVATE}
+        self.activations = {code: elementwise(tape, code) for code in codes}
+        self.loss = loss(tape)
 
     def code_identity(self) -> dict[str, str]:
         """Return what decides the bits of the reference: NumPy's loops and its BLAS."""
@@ -119,6 +122,17 @@ class Reference:
         """Return the loss of every row (n,) as in prediction, without weights and penalties."""
         with quiet():
             return self.row_losses(self.trace(state, block.x, None), block)[0]
+
+    def evaluation(self, block: Block) -> Callable[[State], tuple[Array, Array]]:
+        """Return a function of a state: ``forward`` and ``losses`` of this block, by one pass."""
+
+        @one_blas_thread()
+        def measure(state: State) -> tuple[Array, Array]:
+            with quiet():
+                trace = self.trace(state, block.x, None)
+                return trace.contents[self.tape.output], self.row_losses(trace, block)[0]
+
+        return measure
 
     # --- the chain rule ------------------------------------------------------------------------
 
@@ -211,11 +225,10 @@ class Reference:
     def row_losses(self, trace: Trace, block: Block) -> tuple[Array, Pullback]:
         """Return the losses of the rows, and their pullback to the register that the loss reads."""
         instruction, constants = self.tape.loss, self.tape.loss_constants
-        loss, given = LOSSES[instruction.code].value, trace.contents[instruction.source]
-        if self.tape.members == 1:
-            return loss(given, block.y, constants)
-        k = self.tape.members
-        return loss_of_members(lambda z, y: loss(z, y, constants), given, block.y, k)
+        given, k = trace.contents[instruction.source], self.tape.members
+        if k == 1:
+            return self.loss.value(given, block.y, constants)
+        return loss_of_members(lambda z, y: self.loss.value(z, y, constants), given, block.y, k)
 
     def _run(
         self, instruction: Instruction, state: State, source: Array, training: TrainingPass | None
@@ -232,7 +245,8 @@ class Reference:
             return affine(source, w, b, x_is_data=data)
         if instruction.op == Op.ACTIVATE:
             return self._by_rows(
-                lambda z: activate(instruction.code, z, instruction.constant), source
+                lambda z: activate(self.activations[instruction.code], z, instruction.constant),
+                source,
             )
         if instruction.op == Op.SCALE:
             return self._scale(instruction, state, source)

@@ -5,6 +5,7 @@
 """
 
 from deltarule.spec.activations import ACTIVATIONS, ELU, LeakyReLU
+from deltarule.spec.custom import CustomActivation, CustomLoss
 from deltarule.spec.initializers import (
     INITIALIZERS,
     ConstantInitializer,
@@ -36,6 +37,8 @@ __all__ = [
     "BinaryCrossEntropy",
     "CategoricalCrossEntropy",
     "ConstantInitializer",
+    "CustomActivation",
+    "CustomLoss",
     "Dense",
     "Dropout",
     "Huber",

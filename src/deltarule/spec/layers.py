@@ -7,6 +7,7 @@ from typing import Literal
 
 from deltarule.errors import SpecError
 from deltarule.spec.activations import ACTIVATIONS, ELU, LeakyReLU
+from deltarule.spec.custom import CustomActivation, Function
 from deltarule.spec.initializers import (
     INITIALIZERS,
     ConstantInitializer,
@@ -57,8 +58,9 @@ class Dense:
     ----------
     units : int
         Width d_l of the layer, ≥ 1.
-    activation : str, LeakyReLU or ELU, default="identity"
-        The activation g, or its name in ``deltarule.spec.ACTIVATIONS``.
+    activation : str, LeakyReLU, ELU, CustomActivation or callable, default="identity"
+        The activation g, or its name in ``deltarule.spec.ACTIVATIONS``. A function of your own
+        becomes ``CustomActivation(f)``, and the network runs in the reference engine.
     initializer : str, Normal, Uniform, ConstantInitializer or callable, optional
         How W_l is drawn. The default depends on the activation: He for ReLU and its variants,
         Glorot for tanh, sigmoid and softmax, LeCun otherwise. Biases start at zero (item I1).
@@ -72,13 +74,15 @@ class Dense:
     """
 
     units: int
-    activation: str | LeakyReLU | ELU = "identity"
+    activation: str | LeakyReLU | ELU | CustomActivation | Function = "identity"
     initializer: Initializer | None = None
     batch_norm: BatchNorm | None = None
 
     def __post_init__(self) -> None:
         check_positive_integer("units", self.units)
-        if not isinstance(self.activation, LeakyReLU | ELU):
+        if callable(self.activation) and not isinstance(self.activation, type):
+            object.__setattr__(self, "activation", CustomActivation(self.activation))
+        elif not isinstance(self.activation, LeakyReLU | ELU | CustomActivation):
             check_name("activation", self.activation, ACTIVATIONS)
         if isinstance(self.initializer, str):
             check_name("initializer", self.initializer, INITIALIZERS)
@@ -99,10 +103,22 @@ class Dense:
 
     @property
     def activation_name(self) -> str:
-        """Name of the activation, without its parameter."""
-        if isinstance(self.activation, LeakyReLU):
-            return "leaky_relu"
-        return "elu" if isinstance(self.activation, ELU) else self.activation
+        """Name of the activation, without its parameter; "function f" for the user's f."""
+        match self.activation:
+            case LeakyReLU():
+                return "leaky_relu"
+            case ELU():
+                return "elu"
+            case CustomActivation():
+                return f"function {self.activation.name}"
+        return str(self.activation)
+
+    @property
+    def activation_range(self) -> str:
+        """The set that contains the outputs (see ``ACTIVATIONS``)."""
+        if isinstance(self.activation, CustomActivation):
+            return self.activation.range
+        return ACTIVATIONS[self.activation_name]
 
     @property
     def activation_constant(self) -> float:

@@ -7,6 +7,7 @@ from numbers import Real
 from typing import TypeAlias
 
 from deltarule.errors import SpecError
+from deltarule.spec.custom import CustomLoss, Function
 from deltarule.utils.checks import check_between, check_name, check_sequence
 
 __all__ = [
@@ -107,8 +108,10 @@ class CategoricalCrossEntropy:
         check_between("label_smoothing", self.label_smoothing, 0.0, 1.0, open_high=True)
 
 
-Loss: TypeAlias = str | Huber | Quantile | BinaryCrossEntropy | CategoricalCrossEntropy
-"""A name of ``LOSSES``, or a loss with its constants."""
+Loss: TypeAlias = (
+    str | Huber | Quantile | BinaryCrossEntropy | CategoricalCrossEntropy | CustomLoss | Function
+)
+"""A name of ``LOSSES``, a loss with its constants, or a function of the user."""
 
 
 def loss_name(loss: Loss) -> str:
@@ -122,4 +125,6 @@ def loss_name(loss: Loss) -> str:
             return "binary_cross_entropy"
         case CategoricalCrossEntropy():
             return "categorical_cross_entropy"
+        case CustomLoss():
+            return f"function {loss.name}"
     return check_name("loss", loss, LOSSES)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from deltarule.errors import SpecError
 from deltarule.spec.activations import ACTIVATIONS
+from deltarule.spec.custom import CustomLoss
 from deltarule.spec.layers import Dense, Dropout, Scale
 from deltarule.spec.losses import (
     LOSSES,
@@ -47,9 +48,9 @@ class NetworkSpec:
     layers : sequence of Dense, Dropout and Scale
         At least one Dense; the last layer is the output layer. A Dropout in the first position
         drops inputs.
-    loss : str, Huber, Quantile, BinaryCrossEntropy or CategoricalCrossEntropy
+    loss : str, Huber, Quantile, BinaryCrossEntropy, CategoricalCrossEntropy, CustomLoss or callable
         A name of ``deltarule.spec.LOSSES``, or a loss with its constants. Its domain must contain
-        the range of the output activation.
+        the range of the output activation. A function of your own becomes ``CustomLoss(f)``.
     penalties : sequence of L2 and L1, default=()
         Terms that are added to the mean loss.
     constraints : sequence of MaxNorm, default=()
@@ -132,10 +133,14 @@ class NetworkSpec:
             )
 
     def _check_loss(self) -> None:
+        if callable(self.loss) and not isinstance(self.loss, type):
+            object.__setattr__(self, "loss", CustomLoss(self.loss))
         name = loss_name(self.loss)
+        if isinstance(self.loss, CustomLoss):
+            return  # its domain is the user's
         activation = self.output.activation_name
         domain = LOSSES[name]
-        if ACTIVATIONS[activation] not in domain:
+        if self.output.activation_range not in domain:
             fits = [a for a, values in ACTIVATIONS.items() if values in domain]
             raise SpecError(
                 f"loss={name!r} needs {' or '.join(domain)} outputs, so the last layer must have "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["describe"]
+__all__ = ["describe", "is_model"]
 
 _PICKLE = "a pickle, which can run code when it is opened"
 _COMPRESSED = "compressed (joblib and pickle files often are)"
@@ -25,12 +25,27 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 )
 
 
+def is_model(head: bytes) -> bool:
+    """Whether a file with these first nine bytes may be a model file, or another safetensors file.
+
+    It begins with a number below 2³² as eight little-endian bytes, followed by a brace.
+    """
+    return head[4:9] == b"\0\0\0\0{"
+
+
 def describe(head: bytes) -> str | None:
     """Return the likely format of a file with these first nine bytes; None for a model file.
 
-    A model file begins with a number below 2³² as eight little-endian bytes, followed by a brace.
     Unknown formats also give None.
     """
-    if head[4:9] == b"\0\0\0\0{":
+    if is_model(head):
         return None
-    return next((kind for magic, kind in _SIGNATURES if head.startswith(magic)), None)
+    found = next((kind for magic, kind in _SIGNATURES if head.startswith(magic)), None)
+    text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "ignore")
+    if found not in (None, _PICKLE) or not text:
+        return found
+    if not all(character.isprintable() or character in "\t\r\n" for character in text):
+        return found
+    if found is None or set(text) & set(",;\t|"):
+        return "text, such as a table"
+    return f"text: a table, or {_PICKLE}"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from deltarule.tables.table import Source, Table
     from deltarule.tables.tabular import TabularClassifier, TabularRegressor
     from deltarule.tables.train import fit, score_parts
+    from deltarule.tables.tuning.space import default_space
     from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "check_test",
     "collect_values",
     "csv_format",
+    "default_space",
     "describe",
     "fit",
     "is_large",
@@ -87,5 +89,6 @@ __getattr__ = importer(
         "understanding": ["ReadOptions", "Understanding", "Understood"],
         "tabular": ["TabularClassifier", "TabularRegressor"],
         "train": ["fit", "score_parts"],
+        "tuning.space": ["default_space"],
     },
 )

@@ -60,22 +60,32 @@ class ExampleReader:
             yield self._examples(piece, PARTS.index(name), limit)
 
     def whole_part(self, name: str, limit: float = 1.0) -> Examples:
-        """Return the same examples, all in memory."""
+        """Return the same examples, all in memory.
+
+        A table that nobody else uses forgets its cells when they become the training examples.
+        """
         table = self.source
-        if isinstance(table, Table) and table.used_once and table.rows > RELEASED_ROWS:
-            pa.default_memory_pool().release_unused()  # to the system, before a large array
+        if isinstance(table, Table) and table.used_once and table.rows:
+            for part in ("dev", "test") if name == "training" else (name,):
+                if part not in self._kept:
+                    self._kept[part] = self._examples(Piece(table, 0), PARTS.index(part))
+            if name == "training":
+                return self._last_examples(table)
         found = list(self.part(name, limit))
         if len(found) == 1:
-            self._forget(name)
             return found[0]
         return Examples(*(np.concatenate(pieces) for pieces in zip(*found, strict=True)))
 
-    def _forget(self, name: str) -> None:
-        """After the training rows, forget the cells of a table that nobody else uses."""
-        table = self.source
-        if name == "training" and isinstance(table, Table) and table.used_once and table.rows:
-            self._kept.update({part: next(self.part(part)) for part in ("dev", "test")})
-            table.forget_all()
+    def _last_examples(self, table: Table) -> Examples:
+        """Return the training examples; afterwards the table has forgotten its cells."""
+        large = table.rows > RELEASED_ROWS
+        if large:
+            pa.default_memory_pool().release_unused()  # to the system, before a large array
+        found = self._examples(Piece(table, 0), 0, forget=True)
+        table.forget_all()
+        if large:
+            pa.default_memory_pool().release_unused()
+        return found
 
     def identity(self) -> dict[str, str]:
         """Return digests of all that decides the examples of every epoch, by name."""
@@ -125,7 +135,9 @@ class ExampleReader:
                 where = lanes.index(lane)
                 lanes[where : where + 1] = islice(waiting, 1)
 
-    def _examples(self, piece: Piece, part: int, limit: float = 1.0) -> Examples:
+    def _examples(
+        self, piece: Piece, part: int, limit: float = 1.0, *, forget: bool = False
+    ) -> Examples:
         """Return the examples of a part in a piece."""
         record = self.preprocessing
         target = piece.table.column(record.target.name, missing=record.missing)
@@ -133,7 +145,7 @@ class ExampleReader:
         if limit < 1:
             hashes = row_hash(self.split.seed, DEV_SAMPLE, piece.first, piece.table.rows)
             belongs &= hashes < limit
-        return encode_examples(record, piece.table, belongs)
+        return encode_examples(record, piece.table, belongs, forget=forget)
 
 
 def _shuffled(examples: list[Examples], rng: np.random.Generator) -> Examples:

@@ -232,17 +232,36 @@ class ParsedColumn:
                 )
         return None
 
-    def require(self, fits: Mask, expected: str) -> None:
-        """Refuse the first cell that is neither missing nor what the column should hold."""
+    def require(self, fits: Mask, expected: str, way: Callable[[], str] = lambda: "") -> None:
+        """Refuse the first cell that is neither missing nor what the column should hold.
+
+        `way` returns a further remedy, if there is one.
+        """
         if expected in self._required:
             return
         wrong = self.usable & ~fits
         if wrong.any():
             row = int(np.argmax(wrong))
             raise self.fault(
-                row, f"{show(self.text(row))} is not {expected}; correct it or leave it empty"
+                row,
+                f"{show(self.text(row))} is not {expected}; correct it or leave it empty{way()}",
             )
         self._required.add(expected)
+
+    def pieces(self, size: int) -> list[ParsedColumn]:
+        """Return a column of stored numbers as columns of so many rows, each with its own cells."""
+        whole = self.fault  # a reference to the column would keep its cells in memory
+
+        def piece(start: int) -> ParsedColumn:
+            def fault(row: int, problem: str) -> TableError:
+                return whole(start + row, problem)
+
+            cells = numbers_of(self._stored[start : start + size].copy())
+            return ParsedColumn(
+                self.name, cells, self.path, fault, self.marks, declared=self.declared
+            )
+
+        return [piece(start) for start in range(0, len(self), size)]
 
     # --- plain numbers, as bytes -----------------------------------------------------------------
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deltarule.errors import TableError
 from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.evidence import MAX_TEXTS
 from deltarule.tables.messages import listing
@@ -17,8 +19,8 @@ from deltarule.tables.record import NumberNotation, Task
 from deltarule.tables.split import times_of
 from deltarule.tables.statistics import PICTURE_SAMPLE, CappedCounter, Sample, row_hash
 from deltarule.tables.table import Source
-from deltarule.tables.target import Decision, TargetProfile, class_labels, target_column
-from deltarule.tables.understand import understand
+from deltarule.tables.target import Decision, TargetProfile, class_labels
+from deltarule.tables.understand import feature_columns, understand
 from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = ["ColumnValues", "DataValues", "Description", "collect_values", "describe"]
@@ -47,6 +49,8 @@ class Description:
         How many rows each class has; empty for a quantity.
     notes : list of str
         What the user should know.
+    problem : str
+        Why training would refuse the table, and what to do; empty if it would not.
     """
 
     rows: int
@@ -55,6 +59,7 @@ class Description:
     decision: Decision | None = None
     classes: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    problem: str = ""
 
 
 def describe(
@@ -80,7 +85,8 @@ def describe(
     Raises
     ------
     TableError
-        If the columns, or the target, could not be learned from; the message says what to change.
+        If the table cannot be read, or there is no such column. That its columns or its target
+        could not be learned from is no error: the description says so.
 
     Examples
     --------
@@ -93,19 +99,34 @@ def describe(
     reading = reading or ReadOptions()
     if target is not None:
         source.check_column(target)
-    understood = understand(source, reading, ignore=ignore, target=target or "")
-    if target is None:
-        return Description(source.rows, understood, notes=understood.notes)
-    profile = TargetProfile(target_column(understood, target, source.path), source.path)
-    for table, _ in source.scan():
-        rows = PieceRows(np.zeros(table.rows, dtype=bool), np.zeros(table.rows))
-        profile.add(table.column(target, missing=reading.missing), rows)
-    decision = profile.decide(None)
-    notes, single = list(understood.notes), profile.single(decision)
-    if single:
-        notes.append(f"class {listing(single)} has a single row, which cannot be held out")
-    classes = profile.class_counts(decision)
-    return Description(source.rows, understood, target, decision, classes, notes)
+    understood = understand(source, reading, ignore=ignore, target=target or "", refuse=False)
+    notes = [*source.notes, *understood.notes]
+    problems = [understood.problem] if understood.problem else []
+    decision, classes = None, {}
+    if target is not None and understood.columns[target].kind != "unclear":
+        profile = TargetProfile(understood.columns[target], source.path)
+        with _collected(problems):
+            feature_columns(source, target, understood)
+        for table, _ in source.scan():
+            rows = PieceRows(np.zeros(table.rows, dtype=bool), np.zeros(table.rows))
+            profile.add(table.column(target, missing=reading.missing), rows)
+        with _collected(problems):
+            decision = profile.decide(None)
+            classes = profile.class_counts(decision)
+            notes += profile.alike(decision)
+            if single := profile.single(decision):
+                notes.append(f"class {listing(single)} has a single row, which cannot be held out")
+    problem = "; ".join(problems)
+    return Description(source.rows, understood, target, decision, classes, notes, problem)
+
+
+@contextmanager
+def _collected(problems: list[str]) -> Iterator[None]:
+    """Add what training would refuse to a list of problems instead of raising it."""
+    try:
+        yield
+    except TableError as error:
+        problems.append(str(error))
 
 
 @dataclass(frozen=True)
@@ -182,11 +203,12 @@ def collect_values(
         The texts that stand for missing cells.
     """
     every = understood.columns
-    learned = [c for c in every.values() if c.kind != "left out" and c.name != target]
+    unused = ("left out", "unclear")
+    learned = [c for c in every.values() if c.kind not in unused and c.name != target]
     chosen = learned[: SHOWN_COLUMNS - (target is not None)]
     size = np.inf if source.in_memory else SAMPLE_ROWS
     collectors = [_Collector(column, size) for column in chosen]
-    if target is not None:
+    if target is not None and every[target].kind not in unused:
         collectors.insert(0, _Collector(every[target], size, as_classes=task == "classification"))
     for table, first in source.scan():
         hashes = row_hash(0, PICTURE_SAMPLE, first, table.rows)

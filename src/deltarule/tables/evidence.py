@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deltarule.tables.arrow import to_numpy
 from deltarule.tables.columns import Cells, ParsedColumn
 from deltarule.tables.dates import read_coded
-from deltarule.tables.notation import NOTATIONS, PLAIN
+from deltarule.tables.notation import NOTATIONS, PLAIN, is_currency
 from deltarule.tables.record import DateNotation, NumberNotation
 from deltarule.tables.statistics import CappedCounter
 
@@ -45,6 +45,7 @@ class ColumnEvidence:
         self.fits: Counter[tuple[NumberNotation, str]] = Counter()
         """Cells that are numbers, by notation and unit."""
         self.points = self.codes = self.whole = self.booleans = 0
+        self.numbers = self.measured = 0  # in any notation; those with a unit such as kg
         self.dates: Counter[DateNotation] = Counter()
         self.unclear_dates = 0  # such as 21-03-04
         self.calendar_dates = 0  # with the day or the month first
@@ -127,20 +128,17 @@ class ColumnEvidence:
     def best_unit(self, notation: NumberNotation) -> tuple[int, str]:
         """Return the most cells that are numbers in a notation with one unit, and the unit.
 
-        A currency may be left out, a per cent sign may not.
+        A currency may be left out, other units may not.
         """
         found = {unit: count for (kind, unit), count in self.fits.items() if kind == notation}
         bare = found.get("", 0)
         return max(
-            ((count + bare * (unit not in ("", "%")), unit) for unit, count in found.items()),
+            ((count + bare * is_currency(unit), unit) for unit, count in found.items()),
             default=(0, ""),
         )
 
-    def of_any_unit(self, notation: NumberNotation) -> int:
-        """Return how many cells are numbers in a notation, whatever their unit."""
-        return sum(count for (kind, _), count in self.fits.items() if kind == notation)
-
     def _add_stored(self, column: ParsedColumn, n: int) -> None:
+        self.numbers += n
         for notation in NOTATIONS:
             self.fits[notation, ""] += n
         values = column.numbers().values
@@ -159,6 +157,7 @@ class ColumnEvidence:
         ):
             grouped = _count(pc.match_substring_regex(cells, _GROUPED))
         self.points += points
+        self.numbers += n
         for notation in NOTATIONS:
             fits = n if notation.decimal == "." else n - points
             self.fits[notation, ""] += fits + grouped * (
@@ -182,11 +181,15 @@ class ColumnEvidence:
         blanks = to_numpy(pc.count_substring(distinct, " "), 0)
         self._blanks += int((blanks * column.counts(there)).sum())
         numbers = column.number_texts
+        in_any = np.zeros(len(distinct), dtype=bool)
         for notation in NOTATIONS:
             fits = numbers.fits(notation)
+            in_any |= fits
             for place in np.unique(numbers.unit[fits]).tolist():
                 mask = fits & (numbers.unit == place)
                 self.fits[notation, numbers.units[place]] += int(counts[mask].sum())
+        self.numbers += int(counts[in_any].sum())
+        self.measured += int(counts[in_any & numbers.measured].sum())
         self.whole += int(counts[numbers.whole].sum())
         self.points += int(counts[_mask(pc.match_substring(distinct, "."))].sum())
         self.codes += int(counts[_mask(pc.match_substring_regex(distinct, "^0[0-9]+$"))].sum())

@@ -7,8 +7,10 @@ are trained at a time.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,17 +18,21 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from deltarule.engine.thread_pool import thread_ceiling
-from deltarule.errors import DivergenceError
+from deltarule.errors import DivergenceError, SpecError
+from deltarule.estimators import MLPClassifier, MLPRegressor
 from deltarule.estimators.loading import RecordedEstimator
+from deltarule.spec.optimizers import AdamW
 from deltarule.tables.ensemble import Ensemble, best_temperature, tempered
 from deltarule.tables.evaluation import Evaluation, Predictions, Scores
 from deltarule.tables.folds import draw_folds
 from deltarule.tables.prepare import Prepared
-from deltarule.tables.recipes import member_estimator
-from deltarule.tables.record import Classes
+from deltarule.tables.recipes import RECIPES
+from deltarule.tables.record import Classes, Quantity
 from deltarule.tables.settings import Settings
 
-__all__ = ["fit_folds"]
+__all__ = ["GivenUpError", "fit_folds", "member_estimator", "to_the_last_epoch"]
+
+EPOCHS, PATIENCE = 100, 20
 
 
 class _Trained(NamedTuple):
@@ -41,6 +47,7 @@ def fit_folds(
     settings: Settings,
     callbacks: tuple[Any, ...] = (),
     weight: NDArray[np.float64] | None = None,
+    is_hopeless: Callable[[int, float], bool] | None = None,
 ) -> tuple[Ensemble, Evaluation]:
     """Train a network for each fold of the training rows; return them, and their scores out of it.
 
@@ -48,7 +55,13 @@ def fit_folds(
     them was least, and one temperature was chosen on all of them: that much they know.
 
     One is trained after the other if callbacks, which see every network as a fit of its own, or
-    verbose lines ask for it.
+    verbose lines ask for it. ``is_hopeless`` is called with the number of every network, in order,
+    and its least loss on the fold; if it returns True the others are given up.
+
+    Raises
+    ------
+    GivenUpError
+        If the ensemble is hopeless.
     """
     target = prepared.preprocessing.target
     X, y = prepared.reader.whole_part("training")
@@ -59,6 +72,7 @@ def fit_folds(
     )
     fold = draw_folds(len(y), prepared.folds, int(seeds[0]), y if classes else None)
     learned, stopper = target.to_network(y), _Stopper()
+    judge = _Judge(is_hopeless, stopper)
 
     def train(number: int) -> _Trained:
         inside, outside = fold != number, fold == number
@@ -79,12 +93,12 @@ def fit_folds(
                 f"the loss of network {number + 1} was not finite after any epoch; lower "
                 "--learning-rate (learning_rate_init), or look for wrong units in the target"
             )
+        judge.hear(number, float(np.nanmin(estimator.validation_loss_curve_)))
         said = estimator.predict_proba if classes else estimator.predict
         outputs = np.asarray(said(X[outside]), dtype=np.float64)
         return _Trained(RecordedEstimator(*estimator.to_record()), outputs)
 
-    with warnings.catch_warnings():  # the rate falls over all epochs: reaching the last is no fault
-        warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
+    with to_the_last_epoch():
         in_turn = bool(callbacks) or settings.verbose
         workers = 1 if in_turn else min(prepared.folds, thread_ceiling(None))
         found = _side_by_side(train, prepared.folds, workers, stopper)
@@ -105,6 +119,79 @@ def fit_folds(
     score = evaluation.scores["accuracy" if classes else "r2"]
     known = None if np.isnan(score) else score
     return Ensemble(tuple(one.member for one in found), temperature, known), evaluation
+
+
+def member_estimator(
+    number: int,
+    target: Classes | Quantity,
+    settings: Settings,
+    rows: int,
+    seed: int,
+    n_threads: int | None = 1,
+) -> Any:
+    """Return the network of a fold, not yet fitted; what the settings say holds for every one.
+
+    AdamW with a cosine of the rate over the epochs, about n/40 rows a batch, in float32. Training
+    watches the loss on the rows that it does not learn from.
+    """
+    recipes = settings.recipes or RECIPES
+    recipe = recipes[number % len(recipes)]
+    hidden = recipe.hidden_layer_sizes if settings.hidden is None else settings.hidden
+    if not hidden or min(hidden) < 1:
+        raise SpecError("hidden must be widths of at least 1, such as 64,32 (--hidden)")
+    rate, decay = settings.learning_rate or recipe.learning_rate_init, recipe.weight_decay
+    if settings.alpha is not None:  # the user's penalty, instead of the decoupled decay
+        decay = 0.0
+    kind: type[Any] = MLPClassifier if isinstance(target, Classes) else MLPRegressor
+    return kind(
+        hidden_layer_sizes=tuple(hidden),
+        activation=settings.activation or recipe.activation,
+        solver=AdamW(rate, weight_decay=decay),
+        learning_rate="cosine",
+        alpha=settings.alpha or 0.0,
+        batch_size=min(settings.batch_size or int(np.clip(rows // 40, 16, 256)), rows),
+        max_iter=settings.epochs or EPOCHS,
+        n_iter_no_change=settings.patience or PATIENCE,
+        dropout=recipe.dropout if settings.dropout is None else settings.dropout,
+        random_state=seed,
+        early_stopping=True,
+        monitor="loss",
+        dtype="float32",
+        verbose=settings.verbose,
+        n_threads=n_threads,
+    )
+
+
+@contextmanager
+def to_the_last_epoch() -> Iterator[None]:
+    """Warn of no fit that reaches its last epoch: the rate falls until then."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
+        yield
+
+
+class GivenUpError(Exception):
+    """An ensemble is not worth the rest of its training."""
+
+
+class _Judge:
+    """Tells the losses of networks in their order, whichever is trained first."""
+
+    def __init__(self, verdict: Callable[[int, float], bool] | None, stopper: _Stopper) -> None:
+        self._verdict, self._stopper = verdict, stopper
+        self._lock, self._losses, self._told = Lock(), dict[int, float](), 0
+
+    def hear(self, number: int, loss: float) -> None:
+        """Take the loss of a network; raise ``GivenUpError`` if those told so far are hopeless."""
+        if self._verdict is None:
+            return
+        with self._lock:
+            self._losses[number] = loss
+            while self._told in self._losses and not self._stopper.stopped:
+                self._told += 1
+                self._stopper.stopped = self._verdict(self._told - 1, self._losses[self._told - 1])
+            if self._stopper.stopped:
+                raise GivenUpError
 
 
 class _Stopper:

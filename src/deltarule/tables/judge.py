@@ -18,6 +18,8 @@ __all__ = ["FEW", "Judge"]
 FEW = 20
 """A text column with at most this many different texts is always a category."""
 MAX_CATEGORIES = 1000
+WORDS = 4
+"""Texts of so many words on average that are nearly all different are free text."""
 _COMMA_THOUSANDS, _POINT_THOUSANDS = NOTATIONS[1], NOTATIONS[2]
 
 
@@ -88,8 +90,9 @@ class Judge:
         fitting = [n for n in asked if _whole(e, n)]
         if not fitting:
             best = max(asked, key=lambda n: e.best_unit(n)[0])
-            most = max(e.of_any_unit(n) for n in NOTATIONS)
-            return self._misfits(column, best, e) if 2 * most > e.usable else None
+            few = e.distinct is not None and e.distinct <= FEW  # "6 months", "1 year", "10+ years"
+            numbers = e.numbers - (e.measured if few else 0)
+            return self._misfits(column, best, e) if 2 * numbers > e.usable else None
         notation = fitting[0]
         both = {_COMMA_THOUSANDS, _POINT_THOUSANDS} <= set(fitting)
         if notation == PLAIN:
@@ -222,8 +225,10 @@ class Judge:
             if distinct is None:
                 return self._unusable(column, f"has more than {MAX_TEXTS} different texts")
             return category
-        if e.blanks >= 3 and (distinct is None or distinct > FEW):
-            return self._unusable(column, "holds free text")
+        often = distinct is not None and distinct <= MAX_CATEGORIES and 2 * distinct <= e.cells
+        if e.blanks >= WORDS - 1 and not often and (distinct is None or distinct > FEW):
+            problem = self._unusable(column, "holds free text")
+            return problem._replace(repeats=distinct is not None)
         if distinct is None:
             return replace(
                 category, kind="left out", reason=f"has more than {MAX_TEXTS} different texts"

@@ -19,9 +19,16 @@ from deltarule.tables.arrow import numbers_of
 from deltarule.tables.columns import MISSING, Cells, ParsedColumn
 from deltarule.tables.dates import NUMBERS, calendar, values_of
 from deltarule.tables.encoding import fill_bins
-from deltarule.tables.messages import listing, show
-from deltarule.tables.notation import PLAIN, described
-from deltarule.tables.record import CategoryColumn, ColumnRecord, DateColumn, NumberColumn
+from deltarule.tables.messages import in_shell, listing, show
+from deltarule.tables.notation import NOTATIONS, PLAIN, described
+from deltarule.tables.record import (
+    CategoryColumn,
+    ColumnRecord,
+    DateColumn,
+    DateNotation,
+    NumberColumn,
+    NumberNotation,
+)
 
 if TYPE_CHECKING:
     from deltarule.onnx import Categories, Date, Number
@@ -115,7 +122,8 @@ class NumberKind(Kind):
         notation = PLAIN if record is None else record.notation
         values, fits = column.numbers(notation)
         how = described(notation)
-        column.require(fits, f"a number ({how})" if how else "a number")
+        expected = f"a number ({how})" if how else "a number"
+        column.require(fits, expected, lambda: _other_notation(column, notation))
         fault = column.inexact(notation)
         if fault is not None:
             raise column.fault(*fault)
@@ -188,7 +196,9 @@ class DateKind(Kind):
             "time": "a time",
             "month": "a year with a month",
         }
-        column.require(fits, what.get(form, f"a date in {form}"))
+        column.require(
+            fits, what.get(form, f"a date in {form}"), lambda: _other_order(column, record.notation)
+        )
         return values
 
     def encode(
@@ -284,6 +294,33 @@ KINDS: tuple[Kind, ...] = (NumberKind(), BooleanKind(), DateKind(), CategoryKind
 def kind_of(record: ColumnRecord) -> Kind:
     """Return the kind of a column's record."""
     return next(kind for kind in KINDS if kind.name == record.kind)
+
+
+def _other_notation(column: ParsedColumn, known: NumberNotation) -> str:
+    """Return how to read numbers if most of them are in another notation, or an empty text."""
+    most = max(column.numbers(known).fits.sum(), column.usable.sum() / 2)
+    best = known
+    for notation in NOTATIONS:
+        read = column.numbers(notation.model_copy(update={"unit": known.unit}))
+        if read.fits.sum() > most:
+            best, most = notation, read.fits.sum()
+    options = [f"--decimal {best.decimal}"] if best.decimal != known.decimal else []
+    if best.thousands not in ("", known.thousands):
+        options.append(f"--thousands {in_shell(best.thousands)}")
+    return _way(" ".join(options))
+
+
+def _other_order(column: ParsedColumn, known: DateNotation) -> str:
+    """Return the same of dates that begin with the other of day and month."""
+    other = known.model_copy(update={"day_first": not known.day_first})
+    most = max(column.dates(known).fits.sum(), column.usable.sum() / 2)
+    if known.form != "calendar" or column.dates(other).fits.sum() <= most:
+        return ""
+    return _way("--month-first" if known.day_first else "--day-first")
+
+
+def _way(options: str) -> str:
+    return f", or say how this table is written: {options}" if options else ""
 
 
 def _flags(

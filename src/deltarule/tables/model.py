@@ -37,6 +37,7 @@ from deltarule.tables.settings import Interface
 from deltarule.tables.summary import Summary, summary_of
 from deltarule.tables.table import Source, Table
 from deltarule.tables.target import encode_target
+from deltarule.tables.understanding import ReadOptions, rewritten
 from deltarule.utils.blas import one_blas_thread
 from deltarule.utils.checks import check_name
 
@@ -128,6 +129,27 @@ class TableModel:
     def labels(self) -> list[str]:
         """The classes in their order; empty in regression."""
         return self.target.labels if isinstance(self.target, Classes) else []
+
+    def reading(self, options: ReadOptions) -> TableModel:
+        """Return the model for tables whose cells are written otherwise than in training.
+
+        Parameters
+        ----------
+        options : ReadOptions
+            `missing` are further marks for missing cells; `decimal`, `thousands` and `day_first`
+            count for all numbers and dates. What they do not say is as in training. The other
+            options are those of a training, and do not matter.
+
+        Examples
+        --------
+        >>> from deltarule.datasets import penguins_path
+        >>> from deltarule.tables import Plan, ReadOptions, Settings, fit, prepare, read_table
+        >>> prepared = prepare(read_table(penguins_path()), Plan("species"))
+        >>> model = fit(prepared, Settings(hidden=(8,), patience=5))
+        >>> model.reading(ReadOptions(decimal=",")).preprocessing.columns[1].notation.decimal
+        ','
+        """
+        return replace(self, preprocessing=rewritten(self.preprocessing, options))
 
     def predict(self, source: Source, unseen: Unseen = "other") -> Predictions:
         """Return predictions for every row of a table; they are all in memory.
@@ -258,6 +280,12 @@ class TableModel:
                 f"{self.target.scale:.6g} plus {self.target.mean:.6g}."
             )
         return "The network", *parts, (*said, *notes)
+
+    def _repr_html_(self) -> str:
+        """Return target, columns and the training, for a notebook."""
+        from deltarule.tables.report import model_report
+
+        return model_report(self)
 
     def training_summary(self) -> Summary:
         """Return the shape of the only network and how its training ended."""

@@ -7,6 +7,7 @@ the same bits.
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from deltarule.tables.arrow import numbers_of, text_of, texts_of, to_numpy
 from deltarule.tables.record import NumberNotation
 
-__all__ = ["NOTATIONS", "PLAIN", "NumberTexts", "described"]
+__all__ = ["NOTATIONS", "PLAIN", "NumberTexts", "described", "is_currency"]
 
 Mask = NDArray[np.bool_]
 
@@ -41,11 +42,17 @@ _CURRENCY = (
     r"(?:US|CA|C|AU|A|NZ|HK|R)?\$|[€£¥₹₽₩₺₴₪฿]|kr\.?|zł|Kč|Fr\.?"
     r"|EUR|USD|GBP|CHF|JPY|CNY|INR|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RUB|TRY|BRL|MXN|ZAR|KRW"
 )
+_PLURAL = r"^(lb|hr|min|day|week|month|year|yr)s$"
+_MEASURE = (
+    r"[mcdkµ]?m[²³23]?|km/h|mph|kmpl|[mk]?g|lbs?|oz|[mc]?l|°[CF]?|[kM]?Hz|[KMGT]i?B|[kM]?Wh?|[kK]?cal"
+    r"|bhp|hp|HP|CC|cc|px|ft|sq\.?ft|sq\.?m|ha|hrs?|h|mins?|ms|sec|s|days?|weeks?|months?|years?|yrs?"
+)
+"""Units that follow numbers; single capitals are left to codes such as 12A."""
 _ANATOMY = (
     r"^(?P<open>\()?(?P<sign>[+\-−–])?"
     rf"(?:(?P<before>{_CURRENCY}){_BLANK}?)?(?P<inner>[+\-−–])?"
     r"(?P<body>[0-9.,](?:[0-9.,'’ \x{00A0}\x{2009}\x{202F}]*[0-9.,])?)"
-    rf"(?P<exponent>[eE][+\-]?[0-9]+)?(?P<last>[\-−–])?(?:{_BLANK}?(?P<after>%|{_CURRENCY}))?(?P<close>\))?$"
+    rf"(?P<exponent>[eE][+\-]?[0-9]+)?(?P<last>[\-−–])?(?:{_BLANK}?(?P<after>%|{_CURRENCY}|{_MEASURE}))?(?P<close>\))?$"
 )
 _FRACTION = {".": r"(?:\.[0-9]*)?$|^\.[0-9]+$", ",": r"(?:,[0-9]+)?$|^,[0-9]+$"}
 _MARK = {",": ",", ".": r"\.", " ": _BLANK, "'": "['’]"}
@@ -98,6 +105,7 @@ class NumberTexts:
         self._negative = some & ~_numpy(plus[0]) & ~_numpy(plus[1])
         self._body, self._exponent = part["body"], part["exponent"]
         joined = pc.binary_join_element_wise(part["before"], part["after"], text_of(""))
+        joined = pc.replace_substring_regex(joined, _PLURAL, r"\1")
         coded = joined.dictionary_encode()
         self.units: list[str] = coded.dictionary.to_pylist()
         self.unit = np.full(self._n, -1)
@@ -111,13 +119,19 @@ class NumberTexts:
             self._matches(r"^[0-9]+$") & _numpy(pc.equal(self._exponent, text_of("")))
         ) & self._has_unit("")
 
+    @property
+    def measured(self) -> Mask:
+        """(n,) mask of the texts with a unit that is neither a per cent sign nor a currency."""
+        places = [n for n, u in enumerate(self.units) if u not in ("", "%") and not is_currency(u)]
+        return np.isin(self.unit, places)
+
     def fits(self, notation: NumberNotation, unit: str | None = None) -> Mask:
         """Return the mask of texts in a notation; None for any unit."""
         fits = self._spread(self._matches(_body(notation)))
         if unit is None:
             return fits
         fit_unit = self._has_unit(unit)
-        if unit not in ("", "%"):  # a currency may be left out
+        if is_currency(unit):  # which may be left out
             fit_unit |= self._has_unit("")
         return fits & fit_unit
 
@@ -152,6 +166,11 @@ class NumberTexts:
         spread = np.zeros(self._n, dtype=bool)
         spread[self._places] = mask
         return spread
+
+
+def is_currency(unit: str) -> bool:
+    """Whether a unit is a currency, which a column's numbers may bear or not."""
+    return re.fullmatch(_CURRENCY, unit) is not None
 
 
 def described(notation: NumberNotation) -> str:

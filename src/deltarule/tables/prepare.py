@@ -29,7 +29,7 @@ from deltarule.tables.statistics import DEV_SAMPLE, MEDIAN_SAMPLE, Sample, row_h
 from deltarule.tables.table import Source, Table
 from deltarule.tables.target import TargetProfile, target_column
 from deltarule.tables.time_split import split_by_time
-from deltarule.tables.understand import understand
+from deltarule.tables.understand import feature_columns, understand
 from deltarule.tables.understanding import Understanding
 from deltarule.training.splits import default_fractions
 from deltarule.version import __version__
@@ -122,7 +122,7 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         shares = shares._replace(dev=0.0)
     whole, missing = source.in_memory, plan.reading.missing
     understood = understand(source, plan.reading, ignore=plan.ignore, target=plan.target)
-    features = _features(source, plan, understood)
+    features = feature_columns(source, plan.target, understood)
     numbers = sum(understood.columns[name].kind == "number" for name in features)
     encoding = usual_encoding(numbers) if folds.networks > 1 else STANDARDISED
     if plan.scaling is not None:
@@ -185,6 +185,7 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     reader = ExampleReader(source, preprocessing, split)
     dev = reader.whole_part("dev") if whole else held.examples(preprocessing, reader)
     notes = [*source.notes, *understood.notes, *([] if whole else [READ_AGAIN])]
+    notes += target.alike(decision)
     few = [label for label in decision.labels if label in {*alone, *target.single(decision)}]
     if few:
         notes.append(
@@ -228,19 +229,6 @@ def _records(columns: list[Learner], rare: int, source: Source) -> list[ColumnRe
 
     together(record, columns, source.rows if source.in_memory else 0)
     return [found[column.name] for column in columns]
-
-
-def _features(source: Source, plan: Plan, understood: Understanding) -> list[str]:
-    """Return the columns to learn from; it is an error if there are none."""
-    others = [c for name, c in understood.columns.items() if name != plan.target]
-    left = [column.name for column in others if column.kind != "left out"]
-    if not left:
-        reasons = "".join(f"; {show(column.name)} {column.reason}" for column in others[:8])
-        raise TableError(
-            f"{source.path} has no column left to learn {show(plan.target)} from{reasons}; "
-            "ignore fewer columns, or add some"
-        )
-    return left
 
 
 def _exact_split(

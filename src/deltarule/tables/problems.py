@@ -16,37 +16,56 @@ from deltarule.tables.record import DateNotation, NumberNotation
 from deltarule.tables.table import Source
 from deltarule.tables.understanding import Problem, ReadOptions, Understood
 
-__all__ = ["SHOWN", "refuse"]
+__all__ = ["SHOWN", "Refusal", "refusal"]
 
 SHOWN = 10
 """Errors and notes show so many cells and columns, and count the others."""
 
 
-def refuse(
+class Refusal(NamedTuple):
+    """Why a table cannot be learned from.
+
+    Attributes
+    ----------
+    message : str
+        All columns that are not understood, with their cells, and what to do.
+    columns : dict of str to str
+        The first thing that is wrong with each of them.
+    """
+
+    message: str
+    columns: dict[str, str]
+
+
+def refusal(
     source: Source, options: ReadOptions, problems: list[Problem], suspects: list[Understood]
-) -> None:
-    """Raise one error for all columns that are not understood, with their cells."""
+) -> Refusal | None:
+    """Return why columns are not understood, in one message for all; None if all are."""
     wrong = {problem.column.name: problem for problem in problems if problem.misfits}
     cells = _misfits(source, options, wrong, suspects) if wrong or suspects else []
     others = [problem for problem in problems if not problem.misfits]
     if not cells and not others:
-        return
-    said = [cell.words for cell in cells]
+        return None
+    here = f"{source.path}, "
+    said = [f"{cell.place.removeprefix(here)}{cell.problem}" for cell in cells]
     said += [f"column {show(p.column.name)} {p.words}" for p in others]
-    place = f"{source.path}, " if cells and cells[0].here else f"{source.path}: "
-    prefix = "" if cells and not cells[0].here else place
+    in_one_file = cells and cells[0].place.startswith(here)
+    prefix = here if in_one_file else "" if cells else f"{source.path}: "
     more = f"; and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
-    remedies = _remedies(cells, others)
-    raise TableError(f"{prefix}{'; '.join(said[:SHOWN])}{more}. {remedies}")
+    message = f"{prefix}{'; '.join(said[:SHOWN])}{more}. {_remedies(cells, others)}"
+    each = {p.column.name: p.words for p in others}
+    for cell in cells:
+        each.setdefault(cell.column, cell.problem)
+    return Refusal(message, each)
 
 
 class _Cell(NamedTuple):
-    """A text in a column of another kind; `here` says that its place is in the only file."""
+    """A text in a column of another kind."""
 
     column: str
     text: str
-    words: str
-    here: bool
+    problem: str
+    place: str  # looked up only for those that are shown
     markable: bool
 
 
@@ -59,7 +78,7 @@ def _misfits(
     """Read the table again, and return the different cells that do not fit."""
     counts: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], partial[TableError]] = {}
-    inexact: dict[str, tuple[str, partial[TableError]]] = {}
+    inexact: dict[str, tuple[str, str, partial[TableError]]] = {}
     kinds = {name: problem.column for name, problem in wrong.items()}
     for table, _ in source.scan():
         for kind in (*kinds.values(), *suspects):
@@ -67,23 +86,19 @@ def _misfits(
             if isinstance(kind.notation, NumberNotation) and kind.name not in inexact:
                 found = column.inexact(kind.notation)
                 if found:
-                    inexact[kind.name] = column.text(found[0]), partial(column.fault, *found)
+                    row, problem = found
+                    inexact[kind.name] = column.text(row), problem, partial(column.fault, row, "")
             if kind.name in wrong:
                 _count_misfits(column, kind, counts, first)
-    here, order = f"{source.path}, ", list(wrong)
-    found_cells = [
-        *((name, text, count) for (name, text), count in counts.items()),
-        *((name, text, 0) for name, (text, _) in inexact.items()),
-    ]
+    order = list(wrong)
     said: list[_Cell] = []
-    for name, text, count in sorted(
-        found_cells, key=lambda c: order.index(c[0]) if c[2] else len(order)
-    ):
-        if len(said) < SHOWN:  # the line of a cell is looked up only where it is shown
-            times = f" ({count} cells)" if count > 1 else ""
-            words = f"{first[name, text]()}{show(text)}{times} {wrong[name].words}" if count else ""
-            words = words or str(inexact[name][1]())
-        said.append(_Cell(name, text, words.removeprefix(here), words.startswith(here), count > 0))
+    for (name, text), count in sorted(counts.items(), key=lambda item: order.index(item[0][0])):
+        times = f" ({count} cells)" if count > 1 else ""
+        place = str(first[name, text]()) if len(said) < SHOWN else ""
+        problem = f"{show(text)}{times} {wrong[name].words}"
+        said.append(_Cell(name, text, problem, place, True))
+    for name, (text, problem, where) in inexact.items():
+        said.append(_Cell(name, text, problem, str(where()) if len(said) < SHOWN else "", False))
     return said
 
 
@@ -110,7 +125,8 @@ def _count_misfits(
 def _remedies(cells: list[_Cell], others: list[Problem]) -> str:
     """Return what to type, for all of it."""
     marks = list(dict.fromkeys(cell.text for cell in cells if cell.markable))
-    columns = list(dict.fromkeys(cell.column for cell in cells))
+    columns = [in_shell(name) for name in dict.fromkeys(cell.column for cell in cells)]
+    texts = [in_shell(p.column.name) for p in others if p.repeats]
     ways = []
     if marks:
         shown = " ".join(f"--missing {in_shell(text)}" for text in marks[:SHOWN])
@@ -119,13 +135,15 @@ def _remedies(cells: list[_Cell], others: list[Problem]) -> str:
             f"correct the cells or leave them empty; say that they are missing: {shown}{more}"
         )
     if columns:
-        names = [in_shell(name) for name in columns]
-        ways.append("keep categories: " + " ".join(f"--category {name}" for name in names))
-        ways.append("leave columns out: " + " ".join(f"--ignore {name}" for name in names))
+        ways.append("keep categories: " + " ".join(f"--category {name}" for name in columns))
+        ways.append("leave columns out: " + " ".join(f"--ignore {name}" for name in columns))
     ignored = [way for p in others if len(p.remedies) == 1 for way in p.remedies]
     if ignored:
         ways.append(f"convert to numbers or categories, or leave out: {' '.join(ignored)}")
+    if texts:
+        ways.append("take texts for categories: " + " ".join(f"--category {n}" for n in texts))
     choices = dict.fromkeys(p.remedies for p in others if len(p.remedies) > 1)
     ways += [f"say {' or '.join(choice)}" for choice in choices]
-    text = "; or ".join(ways) if cells and not choices else "; ".join(ways)
+    either = (cells or texts) and not choices
+    text = "; or ".join(ways) if either else "; ".join(ways)
     return text[:1].upper() + text[1:]

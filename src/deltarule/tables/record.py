@@ -73,8 +73,8 @@ class CsvFormat(Strict):
 class NumberNotation(Strict):
     """How the numbers of a column are written.
 
-    `unit` is "%" if all of them bear a per cent sign, or a currency that they may bear. A value
-    stays as it is written: 42 % is 42.
+    `unit` is "%" or a unit such as "kg" that all of them bear, or a currency that they may bear. A
+    value stays as it is written: 42 % is 42.
     """
 
     decimal: Literal[".", ","] = "."

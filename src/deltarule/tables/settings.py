@@ -10,6 +10,7 @@ from pydantic import Field
 from deltarule.tables.encoding import Scaling
 from deltarule.tables.kinds import Unseen
 from deltarule.tables.plan import DEV_SHARE, Plan
+from deltarule.tables.recipes import Positive, Recipe, Some
 from deltarule.tables.record import Strict, Task
 from deltarule.tables.split import Shares
 from deltarule.tables.understanding import ReadOptions
@@ -36,6 +37,7 @@ class Settings:
     checkpoint: Any = None  # a Checkpoint, or a folder as for an estimator
     dropout: float | None = None
     verbose: bool = False
+    recipes: tuple[Recipe, ...] | None = None  # of an ensemble's networks, in turn
 
     @property
     def describe_one(self) -> bool:
@@ -58,8 +60,6 @@ _ONE: dict[str, Any] = {
     "dropout": 0.0,
 }
 
-Positive = Annotated[float, Field(gt=0)]
-Some = Annotated[int, Field(ge=1)]
 Names = Annotated[list[str], Field(max_length=10_000)]
 
 
@@ -75,6 +75,7 @@ class Arguments(Strict):
     ensemble: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = "auto"
     scaling: Scaling | Literal["auto"] = "auto"
     bins: Annotated[int, Field(ge=0, le=1000)] | Literal["auto"] = "auto"
+    recipes: Annotated[list[Recipe], Field(min_length=1, max_length=1000)] | None = None
     alpha: Annotated[float, Field(ge=0)] | None = None
     batch_size: Some | Literal["auto"] = "auto"
     learning_rate_init: Positive | None = None
@@ -106,6 +107,7 @@ class Arguments(Strict):
             ensemble="auto" if plan.ensemble is None else plan.ensemble,
             scaling=plan.scaling or "auto",
             bins="auto" if plan.bins is None else plan.bins,
+            recipes=None if settings.recipes is None else list(settings.recipes),
             alpha=settings.alpha,
             batch_size="auto" if settings.batch_size is None else settings.batch_size,
             learning_rate_init=settings.learning_rate,
@@ -148,6 +150,7 @@ class Arguments(Strict):
             checkpoint=checkpoint,
             dropout=self.dropout,
             verbose=self.verbose,
+            recipes=None if self.recipes is None else tuple(self.recipes),
         )
 
     def plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -15,13 +16,15 @@ import pyarrow as pa
 from deltarule.errors import TableError
 from deltarule.tables.arrow import numbers_of
 from deltarule.tables.columns import Cells, ParsedColumn, is_number
-from deltarule.tables.messages import listing, show
+from deltarule.tables.messages import in_shell, listing, show
 from deltarule.tables.record import CsvFormat
 
 __all__ = ["Chunk", "Piece", "Source", "Table", "check_names"]
 
 MAX_COLUMNS = 10_000
 RELEASED_ROWS = 2**16
+_MARKS = re.compile(r"[^\w.+-]+")
+"""What may separate the names of columns."""
 _TOLD = CsvFormat()
 """Files tell themselves how they are written."""
 
@@ -94,12 +97,25 @@ class Source(ABC):
         )
 
     def _without_header(self) -> str:
-        """Return a remedy if the names of the columns look like cells."""
-        if not self.separator or not all(map(is_number, self.names)):
+        """Return a remedy if the names of the columns look like cells, or like several names."""
+        if not self.separator:
             return ""
-        return (
-            "; if the file has no header, say --no-header, which calls them column_1, column_2, …"
-        )
+        if all(map(is_number, self.names)):
+            return (
+                "; if the file has no header, say --no-header, which calls them column_1, "
+                "column_2, …"
+            )
+        marks = _MARKS.findall(self.names[0]) if len(self.names) == 1 else []
+        if any(len(mark) > 1 for mark in marks):
+            return (
+                "; if several characters separate its cells, write it with commas, such as by "
+                "pandas.read_csv(FILE, sep=…).to_csv(…)"
+            )
+        if marks:
+            return (
+                f"; if {show(marks[0])} separates its cells, say --separator {in_shell(marks[0])}"
+            )
+        return ""
 
 
 @dataclass(frozen=True)
@@ -183,6 +199,11 @@ class Table(Source):
             self._parsed.pop((column.name, column.marks), None)
             if self.rows > RELEASED_ROWS:
                 pa.default_memory_pool().release_unused()  # to the system
+
+    def forget(self, column: ParsedColumn) -> None:
+        """Forget the cells of a column."""
+        self._parsed.pop((column.name, column.marks), None)
+        self.columns[column.name] = pa.nulls(0)
 
     def forget_all(self) -> None:
         """Forget all cells."""

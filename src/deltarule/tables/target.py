@@ -7,6 +7,7 @@ quantity is standardised, and predictions are returned in its own unit.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -163,6 +164,14 @@ class TargetProfile:
         counts = self._values.counts
         pairs = zip(decision.labels, self._classes(), strict=True)
         return {label: counts[key] for label, key in pairs}
+
+    def alike(self, decision: Decision) -> list[str]:
+        """Return a note about classes that differ in upper and lower case only, or nothing."""
+        folded = Counter(label.casefold() for label in decision.labels)
+        same = [label for label in decision.labels if folded[label.casefold()] > 1]
+        if not same:
+            return []
+        return [f"classes {listing(same)} differ in upper and lower case only"]
 
     def single(self, decision: Decision) -> list[str]:
         """Return the classes with a single row."""

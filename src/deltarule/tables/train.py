@@ -9,7 +9,8 @@ all rows of a table in memory are shuffled together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any
 
@@ -21,7 +22,7 @@ from deltarule.estimators import MLPClassifier, MLPRegressor, StreamedDataset, f
 from deltarule.estimators.class_targets import ClassTargets
 from deltarule.tables.batches import buffer_rows
 from deltarule.tables.evaluation import Evaluation
-from deltarule.tables.fold_training import fit_folds
+from deltarule.tables.fold_training import fit_folds, member_estimator, to_the_last_epoch
 from deltarule.tables.model import TableModel
 from deltarule.tables.prepare import Prepared
 from deltarule.tables.record import Classes
@@ -63,6 +64,7 @@ def fit(
     *,
     sample_weight: NDArray[np.float64] | None = None,
     interface: Interface | None = None,
+    is_hopeless: Callable[[int, float], bool] | None = None,
 ) -> TableModel:
     """Train a network, stopping early on the dev rows, and return the best of all epochs.
 
@@ -80,6 +82,9 @@ def fit(
         Weights of the rows of a table in memory, in the loss and in the dev score.
     interface : Interface, optional
         How Python's estimators show the model; by default with the arguments of the command line.
+    is_hopeless : callable, optional
+        (network, its least loss on its fold) -> whether the other networks of an ensemble are not
+        worth training; `GivenUpError` is raised then.
 
     Returns
     -------
@@ -111,13 +116,16 @@ def fit(
     record, dev = prepared.preprocessing, prepared.dev
     interface = interface or interface_of(prepared, settings)
     if prepared.folds > 1:
-        return _fit_ensemble(prepared, settings, callbacks, sample_weight, interface)
-    settings = settings.for_one()
+        weight, _ = _weights(prepared, sample_weight)
+        return _fit_ensemble(prepared, settings, callbacks, weight, interface, is_hopeless)
+    if settings.recipes is None:
+        settings = settings.for_one()
     estimator = _estimator(prepared, settings)
     if callbacks:
         estimator.set_callbacks(*callbacks)
     learn = record.target.to_network
-    with one_blas_thread():
+    recipe = settings.recipes is not None
+    with one_blas_thread(), to_the_last_epoch() if recipe else nullcontext():
         if prepared.reader.source.in_memory:
             training = prepared.reader.whole_part("training")
             weight, dev_weight = _weights(prepared, sample_weight)
@@ -148,8 +156,9 @@ def _fit_ensemble(
     prepared: Prepared,
     settings: Settings,
     callbacks: tuple[Any, ...],
-    sample_weight: NDArray[np.float64] | None,
+    weight: NDArray[np.float64] | None,
     interface: Interface,
+    is_hopeless: Callable[[int, float], bool] | None,
 ) -> TableModel:
     """Train a network for each fold."""
     if settings.checkpoint is not None:
@@ -157,9 +166,8 @@ def _fit_ensemble(
             f"checkpoints are of one network, but {prepared.folds} are trained; use --ensemble 1 "
             "(ensemble=1), or leave --checkpoint out"
         )
-    weight, _ = _weights(prepared, sample_weight)
     with one_blas_thread():
-        ensemble, evaluation = fit_folds(prepared, settings, callbacks, weight)
+        ensemble, evaluation = fit_folds(prepared, settings, callbacks, weight, is_hopeless)
     return TableModel(prepared.preprocessing, ensemble, prepared.provenance, interface, evaluation)
 
 
@@ -219,6 +227,10 @@ def score_parts(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:
 def _estimator(prepared: Prepared, settings: Settings) -> Any:
     """Return the estimator that the settings of one network ask for, not yet fitted."""
     target, rows = prepared.preprocessing.target, prepared.provenance.training_rows
+    if settings.recipes is not None:
+        return member_estimator(
+            0, target, settings, rows, prepared.provenance.network_seed, n_threads=None
+        )
     # By default a power of two between 16 and 256 that gives some twenty steps an epoch or more.
     batch = settings.batch_size or int(2 ** np.clip(np.floor(np.log2(max(rows, 1) / 20)), 4, 8))
     if not settings.hidden or min(settings.hidden) < 1:

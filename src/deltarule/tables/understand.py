@@ -17,7 +17,7 @@ from deltarule.tables.judge import FEW, Judge
 from deltarule.tables.messages import in_shell, listing, show
 from deltarule.tables.notation import described
 from deltarule.tables.parallel import together
-from deltarule.tables.problems import SHOWN, refuse
+from deltarule.tables.problems import SHOWN, refusal
 from deltarule.tables.record import NumberNotation
 from deltarule.tables.table import Source, Table
 from deltarule.tables.understanding import (
@@ -28,7 +28,7 @@ from deltarule.tables.understanding import (
     Understood,
 )
 
-__all__ = ["understand"]
+__all__ = ["feature_columns", "understand"]
 
 
 def _chosen(source: Source, patterns: Iterable[str], option: str, target: str) -> list[str]:
@@ -48,7 +48,12 @@ def _chosen(source: Source, patterns: Iterable[str], option: str, target: str) -
 
 
 def understand(
-    source: Source, options: ReadOptions, *, ignore: Iterable[str] = (), target: str = ""
+    source: Source,
+    options: ReadOptions,
+    *,
+    ignore: Iterable[str] = (),
+    target: str = "",
+    refuse: bool = True,
 ) -> Understanding:
     """Return what each column is taken for, by all rows: one pass, whose memory is bounded.
 
@@ -62,6 +67,9 @@ def understand(
         Columns to leave out.
     target : str, default=""
         The column to be predicted, if there is one.
+    refuse : bool, default=True
+        Whether columns that cannot be understood are an error; if not, they are of the kind
+        "unclear".
 
     Raises
     ------
@@ -106,8 +114,14 @@ def understand(
         for column, evidence in zip(found, every, strict=True)
         if isinstance(column, Understood) and column.kind == "number" and evidence.suspect
     ]
-    refuse(source, options, problems, suspects)
+    refused = refusal(source, options, problems, suspects)
+    if refused is not None and refuse:
+        raise TableError(refused.message)
     columns = {column.name: column for column in found if isinstance(column, Understood)}
+    for problem in problems:
+        columns[problem.column.name] = problem.column
+    for name, why in refused.columns.items() if refused else ():
+        columns[name] = replace(columns[name], kind="unclear", notation=None, reason=why)
     for name, why in source.left_out.items():
         columns[name] = Understood(name, "left out", reason=why)
     counters = [
@@ -116,7 +130,8 @@ def understand(
         if e.name != target and e.name not in forced and e.rows >= FEW and e.numbers_rows
     ]
     counters = [name for name in counters if columns[name].kind == "number"]
-    others = [c for c in columns.values() if c.kind != "left out" and c.name != target]
+    unused = ("left out", "unclear")
+    others = [c for c in columns.values() if c.kind not in unused and c.name != target]
     if len(others) > len(counters):
         for name in counters:
             why = f"only numbers the rows; --number {in_shell(name)} takes it for a number"
@@ -124,7 +139,21 @@ def understand(
     elif counters:
         judge.notes.append(f"{listing(counters)} only numbers the rows, but there is nothing else")
     order = {name: columns[name] for name in (*names, *source.left_out)}
-    return Understanding(order, _notes(order, judge.notes))
+    message = "" if refused is None else refused.message
+    return Understanding(order, _notes(order, judge.notes), message)
+
+
+def feature_columns(source: Source, target: str, understood: Understanding) -> list[str]:
+    """Return the columns to learn a target from; it is an error if there are none."""
+    others = [column for name, column in understood.columns.items() if name != target]
+    found = [column.name for column in others if column.kind != "left out"]
+    if not found:
+        reasons = "".join(f"; {show(column.name)} {column.reason}" for column in others[:8])
+        raise TableError(
+            f"{source.path} has no column left to learn {show(target)} from{reasons}; ignore fewer "
+            "columns, or add some"
+        )
+    return found
 
 
 def _add(evidence: ColumnEvidence, table: Table, options: ReadOptions, *, whole: bool) -> None:

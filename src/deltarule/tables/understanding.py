@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from deltarule.tables.notation import described
-from deltarule.tables.record import DateNotation, NumberNotation
+from deltarule.tables.record import (
+    CategoryColumn,
+    DateNotation,
+    NumberNotation,
+    PreprocessingRecord,
+)
 
-__all__ = ["KindName", "Problem", "ReadOptions", "Understanding", "Understood"]
+__all__ = ["KindName", "Problem", "ReadOptions", "Understanding", "Understood", "rewritten"]
 
-KindName = Literal["number", "boolean", "category", "date", "left out"]
+KindName = Literal["number", "boolean", "category", "date", "left out", "unclear"]
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,12 @@ class Understood:
     ----------
     name : str
         The column.
-    kind : {"number", "boolean", "category", "date", "left out"}
-        What it holds, or that nothing is learned from it.
+    kind : {"number", "boolean", "category", "date", "left out", "unclear"}
+        What it holds, that nothing is learned from it, or that it is not understood.
     notation : NumberNotation, DateNotation or None
         How its numbers or dates are written.
     reason : str
-        Why it is left out, or is not what it looks like.
+        Why it is left out or unclear, or is not what it looks like.
     missing : int
         Missing cells, with those that `marks` counts.
     marks : dict of str to int
@@ -89,16 +94,57 @@ class Understood:
 
 @dataclass(frozen=True)
 class Understanding:
-    """What the columns of a table are taken for, in their order, and what the user should know."""
+    """What the columns of a table are taken for, in their order, and what the user should know.
+
+    `problem` says why training would refuse the table, and what to do; it is empty if all columns
+    are understood.
+    """
 
     columns: dict[str, Understood]
     notes: list[str]
+    problem: str = ""
 
 
 class Problem(NamedTuple):
-    """Why a column is not understood; `misfits` says that some of its cells are the reason."""
+    """Why a column is not understood.
+
+    `misfits` says that some of its cells are the reason, `repeats` that its texts may be categories
+    if the user says so.
+    """
 
     column: Understood
     words: str
     remedies: tuple[str, ...] = ()
     misfits: bool = False
+    repeats: bool = False
+
+
+def rewritten(record: PreprocessingRecord, options: ReadOptions) -> PreprocessingRecord:
+    """Return a record of the same columns whose cells are written as the options say."""
+
+    def again(part: Any) -> Any:
+        if isinstance(part, CategoryColumn):
+            return part
+        return part.model_copy(update={"notation": _notation(part.notation, options)})
+
+    marks = [mark for mark in options.missing if mark not in record.missing]
+    return record.model_copy(
+        update={
+            "missing": [*record.missing, *marks],
+            "columns": [again(column) for column in record.columns],
+            "target": again(record.target),
+        }
+    )
+
+
+def _notation(known: NumberNotation | DateNotation, options: ReadOptions) -> Any:
+    """Return a notation with what the options say of it."""
+    if isinstance(known, DateNotation):
+        if known.form != "calendar" or options.day_first is None:
+            return known
+        return known.model_copy(update={"day_first": options.day_first})
+    decimal, thousands = options.decimal or known.decimal, options.thousands or known.thousands
+    if decimal == thousands:  # the mark that the user does not name is the other one
+        other = "." if decimal == "," else ","
+        decimal, thousands = (decimal, other) if options.decimal else (other, thousands)
+    return known.model_copy(update={"decimal": decimal, "thousands": thousands})

@@ -25,7 +25,10 @@ class Metrics:
 
 
 Validation: TypeAlias = Callable[[State], Metrics]
-"""A function that measures a state on validation data."""
+"""A function that measures a state on validation data.
+
+It gets a read-only view, or the state itself if it has an attribute ``keeps_state`` that is True.
+"""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from deltarule.schedules import Position
 from deltarule.training.curve import Column, Curve, Records, SumOfCurves
+from deltarule.utils.charts import curves_svg, facts_html, report_html
 
 __all__ = ["History"]
 
@@ -93,3 +94,28 @@ class History:
     def cost(self) -> Column[float]:
         """Loss plus penalty, epoch by epoch."""
         return SumOfCurves(self.loss, self.penalty)
+
+    def _repr_html_(self) -> str:
+        """Return how the training ended, and its curves, for a notebook."""
+        facts = [("epochs", f"{self.n_epochs:,}"), ("ended by", self.stopped_by or "not ended")]
+        if self.message:
+            facts.append(("minimiser", self.message))
+        if self.n_epochs:
+            facts.append(("last loss", f"{self.loss.last:.6g}"))
+            if any(self.penalty):
+                facts.append(("last penalty", f"{self.penalty.last:.6g}"))
+        if self.best_epoch is not None:
+            facts.append(("best epoch", f"{self.best_epoch:,}"))
+        for name, curve in (("loss", self.validation_loss), ("score", self.validation_score)):
+            if curve and self.best_epoch is not None and self.best_epoch <= len(curve):
+                facts.append((f"validation {name} there", f"{curve[self.best_epoch - 1]:.6g}"))
+        losses = {"loss": self.loss, "validation loss": self.validation_loss}
+        return report_html(
+            "History",
+            facts_html(facts),
+            curves_svg("Loss by epoch", losses, mark=self.best_epoch),
+            curves_svg("Validation score by epoch", {"validation score": self.validation_score}),
+            curves_svg("Learning rate by epoch", {"learning rate": self.learning_rate})
+            if len(set(self.learning_rate)) > 1
+            else "",
+        )

@@ -16,15 +16,13 @@ from deltarule.training.divergence import frozen_parameters
 from deltarule.training.early_stopping import EarlyStopping
 from deltarule.training.history import History
 from deltarule.training.state import Epoch, TrainingState
-from deltarule.utils.arrays import Array, to_numpy
+from deltarule.utils.arrays import Array, all_finite, to_numpy
 from deltarule.utils.blas import dot
 from deltarule.utils.interrupts import DeferredSignals, deferred_signals
 
 __all__ = ["run_epochs"]
 
 _FINAL = ("no improvement", "callback")  # a training that ended so is complete
-
-_FEW = 4096  # numbers
 
 _DIVERGENCE_RATIO = 10.0
 """If an epoch starts with a loss more than this many times the best cost, the steps of the best
@@ -196,15 +194,20 @@ class _Training:
         self.state.set_safe(epoch.entered)
         block = self._block_of(training.position.epochs) if self._new_blocks else self.block
         assert not isinstance(block, StreamedBlock)
-        steps = self._take_steps(epoch, block)
-        finite = not steps.diverged and _is_finite(self.state)
+        steps, diverged = self._take_steps(epoch, block)
+        finite = not diverged and _is_finite(self.state)
         metrics = None
         if finite and config.validation is not None:
             with self.signals.passed_on():
-                metrics = config.validation(self.state.read_only())
+                metrics = config.validation(self._shown_state())
         training.consistent = False
-        self._end_epoch(epoch, steps, metrics, finite=finite)
+        self._end_epoch(epoch, steps, metrics, diverged=diverged, finite=finite)
         training.consistent = finite
+
+    def _shown_state(self) -> State:
+        """Return what a validation gets: a view, unless it is known not to change the state."""
+        keeps = getattr(self.config.validation, "keeps_state", False)
+        return self.state if keeps else self.state.read_only()
 
     def _begin_epoch(self) -> None:
         """Begin an epoch: its order of rows, its rates, and a copy of the state."""
@@ -284,23 +287,33 @@ class _Training:
             )
         return rates
 
-    def _take_steps(self, epoch: Epoch, block: Block | EpochIterator) -> StepLog:
-        """Take the steps that are left; the interpreter may return before it has taken all."""
+    def _take_steps(self, epoch: Epoch, block: Block | EpochIterator) -> tuple[StepLog, bool]:
+        """Take the steps that are left, in several calls of the interpreter if it returns before.
+
+        Return them all, and whether the last one has diverged.
+        """
         order, n_batches, training = epoch.order, epoch.order.n_batches, self.training
-        while epoch.done < n_batches:
+        diverged = bool(epoch.reports) and epoch.reports[-1].diverged
+        while epoch.done < n_batches and not diverged:
             self._between_calls()
             training.consistent = False
             left = range(epoch.done, n_batches)
-            epoch.add(advance(self.interpreter, self.state, block, order, left))
-            if epoch.reports[-1].diverged:
-                break
-            training.consistent = True
+            taken = advance(self.interpreter, self.state, block, order, left)
+            epoch.add(taken)
+            diverged = taken.diverged
+            training.consistent = not diverged
         if self.signals.came is not None:
             self.signals.deliver()
-        return epoch.steps()
+        return epoch.steps(), diverged
 
     def _end_epoch(
-        self, epoch: Epoch, steps: StepLog, metrics: Metrics | None, *, finite: bool
+        self,
+        epoch: Epoch,
+        steps: StepLog,
+        metrics: Metrics | None,
+        *,
+        diverged: bool,
+        finite: bool,
     ) -> None:
         """End an epoch: record it, keep the best state, and call schedule and callback."""
         config, training, history = self.config, self.training, self.training.history
@@ -316,10 +329,11 @@ class _Training:
         if self._observes or not finite:
             states = (position.schedule_state, position.stopping_state)
             training.position = Position(*done, rate, *states, position.order)
-        _record(history, steps, rate, config.loss_scale)
+        _record(history, steps, rate, config.loss_scale, diverged=diverged)
         n_epochs = history.n_epochs
-        follows_best = history.best_epoch == n_epochs - 1
-        if follows_best and config.validation is None and _has_jumped(steps, history):
+        best = history.best_epoch
+        follows_best = best is not None and best == n_epochs - 1 and config.validation is None
+        if follows_best and _has_jumped(steps, history.cost_of(n_epochs - 1)):
             training.safe = training.before
         if not finite:
             history.stopped_by = "divergence"
@@ -338,9 +352,9 @@ class _Training:
             )
         training.position = Position(*done, rate, schedule_state, stopping_state, position.order)
         stop = config.on_epoch is not None and config.on_epoch(history)
-        history.stopped_by = "callback" if stop else self._ending()
+        history.stopped_by = "callback" if stop else self._ending(n_epochs)
 
-    def _ending(self) -> str:
+    def _ending(self, n_epochs: int) -> str:
         """Return why training ends after this epoch; an empty string if it does not."""
         config, training, position = self.config, self.training, self.training.position
         if config.stopping is not None and config.stopping.is_exhausted(position.stopping_state):
@@ -350,7 +364,7 @@ class _Training:
             training.position = position._replace(
                 learning_rate=slower, stopping_state=position.stopping_state._replace(stale=0)
             )
-        return "epochs" if training.history.n_epochs >= config.epochs else ""
+        return "epochs" if n_epochs >= config.epochs else ""
 
     def _copy(self, entered: State | None = None) -> State:
         """Return a copy of the state, in the memory of an old copy that is no longer used."""
@@ -371,19 +385,17 @@ def _inherits(schedule: Schedule, method: str) -> bool:
     )
 
 
-def _has_jumped(steps: StepLog, history: History) -> bool:
+def _has_jumped(steps: StepLog, best_cost: float) -> bool:
     """Return whether an epoch's first loss is NaN, or far above the best epoch's cost."""
-    if history.best_epoch is None:
-        return False
     first = float(steps.loss[0]) + float(steps.penalty[0])
-    return not first <= _DIVERGENCE_RATIO * history.cost_of(history.best_epoch)
+    return not first <= _DIVERGENCE_RATIO * best_cost
 
 
-def _record(history: History, steps: StepLog, rate: float, scale: float) -> None:
+def _record(history: History, steps: StepLog, rate: float, scale: float, *, diverged: bool) -> None:
     """Append an epoch's mean loss to the history; after a divergence, its last loss."""
     weights = steps.weight
     weight = float(weights[0]) if len(weights) == 1 else float(weights.sum())
-    if steps.diverged or weight == 0:
+    if diverged or weight == 0:
         loss, penalty = float(steps.loss[-1]), float(steps.penalty[-1])
     else:
         loss = _mean(steps.loss, weights, weight)
@@ -423,9 +435,6 @@ def _is_finite(state: State) -> bool:
 
     A finite loss is not enough: batch norm may map inputs whose squares overflow to finite ones.
     """
-    theta, statistics = state.theta, state.buffers.values()
-    if type(theta) is np.ndarray and theta.size <= _FEW:  # a search of bytes is faster than all()
-        finite = b"\0" not in np.isfinite(theta).tobytes()
-    else:
-        finite = bool(np.isfinite(to_numpy(theta)).all())
-    return finite and all(bool(np.isfinite(to_numpy(array)).all()) for array in statistics)
+    return all_finite(state.theta) and (
+        not state.buffers or all(all_finite(array) for array in state.buffers.values())
+    )

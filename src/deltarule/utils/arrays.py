@@ -15,12 +15,14 @@ import array_api_compat
 import numpy as np
 
 from deltarule.errors import DataError
+from deltarule.utils.addresses import address_of
 
 __all__ = [
     "Array",
     "Pullback",
     "aligned",
     "aligned_zeros",
+    "all_finite",
     "array_namespace",
     "floating",
     "is_array",
@@ -30,6 +32,8 @@ __all__ = [
     "to_numpy",
 ]
 
+
+_FEW = 4096  # numbers
 
 Array: TypeAlias = Any
 """An array of any library that follows the array API standard."""
@@ -127,6 +131,13 @@ def to_numpy(array: Array) -> Any:
     return array if isinstance(array, np.ndarray) else np.from_dlpack(array)
 
 
+def all_finite(array: Array) -> bool:
+    """Whether no number of an array is NaN or infinite."""
+    if type(array) is np.ndarray and array.size <= _FEW:  # a search of bytes is faster than all()
+        return b"\0" not in np.isfinite(array).tobytes()
+    return bool(np.isfinite(to_numpy(array)).all())
+
+
 def aligned(numbers: Any, dtype: Any = None, *, place: int = 0) -> Any:
     """Return a copy of a vector that starts on a cache line, so that SIMD loads are fast.
 
@@ -147,5 +158,5 @@ def aligned_zeros(n: int, dtype: Any, *, place: int = 0) -> Any:
 
 def _aligned(make: Callable[..., Any], n: int, kind: np.dtype[Any], place: int) -> Any:
     memory = make(n * kind.itemsize + 4096 + 4 * 1024, dtype=np.uint8)
-    start = -memory.ctypes.data % 4096 + 1024 * (place % 4)
+    start = -address_of(memory) % 4096 + 1024 * (place % 4)
     return memory[start : start + n * kind.itemsize].view(kind)

@@ -60,7 +60,8 @@ def forward_backward(context, s, k, rows, low, high, left, right, one):
         )
     for i in range(stage.backward_from, stage.backward_to - 1, -1):
         run_backward(context, i, k, low, high, left, right, one)
-    if c.output != 0 and stage.forward_to > stage.forward_from:
+    wanted = c.output != 0 or c.output_losses != 0
+    if wanted and stage.forward_to > stage.forward_from:
         copy_out(c, k, low, high, one)
 
 

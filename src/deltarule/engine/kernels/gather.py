@@ -73,25 +73,24 @@ def gather(c, k, low, high, one):
 
 @inlined
 def copy_out(c, k, low, high, one):
-    """Copy the outputs, or the losses, of rows [low, high) of batch k to the caller's array."""
-    size = size_of(one)
+    """Copy the outputs and the losses of rows [low, high) of batch k to the caller's arrays."""
+    size, n = size_of(one), high - low
     start = read(c.bounds + 8 * k) + low
-    if c.output_losses != 0:
-        n = high - low
-        if c.members == 1:
-            copy_bytes(c.row_losses + low * size, c.output_losses + start * size, n * size)
-            return
-        losses = vector(c.row_losses + low * c.members * size, n * c.members, one)
-        means = vector(c.output_losses + start * size, n, one)
-        for i in range(n):
-            total = one - one
-            for j in range(i * c.members, (i + 1) * c.members):
-                total += losses[j]
-            means[i] = total / like(one, c.members)
+    if c.output != 0:
+        width = c.output_width * size
+        copy_bytes(c.output_register + low * width, c.output + start * width, n * width)
+    if c.output_losses == 0:
         return
-    width = c.output_width * size
-    source = c.output_register + low * width
-    copy_bytes(source, c.output + start * width, (high - low) * width)
+    if c.members == 1:
+        copy_bytes(c.row_losses + low * size, c.output_losses + start * size, n * size)
+        return
+    losses = vector(c.row_losses + low * c.members * size, n * c.members, one)
+    means = vector(c.output_losses + start * size, n, one)
+    for i in range(n):
+        total = one - one
+        for j in range(i * c.members, (i + 1) * c.members):
+            total += losses[j]
+        means[i] = total / like(one, c.members)
 
 
 @fast

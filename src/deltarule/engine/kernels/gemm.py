@@ -2,8 +2,8 @@
 
 BLAS first packs both factors into an order that suits it; for a network's layers that costs as
 much as it saves. Here both are read in place, row-major. Only a right factor that is transposed, or
-has long rows, is copied: one panel at a time, to the thread's stack. On short vectors, so is a
-transposed left factor beside very long rows.
+has long rows, is copied: one panel at a time, to the thread's stack. So is a transposed left factor
+with very long rows, and on short vectors one beside very long rows.
 
 An entry of C is one chain of fused multiply-adds over k, in order, that starts from the bias or 0,
 whatever block it belongs to. So its bits depend neither on m and n nor on how a product is cut into
@@ -31,6 +31,7 @@ _PANEL = 384  # the same if the panel is copied to the stack: 48 KB at most
 _LEAST_ROWS = 48  # of A, for which it is worth copying a panel
 _COLUMNS = 48  # of A's transpose that are copied at a time: 144 KB at most
 _LONG_ROW = 1024  # bytes from one row to the next
+_FAR_ROW = 2**15  # the same; beyond it the rows of Aᵀ, each on pages of its own, are copied
 
 
 def _function(machine: Machine, module: Any, name: str, kinds: list[Any], write: Any) -> Any:
@@ -213,14 +214,14 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
         )
         packs = builder.and_(many, long)
         step = builder.select(packs, integer(_PANEL), integer(_DEPTH))
-        with (
-            cgutils.for_range_slice(builder, integer(0), n, integer(width), I64) as (j, _),
+        with (  # all columns beside a part of A, which is as large as a cache
             cgutils.for_range_slice(builder, integer(0), k, step, I64) as (low, _),
+            cgutils.for_range_slice(builder, integer(0), n, integer(width), I64) as (j, _),
         ):
-            following = builder.add(low, step)
-            ends = builder.icmp_signed(">=", following, k)
-            row = builder.select(ends, integer(0), following)
-            column = builder.select(ends, builder.add(j, integer(width)), j)
+            following = builder.add(j, integer(width))
+            ends = builder.icmp_signed(">=", following, n)
+            row = builder.select(ends, builder.add(low, step), low)
+            column = builder.select(ends, integer(0), following)
             left = [on.at(a, builder.mul(low, along)), down, along]
             depth = _least(on, builder.sub(k, low), step)
             multiply(left, packs, low, integer(0), j, (row, column), m, depth)
@@ -245,11 +246,11 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
                 packs = ir.Constant(ir.IntType(1), 1)
                 multiply(left, packs, low, top, j, ahead, rows, depth)
 
-    if machine.far_row is None:
-        whole()
-        return
     room = _stack(on, _PANEL * _COLUMNS)
-    is_far = builder.icmp_signed(">=", n, integer(machine.far_row // machine.size))
+    is_far = builder.icmp_signed(">=", along, integer(_FAR_ROW // machine.size))
+    if machine.far_row is not None:
+        beside = builder.icmp_signed(">=", n, integer(machine.far_row // machine.size))
+        is_far = builder.or_(is_far, beside)
     is_transposed = builder.icmp_signed("!=", along, integer(1))
     with builder.if_else(builder.and_(is_transposed, is_far)) as (copied, in_place):
         with copied:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -262,25 +263,37 @@ class CsvFile:
 
     def _ragged(self, begin: int, row: int, cells: int) -> TableError:
         """Return the error for all rows with too many or too few cells; one of them is known."""
-        found: list[tuple[int, int]] = []
-        count = 0
+        found: dict[int, list[int]] = {}  # the first places of rows of each width
+        counts: Counter[int] = Counter()
         for start, data in self._whole_records(self._begin):
             for place, text in self._records(data):
                 width = number_of_cells(text.rstrip(b"\r\n"), self.separator)
-                if width != self._width:
-                    count += 1
-                    if len(found) < SHOWN:
-                        found.append((start + place, width))
-        first, *others = [(f"line {self._line(at)}", width) for at, width in found] or [
-            (self._place(begin, row), cells)
-        ]
-        more = [f"{where} {width}" for where, width in others]
+                counts[width] += 1
+                if len(found.setdefault(width, [])) < SHOWN:
+                    found[width].append(start + place)
+        usual, times = max(counts.items(), key=lambda item: item[1], default=(self._width, 0))
+        skip = self._hint if self._hint.startswith("say --skip") else ""
+        wanted = usual if skip else self._width
+        places = sorted((at, width) for width in found if width != wanted for at in found[width])
+        said = [(f"line {self._line(at)}", width) for at, width in places[:SHOWN]]
+        count = sum(counts.values()) - counts[wanted]
+        if not said and not skip:
+            said, count = [(self._place(begin, row), cells)], 1
+        more = [f"{where} {width}" for where, width in said[1:]]
         more += [f"{count - SHOWN} lines more"] if count > SHOWN else []
         also = f" ({', '.join(more)})" if more else ""
-        hint = f", {self._hint}" if self._hint else ""
+        remedy = "add or remove cells, or quote cells that hold a separator"
+        if skip:
+            others = f"; {said[0][0]} has {said[0][1]} cells{also}: {remedy}" if said else ""
+            names = f"{self._width} column{'s' * (self._width > 1)}"
+            return TableError(
+                f"{self.path}: the header names {names}, but {times} of {sum(counts.values())} "
+                f"rows have {usual} cells; {skip}{others}"
+            )
+        hint = f", or {self._hint}" if self._hint else ""
         return TableError(
-            f"{self.path}, {first[0]}: {first[1]} cells{also}, but the header names {self._width} "
-            f"columns; add or remove cells, or quote cells that hold a separator{hint}"
+            f"{self.path}, {said[0][0]}: {said[0][1]} cells{also}, but the header names "
+            f"{self._width} columns; {remedy}{hint}"
         )
 
     def _check_beyond(self, place: int, cells: Any, start: int) -> None:

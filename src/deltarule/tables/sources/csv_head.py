@@ -290,17 +290,18 @@ def _hint(
         if form.header and header in ("#", "%") and 1 < width != names:
             marks.append(header)
         if marks:
-            return f"or say --comment '{marks[0]}' if lines that begin with it are comments"
+            return f"say --comment '{marks[0]}' if lines that begin with it are comments"
     if form.header and 1 < width != names and 2 * times > len(rows):
         lines, at, number = 0, place, 0
         while at < len(text) and lines < LOOK_ROWS:
             line, end = _line_at(text, at)
             if line.strip() and number_of_cells(line.encode(), separator) == width:
-                number = 1 + _ends(text[:at])
+                if not any(is_number(cell.strip(' "')) for cell in line.split(separator)):
+                    number = 1 + _ends(text[:at])
                 break
             at, lines = end, lines + 1
         if number > 1:
-            return f"or say --skip {number - 1} if the header is line {number}"
+            return f"say --skip {number - 1} if the header is line {number}"
     return ""
 
 

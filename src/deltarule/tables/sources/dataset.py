@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deltarule.errors import TableError
+from deltarule.storage.file_signatures import is_model
 from deltarule.tables.columns import joined
 from deltarule.tables.messages import listing
 from deltarule.tables.record import CsvFormat
@@ -56,6 +57,8 @@ _OTHER_FORMATS = (
     (b"ARROW1", "is an Arrow/Feather file; save it as Parquet or CSV"),
     (b"SQLite format", "is an SQLite database; export the table as CSV"),
     (b"\x89HDF", "is an HDF5 file; save the table as CSV or Parquet"),
+    *((begin, "is JSON; write its records as CSV or Parquet") for begin in (b'{"', b"[{", b"{\n")),
+    *((begin, "is a web page; save the file that it shows") for begin in (b"<!DOCTYPE", b"<html")),
 )
 
 
@@ -341,6 +344,11 @@ def _open_file(path: Path, form: CsvFormat, look: int) -> File:
     for magic, advice in _OTHER_FORMATS:
         if head.startswith(magic):
             raise TableError(f"{path} {advice}")
+    if is_model(head):
+        raise TableError(
+            f"{path} is a model file, not a table; name a CSV or Parquet file (commands take the "
+            "model first, then the table)"
+        )
     return ParquetFile(path) if head.startswith(b"PAR1") else CsvFile(path, form, look)
 
 

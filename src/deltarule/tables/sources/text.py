@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import lzma
 import os
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -49,7 +50,14 @@ _GUESSED = (
     "cp1252", "latin_1", "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874",
     "cp932", "euc_jis_2004", "gb18030", "big5", "cp949",
 )  # fmt: skip
-"""The encodings that are told apart; those of Central Europe look too much like the first."""
+"""The encodings that charset-normalizer tells apart; cp1250 looks too much like the first."""
+_FOREIGN_WORD = re.compile(r"\w*[^\W\x00-\x7f]\w*")
+_WITHIN = re.compile(r"[^\W\d_][¡-©«-´¶-¹»-¿×÷\x80-\x9f†‡•…‰‹›“”„€™ˇ˘˛˝˙][^\W\d_]")
+"""A sign within a word."""
+_ELSE = (
+    "if it looks wrong, name --encoding: those of one alphabet look alike, such as cp1252 (Western "
+    "Europe), cp1250 (Central Europe) and cp1254 (Turkey)"
+)
 _SLACK = 0.1
 """Windows-1252 may be so much less plausible, on charset-normalizer's scale from 0 to 1."""
 
@@ -82,7 +90,7 @@ class TextFile:
     """
 
     def __init__(self, path: Path, encoding: str | None, look: int) -> None:
-        self.path, self.note = path, ""
+        self.path, self.note, self._guessed = path, "", ""
         with open(path, "rb") as file:
             self.compression = compression_of(file.read(8))
         with self._raw() as raw:
@@ -92,7 +100,8 @@ class TextFile:
         if codecs.lookup(self.encoding).name in ("utf-8", "utf-8-sig", "ascii"):
             self.encoding = "utf-8"
         elif not encoding:
-            self.note = f"the text is read as {self.encoding}; if it looks wrong, name --encoding"
+            told = self._guessed or "; if it looks wrong, name --encoding"
+            self.note = f"the text is read as {self.encoding}{told}"
         self._plain = self.encoding == "utf-8"
         self.begin = len(codecs.BOM_UTF8) if self._plain and marked else 0
         self.seekable = self._plain and not self.compression
@@ -166,14 +175,22 @@ class TextFile:
         found = from_bytes(sample, cp_isolation=list(_GUESSED))
         best = found.best()
         western = [match for match in found if "cp1252" in match.could_be_from_charset]
-        if western and best is not None and western[0].chaos <= best.chaos + _SLACK:
-            return "cp1252"
-        if best is None or not best.alphabets:
+        encoding = ""
+        if _is_central(sample):
+            encoding = "cp1250"
+        elif western and best is not None and western[0].chaos <= best.chaos + _SLACK:
+            encoding = "cp1252"
+        elif best is not None and best.alphabets:
+            encoding = str(best.encoding).replace("latin_1", "latin-1")
+        if not encoding:
             raise TableError(
                 f"{self.path} is not UTF-8, and its encoding cannot be told; name it, such as "
-                "--encoding latin-1"
+                "--encoding latin-1, or cp1250 for Central Europe"
             )
-        return str(best.encoding).replace("latin_1", "latin-1")
+        words = _FOREIGN_WORD.findall(sample.decode(encoding, "replace"))
+        example = f", such as {show(max(words[:20], key=len), 20)}" if words else ""
+        self._guessed = f"{example}; {_ELSE}"
+        return encoding
 
 
 class _Decoded:
@@ -232,6 +249,22 @@ def _decompressing(file: IO[bytes], compression: str) -> Any:
     if compression == "xz":
         return lzma.LZMAFile(file)
     return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression)
+
+
+def _is_central(sample: bytes) -> bool:
+    """Whether a text is of words in Windows-1250, but has signs within words in Windows-1252."""
+    try:
+        central = sample.decode("cp1250")
+    except UnicodeDecodeError:
+        return False
+    letters = "".join(_FOREIGN_WORD.findall(central))
+    plain = sum(letter.isascii() for letter in letters)
+    if _WITHIN.search(central) or not letters or 2 * plain < len(letters):
+        return False
+    try:
+        return bool(_WITHIN.search(sample.decode("cp1252")))
+    except UnicodeDecodeError:  # a byte that it does not have
+        return True
 
 
 def _of_nuls(head: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -29,10 +30,13 @@ from deltarule.tables.sources.targets import HeldTarget
 from deltarule.tables.table import Source
 from deltarule.tables.tabular.classes import label_places, stored_classes, without_marks
 from deltarule.tables.tabular.feature_names import feature_names
+from deltarule.tables.tabular.fit_table import FitTable
 from deltarule.tables.tabular.held_kinds import check_held
 from deltarule.tables.tabular.parameters import TabularParameters
 from deltarule.tables.tabular.python_words import in_python, speaking_python
+from deltarule.tables.tabular.tuning import TuningMixin
 from deltarule.tables.train import fit as fit_prepared
+from deltarule.utils.checks import numeric_array
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -42,7 +46,9 @@ __all__ = ["BaseTabular"]
 _NAMES = {"classification": "TabularClassifier", "regression": "TabularRegressor"}
 
 
-class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseEstimator, ABC):
+class BaseTabular(
+    EpochCallbackMixin, TuningMixin, TabularParameters, TransformerMixin, BaseEstimator, ABC
+):
     """A network for tables behind scikit-learn's interface; not to be used directly."""
 
     _task: ClassVar[Task]
@@ -80,29 +86,34 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
             As ``MLPClassifier.fit``.
         """
         self._validate_params()
+        with speaking_python():
+            return self._learn(self._fit_table(X, y, sample_weight))
+
+    def _fit_table(self, X: Any, y: Any, sample_weight: Any) -> FitTable:
+        """Return a table that is prepared for this estimator."""
         arguments = self._arguments()
         seed = arguments.random_state
         if seed is None:
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        with speaking_python():
-            if isinstance(X, Source):
-                if not isinstance(y, str) or sample_weight is not None:
-                    raise TableError(
-                        "of a Source, y must be the name of the target's column, and there is no "
-                        f"sample_weight; got y={y!r:.60}"
-                    )
-                plan = arguments.plan(y, self._task, seed, checkpoint=self.checkpoint)
-                return self.fit_prepared(prepare(X, plan))
-            frame, target = read_frame(X, rows_needed=True), self._target(y)
-            rows, weight = self._rows(frame, target, sample_weight)
-            name = _target_name(frame, target)
-            table = frame.table((name, target.column), rows)
-            as_category = self._task == "classification" and target.has_texts
-            plan = arguments.plan(
-                name, self._task, seed, checkpoint=self.checkpoint, as_category=as_category
+        if isinstance(X, Source):
+            if not isinstance(y, str) or sample_weight is not None:
+                raise TableError(
+                    "of a Source, y must be the name of the target's column, and there is no "
+                    f"sample_weight; got y={y!r:.60}"
+                )
+            return FitTable(
+                prepare(X, arguments.plan(y, self._task, seed, checkpoint=self.checkpoint))
             )
-            values = target.values if rows is None else target.values[rows]
-            return self._learn(prepare(table, plan), weight, frame, self._classes(values))
+        frame, target = read_frame(X, rows_needed=True), self._target(y)
+        rows, weight = self._rows(frame, target, sample_weight)
+        name = _target_name(frame, target)
+        table = frame.table((name, target.column), rows)
+        as_category = self._task == "classification" and target.has_texts
+        plan = arguments.plan(
+            name, self._task, seed, checkpoint=self.checkpoint, as_category=as_category
+        )
+        values = target.values if rows is None else target.values[rows]
+        return FitTable(prepare(table, plan), weight, frame, self._classes(values))
 
     def fit_prepared(self, prepared: Prepared) -> Self:
         """Fit the network to a table that is prepared; ``fit`` and ``deltarule train`` end here.
@@ -118,16 +129,17 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
             The fitted estimator.
         """
         self._validate_params()
-        return self._learn(prepared)
+        return self._learn(FitTable(prepared))
 
     def _learn(
         self,
-        prepared: Prepared,
-        weight: NDArray[np.float64] | None = None,
-        frame: Frame | None = None,
-        classes: NDArray[Any] | None = None,
+        held: FitTable,
+        *,
+        callbacks: tuple[Any, ...] = (),
+        is_hopeless: Callable[[int, float], bool] | None = None,
     ) -> Self:
         """Train, and become the fitted estimator; a fit that is refused leaves the earlier one."""
+        prepared, frame, classes = held.prepared, held.frame, held.classes
         arguments = self._arguments()
         target = prepared.preprocessing.target
         if target.task != self._task:
@@ -151,24 +163,35 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
         model = fit_prepared(
             prepared,
             arguments.settings(self.checkpoint),
-            tuple(vars(self).get("_skl_callbacks", ())),
-            sample_weight=weight,
+            (*vars(self).get("_skl_callbacks", ()), *callbacks),
+            sample_weight=held.weight,
             interface=interface,
+            is_hopeless=is_hopeless,
         )
+        return self._become(held, model)
+
+    def _become(self, held: FitTable, model: TableModel) -> Self:
+        """Become the estimator of a model that was fitted to a table."""
         self.restore(model)
-        self.understanding_ = prepared.understanding
-        self.notes_ = [in_python(note) for note in prepared.notes]
+        self.understanding_ = held.prepared.understanding
+        self.notes_ = [in_python(note) for note in held.prepared.notes]
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether ``fit`` has run, or a file was loaded."""
         return "model_" in vars(self)
 
+    def _html_repr(self) -> str:
+        """Return scikit-learn's drawing, and below it the fitted model."""
+        drawn: str = super()._html_repr()
+        model: TableModel | None = vars(self).get("model_")
+        return drawn if model is None else f"<div>{drawn}{model._repr_html_()}</div>"
+
     def restore(self, model: TableModel) -> None:
         """Become an estimator with this fitted model."""
         interface = model.interface
         columns = interface.columns or [column.name for column in model.preprocessing.columns]
-        for name in ("feature_names_in_", "understanding_", "notes_"):
+        for name in ("feature_names_in_", "understanding_", "notes_", "tuning_"):
             self.__dict__.pop(name, None)
         self.model_ = model
         self.n_features_in_ = len(columns)
@@ -188,7 +211,7 @@ class BaseTabular(EpochCallbackMixin, TabularParameters, TransformerMixin, BaseE
             )
         if sample_weight is None:
             return None, None
-        weight = np.asarray(sample_weight)
+        weight = numeric_array("sample_weight", sample_weight)
         if weight.ndim == 0:
             weight = np.full(count, weight)
         if weight.shape != (count,):

@@ -48,6 +48,11 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     bins : int or "auto", default="auto"
         Bins of the piecewise-linear encoding beside every number: "auto" is 24 for an ensemble
         (fewer beyond 100 columns of numbers, none beyond 600), and 0 for one network.
+    recipes : list of dict, optional
+        Settings of the networks, in turn: `hidden_layer_sizes`, `activation`,
+        `learning_rate_init`, `dropout` and `weight_decay` (AdamW's, which takes steps under a
+        cosine of the rate). By default an ensemble has four that suit most tables, and one network
+        has what the other arguments say; ``tune`` finds others.
     alpha : float, optional
         L2 penalty, as in ``MLPClassifier``; 0.3 by default.
     batch_size : int or "auto", default="auto"
@@ -85,7 +90,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     checkpoint : str, path-like, Checkpoint or None, default=None
         A folder for checkpoints, as in ``MLPClassifier``; not part of a file.
     verbose : bool, default=False
-        Print a line for every epoch.
+        Print a line for every epoch; in a terminal and a notebook, draw one bar instead, with the
+        latest loss and score and the time left.
 
     Attributes
     ----------

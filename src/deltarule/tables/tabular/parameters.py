@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -15,7 +15,9 @@ from deltarule.estimators.parameter_constraints import COMMON, for_scikit_learn
 from deltarule.spec import ACTIVATIONS
 from deltarule.storage.model_file import first_fault
 from deltarule.tables.columns import number_text
+from deltarule.tables.recipes import Recipe
 from deltarule.tables.settings import Arguments
+from deltarule.utils.checks import check_positive_integer, numeric_array, shown
 
 __all__ = ["TabularParameters"]
 
@@ -38,6 +40,7 @@ class TabularParameters:
         "ensemble": [Interval(Integral, 1, 1000, closed="both"), StrOptions({"auto"})],
         "scaling": [StrOptions({"auto", "standard", "quantiles"})],
         "bins": [Interval(Integral, 0, 1000, closed="both"), StrOptions({"auto"})],
+        "recipes": ["array-like", None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "time": [str, None],
         "categories": _NAMES,
@@ -60,6 +63,7 @@ class TabularParameters:
         ensemble: int | str = "auto",
         scaling: str = "auto",
         bins: int | str = "auto",
+        recipes: Any = None,
         alpha: float | None = None,
         batch_size: int | str = "auto",
         learning_rate_init: float | None = None,
@@ -87,6 +91,7 @@ class TabularParameters:
         self.ensemble = ensemble
         self.scaling = scaling
         self.bins = bins
+        self.recipes = recipes
         self.alpha = alpha
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
@@ -113,22 +118,15 @@ class TabularParameters:
         """Return the arguments as a record; those that make no sense are an error."""
         given = {name: getattr(self, name) for name in Arguments.model_fields}
         for name in ("categories", "numbers", "dates", "ignore", "missing"):
-            given[name] = _texts(given[name])
-        widths = given["hidden_layer_sizes"]
-        if isinstance(widths, Integral):
-            widths = [widths]
-        if widths is not None:
-            widths = [_plain(width) for width in np.ravel(np.asarray(widths))]
-        if widths is not None and not (
-            widths and all(isinstance(width, int) and width >= 1 for width in widths)
-        ):
-            raise SpecError(
-                "hidden_layer_sizes must be widths of at least 1, such as (64, 32); got "
-                f"{self.hidden_layer_sizes!r:.60}"
-            )
-        given["hidden_layer_sizes"] = widths
+            given[name] = _texts(name, given[name])
+        if given["hidden_layer_sizes"] is not None:
+            given["hidden_layer_sizes"] = _widths(given["hidden_layer_sizes"])
+        given["recipes"] = _recipes(given["recipes"])
         for name, value in given.items():
             given[name] = _plain(value)
+        for name in ("max_iter", "n_iter_no_change"):
+            if given[name] is not None:
+                given[name] = check_positive_integer(name, given[name])
         if not isinstance(given["random_state"], int):
             given["random_state"] = None
         for name in ("no_dates", "verbose"):
@@ -143,14 +141,65 @@ class TabularParameters:
             ) from None
 
 
-def _texts(values: Any) -> list[str]:
-    """Return names or marks as a list of texts."""
+def _recipes(given: Any) -> list[Recipe] | None:
+    """Return the settings of networks."""
+    if given is None:
+        return None
+    wrong = isinstance(given, str | Mapping) or not isinstance(given, Sequence)
+    if wrong or not given or not all(isinstance(one, Mapping) for one in given):
+        raise SpecError(
+            "recipes must be a list of dicts with hidden_layer_sizes, activation, "
+            f"learning_rate_init, dropout and weight_decay; got {shown(given)}"
+        )
+    read = []
+    for number, one in enumerate(given):
+        plain = {name: _plain(value) for name, value in one.items()}
+        if "hidden_layer_sizes" in plain:
+            plain["hidden_layer_sizes"] = _widths(plain["hidden_layer_sizes"])
+        try:
+            read.append(Recipe.model_validate(plain))
+        except ValidationError as error:
+            raise SpecError(f"recipes[{number}] makes no sense: {first_fault(error)}") from None
+        if read[-1].activation not in {*ACTIVATIONS, "logistic"}:
+            raise SpecError(
+                f"recipes[{number}] has no known activation: {shown(read[-1].activation)}; it must "
+                f"be one of {', '.join(sorted(ACTIVATIONS))}"
+            )
+    return read
+
+
+def _widths(given: Any) -> list[int]:
+    """Return the widths of the hidden layers; one number is one layer."""
+    listed = [given]
+    if not isinstance(given, Integral):
+        listed = np.ravel(numeric_array("hidden_layer_sizes", given)).tolist()
+    if not listed or not all(isinstance(width, Integral) and int(width) >= 1 for width in listed):
+        raise SpecError(
+            f"hidden_layer_sizes must be widths of at least 1, such as (64, 32); got {shown(given)}"
+        )
+    return [check_positive_integer("hidden_layer_sizes", width) for width in listed]
+
+
+def _texts(name: str, values: Any) -> list[str]:
+    """Return names of columns, or marks, as a list of texts."""
     if values is None:
         return []
     if isinstance(values, str | Real):
         values = [values]
-    assert isinstance(values, Iterable)
-    return [number_text(float(v)) if isinstance(v, Real) else str(v) for v in values]
+    scalar = getattr(values, "ndim", 1) == 0
+    if isinstance(values, Mapping) or not isinstance(values, Iterable) or scalar:
+        raise SpecError(f"{name} must be a text or a list of texts; got {shown(values)}")
+    return [_text(name, value) for value in values]
+
+
+def _text(name: str, value: Any) -> str:
+    """Return a name or a mark as it stands in a table."""
+    if not isinstance(value, Real):
+        return str(value)
+    try:
+        return number_text(float(value))
+    except OverflowError:
+        raise SpecError(f"{name} holds a number beyond floats: {shown(value)}") from None
 
 
 def _plain(value: Any) -> Any:

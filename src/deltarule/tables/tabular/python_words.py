@@ -30,6 +30,8 @@ _ONE = re.compile(rf"--(?:{'|'.join(_LISTS)}) ({_TOKEN})")
 _MARK = re.compile(r"--(decimal|thousands) (?:'([^']+)'|([.,]))")
 _UNREADABLE = re.compile(r"'struct<([^<>:]*): null>'")
 """The type of what Arrow has no type for (`deltarule.tables.sources.held`)."""
+_WRITTEN = re.compile(r", or say how this table is written: --.*")
+"""An option of a prediction, whose tables in Python hold numbers and dates."""
 _GIVEN: tuple[tuple[str, str], ...] = (
     ("(given with --target)", "(the target)"),
     *((f"given with --{option}", f"given in {argument}") for option, argument in _LISTS.items()),
@@ -75,6 +77,7 @@ def in_python(message: str) -> str:
     "say that they are missing: missing=['?', 'none']; or day_first=True"
     """
     message = _UNREADABLE.sub(r"\1", message)
+    message = _WRITTEN.sub(", or convert the column", message)
     for option, argument in _GIVEN:
         message = message.replace(option, argument)
     message = _REPEATED.sub(_as_list, message)
