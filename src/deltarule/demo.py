@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     model, predictions = folder / "penguins.safetensors", folder / "predictions.csv"
     return (
-        _show("Train a network that classifies three species of penguins.")
+        _show("Train networks that classify three species of penguins.")
         or _type(
             "train", penguins_path(), "--target", "species", "--test", 0.2, "--ignore", "year",
             "-o", model, "--plots", folder, "--overwrite",

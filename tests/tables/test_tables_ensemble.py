@@ -22,9 +22,15 @@ from deltarule import TabularClassifier, TabularRegressor, explain, load, save
 from deltarule.cli.json_schema import OUTPUT
 from deltarule.cli.run import run
 from deltarule.datasets import penguins_path
-from deltarule.errors import ModelFileError, SpecError, TableError
+from deltarule.errors import DivergenceError, ModelFileError, SpecError, TableError
 from deltarule.tables import Plan, Settings, Shares, TableModel, fit, prepare, read_table
-from deltarule.tables.encoding import FURTHEST, bin_edges, fill_bins, normal_scores
+from deltarule.tables.encoding import (
+    FURTHEST,
+    bin_edges,
+    fill_bins,
+    normal_scores,
+    usual_encoding,
+)
 from deltarule.tables.ensemble import Ensemble, best_temperature, tempered
 from deltarule.tables.folds import choose_folds, draw_folds
 
@@ -89,6 +95,16 @@ def test_bins_add_up_to_the_number(values: Any, bins: int) -> None:
     found = edges[0] + filled @ np.diff(edges)
     scale = np.abs(edges).max()
     np.testing.assert_allclose(found, np.clip(values, edges[0], edges[-1]), atol=1e-9 * scale)
+
+
+def test_wide_tables_have_fewer_bins() -> None:
+    assert [usual_encoding(columns).bins for columns in (0, 8, 100, 200, 1500)] == [
+        24,
+        24,
+        24,
+        12,
+        0,
+    ]
 
 
 def test_bins_hold_equally_many_rows() -> None:
@@ -307,6 +323,14 @@ def test_callbacks_see_every_network(penguins: pd.DataFrame) -> None:
     model.fit(penguins.drop(columns="species"), penguins["species"])
     assert sum(ended) == 3
     assert len(ended) == 3 + sum(int(one.n_iter_) for one in model.model_.networks)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_network_that_diverges_is_an_error(penguins: pd.DataFrame) -> None:
+    model = TabularRegressor(ensemble=2, learning_rate_init=1e30, max_iter=3, activation="relu")
+    with pytest.raises(DivergenceError, match="learning_rate_init"):
+        model.fit(penguins.drop(columns="body_mass_g"), penguins["body_mass_g"])
+    assert not hasattr(model, "model_")
 
 
 def test_an_error_ends_the_other_networks(

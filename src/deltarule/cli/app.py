@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deltarule.cli.groups import grouped
+from deltarule.cli.network_options import NetworkOptions
 from deltarule.cli.options import (
     CheckpointOptions,
     DataOptions,
@@ -15,7 +16,6 @@ from deltarule.cli.options import (
     Dtype,
     MemberOption,
     ModelArgument,
-    NetworkOptions,
     TableArgument,
     TrainingOptions,
     Unseen,

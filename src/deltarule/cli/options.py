@@ -5,19 +5,19 @@ A group is a panel of ``--help`` (`deltarule.cli.groups`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from deltarule.cli.network_options import NetworkOptions
 from deltarule.cli.reading_options import CellOptions
 from deltarule.cli.stdio import STREAM, is_stream
 
 if TYPE_CHECKING:
     from deltarule.tables import Plan, Settings, Shares
-    from deltarule.tables.encoding import Scaling
     from deltarule.tables.record import Task
     from deltarule.training import Checkpoint
 
@@ -28,7 +28,6 @@ __all__ = [
     "Dtype",
     "MemberOption",
     "ModelArgument",
-    "NetworkOptions",
     "TableArgument",
     "TrainingOptions",
     "Unseen",
@@ -40,28 +39,6 @@ __all__ = [
 
 ROUNDING = 0.002
 """Shares may differ so much from 100 % together, as 33.3/33.3/33.3 do."""
-
-
-class Activation(StrEnum):
-    """The activations of hidden layers."""
-
-    relu = "relu"
-    tanh = "tanh"
-    logistic = "logistic"
-    identity = "identity"
-
-
-class NumberScaling(StrEnum):
-    """How columns of numbers are scaled."""
-
-    standard = "standard"
-    quantiles = "quantiles"
-
-
-_SCALINGS: dict[NumberScaling, Scaling] = {
-    NumberScaling.standard: "standard",
-    NumberScaling.quantiles: "quantiles",
-}
 
 
 class TaskName(StrEnum):
@@ -212,61 +189,6 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
-class NetworkOptions:
-    """Network."""
-
-    ensemble: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1000,
-            metavar="K",
-            help="Average K networks, each trained without another of K folds. By default 8; 4 "
-            "from 20000 rows on; 1 from 100000 on, below 100, and if an option describes it.",
-        ),
-    ] = None
-    hidden: Annotated[
-        str | None, typer.Option(help="Widths of the hidden layers [default of one: 128,64].")
-    ] = None
-    activation: Annotated[
-        Activation | None,
-        typer.Option(help="The activation of the hidden layers [default of one: relu]."),
-    ] = None
-    dropout: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Probability that training drops a hidden unit, below 1 [default of one: 0].",
-        ),
-    ] = None
-    scaling: Annotated[
-        NumberScaling | None,
-        typer.Option(
-            help="Numbers: standardised, or normal scores by quantiles; by default the latter"
-            " for an ensemble."
-        ),
-    ] = None
-    bins: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=1000,
-            help="Piecewise-linear bins beside each number; by default 24 for an ensemble, else 0.",
-        ),
-    ] = None
-
-    def applied(self, plan: Plan, settings: Settings) -> Plan:
-        """Return the plan with the number of networks and the encoding of numbers."""
-        return replace(
-            plan,
-            ensemble=self.ensemble,
-            one_network=settings.describe_one,
-            scaling=None if self.scaling is None else _SCALINGS[self.scaling],
-            bins=self.bins,
-        )
-
-
-@dataclass(frozen=True)
 class TrainingOptions:
     """Training."""
 
@@ -355,46 +277,25 @@ def settings(
     network: NetworkOptions, training: TrainingOptions, checkpoints: CheckpointOptions
 ) -> Settings:
     """Return the network and how it is trained."""
-    widths = None if network.hidden is None else _parse_widths(network.hidden)
-    rate, alpha, dropout = training.learning_rate, training.alpha, network.dropout
+    rate, alpha = training.learning_rate, training.alpha
     if rate is not None and not 0 < rate < float("inf"):
         raise typer.BadParameter(f"{rate} must be above 0", param_hint="--learning-rate")
     # NaN passes the bound of older releases of typer
     if alpha is not None and not 0 <= alpha < float("inf"):
         raise typer.BadParameter(f"{alpha} must be finite and at least 0", param_hint="--alpha")
-    if dropout is not None and not 0 <= dropout < 1:
-        raise typer.BadParameter(
-            f"{dropout} must be at least 0 and below 1", param_hint="--dropout"
-        )
     policy = checkpoints.policy()
 
     from deltarule.tables import Settings
 
     return Settings(
-        hidden=widths,
-        activation=network.activation and network.activation.value,
         epochs=training.epochs,
         learning_rate=rate,
         batch_size=training.batch_size,
         alpha=alpha,
         patience=training.patience,
         checkpoint=policy,
-        dropout=dropout,
+        **network.shape(),
     )
-
-
-def _parse_widths(text: str) -> tuple[int, ...]:
-    """Return the widths of the hidden layers in a text such as "128,64"."""
-    try:
-        widths = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        widths = (0,)
-    if min(widths) < 1 or max(widths) > 1_000_000 or len(widths) > 1000:
-        raise typer.BadParameter(
-            f"{text!r} is not a list of widths; give whole numbers of at least 1, such as 128,64",
-            param_hint="--hidden",
-        )
-    return widths
 
 
 def _parse_shares(split: str | None, dev: float | None, test: float | None) -> Shares | None:

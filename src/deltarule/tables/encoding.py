@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 __all__ = [
     "FURTHEST",
-    "NORMAL_SCORES",
     "STANDARDISED",
     "NumberEncoding",
     "Scaling",
     "bin_edges",
     "fill_bins",
     "normal_scores",
+    "usual_encoding",
 ]
 
 Numbers = NDArray[np.float64]
@@ -46,8 +46,14 @@ class NumberEncoding(NamedTuple):
 
 
 STANDARDISED = NumberEncoding()
-NORMAL_SCORES = NumberEncoding("quantiles", 24)
-"""Scores with bins beside them; 24 were better than 12 or none (docs/tables.md)."""
+_BINS, _ALL_BINS, _FEWEST_BINS = 24, 2400, 4
+"""Bins beside each number, beside all of them, and so few that none are better."""
+
+
+def usual_encoding(columns: int) -> NumberEncoding:
+    """Return the encoding for an ensemble: scores with 24 bins, fewer beyond 100 columns."""
+    bins = min(_BINS, _ALL_BINS // max(columns, 1))
+    return NumberEncoding("quantiles", bins if bins >= _FEWEST_BINS else 0)
 
 
 def normal_scores(values: Numbers) -> tuple[Numbers, Numbers]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from deltarule.engine.thread_pool import thread_ceiling
-from deltarule.errors import SpecError
+from deltarule.errors import DivergenceError, SpecError
 from deltarule.estimators import MLPClassifier, MLPRegressor
 from deltarule.estimators.loading import RecordedEstimator
 from deltarule.spec.optimizers import AdamW
@@ -88,9 +88,12 @@ def fit_folds(
             y_val=learned[outside],
             sample_weight_val=None if weight is None else weight[outside],
         )
-        if not estimator.validation_scores_:
-            raise KeyboardInterrupt
-        judge.hear(number, min(estimator.validation_loss_curve_))
+        if not np.isfinite(estimator.validation_loss_curve_).any():
+            raise DivergenceError(
+                f"the loss of network {number + 1} was not finite after any epoch; lower "
+                "--learning-rate (learning_rate_init), or look for wrong units in the target"
+            )
+        judge.hear(number, float(np.nanmin(estimator.validation_loss_curve_)))
         said = estimator.predict_proba if classes else estimator.predict
         outputs = np.asarray(said(X[outside]), dtype=np.float64)
         return _Trained(RecordedEstimator(*estimator.to_record()), outputs)

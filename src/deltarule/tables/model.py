@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from deltarule.tables.record import (
     validated,
 )
 from deltarule.tables.settings import Interface
+from deltarule.tables.summary import Summary, summary_of
 from deltarule.tables.table import Source, Table
 from deltarule.tables.target import encode_target
 from deltarule.tables.understanding import ReadOptions, rewritten
@@ -49,15 +50,6 @@ __all__ = ["TableModel", "check_test"]
 
 CHECKED_ROWS = 32
 """A gradient check takes at most this many rows, evenly spaced over the table."""
-
-
-class Summary(NamedTuple):
-    """The shape of a network and how its training ended; epochs count from 1, and 0 is none."""
-
-    widths: list[int]
-    parameters: int
-    epochs: int
-    best_epoch: int
 
 
 @dataclass(frozen=True)
@@ -303,7 +295,7 @@ class TableModel:
     def training_summaries(self) -> list[Summary]:
         """Return the same for each network."""
         by_loss = isinstance(self.trained, Ensemble)
-        return [_summary(network, by_loss) for network in self.networks]
+        return [summary_of(network, by_loss=by_loss) for network in self.networks]
 
     def save(self, path: StrPath, *, overwrite: bool = False) -> Path:
         """Save the model with its preprocessing in one file; see `deltarule.save`."""
@@ -405,21 +397,6 @@ class TableModel:
                 fits = classes is None and network.n_outputs_ == 1
             if not fits:
                 raise ModelFileError("its network and its preprocessing differ in their target")
-
-
-def _summary(network: Any, by_loss: bool) -> Summary:
-    """Return the shape of a network, and its best epoch by its dev loss or its dev score."""
-    weights, biases = network.coefs_, network.intercepts_
-    curve = network.validation_loss_curve_ if by_loss else network.validation_scores_
-    curve = curve or []  # of another's file: it may have none
-    sign = -1 if by_loss else 1
-    best = max(range(len(curve)), key=lambda i: (curve[i] == curve[i], sign * curve[i]), default=-1)
-    return Summary(
-        widths=[len(weights[0]), *(len(bias) for bias in biases)],
-        parameters=sum(array.size for array in [*weights, *biases]),
-        epochs=len(curve),
-        best_epoch=best + 1,
-    )
 
 
 def _onnx_labels(target: Classes) -> NDArray[Any]:

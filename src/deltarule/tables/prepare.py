@@ -16,7 +16,7 @@ from deltarule.errors import TableError
 from deltarule.tables.arrow import numbers_of
 from deltarule.tables.batches import ExampleReader
 from deltarule.tables.columns import ParsedColumn
-from deltarule.tables.encoding import NORMAL_SCORES, STANDARDISED, NumberEncoding
+from deltarule.tables.encoding import STANDARDISED, usual_encoding
 from deltarule.tables.folds import choose_folds
 from deltarule.tables.messages import listing, show
 from deltarule.tables.parallel import together
@@ -120,12 +120,15 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     shares = plan.shares
     if folds.networks > 1 and shares is not None:
         shares = shares._replace(dev=0.0)
-    usual = NORMAL_SCORES if folds.networks > 1 else STANDARDISED
-    bins = usual.bins if plan.bins is None else plan.bins
-    encoding = NumberEncoding(plan.scaling or usual.scaling, bins)
     whole, missing = source.in_memory, plan.reading.missing
     understood = understand(source, plan.reading, ignore=plan.ignore, target=plan.target)
     features = feature_columns(source, plan.target, understood)
+    numbers = sum(understood.columns[name].kind == "number" for name in features)
+    encoding = usual_encoding(numbers) if folds.networks > 1 else STANDARDISED
+    if plan.scaling is not None:
+        encoding = encoding._replace(scaling=plan.scaling)
+    if plan.bins is not None:
+        encoding = encoding._replace(bins=plan.bins)
     column = target_column(understood, plan.target, source.path)
     target = TargetProfile(column, source.path)
     untimed = 0

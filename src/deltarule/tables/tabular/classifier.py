@@ -46,8 +46,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Columns of numbers: standardised, or normal scores by their quantiles; "auto" are the latter
         for an ensemble.
     bins : int or "auto", default="auto"
-        Bins of the piecewise-linear encoding beside every number: "auto" is 24 for an ensemble, and
-        0 for one network.
+        Bins of the piecewise-linear encoding beside every number: "auto" is 24 for an ensemble
+        (fewer beyond 100 columns of numbers, none beyond 600), and 0 for one network.
     recipes : list of dict, optional
         Settings of the networks, in turn: `hidden_layer_sizes`, `activation`,
         `learning_rate_init`, `dropout` and `weight_decay` (AdamW's, which takes steps under a
@@ -201,7 +201,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         return np.asarray(P[:, self._order])
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
-        """Return the logarithms of ``predict_proba``, from the logits: tiny ones keep their digits.
+        """Return the logarithms of ``predict_proba``.
+
+        Those of one network come from its logits, so that tiny ones keep their digits.
 
         Parameters
         ----------

@@ -44,8 +44,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         Columns of numbers: standardised, or normal scores by their quantiles; "auto" are the latter
         for an ensemble.
     bins : int or "auto", default="auto"
-        Bins of the piecewise-linear encoding beside every number: "auto" is 24 for an ensemble, and
-        0 for one network.
+        Bins of the piecewise-linear encoding beside every number: "auto" is 24 for an ensemble
+        (fewer beyond 100 columns of numbers, none beyond 600), and 0 for one network.
     recipes : list of dict, optional
         Settings of the networks, in turn: `hidden_layer_sizes`, `activation`,
         `learning_rate_init`, `dropout` and `weight_decay` (AdamW's, which takes steps under a
