@@ -122,6 +122,10 @@ class NumberColumn(Strict):
     scores: Points = []
     edges: Points = []
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the fields are the same: what is kept beside them does not count."""
+        return isinstance(other, NumberColumn) and self.model_dump() == other.model_dump()
+
     @cached_property
     def arrays(self) -> tuple[NDArray[np.float64], ...]:
         """The knots, scores and edges as arrays."""
