@@ -38,7 +38,7 @@ OWN_ARGUMENTS = [
     ("input_dropout", 0.0), ("l1", 0.0), ("max_norm", None), ("gradient_clip", None),
     ("weight_init", "auto"), ("augment", None), ("dtype", "auto"), ("standardize", False),
     ("monitor", "auto"), ("on_divergence", "raise"), ("record_health", False),
-    ("checkpoint", None),
+    ("checkpoint", None), ("shards", None),
 ]  # fmt: skip
 OF_ONE_KIND = {
     "classifier": [("label_smoothing", 0.0), ("class_weight", None)],

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltarule import Dense, MLPRegressor, Network, Shards, load, train
+from deltarule import L2, SGD, ClipNorm, Dense, MLPRegressor, Network, Shards, load, train
+from deltarule.engine import Engine
 from deltarule.errors import SpecError
-from deltarule.program import BatchSchedule, Block
+from deltarule.program import BatchSchedule, Block, StepLog
+from deltarule.training.data import advance
 from deltarule.training.partitions import (
     BatchPlan,
     PartitionedBlock,
@@ -19,6 +21,7 @@ from deltarule.training.partitions import (
     held_out_rows,
     permutation,
 )
+from deltarule.training.shards import Sharded
 
 LENGTHS = st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(sum)
 COUNTS = st.sampled_from([1, 2, 8, 16])
@@ -91,6 +94,28 @@ def test_steps_resume_in_the_middle_of_a_fit_to_the_bit() -> None:
     joined = train(net, twice, x, y, epochs=2, resume=half, **arguments)
     assert once.theta.tobytes() == twice.theta.tobytes()
     assert whole.loss == joined.loss
+
+
+def test_steps_do_not_depend_on_where_calls_end() -> None:
+    """Batches differ in size: the largest of an epoch decides how θ is cut, in every call."""
+    rng = np.random.default_rng(0)
+    layout = PartitionLayout([333, 100, 300, 97], 4)
+    net = Network(200, [Dense(300, "relu"), Dense(1)], penalties=(L2(0.1),))
+    block = Block(rng.standard_normal((830, 200)), rng.standard_normal((830, 1)))
+    data = PartitionedBlock(block, layout).ordered(1, 310, True)
+    bounds = data.bounds(310)
+    assert len(set(np.diff(bounds).tolist())) > 1
+    order = BatchSchedule(np.arange(0), bounds, np.full(len(bounds) - 1, 0.01))
+    found = []
+    for most in (1, 99):
+        interpreter = Sharded(Engine(net.tape, SGD(0.1), ClipNorm(0.1), n_shards=4), 4)
+        state, logs, done = net.initialize(0), [], 0
+        while done < order.n_batches:
+            steps = range(done, min(done + most, order.n_batches))
+            logs.append(advance(interpreter, state, data.of_epoch(0), order, steps))
+            done += len(logs[-1].loss)
+        found.append((state.theta.tobytes(), StepLog.join(logs).penalty.tobytes()))
+    assert found[0] == found[1]
 
 
 def test_partitions_of_another_number_of_rows_are_refused() -> None:

@@ -6,6 +6,7 @@ import inspect
 from copy import deepcopy
 from typing import Any, ClassVar, Self
 
+import dask.config
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
@@ -100,8 +101,9 @@ class _DaskMLP(BaseEstimator):
                 raise ValueError("X_val and y_val go together: give both, or neither.")
             validation = Collections(X_val, y_val, sample_weight_val)
         local = self._unfitted()
-        try:
-            fit_on_cluster(local, crew, Collections(X, y, sample_weight), validation)
+        try:  # a step's θ may be large, and has to travel
+            with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+                fit_on_cluster(local, crew, Collections(X, y, sample_weight), validation)
         except DivergenceError:  # the estimator holds the best finite parameters
             self._hold(local)
             raise

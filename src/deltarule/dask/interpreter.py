@@ -49,15 +49,14 @@ class ClusterData(PartitionedData):
 
 
 class ClusterEpoch(EpochView):
-    """An epoch of the rows of a cluster; ``begin`` is its first batch that is asked for."""
+    """An epoch of the rows of a cluster."""
 
-    def __init__(self, data: ClusterData, epoch: int, begin: int = 0) -> None:
-        self.data, self.epoch, self.begin = data, epoch, begin
+    def __init__(self, data: ClusterData, epoch: int) -> None:
+        self.data, self.epoch = data, epoch
 
-    def at(self, order: BatchSchedule, step: int) -> tuple[Any, BatchSchedule]:
-        """Return the view and the batches from ``step`` on."""
-        rest = BatchSchedule(order.rows, order.bounds[step:], order.learning_rates[step:])
-        return ClusterEpoch(self.data, self.epoch, step), rest
+    def at(self, order: BatchSchedule, step: int) -> tuple[Any, BatchSchedule, int]:
+        """Return the view itself, and all batches."""
+        return self, order, step
 
 
 class ClusterInterpreter:
@@ -94,22 +93,18 @@ class ClusterInterpreter:
         """Take one step per batch, each of which is a task on every worker."""
         self._interpreter.check(state)
         data, plan = block.data, block.data.plan
-        record = StepRecord(BatchSchedule(order.rows, plan.bounds, order.learning_rates))
+        record = StepRecord(order)
         order_seed = data.seed if data.shuffle else None
         for k in steps:
             if record.is_late(_PATIENCE):
                 break
-            batch = block.begin + k
-            if batch == 0 or not self._owned:
+            if k == 0 or not self._owned:
                 self._divide(data)
-            step = Step(
-                state.theta, state.seed, state.step, order_seed, block.epoch, plan.cut(batch)
-            )
-            sums = self._sums(data, step, plan.shards[batch].tolist())
-            rate = float(order.learning_rates[k])
+            step = Step(state.theta, state.seed, state.step, order_seed, block.epoch, plan.cut(k))
+            sums = self._sums(data, step, plan.shards[k].tolist())
             if sums.weight == 0.0:
-                record.add(batch, 0.0, 0.0, 0.0)
-            elif record.step(self._interpreter, state, sums, batch, rate):
+                record.add(k, 0.0, 0.0, 0.0)
+            elif record.step(self._interpreter, state, sums, k):
                 break
         return record.log()
 

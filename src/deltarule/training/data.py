@@ -63,8 +63,12 @@ class EpochView(ABC):
     """The rows of one epoch, in their order."""
 
     @abstractmethod
-    def at(self, order: BatchSchedule, step: int) -> tuple[Any, BatchSchedule]:
-        """Return rows that contain batch ``step``, and an order that begins with that batch."""
+    def at(self, order: BatchSchedule, step: int) -> tuple[Any, BatchSchedule, int]:
+        """Return rows that contain batch ``step``, an order of them, and the batch's place in it.
+
+        What the order holds does not change the bits of a step, except for its largest batch. So
+        it holds all batches of the epoch, or batches of one size.
+        """
 
 
 class EpochData(ABC):
@@ -154,8 +158,8 @@ class EpochIterator(EpochView):
         self._current: Block | None = None
         self._first_row = 0  # of the current block
 
-    def at(self, order: BatchSchedule, step: int) -> tuple[Block, BatchSchedule]:
-        """Return a block that contains batch ``step``, and an order of the batches in the block.
+    def at(self, order: BatchSchedule, step: int) -> tuple[Block, BatchSchedule, int]:
+        """Return a block that contains batch ``step``, an order of the batches in the block, and 0.
 
         The order begins with that batch. Steps must not decrease. A training that is resumed in
         the middle of an epoch begins with a later step, and the blocks before it are skipped.
@@ -172,7 +176,7 @@ class EpochIterator(EpochView):
         last = int(np.searchsorted(order.bounds, block_end, "right")) - 1
         bounds = order.bounds[step : last + 1] - self._first_row
         rows = np.arange(self._current.n_rows, dtype=np.int64)
-        return self._current, BatchSchedule(rows, bounds, order.learning_rates[step:last])
+        return self._current, BatchSchedule(rows, bounds, order.learning_rates[step:last]), 0
 
     def _read(self, start: int) -> None:
         """Append the next block to the rows of the current one from row ``start`` on."""
@@ -203,8 +207,8 @@ def advance(
     """
     rows: Any = block
     if isinstance(block, EpochView):
-        rows, order = block.at(order, steps.start)
-        steps = range(min(len(steps), order.n_batches))
+        rows, order, begin = block.at(order, steps.start)
+        steps = range(begin, min(begin + len(steps), order.n_batches))
     return state.change(lambda: interpreter.train_steps(state, rows, order, steps))
 
 

@@ -125,7 +125,7 @@ class PartitionLayout:
 
     Examples
     --------
-    >>> PartitionLayout([4, 4, 1, 3], 2).group
+    >>> PartitionLayout([4, 4, 2, 6], 2).group
     [0, 0, 1, 1]
     """
 
@@ -210,7 +210,7 @@ class _PartitionedEpoch(EpochView):
     def __init__(self, block: Block, rows: Any, shards: Any) -> None:
         self._block, self._rows, self._shards = block, rows, shards
 
-    def at(self, order: BatchSchedule, step: int) -> tuple[Block, BatchSchedule]:
-        """Return all rows, and the batches from ``step`` on."""
-        rest = BatchSchedule(self._rows, order.bounds[step:], order.learning_rates[step:])
-        return self._block, ShardedSchedule.of(rest, self._shards[step:])
+    def at(self, order: BatchSchedule, step: int) -> tuple[Block, BatchSchedule, int]:
+        """Return all rows and all batches."""
+        whole = BatchSchedule(self._rows, order.bounds, order.learning_rates)
+        return self._block, ShardedSchedule.of(whole, self._shards), step

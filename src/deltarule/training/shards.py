@@ -84,7 +84,7 @@ class Sharded:
                 record.add(k, 0.0, 0.0, 0.0)
                 continue
             sums = self._tree(state, block, order.batch(k), cuts[k], 0)
-            if record.step(inner, state, sums, k, float(order.learning_rates[k])):
+            if record.step(inner, state, sums, k):
                 break
         return record.log()
 
@@ -135,8 +135,9 @@ class StepRecord:
         rows = int(self._order.bounds[k + 1] - self._order.bounds[k])
         self._seen.append((rows, weight, loss, penalty))
 
-    def step(self, interpreter: Any, state: State, sums: GradientSums, k: int, rate: float) -> bool:
+    def step(self, interpreter: Any, state: State, sums: GradientSums, k: int) -> bool:
         """Take and record the step of batch k; return whether its loss is not finite."""
+        rate = float(self._order.learning_rates[k])
         if k == 0:
             state.restart_population_statistics()
         loss, penalty = step_along(interpreter, state, sums, rate, self._largest)
