@@ -6,6 +6,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from signal import SIGINT, pthread_kill
+from threading import main_thread
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -23,7 +26,16 @@ from deltarule.cli.json_schema import OUTPUT
 from deltarule.cli.run import run
 from deltarule.datasets import penguins_path
 from deltarule.errors import DivergenceError, ModelFileError, SpecError, TableError
-from deltarule.tables import Plan, Settings, Shares, TableModel, fit, prepare, read_table
+from deltarule.tables import (
+    Plan,
+    Settings,
+    Shares,
+    TableModel,
+    fit,
+    fold_training,
+    prepare,
+    read_table,
+)
 from deltarule.tables.encoding import (
     FURTHEST,
     bin_edges,
@@ -383,6 +395,36 @@ def test_a_pipeline_holds_an_ensemble(penguins: pd.DataFrame, tmp_path: Path) ->
     pipeline.fit(X, penguins["species"])
     again = load(save(pipeline, tmp_path / "p"))
     assert np.array_equal(again.predict_proba(X), pipeline.predict_proba(X))
+
+
+@pytest.mark.parametrize(("after", "kept"), [(1, 1), (3, 2)])
+def test_ctrl_c_keeps_the_networks_that_have_begun(
+    penguins: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, after: int, kept: int, tmp_path: Path
+) -> None:
+    """One is trained after the other here: with one core."""
+    ends, seen = fold_training._Stopper.on_fit_task_end, list[int]()
+
+    def interrupting(self: Any, estimator: Any, context: Any) -> bool:
+        if context.parent is None:
+            seen.append(1)
+        if len(seen) == (after - 1) // 2 and len(estimator.loss_curve_) == 2:
+            pthread_kill(main_thread().ident or 0, SIGINT)
+            for _ in range(500):  # until the other thread has taken it
+                if self.stopped:
+                    break
+                sleep(0.01)
+        return ends(self, estimator, context)
+
+    monkeypatch.setattr(fold_training._Stopper, "on_fit_task_end", interrupting)
+    monkeypatch.setenv("DELTARULE_NUM_THREADS", "1")
+    X, y = penguins.drop(columns="species"), penguins["species"]
+    with pytest.warns(UserWarning, match=f"interrupted by user: {kept} of 3 networks"):
+        model = TabularClassifier(ensemble=3, max_iter=6).fit(X, y)
+    assert len(model.model_.networks) == kept
+    assert model.model_.out_of_fold is not None
+    again = load(model.save(tmp_path / "m.safetensors"))
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    assert [summary.epochs for summary in model.model_.training_summaries()][-1] == 2
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def fit_folds(
     callbacks: tuple[Any, ...] = (),
     weight: NDArray[np.float64] | None = None,
     is_hopeless: Callable[[int, float], bool] | None = None,
-) -> tuple[Ensemble, Evaluation]:
+) -> tuple[Ensemble | RecordedEstimator, Evaluation]:
     """Train a network for each fold of the training rows; return them, and their scores out of it.
 
     Each network is scored on the rows that it did not learn from. It was stopped where its loss on
@@ -58,10 +58,14 @@ def fit_folds(
     verbose lines ask for it. ``is_hopeless`` is called with the number of every network, in order,
     and its least loss on the fold; if it returns True the others are given up.
 
+    Ctrl-C ends networks after their epoch; those that have begun are kept, with a warning.
+
     Raises
     ------
     GivenUpError
         If the ensemble is hopeless.
+    KeyboardInterrupt
+        After Ctrl-C, if no network is kept.
     """
     target = prepared.preprocessing.target
     X, y = prepared.reader.whole_part("training")
@@ -101,11 +105,15 @@ def fit_folds(
     with to_the_last_epoch():
         in_turn = bool(callbacks) or settings.verbose
         workers = 1 if in_turn else min(prepared.folds, thread_ceiling(None))
-        found = _side_by_side(train, prepared.folds, workers, stopper)
+        found = _side_by_side(train, prepared.folds, workers, stopper, keeps=is_hopeless is None)
+    if len(found) < prepared.folds:
+        some = f"{len(found)} of {prepared.folds} networks were trained, some for fewer epochs"
+        warnings.warn(f"Training interrupted by user: {some}.", stacklevel=4)
 
-    held = fold >= 0
-    outputs = np.empty((len(y), *found[0].outside.shape[1:]))
-    for number, trained in enumerate(found):
+    held = np.isin(fold, list(found))
+    width = next(iter(found.values())).outside.shape[1:]
+    outputs = np.empty((len(y), *width))
+    for number, trained in found.items():
         outputs[fold == number] = trained.outside
     outputs, y, temperature = outputs[held], y[held], 1.0
     scores = Scores(target)
@@ -118,7 +126,10 @@ def fit_folds(
     evaluation = scores.evaluation()
     score = evaluation.scores["accuracy" if classes else "r2"]
     known = None if np.isnan(score) else score
-    return Ensemble(tuple(one.member for one in found), temperature, known), evaluation
+    members = tuple(one.member for one in found.values())
+    if len(members) == 1:
+        return members[0], evaluation
+    return Ensemble(members, temperature, known), evaluation
 
 
 def member_estimator(
@@ -215,12 +226,23 @@ class _Stopper:
 
 
 def _side_by_side(
-    train: Callable[[int], _Trained], count: int, workers: int, stopper: _Stopper
-) -> list[_Trained]:
-    """Return what each call returns; an error or Ctrl-C ends the others after their epoch."""
+    train: Callable[[int], _Trained], count: int, workers: int, stopper: _Stopper, *, keeps: bool
+) -> dict[int, _Trained]:
+    """Return what each call returns, by its number; an error ends the others after their epoch.
+
+    So does Ctrl-C; with ``keeps`` the calls that have begun are returned then.
+    """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="deltarule-network")
+    futures = [pool.submit(train, number) for number in range(count)]
     try:
-        return list(pool.map(train, range(count)))
+        return {number: future.result() for number, future in enumerate(futures)}
+    except KeyboardInterrupt:
+        stopper.stopped = True
+        pool.shutdown(cancel_futures=True)
+        ended = {n: f for n, f in enumerate(futures) if not f.cancelled() and f.exception() is None}
+        if not (ended and keeps):
+            raise
+        return {number: future.result() for number, future in ended.items()}
     finally:
         stopper.stopped = True
         pool.shutdown(cancel_futures=True)

@@ -101,8 +101,8 @@ def fit(
     TableError
         If the files change in the meantime.
     KeyboardInterrupt
-        If it comes before the first epoch has ended, or while an ensemble is trained. Later ones
-        end the training of one network, and the best so far is returned.
+        If it comes before the first epoch has ended. Later ones end the training, and the best so
+        far is returned: of an ensemble the networks that have begun.
 
     Examples
     --------
