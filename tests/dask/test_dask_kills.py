@@ -80,7 +80,7 @@ def fit_with_kill(
     """Fit, and kill a worker when a phase's first tasks are submitted, run, or are done."""
     client.wait_for_workers(2, timeout=200)
     killed = threading.Event()
-    submit, results = Crew.submit, Crew.results
+    submit, results = Crew.submit, Crew._wait
 
     def kill() -> None:
         if not killed.is_set():
@@ -103,7 +103,7 @@ def fit_with_kill(
         return found
 
     monkeypatch.setattr(Crew, "submit", submitting)
-    monkeypatch.setattr(Crew, "results", collecting)
+    monkeypatch.setattr(Crew, "_wait", collecting)
     model = DaskMLPClassifier(client=client, **FIT).fit(parts(X), parts(Y))
     assert killed.is_set()
     return model
