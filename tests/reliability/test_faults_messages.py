@@ -350,6 +350,7 @@ SHARED = re.compile(
 )
 ALIASES = {
     "given": "schedule", "path": "path|file", "folder": "folder|file", "checkpoint": "folder",
+    "count": "count|shards",
     "net": "net|layers", "sample_weight": "sample_weight|Sample weights",
     "sample_weight_val": "sample_weight_val|Sample weights",
 }  # fmt: skip

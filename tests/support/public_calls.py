@@ -291,6 +291,7 @@ def calls() -> dict[str, Call]:
         ),
         "Dropout": used(dr.Dropout, lambda d: with_layer(d), rate=0.5),
         "Scale": used(dr.Scale, with_layer),
+        "Shards": used(dr.Shards, lambda s: trained(NET, shards=s), partitions=[8, 16]),
         "ELU": used(dr.ELU, lambda a: with_layer(dr.Dense(2, a))),
         "LeakyReLU": used(dr.LeakyReLU, lambda a: with_layer(dr.Dense(2, a))),
         "EarlyStopping": used(

@@ -167,7 +167,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz") / "t"
 
 
-@pytest.mark.parametrize(("seed", "count"), [(0, 2000), *LONG])
+@pytest.mark.parametrize(("seed", "count"), [(0, 800), *LONG])
 def test_mutated_tables(
     place: Path, monkeypatch: pytest.MonkeyPatch, seed: int, count: int
 ) -> None:

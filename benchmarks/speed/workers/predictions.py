@@ -82,7 +82,7 @@ def _part_of(predict: Any, what: str, X: Any) -> Callable[[], object]:
 
     def kernels() -> object:
         lane.context.output = kept[0].ctypes.data
-        return lane.call()
+        return lane.buffers.call()
 
     return kernels
 

@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from deltarule.augmentation import Compose
 from deltarule.errors import DataError, ShapeError
 from deltarule.program import BatchSchedule, Block, Interpreter, State, StepLog
 from deltarule.training.batches import batch_bounds
@@ -41,6 +40,8 @@ def augmented(augment: Augmenter, x: Array, rows: Any, epoch: int) -> Array:
     ShapeError, DataError
         If it has another shape, or numbers that are not finite.
     """
+    from deltarule.augmentation import Compose
+
     given = x if type(augment) is Compose else x.copy()  # ours copies by itself
     fresh = np.asarray(augment(given, np.array(rows), epoch), dtype=x.dtype)
     if fresh.shape != tuple(x.shape):
