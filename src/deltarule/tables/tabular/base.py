@@ -32,6 +32,7 @@ from deltarule.tables.tabular.classes import label_places, stored_classes, witho
 from deltarule.tables.tabular.feature_names import feature_names
 from deltarule.tables.tabular.fit_table import FitTable
 from deltarule.tables.tabular.held_kinds import check_held
+from deltarule.tables.tabular.inspection import InspectionMixin
 from deltarule.tables.tabular.parameters import TabularParameters
 from deltarule.tables.tabular.python_words import in_python, speaking_python
 from deltarule.tables.tabular.tuning import TuningMixin
@@ -47,7 +48,13 @@ _NAMES = {"classification": "TabularClassifier", "regression": "TabularRegressor
 
 
 class BaseTabular(
-    EpochCallbackMixin, TuningMixin, TabularParameters, TransformerMixin, BaseEstimator, ABC
+    EpochCallbackMixin,
+    TuningMixin,
+    InspectionMixin,
+    TabularParameters,
+    TransformerMixin,
+    BaseEstimator,
+    ABC,
 ):
     """A network for tables behind scikit-learn's interface; not to be used directly."""
 

@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from deltarule.errors import TableError
+from deltarule.tables.messages import listing
 from deltarule.tables.model import TableModel
 from deltarule.tables.record import Classes, Task
 from deltarule.tables.sources.targets import HeldTarget, read_target
@@ -246,6 +247,17 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         """
         y = self._true(y)
         return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+
+    def _codes(self, y: Any) -> NDArray[Any]:
+        values = self._true(y).tolist()
+        places = dict(zip(self.classes_.tolist(), self._order.tolist(), strict=True))
+        unknown = [value for value in dict.fromkeys(values) if value not in places]
+        if unknown:
+            raise TableError(
+                f"y has {listing(unknown)}, which the model does not know; its classes are "
+                f"{listing(self.classes_.tolist())}"
+            )
+        return np.array([places[value] for value in values], dtype=np.intp)
 
     def _true(self, y: Any) -> NDArray[Any]:
         with speaking_python():

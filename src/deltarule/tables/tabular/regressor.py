@@ -159,6 +159,10 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         with speaking_python():
             return self.model_.respond(self._inputs(X)).values
 
+    def _codes(self, y: Any) -> NDArray[Any]:
+        with speaking_python():
+            return np.asarray(self._target(y).values, dtype=np.float64)
+
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R² of the predictions.
 
