@@ -64,8 +64,9 @@ class InspectionMixin:
         Examples
         --------
         >>> from deltarule import TabularRegressor
-        >>> model = TabularRegressor(max_iter=2).fit([[0.0], [1.0], [2.0]] * 9, [1.0, 2.0, 3.0] * 9)
-        >>> model.trace([[1.5]])["A0"].shape
+        >>> X, y = [[0.0], [1.0], [2.0]] * 9, [1.0, 2.0, 3.0] * 9
+        >>> model = TabularRegressor(ensemble=2, bins=0, max_iter=2).fit(X, y)
+        >>> model.trace([[1.5]], member=2)["A0"].shape
         (1, 1)
         """
         inputs, targets = self._for_network(X, y)
