@@ -39,8 +39,15 @@ def in_threads(work, n=4):
     for t in threads: t.join()
     assert not errors, errors[:3]
 
+inside = [0]
+
 def alarm_every_ms(handler):
-    signal.signal(signal.SIGALRM, handler)
+    def some_deep(*given):  # one that takes longer than the time between two has no end
+        if inside[0] >= 5: return
+        inside[0] += 1
+        try: handler(*given)
+        finally: inside[0] -= 1
+    signal.signal(signal.SIGALRM, some_deep)
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 
 def alarms_off():
