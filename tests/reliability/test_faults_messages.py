@@ -377,10 +377,10 @@ def is_named(error: Exception, name: str, argument: str) -> bool:
     )
     if of_estimator and SHARED.search(text):
         return isinstance(error, ValueError | TypeError | OverflowError)
-    if not isinstance(error, ValueError | TypeError | DeltaruleError):
-        return False
     if isinstance(error, DivergenceError | FrozenTrainingWarning):
         return True
+    if not isinstance(error, ValueError | TypeError | DeltaruleError):
+        return False
     words = ALIASES.get(argument, re.escape(argument))
     if name == "State":
         text = text.replace("state.", "")

@@ -155,6 +155,16 @@ def test_numbers_of_a_table_out_of_range(tmp_path: Path, key: str, value: Any) -
         load(tmp_path / "m")
 
 
+def test_classes_that_are_said_to_be_numbers_and_are_none(tmp_path: Path) -> None:
+    header, body = parts_of(model_files()["table"])
+    record = json.loads(header["__metadata__"]["record"])
+    record["model"]["preprocessing"]["target"]["numeric"] = True
+    header["__metadata__"]["record"] = json.dumps(record)
+    (tmp_path / "m").write_bytes(signed(header, body))
+    with pytest.raises(ModelFileError, match="is no number"):
+        load(tmp_path / "m")
+
+
 @pytest.mark.parametrize("fault", ["pos", "negative pos", "theta", "factor", "nested", "key"])
 def test_hostile_checkpoints_are_refused(tmp_path: Path, fault: str) -> None:
     with unconverged():

@@ -15,7 +15,13 @@ from deltarule.spec.initializers import (
     Normal,
     Uniform,
 )
-from deltarule.utils.checks import check_between, check_name, check_positive_integer, shown
+from deltarule.utils.checks import (
+    check_between,
+    check_call,
+    check_name,
+    check_positive_integer,
+    shown,
+)
 
 __all__ = ["BatchNorm", "Dense", "Dropout", "Scale"]
 
@@ -81,6 +87,7 @@ class Dense:
     def __post_init__(self) -> None:
         check_positive_integer("units", self.units)
         if callable(self.activation) and not isinstance(self.activation, type):
+            check_call("activation", self.activation, "f(z)", 1)
             object.__setattr__(self, "activation", CustomActivation(self.activation))
         elif not isinstance(self.activation, LeakyReLU | ELU | CustomActivation):
             check_name("activation", self.activation, ACTIVATIONS)

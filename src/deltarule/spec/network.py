@@ -21,7 +21,13 @@ from deltarule.spec.losses import (
     loss_name,
 )
 from deltarule.spec.regularization import L1, L2, MaxNorm
-from deltarule.utils.checks import check_name, check_positive_integer, check_sequence, shown
+from deltarule.utils.checks import (
+    check_call,
+    check_name,
+    check_positive_integer,
+    check_sequence,
+    shown,
+)
 
 __all__ = ["NetworkSpec", "check_network"]
 
@@ -134,6 +140,7 @@ class NetworkSpec:
 
     def _check_loss(self) -> None:
         if callable(self.loss) and not isinstance(self.loss, type):
+            check_call("loss", self.loss, "f(a, y)", 2)
             object.__setattr__(self, "loss", CustomLoss(self.loss))
         name = loss_name(self.loss)
         if isinstance(self.loss, CustomLoss):

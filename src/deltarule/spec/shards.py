@@ -71,7 +71,8 @@ def resolve_shards(given: Any) -> Shards | None:
 
 
 def _lengths(given: Any) -> tuple[int, ...]:
-    lengths = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
+    listed = isinstance(given, Iterable) and not isinstance(given, str)
+    lengths = tuple(given) if listed and getattr(given, "ndim", 1) > 0 else ()
     whole = all(
         isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 0 for n in lengths
     )

@@ -232,6 +232,10 @@ class Classes(Strict):
     @model_validator(mode="after")
     def _check(self) -> Classes:
         _check_no_name_twice("class", self.labels)
+        if self.numeric:
+            for label in self.labels:
+                if not _is_finite(label):
+                    raise ValueError(f"the class {label!r} is no number")
         return self
 
 
@@ -305,6 +309,13 @@ class Provenance(Strict):
     dev_rows: Count
     test_rows: Count
     time: TimeSplit | None = None
+
+
+def _is_finite(label: str) -> bool:
+    try:
+        return bool(np.isfinite(float(label)))
+    except ValueError:
+        return False
 
 
 def _check_no_name_twice(what: str, names: list[Any]) -> None:
