@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from signal import SIGINT, pthread_kill
+from threading import Timer, main_thread
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -173,6 +176,21 @@ def test_ctrl_c_ends_the_search_with_the_best(monkeypatch: pytest.MonkeyPatch) -
     assert [one.outcome for one in model.tuning_.tried] == ["complete", "failed"]
     assert model.tuning_.interrupted
     assert model.predict(TABLE).shape == (80,)
+
+
+def test_ctrl_c_within_the_steps_of_a_trial_ends_the_search() -> None:
+    """A fit takes it, and returns the best that it has."""
+
+    def alarmed(trial: Any) -> dict[str, Any]:
+        if trial.number == 1:
+            Timer(0.05, lambda: pthread_kill(main_thread().ident or 0, SIGINT)).start()
+        return space(trial)
+
+    begin = monotonic()
+    with pytest.warns(UserWarning, match="interrupted"):
+        model = TabularClassifier(ensemble=1).tune(TABLE, Y, seconds=300, space=alarmed)
+    assert monotonic() - begin < 200
+    assert model.tuning_.interrupted
 
 
 def test_trials_that_diverge_never_win() -> None:

@@ -19,7 +19,6 @@ from deltarule.tables.fold_training import GivenUpError
 from deltarule.tables.prepare import Prepared
 from deltarule.tables.tabular.fit_table import FitTable
 from deltarule.tables.tabular.python_words import speaking_python
-from deltarule.tables.train import score_parts
 from deltarule.tables.tuning.search import Budget, Deadline, Watcher, search
 from deltarule.tables.tuning.space import Space, check_space, default_space
 from deltarule.tables.tuning.study import Tried, open_study
@@ -197,18 +196,21 @@ class TuningMixin:
             return _trial(clone(self).set_params(recipes=[recipe]), in_trials, watcher)
 
         with open_study(storage, identity, seed, warm_up) as study:
-            usual = _fitted(self, table)
+            usual, interrupted = _fitted(self, table)
             took = monotonic() - begin  # the last fit will take about as long
             deadline = Deadline(budget.seconds - 2.2 * took)
-            interrupted = search(fit, study, chosen, budget.trials, deadline, report)
+            if not interrupted:
+                interrupted = search(fit, study, chosen, budget.trials, deadline, report)
             best, tried = study.best(MIXED if prepared.folds > 1 else 1), study.tried
         model, loss = usual, _loss(usual, prepared)
         found = Found([], loss, loss, tried, interrupted)
         if best:
             recipes = [one.recipe for one in best]
             try:
-                tuned = _fitted(self, table, recipes)
-                found = replace(found, loss=_loss(tuned, prepared))
+                tuned, cut_short = _fitted(self, table, recipes)
+                found = replace(
+                    found, loss=_loss(tuned, prepared), interrupted=interrupted or cut_short
+                )
             except KeyboardInterrupt:
                 found = replace(found, interrupted=True)
             else:
@@ -236,26 +238,36 @@ class TuningMixin:
 
 def _fitted(
     estimator: Any, table: FitTable, recipes: list[dict[str, Any]] | None = None
-) -> TableModel:
-    """Fit a copy of an estimator with recipes, or with the defaults."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
-        if recipes is not None:  # its loss says what it is worth
-            warnings.simplefilter("ignore")
-        return clone(estimator).set_params(recipes=recipes)._learn(table).model_
+) -> tuple[TableModel, bool]:
+    """Fit a copy of an estimator with recipes, or the defaults; say whether Ctrl-C ended it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = clone(estimator).set_params(recipes=recipes)._learn(table).model_
+    if recipes is None:  # of found recipes the loss says what they are worth
+        for warning in caught:
+            if not issubclass(warning.category, ConvergenceWarning):
+                warnings.warn(warning.message, stacklevel=4)
+    return model, _is_interrupted(caught)
+
+
+def _is_interrupted(caught: list[warnings.WarningMessage]) -> bool:
+    """Whether a fit took Ctrl-C, and returned the best that it had."""
+    return any(str(warning.message).startswith("Training interrupted") for warning in caught)
 
 
 def _trial(estimator: Any, table: FitTable, watcher: Watcher) -> float:
     """Fit an estimator as a trial; return its loss on rows that it did not learn from."""
     estimator._validate_params()
     ensemble = table.prepared.folds > 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a single training among many
+    with warnings.catch_warnings(record=True) as caught:  # of a single training among many
+        warnings.simplefilter("always")
         model = estimator._learn(
             table,
             callbacks=() if ensemble else (watcher,),
             is_hopeless=watcher if ensemble else None,
         ).model_
+    if _is_interrupted(caught):
+        raise KeyboardInterrupt
     if watcher.pruned or watcher.late:
         raise GivenUpError
     return _loss(model, table.prepared)
@@ -263,8 +275,8 @@ def _trial(estimator: Any, table: FitTable, watcher: Watcher) -> float:
 
 def _loss(model: TableModel, prepared: Prepared) -> float:
     """Return log loss or root mean squared error on the rows that were held out."""
-    parts = score_parts(model, prepared)
-    scores = parts["out_of_fold" if model.out_of_fold is not None else "dev"].scores
+    evaluation = model.out_of_fold or model.score(prepared.reader.part("dev")).evaluation()
+    scores = evaluation.scores
     return float(scores["rmse"] if "rmse" in scores else scores["log_loss"])
 
 

@@ -118,6 +118,22 @@ def search(
     report : callable, optional
         Called with every trial that has ended, and the best so far.
     """
+    try:
+        _try_recipes(fit, study, space, trials, deadline, report)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _try_recipes(
+    fit: Fit,
+    study: Study,
+    space: Space,
+    trials: int | None,
+    deadline: Deadline,
+    report: Callable[[Tried, Tried], None] | None,
+) -> None:
+    """Try recipes until the time or the trials are used up."""
     while not deadline.passed() and (trials is None or len(study.tried) < trials):
         trial = study.ask(space)
         recipe = proposed(space, trial)
@@ -130,10 +146,9 @@ def search(
             tried = study.tell(trial, recipe, "failed")
         except KeyboardInterrupt:
             study.tell(trial, recipe, "failed")
-            return True
+            raise
         else:
             tried = study.tell(trial, recipe, "complete", loss)
         best = study.best()
         if report is not None and best:
             report(tried, best[0])
-    return False
