@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deltarule.errors import TableError
-from deltarule.tables import read_table
+from deltarule.tables import Plan, Settings, fit, open_source, prepare, read_table
+from deltarule.tables.sources import csv as csv_source
 from deltarule.tables.sources import text
 from deltarule.tables.table import Table
 
@@ -149,3 +152,44 @@ def test_damaged_parquet_never_escapes_as_another_error(tmp_path: Path, step: in
         path.write_bytes(data)
         with contextlib.suppress(TableError):
             read_table(path)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's list of open files")
+@pytest.mark.parametrize(
+    ("suffix", "fault"),
+    [
+        *itertools.product(["csv", "csv.gz"], ["ragged", "cell", "quote"]),
+        ("parquet", "cell"),
+    ],
+)
+def test_an_error_that_is_kept_keeps_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, fault: str
+) -> None:
+    """An error holds the frames that it went through, and they hold what was being read."""
+    monkeypatch.setattr(csv_source, "CHUNK_BYTES", 64)
+    rows = [f"{k},{k % 2}" for k in range(200)]
+    sound = tmp_path / "sound.csv"
+    sound.write_text("\n".join(["x,y", *rows, ""]))
+    plan = Plan("y")
+    model = fit(prepare(read_table(sound), plan), Settings(hidden=(2,), epochs=1))
+    path = tmp_path / f"damaged.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(
+            pa.table({"x": ["oops" if k == 150 else "1" for k in range(200)], "y": [0] * 200}), path
+        )
+    else:
+        rows[150] = {"ragged": "1,2,3", "cell": "oops,1", "quote": '1,"2'}[fault]
+        data = "\n".join(["x,y", *rows, ""]).encode()
+        path.write_bytes(gzip.compress(data) if suffix == "csv.gz" else data)
+    kept = []
+    for use in (
+        lambda: model.predict(open_source(path)),
+        lambda: model.evaluate(open_source(path)),
+        *([] if fault == "cell" else [lambda: list(open_source(path).scan())]),
+    ):
+        with pytest.raises(TableError) as caught:
+            use()
+        kept.append(caught)
+    links = {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
+    assert str(path) not in links

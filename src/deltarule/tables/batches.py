@@ -126,14 +126,18 @@ class ExampleReader:
         waiting = (self._dataset.read(places[k]) for k in rng.permutation(len(places)))
         largest = max(place.chunk.size for place in places)
         lanes = list(islice(waiting, max(2, min(LANES, LANE_BYTES // max(largest, 1)))))
-        while lanes:
-            for lane in tuple(lanes):
-                piece = next(lane, None)
-                if piece is not None:
-                    yield piece
-                    continue
-                where = lanes.index(lane)
-                lanes[where : where + 1] = islice(waiting, 1)
+        try:
+            while lanes:
+                for lane in tuple(lanes):
+                    piece = next(lane, None)
+                    if piece is not None:
+                        yield piece
+                        continue
+                    where = lanes.index(lane)
+                    lanes[where : where + 1] = islice(waiting, 1)
+        finally:
+            for lane in lanes:
+                lane.close()
 
     def _examples(
         self, piece: Piece, part: int, limit: float = 1.0, *, forget: bool = False

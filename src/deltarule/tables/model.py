@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,8 +176,9 @@ class TableModel:
     def inputs(self, source: Source, seen: UnseenValues | None = None) -> NDArray[np.float64]:
         """Return the network's inputs (n, n_features) for every row of a table."""
         record = self.preprocessing
-        pieces = (piece.table for piece in source.scan())
-        X = [transform(record.columns, table, None, seen, record.missing) for table in pieces]
+        X = []
+        for table, _ in source.scan():
+            X.append(transform(record.columns, table, None, seen, record.missing))
         return np.concatenate(X)
 
     def evaluate(self, source: Source, unseen: Unseen = "other") -> Evaluation:
@@ -191,8 +192,12 @@ class TableModel:
         """
         seen, record = UnseenValues(unseen), self.preprocessing
         source.check_column(self.target.name, "the model's target")
-        pieces = (encode_examples(record, table, None, seen) for table, _ in source.scan())
-        scores = self.score(pieces)
+
+        def pieces() -> Iterator[Examples]:
+            for table, _ in source.scan():
+                yield encode_examples(record, table, None, seen)
+
+        scores = self.score(pieces())
         _check_targets(source, self.target.name, scores.rows)
         dropped = source.rows - scores.rows
         notes = [f"{dropped} rows without a target were left out"] if dropped else []

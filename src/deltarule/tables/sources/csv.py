@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class CsvFile:
         self._hint = found.hint
         self.notes = [*filter(None, [self._text.note]), *found.notes]
 
-    def scan(self) -> Iterator[tuple[Chunk, Iterator[Table]]]:
+    def scan(self) -> Iterator[tuple[Chunk, Generator[Table]]]:
         """Yield the chunks of the file, which are found on the way, and their rows."""
         if not self._text.seekable:
             chunk = Chunk(self._begin, 0, 0, 2 * CHUNK_BYTES)
@@ -79,10 +80,10 @@ class CsvFile:
             return
         row = 0
         for start, size, table in self._tables():
-            yield Chunk(start, row, table.rows, size), iter((table,))
+            yield Chunk(start, row, table.rows, size), (table for table in (table,))
             row += table.rows
 
-    def read(self, chunk: Chunk) -> Iterator[Table]:
+    def read(self, chunk: Chunk) -> Generator[Table]:
         """Yield the rows of one chunk."""
         if not self._text.seekable:
             yield from (table for _, _, table in self._tables())
@@ -98,9 +99,11 @@ class CsvFile:
             return start, len(data), self._table(start, data)
 
         large = self.at_once and os.stat(self.path).st_size > LARGE_BYTES
-        pieces = self._whole_records(self._begin)
-        tables = ahead(parsed, pieces) if large else map(parsed, pieces)
-        return (found for found in tables if found[2].rows)
+        # An error keeps the frames that it went through: the file is closed here, not with them.
+        with closing(self._whole_records(self._begin)) as pieces:
+            for found in ahead(parsed, pieces) if large else map(parsed, pieces):
+                if found[2].rows:
+                    yield found
 
     def no_rows(self) -> Table:
         """Return the table without its rows."""
@@ -143,7 +146,7 @@ class CsvFile:
                 return data[: error.start].decode(), cut
             raise self._encoding_error() from None
 
-    def _whole_records(self, start: int) -> Iterator[tuple[int, bytes]]:
+    def _whole_records(self, start: int) -> Generator[tuple[int, bytes]]:
         """Yield the records from a byte on, many at a time: where they begin, and their bytes.
 
         It is an error if a cell begins with a quote and does not end where a quote closes it, and

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -207,15 +207,17 @@ class Dataset(Source):
             with self._reading(file):
                 for chunk, tables in file.scan():
                     places.append(Place(file, chunk, rows))
-                    for table in tables:
-                        yield Piece(self._ordered(table), rows)
-                        rows += table.rows
+                    # An error keeps this frame: the file is closed here, not with the frame.
+                    with closing(tables):
+                        for table in tables:
+                            yield Piece(self._ordered(table), rows)
+                            rows += table.rows
         if rows == 0:
             with self._reading(self._files[0]):
                 yield Piece(self._ordered(self._files[0].no_rows()), 0)
         self.places, self.rows = places, rows
 
-    def read(self, place: Place) -> Iterator[Piece]:
+    def read(self, place: Place) -> Generator[Piece]:
         """Yield the rows of one chunk."""
         first = place.first
         with self._reading(place.file):

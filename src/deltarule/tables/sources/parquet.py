@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -75,7 +75,7 @@ class ParquetFile:
                 "again"
             )
 
-    def scan(self) -> Iterator[tuple[Chunk, Iterator[Table]]]:
+    def scan(self) -> Iterator[tuple[Chunk, Generator[Table]]]:
         """Yield the row groups as chunks, and their rows."""
         row = 0
         for number, group in enumerate(self._groups()):
@@ -85,7 +85,7 @@ class ParquetFile:
                 yield chunk, self.read(chunk)
             row += group.num_rows
 
-    def read(self, chunk: Chunk) -> Iterator[Table]:
+    def read(self, chunk: Chunk) -> Generator[Table]:
         """Yield the rows of one row group, some at a time."""
         factor = AT_ONCE if self.at_once else 1
         size = max(factor * BATCH_CELLS // max(len(self.names), 1), 1)
