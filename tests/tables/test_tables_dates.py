@@ -166,6 +166,12 @@ def test_times_of_day_and_months() -> None:
     expected = [(m - date(1970, 1, 1)).days * 86400.0 for m in months]
     assert read.read(MONTH)[0][:4].tolist() == expected
     assert read.read(MONTH)[1].tolist() == [True] * 4 + [False]
+    quarters = ["2021Q1", "2021-Q4", "q2 2021", "Q3-2021", "2021Q5", "Q1", "2021 q2"]
+    months = [date(2021, m, 1) for m in (1, 10, 4, 7)]
+    expected = [(m - date(1970, 1, 1)).days * 86400.0 for m in months]
+    read = DateTexts(pa.array(quarters))
+    assert read.read(MONTH)[0][:4].tolist() == expected
+    assert read.read(MONTH)[1].tolist() == [True] * 4 + [False, False, True]
 
 
 @support.proves(short=100, full=5000, t=moments)

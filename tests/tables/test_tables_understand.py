@@ -196,7 +196,7 @@ def test_what_is_nearly_understood_is_asked_for(
         (["5-", "7.5"], "number"), (["–5", "5"], "number"), (["#DIV/0!", "1.5"], "number"),
         (["?", "-"], "left out"), (["none", "unknown"], "category (2)"), (["Y"], "category (1)"),
         (["1.2.3", "1.10.0"], "category (2)"), (["18-24", "25-34"], "category (2)"),
-        (["2021-Q1", "2021-Q2"], "category (2)"), (["1990", "2005"], "number"),
+        (["2021-Q1", "2021-Q2"], "date, month"), (["1990", "2005"], "number"),
         (["01.5", "02.5"], "number"), (["01", "02"], "category (2)"),
         (["1,5E+03", "1,5"], "number, decimal comma"), (["no", "5"], "category (2)"),
         (["TRUE", "?"], "yes/no"), (["1", "a", "b"], "category (3)"), (["07", "x"], "category (2)"),
@@ -443,6 +443,33 @@ def test_dates_as_numbers_are_read_on_request(tmp_path: Path) -> None:
     assert all(c.notation.form == name for name, c in found.columns.items())  # type: ignore[union-attr]
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
     assert understood(tmp_path / "t.parquet", date=("*s",)).columns["seconds"].kind == "date"
+
+
+def test_numbers_that_could_be_dates_are_mentioned(tmp_path: Path) -> None:
+    days = [date(2019, 1, 1) + timedelta(5 * k) for k in range(40)]
+    compact = [f"{day:%Y%m%d}" for day in days]
+    path = table(tmp_path / "t.csv", day=compact, holes=[*compact[:30], *[""] * 10], y=range(40))
+    found = understand(open_source(path), ReadOptions(), target="y")
+    assert [found.columns[name].kind for name in ("day", "holes")] == ["number"] * 2
+    hints = [note for note in found.notes if "could all be dates" in note]
+    assert len(hints) == 2
+    dated = re.search(r"--date (\w+)", hints[0])
+    assert dated is not None
+    asked = understand(open_source(path), ReadOptions(date=(dated[1],)), target="y")
+    assert asked.columns["day"].kind == "date"
+    other = table(tmp_path / "u.csv", n=[20190000 + 3 * k for k in range(1, 41)], y=range(40))
+    assert not understand(open_source(other), ReadOptions(), target="y").notes
+
+
+def test_years_are_no_seconds(tmp_path: Path) -> None:
+    """Read as seconds, all years would be the first hour of 1970."""
+    path = table(tmp_path / "t.csv", year=[2000 + k % 20 for k in range(40)], y=range(40))
+    with pytest.raises(TableError, match="'year' holds numbers up to 2019, too small") as caught:
+        understand(open_source(path), ReadOptions(date=("year",)), target="y")
+    assert "say --number year instead of --date year or --ignore year" in str(caught.value).lower()
+    assert understand(open_source(path), ReadOptions(number=("year",))).columns["year"].kind == (
+        "number"
+    )
 
 
 def test_times_of_day_and_months_are_dates_without_the_rest(tmp_path: Path) -> None:

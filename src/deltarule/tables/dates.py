@@ -78,6 +78,8 @@ _CLOCKS = rf"^{_CLOCK}$"
 _MONTHLY = (
     r"^(?P<y>[0-9]{4})[-/](?P<m>[0-9]{1,2})$",
     rf"^{_MONTH}(?:[-/. ]|, |\. )(?P<y>[0-9]{{4}})$",
+    r"^(?P<y>[0-9]{4})[-/ ]?[Qq](?P<quarter>[1-4])$",
+    r"^[Qq](?P<quarter>[1-4])[-/ ]?(?P<y>[0-9]{4})$",
 )
 _NONE, _FIXED_FORM, _NEEDS_ORDER, _CLOCK_FORM, _MONTH_FORM = range(5)
 
@@ -151,6 +153,8 @@ class DateTexts:
             place = np.asarray(to_numpy(place, -1))
             good &= place >= 0
             self._fields["m"][found] = np.array([*_MONTH_NUMBERS.values(), 0])[place]
+        if "quarter" in part:
+            self._fields["m"][found] = 3 * _numbers(part.pop("quarter")) - 2
         if "p" in part:
             good &= np.asarray(to_numpy(pc.equal(part["p"], part["q"])))
             dotted = to_numpy(pc.equal(part["p"], text_of(".")))

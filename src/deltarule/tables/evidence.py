@@ -25,6 +25,8 @@ TIME = DateNotation(form="time", day_first=True)
 MONTH = DateNotation(form="month", day_first=True)
 _GROUPED = r"^[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+$"
 _LOOK = 1000
+FIRST_COMPACT, LAST_COMPACT = 1900_01_01, 2100_12_31
+"""Numbers between these may be dates such as 20240131."""
 """Cells that are looked at first for a decimal point that cannot be another mark."""
 
 
@@ -211,11 +213,12 @@ class ColumnEvidence:
             fixed | (read[DAY_FIRST] ^ read[MONTH_FIRST]) | (either & dates.dotted)
         ) & dates.four_digits
         self.sure_dates += int(counts[sure].sum())
-        if self._as_date:
+        if self._as_date or in_any[counts > 0].all():
             self._add_coded(column.numbers().values)
 
     def _add_coded(self, values: NDArray[np.float64]) -> None:
-        if self._as_date:
+        look = values[:_LOOK]
+        if self._as_date or ((look >= FIRST_COMPACT) & (look <= LAST_COMPACT)).any():
             self.compact_dates += int(read_coded(values, "YYYYMMDD")[1].sum())
             finite = np.abs(values[np.isfinite(values)])
             self.largest = max(self.largest, float(finite.max(initial=0.0)))

@@ -17,6 +17,8 @@ __all__ = ["FEW", "Judge"]
 
 FEW = 20
 """A text column with at most this many different texts is always a category."""
+LEAST_SECONDS = 1e7
+"""Smaller numbers are no dates: as seconds since 1970, they end in April of that year."""
 MAX_CATEGORIES = 1000
 WORDS = 4
 """Texts of so many words on average that are nearly all different are free text."""
@@ -80,6 +82,11 @@ class Judge:
         number = self._number(e, column) if e.usable else None
         if isinstance(number, Understood) and e.codes > 0 and e.whole == e.usable:
             return self._category(e, column, "has leading zeros")
+        if FEW <= e.usable == e.compact_dates and not is_target:
+            self.notes.append(
+                f"the numbers in {show(e.name)} could all be dates such as 20240131; "
+                f"--date {in_shell(e.name)} takes them for dates"
+            )
         return number or self._date(e, column) or self._category(e, column)
 
     # --- numbers -------------------------------------------------------------------------------
@@ -194,11 +201,17 @@ class Judge:
         day, month = self._orders[True], self._orders[False]
         return None if day == month else DAY_FIRST if day > month else MONTH_FIRST
 
-    def _coded(self, e: ColumnEvidence, column: Understood) -> Understood | None:
+    def _coded(self, e: ColumnEvidence, column: Understood) -> Understood | Problem | None:
         """Return a column whose numbers are dates."""
         if e.fits[PLAIN, ""] < e.usable or e.usable == 0:
             return None
         form = coded_form(e.compact_dates == e.usable, e.largest)
+        if form == "seconds" and e.largest < LEAST_SECONDS:
+            why = f"holds numbers up to {e.largest:g}, too small to count seconds since 1970"
+            name = in_shell(e.name)
+            return Problem(
+                column, why, (f"--number {name} instead of --date {name}", f"--ignore {name}")
+            )
         notation = DateNotation.model_validate({"form": form, "day_first": True})
         return replace(column, kind="date", notation=notation)
 
