@@ -57,10 +57,12 @@ from deltarule.spec import CustomActivation as CustomActivation
 from deltarule.spec import CustomLoss as CustomLoss
 from deltarule.spec import Dense as Dense
 from deltarule.spec import Dropout as Dropout
+from deltarule.spec import Embedding as Embedding
 from deltarule.spec import Huber as Huber
 from deltarule.spec import LeakyReLU as LeakyReLU
 from deltarule.spec import MaxNorm as MaxNorm
 from deltarule.spec import Normal as Normal
+from deltarule.spec import Periodic as Periodic
 from deltarule.spec import Quantile as Quantile
 from deltarule.spec import Scale as Scale
 from deltarule.spec import Shards as Shards

@@ -291,6 +291,8 @@ def calls() -> dict[str, Call]:
         ),
         "Dropout": used(dr.Dropout, lambda d: with_layer(d), rate=0.5),
         "Scale": used(dr.Scale, with_layer),
+        "Periodic": used(dr.Periodic, with_layer, columns=[0, 2]),
+        "Embedding": used(dr.Embedding, with_layer, groups=[(0, 2)]),
         "Shards": used(dr.Shards, lambda s: trained(NET, shards=s), partitions=[8, 16]),
         "ELU": used(dr.ELU, lambda a: with_layer(dr.Dense(2, a))),
         "LeakyReLU": used(dr.LeakyReLU, lambda a: with_layer(dr.Dense(2, a))),

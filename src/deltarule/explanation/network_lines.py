@@ -7,6 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from deltarule.explanation.feature_lines import (
+    gradients_of_groups,
+    line_of_groups,
+    name_of_groups,
+)
 from deltarule.explanation.formulas import activation_of, loss_of
 from deltarule.explanation.lines import Line, Part, Quantity
 from deltarule.network import Network
@@ -112,6 +117,9 @@ class PassLines:
                 yield self._scaling(scaled, last, name, "Scale: a factor for each unit")
                 self.between.setdefault(layer + 1, []).append(scaled)
                 last = scaled
+            elif line.op in (Op.PERIODIC, Op.BLOCKS):
+                kept, last = last, name_of_groups(self.names[line.weights])
+                yield line_of_groups(self._q, line, self.names, kept, last)
             elif self.training:
                 yield self._dropout(layer, last, line.constant)
                 self.between.setdefault(layer + 1, []).append(f"D{layer}")
@@ -329,6 +337,9 @@ class PassLines:
 
     def gradients(self) -> Iterator[Line]:
         """Yield the gradient of every parameter."""
+        for line in self.tape.instructions:
+            if line.op in (Op.PERIODIC, Op.BLOCKS):
+                yield from gradients_of_groups(self._q, line, self.names)
         for layer in range(1, self._depth + 1):
             for name in self.between.get(layer, []):
                 if name.startswith("S"):

@@ -14,6 +14,7 @@ from deltarule.program.opcodes import Op
 from deltarule.program.tape import Instruction
 from deltarule.reference.activations import activate_differential, activate_pullback_differential
 from deltarule.reference.elementwise import scale_differential, scale_pullback_differential
+from deltarule.reference.features import run_groups_back, run_groups_tangent
 from deltarule.reference.interpreter import Reference, TrainingPass, quiet
 from deltarule.reference.members import (
     average,
@@ -31,6 +32,9 @@ from deltarule.reference.penalties import penalty_curvature
 from deltarule.utils.arrays import Array, array_namespace, is_sparse
 
 __all__ = ["hessian_vector", "output_differential"]
+
+_OF_GROUPS = (Op.PERIODIC, Op.BLOCKS)
+_TRAINED = (Op.AFFINE, Op.SCALE, Op.EXPAND, Op.HEADS, *_OF_GROUPS)
 
 
 class _Tangents(NamedTuple):
@@ -118,7 +122,7 @@ def _tangent(
     training: TrainingPass,
 ) -> Array | None:
     xp, k = array_namespace(state.theta), reference.tape.members
-    if instruction.op in (Op.AFFINE, Op.SCALE, Op.EXPAND, Op.HEADS):
+    if instruction.op in _TRAINED:
         primals, tangents = (reference.parameters(instruction, of) for of in (state.theta, v))
         return _trained_tangent(reference, instruction, source, dx, primals, tangents)
     if dx is None:
@@ -156,6 +160,9 @@ def _trained_tangent(
     """Return the tangent of a register that parameters of its instruction move."""
     (w, b), (dw, db) = primals, tangents
     xp, n = array_namespace(w), source.shape[0]
+    if instruction.op in _OF_GROUPS:
+        groups = reference.tape.groups[instruction.code]
+        return run_groups_tangent(instruction, groups, (source, w, b), (dx, dw, db))
     if instruction.op == Op.EXPAND:
         return xp.reshape(expand(source, dw, b)[0] + expand(source, w, db)[0], (n, -1))
     if instruction.op == Op.SCALE:
@@ -233,6 +240,9 @@ def _trained_back(
     """Return the tangents of the source's adjoint, and of the gradients of the parameters."""
     (source, moved), (bar, d_bar), (w, b), (dw, db) = registers, bars, primals, tangents
     xp, n, k = array_namespace(w), source.shape[0], reference.tape.members
+    if instruction.op in _OF_GROUPS:
+        groups = reference.tape.groups[instruction.code]
+        return run_groups_back(instruction, groups, (source, w, b), (moved, dw, db), (bar, d_bar))
     if instruction.op == Op.EXPAND:
         apart = reference.apart(bar), reference.apart(d_bar)
         return None, *expand_pullback_differential((source, w, b), (dw, db), *apart)

@@ -27,6 +27,7 @@ from deltarule.reference.clipping import clip
 from deltarule.reference.custom import elementwise, loss
 from deltarule.reference.dropout import dropout, mask
 from deltarule.reference.elementwise import scale
+from deltarule.reference.features import run_groups
 from deltarule.reference.members import average, expand, heads, loss_of_members, repeat
 from deltarule.reference.normalization import batch_norm
 from deltarule.reference.optimizers import rule_of
@@ -39,6 +40,7 @@ from deltarule.utils.numpy_code import numpy_code
 
 __all__ = ["Reference", "TrainingPass"]
 
+_OF_GROUPS = (Op.PERIODIC, Op.BLOCKS)
 _OF_MEMBERS = (Op.REPEAT, Op.EXPAND, Op.HEADS, Op.AVERAGE)
 _PATIENCE = 0.1  # seconds after which ``train_steps`` returns to its caller
 
@@ -250,6 +252,8 @@ class Reference:
             )
         if instruction.op == Op.SCALE:
             return self._scale(instruction, state, source)
+        if instruction.op in _OF_GROUPS:
+            return self._run_groups(instruction, state, source)
         if instruction.op == Op.NORMALIZE:
             gamma, beta = self.parameters(instruction, state.theta)
             if training is None:
@@ -284,6 +288,23 @@ class Reference:
             return dx, dgamma, dbeta
 
         return shifted, pullback_of_both
+
+    def _run_groups(
+        self, instruction: Instruction, state: State, source: Array
+    ) -> tuple[Array, Pullback]:
+        """Return a map of groups of columns; the pullback returns dx first, None for data."""
+        value, pull = self.of_groups(instruction, state, source)
+        if instruction is not self.tape.first_trained:
+            return value, pull
+        return value, lambda dz: (None, *pull(dz)[1:])
+
+    def of_groups(
+        self, instruction: Instruction, state: State, source: Array
+    ) -> tuple[Array, Pullback]:
+        """Return a map of groups of columns, whose pullback returns dx first, also for data."""
+        groups = self.tape.groups[instruction.code]
+        first, second = self.parameters(instruction, state.theta)
+        return run_groups(instruction, groups, source, first, second)
 
     def _run_members(
         self, instruction: Instruction, state: State, source: Array

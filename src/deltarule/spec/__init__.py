@@ -6,6 +6,7 @@
 
 from deltarule.spec.activations import ACTIVATIONS, ELU, LeakyReLU
 from deltarule.spec.custom import CustomActivation, CustomLoss
+from deltarule.spec.feature_layers import Embedding, Periodic
 from deltarule.spec.initializers import (
     INITIALIZERS,
     ConstantInitializer,
@@ -42,6 +43,7 @@ __all__ = [
     "CustomLoss",
     "Dense",
     "Dropout",
+    "Embedding",
     "Huber",
     "Initializer",
     "LeakyReLU",
@@ -49,6 +51,7 @@ __all__ = [
     "MaxNorm",
     "NetworkSpec",
     "Normal",
+    "Periodic",
     "Quantile",
     "Scale",
     "Shards",

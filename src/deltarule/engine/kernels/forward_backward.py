@@ -22,7 +22,8 @@ from deltarule.program.opcodes import Op
 __all__ = ["forward_backward"]
 
 
-_AFFINE, _ACTIVATE, _SCALE = int(Op.AFFINE), int(Op.ACTIVATE), int(Op.SCALE)
+_AFFINE, _ACTIVATE = int(Op.AFFINE), int(Op.ACTIVATE)
+_SCALE, _PERIODIC, _BLOCKS = int(Op.SCALE), int(Op.PERIODIC), int(Op.BLOCKS)
 
 
 def forward_backward(context, s, k, rows, low, high, left, right, one):
@@ -104,7 +105,8 @@ def run_backward(context, i, k, low, high, left, right, one):
     """Run instruction i backward over a tile of its input."""
     c = context_at(context)
     instruction = instruction_at(c.instructions, i)
-    if instruction.input_delta == 0 and instruction.op != _SCALE:
+    op = instruction.op
+    if instruction.input_delta == 0 and op != _SCALE and op != _PERIODIC and op != _BLOCKS:
         return
     size, width = size_of(one), instruction.n_in
     if right == 0:
