@@ -15,9 +15,10 @@ PUBLIC = {
     "deltarule": """
         Adadelta Adagrad Adam AdamW Adaptive BatchNorm BinaryCrossEntropy
         CategoricalCrossEntropy Checkpoint ClipNorm ClipValue Constant ConstantInitializer
-        Cosine CustomActivation CustomLoss Dense Dropout ELU EMAMomentum EarlyStopping Embedding
-        Exponential GradientCheck History Huber InverseScaling InverseSquareRoot
-        InverseTime L1 L2 LBFGS LeakyReLU LineSearch MLPClassifier MLPRegressor MaxNorm
+        Cosine CosineLog CustomActivation CustomLoss Dense Dropout ELU EMAMomentum EarlyStopping
+        Embedding Exponential FlatCosine GradientCheck History Huber InverseScaling
+        InverseSquareRoot InverseTime L1 L2 LBFGS LeakyReLU LineSearch MLPClassifier MLPRegressor
+        MaxNorm
         Nadam Network Normal OneCycle
         Periodic PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD Scale Shards State
         StepDecay
@@ -74,7 +75,7 @@ PUBLIC = {
         LogMomentum LogUniform Retuning StrengthChoice choose_strength retune
     """,
     "deltarule.schedules": """
-        Adaptive Constant Cosine EpochSchedule Exponential InverseScaling
+        Adaptive Constant Cosine CosineLog EpochSchedule Exponential FlatCosine InverseScaling
         InverseSquareRoot InverseTime OneCycle PiecewiseConstant PlateauMemory Position
         Rates ReduceOnPlateau SCHEDULES Schedule StepDecay WarmUp resolve_schedule
     """,

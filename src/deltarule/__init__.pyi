@@ -37,7 +37,9 @@ from deltarule.reference.gradient_check import check_function as check_function
 from deltarule.schedules import Adaptive as Adaptive
 from deltarule.schedules import Constant as Constant
 from deltarule.schedules import Cosine as Cosine
+from deltarule.schedules import CosineLog as CosineLog
 from deltarule.schedules import Exponential as Exponential
+from deltarule.schedules import FlatCosine as FlatCosine
 from deltarule.schedules import InverseScaling as InverseScaling
 from deltarule.schedules import InverseSquareRoot as InverseSquareRoot
 from deltarule.schedules import InverseTime as InverseTime

@@ -247,7 +247,8 @@ def calls() -> dict[str, Call]:
     found["LineSearch"] = used(dr.LineSearch, lambda o: trained(NET, optimizer=o, batch_size=None))
     for name in (
         "Adaptive", "Constant", "Cosine", "Exponential", "InverseScaling", "InverseSquareRoot",
-        "InverseTime", "OneCycle", "ReduceOnPlateau", "StepDecay", "WarmUp",
+        "InverseTime", "OneCycle", "ReduceOnPlateau", "StepDecay", "WarmUp", "CosineLog",
+        "FlatCosine",
     ):  # fmt: skip
         found[name] = used(getattr(dr, name), lambda s: trained(NET, schedule=s))
     found["PiecewiseConstant"] = used(
