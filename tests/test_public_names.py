@@ -20,8 +20,8 @@ PUBLIC = {
         InverseSquareRoot InverseTime L1 L2 LBFGS LeakyReLU LineSearch MLPClassifier MLPRegressor
         MaxNorm
         Nadam Network Normal OneCycle
-        Periodic PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD Scale Shards State
-        StepDecay
+        Parametric Periodic PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD Scale
+        Shards State StepDecay
         TabularClassifier TabularRegressor Uniform WarmUp analysis augmentation check_function
         check_gradients critical_point datasets errors exact_dropout_mean explain
         fold_batch_norm functions graph hessian_eigenvalues hessian_vector_product load

@@ -64,6 +64,7 @@ from deltarule.spec import Huber as Huber
 from deltarule.spec import LeakyReLU as LeakyReLU
 from deltarule.spec import MaxNorm as MaxNorm
 from deltarule.spec import Normal as Normal
+from deltarule.spec import Parametric as Parametric
 from deltarule.spec import Periodic as Periodic
 from deltarule.spec import Quantile as Quantile
 from deltarule.spec import Scale as Scale

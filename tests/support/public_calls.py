@@ -296,6 +296,7 @@ def calls() -> dict[str, Call]:
         "Embedding": used(dr.Embedding, with_layer, groups=[(0, 2)]),
         "Shards": used(dr.Shards, lambda s: trained(NET, shards=s), partitions=[8, 16]),
         "ELU": used(dr.ELU, lambda a: with_layer(dr.Dense(2, a))),
+        "Parametric": used(dr.Parametric, lambda a: with_layer(dr.Dense(2, a))),
         "LeakyReLU": used(dr.LeakyReLU, lambda a: with_layer(dr.Dense(2, a))),
         "EarlyStopping": used(
             dr.EarlyStopping, lambda s: trained(NET, stopping=s, validation=(X, Y))

@@ -19,6 +19,7 @@ from deltarule import (
     Huber,
     LeakyReLU,
     Network,
+    Parametric,
     Periodic,
     Quantile,
     Scale,
@@ -100,7 +101,10 @@ def whole_networks(draw: st.DrawFn) -> Network:
             layers.append(Scale())
         norm = draw(NORMS) if members == 1 and draw(st.integers(0, 2)) == 0 else None
         units = draw(st.integers(1, 4))
-        layers.append(Dense(units, draw(st.sampled_from(HIDDEN)), batch_norm=norm))
+        activation = draw(st.sampled_from(HIDDEN))
+        if members == 1 and activation != "softmax" and draw(st.integers(0, 5)) == 0:
+            activation = Parametric(activation)
+        layers.append(Dense(units, activation, batch_norm=norm))
     if draw(st.integers(0, 3)) == 0:
         layers.append(Dropout(keep=draw(SHARE)))
     levels = len(loss.levels) if isinstance(loss, Quantile) else 1

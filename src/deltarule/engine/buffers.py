@@ -234,9 +234,13 @@ class Buffers:
             row["gradient"] = kernel_address(gradient, self._dtype)
         if line.op in (Op.DROPOUT, Op.NORMALIZE) and self.mode.trains:
             row["extra"] = address_of(self._numbers(self.rows * line.n_out))
+        parametric = line.op == Op.ACTIVATE and line.weights >= 0
+        if parametric:
+            row["extra"] = address_of(self._numbers(self.rows * line.n_out))
+            row["kept"] = address_of(self._numbers(self.rows * line.n_out))
         if line.op in _OF_GROUPS:
             self._fill_groups(row, line)
-        if line.op in (Op.SCALE, *_OF_GROUPS):
+        if parametric or line.op in (Op.SCALE, *_OF_GROUPS):
             if reads_sparse:
                 row["extra"] = address_of(self._numbers(self.rows * line.n_in))
             if self.mode.trains:

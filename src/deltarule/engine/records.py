@@ -177,7 +177,10 @@ INSTRUCTION = np.dtype(
             "gradient",
             _ADDRESS,
         ),  # kernel: the weights' gradient; 0 for an affine map of dense inputs
-        ("extra", _ADDRESS),  # masks (b, n_out), normalised inputs x̂ (b, n_out), or dense inputs
+        (
+            "extra",
+            _ADDRESS,
+        ),  # masks, x̂, g(z) of a parametric activation (b, n_out), or dense inputs
         (
             "tile_sums",
             _ADDRESS,
@@ -186,6 +189,7 @@ INSTRUCTION = np.dtype(
         ("statistics", _ADDRESS),  # μ, σ², 1/√(σ² + ε) of the batch, each (n_out,)
         ("population_statistics", _ADDRESS),  # mean and variance for prediction, each (n_out,)
         ("population", _ADDRESS),  # one POPULATION
+        ("kept", _ADDRESS),  # ∂C/∂output of a parametric activation (b, n_out)
         ("groups", _ADDRESS),  # int64, of PERIODIC and BLOCKS: see ``kernels/features``
         ("n_groups", _INT),
         ("n_runs", _INT),  # runs of columns in no group

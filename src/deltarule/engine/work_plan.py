@@ -234,7 +234,9 @@ class _Partitioner:
         while tiles > 1 and self.rows / tiles * work(self.tape, 1) * 2 / 3 < _TILE:
             tiles //= 2
         rows = -(-self.rows // tiles)
-        if tiles > 1 and not any(line.op in _SUMS_IN_TILES for line in self.tape.instructions):
+        if tiles > 1 and not any(
+            line.op in _SUMS_IN_TILES or _is_parametric(line) for line in self.tape.instructions
+        ):
             rows = _ROWS_OF_BLOCK * max(1, rows // _ROWS_OF_BLOCK)
         return rows
 
@@ -319,7 +321,7 @@ class _Partitioner:
                     yield ParameterBlock(OF_BIAS, number, line.bias, line.bias + width)
             elif line.op in (Op.PERIODIC, Op.BLOCKS):
                 yield from self._blocks_of_groups(number, line)
-            elif line.op == Op.SCALE:
+            elif line.op == Op.SCALE or _is_parametric(line):
                 yield ParameterBlock(OF_SCALE, number, line.weights, line.weights + width)
                 if line.bias >= 0:
                     yield ParameterBlock(OF_BIAS, number, line.bias, line.bias + width)
@@ -406,6 +408,10 @@ class _Partitioner:
             stages.append(self.over_blocks("penalty_sums_of_block", n_blocks))
         stages[-1].on_stage_end = "count_step"
         return stages
+
+
+def _is_parametric(line: Instruction) -> bool:
+    return line.op == Op.ACTIVATE and line.weights >= 0
 
 
 def _needs_whole_rows(line: Instruction) -> bool:

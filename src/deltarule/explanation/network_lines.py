@@ -22,7 +22,13 @@ from deltarule.utils.arrays import is_sparse
 
 __all__ = ["PassLines"]
 
-_GREEK = {"delta": r"\delta", "gamma": r"\gamma", "beta": r"\beta", "mu": r"\mu"}
+_GREEK = {
+    "delta": r"\delta",
+    "alpha": r"\alpha",
+    "gamma": r"\gamma",
+    "beta": r"\beta",
+    "mu": r"\mu",
+}
 
 
 def named(name: str, value: Any) -> Quantity:
@@ -36,7 +42,9 @@ def named(name: str, value: Any) -> Quantity:
     if letters.startswith("d") and letters not in ("delta",):
         of = named(name[1:], value)
         return Quantity(f"∂C/∂{of.text}", rf"\frac{{\partial C}}{{\partial {of.latex}}}", value)
-    text = {"delta": "δ", "gamma": "γ", "beta": "β", "mu": "μ", "mask": "M"}.get(letters, letters)
+    text = {"delta": "δ", "alpha": "α", "gamma": "γ", "beta": "β", "mu": "μ", "mask": "M"}.get(
+        letters, letters
+    )
     latex = _GREEK.get(letters, {"mask": "M"}.get(letters, letters))
     return Quantity(text + number, f"{latex}_{{{number}}}" if number else latex, value)
 
@@ -106,7 +114,10 @@ class PassLines:
                 yield self._affine(layer, last, has_bias=line.bias >= 0)
                 last = f"Z{layer}"
             elif line.op == Op.ACTIVATE:
-                yield self._activation(layer, last, line.code, line.constant)
+                if line.weights >= 0:
+                    yield self._parametric(layer, last, line.code)
+                else:
+                    yield self._activation(layer, last, line.code, line.constant)
                 last = f"A{layer}"
             elif line.op == Op.NORMALIZE:
                 yield from self._normalization(layer, last, line.constant)
@@ -172,6 +183,16 @@ class PassLines:
             r"g\left({0}\right)",
             (z,),
         )
+
+    def _parametric(self, layer: int, last: str, code: int) -> Line:
+        z, a, alpha = self._q(last), self._q(f"A{layer}"), self._q(f"alpha{layer}")
+        name, formula = activation_of(self.tape, code)
+        return Line(
+            f"{formula.item} B2", f"Layer {layer}: activation {name}, mixed with z by a learned α",
+            f"{a.text} = {z.text} + {alpha.text} ⊙ (g({z.text}) − {z.text}), {formula.text}",
+            rf"{a.latex} = {z.latex} + {alpha.latex} \odot (g({z.latex}) - {z.latex}), \quad "
+            rf"{formula.latex}", a, operands=(z, alpha),
+        )  # fmt: skip
 
     def _normalization(self, layer: int, last: str, epsilon: float) -> Iterator[Line]:
         z, mu, var = self._q(last), self._q(f"mu{layer}"), self._q(f"var{layer}")
@@ -312,6 +333,13 @@ class PassLines:
             f"g'({z.text})", f"g'({z.latex})",
             g.derivative(z.value, line.constant),
         )  # fmt: skip
+        if line.weights >= 0:
+            alpha = self._q(f"alpha{layer}")
+            slope = Quantity(
+                f"(1 + {alpha.text} ⊙ ({slope.text} − 1))",
+                rf"(1 + {alpha.latex} \odot ({slope.latex} - 1))",
+                1 + np.asarray(alpha.value) * (np.asarray(slope.value) - 1),
+            )
         code = "BP1" if layer == self._depth else "BP2"
         return Line(
             "B1", f"{code}: back through {name}",
@@ -366,6 +394,13 @@ class PassLines:
                 "B1", f"BP3: biases of layer {layer}",
                 f"{found.text} = Σ_rows {delta.text}",
                 rf"{found.latex} = \sum_i {delta.latex}", found,
+            )  # fmt: skip
+        if f"dalpha{layer}" in self.trace:
+            found = self._q(f"dalpha{layer}")
+            yield Line(
+                "B2", f"Slopes of layer {layer}'s activation, D = ∂C/∂A{layer}",
+                f"{found.text} = Σ_rows (g(z) − z) ⊙ D",
+                rf"{found.latex} = \sum_i (g(z) - z) \odot D", found,
             )  # fmt: skip
         if f"dgamma{layer}" in self.trace:
             for name, text, latex in (

@@ -125,7 +125,7 @@ def draw_parameters(spec: NetworkSpec, parameters: Iterable[Parameter], seed: in
         elif p.name == "r1":
             values.append(rng.choice([-1.0, 1.0], p.shape).ravel())
         else:
-            is_factor = p.name.rstrip(_DIGITS) in ("gamma", "scale", "r", "s")
+            is_factor = p.name.rstrip(_DIGITS) in ("gamma", "scale", "r", "s", "alpha")
             values.append(np.full(p.shape, float(is_factor)).ravel())
     return aligned(np.concatenate(values), spec.dtype)
 

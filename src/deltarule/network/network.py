@@ -383,7 +383,8 @@ class Network(NetworkSpec):
                 kind += f", {k} heads" if number == len(self.layers) else f", {k} members"
             count = sum(p.stop - p.start for p in self.tape.parameters if p.layer == dense)
             shape = f"{width} → {layer.units}"
-            rows.append((str(number), kind, layer.activation_name, shape, f"{count:,}"))
+            name = f"{layer.activation_name}, α" if layer.is_parametric else layer.activation_name
+            rows.append((str(number), kind, name, shape, f"{count:,}"))
             width = layer.units
         rows.append(("total", "", "", "", f"{self.tape.n_parameters:,}"))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]

@@ -55,6 +55,9 @@ def append_network(g: Graph, x: str, spec: NetworkSpec, state: State) -> tuple[s
                 x = append_groups(g, x, line, tape.groups[line.code], parameters)
             elif line.op == Op.SCALE:
                 x = g.node("Mul", x, g.numbers(*parameters[line.weights]))
+            elif line.weights >= 0:
+                bend = g.node("Sub", activate(g, line.code, x, line.constant), x)
+                x = g.node("Add", x, g.node("Mul", bend, g.numbers(*parameters[line.weights])))
             else:
                 x = activate(g, line.code, x, line.constant)
     return x, tape.output_activation

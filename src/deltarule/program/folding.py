@@ -71,7 +71,7 @@ def fold_batch_norm(net: Spec, state: State) -> tuple[Spec, State]:
             scales += 1
             theta[places[f"scale{scales}"]] = gamma
             after = None if after is None else (after[0], gamma * after[1])
-        if line.op in (Op.PERIODIC, Op.BLOCKS):
+        if line.op in (Op.PERIODIC, Op.BLOCKS, Op.ACTIVATE):
             for start in (line.weights, line.bias):
                 if start >= 0:
                     name, given = given_places[start]

@@ -164,7 +164,8 @@ class _Writer:
             code = self.function(layer.activation)
         else:
             code = ActivationCode[layer.activation_name.upper()]
-        self._append(Op.ACTIVATE, code, self.width, constant=layer.activation_constant)
+        alpha = self._parameter("alpha", (self.width,)) if layer.is_parametric else -1
+        self._append(Op.ACTIVATE, code, self.width, alpha, constant=layer.activation_constant)
 
     def _normalize(self, norm: BatchNorm) -> None:
         gamma = self._parameter("gamma", (self.width,))
@@ -204,8 +205,9 @@ def lower(spec: NetworkSpec) -> Tape:
 
     θ contains W_1, b_1, (γ_1, β_1), W_2, … end to end ("reshape and stack", Mebsout §4); W_l is
     (d_{l-1}, d_l), row-major. A layer with batch normalisation before its activation has no bias.
-    With k members a hidden layer has (W_l, r_l, s_l, b_l), and the output layer k matrices. A
-    Periodic layer has (c, φ, V, v), and an Embedding its rows of all groups.
+    A parametric activation has α_l behind them. With k members a hidden layer has (W_l, r_l, s_l,
+    b_l), and the output layer k matrices. A Periodic layer has (c, φ, V, v), and an Embedding its
+    rows of all groups.
     """
     writer = _Writer(spec.n_inputs, spec.members)
     for number, layer in enumerate(spec.layers, start=1):

@@ -18,7 +18,7 @@ class Op(IntEnum):
     """Operation of an instruction."""
 
     AFFINE = 1  # target = source W + b
-    ACTIVATE = 2  # target = g(source)
+    ACTIVATE = 2  # target = g(source), or source + α ⊙ (g(source) − source)
     LOSS = 3  # per-row loss of source against the targets
     NORMALIZE = 4  # target = γ ⊙ N(source) + β over the batch
     DROPOUT = 5  # target = mask ⊙ source / keep

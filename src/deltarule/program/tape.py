@@ -47,7 +47,7 @@ class Instruction(NamedTuple):
     target: int  # register written
     n_in: int  # width of the source
     n_out: int  # width of the target
-    weights: int  # offset of W, of γ, or of the c of PERIODIC, in θ
+    weights: int  # offset of W, of γ, of the c of PERIODIC, or of an activation's α, in θ; or -1
     bias: int  # offset of b, β, φ, or the r of EXPAND, in θ; -1 for a map without it
     constant: float  # parameter of the activation; ε; probability of keeping a unit
 

@@ -65,7 +65,7 @@ def verify(tape: Tape) -> None:
         keeps_width = op in _CHANGES_WIDTH or n_in == n_out
         _require(keeps_width, where, "only affine maps may change widths")
         _verify_members(tape, instruction, where, number)
-        trained = op in _SHAPES or op in _OF_GROUPS or op == Op.NORMALIZE
+        trained = op in _SHAPES or op in _OF_GROUPS or op in (Op.NORMALIZE, Op.ACTIVATE)
         may = trained or instruction.weights == instruction.bias == -1
         _require(may, where, "only affine maps and normalisations have parameters")
         _verify_instruction(tape, instruction, where, shapes)
@@ -111,6 +111,12 @@ def _verify_instruction(
     elif op == Op.ACTIVATE:
         known = code in list(ActivationCode) or _holds(tape, code, CustomActivation)
         _require(known, where, f"no activation has code {code}")
+        has_alpha = (
+            k == 1 and code != ActivationCode.SOFTMAX and shapes.pop(weights, None) == (n_out,)
+        )
+        plain = weights == -1 or has_alpha
+        rule = "α must be the offset of a parameter of its width that no other uses"
+        _require(plain and bias == -1, where, rule)
     elif op == Op.NORMALIZE:
         fits = shapes.pop(weights, None) == (n_out,) and shapes.pop(bias, None) == (n_out,)
         rule = "γ and β must be offsets of parameters of its width that no other uses"
@@ -165,7 +171,8 @@ def _verify_ends(tape: Tape, widths: dict[int, int]) -> None:
     _require(len(tape.instructions) >= 3, "tape", "a tape needs at least a layer and a loss")
     _require(len(widths) == tape.n_registers, "n_registers", f"{len(widths)} registers are written")
     output = tape.output_activation
-    _require(output.op == Op.ACTIVATE, "tape", "the output layer must end with its activation")
+    ends = output.op == Op.ACTIVATE and output.weights < 0
+    _require(ends, "tape", "the output layer must end with its activation, without α")
     _require(widths[tape.output] == tape.n_outputs, "n_outputs", "it must be the output's width")
     _require(
         tape.loss.source in (output.target, output.source), "loss", "it must read outputs or logits"

@@ -12,7 +12,12 @@ from typing import Any, NamedTuple
 from deltarule.program import Block, State
 from deltarule.program.opcodes import Op
 from deltarule.program.tape import Instruction
-from deltarule.reference.activations import activate_differential, activate_pullback_differential
+from deltarule.reference.activations import (
+    activate_differential,
+    activate_pullback_differential,
+    parametric_differential,
+    parametric_pullback_differential,
+)
 from deltarule.reference.elementwise import scale_differential, scale_pullback_differential
 from deltarule.reference.features import run_groups_back, run_groups_tangent
 from deltarule.reference.interpreter import Reference, TrainingPass, quiet
@@ -132,6 +137,11 @@ def _tangent(
     if instruction.op == Op.ACTIVATE:
         rows = (source.shape[0] * k, -1)
         g = reference.activations[instruction.code]
+        if instruction.weights >= 0:
+            assert g is not None
+            alpha, _ = reference.parameters(instruction, state.theta)
+            dalpha, _ = reference.parameters(instruction, v)
+            return parametric_differential(g, source, alpha, dx, dalpha, instruction.constant)
         moved = activate_differential(
             g, xp.reshape(source, rows), xp.reshape(dx, rows), instruction.constant
         )
@@ -202,6 +212,15 @@ def _back(
         rows = (source.shape[0] * reference.tape.members, -1)
         z, dz, a_bar, da_bar = (xp.reshape(array, rows) for array in (source, moved, bar, d_bar))
         g = reference.activations[instruction.code]
+        if instruction.weights >= 0:
+            assert g is not None
+            alpha, _ = reference.parameters(instruction, state.theta)
+            dalpha, _ = reference.parameters(instruction, tangents.direction)
+            back, slope = parametric_pullback_differential(
+                g, (z, alpha), (dz, dalpha), (a_bar, da_bar), instruction.constant
+            )
+            result[instruction.weights : instruction.weights + instruction.n_out] = slope
+            return back
         back = activate_pullback_differential(g, z, dz, a_bar, da_bar, instruction.constant)
         return xp.reshape(back, source.shape)
     if instruction.op == Op.DROPOUT:

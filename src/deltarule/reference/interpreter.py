@@ -20,7 +20,7 @@ from deltarule.program import BatchSchedule, Block, GradientSums, State, StepLog
 from deltarule.program.opcodes import Op
 from deltarule.program.state_checks import check_state
 from deltarule.program.tape import Instruction, Tape
-from deltarule.reference.activations import activate
+from deltarule.reference.activations import activate, parametric
 from deltarule.reference.affine import affine, product, shift
 from deltarule.reference.batch_norm_statistics import accumulate, batch_moments, inference_norm
 from deltarule.reference.clipping import clip
@@ -245,6 +245,11 @@ class Reference:
             if b is None:
                 return product(source, w, x_is_data=data)
             return affine(source, w, b, x_is_data=data)
+        if instruction.op == Op.ACTIVATE and instruction.weights >= 0:
+            alpha, _ = self.parameters(instruction, state.theta)
+            g = self.activations[instruction.code]
+            assert g is not None
+            return parametric(g, source, alpha, instruction.constant)
         if instruction.op == Op.ACTIVATE:
             return self._by_rows(
                 lambda z: activate(self.activations[instruction.code], z, instruction.constant),

@@ -4,7 +4,7 @@
 ``deltarule.program.lowering`` translates it into a tape, which the interpreters run.
 """
 
-from deltarule.spec.activations import ACTIVATIONS, ELU, LeakyReLU
+from deltarule.spec.activations import ACTIVATIONS, ELU, LeakyReLU, Parametric
 from deltarule.spec.custom import CustomActivation, CustomLoss
 from deltarule.spec.feature_layers import Embedding, Periodic
 from deltarule.spec.initializers import (
@@ -51,6 +51,7 @@ __all__ = [
     "MaxNorm",
     "NetworkSpec",
     "Normal",
+    "Parametric",
     "Periodic",
     "Quantile",
     "Scale",

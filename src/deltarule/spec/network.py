@@ -139,6 +139,16 @@ class NetworkSpec:
                 f"layers must end with a Dense output layer; got {output!r}. Put the "
                 f"{type(output).__name__} before the output layer."
             )
+        if output.is_parametric:
+            raise SpecError(
+                f"the output layer cannot have a parametric activation; got {output!r}. Use "
+                f"{output.activation_name!r}, whose range the loss knows."
+            )
+        if self.members > 1 and any(layer.is_parametric for layer in self.dense_layers):
+            raise SpecError(
+                f"parametric activations do not go with members={self.members}, which have factors "
+                "of their own. Set members=1, or take the plain activation."
+            )
         if output.batch_norm is not None:
             raise SpecError(
                 "the output layer cannot have batch normalisation (item N1); got "
