@@ -1,12 +1,13 @@
 """Compare the defaults of table learners: deltarule, HistGradientBoosting, CatBoost, LightGBM.
 
     python benchmarks/defaults.py [--folder TABLES] [--tables a,b] [--rows 3000] [--seeds 1]
+                                  [--ablate]
 
 A folder of tables holds Parquet files and their ``index.json`` (name, target, task). Without one,
 the catalogue of `benchmarks/tables.py` is measured. Every table has a seeded sample of at most so
 many rows, split 75/25; every learner has its defaults, one thread, and the table as it comes.
 Learners that are not installed are left out and named. Results are kept in a JSON file; a run goes
-on where it stopped.
+on where it stopped. With ``--ablate`` the default is compared with itself without one ingredient.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import importlib.util
 import json
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -29,11 +32,23 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from tabular.catalogue import CATALOGUE, is_installed
 
+from deltarule.tables.recipes import RECIPES
+
 ROOT = Path(__file__).resolve().parent.parent
 FIRST = "HistGradientBoosting"
 PACKAGES = {FIRST: "sklearn", "CatBoost": "catboost", "LightGBM": "lightgbm"}
 VARIANTS: dict[str, dict[str, Any]] = {"deltarule": {}, "deltarule, ensemble=1": {"ensemble": 1}}
 """Our own learners: arguments that are not the defaults."""
+EVEN = "without lower heights"
+ABLATIONS: dict[str, dict[str, Any]] = {
+    EVEN: {},
+    "without bins": {"bins": 0},
+    "without normal scores": {"scaling": "standard"},
+    "with four networks": {"ensemble": 4},
+    "with one recipe of four": {"recipes": [RECIPES[0].model_dump()]},
+    "with 40 epochs of 100": {"ensemble": 8, "max_iter": 40, "n_iter_no_change": 10},
+}
+"""Ingredients of the default that are taken out, by arguments; `heights` takes out the first."""
 
 
 def tables_of(folder: Path | None) -> dict[str, dict[str, Any]]:
@@ -122,20 +137,34 @@ def booster(name: str, regression: bool, seed: int, X: pd.DataFrame) -> Any:
     return made(random_state=seed, n_jobs=1, verbose=-1)
 
 
+@contextmanager
+def heights(name: str) -> Iterator[None]:
+    """Let bins and categories be as high as numbers, for the ablation of their heights."""
+    module = importlib.import_module("deltarule.tables.prepare")
+    usual = module.usual_encoding  # type: ignore[attr-defined]
+    if name == EVEN:
+        module.usual_encoding = lambda columns: usual(columns)._replace(even=False)
+    try:
+        yield
+    finally:
+        module.usual_encoding = usual
+
+
 def measure(name: str, parts: tuple[Any, ...], regression: bool, seed: int) -> dict[str, float]:
     """Return the error or RMSE, the log loss, and the seconds of a fit."""
     X, X_test, y, y_test = parts
-    if name in VARIANTS:
+    ours = VARIANTS | ABLATIONS
+    if name in ours:
         import deltarule
 
         made = deltarule.TabularRegressor if regression else deltarule.TabularClassifier
-        model = made(**VARIANTS[name], random_state=seed)
+        model = made(**ours[name], random_state=seed)
     else:
         X, X_test = plain(X), plain(X_test)
         if name != "CatBoost":
             X, X_test = few(X, X_test)
         model = booster(name, regression, seed, X)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), heights(name):
         warnings.simplefilter("ignore")
         begin = process_time()
         model.fit(X, y)
@@ -185,6 +214,28 @@ def report(fits: dict[str, dict[str, dict[str, Any]]], learners: list[str]) -> N
         print(f"error of classes out of fold / on the test rows: {ratio:.3f} ({len(said)} fits)")
 
 
+def report_ablations(fits: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """Print what each ingredient brings: ratios without it to the default, and standard errors.
+
+    A ratio is the geometric mean over tables and seeds, each fit beside that of the default on the
+    same rows; its standard error is that of the mean of logarithms, as if all were independent.
+    """
+    print(f"\n{'':28}{'error':>8}{'±':>7}{'log loss':>10}{'±':>7}{'seconds':>9}{'fits':>6}")
+    for name in ABLATIONS:
+        pairs = [(one[name], one["deltarule"]) for kept in fits.values() for one in kept.values()
+                 if {name, "deltarule"} <= {*one}]  # fmt: skip
+        if not pairs:
+            continue
+        line = f"{name:28}"
+        for measure_ in ("error", "log_loss"):
+            logs = np.log([a[measure_] / b[measure_] for a, b in pairs if measure_ in a])
+            spread = np.std(logs, ddof=1) / np.sqrt(len(logs)) if len(logs) > 1 else np.nan
+            value = np.exp(np.mean(logs)) if len(logs) else np.nan
+            line += f"{value:{8 if measure_ == 'error' else 10}.3f}{value * spread:7.3f}"
+        seconds = np.exp(np.mean([np.log(a["seconds"] / b["seconds"]) for a, b in pairs]))
+        print(f"{line}{seconds:9.2f}{len(pairs):6}")
+
+
 def main() -> None:
     """Measure what is missing, and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -194,10 +245,16 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000, help="at most so many of each table")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "defaults.json")
+    parser.add_argument("--ablate", action="store_true", help="take ingredients of ours out")
     chosen = parser.parse_args()
-    wanted = chosen.only.split(";") if chosen.only else [*PACKAGES, *VARIANTS]
+    wanted = [*PACKAGES, *VARIANTS]
+    if chosen.ablate:
+        wanted = ["deltarule", *ABLATIONS]
+    if chosen.only:
+        wanted = chosen.only.split(";")
     learners = [one for one in wanted
-                if one in VARIANTS or importlib.util.find_spec(PACKAGES[one])]  # fmt: skip
+                if one in {**VARIANTS, **ABLATIONS}
+                or importlib.util.find_spec(PACKAGES[one])]  # fmt: skip
     if left := [one for one in wanted if one not in learners]:
         print(f"left out, for they are not installed: {', '.join(left)}")
     fits = json.loads(chosen.json.read_text()) if chosen.json.exists() else {}
@@ -217,7 +274,10 @@ def main() -> None:
                     chosen.json.parent.mkdir(parents=True, exist_ok=True)
                     chosen.json.write_text(json.dumps(fits, indent=1))
                     print(name, seed, learner, kept[learner], flush=True)
-    report(fits, learners)
+    if chosen.ablate:
+        report_ablations(fits)
+    else:
+        report(fits, learners)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from deltarule import Dense, Network, Parametric, train
 from deltarule.functions import ACTIVATIONS, softmax
 from deltarule.plots import ActivationDisplay
 
@@ -42,6 +43,13 @@ def main(output: Path = Path("examples-output")) -> None:
     z = np.array([1.0, 2.0, 3.0])
     print(f"softmax of {z}: {softmax(z).round(4)}, of {z + 1000}: {softmax(z + 1000).round(4)}")
     print(f"its Jacobian at {z}:\n{softmax.derivative(z).round(4)}")
+
+    # A learned mixture of g and z: training on |x| bends relu beyond itself.
+    x = np.linspace(-1.0, 1.0, 201)[:, None]
+    net = Network(1, [Dense(8, Parametric("relu")), Dense(1)])
+    state = net.initialize(0)
+    train(net, state, x, np.abs(x[:, 0]), optimizer="adam", epochs=30, stopping=None)
+    print(f"alpha of eight units after training: {net.parameters(state)['alpha1'].round(2)}")
 
     figure = Figure(figsize=(9, 5.4), layout="constrained")
     for ax, name in zip(figure.subplots(2, 3).ravel(), SHOWN, strict=True):

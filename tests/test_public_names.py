@@ -15,11 +15,13 @@ PUBLIC = {
     "deltarule": """
         Adadelta Adagrad Adam AdamW Adaptive BatchNorm BinaryCrossEntropy
         CategoricalCrossEntropy Checkpoint ClipNorm ClipValue Constant ConstantInitializer
-        Cosine CustomActivation CustomLoss Dense Dropout ELU EMAMomentum EarlyStopping
-        Exponential GradientCheck History Huber InverseScaling InverseSquareRoot
-        InverseTime L1 L2 LBFGS LeakyReLU LineSearch MLPClassifier MLPRegressor MaxNorm
+        Cosine CosineLog CustomActivation CustomLoss Dense Dropout ELU EMAMomentum EarlyStopping
+        Embedding Exponential FlatCosine GradientCheck History Huber InverseScaling
+        InverseSquareRoot InverseTime L1 L2 LBFGS LeakyReLU LineSearch MLPClassifier MLPRegressor
+        MaxNorm
         Nadam Network Normal OneCycle
-        PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD Scale Shards State StepDecay
+        Parametric Periodic PiecewiseConstant Quantile RMSprop ReduceOnPlateau Rprop SGD Scale
+        Shards State StepDecay
         TabularClassifier TabularRegressor Uniform WarmUp analysis augmentation check_function
         check_gradients critical_point datasets errors exact_dropout_mean explain
         fold_batch_norm functions graph hessian_eigenvalues hessian_vector_product load
@@ -73,7 +75,7 @@ PUBLIC = {
         LogMomentum LogUniform Retuning StrengthChoice choose_strength retune
     """,
     "deltarule.schedules": """
-        Adaptive Constant Cosine EpochSchedule Exponential InverseScaling
+        Adaptive Constant Cosine CosineLog EpochSchedule Exponential FlatCosine InverseScaling
         InverseSquareRoot InverseTime OneCycle PiecewiseConstant PlateauMemory Position
         Rates ReduceOnPlateau SCHEDULES Schedule StepDecay WarmUp resolve_schedule
     """,

@@ -37,7 +37,9 @@ from deltarule.reference.gradient_check import check_function as check_function
 from deltarule.schedules import Adaptive as Adaptive
 from deltarule.schedules import Constant as Constant
 from deltarule.schedules import Cosine as Cosine
+from deltarule.schedules import CosineLog as CosineLog
 from deltarule.schedules import Exponential as Exponential
+from deltarule.schedules import FlatCosine as FlatCosine
 from deltarule.schedules import InverseScaling as InverseScaling
 from deltarule.schedules import InverseSquareRoot as InverseSquareRoot
 from deltarule.schedules import InverseTime as InverseTime
@@ -57,10 +59,13 @@ from deltarule.spec import CustomActivation as CustomActivation
 from deltarule.spec import CustomLoss as CustomLoss
 from deltarule.spec import Dense as Dense
 from deltarule.spec import Dropout as Dropout
+from deltarule.spec import Embedding as Embedding
 from deltarule.spec import Huber as Huber
 from deltarule.spec import LeakyReLU as LeakyReLU
 from deltarule.spec import MaxNorm as MaxNorm
 from deltarule.spec import Normal as Normal
+from deltarule.spec import Parametric as Parametric
+from deltarule.spec import Periodic as Periodic
 from deltarule.spec import Quantile as Quantile
 from deltarule.spec import Scale as Scale
 from deltarule.spec import Shards as Shards

@@ -34,9 +34,12 @@ from deltarule import (
     Dense,
     Dropout,
     EMAMomentum,
+    Embedding,
     MaxNorm,
     Nadam,
     Network,
+    Parametric,
+    Periodic,
     RMSprop,
     Rprop,
     Scale,
@@ -328,6 +331,14 @@ def spot_checks() -> None:
             case = Case(net, AdamW(epsilon=EPSILON), None, order, data, 7, sparse)
             ratio, where = worst_of(case)
             assert ratio <= 1, (layers, sparse, where)
+    columns = [Scale(), Periodic([0, 2], 3, 2), Embedding([(1, 3)], 2), Dropout(0.2)]
+    for i, first in enumerate((columns, columns[1:], columns[2:])):
+        layers = [*first, Dense(3, Parametric("tanh")), Dense(2, "softmax")]
+        net = Network(4, layers, "categorical_cross_entropy", penalties=[L2(0.1)])
+        data, order = random_data(net, 9, i), order_of(9, 4, 0.01, i, 1)
+        case = Case(net, AdamW(epsilon=EPSILON), ClipNorm(0.3), order, data, 7, i == 1)
+        ratio, where = worst_of(case)
+        assert ratio <= 1, (layers, where)
 
 
 @pytest.mark.parametrize(

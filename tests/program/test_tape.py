@@ -110,6 +110,7 @@ def test_codes_are_never_reused() -> None:
     assert [(op.name, op.value) for op in Op] == [
         ("AFFINE", 1), ("ACTIVATE", 2), ("LOSS", 3), ("NORMALIZE", 4), ("DROPOUT", 5),
         ("SCALE", 6), ("REPEAT", 7), ("EXPAND", 8), ("HEADS", 9), ("AVERAGE", 10),
+            ("PERIODIC", 11), ("BLOCKS", 12),
     ]  # fmt: skip
     assert [code.name.lower() for code in ActivationCode] == list(ACTIVATIONS)
     assert [code.value for code in ActivationCode] == list(range(1, 17))

@@ -203,7 +203,7 @@ def test_every_function_that_returns_a_pullback_is_registered() -> None:
     # These choose a registered map, or are tested below at a state of their own.
     # ``repeat`` is registered with three members; test_members tests the loss of members.
     dispatchers = {"activate", "broadcast", "dropout", "inference_norm"}
-    dispatchers |= {"repeat", "loss_of_members"}
+    dispatchers |= {"repeat", "loss_of_members", "blocks", "run_groups", "parametric"}
     values = {f.value for f in MAPS}
     missing = [
         f"{module.__name__}.{name}"

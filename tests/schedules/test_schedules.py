@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -21,8 +22,10 @@ from deltarule.schedules import (
     Adaptive,
     Constant,
     Cosine,
+    CosineLog,
     EpochSchedule,
     Exponential,
+    FlatCosine,
     InverseScaling,
     InverseSquareRoot,
     InverseTime,
@@ -182,6 +185,31 @@ def test_the_first_epoch_is_finite() -> None:
 
 def test_mebsouts_exponential_decay() -> None:
     assert run(Exponential(), 3, rate=1.0)[0] == pytest.approx([1, 0.95, 0.9025], rel=1e-15)
+
+
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_flat_cosine_is_constant_and_then_a_cosine(n: int) -> None:
+    """The rates of forty steps, in epochs of n, by the formula with mpmath."""
+    rates, _, _ = run(FlatCosine(0.25), 40 // n, n, rate=0.2)
+    assert rates[:11] == [0.2] * 11
+    exact = [float(0.1 * (1 + mpmath.cos(mpmath.pi * (k - 10) / 30))) for k in range(11, 40)]
+    np.testing.assert_allclose(rates[11:], exact, rtol=1e-12)
+    np.testing.assert_array_equal(run(FlatCosine(0.0), 40 // n, n)[0], run(Cosine(), 40 // n, n)[0])
+
+
+@pytest.mark.parametrize("cycles", [1, 2, 4])
+def test_cosines_of_doubling_periods_touch_zero_at_their_ends(cycles: int) -> None:
+    unit = 12
+    rates = np.array(run(CosineLog(cycles), (2**cycles - 1) * unit, rate=0.2)[0])
+    ends = [(2**j - 1) * unit for j in range(cycles)]
+    np.testing.assert_allclose(rates[ends], 0.0, atol=1e-15)
+    tops = [round((2 ** (j + 0.5) - 1) * unit) for j in range(cycles)]  # halfway in the logarithm
+    assert (rates[tops] > 0.195).all()
+    for k in (1, 5, len(rates) - 1):
+        turns = mpmath.log(1 + (2**cycles - 1) * mpmath.mpf(k) / len(rates), 2)
+        assert rates[k] == pytest.approx(
+            float(0.1 * (1 - mpmath.cos(2 * mpmath.pi * turns))), 1e-12
+        )
 
 
 @proves(short=40, full=1000, eta=RATES, epochs=st.integers(1, 12), n=st.integers(1, 9))
@@ -352,6 +380,8 @@ def test_invalid_rates_are_refused(shape: int, value: float) -> None:
         (lambda: WarmUp(-1), r"epochs must be in \[0, inf\); got -1"),
         (lambda: Cosine(warm_up=-1), r"warm_up must be in \[0, inf\); got -1"),
         (lambda: Cosine(min_lr=-1), r"min_lr must be in \[0, inf\); got -1"),
+        (lambda: FlatCosine(1.0), r"flat must be in \[0, 1\); got 1"),
+        (lambda: CosineLog(0), "cycles must be"),
         (lambda: OneCycle(rise=2), r"rise must be in \[0, 1\]; got 2"),
         (lambda: OneCycle(start=0.5), r"start must be in \[1, inf\); got 0.5"),
         (lambda: OneCycle(end=0), r"end must be in \[1, inf\); got 0"),

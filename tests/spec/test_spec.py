@@ -81,7 +81,7 @@ CASES = [
     (lambda: network(layers="relu"), "layers must be a list .* got 'relu'"),
     (
         lambda: network(layers=[Dense(3), 5]),
-        r"layers\[1\] must be a Dense, Dropout or Scale layer; got 5",
+        r"layers\[1\] must be a Dense, Dropout, Scale, Periodic or Embedding layer; got 5",
     ),
     (lambda: network(penalties=[0.1]), r"penalties\[0\] must be L2\(s\) or L1\(s\); got 0\.1"),
     (lambda: network(constraints=[2.0]), r"constraints\[0\] must be MaxNorm\(limit\); got 2\.0"),

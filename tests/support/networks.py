@@ -32,7 +32,7 @@ HEADS = [
 ]
 """Every loss with every output activation that it allows."""
 
-FACTORS = ("gamma", "scale", "r", "s")
+FACTORS = ("gamma", "scale", "r", "s", "alpha")
 """Names of parameters that multiply, and are 1 at first."""
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -247,7 +247,8 @@ def calls() -> dict[str, Call]:
     found["LineSearch"] = used(dr.LineSearch, lambda o: trained(NET, optimizer=o, batch_size=None))
     for name in (
         "Adaptive", "Constant", "Cosine", "Exponential", "InverseScaling", "InverseSquareRoot",
-        "InverseTime", "OneCycle", "ReduceOnPlateau", "StepDecay", "WarmUp",
+        "InverseTime", "OneCycle", "ReduceOnPlateau", "StepDecay", "WarmUp", "CosineLog",
+        "FlatCosine",
     ):  # fmt: skip
         found[name] = used(getattr(dr, name), lambda s: trained(NET, schedule=s))
     found["PiecewiseConstant"] = used(
@@ -291,8 +292,11 @@ def calls() -> dict[str, Call]:
         ),
         "Dropout": used(dr.Dropout, lambda d: with_layer(d), rate=0.5),
         "Scale": used(dr.Scale, with_layer),
+        "Periodic": used(dr.Periodic, with_layer, columns=[0, 2]),
+        "Embedding": used(dr.Embedding, with_layer, groups=[(0, 2)]),
         "Shards": used(dr.Shards, lambda s: trained(NET, shards=s), partitions=[8, 16]),
         "ELU": used(dr.ELU, lambda a: with_layer(dr.Dense(2, a))),
+        "Parametric": used(dr.Parametric, lambda a: with_layer(dr.Dense(2, a))),
         "LeakyReLU": used(dr.LeakyReLU, lambda a: with_layer(dr.Dense(2, a))),
         "EarlyStopping": used(
             dr.EarlyStopping, lambda s: trained(NET, stopping=s, validation=(X, Y))

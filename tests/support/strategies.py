@@ -15,9 +15,12 @@ from deltarule import (
     CategoricalCrossEntropy,
     Dense,
     Dropout,
+    Embedding,
     Huber,
     LeakyReLU,
     Network,
+    Parametric,
+    Periodic,
     Quantile,
     Scale,
     spec,
@@ -55,6 +58,32 @@ PENALTIES = st.lists(
 
 
 @st.composite
+def feature_layers(draw: st.DrawFn, n_inputs: int) -> list[Any]:
+    """Draw the layers before the first dense one: often none."""
+    layers: list[Any] = []
+    width = n_inputs
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        kind = draw(st.sampled_from(["dropout", "scale", "periodic", "embedding"]))
+        if kind == "dropout":
+            layers.append(Dropout(keep=draw(SHARE)))
+        elif kind == "scale":
+            layers.append(Scale())
+        elif kind == "periodic":
+            every = draw(st.integers(0, 2))
+            columns = None if every == 0 else range(width - 1, -1, -every)[::-1]
+            units = draw(st.integers(1, 3))
+            layers.append(Periodic(columns, draw(st.integers(1, 3)), units, 0.3))
+            width = layers[-1].width(width)
+        else:
+            start = draw(st.integers(0, width - 1))
+            middle = draw(st.integers(start + 1, width))
+            groups = [(start, middle), (middle, width)] if middle < width else [(start, middle)]
+            layers.append(Embedding(groups[: draw(st.integers(1, 2))], draw(st.integers(1, 3))))
+            width = layers[-1].width(width)
+    return layers
+
+
+@st.composite
 def whole_networks(draw: st.DrawFn) -> Network:
     """Draw a network that may have everything a network can have."""
     loss = draw(LOSS)
@@ -63,7 +92,8 @@ def whole_networks(draw: st.DrawFn) -> Network:
         st.sampled_from([a for a, values in spec.ACTIVATIONS.items() if values in LOSSES[name]])
     )
     members = draw(st.sampled_from([1, 1, 1, 2, 3]))
-    layers: list[Any] = []
+    n_inputs = draw(st.integers(1, 4))
+    layers: list[Any] = draw(feature_layers(n_inputs)) if members == 1 else []
     for _ in range(draw(st.integers(0, 6))):
         if draw(st.integers(0, 3)) == 0:
             layers.append(Dropout(keep=draw(SHARE)))
@@ -71,12 +101,15 @@ def whole_networks(draw: st.DrawFn) -> Network:
             layers.append(Scale())
         norm = draw(NORMS) if members == 1 and draw(st.integers(0, 2)) == 0 else None
         units = draw(st.integers(1, 4))
-        layers.append(Dense(units, draw(st.sampled_from(HIDDEN)), batch_norm=norm))
+        activation = draw(st.sampled_from(HIDDEN))
+        if members == 1 and activation != "softmax" and draw(st.integers(0, 5)) == 0:
+            activation = Parametric(activation)
+        layers.append(Dense(units, activation, batch_norm=norm))
     if draw(st.integers(0, 3)) == 0:
         layers.append(Dropout(keep=draw(SHARE)))
     levels = len(loss.levels) if isinstance(loss, Quantile) else 1
     targets = draw(st.integers(1, 2 if levels > 1 else 3))
     units = max(levels * targets, least_outputs(name, output))
     layers.append(Dense(units, output))
-    n_inputs, penalties = draw(st.integers(1, 4)), draw(PENALTIES)
+    penalties = draw(PENALTIES)
     return Network(n_inputs, layers, loss, penalties=penalties, members=members)

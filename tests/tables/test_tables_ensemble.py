@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.stats import norm
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 from sklearn.preprocessing import QuantileTransformer
 
@@ -40,11 +42,14 @@ from deltarule.tables.encoding import (
     FURTHEST,
     bin_edges,
     fill_bins,
+    height_of_bins,
+    height_of_categories,
     normal_scores,
     usual_encoding,
 )
 from deltarule.tables.ensemble import Ensemble, best_temperature, tempered
 from deltarule.tables.folds import choose_folds, draw_folds
+from deltarule.tables.time_budget import affordable
 
 QUICK: dict[str, Any] = {"hidden_layer_sizes": (8,), "max_iter": 8, "learning_rate_init": 0.02}
 LINE = ["--hidden", "8", "--epochs", "8", "--learning-rate", "0.02", "--ensemble", "3"]
@@ -117,6 +122,31 @@ def test_wide_tables_have_fewer_bins() -> None:
         12,
         0,
     ]
+
+
+def test_columns_of_many_features_are_lower_in_an_ensemble() -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        {
+            "number": rng.normal(size=300),
+            "few": rng.choice(["a", "b", "c"], 300),
+            "many": rng.choice(list("abcdefghijkl"), 300),
+            "y": rng.normal(size=300),
+        }
+    )
+    X, y = rows.drop(columns="y"), rows["y"].to_numpy()
+    model = TabularRegressor(ensemble=2, max_iter=2, random_state=0).fit(X, y)
+    number, few, many = model.model_.preprocessing.columns
+    assert (number.height, few.height, many.height) == (1.5 / np.sqrt(24), 1.0, 0.25)
+    inputs = np.asarray(model.transform(X))
+    bins, one_hot = inputs[:, 1:25], inputs[:, 25:]
+    assert bins.max() == pytest.approx(1.5 / np.sqrt(24))
+    np.testing.assert_array_equal(one_hot[:, :3].sum(axis=1), 1.0)
+    np.testing.assert_array_equal(one_hot[:, 3:].sum(axis=1), 0.25)
+    with pytest.warns(ConvergenceWarning):
+        alone = TabularRegressor(ensemble=1, max_iter=2, random_state=0).fit(X, y).model_
+    assert [column.height for column in alone.preprocessing.columns] == [1.0, 1.0, 1.0]
+    assert (height_of_bins(2), height_of_categories(9), height_of_categories(51)) == (1, 1, 3 / 51)
 
 
 def test_bins_hold_equally_many_rows() -> None:
@@ -542,3 +572,59 @@ def test_python_and_the_command_line_give_the_same_file(
 def test_an_ensemble_has_two_networks_or_more(classifier: TabularClassifier) -> None:
     assert isinstance(classifier.model_.trained, Ensemble)
     assert len(classifier.model_.networks) == 3
+
+
+# --- a budget of seconds -------------------------------------------------------------------------
+
+
+@given(
+    st.floats(0.001, 1e4), st.floats(1e-6, 10.0), st.integers(1, 50), st.integers(1, 500),
+    st.integers(1, 8),
+)  # fmt: skip
+def test_a_budget_is_spent_and_not_exceeded(
+    seconds: float, per_epoch: float, networks: int, epochs: int, at_a_time: int
+) -> None:
+    found = affordable(seconds, per_epoch, networks, epochs, at_a_time)
+
+    def takes(count: int, length: int) -> float:
+        return math.ceil(count / at_a_time) * length * per_epoch
+
+    assert 1 <= found.networks <= networks
+    assert 1 <= found.epochs <= epochs
+    assert takes(*found) <= max(seconds, per_epoch) * (1 + 1e-9)
+    if found.networks < networks:  # one more of 40 epochs does not fit in
+        assert takes(found.networks + 1, min(40, epochs)) > seconds * (1 - 1e-9)
+    if found.epochs < epochs:
+        assert takes(found.networks, found.epochs + 1) > seconds * (1 - 1e-9)
+
+
+def test_a_large_budget_changes_nothing(penguins: pd.DataFrame) -> None:
+    X, y = penguins.drop(columns="species"), penguins["species"]
+    free, bought = (
+        TabularClassifier(ensemble=3, max_seconds=seconds, **QUICK).fit(X, y)
+        for seconds in (None, 1e6)
+    )
+    assert bought.predict_proba(X).tobytes() == free.predict_proba(X).tobytes()
+    assert bought.oof_score_ == free.oof_score_
+
+
+def test_a_small_budget_says_what_it_leaves_out(penguins: pd.DataFrame) -> None:
+    X, y = penguins.drop(columns="species"), penguins["species"]
+    with pytest.warns(UserWarning, match=r"in 0.001 s there is time for 1 of 5 networks, of 1 of"):
+        model = TabularClassifier(ensemble=5, max_seconds=0.001).fit(X, y)
+    assert len(model.model_.networks) == 1
+    with pytest.warns(UserWarning, match=r"ended after 0.001 s, at epoch 1 of at most 500"):
+        alone = TabularClassifier(ensemble=1, max_seconds=0.001).fit(X, y)
+    assert alone.n_iter_ == 1
+    with pytest.warns(UserWarning, match="networks"):
+        some = TabularClassifier(ensemble=40, max_seconds=0.4, random_state=3).fit(X, y)
+    assert 1 <= len(some.model_.networks) < 40
+    assert some.score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "nan", "inf"])
+def test_a_budget_must_be_above_zero(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", str(penguins_path()), "--target", "species", "--time", wrong]) == 2
+    assert "--time" in capsys.readouterr().err
+    with pytest.raises((SpecError, ValueError), match="max_seconds"):
+        TabularClassifier(max_seconds=float(wrong)).fit([[1.0]] * 200, ["a", "b"] * 100)

@@ -94,7 +94,10 @@ def input_gradients(net: NetworkSpec, state: State, X: Array) -> Any:
                 reversed(tape.instructions[:-1]), reversed(trace.pullbacks), strict=True
             )
             for line, pullback in backwards:
-                if line is tape.first_trained:
+                if line.op in (Op.PERIODIC, Op.BLOCKS):
+                    source = trace.contents[line.source]
+                    adjoint = reference.of_groups(line, state, source)[1](adjoint)[0]
+                elif line is tape.first_trained:
                     adjoint = _before_first(reference, line, state, adjoint)
                 elif line.weights >= 0:
                     adjoint = pullback(adjoint)[0]

@@ -212,6 +212,13 @@ class TrainingOptions:
             min=1, help="Epochs without a better dev score before stopping [default of one: 50]."
         ),
     ] = None
+    time: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Train for so long at most: fewer networks, or epochs, if there is no time.",
+        ),
+    ] = None
     seed: Annotated[int, typer.Option(min=0, help="All randomness follows from it.")] = 0
 
 
@@ -283,6 +290,8 @@ def settings(
     # NaN passes the bound of older releases of typer
     if alpha is not None and not 0 <= alpha < float("inf"):
         raise typer.BadParameter(f"{alpha} must be finite and at least 0", param_hint="--alpha")
+    if training.time is not None and not 0 < training.time < float("inf"):
+        raise typer.BadParameter(f"{training.time} must be above 0", param_hint="--time")
     policy = checkpoints.policy()
 
     from deltarule.tables import Settings
@@ -294,6 +303,7 @@ def settings(
         alpha=alpha,
         patience=training.patience,
         checkpoint=policy,
+        max_seconds=training.time,
         **network.shape(),
     )
 

@@ -41,6 +41,7 @@ from deltarule.utils.arrays import aligned_zeros
 
 __all__ = ["Buffers", "NormalizationBuffers"]
 
+_OF_GROUPS = (Op.PERIODIC, Op.BLOCKS)
 _IN_PLACE = (Op.ACTIVATE, Op.SCALE, Op.DROPOUT)  # ∂C/∂input takes the memory of ∂C/∂output
 
 _NEVER = 2**62  # a step that no call reaches
@@ -52,6 +53,8 @@ _KERNELS: dict[int, tuple[str, str, str]] = {
     Op.REPEAT: ("repeat_forward", "", ""),
     Op.HEADS: ("heads_forward", "heads_backward", "heads_gradient"),
     Op.AVERAGE: ("average_forward", "", ""),
+    Op.PERIODIC: ("periodic_forward", "periodic_backward", ""),
+    Op.BLOCKS: ("blocks_forward", "blocks_backward", "blocks_gradient"),
 }
 """The kernels of an operation, if they depend on nothing else."""
 
@@ -231,16 +234,40 @@ class Buffers:
             row["gradient"] = kernel_address(gradient, self._dtype)
         if line.op in (Op.DROPOUT, Op.NORMALIZE) and self.mode.trains:
             row["extra"] = address_of(self._numbers(self.rows * line.n_out))
-        if line.op == Op.SCALE and reads_sparse:
-            row["extra"] = address_of(self._numbers(self.rows * line.n_in))
-        if line.op == Op.SCALE and self.mode.trains:
-            row["rows_in_tile"] = self.plan.rows_in_tile
-            n_tiles = -(-self.rows // self.plan.rows_in_tile)
-            row["tile_sums"] = address_of(self._numbers(2 * n_tiles * line.n_out))
+        parametric = line.op == Op.ACTIVATE and line.weights >= 0
+        if parametric:
+            row["extra"] = address_of(self._numbers(self.rows * line.n_out))
+            row["kept"] = address_of(self._numbers(self.rows * line.n_out))
+        if line.op in _OF_GROUPS:
+            self._fill_groups(row, line)
+        if parametric or line.op in (Op.SCALE, *_OF_GROUPS):
+            if reads_sparse:
+                row["extra"] = address_of(self._numbers(self.rows * line.n_in))
+            if self.mode.trains:
+                row["rows_in_tile"] = self.plan.rows_in_tile
+                n_tiles = -(-self.rows // self.plan.rows_in_tile)
+                row["tile_sums"] = address_of(self._numbers(2 * n_tiles * line.n_out))
+
+    def _fill_groups(self, row: Any, line: Instruction) -> None:
+        """Write the groups of columns, and the runs of the others."""
+        groups = self.tape.groups[line.code]
+        begins = np.cumsum([0, *groups.sizes])
+        table = [
+            number
+            for (start, stop), begin in zip(groups.spans, begins, strict=False)
+            for number in (start, stop - start, int(begin))
+        ]
+        edges = [0, *(edge for span in groups.spans for edge in span), line.n_in]
+        runs = [(a, b - a) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a]
+        table += [number for run in runs for number in run]
+        row["groups"] = self._hold(np.array(table, dtype=np.int64))
+        row["n_groups"], row["n_runs"] = len(groups.spans), len(runs)
+        row["n_ahead"] = sum(count for _, count in runs)
 
     def _widths(self, line: Instruction) -> tuple[int, int, int]:
         """Return how many members a kernel tells apart, and their n_in and n_out."""
-        k = 1 if line.op in (Op.SCALE, Op.DROPOUT, Op.NORMALIZE) else self.tape.members
+        plain = (Op.SCALE, Op.DROPOUT, Op.NORMALIZE, *_OF_GROUPS)
+        k = 1 if line.op in plain else self.tape.members
         n_in = line.n_in if line.op in (Op.REPEAT, Op.EXPAND) else line.n_in // k
         return k, n_in, line.n_out if line.op == Op.AVERAGE else line.n_out // k
 

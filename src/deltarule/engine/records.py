@@ -27,6 +27,7 @@ __all__ = [
     "OF_BIAS",
     "OF_EXPANSION",
     "OF_GAMMA",
+    "OF_GROUPS",
     "OF_SCALE",
     "OF_STATISTICS",
     "OF_WEIGHTS",
@@ -176,7 +177,10 @@ INSTRUCTION = np.dtype(
             "gradient",
             _ADDRESS,
         ),  # kernel: the weights' gradient; 0 for an affine map of dense inputs
-        ("extra", _ADDRESS),  # masks (b, n_out), normalised inputs x̂ (b, n_out), or dense inputs
+        (
+            "extra",
+            _ADDRESS,
+        ),  # masks, x̂, g(z) of a parametric activation (b, n_out), or dense inputs
         (
             "tile_sums",
             _ADDRESS,
@@ -185,6 +189,11 @@ INSTRUCTION = np.dtype(
         ("statistics", _ADDRESS),  # μ, σ², 1/√(σ² + ε) of the batch, each (n_out,)
         ("population_statistics", _ADDRESS),  # mean and variance for prediction, each (n_out,)
         ("population", _ADDRESS),  # one POPULATION
+        ("kept", _ADDRESS),  # ∂C/∂output of a parametric activation (b, n_out)
+        ("groups", _ADDRESS),  # int64, of PERIODIC and BLOCKS: see ``kernels/features``
+        ("n_groups", _INT),
+        ("n_runs", _INT),  # runs of columns in no group
+        ("n_ahead", _INT),  # columns in no group
     ],
     align=True,
 )
@@ -227,7 +236,7 @@ PARAMETER_BLOCK = np.dtype(
 )
 """A run of θ whose gradient is computed in one go, and stepped along."""
 
-OF_WEIGHTS, OF_BIAS, OF_GAMMA, OF_BETA, OF_STATISTICS, OF_SCALE, OF_EXPANSION = range(7)
+OF_WEIGHTS, OF_BIAS, OF_GAMMA, OF_BETA, OF_STATISTICS, OF_SCALE, OF_EXPANSION, OF_GROUPS = range(8)
 
 PENALTY = np.dtype(
     [

@@ -31,6 +31,7 @@ from deltarule.engine.records import (
     OF_BIAS,
     OF_EXPANSION,
     OF_GAMMA,
+    OF_GROUPS,
     OF_SCALE,
     OF_STATISTICS,
     OF_WEIGHTS,
@@ -51,6 +52,7 @@ _ROWS_TOGETHER = 24  # whole blocks of rows in a matrix product, on every proces
 _LONG_ROW = 768  # columns of W from which blocks of its gradient have that many rows or more
 _FEWEST_COLUMNS = 64  # of a layer in a tile: each tile reads all inputs
 _MULTIPLIES = (Op.AFFINE, Op.EXPAND, Op.HEADS)
+_SUMS_IN_TILES = (Op.SCALE, Op.PERIODIC, Op.BLOCKS)  # backward kernels, for the gradient
 _CACHED = 2**18  # bytes of a layer for the rows that are predicted at once
 
 
@@ -232,7 +234,9 @@ class _Partitioner:
         while tiles > 1 and self.rows / tiles * work(self.tape, 1) * 2 / 3 < _TILE:
             tiles //= 2
         rows = -(-self.rows // tiles)
-        if tiles > 1 and not any(line.op == Op.SCALE for line in self.tape.instructions):
+        if tiles > 1 and not any(
+            line.op in _SUMS_IN_TILES or _is_parametric(line) for line in self.tape.instructions
+        ):
             rows = _ROWS_OF_BLOCK * max(1, rows // _ROWS_OF_BLOCK)
         return rows
 
@@ -259,8 +263,8 @@ class _Partitioner:
         stages[-1].with_loss = 1
         if self.mode.trains:
             first = self.tape.first_trained
-            # The backward kernel of a scaling also computes what its gradient is made of.
-            end = first.target - 2 if first.op == Op.SCALE else first.target - 1
+            # The backward kernels of these also compute what their gradients are made of.
+            end = first.target - 2 if first.op in _SUMS_IN_TILES else first.target - 1
             for number in range(self.n_instructions - 1, end, -1):
                 self._backward(stages, number, self.body[number])
         if self.mode == Mode.TRAIN or (self.sharded and self.mode == Mode.SUMS):
@@ -315,7 +319,9 @@ class _Partitioner:
                 yield from self._blocks_of_weights(number, line)
                 if line.bias >= 0 and line.op != Op.EXPAND:
                     yield ParameterBlock(OF_BIAS, number, line.bias, line.bias + width)
-            elif line.op == Op.SCALE:
+            elif line.op in (Op.PERIODIC, Op.BLOCKS):
+                yield from self._blocks_of_groups(number, line)
+            elif line.op == Op.SCALE or _is_parametric(line):
                 yield ParameterBlock(OF_SCALE, number, line.weights, line.weights + width)
                 if line.bias >= 0:
                     yield ParameterBlock(OF_BIAS, number, line.bias, line.bias + width)
@@ -326,6 +332,14 @@ class _Partitioner:
         first = self.tape.instructions[0]
         if first.op == Op.EXPAND:
             yield ParameterBlock(OF_EXPANSION, 0, first.bias, first.bias + k * first.n_in)
+
+    def _blocks_of_groups(self, number: int, line: Instruction) -> Iterator[ParameterBlock]:
+        """Yield the blocks of an instruction on groups of columns: one for each parameter."""
+        stops = {p.start: p.stop for p in self.tape.parameters}
+        kind = OF_SCALE if line.op == Op.PERIODIC else OF_GROUPS
+        yield ParameterBlock(kind, number, line.weights, stops[line.weights])
+        if line.bias >= 0:
+            yield ParameterBlock(OF_BIAS, number, line.bias, stops[line.bias])
 
     def _blocks_of_weights(self, number: int, line: Instruction) -> Iterator[ParameterBlock]:
         """Yield blocks of some rows of W; those of heads stand one member after another."""
@@ -396,5 +410,10 @@ class _Partitioner:
         return stages
 
 
+def _is_parametric(line: Instruction) -> bool:
+    return line.op == Op.ACTIVATE and line.weights >= 0
+
+
 def _needs_whole_rows(line: Instruction) -> bool:
-    return line.op == Op.ACTIVATE and line.code == ActivationCode.SOFTMAX
+    softmax = line.op == Op.ACTIVATE and line.code == ActivationCode.SOFTMAX
+    return softmax or line.op in (Op.PERIODIC, Op.BLOCKS)

@@ -45,9 +45,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     learning_rate : str or a schedule, default="constant"
         scikit-learn's three names change only the rate of "sgd": "constant"; "invscaling",
         η₀ / (t + 1)^power_t, t the examples seen; "adaptive", divided by 5 whenever progress
-        ends. "cosine", "one_cycle", "warm_up", "exponential", "step_decay", "inverse_time",
-        "inverse_square_root", "reduce_on_plateau" and instances such as ``Cosine(warm_up=2)``
-        work with every solver that takes steps (item O7). A call of ``partial_fit`` is an epoch.
+        ends. "cosine", "flat_cosine", "cosine_log", "one_cycle", "warm_up", "exponential",
+        "step_decay", "inverse_time", "inverse_square_root", "reduce_on_plateau" and instances such
+        as ``Cosine(warm_up=2)`` work with every solver that takes steps (item O7). A call of
+        ``partial_fit`` is an epoch.
     learning_rate_init : float, default=1e-3
         The learning rate η₀ of a solver given by name.
     power_t : float, default=0.5

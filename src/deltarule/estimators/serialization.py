@@ -64,7 +64,7 @@ _DESCRIPTIONS = tuple(
         (optimizers, ("Adagrad", "Adadelta", "Rprop", "LBFGS", "LineSearch")),
         (schedules, ("Adaptive", "Constant", "Cosine", "Exponential", "InverseScaling")),
         (schedules, ("InverseSquareRoot", "InverseTime", "OneCycle", "ReduceOnPlateau")),
-        (schedules, ("StepDecay", "PiecewiseConstant", "WarmUp")),
+        (schedules, ("StepDecay", "PiecewiseConstant", "WarmUp", "FlatCosine", "CosineLog")),
     )
     for name in names
 )

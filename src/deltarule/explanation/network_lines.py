@@ -7,6 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from deltarule.explanation.feature_lines import (
+    gradients_of_groups,
+    line_of_groups,
+    name_of_groups,
+)
 from deltarule.explanation.formulas import activation_of, loss_of
 from deltarule.explanation.lines import Line, Part, Quantity
 from deltarule.network import Network
@@ -17,7 +22,13 @@ from deltarule.utils.arrays import is_sparse
 
 __all__ = ["PassLines"]
 
-_GREEK = {"delta": r"\delta", "gamma": r"\gamma", "beta": r"\beta", "mu": r"\mu"}
+_GREEK = {
+    "delta": r"\delta",
+    "alpha": r"\alpha",
+    "gamma": r"\gamma",
+    "beta": r"\beta",
+    "mu": r"\mu",
+}
 
 
 def named(name: str, value: Any) -> Quantity:
@@ -31,7 +42,9 @@ def named(name: str, value: Any) -> Quantity:
     if letters.startswith("d") and letters not in ("delta",):
         of = named(name[1:], value)
         return Quantity(f"∂C/∂{of.text}", rf"\frac{{\partial C}}{{\partial {of.latex}}}", value)
-    text = {"delta": "δ", "gamma": "γ", "beta": "β", "mu": "μ", "mask": "M"}.get(letters, letters)
+    text = {"delta": "δ", "alpha": "α", "gamma": "γ", "beta": "β", "mu": "μ", "mask": "M"}.get(
+        letters, letters
+    )
     latex = _GREEK.get(letters, {"mask": "M"}.get(letters, letters))
     return Quantity(text + number, f"{latex}_{{{number}}}" if number else latex, value)
 
@@ -101,7 +114,10 @@ class PassLines:
                 yield self._affine(layer, last, has_bias=line.bias >= 0)
                 last = f"Z{layer}"
             elif line.op == Op.ACTIVATE:
-                yield self._activation(layer, last, line.code, line.constant)
+                if line.weights >= 0:
+                    yield self._parametric(layer, last, line.code)
+                else:
+                    yield self._activation(layer, last, line.code, line.constant)
                 last = f"A{layer}"
             elif line.op == Op.NORMALIZE:
                 yield from self._normalization(layer, last, line.constant)
@@ -112,6 +128,9 @@ class PassLines:
                 yield self._scaling(scaled, last, name, "Scale: a factor for each unit")
                 self.between.setdefault(layer + 1, []).append(scaled)
                 last = scaled
+            elif line.op in (Op.PERIODIC, Op.BLOCKS):
+                kept, last = last, name_of_groups(self.names[line.weights])
+                yield line_of_groups(self._q, line, self.names, kept, last)
             elif self.training:
                 yield self._dropout(layer, last, line.constant)
                 self.between.setdefault(layer + 1, []).append(f"D{layer}")
@@ -164,6 +183,16 @@ class PassLines:
             r"g\left({0}\right)",
             (z,),
         )
+
+    def _parametric(self, layer: int, last: str, code: int) -> Line:
+        z, a, alpha = self._q(last), self._q(f"A{layer}"), self._q(f"alpha{layer}")
+        name, formula = activation_of(self.tape, code)
+        return Line(
+            f"{formula.item} B2", f"Layer {layer}: activation {name}, mixed with z by a learned α",
+            f"{a.text} = {z.text} + {alpha.text} ⊙ (g({z.text}) − {z.text}), {formula.text}",
+            rf"{a.latex} = {z.latex} + {alpha.latex} \odot (g({z.latex}) - {z.latex}), \quad "
+            rf"{formula.latex}", a, operands=(z, alpha),
+        )  # fmt: skip
 
     def _normalization(self, layer: int, last: str, epsilon: float) -> Iterator[Line]:
         z, mu, var = self._q(last), self._q(f"mu{layer}"), self._q(f"var{layer}")
@@ -304,6 +333,13 @@ class PassLines:
             f"g'({z.text})", f"g'({z.latex})",
             g.derivative(z.value, line.constant),
         )  # fmt: skip
+        if line.weights >= 0:
+            alpha = self._q(f"alpha{layer}")
+            slope = Quantity(
+                f"(1 + {alpha.text} ⊙ ({slope.text} − 1))",
+                rf"(1 + {alpha.latex} \odot ({slope.latex} - 1))",
+                1 + np.asarray(alpha.value) * (np.asarray(slope.value) - 1),
+            )
         code = "BP1" if layer == self._depth else "BP2"
         return Line(
             "B1", f"{code}: back through {name}",
@@ -329,6 +365,9 @@ class PassLines:
 
     def gradients(self) -> Iterator[Line]:
         """Yield the gradient of every parameter."""
+        for line in self.tape.instructions:
+            if line.op in (Op.PERIODIC, Op.BLOCKS):
+                yield from gradients_of_groups(self._q, line, self.names)
         for layer in range(1, self._depth + 1):
             for name in self.between.get(layer, []):
                 if name.startswith("S"):
@@ -355,6 +394,13 @@ class PassLines:
                 "B1", f"BP3: biases of layer {layer}",
                 f"{found.text} = Σ_rows {delta.text}",
                 rf"{found.latex} = \sum_i {delta.latex}", found,
+            )  # fmt: skip
+        if f"dalpha{layer}" in self.trace:
+            found = self._q(f"dalpha{layer}")
+            yield Line(
+                "B2", f"Slopes of layer {layer}'s activation, D = ∂C/∂A{layer}",
+                f"{found.text} = Σ_rows (g(z) − z) ⊙ D",
+                rf"{found.latex} = \sum_i (g(z) - z) \odot D", found,
             )  # fmt: skip
         if f"dgamma{layer}" in self.trace:
             for name, text, latex in (

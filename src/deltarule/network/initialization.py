@@ -23,7 +23,15 @@ import numpy.typing as npt
 
 from deltarule.errors import SpecError
 from deltarule.program.tape import Parameter
-from deltarule.spec import ConstantInitializer, Dense, Initializer, NetworkSpec, Normal, Uniform
+from deltarule.spec import (
+    ConstantInitializer,
+    Dense,
+    Initializer,
+    NetworkSpec,
+    Normal,
+    Periodic,
+    Uniform,
+)
 from deltarule.utils.arrays import aligned
 from deltarule.utils.blas import one_blas_thread
 from deltarule.utils.checks import check_call
@@ -32,6 +40,8 @@ __all__ = ["default_initializer", "draw_parameters", "draw_weights"]
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
+_DIGITS = "0123456789"
+_OF_FEATURES = ("frequency", "phase", "wave", "embedding")
 _DEFAULTS = {
     **dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu", "mish"), "he_uniform"),
     **dict.fromkeys(
@@ -99,21 +109,39 @@ def draw_parameters(spec: NetworkSpec, parameters: Iterable[Parameter], seed: in
     """Return the initial θ (p,): random weights, zero for biases and β, and 1 for factors.
 
     The factors r_1 of the first layer's members are random signs, by which the members differ.
+    Frequencies are N(0, σ²), phases U(±½), the maps of waves LeCun's, and embeddings N(0, 1).
     """
     rng = np.random.default_rng(seed)
     layers = spec.dense_layers
+    periodics = [layer for layer in spec.layers if isinstance(layer, Periodic)]
     values: list[Matrix] = []
     for p in parameters:
         if p.is_weights:
             initializer = _initializer_of(layers[p.layer - 1])
             for _, fan_in, fan_out in p.matrices:
                 values.append(draw_weights(initializer, fan_in, fan_out, rng).ravel())
+        elif p.name.rstrip(_DIGITS) in _OF_FEATURES:
+            values.append(_of_features(p, periodics, rng).ravel())
         elif p.name == "r1":
             values.append(rng.choice([-1.0, 1.0], p.shape).ravel())
         else:
-            is_factor = p.name.rstrip("0123456789") in ("gamma", "scale", "r", "s")
+            is_factor = p.name.rstrip(_DIGITS) in ("gamma", "scale", "r", "s", "alpha")
             values.append(np.full(p.shape, float(is_factor)).ravel())
     return aligned(np.concatenate(values), spec.dtype)
+
+
+def _of_features(p: Parameter, periodics: list[Periodic], rng: np.random.Generator) -> Matrix:
+    """Return an initial array of a Periodic or Embedding layer."""
+    kind = p.name.rstrip(_DIGITS)
+    if kind == "embedding":
+        return rng.normal(size=p.shape)
+    layer = periodics[int(p.name.removeprefix(kind)) - 1]
+    if kind == "frequency":
+        return rng.normal(0.0, layer.deviation, p.shape)
+    if kind == "phase":
+        return rng.uniform(-0.5, 0.5, p.shape)
+    bound = np.sqrt(3.0 / layer.frequencies)
+    return rng.uniform(-bound, bound, p.shape)
 
 
 def _initializer_of(layer: Dense) -> Initializer:

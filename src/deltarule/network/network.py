@@ -24,7 +24,7 @@ from deltarule.program import Block, Interpreter, State
 from deltarule.program.lowering import lower
 from deltarule.program.state_checks import check_theta
 from deltarule.program.tape import Tape
-from deltarule.spec import Dropout, NetworkSpec, Scale
+from deltarule.spec import Dropout, Embedding, NetworkSpec, Periodic, Scale
 from deltarule.utils.arrays import Array, all_finite, is_array, to_numpy
 from deltarule.utils.checks import check_flag, check_seed, shown
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from deltarule.network.trace import Trace
 
 __all__ = ["Network", "mean_loss", "score_outputs"]
+
+_OF_PERIODIC = ("frequency", "phase", "wave", "shift")
+"""The parameters of a Periodic layer."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Network(NetworkSpec):
     ----------
     n_inputs : int
         d, the number of features.
-    layers : sequence of Dense, Dropout and Scale
+    layers : sequence of Dense, Dropout, Scale, Periodic and Embedding
         The hidden layers, followed by the output layer.
     loss : str, Huber, Quantile, BinaryCrossEntropy, CategoricalCrossEntropy, CustomLoss or callable
         "squared_error", "absolute_error", "huber", "quantile", "poisson", "binary_cross_entropy" or
@@ -352,6 +355,7 @@ class Network(NetworkSpec):
         rows = [("layer", "kind", "activation", "shape", "parameters")]
         width, dense, scales, k = self.n_inputs, 0, 0, self.members
         sizes = {p.name: p.stop - p.start for p in self.tape.parameters}
+        periodics = embeddings = 0
         for number, layer in enumerate(self.layers, start=1):
             if isinstance(layer, Dropout):
                 rows.append((str(number), f"dropout, keep {layer.keep:g}", "", f"{width}", "0"))
@@ -361,13 +365,26 @@ class Network(NetworkSpec):
                 count = sizes[f"scale{scales}"]
                 rows.append((str(number), "scale", "", f"{width}", f"{count:,}"))
                 continue
+            if isinstance(layer, Periodic | Embedding):
+                if isinstance(layer, Periodic):
+                    periodics += 1
+                    count = sum(sizes[f"{name}{periodics}"] for name in _OF_PERIODIC)
+                    kind = f"periodic, {layer.frequencies} waves"
+                else:
+                    embeddings += 1
+                    count, kind = sizes[f"embedding{embeddings}"], "embedding"
+                shape = f"{width} → {layer.width(width)}"
+                rows.append((str(number), kind, "", shape, f"{count:,}"))
+                width = layer.width(width)
+                continue
             dense += 1
             kind = "dense" if layer.batch_norm is None else "dense, batch norm"
             if k > 1:
                 kind += f", {k} heads" if number == len(self.layers) else f", {k} members"
             count = sum(p.stop - p.start for p in self.tape.parameters if p.layer == dense)
             shape = f"{width} → {layer.units}"
-            rows.append((str(number), kind, layer.activation_name, shape, f"{count:,}"))
+            name = f"{layer.activation_name}, α" if layer.is_parametric else layer.activation_name
+            rows.append((str(number), kind, name, shape, f"{count:,}"))
             width = layer.units
         rows.append(("total", "", "", "", f"{self.tape.n_parameters:,}"))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deltarule.errors import SpecError
-from deltarule.network.trace import Trace
+from deltarule.network.trace import FEATURE_NAMES, Trace
+from deltarule.program.opcodes import Op
 from deltarule.program.tape import Tape
-from deltarule.spec import Dense, NetworkSpec, Scale
+from deltarule.spec import Dense, Embedding, NetworkSpec, Periodic, Scale
 from deltarule.utils.arrays import is_sparse
 from deltarule.utils.drawing import Box, Drawing
 
@@ -59,11 +60,13 @@ def draw_network(spec: NetworkSpec, tape: Tape, theta: Any, trace: Trace | None)
             f"a network with members={spec.members} has no graph: its members share weights, and "
             "have factors of their own. Draw one member: replace(net, members=1)."
         )
-    widths = [spec.n_inputs, *(layer.units for layer in spec.dense_layers)]
+    first = next(line for line in tape.instructions if line.op == Op.AFFINE)
+    widths = [first.n_in, *(layer.units for layer in spec.dense_layers)]
+    begin = _name_before(tape)
     drawing, shown = Drawing(), [_shown(width) for width in widths]
     for layer, units in enumerate(shown):
         for unit in units:
-            drawing.add((layer, unit), layer, _box(layer, unit, widths[layer], trace))
+            drawing.add((layer, unit), layer, _box(layer, unit, widths[layer], trace, begin))
     weights = {} if theta is None else _weights(spec, tape, theta)
     arrows = sum(len(a) * len(b) for a, b in pairwise(shown))
     for layer in range(1, len(widths)):
@@ -89,11 +92,23 @@ def _weights(spec: NetworkSpec, tape: Tape, theta: Any) -> dict[str, Any]:
         if isinstance(layer, Scale):
             scales += 1
             factor = factor * views[f"scale{scales}"][:, None]
+        elif isinstance(layer, Periodic | Embedding):
+            factor = 1.0  # the drawing begins behind it
         elif isinstance(layer, Dense):
             number += 1
             views[f"W{number}"] = factor * views[f"W{number}"]
             factor = 1.0
     return views
+
+
+def _name_before(tape: Tape) -> str:
+    """Return the trace's name of what the drawing begins with: the inputs, or made of them."""
+    names = {p.start: p.name for p in tape.parameters}
+    made = [names[line.weights] for line in tape.instructions if line.op == Op.BLOCKS]
+    if not made:
+        return "A0"
+    kind = made[-1].rstrip("0123456789")
+    return FEATURE_NAMES[kind] + made[-1].removeprefix(kind)
 
 
 def _shown(width: int) -> list[int | None]:
@@ -103,13 +118,14 @@ def _shown(width: int) -> list[int | None]:
     return [*range(MOST_UNITS - 2), None, width - 1]
 
 
-def _box(layer: int, unit: int | None, width: int, trace: Trace | None) -> Box:
+def _box(layer: int, unit: int | None, width: int, trace: Trace | None, begin: str) -> Box:
     if unit is None:
         return Box((f"… {width - MOST_UNITS + 1} more",), variable=layer == 0)
-    name = f"x{unit + 1}" if layer == 0 else f"A{layer},{unit + 1}"
+    first = f"x{unit + 1}" if begin == "A0" else f"{begin},{unit + 1}"
+    name = first if layer == 0 else f"A{layer},{unit + 1}"
     lines = [name]
     if trace is not None:
-        values = trace[f"A{layer}"]
+        values = trace[begin if layer == 0 else f"A{layer}"]
         row = values[[0]].toarray()[0] if is_sparse(values) else np.asarray(values)[0]
         lines.append(f"{float(row[unit]) + 0.0:.4g}")
         deltas = trace.get(f"delta{layer}")

@@ -15,7 +15,10 @@ from deltarule.reference.penalties import penalty
 from deltarule.utils.arrays import Array, array_namespace
 from deltarule.utils.blas import one_blas_thread
 
-__all__ = ["Trace", "trace_pass"]
+__all__ = ["FEATURE_NAMES", "Trace", "trace_pass"]
+
+FEATURE_NAMES = {"frequency": "H", "wave": "Q", "embedding": "E"}
+"""The trace's name of a register that is written with these parameters, before its number."""
 
 
 class Trace(Mapping[str, Any]):
@@ -31,6 +34,8 @@ class Trace(Mapping[str, Any]):
     ``A1``, ``A2``, …     (n, d_l) g_l(Z_l), or g_l(N_l); the last are the outputs
     ``mask0``, ``D0``     (n, d_l) dropout of A_l: 1 where a unit is kept, and A_l ⊙ mask / p
     ``S1``, ``S2``, …     what the Scale layers give, by their own numbers
+    ``H1``, ``Q1``        features and waves of Periodic layer 1, and its features and their maps
+    ``E1``, ``E2``, …     what the Embedding layers give
     ``losses``            (n,) loss of every row
     ``loss``              their weighted mean, C without penalties
     ``penalty``           value of the penalties
@@ -98,6 +103,10 @@ def trace_pass(tape: Tape, state: State, block: Block, *, training: bool) -> Tra
                 arrays[{"scale": "S", "r": "U", "s": "Z"}[kind] + number] = value
                 if kind == "s":
                     adjoint_names[line.target] = f"delta{layer}"
+            elif line.op in (Op.PERIODIC, Op.BLOCKS):
+                kind = names[line.weights].rstrip("0123456789")
+                number = names[line.weights].removeprefix(kind)
+                arrays[FEATURE_NAMES[kind] + number] = value
             elif line.op == Op.AVERAGE:
                 arrays["mean"] = value
             elif line.op == Op.REPEAT:

@@ -21,7 +21,7 @@ class Number:
 
     With ``knots``, it is instead the linear interpolation of ``scores`` at them. If ``flag`` is
     true, a second feature is 1 where x is missing and 0 elsewhere. With ``edges``, there is one
-    more feature for each interval between them: how much of it lies below x.
+    more feature for each interval between them: how much of it lies below x, times ``height``.
     """
 
     name: str
@@ -33,11 +33,12 @@ class Number:
     knots: Sequence[float] = ()
     scores: Sequence[float] = ()
     edges: Sequence[float] = ()
+    height: float = 1.0
 
 
 @dataclass(frozen=True)
 class Categories:
-    """A column of strings: one feature for each code from 0 to ``width`` − 1.
+    """A column of strings: one feature for each code from 0 to ``width`` − 1, ``height`` if set.
 
     Blanks around a string do not count.
 
@@ -51,6 +52,7 @@ class Categories:
     unknown: int
     width: int
     strict: bool = False
+    height: float = 1.0
 
 
 Column: TypeAlias = Number | Categories | Date
@@ -79,7 +81,8 @@ def append_columns(g: Graph, columns: Sequence[Column]) -> str:
     for column in columns:
         if isinstance(column, Categories):
             with g.part(f"category_{column.name}"):
-                parts.append(_one_hot(g, column, inputs[column.name]))
+                one_hot = _one_hot(g, column, inputs[column.name])
+                parts.append(_high(g, one_hot, column.height))
     for column in columns:
         if isinstance(column, Date):
             with g.part(f"date_{column.name}"):
@@ -113,8 +116,12 @@ def _numbers(g: Graph, columns: list[Number], inputs: list[str]) -> list[str]:
     for i, column in enumerate(columns):
         if column.edges:
             value = g.node("Gather", filled, g.integers("column", [i]), axis=1)
-            parts.append(_bins(g, value, column.edges))
+            parts.append(_high(g, _bins(g, value, column.edges), column.height))
     return parts
+
+
+def _high(g: Graph, x: str, height: float) -> str:
+    return x if height == 1.0 else g.node("Mul", x, g.number(height))
 
 
 def _scaled(g: Graph, column: Number, x: str) -> str:

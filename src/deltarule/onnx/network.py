@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deltarule.onnx.features import append_groups
 from deltarule.onnx.graph import Graph
 from deltarule.onnx.operators import activate
 from deltarule.program import State
@@ -50,8 +51,13 @@ def append_network(g: Graph, x: str, spec: NetworkSpec, state: State) -> tuple[s
             elif line.op == Op.AFFINE:
                 w, b = (g.numbers(*parameters[start]) for start in (line.weights, line.bias))
                 x = g.node("Gemm", x, w, b)
+            elif line.op in (Op.PERIODIC, Op.BLOCKS):
+                x = append_groups(g, x, line, tape.groups[line.code], parameters)
             elif line.op == Op.SCALE:
                 x = g.node("Mul", x, g.numbers(*parameters[line.weights]))
+            elif line.weights >= 0:
+                bend = g.node("Sub", activate(g, line.code, x, line.constant), x)
+                x = g.node("Add", x, g.node("Mul", bend, g.numbers(*parameters[line.weights])))
             else:
                 x = activate(g, line.code, x, line.constant)
     return x, tape.output_activation

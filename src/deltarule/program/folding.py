@@ -55,6 +55,7 @@ def fold_batch_norm(net: Spec, state: State) -> tuple[Spec, State]:
     xp = array_namespace(state.theta)
     theta = xp.zeros(folded_tape.n_parameters, dtype=state.theta.dtype)
     places = {p.name: slice(p.start, p.stop) for p in folded_tape.parameters}
+    given_places = {p.start: (p.name, slice(p.start, p.stop)) for p in tape.parameters}
     after: tuple[Array, Array] | None = None  # the map to fold into the next layer
     number = scales = 0
     lines = tape.instructions
@@ -70,6 +71,11 @@ def fold_batch_norm(net: Spec, state: State) -> tuple[Spec, State]:
             scales += 1
             theta[places[f"scale{scales}"]] = gamma
             after = None if after is None else (after[0], gamma * after[1])
+        if line.op in (Op.PERIODIC, Op.BLOCKS, Op.ACTIVATE):
+            for start in (line.weights, line.bias):
+                if start >= 0:
+                    name, given = given_places[start]
+                    theta[places[name]] = state.theta[given]
         if line.op != Op.AFFINE:
             continue
         number += 1

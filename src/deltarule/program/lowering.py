@@ -10,7 +10,15 @@ from deltarule.program.opcodes import (
     Op,
     PenaltyCode,
 )
-from deltarule.program.tape import Constraint, Instruction, Normalization, Parameter, Penalty, Tape
+from deltarule.program.tape import (
+    Constraint,
+    Groups,
+    Instruction,
+    Normalization,
+    Parameter,
+    Penalty,
+    Tape,
+)
 from deltarule.program.verify import verify
 from deltarule.spec import (
     L1,
@@ -19,7 +27,9 @@ from deltarule.spec import (
     CustomLoss,
     Dense,
     Dropout,
+    Embedding,
     NetworkSpec,
+    Periodic,
     Scale,
     loss_name,
 )
@@ -44,6 +54,8 @@ class _Writer:
         self.normalizations: list[Normalization] = []
         self.register, self.width, self.offset, self.layer, self.drops = 0, n_inputs, 0, 0, 0
         self.members, self.scales = members, 0
+        self.groups: list[Groups] = []
+        self.periodics = self.embeddings = 0
         self.functions: list[CustomActivation | CustomLoss] = []
 
     def dense(self, layer: Dense) -> None:
@@ -98,6 +110,30 @@ class _Writer:
         gamma = self._parameter("scale", (p,) if k == 1 else (k, p), self.scales, layer=0)
         self._append(Op.SCALE, -1, self.width, gamma)
 
+    def periodic(self, layer: Periodic) -> None:
+        """Append a Periodic layer: waves of every column, then a map of each column's waves."""
+        self.periodics += 1
+        number, p, m = self.periodics, self.width, layer.frequencies
+        columns = range(p) if layer.columns is None else layer.columns
+        shape = (len(columns), m)
+        c = self._parameter("frequency", shape, number, layer=0)
+        phi = self._parameter("phase", shape, number, layer=0)
+        chosen = Groups(tuple((column, column + 1) for column in columns))
+        self._append(Op.PERIODIC, self._groups(chosen), p + len(columns) * m, c, phi)
+        weights = self._parameter("wave", (len(columns) * m, layer.units), number, layer=0)
+        bias = self._parameter("shift", (len(columns), layer.units), number, layer=0)
+        waves = Groups(tuple((p + j * m, p + (j + 1) * m) for j in range(len(columns))))
+        width = p + len(columns) * layer.units
+        self._append(Op.BLOCKS, self._groups(waves), width, weights, bias)
+
+    def embedding(self, layer: Embedding) -> None:
+        """Append an Embedding layer: a map of each group of columns."""
+        self.embeddings += 1
+        groups = Groups(layer.groups)
+        inside, width = sum(groups.sizes), len(groups.spans) * layer.units
+        weights = self._parameter("embedding", (inside, layer.units), self.embeddings, layer=0)
+        self._append(Op.BLOCKS, self._groups(groups), self.width - inside + width, weights)
+
     def loss(self, code: int, of_logits: bool) -> None:
         """Append the loss of the outputs, or of the logits that the output activation reads."""
         source, width = self.register - 1 if of_logits else self.register, self.width
@@ -110,6 +146,10 @@ class _Writer:
         if given not in self.functions:
             self.functions.append(given)
         return FIRST_FUNCTION + self.functions.index(given)
+
+    def _groups(self, groups: Groups) -> int:
+        self.groups.append(groups)
+        return len(self.groups) - 1
 
     @property
     def _width_of_member(self) -> int:
@@ -124,7 +164,8 @@ class _Writer:
             code = self.function(layer.activation)
         else:
             code = ActivationCode[layer.activation_name.upper()]
-        self._append(Op.ACTIVATE, code, self.width, constant=layer.activation_constant)
+        alpha = self._parameter("alpha", (self.width,)) if layer.is_parametric else -1
+        self._append(Op.ACTIVATE, code, self.width, alpha, constant=layer.activation_constant)
 
     def _normalize(self, norm: BatchNorm) -> None:
         gamma = self._parameter("gamma", (self.width,))
@@ -164,7 +205,9 @@ def lower(spec: NetworkSpec) -> Tape:
 
     θ contains W_1, b_1, (γ_1, β_1), W_2, … end to end ("reshape and stack", Mebsout §4); W_l is
     (d_{l-1}, d_l), row-major. A layer with batch normalisation before its activation has no bias.
-    With k members a hidden layer has (W_l, r_l, s_l, b_l), and the output layer k matrices.
+    A parametric activation has α_l behind them. With k members a hidden layer has (W_l, r_l, s_l,
+    b_l), and the output layer k matrices. A Periodic layer has (c, φ, V, v), and an Embedding its
+    rows of all groups.
     """
     writer = _Writer(spec.n_inputs, spec.members)
     for number, layer in enumerate(spec.layers, start=1):
@@ -172,6 +215,10 @@ def lower(spec: NetworkSpec) -> Tape:
             writer.dropout(layer)
         elif isinstance(layer, Scale):
             writer.scale()
+        elif isinstance(layer, Periodic):
+            writer.periodic(layer)
+        elif isinstance(layer, Embedding):
+            writer.embedding(layer)
         elif spec.members == 1:
             writer.dense(layer)
         elif number == len(spec.layers):
@@ -198,6 +245,7 @@ def lower(spec: NetworkSpec) -> Tape:
         dtype=spec.dtype,
         members=spec.members,
         functions=tuple(writer.functions),
+        groups=tuple(writer.groups),
     )
     verify(tape)
     return tape

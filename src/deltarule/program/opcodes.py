@@ -18,7 +18,7 @@ class Op(IntEnum):
     """Operation of an instruction."""
 
     AFFINE = 1  # target = source W + b
-    ACTIVATE = 2  # target = g(source)
+    ACTIVATE = 2  # target = g(source), or source + α ⊙ (g(source) − source)
     LOSS = 3  # per-row loss of source against the targets
     NORMALIZE = 4  # target = γ ⊙ N(source) + β over the batch
     DROPOUT = 5  # target = mask ⊙ source / keep
@@ -27,6 +27,8 @@ class Op(IntEnum):
     EXPAND = 8  # target_i = (source ⊙ r_i) W, for every member i
     HEADS = 9  # target_i = source_i W_i + b_i, for every member i
     AVERAGE = 10  # target = the mean of source_i over the members i
+    PERIODIC = 11  # target = (source, cos 2π(c ⊙ x + φ) of some columns x of source)
+    BLOCKS = 12  # target = (the other columns, source_g W_g + b_g of every group g of columns)
 
 
 class ActivationCode(IntEnum):

@@ -32,33 +32,33 @@ from deltarule.program.opcodes import Op
 from deltarule.spec.custom import CustomActivation, CustomLoss
 from deltarule.utils.arrays import Array, array_namespace
 
-__all__ = ["Constraint", "Instruction", "Normalization", "Parameter", "Penalty", "Tape"]
+__all__ = ["Constraint", "Groups", "Instruction", "Normalization", "Parameter", "Penalty", "Tape"]
 
 
-_TRAINED = (Op.AFFINE, Op.SCALE, Op.EXPAND, Op.HEADS)
+_TRAINED = (Op.AFFINE, Op.SCALE, Op.EXPAND, Op.HEADS, Op.PERIODIC, Op.BLOCKS)
 
 
 class Instruction(NamedTuple):
     """One instruction of the tape. Fields that an operation does not use are -1 or 0.0."""
 
     op: int  # an Op
-    code: int  # activation or loss code, or number of the normalisation or dropout
+    code: int  # activation or loss code, or number of the normalisation, dropout or groups
     source: int  # register read
     target: int  # register written
     n_in: int  # width of the source
     n_out: int  # width of the target
-    weights: int  # offset of W, or of γ, in θ
-    bias: int  # offset of b, β, or the r of EXPAND, in θ; -1 for a map without it
+    weights: int  # offset of W, of γ, of the c of PERIODIC, or of an activation's α, in θ; or -1
+    bias: int  # offset of b, β, φ, or the r of EXPAND, in θ; -1 for a map without it
     constant: float  # parameter of the activation; ε; probability of keeping a unit
 
 
 class Parameter(NamedTuple):
     """A named array inside θ."""
 
-    name: str  # "W1", "b1", "gamma1", "beta1", "W2", …; "r1", "s1" of members; "scale1"
+    name: str  # "W1", "b1", "gamma1", …; "r1", "s1" of members; "scale1", "frequency1", …
     start: int
     shape: tuple[int, ...]
-    layer: int  # the dense layer, counted from 1; 0 for a Scale layer
+    layer: int  # the dense layer, counted from 1; 0 for other layers
 
     @property
     def stop(self) -> int:
@@ -104,6 +104,31 @@ class Constraint(NamedTuple):
     matrices: tuple[tuple[int, int, int], ...]  # (start, rows, columns) of each in θ
 
 
+class Groups(NamedTuple):
+    """Groups of columns [start, stop) of a register, in order and apart from each other.
+
+    ``PERIODIC`` makes waves of every column in them. ``BLOCKS`` maps each group by a matrix of its
+    own, and the columns in none stay.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+
+    @property
+    def columns(self) -> list[int]:
+        """The columns in the groups."""
+        return [column for start, stop in self.spans for column in range(start, stop)]
+
+    @property
+    def sizes(self) -> list[int]:
+        """The number of columns of each group."""
+        return [stop - start for start, stop in self.spans]
+
+    def others(self, width: int) -> list[int]:
+        """Return the columns of a register of this width that are in no group."""
+        inside = {*self.columns}
+        return [column for column in range(width) if column not in inside]
+
+
 @dataclass(frozen=True)
 class Tape:
     """A verified program, made from a specification by :func:`deltarule.program.lowering.lower`."""
@@ -121,6 +146,7 @@ class Tape:
     dtype: str
     members: int = 1  # k
     functions: tuple[CustomActivation | CustomLoss, ...] = ()  # by code − FIRST_FUNCTION
+    groups: tuple[Groups, ...] = ()  # of PERIODIC and BLOCKS, by code
 
     @property
     def loss(self) -> Instruction:

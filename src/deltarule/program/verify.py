@@ -19,7 +19,8 @@ from deltarule.spec.custom import CustomActivation, CustomLoss
 __all__ = ["verify"]
 
 _PASSED = "_passed"  # an attribute of a tape, which its copies have, and no changed one
-_CHANGES_WIDTH = (Op.AFFINE, Op.REPEAT, Op.EXPAND, Op.HEADS, Op.AVERAGE)
+_OF_GROUPS = (Op.PERIODIC, Op.BLOCKS)
+_CHANGES_WIDTH = (Op.AFFINE, Op.REPEAT, Op.EXPAND, Op.HEADS, Op.AVERAGE, *_OF_GROUPS)
 
 _SHAPES: dict[int, Callable[[int, int, int], tuple[tuple[int, ...], tuple[int, ...] | None, bool]]]
 _SHAPES = {
@@ -64,7 +65,8 @@ def verify(tape: Tape) -> None:
         keeps_width = op in _CHANGES_WIDTH or n_in == n_out
         _require(keeps_width, where, "only affine maps may change widths")
         _verify_members(tape, instruction, where, number)
-        may = op in _SHAPES or op == Op.NORMALIZE or instruction.weights == instruction.bias == -1
+        trained = op in _SHAPES or op in _OF_GROUPS or op in (Op.NORMALIZE, Op.ACTIVATE)
+        may = trained or instruction.weights == instruction.bias == -1
         _require(may, where, "only affine maps and normalisations have parameters")
         _verify_instruction(tape, instruction, where, shapes)
         widths[target] = n_out
@@ -83,6 +85,7 @@ def _verify_members(tape: Tape, instruction: Instruction, where: str, number: in
     ends = number == len(tape.instructions) - 2
     _require(averages == ends, where, "members are averaged once, before the loss")
     _require(op != Op.NORMALIZE, where, "members have no batch norm")
+    _require(op not in _OF_GROUPS, where, "members have no groups of columns")
     sides = (instruction.n_in if not makes else k), (instruction.n_out if not averages else k)
     _require(all(n % k == 0 for n in sides), where, f"its width must be a multiple of {k} members")
 
@@ -99,6 +102,8 @@ def _verify_instruction(
         fits = fits and (has_bias or (may_lack_bias and bias == -1))
         rule = "weights and bias must be offsets of parameters of its shape that no other uses"
         _require(fits, where, rule)
+    elif op in _OF_GROUPS:
+        _verify_groups(tape, instruction, where, shapes)
     elif op == Op.REPEAT:
         _require(n_out == k * n_in, where, "its target must hold its source once for each member")
     elif op == Op.AVERAGE:
@@ -106,6 +111,12 @@ def _verify_instruction(
     elif op == Op.ACTIVATE:
         known = code in list(ActivationCode) or _holds(tape, code, CustomActivation)
         _require(known, where, f"no activation has code {code}")
+        has_alpha = (
+            k == 1 and code != ActivationCode.SOFTMAX and shapes.pop(weights, None) == (n_out,)
+        )
+        plain = weights == -1 or has_alpha
+        rule = "α must be the offset of a parameter of its width that no other uses"
+        _require(plain and bias == -1, where, rule)
     elif op == Op.NORMALIZE:
         fits = shapes.pop(weights, None) == (n_out,) and shapes.pop(bias, None) == (n_out,)
         rule = "γ and β must be offsets of parameters of its width that no other uses"
@@ -119,6 +130,27 @@ def _verify_instruction(
         _require(0 < constant <= 1, where, "the probability of keeping must be in (0, 1]")
     else:
         raise TapeError(f"{where}: no operation has code {op}.")
+
+
+def _verify_groups(
+    tape: Tape, instruction: Instruction, where: str, shapes: dict[int, tuple[int, ...]]
+) -> None:
+    op, code, _, _, n_in, n_out, weights, bias, _ = instruction
+    _require(0 <= code < len(tape.groups), where, f"there are no groups {code}")
+    groups, end = tape.groups[code], 0
+    for start, stop in groups.spans:
+        _require(end <= start < stop <= n_in, where, "its groups must be columns, in order")
+        end = stop
+    count, inside = len(groups.spans), sum(groups.sizes)
+    _require(count > 0, where, "it has no group")
+    rows = inside if op == Op.PERIODIC else count
+    each, rest = divmod(n_out - (n_in if op == Op.PERIODIC else n_in - inside), rows)
+    _require(each > 0 and rest == 0, where, "its groups must give equally many columns")
+    fits = shapes.pop(weights, None) == (inside, each)
+    has_bias = shapes.pop(bias, None) == (rows, each)
+    fits = fits and (has_bias or (op == Op.BLOCKS and bias == -1))
+    rule = "weights and bias must be offsets of parameters of its shape that no other uses"
+    _require(fits, where, rule)
 
 
 def _holds(tape: Tape, code: int, kind: type) -> bool:
@@ -139,7 +171,8 @@ def _verify_ends(tape: Tape, widths: dict[int, int]) -> None:
     _require(len(tape.instructions) >= 3, "tape", "a tape needs at least a layer and a loss")
     _require(len(widths) == tape.n_registers, "n_registers", f"{len(widths)} registers are written")
     output = tape.output_activation
-    _require(output.op == Op.ACTIVATE, "tape", "the output layer must end with its activation")
+    ends = output.op == Op.ACTIVATE and output.weights < 0
+    _require(ends, "tape", "the output layer must end with its activation, without α")
     _require(widths[tape.output] == tape.n_outputs, "n_outputs", "it must be the output's width")
     _require(
         tape.loss.source in (output.target, output.source), "loss", "it must read outputs or logits"

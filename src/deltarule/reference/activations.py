@@ -15,7 +15,17 @@ from deltarule.reference import scalar_functions as s
 from deltarule.reference.maps import Map
 from deltarule.utils.arrays import Array, Pullback, array_namespace, of_numbers
 
-__all__ = ["ELEMENTWISE", "MAPS", "Elementwise", "activate", "log_softmax", "softmax"]
+__all__ = [
+    "ELEMENTWISE",
+    "MAPS",
+    "Elementwise",
+    "activate",
+    "log_softmax",
+    "parametric",
+    "parametric_differential",
+    "parametric_pullback_differential",
+    "softmax",
+]
 
 
 class Elementwise(NamedTuple):
@@ -79,6 +89,50 @@ def activate_pullback_differential(
     if g is None:
         return softmax_pullback_differential(z, dz, a_bar, da_bar)
     return g.second(z, constant) * dz * a_bar + g.derivative(z, constant) * da_bar
+
+
+def parametric(
+    g: Elementwise, z: Array, alpha: Array, constant: float = 0.0
+) -> tuple[Array, Pullback]:
+    """Return y = z + α ⊙ (g(z) − z), with one α for every unit, and its reverse derivative.
+
+    z (n, q), α (q,) -> (n, q);  dy -> dz = (1 + α(g'(z) − 1)) ⊙ dy, dα = Σ_rows (g(z) − z) ⊙ dy.
+    """
+    xp = array_namespace(z, alpha)
+    bend = g.value(z, constant) - z
+
+    def pullback(dy: Array) -> tuple[Array, Array]:
+        slope = 1 + alpha * (g.derivative(z, constant) - 1)
+        return slope * dy, xp.sum(bend * dy, axis=0)
+
+    return z + alpha * bend, pullback
+
+
+def parametric_differential(
+    g: Elementwise, z: Array, alpha: Array, dz: Array, dalpha: Array, constant: float = 0.0
+) -> Array:
+    """Return dy = (1 + α(g'(z) − 1)) ⊙ dz + dα ⊙ (g(z) − z)."""
+    slope = 1 + alpha * (g.derivative(z, constant) - 1)
+    return slope * dz + dalpha * (g.value(z, constant) - z)
+
+
+def parametric_pullback_differential(
+    g: Elementwise,
+    primals: tuple[Array, Array],
+    tangents: tuple[Array, Array],
+    bars: tuple[Array, Array],
+    constant: float = 0.0,
+) -> tuple[Array, Array]:
+    """Return the differential of (dz, dα) of :func:`parametric`.
+
+    It is ((dα(g' − 1) + α g'' dz) ⊙ ȳ + (1 + α(g' − 1)) ⊙ dȳ, Σ_rows (g' − 1) dz ⊙ ȳ + (g − z) ⊙
+    dȳ). ``primals`` are (z, α), ``tangents`` theirs, ``bars`` ȳ and its tangent.
+    """
+    (z, alpha), (dz, dalpha), (bar, d_bar) = primals, tangents, bars
+    xp = array_namespace(z, alpha)
+    bend, tilt = g.value(z, constant) - z, g.derivative(z, constant) - 1
+    moved = dalpha * tilt + alpha * g.second(z, constant) * dz
+    return moved * bar + (1 + alpha * tilt) * d_bar, xp.sum(tilt * dz * bar + bend * d_bar, axis=0)
 
 
 def shifted(z: Array) -> Array:
@@ -153,4 +207,12 @@ MAPS = (
         for code in ELEMENTWISE
     ),
     Map("softmax", softmax, softmax_differential, ("n q",)),
+    Map(
+        "parametric",
+        lambda z, alpha: parametric(ELEMENTWISE[_A.SILU], z, alpha),
+        lambda z, alpha, dz, dalpha: parametric_differential(
+            ELEMENTWISE[_A.SILU], z, alpha, dz, dalpha
+        ),
+        ("n q", "q"),
+    ),
 )

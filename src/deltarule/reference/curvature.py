@@ -12,8 +12,14 @@ from typing import Any, NamedTuple
 from deltarule.program import Block, State
 from deltarule.program.opcodes import Op
 from deltarule.program.tape import Instruction
-from deltarule.reference.activations import activate_differential, activate_pullback_differential
+from deltarule.reference.activations import (
+    activate_differential,
+    activate_pullback_differential,
+    parametric_differential,
+    parametric_pullback_differential,
+)
 from deltarule.reference.elementwise import scale_differential, scale_pullback_differential
+from deltarule.reference.features import run_groups_back, run_groups_tangent
 from deltarule.reference.interpreter import Reference, TrainingPass, quiet
 from deltarule.reference.members import (
     average,
@@ -31,6 +37,9 @@ from deltarule.reference.penalties import penalty_curvature
 from deltarule.utils.arrays import Array, array_namespace, is_sparse
 
 __all__ = ["hessian_vector", "output_differential"]
+
+_OF_GROUPS = (Op.PERIODIC, Op.BLOCKS)
+_TRAINED = (Op.AFFINE, Op.SCALE, Op.EXPAND, Op.HEADS, *_OF_GROUPS)
 
 
 class _Tangents(NamedTuple):
@@ -118,7 +127,7 @@ def _tangent(
     training: TrainingPass,
 ) -> Array | None:
     xp, k = array_namespace(state.theta), reference.tape.members
-    if instruction.op in (Op.AFFINE, Op.SCALE, Op.EXPAND, Op.HEADS):
+    if instruction.op in _TRAINED:
         primals, tangents = (reference.parameters(instruction, of) for of in (state.theta, v))
         return _trained_tangent(reference, instruction, source, dx, primals, tangents)
     if dx is None:
@@ -128,6 +137,11 @@ def _tangent(
     if instruction.op == Op.ACTIVATE:
         rows = (source.shape[0] * k, -1)
         g = reference.activations[instruction.code]
+        if instruction.weights >= 0:
+            assert g is not None
+            alpha, _ = reference.parameters(instruction, state.theta)
+            dalpha, _ = reference.parameters(instruction, v)
+            return parametric_differential(g, source, alpha, dx, dalpha, instruction.constant)
         moved = activate_differential(
             g, xp.reshape(source, rows), xp.reshape(dx, rows), instruction.constant
         )
@@ -156,6 +170,9 @@ def _trained_tangent(
     """Return the tangent of a register that parameters of its instruction move."""
     (w, b), (dw, db) = primals, tangents
     xp, n = array_namespace(w), source.shape[0]
+    if instruction.op in _OF_GROUPS:
+        groups = reference.tape.groups[instruction.code]
+        return run_groups_tangent(instruction, groups, (source, w, b), (dx, dw, db))
     if instruction.op == Op.EXPAND:
         return xp.reshape(expand(source, dw, b)[0] + expand(source, w, db)[0], (n, -1))
     if instruction.op == Op.SCALE:
@@ -195,6 +212,15 @@ def _back(
         rows = (source.shape[0] * reference.tape.members, -1)
         z, dz, a_bar, da_bar = (xp.reshape(array, rows) for array in (source, moved, bar, d_bar))
         g = reference.activations[instruction.code]
+        if instruction.weights >= 0:
+            assert g is not None
+            alpha, _ = reference.parameters(instruction, state.theta)
+            dalpha, _ = reference.parameters(instruction, tangents.direction)
+            back, slope = parametric_pullback_differential(
+                g, (z, alpha), (dz, dalpha), (a_bar, da_bar), instruction.constant
+            )
+            result[instruction.weights : instruction.weights + instruction.n_out] = slope
+            return back
         back = activate_pullback_differential(g, z, dz, a_bar, da_bar, instruction.constant)
         return xp.reshape(back, source.shape)
     if instruction.op == Op.DROPOUT:
@@ -233,6 +259,9 @@ def _trained_back(
     """Return the tangents of the source's adjoint, and of the gradients of the parameters."""
     (source, moved), (bar, d_bar), (w, b), (dw, db) = registers, bars, primals, tangents
     xp, n, k = array_namespace(w), source.shape[0], reference.tape.members
+    if instruction.op in _OF_GROUPS:
+        groups = reference.tape.groups[instruction.code]
+        return run_groups_back(instruction, groups, (source, w, b), (moved, dw, db), (bar, d_bar))
     if instruction.op == Op.EXPAND:
         apart = reference.apart(bar), reference.apart(d_bar)
         return None, *expand_pullback_differential((source, w, b), (dw, db), *apart)

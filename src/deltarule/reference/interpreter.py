@@ -20,13 +20,14 @@ from deltarule.program import BatchSchedule, Block, GradientSums, State, StepLog
 from deltarule.program.opcodes import Op
 from deltarule.program.state_checks import check_state
 from deltarule.program.tape import Instruction, Tape
-from deltarule.reference.activations import activate
+from deltarule.reference.activations import activate, parametric
 from deltarule.reference.affine import affine, product, shift
 from deltarule.reference.batch_norm_statistics import accumulate, batch_moments, inference_norm
 from deltarule.reference.clipping import clip
 from deltarule.reference.custom import elementwise, loss
 from deltarule.reference.dropout import dropout, mask
 from deltarule.reference.elementwise import scale
+from deltarule.reference.features import run_groups
 from deltarule.reference.members import average, expand, heads, loss_of_members, repeat
 from deltarule.reference.normalization import batch_norm
 from deltarule.reference.optimizers import rule_of
@@ -39,6 +40,7 @@ from deltarule.utils.numpy_code import numpy_code
 
 __all__ = ["Reference", "TrainingPass"]
 
+_OF_GROUPS = (Op.PERIODIC, Op.BLOCKS)
 _OF_MEMBERS = (Op.REPEAT, Op.EXPAND, Op.HEADS, Op.AVERAGE)
 _PATIENCE = 0.1  # seconds after which ``train_steps`` returns to its caller
 
@@ -243,6 +245,11 @@ class Reference:
             if b is None:
                 return product(source, w, x_is_data=data)
             return affine(source, w, b, x_is_data=data)
+        if instruction.op == Op.ACTIVATE and instruction.weights >= 0:
+            alpha, _ = self.parameters(instruction, state.theta)
+            g = self.activations[instruction.code]
+            assert g is not None
+            return parametric(g, source, alpha, instruction.constant)
         if instruction.op == Op.ACTIVATE:
             return self._by_rows(
                 lambda z: activate(self.activations[instruction.code], z, instruction.constant),
@@ -250,6 +257,8 @@ class Reference:
             )
         if instruction.op == Op.SCALE:
             return self._scale(instruction, state, source)
+        if instruction.op in _OF_GROUPS:
+            return self._run_groups(instruction, state, source)
         if instruction.op == Op.NORMALIZE:
             gamma, beta = self.parameters(instruction, state.theta)
             if training is None:
@@ -284,6 +293,23 @@ class Reference:
             return dx, dgamma, dbeta
 
         return shifted, pullback_of_both
+
+    def _run_groups(
+        self, instruction: Instruction, state: State, source: Array
+    ) -> tuple[Array, Pullback]:
+        """Return a map of groups of columns; the pullback returns dx first, None for data."""
+        value, pull = self.of_groups(instruction, state, source)
+        if instruction is not self.tape.first_trained:
+            return value, pull
+        return value, lambda dz: (None, *pull(dz)[1:])
+
+    def of_groups(
+        self, instruction: Instruction, state: State, source: Array
+    ) -> tuple[Array, Pullback]:
+        """Return a map of groups of columns, whose pullback returns dx first, also for data."""
+        groups = self.tape.groups[instruction.code]
+        first, second = self.parameters(instruction, state.theta)
+        return run_groups(instruction, groups, source, first, second)
 
     def _run_members(
         self, instruction: Instruction, state: State, source: Array

@@ -7,6 +7,7 @@ from deltarule.reference import (
     affine,
     dropout,
     elementwise,
+    features,
     losses,
     members,
     normalization,
@@ -23,4 +24,5 @@ MAPS: tuple[Map, ...] = (
     *dropout.MAPS,
     *losses.MAPS,
     *members.MAPS,
+    *features.MAPS,
 )

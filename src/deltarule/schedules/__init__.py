@@ -22,7 +22,7 @@ from deltarule.schedules.decay import (
 from deltarule.schedules.interface import Constant, EpochSchedule, Rates, Schedule
 from deltarule.schedules.plateau import Adaptive, PlateauMemory, ReduceOnPlateau
 from deltarule.schedules.position import Position
-from deltarule.schedules.stepwise import Cosine, OneCycle, WarmUp
+from deltarule.schedules.stepwise import Cosine, CosineLog, FlatCosine, OneCycle, WarmUp
 from deltarule.utils.checks import check_name, shown
 
 __all__ = [
@@ -30,8 +30,10 @@ __all__ = [
     "Adaptive",
     "Constant",
     "Cosine",
+    "CosineLog",
     "EpochSchedule",
     "Exponential",
+    "FlatCosine",
     "InverseScaling",
     "InverseSquareRoot",
     "InverseTime",
@@ -52,7 +54,9 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "invscaling": InverseScaling,
     "adaptive": Adaptive,
     "cosine": Cosine,
+    "cosine_log": CosineLog,
     "exponential": Exponential,
+    "flat_cosine": FlatCosine,
     "inverse_square_root": InverseSquareRoot,
     "inverse_time": InverseTime,
     "one_cycle": OneCycle,

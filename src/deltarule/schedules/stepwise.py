@@ -9,9 +9,9 @@ import numpy as np
 
 from deltarule.schedules.interface import EpochSchedule, Rates
 from deltarule.schedules.position import Position
-from deltarule.utils.checks import check_between, check_name
+from deltarule.utils.checks import check_between, check_count, check_name
 
-__all__ = ["Cosine", "OneCycle", "WarmUp"]
+__all__ = ["Cosine", "CosineLog", "FlatCosine", "OneCycle", "WarmUp"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,72 @@ class Cosine(EpochSchedule):
         part = (k - warm) / max(position.total_steps(n_steps) - warm, 1)
         falling = _cosine(initial, self.min_lr, np.clip(part, 0.0, 1.0))
         return np.where(k < warm, initial * _warmth(k, warm), falling)
+
+
+@dataclass(frozen=True)
+class FlatCosine(EpochSchedule):
+    """A constant rate, and then a cosine to 0: "flat and anneal".
+
+    The first ``flat`` of the N steps of a run have the rate η₀; step k after them has
+    ½η₀(1 + cos(π(k − F)/(N − F))), F = flat · N (RealMLP's ``flat_cos`` with ½; Holzmüller,
+    Grinsztajn & Steinwart 2024).
+
+    Parameters
+    ----------
+    flat : float, default=0.5
+        The part of the steps whose rate is constant, in [0, 1).
+
+    Examples
+    --------
+    >>> from deltarule.schedules import FlatCosine, Position
+    >>> FlatCosine().rates(1.0, Position(planned_epochs=1), 4).round(3).tolist()
+    [1.0, 1.0, 1.0, 0.5]
+    """
+
+    flat: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_between("flat", self.flat, 0.0, 1.0, open_high=True)
+
+    def rates(self, initial: float, position: Position, n_steps: int) -> Rates:
+        """Return the rates of the epoch's steps."""
+        total = position.total_steps(n_steps)
+        flat = self.flat * total
+        part = (_steps_of_epoch(position, n_steps) - flat) / max(total - flat, 1)
+        return _cosine(initial, 0.0, np.clip(part, 0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class CosineLog(EpochSchedule):
+    """Cosines whose periods double: from 0 to η₀ and back, several times in a run.
+
+    At the part t of a run the rate is ½η₀(1 − cos(2π log₂(1 + (2^m − 1)t))), m = ``cycles``: cycle
+    j ends at t = (2^j − 1)/(2^m − 1), where the rate is 0. Four cycles are RealMLP's ``coslog4``
+    (Holzmüller, Grinsztajn & Steinwart 2024). The best epoch is often at the end of a cycle, so
+    that early stopping needs no run to the end.
+
+    Parameters
+    ----------
+    cycles : int, default=4
+        m ≥ 1.
+
+    Examples
+    --------
+    >>> from deltarule.schedules import CosineLog, Position
+    >>> CosineLog(2).rates(1.0, Position(planned_epochs=1), 3).round(3).tolist()
+    [0.0, 0.0, 0.896]
+    """
+
+    cycles: int = 4
+
+    def __post_init__(self) -> None:
+        check_count("cycles", self.cycles, least=1, below=64)
+
+    def rates(self, initial: float, position: Position, n_steps: int) -> Rates:
+        """Return the rates of the epoch's steps."""
+        part = _steps_of_epoch(position, n_steps) / max(position.total_steps(n_steps), 1)
+        turns = np.log2(1 + (2.0**self.cycles - 1) * np.clip(part, 0.0, 1.0))
+        return initial * (1 - np.cos(2 * np.pi * turns)) / 2
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@
 ``deltarule.program.lowering`` translates it into a tape, which the interpreters run.
 """
 
-from deltarule.spec.activations import ACTIVATIONS, ELU, LeakyReLU
+from deltarule.spec.activations import ACTIVATIONS, ELU, LeakyReLU, Parametric
 from deltarule.spec.custom import CustomActivation, CustomLoss
+from deltarule.spec.feature_layers import Embedding, Periodic
 from deltarule.spec.initializers import (
     INITIALIZERS,
     ConstantInitializer,
@@ -42,6 +43,7 @@ __all__ = [
     "CustomLoss",
     "Dense",
     "Dropout",
+    "Embedding",
     "Huber",
     "Initializer",
     "LeakyReLU",
@@ -49,6 +51,8 @@ __all__ = [
     "MaxNorm",
     "NetworkSpec",
     "Normal",
+    "Parametric",
+    "Periodic",
     "Quantile",
     "Scale",
     "Shards",

@@ -1,12 +1,13 @@
-"""Activations: their names and ranges, and the two that have a parameter."""
+"""Activations: their names and ranges, those with a parameter, and learned mixtures with z."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deltarule.utils.checks import check_between
+from deltarule.errors import SpecError
+from deltarule.utils.checks import check_between, check_name, shown
 
-__all__ = ["ACTIVATIONS", "ELU", "LeakyReLU"]
+__all__ = ["ACTIVATIONS", "ELU", "LeakyReLU", "Parametric"]
 
 ACTIVATIONS = {
     "identity": "real",
@@ -60,3 +61,42 @@ class ELU:
 
     def __post_init__(self) -> None:
         check_between("alpha", self.alpha, 0.0, open_low=True, open_high=True)
+
+
+@dataclass(frozen=True)
+class Parametric:
+    """Activation with a learned slope: z + α ⊙ (g(z) − z), one α for every unit.
+
+    At α = 1, where it begins, it is g, and at α = 0 the identity: training decides how nonlinear
+    each unit is (Holzmüller, Grinsztajn & Steinwart 2024). With g = ReLU it is PReLU, whose slope
+    below 0 is 1 − α (He et al. 2015). Hidden layers of a network without members can have it; α
+    has no penalties and does not decay.
+
+    Parameters
+    ----------
+    activation : str, LeakyReLU or ELU, default="relu"
+        g, any but "softmax".
+
+    Raises
+    ------
+    SpecError
+        For another activation.
+
+    Examples
+    --------
+    >>> from deltarule import Dense, Network, Parametric
+    >>> net = Network(3, [Dense(2, Parametric("silu")), Dense(1)])
+    >>> net.parameters(net.initialize(0))["alpha1"]
+    array([1., 1.])
+    """
+
+    activation: str | LeakyReLU | ELU = "relu"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.activation, LeakyReLU | ELU):
+            check_name("activation", self.activation, ACTIVATIONS)
+        if self.activation == "softmax":
+            raise SpecError(
+                f"activation must be of single numbers; got {shown(self.activation)}. Use another, "
+                "such as 'relu'."
+            )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from deltarule.errors import SpecError
-from deltarule.spec.activations import ACTIVATIONS, ELU, LeakyReLU
+from deltarule.spec.activations import ACTIVATIONS, ELU, LeakyReLU, Parametric
 from deltarule.spec.custom import CustomActivation, Function
 from deltarule.spec.initializers import (
     INITIALIZERS,
@@ -64,7 +64,7 @@ class Dense:
     ----------
     units : int
         Width d_l of the layer, ≥ 1.
-    activation : str, LeakyReLU, ELU, CustomActivation or callable, default="identity"
+    activation : str, LeakyReLU, ELU, Parametric, CustomActivation or callable, default="identity"
         The activation g, or its name in ``deltarule.spec.ACTIVATIONS``. A function of your own
         becomes ``CustomActivation(f)``, and the network runs in the reference engine.
     initializer : str, Normal, Uniform, ConstantInitializer or callable, optional
@@ -80,7 +80,7 @@ class Dense:
     """
 
     units: int
-    activation: str | LeakyReLU | ELU | CustomActivation | Function = "identity"
+    activation: str | LeakyReLU | ELU | Parametric | CustomActivation | Function = "identity"
     initializer: Initializer | None = None
     batch_norm: BatchNorm | None = None
 
@@ -89,7 +89,7 @@ class Dense:
         if callable(self.activation) and not isinstance(self.activation, type):
             check_call("activation", self.activation, "f(z)", 1)
             object.__setattr__(self, "activation", CustomActivation(self.activation))
-        elif not isinstance(self.activation, LeakyReLU | ELU | CustomActivation):
+        elif not isinstance(self.activation, LeakyReLU | ELU | Parametric | CustomActivation):
             check_name("activation", self.activation, ACTIVATIONS)
         if isinstance(self.initializer, str):
             check_name("initializer", self.initializer, INITIALIZERS)
@@ -109,16 +109,28 @@ class Dense:
             )
 
     @property
+    def is_parametric(self) -> bool:
+        """Whether its activation has a learned slope for every unit."""
+        return isinstance(self.activation, Parametric)
+
+    @property
+    def plain_activation(self) -> str | LeakyReLU | ELU | CustomActivation | Function:
+        """The activation g; of a parametric one, what it mixes with z."""
+        given = self.activation
+        return given.activation if isinstance(given, Parametric) else given
+
+    @property
     def activation_name(self) -> str:
         """Name of the activation, without its parameter; "function f" for the user's f."""
-        match self.activation:
+        given = self.plain_activation
+        match given:
             case LeakyReLU():
                 return "leaky_relu"
             case ELU():
                 return "elu"
             case CustomActivation():
-                return f"function {self.activation.name}"
-        return str(self.activation)
+                return f"function {given.name}"
+        return str(given)
 
     @property
     def activation_range(self) -> str:
@@ -132,10 +144,11 @@ class Dense:
         """Parameter of the activation; 0 if it has none."""
         name = self.activation_name
         if name == "leaky_relu":
-            given = self.activation
+            given = self.plain_activation
             return (given if isinstance(given, LeakyReLU) else LeakyReLU()).slope
         if name == "elu":
-            return (self.activation if isinstance(self.activation, ELU) else ELU()).alpha
+            given = self.plain_activation
+            return (given if isinstance(given, ELU) else ELU()).alpha
         return 0.0
 
 

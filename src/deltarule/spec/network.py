@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from deltarule.errors import SpecError
 from deltarule.spec.activations import ACTIVATIONS
 from deltarule.spec.custom import CustomLoss
+from deltarule.spec.feature_layers import Embedding, Periodic, check_place
 from deltarule.spec.layers import Dense, Dropout, Scale
 from deltarule.spec.losses import (
     LOSSES,
@@ -31,7 +32,7 @@ from deltarule.utils.checks import (
 
 __all__ = ["NetworkSpec", "check_network"]
 
-Layer: TypeAlias = Dense | Dropout | Scale
+Layer: TypeAlias = Dense | Dropout | Scale | Periodic | Embedding
 Penalty: TypeAlias = L1 | L2
 
 _MOST_WEIGHTS = 2**48  # 2 PiB
@@ -51,9 +52,9 @@ class NetworkSpec:
     ----------
     n_inputs : int
         Number d of features, ≥ 1.
-    layers : sequence of Dense, Dropout and Scale
+    layers : sequence of Dense, Dropout, Scale, Periodic and Embedding
         At least one Dense; the last layer is the output layer. A Dropout in the first position
-        drops inputs.
+        drops inputs. Periodic and Embedding come before the first Dense.
     loss : str, Huber, Quantile, BinaryCrossEntropy, CategoricalCrossEntropy, CustomLoss or callable
         A name of ``deltarule.spec.LOSSES``, or a loss with its constants. Its domain must contain
         the range of the output activation. A function of your own becomes ``CustomLoss(f)``.
@@ -110,9 +111,10 @@ class NetworkSpec:
         if not self.layers:
             raise SpecError("layers must hold at least one layer, the output layer; got none.")
         for i, layer in enumerate(self.layers):
-            if not isinstance(layer, Dense | Dropout | Scale):
+            if not isinstance(layer, Layer):
                 raise SpecError(
-                    f"layers[{i}] must be a Dense, Dropout or Scale layer; got {shown(layer)}."
+                    f"layers[{i}] must be a Dense, Dropout, Scale, Periodic or Embedding layer; "
+                    f"got {shown(layer)}."
                 )
             if self.members > 1 and isinstance(layer, Dense) and layer.batch_norm is not None:
                 raise SpecError(
@@ -120,7 +122,12 @@ class NetworkSpec:
                     f"members={self.members}: the factors of a member already scale every unit. "
                     "Set batch_norm=None, or members=1."
                 )
-        widths = [self.n_inputs, *(layer.units for layer in self.dense_layers)]
+        features = self.n_inputs
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, Periodic | Embedding):
+                before = any(isinstance(one, Dense) for one in self.layers[:i])
+                features = check_place(layer, i, features, self.members, follows_dense=before)
+        widths = [features, *(layer.units for layer in self.dense_layers)]
         if self.members * sum(a * b for a, b in pairwise(widths)) >= _MOST_WEIGHTS:
             raise SpecError(
                 "n_inputs and the units of the layers must give fewer than 2**48 weights; got "
@@ -131,6 +138,16 @@ class NetworkSpec:
             raise SpecError(
                 f"layers must end with a Dense output layer; got {output!r}. Put the "
                 f"{type(output).__name__} before the output layer."
+            )
+        if output.is_parametric:
+            raise SpecError(
+                f"the output layer cannot have a parametric activation; got {output!r}. Use "
+                f"{output.activation_name!r}, whose range the loss knows."
+            )
+        if self.members > 1 and any(layer.is_parametric for layer in self.dense_layers):
+            raise SpecError(
+                f"parametric activations do not go with members={self.members}, which have factors "
+                "of their own. Set members=1, or take the plain activation."
             )
         if output.batch_norm is not None:
             raise SpecError(

@@ -8,6 +8,7 @@ network one input for each interval between quantiles, as a tree would find its 
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ __all__ = [
     "Scaling",
     "bin_edges",
     "fill_bins",
+    "height_of_bins",
+    "height_of_categories",
     "normal_scores",
     "usual_encoding",
 ]
@@ -34,10 +37,14 @@ _APART = 2.0**-20
 
 
 class NumberEncoding(NamedTuple):
-    """How columns of numbers are scaled, and how many bins there are beside them."""
+    """How columns of numbers are scaled, and how many bins there are beside them.
+
+    With ``even`` columns of many features are lower: `height_of_bins`, `height_of_categories`.
+    """
 
     scaling: Scaling = "standard"
     bins: int = 0
+    even: bool = False
 
     @property
     def needs_values(self) -> bool:
@@ -46,6 +53,7 @@ class NumberEncoding(NamedTuple):
 
 
 STANDARDISED = NumberEncoding()
+_FEW_CATEGORIES = 9
 _BINS, _ALL_BINS, _FEWEST_BINS = 24, 2400, 4
 """Bins beside each number, beside all of them, and so few that none are better."""
 
@@ -53,7 +61,21 @@ _BINS, _ALL_BINS, _FEWEST_BINS = 24, 2400, 4
 def usual_encoding(columns: int) -> NumberEncoding:
     """Return the encoding for an ensemble: scores with 24 bins, fewer beyond 100 columns."""
     bins = min(_BINS, _ALL_BINS // max(columns, 1))
-    return NumberEncoding("quantiles", bins if bins >= _FEWEST_BINS else 0)
+    return NumberEncoding("quantiles", bins if bins >= _FEWEST_BINS else 0, even=True)
+
+
+def height_of_bins(count: int) -> float:
+    """Return 1.5/√k for k > 2 bins, else 1: filled, they are as long as one number at 1.5."""
+    return min(1.0, 1.5 / math.sqrt(max(count, 1)))
+
+
+def height_of_categories(count: int) -> float:
+    """Return 3/k for k > 9 categories, else 1.
+
+    A step of the optimiser moves what a network says of a category by the square of its height. So
+    networks learn last what they can say of one of many categories, which have few rows each.
+    """
+    return 1.0 if count <= _FEW_CATEGORIES else 3 / count
 
 
 def normal_scores(values: Numbers) -> tuple[Numbers, Numbers]:

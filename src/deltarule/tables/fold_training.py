@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from deltarule.tables.prepare import Prepared
 from deltarule.tables.recipes import RECIPES
 from deltarule.tables.record import Classes, Quantity
 from deltarule.tables.settings import Settings
+from deltarule.tables.time_budget import Deadline, Stopwatch, affordable
 
 __all__ = ["GivenUpError", "fit_folds", "member_estimator", "to_the_last_epoch"]
 
@@ -77,13 +79,16 @@ def fit_folds(
     fold = draw_folds(len(y), prepared.folds, int(seeds[0]), y if classes else None)
     learned, stopper = target.to_network(y), _Stopper()
     judge = _Judge(is_hopeless, stopper)
+    in_turn = bool(callbacks) or settings.verbose
+    workers = 1 if in_turn else min(prepared.folds, thread_ceiling(None))
+    deadline = None if settings.max_seconds is None else Deadline(settings.max_seconds)
 
-    def train(number: int) -> _Trained:
+    def fitted(number: int, settings: Settings, *watchers: Any) -> Any:
         inside, outside = fold != number, fold == number
         estimator = member_estimator(
             number, target, settings, int(inside.sum()), int(seeds[number + 1])
         )
-        estimator.set_callbacks(*callbacks, stopper)
+        estimator.set_callbacks(*watchers, stopper)
         estimator.fit(
             X[inside],
             learned[inside],
@@ -92,6 +97,11 @@ def fit_folds(
             y_val=learned[outside],
             sample_weight_val=None if weight is None else weight[outside],
         )
+        return estimator
+
+    def train(number: int) -> _Trained:
+        watchers = callbacks if deadline is None else (*callbacks, deadline)
+        estimator, outside = fitted(number, settings, *watchers), fold == number
         if not np.isfinite(estimator.validation_loss_curve_).any():
             raise DivergenceError(
                 f"the loss of network {number + 1} was not finite after any epoch; lower "
@@ -102,12 +112,22 @@ def fit_folds(
         outputs = np.asarray(said(X[outside]), dtype=np.float64)
         return _Trained(RecordedEstimator(*estimator.to_record()), outputs)
 
+    count, epochs = prepared.folds, settings.epochs or EPOCHS
     with to_the_last_epoch():
-        in_turn = bool(callbacks) or settings.verbose
-        workers = 1 if in_turn else min(prepared.folds, thread_ceiling(None))
-        found = _side_by_side(train, prepared.folds, workers, stopper, keeps=is_hopeless is None)
-    if len(found) < prepared.folds:
-        some = f"{len(found)} of {prepared.folds} networks were trained, some for fewer epochs"
+        if deadline is not None:
+            watch = Stopwatch()
+            fitted(0, replace(settings, epochs=2, verbose=False), watch)
+            count, fewer = affordable(deadline.left, watch.per_epoch, count, epochs, workers)
+            settings = replace(settings, epochs=fewer)
+            if (count, fewer) != (prepared.folds, epochs):
+                warnings.warn(
+                    f"in {settings.max_seconds:g} s there is time for {count} of {prepared.folds} "
+                    f"networks, of {fewer} of {epochs} epochs each; a longer --time has more",
+                    stacklevel=4,
+                )
+        found = _side_by_side(train, count, workers, stopper, keeps=is_hopeless is None)
+    if len(found) < count:
+        some = f"{len(found)} of {count} networks were trained, some for fewer epochs"
         warnings.warn(f"Training interrupted by user: {some}.", stacklevel=4)
 
     held = np.isin(fold, list(found))

@@ -139,7 +139,7 @@ class NumberKind(Kind):
         if missing.any():
             z[missing] = record.fill
         knots, scores, edges = record.arrays
-        bins = fill_bins(z, edges) if len(edges) else None
+        bins = fill_bins(z, edges) * record.height if len(edges) else None
         flags = _flags(record, missing, seen)
         if len(knots):
             return Encoded(np.interp(z, knots, scores)[:, None], flags, bins)
@@ -166,6 +166,7 @@ class NumberKind(Kind):
             knots=record.knots,
             scores=record.scores,
             edges=record.edges,
+            height=record.height,
         )
 
 
@@ -269,7 +270,7 @@ class CategoryKind(Kind):
                 codes[is_unseen] = len(record.kept)
         one_hot = np.zeros((len(codes), record.width))
         seen_rows = np.flatnonzero(codes >= 0)
-        one_hot[seen_rows, codes[seen_rows]] = 1
+        one_hot[seen_rows, codes[seen_rows]] = record.height
         return Encoded(one_hot=one_hot)
 
     def onnx_input(
@@ -285,7 +286,9 @@ class CategoryKind(Kind):
         known = {text: code for text, code in codes.items() if text is not None}
         known |= dict.fromkeys((*MISSING, *missing), blank)
         words = f"column {record.name!r}: a category as text, empty where missing"
-        return Categories(record.name, words, known, other, record.width, unseen == "error")
+        return Categories(
+            record.name, words, known, other, record.width, unseen == "error", record.height
+        )
 
 
 KINDS: tuple[Kind, ...] = (NumberKind(), BooleanKind(), DateKind(), CategoryKind())

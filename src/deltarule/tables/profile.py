@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from deltarule.errors import TableError
 from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.dates import CYCLES, Calendar, calendar
-from deltarule.tables.encoding import STANDARDISED, NumberEncoding, bin_edges, normal_scores
+from deltarule.tables.encoding import (
+    STANDARDISED,
+    NumberEncoding,
+    bin_edges,
+    height_of_bins,
+    height_of_categories,
+    normal_scores,
+)
 from deltarule.tables.evidence import MAX_TEXTS
 from deltarule.tables.messages import show
 from deltarule.tables.notation import PLAIN
@@ -114,17 +121,20 @@ class _NumberLearner(Learner):
             }
         )
 
-    def _points(self) -> dict[str, list[float]]:
+    def _points(self) -> dict[str, Any]:
         """Return the knots and scores, or edges, that the encoding asks for."""
         if not self._encoding.needs_values:
             return {}
         assert isinstance(self._sample, Sample)
-        values, points = self._sample.values, {}
+        values = self._sample.values
+        points: dict[str, Any] = {}
         if self._encoding.scaling == "quantiles":
             knots, scores = normal_scores(values)
             points = {"knots": knots.tolist(), "scores": scores.tolist()}
         if self._encoding.bins:
             points["edges"] = bin_edges(values, self._encoding.bins).tolist()
+            if self._encoding.even:
+                points["height"] = height_of_bins(len(points["edges"]) - 1)
         return points
 
     def _values(self, column: ParsedColumn) -> Numbers:
@@ -240,7 +250,7 @@ class _CategoryLearner(Learner):
 
     def __init__(self, column: Understood, sample: float, encoding: NumberEncoding) -> None:
         super().__init__(column, 0)
-        self._texts = CappedCounter(MAX_TEXTS)
+        self._texts, self._even = CappedCounter(MAX_TEXTS), encoding.even
 
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
         self._texts.add(*column.counted(rows.training))
@@ -248,11 +258,15 @@ class _CategoryLearner(Learner):
     def record(self, rare_below: int, path: Path) -> CategoryColumn:
         counts = self._texts.counts
         ordered = sorted(counts, key=lambda text: (text is None, text or ""))
+        kept = [text for text in ordered if counts[text] >= rare_below]
+        rare = [text for text in ordered if counts[text] < rare_below]
+        features = len(kept) + bool(rare)
         return CategoryColumn(
             kind="category",
             name=self.name,
-            kept=[text for text in ordered if counts[text] >= rare_below],
-            rare=[text for text in ordered if counts[text] < rare_below],
+            kept=kept,
+            rare=rare,
+            height=height_of_categories(features) if self._even else 1.0,
         )
 
 

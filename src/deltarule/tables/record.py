@@ -106,8 +106,8 @@ class NumberColumn(Strict):
     It gives (x - mean) / scale, with `fill` in place of a missing x; or, with `knots`, the linear
     interpolation of `scores` at the knots, constant beyond them. If `flag`, a second feature is 1
     where x was missing. With `edges`, there is one more feature for each interval between them
-    (`deltarule.tables.encoding.fill_bins`). `texts` says that its type declared texts in training,
-    which the user wants to be numbers.
+    (`deltarule.tables.encoding.fill_bins`), from 0 to `height`. `texts` says that its type
+    declared texts in training, which the user wants to be numbers.
     """
 
     kind: Literal["number", "boolean"]
@@ -121,6 +121,7 @@ class NumberColumn(Strict):
     knots: Points = []
     scores: Points = []
     edges: Points = []
+    height: Scale = 1.0
 
     def __eq__(self, other: object) -> bool:
         """Whether the fields are the same: what is kept beside them does not count."""
@@ -191,7 +192,7 @@ class DateColumn(Strict):
 
 
 class CategoryColumn(Strict):
-    """A column of categories: one feature for each of `kept`, 1 where the cell is that category.
+    """A column of categories: one feature for each of `kept`, `height` where it is that.
 
     None stands for missing cells, a category like the others. If some categories were too rare to
     be kept, one more feature stands for them and for categories that training did not see.
@@ -201,6 +202,7 @@ class CategoryColumn(Strict):
     name: str
     kept: Categories
     rare: Categories
+    height: Scale = 1.0
 
     @property
     def width(self) -> int:

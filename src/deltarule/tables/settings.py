@@ -38,6 +38,7 @@ class Settings:
     dropout: float | None = None
     verbose: bool = False
     recipes: tuple[Recipe, ...] | None = None  # of an ensemble's networks, in turn
+    max_seconds: float | None = None
 
     @property
     def describe_one(self) -> bool:
@@ -81,6 +82,7 @@ class Arguments(Strict):
     learning_rate_init: Positive | None = None
     max_iter: Some | None = None
     n_iter_no_change: Some | None = None
+    max_seconds: Positive | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = DEV_SHARE
     time: str | None = None
@@ -113,6 +115,7 @@ class Arguments(Strict):
             learning_rate_init=settings.learning_rate,
             max_iter=settings.epochs,
             n_iter_no_change=settings.patience,
+            max_seconds=settings.max_seconds,
             dropout=settings.dropout,
             validation_fraction=(plan.shares or drawn).dev,
             time=plan.time,
@@ -151,6 +154,7 @@ class Arguments(Strict):
             dropout=self.dropout,
             verbose=self.verbose,
             recipes=None if self.recipes is None else tuple(self.recipes),
+            max_seconds=self.max_seconds,
         )
 
     def plan(

@@ -9,6 +9,7 @@ all rows of a table in memory are shuffled together.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import fields
@@ -27,6 +28,7 @@ from deltarule.tables.model import TableModel
 from deltarule.tables.prepare import Prepared
 from deltarule.tables.record import Classes
 from deltarule.tables.settings import Arguments, Interface, Settings
+from deltarule.tables.time_budget import Deadline
 from deltarule.utils.blas import one_blas_thread
 
 __all__ = ["fit", "interface_of", "score_parts"]
@@ -121,8 +123,9 @@ def fit(
     if settings.recipes is None:
         settings = settings.for_one()
     estimator = _estimator(prepared, settings)
-    if callbacks:
-        estimator.set_callbacks(*callbacks)
+    deadline = None if settings.max_seconds is None else Deadline(settings.max_seconds)
+    if callbacks or deadline is not None:
+        estimator.set_callbacks(*callbacks, *(() if deadline is None else (deadline,)))
     learn = record.target.to_network
     recipe = settings.recipes is not None
     with one_blas_thread(), to_the_last_epoch() if recipe else nullcontext():
@@ -143,6 +146,12 @@ def fit(
             estimator.fit_streamed(dataset, dev.X, learn(dev.y))
     if not estimator.validation_scores_:
         raise KeyboardInterrupt  # the fit took it, before an epoch had ended
+    if deadline is not None and deadline.passed:
+        warnings.warn(
+            f"the training ended after {settings.max_seconds:g} s, at epoch {estimator.n_iter_} of "
+            f"at most {estimator.max_iter}; a longer --time may have a better one",
+            stacklevel=2,
+        )
     # The same estimator as a file would hold, so that a model behaves the same after loading.
     return TableModel(
         record,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from deltarule.utils.lazy_names import importer
 
 if TYPE_CHECKING:
+    from deltarule.training.averaging import ParameterAverage
     from deltarule.training.checkpoints import Checkpoint
     from deltarule.training.config import Metrics, TrainingConfig
     from deltarule.training.data import Augmenter, augmented_blocks
@@ -23,6 +24,7 @@ __all__ = [
     "EarlyStopping",
     "History",
     "Metrics",
+    "ParameterAverage",
     "TrainingConfig",
     "augmented_blocks",
     "descend",
@@ -34,6 +36,7 @@ __all__ = [
 __getattr__ = importer(  # a prediction needs none of them
     __name__,
     {
+        "averaging": ["ParameterAverage"],
         "checkpoints": ["Checkpoint"],
         "config": ["Metrics", "TrainingConfig"],
         "data": ["Augmenter", "augmented_blocks"],

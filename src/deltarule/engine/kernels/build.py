@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from deltarule.engine.kernels import KERNELS, members
+from deltarule.engine.kernels import KERNELS, features, members
 from deltarule.engine.kernels.gemm import PRODUCTS, compile_product
 from deltarule.engine.kernels.intrinsics import FAST
 
@@ -39,7 +39,7 @@ _ARGUMENTS = {
     "normalize_backward": _INSTRUCTION,
     "sparse_forward": _INSTRUCTION,
     "sparse_gradient": _INSTRUCTION,
-    **dict.fromkeys(members.__all__, _INSTRUCTION),
+    **dict.fromkeys([*members.__all__, *features.__all__], _INSTRUCTION),
     "l1_step": (_I, _I, _I, _F, _I),
     "_forward": (_I, _I, _I, _I, _I, _F),
     "_backward": (_I, _I, _I, _I, _I, _I, _I, _F),

@@ -17,12 +17,14 @@ from deltarule.engine.kernels.intrinsics import (
     stage_at,
 )
 from deltarule.engine.kernels.matmul import multiply, multiply_by_transpose
+from deltarule.engine.kernels.parametric import add_straight, mix, sum_bends
 from deltarule.program.opcodes import Op
 
 __all__ = ["forward_backward"]
 
 
-_AFFINE, _ACTIVATE, _SCALE = int(Op.AFFINE), int(Op.ACTIVATE), int(Op.SCALE)
+_AFFINE, _ACTIVATE = int(Op.AFFINE), int(Op.ACTIVATE)
+_SCALE, _PERIODIC, _BLOCKS = int(Op.SCALE), int(Op.PERIODIC), int(Op.BLOCKS)
 
 
 def forward_backward(context, s, k, rows, low, high, left, right, one):
@@ -82,10 +84,15 @@ def run_forward(context, i, k, low, high, left, right, one):
     corner = (first * width + left) * size
     target, columns = instruction.output + corner, right - left
     if instruction.op == _ACTIVATE:
+        parametric = instruction.weights >= 0
         call(
             instruction.forward,
-            (source + corner, target, n, columns, width, instruction.constant, one),
-        )
+            (source + corner, instruction.extra + corner if parametric else target, n, columns,
+             width, instruction.constant, one),
+        )  # fmt: skip
+        if parametric:
+            mix(source, instruction.extra, target, c.theta + instruction.weights * size, corner,
+                left, n, columns, width, one)  # fmt: skip
         return
     if instruction.forward != 0:
         call(instruction.forward, (context, i, k, low, high, left, right, one))
@@ -104,7 +111,8 @@ def run_backward(context, i, k, low, high, left, right, one):
     """Run instruction i backward over a tile of its input."""
     c = context_at(context)
     instruction = instruction_at(c.instructions, i)
-    if instruction.input_delta == 0 and instruction.op != _SCALE:
+    op = instruction.op
+    if instruction.input_delta == 0 and op != _SCALE and op != _PERIODIC and op != _BLOCKS:
         return
     size, width = size_of(one), instruction.n_in
     if right == 0:
@@ -113,12 +121,20 @@ def run_backward(context, i, k, low, high, left, right, one):
     corner = (first * width + left) * size
     target, columns = instruction.input_delta + corner, right - left
     if instruction.op == _ACTIVATE:
+        output, parametric = instruction.output, instruction.weights >= 0
+        if parametric:
+            output = instruction.extra
+            sums = instruction.tile_sums + 2 * (low // instruction.rows_in_tile) * width * size
+            sum_bends(instruction.input, output, instruction.output_delta, instruction.kept, sums,
+                      corner, left, n, columns, width, one)  # fmt: skip
         call(
             instruction.backward,
-            (instruction.input + corner, instruction.output + corner,
-             instruction.output_delta + corner, target, n, columns, width, instruction.constant,
-             one),
+            (instruction.input + corner, output + corner, instruction.output_delta + corner,
+             target, n, columns, width, instruction.constant, one),
         )  # fmt: skip
+        if parametric:
+            alpha = c.theta + instruction.weights * size
+            add_straight(instruction.kept, target, alpha, corner, left, n, columns, width, one)
     elif instruction.op == _AFFINE:
         n_out = instruction.n_out
         multiply_by_transpose(

@@ -14,6 +14,7 @@ With Numba's compiler off, the same formulas run on NumPy's scalars.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ from numba.extending import intrinsic
 __all__ = [
     "Number",
     "clipped",
+    "cosine_of_turns",
     "exp",
     "expm1",
     "formula",
@@ -35,6 +37,7 @@ __all__ = [
     "normal_distribution",
     "polynomial",
     "sigmoid",
+    "sine_of_turns",
     "tanh",
     "where",
 ]
@@ -412,6 +415,46 @@ def normal_density(z: Any) -> Any:
     if not isinstance(z, Number):
         return np.exp(-z * z / 2) / _ROOT_TWO_PI
     return _gauss(z)[1] * (1 / _ROOT_TWO_PI)
+
+
+# --- waves ----------------------------------------------------------------------------------------
+
+# sin 2πt = t P(t²) for |t| ≤ ¼: Taylor's series, with remainders of 1e-18 and 7e-10.
+_SINE = {
+    True: tuple(
+        (-1) ** j * (2 * np.pi) ** (2 * j + 1) / math.factorial(2 * j + 1) for j in range(11)
+    ),
+    False: tuple(
+        (-1) ** j * (2 * np.pi) ** (2 * j + 1) / math.factorial(2 * j + 1) for j in range(7)
+    ),
+}
+
+
+def _fraction(u: Number) -> Number:
+    """Return u − n, n the nearest integer; 0 where u has no digits after the point."""
+    inside = abs(u) < 2.0 ** (u.format.fraction - 1)
+    near = where(inside, u, 0.0)
+    return near - near.rounded()
+
+
+def _sine_near(t: Number) -> Number:
+    return t * polynomial(t * t, _SINE[t.format.is_double])
+
+
+def cosine_of_turns(u: Any) -> Any:
+    """Cos 2πu = sin 2π(¼ − |r|), r the fraction of u in [−½, ½]; NaN unless u is finite."""
+    if not isinstance(u, Number):
+        return np.cos(2 * np.pi * u)
+    return _sine_near(0.25 - abs(_fraction(u))) + 0 * u
+
+
+def sine_of_turns(u: Any) -> Any:
+    """Sin 2πu, by the same symmetry; NaN unless u is finite."""
+    if not isinstance(u, Number):
+        return np.sin(2 * np.pi * u)
+    r = _fraction(u)
+    size = abs(r)
+    return _sine_near(where(size > 0.25, 0.5 - size, size).with_sign_of(r)) + 0 * u
 
 
 # --- formulas in kernels --------------------------------------------------------------------------

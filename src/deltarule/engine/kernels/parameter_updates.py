@@ -26,7 +26,7 @@ from deltarule.engine.kernels.intrinsics import (
 )
 from deltarule.engine.kernels.matmul import transpose_and_multiply
 from deltarule.engine.kernels.simd import Machine
-from deltarule.engine.records import OF_BIAS, OF_STATISTICS, OF_WEIGHTS
+from deltarule.engine.records import OF_BIAS, OF_GROUPS, OF_STATISTICS, OF_WEIGHTS
 from deltarule.program.opcodes import PenaltyCode
 
 __all__ = [
@@ -140,7 +140,9 @@ def compute_gradient(context, block, k, rows, one):
     instruction = instruction_at(c.instructions, block.instruction)
     g = c.gradient + block.start * size
     width, delta = block.stop - block.start, instruction.output_delta
-    if block.kind == OF_WEIGHTS:
+    if block.kind == OF_GROUPS:
+        call(instruction.gradient, (context, block.instruction, k, 0, rows, 0, 0, one))
+    elif block.kind == OF_WEIGHTS:
         first, count = block.first_row, block.n_rows
         if instruction.gradient != 0:
             call(

@@ -59,6 +59,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("--hidden", "hidden_layer_sizes"),
     ("--learning-rate", "learning_rate_init"),
     ("--patience", "n_iter_no_change"),
+    ("--time", "max_seconds"),
     ("--epochs", "max_iter"),
     ("--decimal", "decimal"),
     ("--thousands", "thousands"),

@@ -62,6 +62,10 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     n_iter_no_change : int, optional
         Epochs in a row without a better dev score before training stops; 50 by default. Of an
         ensemble, without a lower loss on the fold.
+    max_seconds : float, optional
+        Seconds, above 0, that training may take: an ensemble then has as many networks, of as many
+        epochs, as there is time for, and a warning says what was left out. Which they are depends
+        on the machine's speed. By default there is no limit.
     dropout : float, optional
         Probability in [0, 1) that training drops a hidden unit; 0 by default.
     validation_fraction : float, default=0.1
