@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 from deltarule.dask.crew import Crew
 from deltarule.dask.interpreter import ClusterData, ClusterInterpreter
 from deltarule.dask.parts import Collections, parts_of
+from deltarule.dask.rounds import ClusterRounds
 from deltarule.dask.workers import (
     Description,
     HoldOut,
@@ -181,6 +182,7 @@ class _Fit:
     ) -> _Prepared:
         """Learn scales and class weights, and let the workers prepare their shards."""
         options, crew = self.options, self.crew
+        assert options.shards is not None
         hold_out = None
         if options.early_stopping and not options.minimizes and self.validation is None:
             hold_out = HoldOut(int(random_state.randint(2**31)), options.validation_fraction)
@@ -225,9 +227,10 @@ class _Fit:
         x, y = next(part.head for part in known if part.n_rows)
         head = model.prepare(model.as_block(x, model.targets.encode(y, validated=True), None))
         data = ClusterData(head, layout, shards)
-        check_rows(options, head._replace(weight=None))
+        check_rows(options, head._replace(weight=None), model.network)
         held = shards if hold_out is not None else []
-        return _Prepared(data, Shards(layout.count, tuple(layout.lengths)), held, groups)
+        kept = replace(options.shards, partitions=tuple(layout.lengths))
+        return _Prepared(data, kept, held, groups)
 
     def _owners(
         self, parts: list[Any], groups: list[list[int]], layout: PartitionLayout
@@ -286,14 +289,20 @@ class _Fit:
     def _interpreters(self, model: FittedModel) -> Callable[[Any, Any], Interpreter]:
         """Return what makes the interpreter of a cluster; it is the same for the whole fit."""
         cache: InterpreterCache = self.estimator._interpreters
-        count = _count(self.options)
+        options = self.options
+        assert options.shards is not None
+        every = options.shards.every
 
         def make(optimizer: Any, clipping: Any) -> Interpreter:
-            inner = cache.interpreter(
+            inner: Any = cache.interpreter(
                 model.network.tape, optimizer, clipping,
-                engine="compiled", n_threads=self.options.n_threads, shards=Shards(count),
+                engine="compiled", n_threads=options.n_threads,
+                shards=Shards(_count(options), every=every),
             )  # fmt: skip
-            made: Any = ClusterInterpreter(self.crew, inner._interpreter, count)  # type: ignore[attr-defined]
+            if every is not None:
+                made: Any = ClusterRounds(self.crew, inner, optimizer, clipping)
+            else:
+                made = ClusterInterpreter(self.crew, inner._interpreter, inner.count)
             return made
 
         return make
