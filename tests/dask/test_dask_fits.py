@@ -335,7 +335,6 @@ def test_subtrees_are_the_largest_ones() -> None:
     [
         ({"batch_norm": True}, SpecError, "does not go with batch norm"),
         ({"warm_start": True}, SpecError, "warm_start is not for fits on a cluster"),
-        ({"checkpoint": "folder"}, SpecError, "checkpoint is not for fits on a cluster"),
         ({"augment": lambda x, r, e: x}, SpecError, "augment is not for fits on a cluster"),
         ({"engine": "reference"}, SpecError, "engine='reference' is not for fits on a cluster"),
         ({"shards": None}, SpecError, "shards must be a power of two on a cluster"),

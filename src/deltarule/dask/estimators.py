@@ -239,7 +239,7 @@ class DaskMLPClassifier(ClassifierMixin, _DaskMLP):
     ----------
     hidden_layer_sizes, activation, solver, … :
         As those of `deltarule.MLPClassifier`, in the same order. Not ``batch_norm``, ``augment``,
-        ``warm_start``, ``checkpoint``, ``engine="reference"``, nor a ``monitor`` other than "auto"
+        ``warm_start``, ``engine="reference"``, nor a ``monitor`` other than "auto"
         and "loss".
     shards : int, default=8
         Into how many shards every batch is cut, a power of two: at most so many workers compute at

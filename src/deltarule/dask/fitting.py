@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from deltarule.dask.workers import (
     Description,
     HoldOut,
     describe,
+    held_digests,
     make_shard,
+    part_digests,
     part_moments,
     part_totals,
     shard_scores,
@@ -25,6 +28,12 @@ from deltarule.dask.workers import (
 from deltarule.errors import DataError, SpecError
 from deltarule.estimators.base import BaseMLP
 from deltarule.estimators.compatibility import check_rows
+from deltarule.estimators.fit_checkpoint import (
+    begin_stream,
+    compare_digests,
+    joined_digests,
+    open_checkpoints,
+)
 from deltarule.estimators.fit_data import FitData
 from deltarule.estimators.fit_reporter import FitReporter
 from deltarule.estimators.fitted_model import FittedModel
@@ -44,6 +53,9 @@ from deltarule.spec import Shards
 from deltarule.training import Metrics
 from deltarule.training.config import Validation
 from deltarule.training.partitions import PartitionLayout
+
+if TYPE_CHECKING:
+    from deltarule.training.checkpoints.writer import CheckpointWriter
 
 __all__ = ["fit_on_cluster"]
 
@@ -101,23 +113,47 @@ class _Fit:
 
     def run(self) -> None:
         """Learn what all rows say, prepare them on the workers, and train."""
-        estimator, options, crew = self.estimator, self.options, self.crew
+        options, crew = self.options, self.crew
         dtypes = options.input_types if isinstance(options.input_types, tuple) else (
             options.input_types,
         )  # fmt: skip
         parts = parts_of(crew, self.given, dtypes, numeric=self.numeric)
         known = crew.results([crew.submit("describe", describe, p, self.numeric) for p in parts])
+        with self._checkpoints(known) as writer:
+            self._fit(parts, known, writer)
+
+    def _checkpoints(
+        self, known: list[Description]
+    ) -> AbstractContextManager[CheckpointWriter | None]:
+        """Open the folder of checkpoints, which a fit on one machine may go on with."""
+        options = self.options
+        if options.checkpoint is None:
+            return nullcontext()
+        assert options.shards is not None
+        shards = replace(options.shards, partitions=tuple(part.n_rows for part in known))
+        same = options._replace(given=options.given | {"shards": shards})
+        return open_checkpoints(same, type(self.estimator).__qualname__, {})
+
+    def _fit(
+        self, parts: list[Any], known: list[Description], writer: CheckpointWriter | None
+    ) -> None:
+        """Fit to parts that are described; resume from a checkpoint if there is one."""
+        estimator, options = self.estimator, self.options
         head = self._first(known)
         encoder = self._encoder(known)
         random_state = estimator._interpreters.random_stream(estimator.random_state)
+        if writer is not None:
+            random_state = begin_stream(writer, estimator.random_state, random_state)
         n_outputs = encoder.encode(head.head[1], validated=True).shape[1]
         model = new_model(
             options, encoder, (head.n_features, n_outputs), np.dtype(head.dtype), random_state
         )
         model.feature_names = None if head.names is None else list(head.names)
         prepared = self._prepare(parts, known, model, random_state)
-        del parts
-        held = self._held(prepared, model)
+        held, watched = self._held(prepared, model)
+        if writer is not None:
+            self._compare(writer, parts, watched, model)
+        parts.clear()
         estimator._model, estimator._random_state = model, random_state
         rows = prepared.data.head
         callbacks = estimator._begin_callbacks(options.epochs, rows.x, rows.y, rows.weight)
@@ -135,6 +171,7 @@ class _Fit:
                 records_health=options.record_health,
                 verbose=options.verbose,
             ),
+            writer,
             steps=self._interpreters(model),
             measure=held,
         )
@@ -142,6 +179,22 @@ class _Fit:
             fit_whole(job)
         else:
             fit_by_steps(job)
+
+    def _compare(
+        self, writer: CheckpointWriter, parts: list[Any], watched: list[Any], model: FittedModel
+    ) -> None:
+        """Refuse to resume with other data; each worker describes its own."""
+        crew = self.crew
+        rows = [crew.submit("digests", part_digests, p, model, i) for i, p in enumerate(parts)]
+        own = [crew.submit("digests", held_digests, shard) for shard in watched]
+        held = reduce(list.__add__, crew.results(own), [])
+        compare_digests(
+            writer,
+            joined_digests(crew.results(rows)),
+            joined_digests(held) if held else None,
+            model,
+            self.options.max_epochs,
+        )
 
     def _first(self, known: list[Description]) -> Description:
         """Return the description of a part with rows; refuse parts that differ."""
@@ -252,11 +305,11 @@ class _Fit:
             owners.append(workers[min(int(middle * len(workers) / n), len(workers) - 1)])
         return owners
 
-    def _held(self, prepared: _Prepared, model: FittedModel) -> Validation | None:
-        """Return what measures a state on the rows held out, or on the user's own."""
+    def _held(self, prepared: _Prepared, model: FittedModel) -> tuple[Validation | None, list[Any]]:
+        """Return what measures a state on the rows held out, or on the user's own; and those."""
         options, crew = self.options, self.crew
         if not options.early_stopping or options.minimizes:
-            return None
+            return None, []
         shards, groups = prepared.held, prepared.places
         if self.validation is not None:
             dtypes = (np.dtype(model.dtype),)
@@ -284,7 +337,7 @@ class _Fit:
             parts = [sums for _, sums in sorted(answers, key=lambda pair: pair[0])]
             return metrics_of(parts, model.loss_scale)
 
-        return measure
+        return measure, [] if self.validation is None else shards
 
     def _interpreters(self, model: FittedModel) -> Callable[[Any, Any], Interpreter]:
         """Return what makes the interpreter of a cluster; it is the same for the whole fit."""
@@ -327,7 +380,6 @@ def _check(options: FitOptions, estimator: BaseMLP, validation: Collections | No
         )
     for name, value, remedy in (
         ("warm_start", options.warm_start, "warm_start=False"),
-        ("checkpoint", options.checkpoint is not None, "checkpoint=None"),
         ("augment", options.augment is not None, "augment=None"),
         ("engine='reference'", options.engine == "reference", "engine='compiled'"),
     ):

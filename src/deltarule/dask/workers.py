@@ -20,6 +20,7 @@ import numpy as np
 from deltarule.dask.errors import part_error
 from deltarule.engine import Engine
 from deltarule.errors import DataError
+from deltarule.estimators.fit_checkpoint import block_digests
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.partition_sums import (
     Moments,
@@ -47,10 +48,12 @@ __all__ = [
     "describe",
     "engine_of",
     "gradient_roots",
+    "held_digests",
     "identity",
     "joined_blocks",
     "make_part",
     "make_shard",
+    "part_digests",
     "part_moments",
     "part_totals",
     "shard_scores",
@@ -259,6 +262,16 @@ def part_moments(
 def part_totals(part: Part, model: FittedModel, place: int, hold_out: HoldOut | None) -> Any:
     """Return the class totals of a part's training rows."""
     return class_totals(model.targets, _blocks_of(model, part, place, hold_out)[0])
+
+
+def part_digests(part: Part, model: FittedModel, place: int) -> dict[str, str]:
+    """Return the fingerprints of a part's rows, by which checkpoints are compared."""
+    return block_digests(_blocks_of(model, part, place, None)[0])
+
+
+def held_digests(shard: Shard) -> list[dict[str, str]]:
+    """Return the fingerprints of the rows held out, partition by partition."""
+    return [block_digests(block) for block in shard.held]
 
 
 def make_shard(

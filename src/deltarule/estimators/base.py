@@ -208,7 +208,7 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
         own = given_validation_set(validation, options, model, self._checked_rows)
         data = prepare_data(options, model, block, raw, own, validation.groups, random_state)
         if writer is not None:
-            compare_data(writer, block, validation, data, model, options.max_epochs)
+            compare_data(writer, block, validation, data, model, options)
         self._model, self._random_state = model, random_state
         if data.held_out is not None:
 
