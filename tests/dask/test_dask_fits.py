@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import pickle
 import threading
@@ -404,6 +405,18 @@ def test_clients_that_cannot_compute_are_refused_by_name(cluster: LocalCluster) 
         DaskMLPClassifier(client=closed, **FIT).fit(parts(X), parts(LABELS))
     with pytest.raises(SpecError, match=r"client must be a distributed\.Client"):
         DaskMLPClassifier(client="tcp://127.0.0.1:1", **FIT).fit(parts(X), parts(LABELS))
+
+
+def test_an_asynchronous_client_is_refused_by_name(cluster: LocalCluster) -> None:
+    async def fit() -> None:
+        async with Client(cluster.scheduler_address, asynchronous=True) as client:
+            model = DaskMLPClassifier(client=client, **FIT)
+            with pytest.raises(SpecError, match="client is asynchronous"):
+                model.fit(parts(X), parts(LABELS))
+            with pytest.raises(SpecError, match="client is asynchronous"):
+                DaskMLPClassifier(**FIT).fit(parts(X), parts(LABELS))  # the current client
+
+    asyncio.run(fit())
 
 
 def test_workers_that_compute_other_bits_are_refused(

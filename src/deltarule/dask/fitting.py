@@ -57,7 +57,7 @@ from deltarule.training.partitions import PartitionLayout
 if TYPE_CHECKING:
     from deltarule.training.checkpoints.writer import CheckpointWriter
 
-__all__ = ["fit_on_cluster"]
+__all__ = ["ClusterJob", "cluster_steps", "fit_on_cluster", "owners_of"]
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,15 @@ class ClusterJob(FitJob):
     measure: Validation | None = None
 
     def interpreter(self, optimizer: Any = None, clipping: Any = None) -> Interpreter:
-        """Return the interpreter of the cluster."""
+        """Return the interpreter of the cluster; of predictions, that of this process."""
+        if optimizer is None and not self.options.minimizes:
+            return super().interpreter()
         assert self.steps is not None
         return self.steps(optimizer, clipping)
 
     def metric(self) -> Validation | None:
-        """Return what measures the rows held out."""
-        return self.measure
+        """Return what measures the rows held out, there or here."""
+        return super().metric() if self.measure is None else self.measure
 
 
 def fit_on_cluster(
@@ -131,14 +133,14 @@ class _Fit:
             return nullcontext()
         assert options.shards is not None
         shards = replace(options.shards, partitions=tuple(part.n_rows for part in known))
-        same = options._replace(given=options.given | {"shards": shards})
+        same = options._replace(given=dict(options.given) | {"shards": shards})
         return open_checkpoints(same, type(self.estimator).__qualname__, {})
 
     def _fit(
         self, parts: list[Any], known: list[Description], writer: CheckpointWriter | None
     ) -> None:
         """Fit to parts that are described; resume from a checkpoint if there is one."""
-        estimator, options = self.estimator, self.options
+        estimator, options, crew = self.estimator, self.options, self.crew
         head = self._first(known)
         encoder = self._encoder(known)
         random_state = estimator._interpreters.random_stream(estimator.random_state)
@@ -172,7 +174,7 @@ class _Fit:
                 verbose=options.verbose,
             ),
             writer,
-            steps=self._interpreters(model),
+            steps=cluster_steps(crew, estimator._interpreters, model, options),
             measure=held,
         )
         if options.minimizes:
@@ -187,7 +189,7 @@ class _Fit:
         crew = self.crew
         rows = [crew.submit("digests", part_digests, p, model, i) for i, p in enumerate(parts)]
         own = [crew.submit("digests", held_digests, shard) for shard in watched]
-        held = reduce(list.__add__, crew.results(own), [])
+        held: list[dict[str, str]] = [digests for found in crew.results(own) for digests in found]
         compare_digests(
             writer,
             joined_digests(crew.results(rows)),
@@ -298,12 +300,7 @@ class _Fit:
             if holder is not None:
                 first.setdefault(holder, place)
         workers = sorted(workers, key=lambda worker: (first.get(worker, len(parts)), worker))
-        n = layout.n_rows
-        owners: list[str | None] = []
-        for low, high in zip(layout.row_cuts[:-1], layout.row_cuts[1:], strict=True):
-            middle = (int(low) + int(high)) / 2
-            owners.append(workers[min(int(middle * len(workers) / n), len(workers) - 1)])
-        return owners
+        return owners_of(workers, layout)
 
     def _held(self, prepared: _Prepared, model: FittedModel) -> tuple[Validation | None, list[Any]]:
         """Return what measures a state on the rows held out, or on the user's own; and those."""
@@ -339,26 +336,38 @@ class _Fit:
 
         return measure, [] if self.validation is None else shards
 
-    def _interpreters(self, model: FittedModel) -> Callable[[Any, Any], Interpreter]:
-        """Return what makes the interpreter of a cluster; it is the same for the whole fit."""
-        cache: InterpreterCache = self.estimator._interpreters
-        options = self.options
-        assert options.shards is not None
-        every = options.shards.every
 
-        def make(optimizer: Any, clipping: Any) -> Interpreter:
-            inner: Any = cache.interpreter(
-                model.network.tape, optimizer, clipping,
-                engine="compiled", n_threads=options.n_threads,
-                shards=Shards(_count(options), every=every),
-            )  # fmt: skip
-            if every is not None:
-                made: Any = ClusterRounds(self.crew, inner, optimizer, clipping)
-            else:
-                made = ClusterInterpreter(self.crew, inner._interpreter, inner.count)
-            return made
+def cluster_steps(
+    crew: Crew, cache: InterpreterCache, model: FittedModel, options: FitOptions
+) -> Callable[[Any, Any], Interpreter]:
+    """Return what makes the interpreter of a cluster from an optimiser and its clipping."""
+    count = _count(options)
+    every = None if options.shards is None else options.shards.every
 
-        return make
+    def make(optimizer: Any, clipping: Any) -> Interpreter:
+        inner: Any = cache.interpreter(
+            model.network.tape, optimizer, clipping,
+            engine="compiled", n_threads=options.n_threads, shards=Shards(count, every=every),
+        )  # fmt: skip
+        if every is not None:
+            made: Any = ClusterRounds(crew, inner, optimizer, clipping)
+        else:
+            made = ClusterInterpreter(crew, inner._interpreter, count)
+        return made
+
+    return make
+
+
+def owners_of(workers: list[str], layout: PartitionLayout) -> list[str | None]:
+    """Return the worker that each shard goes to: equal shares of rows, in order."""
+    if not workers:
+        return [None] * layout.count
+    owners: list[str | None] = []
+    for low, high in zip(layout.row_cuts[:-1], layout.row_cuts[1:], strict=True):
+        middle = (int(low) + int(high)) / 2
+        place = min(int(middle * len(workers) / layout.n_rows), len(workers) - 1)
+        owners.append(workers[place])
+    return owners
 
 
 def _is_ready(shard: Any) -> int:

@@ -102,8 +102,12 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
                 self.__dict__ = before
                 raise
             if dataset is not None:
-                data = data._replace(block=dataset.stream(self._model, data.block))
+                shards = dataset.partitioned(options.shards)
+                block = dataset.stream(self._model, data.block, shards)
+                data = data._replace(block=block, shards=shards)
             job = self._job(options, data, writer)
+            if dataset is not None:
+                job = dataset.job(job)
             try:
                 if options.minimizes:
                     fit_whole(job)
