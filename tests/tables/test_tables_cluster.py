@@ -30,6 +30,7 @@ pytest.importorskip("distributed")
 
 from distributed import Client, LocalCluster
 
+from deltarule.dask import crew as crew_module
 from deltarule.dask.crew import Crew
 from deltarule.tables import cluster as cluster_module
 from deltarule.tables.cluster import ClusterPasses
@@ -194,6 +195,31 @@ def test_wrong_clusters_are_one_line_and_exit_code_2(
     assert not (tmp_path / "m.safetensors").exists()
 
 
+def test_workers_that_differ_or_are_missing_are_named(
+    client: Client,
+    folders: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ("train", str(folders["csv"]), "-t", "class", "-o", "never.safetensors", "--dask")
+    with monkeypatch.context() as patch:
+        patch.setattr(crew_module, "_worker_identity", _other_release)
+        code, error = said(capsys, *words, client.cluster.scheduler_address)
+    assert code == 2
+    assert "differs in deltarule: '0.0.0'" in error
+    with LocalCluster(n_workers=0, dashboard_address=":0", host="127.0.0.1") as empty:
+        code, error = said(capsys, *words, empty.scheduler_address)
+    assert code == 2
+    assert "the cluster has no workers" in error
+
+
+def _other_release() -> Any:
+    from deltarule.dask.workers import identity
+
+    return identity() | {"deltarule": "0.0.0"}
+
+
+@pytest.mark.timeout(900)
 def test_the_command_trains_on_worker_processes_and_ends_them(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:

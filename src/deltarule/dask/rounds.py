@@ -10,7 +10,7 @@ import numpy as np
 
 from deltarule.dask.crew import Crew
 from deltarule.dask.interpreter import ClusterEpoch, ClusterInterpreter, joined_roots
-from deltarule.dask.workers import Shard, computing, engine_of, joined_blocks
+from deltarule.dask.workers import Shard, computing, engine_of
 from deltarule.program import BatchSchedule, State, StepLog
 from deltarule.program.shards import tree_sum
 from deltarule.training.averaging import (
@@ -23,6 +23,7 @@ from deltarule.training.averaging import (
     take_round,
 )
 from deltarule.training.partitions import BatchCut
+from deltarule.training.streams import joined_blocks
 
 __all__ = ["ClusterRounds"]
 

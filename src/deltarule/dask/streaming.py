@@ -8,14 +8,13 @@ from typing import Any
 from deltarule.dask.crew import Crew
 from deltarule.dask.fitting import ClusterJob, cluster_steps, owners_of
 from deltarule.dask.interpreter import ClusterData
-from deltarule.dask.workers import joined_blocks
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.fitting import FitJob
 from deltarule.estimators.streamed_dataset import StreamedDataset, prepared_blocks
 from deltarule.program import Block
 from deltarule.spec.shards import Shards
 from deltarule.training.partitions import BatchCut, PartitionLayout
-from deltarule.training.streams import StreamRows
+from deltarule.training.streams import StreamRows, joined_blocks
 
 __all__ = ["ClusterStreams", "StreamedShard"]
 

@@ -35,6 +35,7 @@ from deltarule.program.shards import tree_sum
 from deltarule.program.tape import Tape
 from deltarule.training.partitions import BatchCut, held_out_rows, permutation
 from deltarule.training.shards import added, no_rows
+from deltarule.training.streams import joined_blocks
 from deltarule.utils.arrays import is_sparse
 
 __all__ = [
@@ -50,7 +51,6 @@ __all__ = [
     "gradient_roots",
     "held_digests",
     "identity",
-    "joined_blocks",
     "make_part",
     "make_shard",
     "part_digests",
@@ -396,18 +396,3 @@ def _threads() -> int | None:
         return int(get_worker().state.nthreads)
     except ValueError:  # not on a worker
         return None
-
-
-def joined_blocks(blocks: list[Block]) -> Block | None:
-    """Return blocks as one; None if there are none."""
-    if len(blocks) < 2:
-        return blocks[0] if blocks else None
-    first = blocks[0]
-    if is_sparse(first.x):
-        from scipy.sparse import vstack
-
-        x = vstack([block.x for block in blocks], format="csr")
-    else:
-        x = np.concatenate([block.x for block in blocks])
-    weight = None if first.weight is None else np.concatenate([b.weight for b in blocks])
-    return Block(x, np.concatenate([block.y for block in blocks]), weight)

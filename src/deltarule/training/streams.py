@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from deltarule.program import BatchSchedule, Block, ShardedSchedule
 from deltarule.program.shards import even_cuts
 from deltarule.training.data import EpochView
 from deltarule.training.partitions import BatchPlan, PartitionedData, PartitionLayout
+from deltarule.utils.arrays import is_sparse
 
 __all__ = ["StreamRows", "StreamedPartitions", "joined_blocks"]
 
@@ -129,7 +129,12 @@ def joined_blocks(blocks: list[Block]) -> Block | None:
     if len(blocks) < 2:
         return blocks[0] if blocks else None
 
-    def joined(arrays: list[Any]) -> Any:
-        return None if arrays[0] is None else np.concatenate(arrays)
+    first = blocks[0]
+    if is_sparse(first.x):
+        from scipy.sparse import vstack
 
-    return Block(*(joined(list(arrays)) for arrays in zip(*blocks, strict=True)))
+        x = vstack([block.x for block in blocks], format="csr")
+    else:
+        x = np.concatenate([block.x for block in blocks])
+    weight = None if first.weight is None else np.concatenate([b.weight for b in blocks])
+    return Block(x, np.concatenate([np.asarray(block.y) for block in blocks]), weight)
