@@ -5,11 +5,15 @@ next to one machine on one thread with the same shards, the bytes that a step mo
 a task that does nothing. To the times a cost model is fitted, t = a B / N + b + c N P, of B rows in
 a batch, N workers and P parameters, and drawn for more workers than there are here. It assumes that
 workers are alike, and that b and c stay as they are on this machine, whose network is its memory.
+
+Weak scaling is a step of B rows a worker: its efficiency is the time of one worker over that of N.
+With ``--steps 10000`` the scheduler's memory is measured over so many steps of one row.
 """
 
 from __future__ import annotations
 
 import argparse
+import threading
 import warnings
 from time import perf_counter
 from typing import Any
@@ -66,6 +70,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--batches", type=int, nargs="+", default=[200, 2000, 20_000])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=0)
     given = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     x, y = data(given.rows)
@@ -111,6 +116,64 @@ def main() -> None:
                 f"{1e3 * task:11.2f}"
             )
     model(seen, p)
+    weak_scaling(seen)
+    if given.steps:
+        scheduler_memory(given.steps)
+
+
+def weak_scaling(seen: list[tuple[int, int, float]]) -> None:
+    """Print the steps whose batches grow with the workers."""
+    alone = {batch: seconds for batch, n, seconds in seen if n == 1}
+    print("\nweak scaling")
+    print(f"{'rows a worker':>14}{'workers':>11}{'ms a step':>11}{'efficiency':>12}")
+    for batch, n, seconds in sorted(seen):
+        if batch % n == 0 and batch // n in alone:
+            share = alone[batch // n] / seconds
+            print(f"{batch // n:14}{n:11}{1e3 * seconds:11.2f}{100 * share:10.0f} %")
+
+
+def scheduler_memory(steps: int) -> None:
+    """Print what the scheduler holds over many steps; it runs in this process, the workers not."""
+    import psutil
+
+    rows = 100
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((rows, 6)), rng.integers(0, 2, rows)
+    arguments: dict[str, Any] = {
+        "hidden_layer_sizes": (3,), "batch_size": 1, "max_iter": steps // rows, "tol": 0.0,
+        "random_state": 0, "n_iter_no_change": 10**6,
+    }  # fmt: skip
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        scheduler, process = cluster.scheduler, psutil.Process()
+        seen: list[tuple[int, int, float]] = []
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(0.2):
+                size = process.memory_info().rss / 1e6
+                seen.append((len(scheduler.tasks), len(scheduler.task_groups), size))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        model = DaskMLPClassifier(client=client, shards=2, **arguments)
+        begin = perf_counter()
+        try:
+            model.fit([x[:50], x[50:]], [y[:50], y[50:]])
+        finally:
+            ended.set()
+            watcher.join()
+        seconds = perf_counter() - begin
+    print(f"\n{steps} steps of one row in {seconds:.0f} s, two workers")
+    print(f"{'of the time':>12}{'tasks':>8}{'groups':>8}{'MB of client and scheduler':>28}")
+    for tenth in range(10):
+        part = seen[len(seen) * tenth // 10 : len(seen) * (tenth + 1) // 10]
+        tasks, groups, sizes = zip(*part, strict=True)
+        print(f"{10 * (tenth + 1):10} %{max(tasks):8}{max(groups):8}{max(sizes):28.1f}")
 
 
 def model(seen: list[tuple[int, int, float]], p: int) -> None:

@@ -52,6 +52,7 @@ from deltarule.training.compatibility import (
     argument_choices,
     check_augmented_data,
     check_batch_norm_rows,
+    check_local_steps,
     check_minimizer,
     check_proximal,
     check_rprop,
@@ -287,6 +288,7 @@ def train(
     data = _data_of(net, X, y, sample_weight, class_weight)
     cuts = resolve_shards(shards)
     _check_shards(cuts, net, data, engine, augment)
+    check_local_steps(name, net, cuts)
     if epochs is None:
         epochs = _ITERATIONS if isinstance(chosen, Minimizer) else _EPOCHS
     epochs = check_positive_integer("epochs", epochs)

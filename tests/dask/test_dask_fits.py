@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import pickle
 import threading
@@ -149,6 +150,32 @@ def test_batches_of_more_than_a_run_of_rows_have_the_same_bits(client: Client) -
     assert sha(model) == sha(local)
 
 
+@pytest.mark.parametrize(
+    ("form", "every", "given"),
+    [
+        ("dense", "epoch", {"solver": "adam"}),
+        ("dense", 2, {"solver": "sgd", "dropout": 0.2, "early_stopping": True, "alpha": 1.0}),
+        ("sparse", 3, {"solver": "nadam", "gradient_clip": 0.1, "momentum": 0.0}),
+    ],
+)
+def test_shards_that_take_steps_by_themselves_have_the_bits_of_one_machine(
+    client: Client, form: str, every: Any, given: dict[str, Any]
+) -> None:
+    rows = X if form == "dense" else sparse.csr_array(np.where(np.abs(X) > 0.7, X, 0))
+    arguments = FIT | {"batch_size": 32} | given
+    weight = WEIGHT if form == "dense" else None
+    exact = MLPClassifier(shards=Shards(8, LENGTHS), **arguments).fit(rows, LABELS, weight)
+    local = MLPClassifier(shards=Shards(8, LENGTHS, every), **arguments).fit(rows, LABELS, weight)
+    model = DaskMLPClassifier(client=client, sync="average", every=every, **arguments)
+    model.fit(parts(rows), parts(LABELS), None if weight is None else parts(weight))
+    assert sha(model) == sha(local) != sha(exact)
+    assert model.loss_curve_ == local.loss_curve_
+    assert model.validation_scores_ == local.validation_scores_
+    assert model.note_.startswith("approximate")
+    assert "approximate" in repr(model)
+    assert "approximate" not in repr(DaskMLPClassifier())
+
+
 def test_arrays_and_dataframes_predict_lazily(client: Client) -> None:
     rows, y = da.from_array(X, chunks=(60, 6)), da.from_array(LABELS, chunks=60)
     model = DaskMLPClassifier(**FIT).fit(rows, y)  # the current client
@@ -281,7 +308,7 @@ def test_the_scheduler_forgets_the_steps_of_a_fit(epochs: int) -> None:
 def test_signatures_are_the_local_ones_with_a_client() -> None:
     for ours, local in ((DaskMLPClassifier, MLPClassifier), (DaskMLPRegressor, MLPRegressor)):
         given, expected = signature(ours).parameters, signature(local).parameters
-        assert [*expected, "client"] == list(given)
+        assert [*expected, "client", "sync", "every"] == list(given)
         assert given["shards"].default == 8
         same = [name for name in expected if name != "shards"]
         assert all(given[name] == expected[name] for name in same)
@@ -309,11 +336,14 @@ def test_subtrees_are_the_largest_ones() -> None:
     [
         ({"batch_norm": True}, SpecError, "does not go with batch norm"),
         ({"warm_start": True}, SpecError, "warm_start is not for fits on a cluster"),
-        ({"checkpoint": "folder"}, SpecError, "checkpoint is not for fits on a cluster"),
         ({"augment": lambda x, r, e: x}, SpecError, "augment is not for fits on a cluster"),
         ({"engine": "reference"}, SpecError, "engine='reference' is not for fits on a cluster"),
         ({"shards": None}, SpecError, "shards must be a power of two on a cluster"),
         ({"shards": 3}, SpecError, "shards must be a power of two"),
+        ({"sync": "later"}, SpecError, "sync must be 'gradients' or 'average'"),
+        ({"sync": "average", "every": 0}, SpecError, "every of Shards must be a number of steps"),
+        ({"sync": "average", "solver": "lbfgs"}, SpecError, "needs the gradient over all rows"),
+        ({"sync": "average", "max_norm": 1.0}, SpecError, "does not go with shards that take"),
         ({"early_stopping": True, "monitor": "f1_macro"}, SpecError, "monitor must be 'auto'"),
     ],
 )
@@ -375,6 +405,18 @@ def test_clients_that_cannot_compute_are_refused_by_name(cluster: LocalCluster) 
         DaskMLPClassifier(client=closed, **FIT).fit(parts(X), parts(LABELS))
     with pytest.raises(SpecError, match=r"client must be a distributed\.Client"):
         DaskMLPClassifier(client="tcp://127.0.0.1:1", **FIT).fit(parts(X), parts(LABELS))
+
+
+def test_an_asynchronous_client_is_refused_by_name(cluster: LocalCluster) -> None:
+    async def fit() -> None:
+        async with Client(cluster.scheduler_address, asynchronous=True) as client:
+            model = DaskMLPClassifier(client=client, **FIT)
+            with pytest.raises(SpecError, match="client is asynchronous"):
+                model.fit(parts(X), parts(LABELS))
+            with pytest.raises(SpecError, match="client is asynchronous"):
+                DaskMLPClassifier(**FIT).fit(parts(X), parts(LABELS))  # the current client
+
+    asyncio.run(fit())
 
 
 def test_workers_that_compute_other_bits_are_refused(

@@ -81,6 +81,7 @@ def fit_with_kill(
     client.wait_for_workers(2, timeout=200)
     killed = threading.Event()
     submit, results = Crew.submit, Crew._wait
+    names: set[str] = set()  # of the tasks since the last results
 
     def kill() -> None:
         if not killed.is_set():
@@ -93,13 +94,14 @@ def fit_with_kill(
         made = submit(self, name, *given, **kwargs)
         if name == phase and moment == "in":
             kill()
-        self.__dict__["_last"] = name
+        names.add(name)
         return made
 
     def collecting(self: Crew, futures: list[Any]) -> list[Any]:
         found = results(self, futures)
-        if self.__dict__.get("_last") == phase and moment == "after":
+        if phase in names and moment == "after":
             kill()
+        names.clear()
         return found
 
     monkeypatch.setattr(Crew, "submit", submitting)

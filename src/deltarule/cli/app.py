@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from deltarule.cli.cluster_options import ClusterOptions
 from deltarule.cli.groups import grouped
 from deltarule.cli.network_options import NetworkOptions
 from deltarule.cli.options import (
@@ -107,6 +108,7 @@ def train(
     network: NetworkOptions,
     training: TrainingOptions,
     checkpoints: CheckpointOptions,
+    cluster: ClusterOptions,
     files: ModelFileOptions,
     output: OutputOptions,
 ) -> None:
@@ -128,6 +130,10 @@ def train(
 
         deltarule train flights/ --target delay
 
+    The processes of a Dask cluster read and train, here four on this machine:
+
+        deltarule train flights/ --target delay --dask local:4
+
     Columns are what their cells look like, and the command says what that is; say otherwise:
 
         deltarule train houses.csv --target price --category code --missing -999 --ignore 'id_*'
@@ -142,12 +148,12 @@ def train(
     """
     check_streams(table, files.output, json=output.json)
     how = settings(network, training, checkpoints)
-    plan = network.applied(data.plan(training.seed, cells), how)
+    plan = cluster.applied(network.applied(data.plan(training.seed, cells), how))
 
     from deltarule.cli import commands
 
     commands.train(
-        commands.Tables(table, data.test_table, data.stream),
+        commands.Tables(cluster.path(table), data.test_table, cluster.stream(data.stream)),
         plan,
         how,
         commands.Outputs(
@@ -155,6 +161,7 @@ def train(
         ),
         output,
         reading,
+        dask=cluster.dask,
     )
 
 

@@ -38,6 +38,7 @@ from deltarule.utils.context import error_context
 
 if TYPE_CHECKING:
     from deltarule.tables import Plan, Prepared, ReadOptions, Settings
+    from deltarule.tables.cluster import ClusterPasses
     from deltarule.tables.tabular.tuning import Found
     from deltarule.tables.tuning import Budget
 
@@ -72,6 +73,8 @@ def train(
     output: OutputOptions,
     files: FileOptions,
     search: Search | None = None,
+    *,
+    dask: str | None = None,
 ) -> None:
     """Train on a table, or search for what to train, save, report, and draw.
 
@@ -93,7 +96,8 @@ def train(
         again = outputs.plots is not None or search is not None
         table = stack.enter_context(opened(tables.training, form, tables.stream, again=again))
         test = None if tables.test is None else stack.enter_context(opened(tables.test, form))
-        prepared = prepare(table, plan)
+        passes = None if dask is None else stack.enter_context(_cluster(dask, reporter))
+        prepared = prepare(table, plan, passes)
         reporter.plan(table, prepared)
         if test is not None:
             check_test(prepared.preprocessing, test)
@@ -126,6 +130,16 @@ def train(
                 for picture in draw_plots(model, last, outputs.plots, overwrite=outputs.overwrite):
                     reporter.wrote("picture", picture)
             reporter.end()
+
+
+@contextmanager
+def _cluster(address: str, reporter: Any) -> Iterator[ClusterPasses]:
+    """Connect to a cluster, whose workers read and train; print where its dashboard is."""
+    from deltarule.tables.cluster import ClusterPasses, connected
+
+    with connected(address) as crew:
+        reporter.notes([f"the dashboard of the cluster is at {crew.client.dashboard_link}"])
+        yield ClusterPasses(crew)
 
 
 def _fitted(

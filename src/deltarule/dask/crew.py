@@ -84,7 +84,7 @@ class Crew:
         if not self.workers() and self.client.cluster is not None:  # which may be starting some
             with suppress(TimeoutError):
                 self.client.wait_for_workers(1, timeout=_GONE)
-        if not self.workers():
+        if not self.workers(_GONE):
             raise ClusterError(
                 "the cluster has no workers. Start some, for example with cluster.scale(2) or "
                 "`dask worker ADDRESS`."
@@ -117,12 +117,17 @@ class Crew:
                     f"{ours[name]!r:.60}. {remedy}"
                 )
 
-    def workers(self) -> list[str]:
-        """Return the addresses of the workers, in order; none if the scheduler does not answer."""
+    def workers(self, patience: float | None = None) -> list[str]:
+        """Return the addresses of the workers, in order; none if the scheduler does not answer.
+
+        ``patience`` are the seconds to wait for an answer.
+        """
         if self.client.status not in ("running", "connecting"):
             return []
         try:
-            found = self.client.sync(self.client.scheduler.ncores, callback_timeout=_LOOK)
+            found = self.client.sync(
+                self.client.scheduler.ncores, callback_timeout=patience or _LOOK
+            )
         except (TimeoutError, OSError, CancelledError):
             return []
         return sorted(found)

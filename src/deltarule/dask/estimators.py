@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import dask.config
@@ -16,18 +17,28 @@ from deltarule.dask.fitting import fit_on_cluster
 from deltarule.dask.parts import Collections
 from deltarule.errors import DivergenceError, SpecError
 from deltarule.estimators import MLPClassifier, MLPRegressor
+from deltarule.spec.shards import Shards, resolve_shards
 
 __all__ = ["DaskMLPClassifier", "DaskMLPRegressor"]
 
 _SHARDS = 8
+_OWN = {"client": None, "sync": "gradients", "every": "epoch"}
+"""The arguments that local estimators do not have."""
+
+
+_EXACT = "exact: the parameters have the same bits as on one machine"
+_APPROXIMATE = "approximate: shards take steps by themselves, and their parameters are averaged"
 
 
 def _arguments_of(local: type[Any]) -> inspect.Signature:
-    """Return the signature of a local estimator, with ``client`` and other shards."""
+    """Return the signature of a local estimator, with other shards, client, sync and every."""
     given = list(inspect.signature(local.__init__).parameters.values())
     changed = [p.replace(default=_SHARDS) if p.name == "shards" else p for p in given]
-    client = inspect.Parameter("client", inspect.Parameter.KEYWORD_ONLY, default=None)
-    return inspect.Signature([*changed, client])
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+        for name, default in _OWN.items()
+    ]
+    return inspect.Signature([*changed, *more])
 
 
 class _DaskMLP(BaseEstimator):
@@ -117,7 +128,12 @@ class _DaskMLP(BaseEstimator):
     def _unfitted(self) -> Any:
         """Return the local estimator with the same arguments."""
         given = self.get_params(deep=False)
+        sync, every = given.pop("sync"), given.pop("every")
         del given["client"]
+        if sync not in ("gradients", "average"):
+            raise SpecError(f"sync must be 'gradients' or 'average'; got {sync!r:.40}.")
+        if sync == "average":
+            given["shards"] = replace(resolve_shards(given["shards"]) or Shards(), every=every)
         return self._local_class(**given)
 
     def to_local(self) -> Any:
@@ -130,6 +146,18 @@ class _DaskMLP(BaseEstimator):
         """
         check_is_fitted(self)
         return deepcopy(self._local)
+
+    @property
+    def note_(self) -> str:
+        """Whether the parameters are those of one machine, or approximate."""
+        check_is_fitted(self)
+        return _APPROXIMATE if self.sync == "average" else _EXACT
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        """Return the arguments, and that the parameters are approximate, if they are."""
+        shown = str(super().__repr__(N_CHAR_MAX))
+        averages = getattr(self, "sync", None) == "average"
+        return f"{shown}  # {_APPROXIMATE}" if averages else shown
 
     def predict(self, X: Any) -> Any:
         """Predict for the rows of X, lazily for a collection.
@@ -211,16 +239,26 @@ class DaskMLPClassifier(ClassifierMixin, _DaskMLP):
     ----------
     hidden_layer_sizes, activation, solver, … :
         As those of `deltarule.MLPClassifier`, in the same order. Not ``batch_norm``, ``augment``,
-        ``warm_start``, ``checkpoint``, ``engine="reference"``, nor a ``monitor`` other than "auto"
+        ``warm_start``, ``engine="reference"``, nor a ``monitor`` other than "auto"
         and "loss".
     shards : int, default=8
         Into how many shards every batch is cut, a power of two: at most so many workers compute at
         the same time.
     client : distributed.Client or None, default=None
         The cluster to compute on; None means Dask's current client. Copies and pickles have none.
+    sync : {"gradients", "average"}, default="gradients"
+        "gradients": the sums over all shards make every step, which is exact. "average":
+        approximate. Each shard takes steps by itself, and their θ are averaged after ``every``
+        (DiLoCo: an outer step with Nesterov's momentum 0.9 and rate 0.7). It depends on the shards,
+        never on the workers. Not for ``solver="lbfgs"``, ``"line_search"`` or ``"rprop"``, nor
+        with ``max_norm``.
+    every : int or "epoch", default="epoch"
+        With ``sync="average"``: after how many steps θ are averaged, at the end of an epoch, too.
 
     Attributes
     ----------
+    note_ : str
+        Whether the parameters are exact or approximate.
     classes_, coefs_, loss_curve_, … :
         As those of `deltarule.MLPClassifier`.
 
@@ -277,9 +315,15 @@ class DaskMLPRegressor(RegressorMixin, _DaskMLP):
         Into how many shards every batch is cut, a power of two.
     client : distributed.Client or None, default=None
         The cluster to compute on; None means Dask's current client. Copies and pickles have none.
+    sync : {"gradients", "average"}, default="gradients"
+        "average" is approximate: shards take steps by themselves, as in `DaskMLPClassifier`.
+    every : int or "epoch", default="epoch"
+        With ``sync="average"``: after how many steps θ are averaged.
 
     Attributes
     ----------
+    note_ : str
+        Whether the parameters are exact or approximate.
     coefs_, loss_curve_, … :
         As those of `deltarule.MLPRegressor`.
 

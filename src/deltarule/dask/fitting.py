@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from deltarule.dask.crew import Crew
 from deltarule.dask.interpreter import ClusterData, ClusterInterpreter
 from deltarule.dask.parts import Collections, parts_of
+from deltarule.dask.rounds import ClusterRounds
 from deltarule.dask.workers import (
     Description,
     HoldOut,
     describe,
+    held_digests,
     make_shard,
+    part_digests,
     part_moments,
     part_totals,
     shard_scores,
@@ -24,6 +28,12 @@ from deltarule.dask.workers import (
 from deltarule.errors import DataError, SpecError
 from deltarule.estimators.base import BaseMLP
 from deltarule.estimators.compatibility import check_rows
+from deltarule.estimators.fit_checkpoint import (
+    begin_stream,
+    compare_digests,
+    joined_digests,
+    open_checkpoints,
+)
 from deltarule.estimators.fit_data import FitData
 from deltarule.estimators.fit_reporter import FitReporter
 from deltarule.estimators.fitted_model import FittedModel
@@ -44,7 +54,10 @@ from deltarule.training import Metrics
 from deltarule.training.config import Validation
 from deltarule.training.partitions import PartitionLayout
 
-__all__ = ["fit_on_cluster"]
+if TYPE_CHECKING:
+    from deltarule.training.checkpoints.writer import CheckpointWriter
+
+__all__ = ["ClusterJob", "cluster_steps", "fit_on_cluster", "owners_of"]
 
 
 @dataclass(frozen=True)
@@ -55,13 +68,15 @@ class ClusterJob(FitJob):
     measure: Validation | None = None
 
     def interpreter(self, optimizer: Any = None, clipping: Any = None) -> Interpreter:
-        """Return the interpreter of the cluster."""
+        """Return the interpreter of the cluster; of predictions, that of this process."""
+        if optimizer is None and not self.options.minimizes:
+            return super().interpreter()
         assert self.steps is not None
         return self.steps(optimizer, clipping)
 
     def metric(self) -> Validation | None:
-        """Return what measures the rows held out."""
-        return self.measure
+        """Return what measures the rows held out, there or here."""
+        return super().metric() if self.measure is None else self.measure
 
 
 def fit_on_cluster(
@@ -100,23 +115,47 @@ class _Fit:
 
     def run(self) -> None:
         """Learn what all rows say, prepare them on the workers, and train."""
-        estimator, options, crew = self.estimator, self.options, self.crew
+        options, crew = self.options, self.crew
         dtypes = options.input_types if isinstance(options.input_types, tuple) else (
             options.input_types,
         )  # fmt: skip
         parts = parts_of(crew, self.given, dtypes, numeric=self.numeric)
         known = crew.results([crew.submit("describe", describe, p, self.numeric) for p in parts])
+        with self._checkpoints(known) as writer:
+            self._fit(parts, known, writer)
+
+    def _checkpoints(
+        self, known: list[Description]
+    ) -> AbstractContextManager[CheckpointWriter | None]:
+        """Open the folder of checkpoints, which a fit on one machine may go on with."""
+        options = self.options
+        if options.checkpoint is None:
+            return nullcontext()
+        assert options.shards is not None
+        shards = replace(options.shards, partitions=tuple(part.n_rows for part in known))
+        same = options._replace(given=dict(options.given) | {"shards": shards})
+        return open_checkpoints(same, type(self.estimator).__qualname__, {})
+
+    def _fit(
+        self, parts: list[Any], known: list[Description], writer: CheckpointWriter | None
+    ) -> None:
+        """Fit to parts that are described; resume from a checkpoint if there is one."""
+        estimator, options, crew = self.estimator, self.options, self.crew
         head = self._first(known)
         encoder = self._encoder(known)
         random_state = estimator._interpreters.random_stream(estimator.random_state)
+        if writer is not None:
+            random_state = begin_stream(writer, estimator.random_state, random_state)
         n_outputs = encoder.encode(head.head[1], validated=True).shape[1]
         model = new_model(
             options, encoder, (head.n_features, n_outputs), np.dtype(head.dtype), random_state
         )
         model.feature_names = None if head.names is None else list(head.names)
         prepared = self._prepare(parts, known, model, random_state)
-        del parts
-        held = self._held(prepared, model)
+        held, watched = self._held(prepared, model)
+        if writer is not None:
+            self._compare(writer, parts, watched, model)
+        parts.clear()
         estimator._model, estimator._random_state = model, random_state
         rows = prepared.data.head
         callbacks = estimator._begin_callbacks(options.epochs, rows.x, rows.y, rows.weight)
@@ -134,13 +173,30 @@ class _Fit:
                 records_health=options.record_health,
                 verbose=options.verbose,
             ),
-            steps=self._interpreters(model),
+            writer,
+            steps=cluster_steps(crew, estimator._interpreters, model, options),
             measure=held,
         )
         if options.minimizes:
             fit_whole(job)
         else:
             fit_by_steps(job)
+
+    def _compare(
+        self, writer: CheckpointWriter, parts: list[Any], watched: list[Any], model: FittedModel
+    ) -> None:
+        """Refuse to resume with other data; each worker describes its own."""
+        crew = self.crew
+        rows = [crew.submit("digests", part_digests, p, model, i) for i, p in enumerate(parts)]
+        own = [crew.submit("digests", held_digests, shard) for shard in watched]
+        held: list[dict[str, str]] = [digests for found in crew.results(own) for digests in found]
+        compare_digests(
+            writer,
+            joined_digests(crew.results(rows)),
+            joined_digests(held) if held else None,
+            model,
+            self.options.max_epochs,
+        )
 
     def _first(self, known: list[Description]) -> Description:
         """Return the description of a part with rows; refuse parts that differ."""
@@ -181,6 +237,7 @@ class _Fit:
     ) -> _Prepared:
         """Learn scales and class weights, and let the workers prepare their shards."""
         options, crew = self.options, self.crew
+        assert options.shards is not None
         hold_out = None
         if options.early_stopping and not options.minimizes and self.validation is None:
             hold_out = HoldOut(int(random_state.randint(2**31)), options.validation_fraction)
@@ -225,9 +282,10 @@ class _Fit:
         x, y = next(part.head for part in known if part.n_rows)
         head = model.prepare(model.as_block(x, model.targets.encode(y, validated=True), None))
         data = ClusterData(head, layout, shards)
-        check_rows(options, head._replace(weight=None))
+        check_rows(options, head._replace(weight=None), model.network)
         held = shards if hold_out is not None else []
-        return _Prepared(data, Shards(layout.count, tuple(layout.lengths)), held, groups)
+        kept = replace(options.shards, partitions=tuple(layout.lengths))
+        return _Prepared(data, kept, held, groups)
 
     def _owners(
         self, parts: list[Any], groups: list[list[int]], layout: PartitionLayout
@@ -242,18 +300,13 @@ class _Fit:
             if holder is not None:
                 first.setdefault(holder, place)
         workers = sorted(workers, key=lambda worker: (first.get(worker, len(parts)), worker))
-        n = layout.n_rows
-        owners: list[str | None] = []
-        for low, high in zip(layout.row_cuts[:-1], layout.row_cuts[1:], strict=True):
-            middle = (int(low) + int(high)) / 2
-            owners.append(workers[min(int(middle * len(workers) / n), len(workers) - 1)])
-        return owners
+        return owners_of(workers, layout)
 
-    def _held(self, prepared: _Prepared, model: FittedModel) -> Validation | None:
-        """Return what measures a state on the rows held out, or on the user's own."""
+    def _held(self, prepared: _Prepared, model: FittedModel) -> tuple[Validation | None, list[Any]]:
+        """Return what measures a state on the rows held out, or on the user's own; and those."""
         options, crew = self.options, self.crew
         if not options.early_stopping or options.minimizes:
-            return None
+            return None, []
         shards, groups = prepared.held, prepared.places
         if self.validation is not None:
             dtypes = (np.dtype(model.dtype),)
@@ -281,22 +334,40 @@ class _Fit:
             parts = [sums for _, sums in sorted(answers, key=lambda pair: pair[0])]
             return metrics_of(parts, model.loss_scale)
 
-        return measure
+        return measure, [] if self.validation is None else shards
 
-    def _interpreters(self, model: FittedModel) -> Callable[[Any, Any], Interpreter]:
-        """Return what makes the interpreter of a cluster; it is the same for the whole fit."""
-        cache: InterpreterCache = self.estimator._interpreters
-        count = _count(self.options)
 
-        def make(optimizer: Any, clipping: Any) -> Interpreter:
-            inner = cache.interpreter(
-                model.network.tape, optimizer, clipping,
-                engine="compiled", n_threads=self.options.n_threads, shards=Shards(count),
-            )  # fmt: skip
-            made: Any = ClusterInterpreter(self.crew, inner._interpreter, count)  # type: ignore[attr-defined]
-            return made
+def cluster_steps(
+    crew: Crew, cache: InterpreterCache, model: FittedModel, options: FitOptions
+) -> Callable[[Any, Any], Interpreter]:
+    """Return what makes the interpreter of a cluster from an optimiser and its clipping."""
+    count = _count(options)
+    every = None if options.shards is None else options.shards.every
 
-        return make
+    def make(optimizer: Any, clipping: Any) -> Interpreter:
+        inner: Any = cache.interpreter(
+            model.network.tape, optimizer, clipping,
+            engine="compiled", n_threads=options.n_threads, shards=Shards(count, every=every),
+        )  # fmt: skip
+        if every is not None:
+            made: Any = ClusterRounds(crew, inner, optimizer, clipping)
+        else:
+            made = ClusterInterpreter(crew, inner._interpreter, count)
+        return made
+
+    return make
+
+
+def owners_of(workers: list[str], layout: PartitionLayout) -> list[str | None]:
+    """Return the worker that each shard goes to: equal shares of rows, in order."""
+    if not workers:
+        return [None] * layout.count
+    owners: list[str | None] = []
+    for low, high in zip(layout.row_cuts[:-1], layout.row_cuts[1:], strict=True):
+        middle = (int(low) + int(high)) / 2
+        place = min(int(middle * len(workers) / layout.n_rows), len(workers) - 1)
+        owners.append(workers[place])
+    return owners
 
 
 def _is_ready(shard: Any) -> int:
@@ -318,7 +389,6 @@ def _check(options: FitOptions, estimator: BaseMLP, validation: Collections | No
         )
     for name, value, remedy in (
         ("warm_start", options.warm_start, "warm_start=False"),
-        ("checkpoint", options.checkpoint is not None, "checkpoint=None"),
         ("augment", options.augment is not None, "augment=None"),
         ("engine='reference'", options.engine == "reference", "engine='compiled'"),
     ):

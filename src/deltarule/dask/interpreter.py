@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -19,7 +19,7 @@ from deltarule.training.data import EpochView
 from deltarule.training.partitions import PartitionedData, PartitionLayout
 from deltarule.training.shards import StepRecord
 
-__all__ = ["ClusterData", "ClusterInterpreter", "subtrees"]
+__all__ = ["ClusterData", "ClusterEpoch", "ClusterInterpreter", "joined_roots", "subtrees"]
 
 _WATCHED = 30  # steps, before a warning
 _SLOWER = 1.5  # times as long as one worker
@@ -140,8 +140,7 @@ class ClusterInterpreter:
             seconds = perf_counter() - begin
             self._watch = self._watch.after(seconds, [a.seconds for a in answers], step, data)
         roots = {first: (count, sums) for answer in answers for first, count, sums in answer.sums}
-        total = _joined(roots, 0, self.count, step.theta)
-        assert total is not None  # a batch has rows
+        total: GradientSums = joined_roots(roots, 0, self.count, added_or_none(step.theta))
         return total
 
     def __getattr__(self, name: str) -> Any:
@@ -201,18 +200,13 @@ def subtrees(shards: list[int]) -> list[tuple[int, int]]:
     return found
 
 
-def _joined(roots: dict[int, Any], first: int, count: int, theta: Any) -> GradientSums | None:
-    """Return the sum over a subtree, of the roots of smaller ones."""
+def joined_roots(roots: dict[int, Any], first: int, count: int, add: Callable[..., Any]) -> Any:
+    """Return the sum over a subtree, of the roots of smaller ones: {first: (count, sum)}."""
     if first in roots and roots[first][0] == count:
-        sums: GradientSums | None = roots[first][1]
-        return sums
+        return roots[first][1]
     half = count // 2
-
-    def halves() -> Iterator[GradientSums | None]:
-        yield _joined(roots, first, half, theta)
-        yield _joined(roots, first + half, half, theta)
-
-    return tree_sum(halves(), added_or_none(theta))
+    halves = ((first, half), (first + half, half))
+    return tree_sum((joined_roots(roots, *part, add) for part in halves), add)
 
 
 def _itself(step: Step) -> Step:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ import numpy as np
 from deltarule.dask.errors import part_error
 from deltarule.engine import Engine
 from deltarule.errors import DataError
+from deltarule.estimators.fit_checkpoint import block_digests
 from deltarule.estimators.fitted_model import FittedModel
 from deltarule.estimators.partition_sums import (
     Moments,
@@ -30,8 +32,10 @@ from deltarule.estimators.partition_sums import (
 )
 from deltarule.program import Block, GradientSums, State
 from deltarule.program.shards import tree_sum
+from deltarule.program.tape import Tape
 from deltarule.training.partitions import BatchCut, held_out_rows, permutation
 from deltarule.training.shards import added, no_rows
+from deltarule.training.streams import joined_blocks
 from deltarule.utils.arrays import is_sparse
 
 __all__ = [
@@ -41,11 +45,15 @@ __all__ = [
     "Roots",
     "Shard",
     "Step",
+    "computing",
     "describe",
+    "engine_of",
     "gradient_roots",
+    "held_digests",
     "identity",
     "make_part",
     "make_shard",
+    "part_digests",
     "part_moments",
     "part_totals",
     "shard_scores",
@@ -128,12 +136,12 @@ class Shard:
             rows = order[cut.of(place, len(order))]
             if len(rows):
                 taken.append(block.take(rows))
-        return _joined(taken)
+        return joined_blocks(taken)
 
     def whole(self) -> Block | None:
         """Return all training rows; None if there are none."""
         if self._whole is None:
-            self._whole = _joined([block for _, block in self.blocks if block.n_rows])
+            self._whole = joined_blocks([block for _, block in self.blocks if block.n_rows])
             if self._whole is not None:  # the parts become views of it
                 at = 0
                 for i, (place, block) in enumerate(self.blocks):
@@ -256,6 +264,16 @@ def part_totals(part: Part, model: FittedModel, place: int, hold_out: HoldOut | 
     return class_totals(model.targets, _blocks_of(model, part, place, hold_out)[0])
 
 
+def part_digests(part: Part, model: FittedModel, place: int) -> dict[str, str]:
+    """Return the fingerprints of a part's rows, by which checkpoints are compared."""
+    return block_digests(_blocks_of(model, part, place, None)[0])
+
+
+def held_digests(shard: Shard) -> list[dict[str, str]]:
+    """Return the fingerprints of the rows held out, partition by partition."""
+    return [block_digests(block) for block in shard.held]
+
+
 def make_shard(
     token: str,
     model: FittedModel,
@@ -348,14 +366,26 @@ def identity() -> dict[str, str]:
 
 
 def _engine(shard: Shard) -> Engine:
-    """Return the engine of a fit, on as many threads as the worker has."""
-    engine = _engines.get(shard.token)
+    """Return the engine that sums over the shards of a fit."""
+    return engine_of(shard.token, shard.model.network.tape, n_shards=1)
+
+
+def engine_of(
+    name: str, tape: Tape, optimizer: Any = None, clipping: Any = None, *, n_shards: int = 0
+) -> Engine:
+    """Return the engine of a name, on as many threads as the worker has."""
+    engine = _engines.get(name)
     if engine is None:
         if len(_engines) >= _MOST_ENGINES:
             _engines.popitem(last=False)
-        engine = Engine(shard.model.network.tape, n_threads=_threads(), n_shards=1)
-        _engines[shard.token] = engine
+        engine = Engine(tape, optimizer, clipping, n_threads=_threads(), n_shards=n_shards)
+        _engines[name] = engine
     return engine
+
+
+def computing() -> AbstractContextManager[Any]:
+    """Return a context for one computation at a time, on all threads of the worker."""
+    return _lock
 
 
 def _threads() -> int | None:
@@ -366,18 +396,3 @@ def _threads() -> int | None:
         return int(get_worker().state.nthreads)
     except ValueError:  # not on a worker
         return None
-
-
-def _joined(blocks: list[Block]) -> Block | None:
-    """Return blocks as one; None if there are none."""
-    if len(blocks) < 2:
-        return blocks[0] if blocks else None
-    first = blocks[0]
-    if is_sparse(first.x):
-        from scipy.sparse import vstack
-
-        x = vstack([block.x for block in blocks], format="csr")
-    else:
-        x = np.concatenate([block.x for block in blocks])
-    weight = None if first.weight is None else np.concatenate([b.weight for b in blocks])
-    return Block(x, np.concatenate([block.y for block in blocks]), weight)

@@ -102,8 +102,12 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
                 self.__dict__ = before
                 raise
             if dataset is not None:
-                data = data._replace(block=dataset.stream(self._model, data.block))
+                shards = dataset.partitioned(options.shards)
+                block = dataset.stream(self._model, data.block, shards)
+                data = data._replace(block=block, shards=shards)
             job = self._job(options, data, writer)
+            if dataset is not None:
+                job = dataset.job(job)
             try:
                 if options.minimizes:
                     fit_whole(job)
@@ -208,7 +212,7 @@ class BaseMLP(EpochCallbackMixin, NestedParameters, FittedEstimator, ABC):
         own = given_validation_set(validation, options, model, self._checked_rows)
         data = prepare_data(options, model, block, raw, own, validation.groups, random_state)
         if writer is not None:
-            compare_data(writer, block, validation, data, model, options.max_epochs)
+            compare_data(writer, block, validation, data, model, options)
         self._model, self._random_state = model, random_state
         if data.held_out is not None:
 

@@ -11,12 +11,14 @@ from deltarule.errors import SpecError
 from deltarule.estimators.options import FitOptions
 from deltarule.estimators.solver_options import SCIKIT_LEARN_SCHEDULES
 from deltarule.program import Block
+from deltarule.spec import NetworkSpec
 from deltarule.spec.optimizers import Rprop
 from deltarule.training.compatibility import (
     Choice,
     OptimizerName,
     check_augmented_data,
     check_batch_norm_rows,
+    check_local_steps,
     check_minimizer,
     check_rprop,
     check_shards,
@@ -98,9 +100,10 @@ def _check_schedule(options: FitOptions) -> None:
         refuse_schedule(_name(options), "learning_rate", given, "learning_rate='constant'")
 
 
-def check_rows(options: FitOptions, block: Block) -> None:
-    """Refuse rows that do not fit the options."""
+def check_rows(options: FitOptions, block: Block, spec: NetworkSpec) -> None:
+    """Refuse rows, or a network, that do not fit the options."""
     batch_size = options.batch_size
+    check_local_steps(_name(options), spec, options.shards)
     if options.hidden.normalizes:
         check_batch_norm_rows(block, batch_size, "batch_norm=True", "set batch_norm=False")
     if options.augment is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,16 @@ from deltarule.utils.checks import is_count, is_number
 if TYPE_CHECKING:
     from deltarule.training.checkpoints.writer import CheckpointWriter
 
-__all__ = ["begin_stream", "capture", "compare_data", "open_checkpoints", "restore"]
+__all__ = [
+    "begin_stream",
+    "block_digests",
+    "capture",
+    "compare_data",
+    "compare_digests",
+    "joined_digests",
+    "open_checkpoints",
+    "restore",
+]
 
 _FREE = ("checkpoint", "engine", "max_iter", "n_threads", "verbose", "warm_start")
 """Arguments that a resumed fit may change; ``max_iter`` not with every schedule. The engine is
@@ -84,20 +95,68 @@ def compare_data(
     validation: Validation,
     data: FitData,
     model: FittedModel,
-    max_epochs: int,
+    options: FitOptions,
 ) -> None:
     """Refuse to resume with other data or arguments than those of the checkpoint."""
+    own = None
+    if validation.X is not None and data.held_out is not None:
+        own = data.held_out.block
+    shards = options.shards
+    if shards is not None and shards.partitions is not None:
+        ends = np.cumsum(shards.partitions)
+        cuts = [slice(end - n, end) for end, n in zip(ends, shards.partitions, strict=True)]
+        rows = joined_digests([block_digests(block.take(cut)) for cut in cuts])
+        held = None if own is None else joined_digests([block_digests(own)])
+    else:
+        rows, held = block_digests(block), None if own is None else block_digests(own)
+    groups = None if validation.groups is None else np.asarray(validation.groups)
+    compare_digests(writer, rows, held, model, options.max_epochs, groups)
+
+
+def block_digests(block: Block) -> dict[str, str]:
+    """Return the fingerprints of rows, by the name of their argument."""
     from deltarule.training.checkpoints.fingerprint import fingerprint
 
-    parts: dict[str, Any] = {"X": block.x, "y": block.y, "sample_weight": block.weight}
-    if validation.X is not None and data.held_out is not None:
-        held_out = data.held_out.block
-        parts |= {"X_val": held_out.x, "y_val": held_out.y, "sample_weight_val": held_out.weight}
+    parts = {"X": block.x, "y": block.y, "sample_weight": block.weight}
+    return {name: fingerprint(part) for name, part in parts.items()}
+
+
+def joined_digests(parts: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Return the fingerprints of rows in partitions, wherever each of them lies."""
+    return {
+        name: "none"
+        if parts[0][name] == "none"
+        else f"{len(parts)} partitions "
+        + hashlib.sha256("\n".join(part[name] for part in parts).encode()).hexdigest()
+        for name in parts[0]
+    }
+
+
+def compare_digests(
+    writer: CheckpointWriter,
+    rows: dict[str, str],
+    held: dict[str, str] | None,
+    model: FittedModel,
+    max_epochs: int,
+    groups: Any = None,
+) -> None:
+    """Refuse to resume unless all fingerprints are those of the checkpoint.
+
+    Parameters
+    ----------
+    rows, held : dict
+        Of all training rows, in the user's units, and of the user's validation set.
+    """
+    from deltarule.training.checkpoints.fingerprint import fingerprint
+
     targets, names = model.targets, model.feature_names
-    parts["groups"] = None if validation.groups is None else np.asarray(validation.groups)
-    parts["classes"] = targets.classes if isinstance(targets, ClassTargets) else None
-    parts["names of the features"] = None if names is None else np.array(names, dtype=object)
-    digests = {name: fingerprint(part) for name, part in parts.items()}
+    parts: dict[str, Any] = {
+        "groups": groups,
+        "classes": targets.classes if isinstance(targets, ClassTargets) else None,
+        "names of the features": None if names is None else np.array(names, dtype=object),
+    }
+    own = {} if held is None else {f"{name}_val": digest for name, digest in held.items()}
+    digests = rows | own | {name: fingerprint(part) for name, part in parts.items()}
     writer.compare(digests, ("max_iter", max_epochs))
 
 

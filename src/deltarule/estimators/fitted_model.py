@@ -144,14 +144,12 @@ class FittedModel:
         """Copy arrays that cannot be written, such as those of ``joblib.load(mmap_mode="r")``."""
         state = self.state
         held = state.optimizer_state
-        arrays = [state.theta, *state.buffers.values(), *(held if isinstance(held, tuple) else ())]
-        if all(array.flags.writeable for array in arrays if isinstance(array, np.ndarray)):
+        arrays = [state.theta, *state.buffers.values(), *_arrays_in(held)]
+        if all(array.flags.writeable for array in arrays):
             return
         state.theta = aligned(state.theta)
         state.buffers = {name: np.array(array) for name, array in state.buffers.items()}
-        if isinstance(held, tuple):
-            own = (np.array(a) if isinstance(a, np.ndarray) else a for a in held)
-            state.optimizer_state = type(held)(*own)
+        state.optimizer_state = _own(held)
 
     def copy(self, *, optimizer: bool = True) -> FittedModel:
         """Return a copy of this moment: finite, whole, and not changed by further training.
@@ -238,3 +236,17 @@ class FittedModel:
     def decode(self, outputs: Any) -> Any:
         """Return predictions from the network's outputs, in the user's units."""
         return self.targets.decode(outputs if self.scales is None else self.scales.outputs(outputs))
+
+
+def _arrays_in(held: Any) -> list[Any]:
+    """Return the arrays of an optimiser's state."""
+    if isinstance(held, tuple):
+        return [array for part in held for array in _arrays_in(part)]
+    return [held] if isinstance(held, np.ndarray) else []
+
+
+def _own(held: Any) -> Any:
+    """Return an optimiser's state with copies of its arrays."""
+    if isinstance(held, tuple):
+        return type(held)(*map(_own, held))
+    return np.array(held) if isinstance(held, np.ndarray) else held

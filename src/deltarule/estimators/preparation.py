@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,6 @@ from deltarule.estimators.standardization import Scales, learn_scales
 from deltarule.estimators.validation_metric import read_scorer
 from deltarule.estimators.validation_split import split
 from deltarule.program import Block
-from deltarule.spec import Shards
 from deltarule.training.data import Augmenter, augmented
 from deltarule.training.partitions import PartitionLayout, held_out_rows
 from deltarule.utils.arrays import is_sparse
@@ -72,7 +72,7 @@ def prepare_data(
             _check_first_block(block)
         model.scales = learn_scales(block, targets=model.targets.can_standardize)
     ready = model.targets.weigh(model.prepare(block))
-    check_rows(options, ready)
+    check_rows(options, ready, model.network)
     if held_out is not None:
         read_scorer(options.monitor, weighted=held_out.raw.weight is not None)
         held_out = held_out._replace(block=model.standardized(held_out.block))
@@ -121,14 +121,14 @@ def _prepare_partitions(
     ready = weighted(targets, model.prepare(block), factors)
     if ready.weight is not None:
         check_total_weight(float(np.sum(ready.weight, dtype=np.float64)))
-    check_rows(options, ready)
+    check_rows(options, ready, model.network)
     if held_out is not None:
         held_out = held_out._replace(block=model.standardized(held_out.block))
         cuts = _slices(held_lengths if sum(held_lengths) == held_out.block.n_rows else
                        [held_out.block.n_rows])  # fmt: skip
         held_parts = [held_out.block.take(cut) for cut in cuts]
     shown = Block(block.x, targets.callback_targets(raw.y, block.y, rows), block.weight)
-    kept = Shards(shards.count, tuple(lengths))
+    kept = replace(shards, partitions=tuple(lengths))
     return FitData(ready, shown, held_out, None, kept, held_parts)
 
 

@@ -10,6 +10,7 @@ from deltarule.program.tape import Tape
 from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import Optimizer
 from deltarule.spec.shards import Shards
+from deltarule.training.averaging import Averaged, replica_tape
 from deltarule.training.partitions import PartitionLayout
 from deltarule.training.shards import Sharded
 from deltarule.utils.arrays import Array
@@ -62,16 +63,21 @@ def interpreter_of(
     if n_threads is not None:
         check_positive_integer("n_threads", n_threads)
     foreign = like is not None and not isinstance(like, np.ndarray)
-    if engine == "reference" or (engine == "auto" and (foreign or tape.functions)):
+    compiled = engine == "compiled" or not (engine == "reference" or foreign or tape.functions)
+
+    def make(tape: Tape, count: int) -> Interpreter:
+        if compiled:
+            from deltarule.engine import Engine
+
+            return Engine(tape, optimizer, clipping, n_threads=n_threads, n_shards=count)
         from deltarule.reference import Reference
 
-        made: Interpreter = Reference(tape, optimizer, clipping)
-    else:
-        from deltarule.engine import Engine
+        return Reference(tape, optimizer, clipping)
 
-        count = 0 if shards is None else shards.count
-        made = Engine(tape, optimizer, clipping, n_threads=n_threads, n_shards=count)
     if shards is None:
-        return made
+        return make(tape, 0)
+    if shards.every is not None and optimizer is not None:
+        return Averaged(make(tape, 0), make(replica_tape(tape, shards.count), 0), shards)
+    made = make(tape, shards.count)
     groups = None if shards.partitions is None else PartitionLayout.of(shards).row_cuts
     return Sharded(made, shards.count, groups)

@@ -10,6 +10,7 @@ __all__ = [
     "OPTIMIZER_STATES",
     "AdadeltaState",
     "AdamState",
+    "AveragedState",
     "NadamState",
     "RpropState",
     "SquareState",
@@ -61,9 +62,17 @@ class RpropState(NamedTuple):
     size: Array  # (p,) step sizes
 
 
+class AveragedState(NamedTuple):
+    """State of local steps: of the shards' optimiser, and of the outer step."""
+
+    inner: Any  # mean of the shards' states; None for an optimiser without one
+    u: Array  # (p,) velocity of the outer step
+
+
 OPTIMIZER_STATES: tuple[type[Any], ...] = (
     AdadeltaState,
     AdamState,
+    AveragedState,
     NadamState,
     RpropState,
     SquareState,

@@ -13,7 +13,7 @@ import numpy as np
 
 from deltarule.errors import DataError
 from deltarule.program import State
-from deltarule.program.optimizer_state import OPTIMIZER_STATES
+from deltarule.program.optimizer_state import OPTIMIZER_STATES, AveragedState
 from deltarule.program.tape import Tape
 from deltarule.utils.arrays import is_floating
 from deltarule.utils.checks import check_shape, is_count, shown
@@ -126,14 +126,19 @@ def check_optimizer_state(state: State) -> None:
         )
     shape, dtype = tuple(theta.shape), theta.dtype
     for name, value in zip(held._fields, held, strict=True):
-        if name == "t":
+        if isinstance(held, AveragedState) and name == "inner":
+            nested = isinstance(value, AveragedState)
+            if value is not None and not nested:
+                check_optimizer_state(State(theta, optimizer_state=value))
+            valid = not nested
+        elif name == "t":
             valid = is_count(value)
         elif name == "product":
             valid = isinstance(value, float)
         else:
             valid = _is_array(value, shape, dtype)
         if not valid:
-            scalars = {"t": "a number of steps", "product": "a float"}
+            scalars = {"t": "a number of steps", "product": "a float", "inner": "no average itself"}
             wanted = scalars.get(name, f"{shape} of {dtype}, like θ")
             raise DataError(
                 f"state.optimizer_state.{name} must be {wanted}; got {_shown(value)}. {_REMEDY}"
@@ -152,6 +157,8 @@ def check_finite(state: State) -> None:
         If they are not.
     """
     held = state.optimizer_state
+    if isinstance(held, AveragedState):
+        check_finite(State(state.theta, optimizer_state=held.inner))
     named: list[tuple[str, Any, Callable[[Any], bool] | None]] = [("theta", state.theta, _FINITE)]
     for name, array in state.buffers.items():
         named.append((f"buffers[{name!r:.40}]", array, _RANGES.get(name.rpartition(".")[2])))
@@ -175,7 +182,7 @@ _FINITE = _finite()
 _RANGES: dict[Any, Callable[[Any], bool]] = {
     "mean": _FINITE, "variance": _finite(0), "weight": _finite(0),
     "m": _FINITE, "v": _squares, "s": _squares, "u": _squares,
-    ("VelocityState", "v"): _FINITE,
+    ("VelocityState", "v"): _FINITE, ("AveragedState", "u"): _FINITE,
     "product": _finite(0, 1), "sign": _finite(-1, 1), "size": _finite(0),
 }  # fmt: skip
 """The ranges of statistics and of the optimisers' numbers, by name."""

@@ -31,22 +31,29 @@ class Shards:
         rows in a new order within their partitions, and every batch takes its share of each
         partition; shard s holds those of the s-th group of partitions. By default the rows are
         shuffled all together, and batches are cut evenly.
+    every : int or "epoch", optional
+        Approximate: each shard takes so many steps by itself, along its own rows of every batch,
+        before their θ are averaged (``deltarule.training.averaging``). By default the gradients of
+        every step are summed, which is exact. For optimisers that take steps, except Rprop, and
+        without max-norm.
 
     Raises
     ------
     SpecError
-        If ``count`` is no power of two, or ``partitions`` are not counts of rows.
+        If ``count`` is no power of two, ``partitions`` are not counts of rows, or ``every`` is not
+        a number of steps.
 
     Examples
     --------
     >>> Shards(4)
-    Shards(count=4, partitions=None)
+    Shards(count=4, partitions=None, every=None)
     >>> Shards(8, [100, 100, 37]).partitions
     (100, 100, 37)
     """
 
     count: int = 8
     partitions: tuple[int, ...] | None = None
+    every: int | str | None = None
 
     def __post_init__(self) -> None:
         count = self.count
@@ -63,6 +70,14 @@ class Shards:
         object.__setattr__(self, "count", int(count))
         if self.partitions is not None:
             object.__setattr__(self, "partitions", _lengths(self.partitions))
+        every = self.every
+        if isinstance(every, Integral) and not isinstance(every, bool) and int(every) >= 1:
+            object.__setattr__(self, "every", int(every))
+        elif every is not None and every != "epoch":
+            raise SpecError(
+                "every of Shards must be a number of steps, such as 100, 'epoch', or None for "
+                f"exact steps; got {every!r:.40}."
+            )
 
 
 def resolve_shards(given: Any) -> Shards | None:

@@ -99,9 +99,25 @@ class ExampleReader:
     def epoch(self, number: int, rows: int) -> Iterator[Examples]:
         """Yield the training examples in the order of an epoch, at most so many at a time."""
         rng = np.random.default_rng([self.split.seed, number])
+        return self._blocks(rng, rows, self._pieces(rng, range(len(self._dataset.places))))
+
+    def stream(
+        self, number: int, rows: int, place: int, chunks: range, count: int
+    ) -> Iterator[Examples]:
+        """Yield the training examples of some chunks in the order of an epoch.
+
+        They are those of stream ``place`` of ``count``, which are read in turn.
+        """
+        rng = np.random.default_rng([self.split.seed, number, place])
+        return self._blocks(rng, rows, self._pieces(rng, chunks, count))
+
+    def _blocks(
+        self, rng: np.random.Generator, rows: int, pieces: Iterator[Piece]
+    ) -> Iterator[Examples]:
+        """Yield the training examples of pieces, shuffled, at most so many at a time."""
         held: list[Examples] = []
         count = 0
-        for piece in self._pieces(rng):
+        for piece in pieces:
             held.append(self._examples(piece, 0))
             count += len(held[-1].y)
             while count >= rows:
@@ -120,12 +136,14 @@ class ExampleReader:
         assert isinstance(self.source, Dataset)  # epochs are of tables in their files
         return self.source
 
-    def _pieces(self, rng: np.random.Generator) -> Iterator[Piece]:
-        """Read the chunks in a random order, several of them in turn."""
-        places = self._dataset.places
+    def _pieces(self, rng: np.random.Generator, chunks: range, streams: int = 1) -> Iterator[Piece]:
+        """Read chunks in a random order, several of them in turn; fewer if there are streams."""
+        places = [self._dataset.places[k] for k in chunks]
+        if not places:
+            return
         waiting = (self._dataset.read(places[k]) for k in rng.permutation(len(places)))
         largest = max(place.chunk.size for place in places)
-        lanes = list(islice(waiting, max(2, min(LANES, LANE_BYTES // max(largest, 1)))))
+        lanes = list(islice(waiting, max(2, min(LANES, LANE_BYTES // streams // max(largest, 1)))))
         try:
             while lanes:
                 for lane in tuple(lanes):

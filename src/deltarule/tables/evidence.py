@@ -24,6 +24,12 @@ MONTH_FIRST = DateNotation(form="calendar", day_first=False)
 TIME = DateNotation(form="time", day_first=True)
 MONTH = DateNotation(form="month", day_first=True)
 _GROUPED = r"^[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+$"
+_ADDED = (
+    *("rows", "missing", "usable", "points", "codes", "whole", "booleans", "numbers", "measured"),
+    *("unclear_dates", "calendar_dates", "fixed_dates", "dotted_dates", "sure_dates"),
+    *("compact_dates", "_blanks"),
+)
+"""The counts that are sums over pieces."""
 _LOOK = 1000
 FIRST_COMPACT, LAST_COMPACT = 1900_01_01, 2100_12_31
 """Numbers between these may be dates such as 20240131."""
@@ -84,6 +90,32 @@ class ColumnEvidence:
             self._add_texts(column, there, usable)
         if not self.texts.full:
             self.texts.add(*column.counted())
+
+    def merge(self, other: ColumnEvidence) -> None:
+        """Add the evidence of the pieces that follow."""
+        if self.unsupported:
+            return
+        self._follow_merged(other)
+        for name in _ADDED:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("marks", "fits", "dates"):
+            getattr(self, name).update(getattr(other, name))
+        self.unsupported = other.unsupported
+        self.declared = self.declared or other.declared
+        self.suspect = self.suspect or other.suspect
+        self.largest = max(self.largest, other.largest)
+        if not self.texts.full:
+            self.texts.merge(other.texts)
+
+    def _follow_merged(self, other: ColumnEvidence) -> None:
+        """Do what `_follow` does with pieces."""
+        self._numbered = self._numbered and other._numbered
+        if not self._numbered or other.rows == 0:
+            return
+        self._low = min(self._low, other._low) if self.rows else other._low
+        self._high = max(self._high, other._high) if self.rows else other._high
+        self._sum += other._sum
+        self._squares += other._squares
 
     @property
     def cells(self) -> int:

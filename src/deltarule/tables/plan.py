@@ -47,6 +47,9 @@ class Plan:
     bins : int, optional
         Bins of the piecewise-linear encoding beside a number; by default 24 for an ensemble, and
         none for one network.
+    shards : int, optional
+        Cut every batch of one network into so many shards, as on a cluster; for a table that stays
+        in its files.
     """
 
     target: str
@@ -60,3 +63,4 @@ class Plan:
     one_network: bool = False
     scaling: Scaling | None = None
     bins: int | None = None
+    shards: int | None = None

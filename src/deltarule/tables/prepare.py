@@ -6,26 +6,23 @@ One pass over all rows understands the columns, a second one learns from the tra
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deltarule.errors import TableError
-from deltarule.tables.arrow import numbers_of
+from deltarule.errors import SpecError, TableError
 from deltarule.tables.batches import ExampleReader
-from deltarule.tables.columns import ParsedColumn
 from deltarule.tables.encoding import STANDARDISED, usual_encoding
 from deltarule.tables.folds import choose_folds
 from deltarule.tables.messages import listing, show
 from deltarule.tables.parallel import together
+from deltarule.tables.passes import Learned, Passes, Streams
 from deltarule.tables.plan import Plan
-from deltarule.tables.preprocessing import Examples, encode_examples, rare_below
+from deltarule.tables.preprocessing import Examples, rare_below
 from deltarule.tables.profile import Learner, PieceRows, learner
 from deltarule.tables.record import ColumnRecord, PreprocessingRecord, Provenance
+from deltarule.tables.sources.dataset import Dataset
 from deltarule.tables.split import ForTraining, Shares, Split, draw_parts, time_text
-from deltarule.tables.statistics import DEV_SAMPLE, MEDIAN_SAMPLE, Sample, row_hash
 from deltarule.tables.table import Source, Table
 from deltarule.tables.target import TargetProfile, target_column
 from deltarule.tables.time_split import split_by_time
@@ -41,8 +38,6 @@ LARGE = Shares(0.01, 0.01)
 """Of a table in its files, ``shares=None``: as of tables with more than 10⁴ rows (maths.md, D1)."""
 SAMPLE_CELLS = 2**22
 """Numbers that are kept for all medians together, at least 1024 a column and at most 16 384."""
-DEV_ROWS = 20_000
-"""Training watches at most so many dev rows of a dataset; all are scored at the end."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +65,10 @@ class Prepared:
         rows, and there is no dev part.
     why_one : str
         Why it is one network, if it is.
+    passes : Passes
+        Who reads the rows.
+    streams : Streams or None
+        The chunks of a dataset by shards, if a batch is cut into them.
     """
 
     plan: Plan
@@ -81,6 +80,8 @@ class Prepared:
     notes: list[str]
     folds: int = 1
     why_one: str = ""
+    passes: Passes = field(default_factory=Passes)
+    streams: Streams | None = None
 
     @property
     def preprocessing(self) -> PreprocessingRecord:
@@ -88,7 +89,7 @@ class Prepared:
         return self.reader.preprocessing
 
 
-def prepare(source: Source, plan: Plan) -> Prepared:
+def prepare(source: Source, plan: Plan, passes: Passes | None = None) -> Prepared:
     """Profile and split a table. The preprocessing is learned from the training rows alone.
 
     For an ensemble all rows but the test rows are training rows; its preprocessing is learned from
@@ -107,12 +108,15 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         From `read_table` or `open_source`.
     plan : Plan
         What to learn.
+    passes : Passes, optional
+        Who reads the rows; by default this process.
 
     Raises
     ------
     TableError
         If the table cannot be learned from; the message says what to change.
     """
+    passes = passes or Passes()
     seeds = np.random.SeedSequence(plan.seed).generate_state(2)
     split_seed, network_seed = (int(seed) for seed in seeds)
     source.check_column(plan.target)
@@ -121,7 +125,9 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     if folds.networks > 1 and shares is not None:
         shares = shares._replace(dev=0.0)
     whole, missing = source.in_memory, plan.reading.missing
-    understood = understand(source, plan.reading, ignore=plan.ignore, target=plan.target)
+    understood = understand(
+        source, plan.reading, ignore=plan.ignore, target=plan.target, passes=passes
+    )
     features = feature_columns(source, plan.target, understood)
     numbers = sum(understood.columns[name].kind == "number" for name in features)
     encoding = usual_encoding(numbers) if folds.networks > 1 else STANDARDISED
@@ -150,12 +156,13 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         split = Split(plan.shares or LARGE, split_seed, marks=target.marks)
     size = math.inf if whole else max(1024, min(2**14, SAMPLE_CELLS // len(features)))
 
-    def learned() -> tuple[list[Learner], _DevRows, NDArray[np.int64]]:
+    def learned() -> Learned:
         columns = [learner(understood.columns[name], size, encoding) for name in features]
-        held = _DevRows([*features, plan.target])
-        return columns, held, _learn(source, split, missing, target, columns, held)
+        found = Learned(target, columns)
+        passes.learn(source, split, missing, found)
+        return found
 
-    columns, held, counts = learned()
+    found = learned()
     decision = target.decide(plan.task)
     alone = target.untrained(decision)
     if alone and split.time is not None:
@@ -168,9 +175,9 @@ def prepare(source: Source, plan: Plan) -> Prepared:
     if alone:  # by chance; such a table is read once more
         split = replace(split, trained=ForTraining(alone, target.labels_of))
         target = TargetProfile(column, source.path)
-        columns, held, counts = learned()
+        found = learned()
         decision = target.decide(plan.task)
-    record = target.record(decision)
+    record, counts = target.record(decision), found.counts
     split.check(source, counts)
     training_rows, dev_rows, test_rows = counts.tolist()
     threshold = rare_below(training_rows)
@@ -179,11 +186,11 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         file=source.format,
         rare_below=threshold,
         missing=list(missing),
-        columns=_records(columns, threshold, source),
+        columns=_records(found.columns, threshold, source),
         target=record,
     )
     reader = ExampleReader(source, preprocessing, split)
-    dev = reader.whole_part("dev") if whole else held.examples(preprocessing, reader)
+    dev = reader.whole_part("dev") if whole else found.dev.examples(preprocessing, reader)
     notes = [*source.notes, *understood.notes, *([] if whole else [READ_AGAIN])]
     notes += target.alike(decision)
     few = [label for label in decision.labels if label in {*alone, *target.single(decision)}]
@@ -208,6 +215,9 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         test_rows=test_rows,
         time=split.time,
     )
+    streams = None
+    if plan.shards is not None:
+        streams = _streams(source, found.training, plan.shards)
     return Prepared(
         plan,
         reader,
@@ -218,7 +228,17 @@ def prepare(source: Source, plan: Plan) -> Prepared:
         notes,
         folds.networks,
         folds.why_one,
+        passes,
+        streams,
     )
+
+
+def _streams(source: Source, training: list[tuple[int, int]], count: int) -> Streams:
+    if not isinstance(source, Dataset):
+        raise SpecError(
+            "shards are for tables that stay in their files; use --stream, or leave --shards out"
+        )
+    return Streams.of(source, training, count)
 
 
 def _records(columns: list[Learner], rare: int, source: Source) -> list[ColumnRecord]:
@@ -246,79 +266,3 @@ def _exact_split(
     part = np.full(table.rows, -1, dtype=np.int8)
     part[rows] = draw_parts(len(rows), shares, seed, labels)
     return Split(shares, seed, part, profile.marks)
-
-
-class _DevRows:
-    """The cells of a uniform sample of dev rows, until they can be encoded."""
-
-    def __init__(self, names: list[str]) -> None:
-        self._names, self._sample, self._count = names, Sample(DEV_ROWS), 0
-        self._held: list[tuple[NDArray[np.float64], Table]] = []
-
-    def add(self, table: Table, dev: NDArray[np.bool_], hashes: NDArray[np.float64]) -> None:
-        """Add the dev rows of a piece, with their hashes."""
-        self._sample.add(hashes[dev], hashes[dev])
-        mask = dev & (hashes < self._sample.limit)
-        if not mask.any():
-            return
-        self._held.append((hashes[mask], _rows_of(table, self._names, mask)))
-        self._count += int(mask.sum())
-        if self._count > 2 * DEV_ROWS:
-            self._shrink()
-
-    def examples(self, record: PreprocessingRecord, reader: ExampleReader) -> Examples:
-        """Return the rows of the sample as examples, in the table's order."""
-        self._shrink()
-        found = [encode_examples(record, table) for _, table in self._held]
-        if not found:
-            return reader.whole_part("dev", 0.0)
-        return Examples(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
-
-    def _shrink(self) -> None:
-        limit = self._sample.limit
-        self._held = [
-            (hashes[hashes < limit], _rows_of(table, self._names, hashes < limit))
-            for hashes, table in self._held
-            if (hashes < limit).any()
-        ]
-        self._count = sum(len(hashes) for hashes, _ in self._held)
-
-
-def _rows_of(table: Table, names: list[str], mask: NDArray[np.bool_]) -> Table:
-    """Return some rows of a table, with copies of their cells."""
-    rows = np.flatnonzero(mask)
-    columns = {name: table.columns[name].take(numbers_of(rows)) for name in names}
-    place = table.place
-    return replace(table, columns=columns, rows=len(rows), place=lambda row: place(int(rows[row])))
-
-
-def _learn(
-    source: Source,
-    split: Split,
-    missing: tuple[str, ...],
-    target: TargetProfile,
-    columns: list[Learner],
-    held: _DevRows,
-) -> NDArray[np.int64]:
-    """Learn from the training rows, from first to last; return the number of rows of each part.
-
-    The memory that it takes does not grow with the number of rows.
-    """
-    counts = np.zeros(3, dtype=np.int64)
-    for piece in source.scan():
-        table, first = piece
-        column = table.column(target.name, missing=missing)
-        part = split.parts(piece, column)
-        counts += np.bincount(part[part >= 0], minlength=3)
-        if not source.in_memory:
-            held.add(table, part == 1, row_hash(split.seed, DEV_SAMPLE, first, table.rows))
-        hashes = row_hash(split.seed, MEDIAN_SAMPLE, first, table.rows)
-        rows = PieceRows(part == 0, hashes)
-        target.add(column, rows)
-        pairs = [(c, table.column(c.name, missing=missing)) for c in columns]
-        together(partial(_add, rows=rows), pairs, table.rows)
-    return counts
-
-
-def _add(pair: tuple[Learner, ParsedColumn], rows: PieceRows) -> None:
-    pair[0].add(pair[1], rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -65,6 +65,19 @@ class Learner(ABC):
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
         """Add a piece."""
 
+    def keep_pieces(self) -> None:
+        """Keep what is learned of every piece, so that another learner can `merge` it."""
+        for part in vars(self).values():
+            if isinstance(part, Moments):
+                part.keep_pieces()
+
+    def merge(self, other: Any) -> None:
+        """Add the pieces of another learner of the column, which has kept them."""
+        self.missing += other.missing
+        self._moments.follow(other._moments)
+        if isinstance(self._sample, Sample):
+            self._sample.merge(other._sample)
+
     @abstractmethod
     def record(self, rare_below: int, path: Path) -> ColumnRecord:
         """Return what was learned."""
@@ -97,6 +110,10 @@ class _NumberLearner(Learner):
         numbers = values[taken]
         self._moments.add(numbers)
         self._sample.add(numbers, rows.hashes, taken)
+
+    def merge(self, other: Any) -> None:
+        super().merge(other)
+        self._texts = self._texts or other._texts
 
     def record(self, rare_below: int, path: Path) -> NumberColumn:
         fill = self._median()
@@ -159,6 +176,11 @@ class _BooleanLearner(_NumberLearner):
         self._true += int((column.booleans[rows.training] == 1).sum())
         self._false += int((column.booleans[rows.training] == 0).sum())
 
+    def merge(self, other: Any) -> None:
+        super().merge(other)
+        self._true += other._true
+        self._false += other._false
+
     def _whole(self, fill: float) -> Moments:
         self._moments = Moments()
         self._moments.merge(self._false, 0.0)
@@ -193,14 +215,19 @@ class _DateLearner(Learner):
         self._last = max(self._last, float(seconds.max()))
         found = calendar(seconds)
         self._years.add(found.year)
-        pairs = zip(self._least, self._most, found, strict=True)
-        self._least, self._most = (
-            Calendar(*edge)
-            for edge in zip(
-                *((np.minimum(a, c.min()), np.maximum(b, c.max())) for a, b, c in pairs),
-                strict=True,
-            )
-        )
+        self._widen((part.min() for part in found), (part.max() for part in found))
+
+    def merge(self, other: Any) -> None:
+        super().merge(other)
+        self._years.follow(other._years)
+        self._first = min(self._first, other._first)
+        self._last = max(self._last, other._last)
+        self._widen(other._least, other._most)
+
+    def _widen(self, least: Iterable[Any], most: Iterable[Any]) -> None:
+        """Widen the range of every part of the dates."""
+        self._least = Calendar(*map(np.minimum, self._least, least))
+        self._most = Calendar(*map(np.maximum, self._most, most))
 
     def record(self, rare_below: int, path: Path) -> DateColumn:
         assert isinstance(self._notation, DateNotation)
@@ -254,6 +281,10 @@ class _CategoryLearner(Learner):
 
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
         self._texts.add(*column.counted(rows.training))
+
+    def merge(self, other: Any) -> None:
+        super().merge(other)
+        self._texts.merge(other._texts)
 
     def record(self, rare_below: int, path: Path) -> CategoryColumn:
         counts = self._texts.counts

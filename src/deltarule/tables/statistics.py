@@ -54,6 +54,17 @@ class Moments:
 
     def __init__(self) -> None:
         self.count, self.mean, self.squares = 0, 0.0, 0.0
+        self._pieces: list[tuple[int, float, float]] | None = None
+
+    def keep_pieces(self) -> None:
+        """Keep the moments of every piece, so that others can `follow` these."""
+        self._pieces = []
+
+    def follow(self, other: Moments) -> None:
+        """Add the pieces of others, one by one: as if they had been added here."""
+        assert other._pieces is not None
+        for piece in other._pieces:
+            self.merge(*piece)
 
     def add(self, values: Numbers) -> None:
         """Add numbers."""
@@ -62,7 +73,10 @@ class Moments:
                 mean = float(values.mean())
                 squares = values - mean
                 squares *= squares
-                self.merge(len(values), mean, float(squares.sum()))
+                piece = len(values), mean, float(squares.sum())
+                self.merge(*piece)
+                if self._pieces is not None:
+                    self._pieces.append(piece)
 
     def merge(self, count: int, mean: float, squares: float = 0.0) -> None:
         """Add the moments of other numbers."""
@@ -110,6 +124,13 @@ class Sample:
             self.limit = float(self._hashes[order[int(self._size)]])
             smallest = order[: int(self._size)]
             self.values, self._hashes = self.values[smallest], self._hashes[smallest]
+
+    def merge(self, other: Sample) -> None:
+        """Add the sample of other rows."""
+        self.limit = min(self.limit, other.limit)
+        low = self._hashes < self.limit
+        self.values, self._hashes = self.values[low], self._hashes[low]
+        self.add(other.values, other._hashes)
 
     def median(self) -> float:
         """Return the median of the sample, 0 if it is empty."""
@@ -162,3 +183,19 @@ class CappedCounter:
         if self.distinct > self._most:
             self.full, self.counts = True, {}
             self.distinct = self.distinct if first else None
+
+    def merge(self, other: CappedCounter) -> None:
+        """Add the counts of the pieces that follow."""
+        if not (other.full or other.counts):
+            return
+        if self.full:
+            self.distinct = None
+            return
+        first = not self.counts
+        for value, count in other.counts.items():
+            self.counts[value] = self.counts.get(value, 0) + count
+        if other.full or len(self.counts) > self._most:
+            self.full, self.counts = True, {}
+            self.distinct = other.distinct if first else None
+        else:
+            self.distinct = len(self.counts)

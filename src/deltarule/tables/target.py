@@ -94,6 +94,20 @@ class TargetProfile:
         self._least = min(self._least, float(trained.min(initial=np.inf)))
         self._most = max(self._most, float(trained.max(initial=-np.inf)))
 
+    def keep_pieces(self) -> None:
+        """Keep what is learned of every piece, so that another profile can `merge` it."""
+        self._moments.keep_pieces()
+
+    def merge(self, other: TargetProfile) -> None:
+        """Add the pieces of another profile, which has kept them."""
+        self._there += other._there
+        self._values.merge(other._values)
+        self._training_values.merge(other._training_values)
+        self._whole = self._whole and other._whole
+        self._moments.follow(other._moments)
+        self._least = min(self._least, other._least)
+        self._most = max(self._most, other._most)
+
     def labels_of(self, column: ParsedColumn, rows: NDArray[np.intp]) -> NDArray[Any]:
         """Return the class of some rows, as texts."""
         labels = class_labels(column, rows, self._notation, self._kind)

@@ -10,7 +10,7 @@ all rows of a table in memory are shuffled together.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any
@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltarule.errors import SpecError
-from deltarule.estimators import MLPClassifier, MLPRegressor, StreamedDataset, from_record
+from deltarule.estimators import MLPClassifier, MLPRegressor, from_record
 from deltarule.estimators.class_targets import ClassTargets
-from deltarule.tables.batches import buffer_rows
 from deltarule.tables.evaluation import Evaluation
 from deltarule.tables.fold_training import fit_folds, member_estimator, to_the_last_epoch
 from deltarule.tables.model import TableModel
@@ -142,7 +141,13 @@ def fit(
             )
         else:
             estimator.set_params(shuffle=False)
-            dataset = _dataset(prepared, estimator.batch_size)
+            dataset = prepared.passes.dataset(
+                prepared.reader,
+                dev.X.shape[1],
+                prepared.provenance.training_rows,
+                estimator.batch_size,
+                prepared.streams,
+            )
             estimator.fit_streamed(dataset, dev.X, learn(dev.y))
     if not estimator.validation_scores_:
         raise KeyboardInterrupt  # the fit took it, before an epoch had ended
@@ -196,21 +201,6 @@ def _weights(prepared: Prepared, sample_weight: Any) -> tuple[Any, Any]:
     return sample_weight[part == 0], sample_weight[part == 1]
 
 
-def _dataset(prepared: Prepared, batch_size: int) -> StreamedDataset:
-    """Return the training rows as blocks that are read again in every epoch."""
-    reader, target = prepared.reader, prepared.preprocessing.target
-    width = prepared.dev.X.shape[1]
-    size = buffer_rows(width, batch_size)
-
-    def of_epoch(epoch: int) -> Iterator[tuple[Any, Any]]:
-        for X, y in reader.epoch(epoch, size):
-            yield X, target.to_network(y)
-
-    y: NDArray[Any] = np.arange(len(target.labels)) if isinstance(target, Classes) else np.zeros(2)
-    head = np.zeros((len(y), width))
-    return StreamedDataset(prepared.provenance.training_rows, of_epoch, reader.identity, head, y)
-
-
 def score_parts(model: TableModel, prepared: Prepared) -> dict[str, Evaluation]:
     """Return the scores on the rows held out: the dev part, and the test part if there is one.
 
@@ -259,4 +249,5 @@ def _estimator(prepared: Prepared, settings: Settings) -> Any:
         checkpoint=settings.checkpoint,
         dropout=settings.dropout,
         verbose=settings.verbose,
+        shards=prepared.plan.shards,
     )

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from functools import partial
 
 from deltarule.errors import TableError
 from deltarule.tables.evidence import ColumnEvidence
 from deltarule.tables.judge import FEW, Judge
 from deltarule.tables.messages import in_shell, listing, show
 from deltarule.tables.notation import described
-from deltarule.tables.parallel import together
+from deltarule.tables.passes import Passes
 from deltarule.tables.problems import SHOWN, refusal
 from deltarule.tables.record import NumberNotation
-from deltarule.tables.table import Source, Table
+from deltarule.tables.table import Source
 from deltarule.tables.understanding import (
     KindName,
     Problem,
@@ -54,6 +53,7 @@ def understand(
     ignore: Iterable[str] = (),
     target: str = "",
     refuse: bool = True,
+    passes: Passes | None = None,
 ) -> Understanding:
     """Return what each column is taken for, by all rows: one pass, whose memory is bounded.
 
@@ -70,6 +70,8 @@ def understand(
     refuse : bool, default=True
         Whether columns that cannot be understood are an error; if not, they are of the kind
         "unclear".
+    passes : Passes, optional
+        Who reads the rows; by default this process.
 
     Raises
     ------
@@ -101,11 +103,7 @@ def understand(
         )
         for name in names
     ]
-    for table, _ in source.scan():
-        if table.rows == 0:
-            raise TableError(f"{source.path} has a header but no rows; add data below the header")
-        add = partial(_add, table=table, options=options, whole=source.in_memory)
-        together(add, every, table.rows)
+    (passes or Passes()).understand(source, every, options)
     judge = Judge(source.separator, options, every, forced, target)
     found = [judge.decide(evidence) for evidence in every]
     problems = [found for found in found if isinstance(found, Problem)]
@@ -154,15 +152,6 @@ def feature_columns(source: Source, target: str, understood: Understanding) -> l
             "columns, or add some"
         )
     return found
-
-
-def _add(evidence: ColumnEvidence, table: Table, options: ReadOptions, *, whole: bool) -> None:
-    """Add a piece of a column; forget its texts if they will not be needed."""
-    column = table.column(evidence.name, missing=options.missing)
-    evidence.add(column, last=whole)
-    # A decimal comma that was asked for may give whole numbers another notation.
-    if whole and options.decimal != "," and evidence.texts_unused and evidence.surely_plain:
-        table.keep_numbers(column)
 
 
 def _notes(columns: dict[str, Understood], found: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from deltarule.utils.lazy_names import importer
 
 if TYPE_CHECKING:
-    from deltarule.training.averaging import ParameterAverage
+    from deltarule.training.parameter_average import ParameterAverage
     from deltarule.training.checkpoints import Checkpoint
     from deltarule.training.config import Metrics, TrainingConfig
     from deltarule.training.data import Augmenter, augmented_blocks

@@ -15,7 +15,7 @@ from deltarule.errors import DataError, SpecError
 from deltarule.program import Block
 from deltarule.schedules import Constant
 from deltarule.spec import L1, Dropout, NetworkSpec
-from deltarule.spec.optimizers import Minimizer
+from deltarule.spec.optimizers import Minimizer, Rprop
 from deltarule.spec.shards import Shards
 from deltarule.training.data import EpochData
 from deltarule.utils.arrays import is_sparse, to_numpy
@@ -26,6 +26,7 @@ __all__ = [
     "argument_choices",
     "check_augmented_data",
     "check_batch_norm_rows",
+    "check_local_steps",
     "check_minimizer",
     "check_proximal",
     "check_rprop",
@@ -44,6 +45,10 @@ _REASONS = {
     "validation": "which minimises over the whole set and does not stop early",
 }
 """Why a minimiser over the whole set refuses a choice, by the kind of choice."""
+
+
+_WHOLE = ("lbfgs", "line_search", "rprop")
+"""Names of optimisers that need all rows."""
 
 
 class OptimizerName(NamedTuple):
@@ -166,6 +171,24 @@ def check_shards(shards: Shards | None, normalizes: bool, augments: bool) -> Non
         raise SpecError(
             "augment does not go with partitions, which are augmented where they lie. Set "
             f"shards={shards.count}, or augment=None."
+        )
+
+
+def check_local_steps(name: OptimizerName, spec: NetworkSpec, shards: Shards | None) -> None:
+    """Raise ``SpecError`` for what shards cannot do that take steps by themselves."""
+    if shards is None or shards.every is None:
+        return
+    if isinstance(name.value, Minimizer | Rprop) or name.value in _WHOLE:
+        raise SpecError(
+            f"{name} needs the gradient over all rows, and shards that take {shards.every!r} steps "
+            "by themselves have none. Leave every out of Shards (sync='gradients'), or set "
+            f"{name.others}."
+        )
+    if spec.constraints:
+        raise SpecError(
+            f"{spec.constraints[0]!r} does not go with shards that take steps by themselves: the "
+            "outer step would leave the bound. Leave every out of Shards (sync='gradients'), or "
+            "the constraint."
         )
 
 

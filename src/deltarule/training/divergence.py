@@ -57,6 +57,7 @@ def frozen_parameters(state: State) -> int:
     The memories of optimisers such as Adam and RMSprop divide the steps by them.
     """
     held: Any = () if state.optimizer_state is None else state.optimizer_state
+    held = getattr(held, "inner", held) or ()
     arrays = [to_numpy(array) for array in held if hasattr(array, "shape")]
     if all(bool(np.isfinite(array).all()) for array in arrays):
         return 0

@@ -225,6 +225,33 @@ class Dataset(Source):
                 yield Piece(self._ordered(table), first)
                 first += table.rows
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return [file.path for file in self._files]
+
+    def file(self, number: int) -> File:
+        """Return a file by its number."""
+        return self._files[number]
+
+    def parts(self) -> Iterator[tuple[int, Chunk | None]]:
+        """Yield what can be read side by side: files (by number), or chunks that are known."""
+        for number, file in enumerate(self._files):
+            if isinstance(file, ParquetFile):
+                yield from ((number, chunk) for chunk in file.chunks())
+            else:
+                yield number, None
+
+    def pieces_of(
+        self, number: int, chunk: Chunk | None
+    ) -> Iterator[tuple[Chunk, Iterator[Table]]]:
+        """Yield the chunks of a file and their rows, or one of its chunks and its rows."""
+        file = self._files[number]
+        with self._reading(file):
+            found = file.scan() if chunk is None else [(chunk, file.read(chunk))]
+            for known, tables in found:
+                yield known, map(self._ordered, tables)
+
     def digest(self) -> str:
         """Return the SHA-256 of the files' contents, in their order."""
         sha = hashlib.sha256()

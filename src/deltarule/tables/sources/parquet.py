@@ -77,12 +77,16 @@ class ParquetFile:
 
     def scan(self) -> Iterator[tuple[Chunk, Generator[Table]]]:
         """Yield the row groups as chunks, and their rows."""
+        for chunk in self.chunks():
+            yield chunk, self.read(chunk)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the row groups."""
         row = 0
         for number, group in enumerate(self._groups()):
             if group.num_rows:
                 size = READING_FACTOR * group.total_byte_size
-                chunk = Chunk(number, row, group.num_rows, size)
-                yield chunk, self.read(chunk)
+                yield Chunk(number, row, group.num_rows, size)
             row += group.num_rows
 
     def read(self, chunk: Chunk) -> Generator[Table]:
