@@ -36,6 +36,10 @@ def test_the_pass_is_that_of_the_prediction(models: Any) -> None:
             trace = model.trace(X, member=member)
             np.testing.assert_allclose(trace["A0"], model.transform(X), rtol=1e-6)
             outputs.append(trace["A2"])
+            y = NUMBERS if isinstance(model, TabularRegressor) else LABELS
+            with_loss = model.trace(X, y, member=member)  # the same pass, without masks
+            np.testing.assert_array_equal(with_loss["A2"], trace["A2"])
+            assert "dW1" in with_loss
         if isinstance(model, TabularRegressor):
             mean = np.mean(outputs, axis=0)[:, 0]
             expected = model.model_.target.from_network(mean)
@@ -46,7 +50,7 @@ def test_the_pass_is_that_of_the_prediction(models: Any) -> None:
 
 def test_gradients_are_those_of_the_trace_and_of_differences(models: Any) -> None:
     for model, y in zip(models, (LABELS, NUMBERS), strict=True):
-        trace = model.trace(X, y)  # with the masks of dropout that gradients have, too
+        trace = model.trace(X, y, training=True)  # with the masks that gradients have, too
         gradients = model.gradients(X, y)
         for name, value in gradients.items():
             np.testing.assert_allclose(trace[f"d{name}"], value, rtol=1e-10, atol=1e-12)
@@ -56,7 +60,8 @@ def test_gradients_are_those_of_the_trace_and_of_differences(models: Any) -> Non
         before = weights[0, 0]
         for sign in (1, -1):
             weights[0, 0] = before + sign * step
-            losses.append(float(network.trace(model.transform(X), targets)["loss"]))
+            passed = network.trace(model.transform(X), targets, training=True)
+            losses.append(float(passed["loss"]))
             shift = weights[0, 0] - before
             step = abs(float(shift))
         weights[0, 0] = before

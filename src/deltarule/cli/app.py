@@ -362,8 +362,10 @@ def explain(
 
         deltarule explain penguins.safetensors penguins.csv --row 3 -o page.html
 
-    With the target among the columns there are the loss, the deltas, the gradients and one step of
-    the optimiser, too. The file's ending decides: .html, .md or .txt; by default text is printed.
+    It is the pass that predicts. With the target among the columns there are the loss, the deltas
+    and the gradients, too. With --training it is a pass of training, with the masks of dropout, and
+    one step of the optimiser; without dropout the two passes are the same. The file's ending
+    decides: .html, .md or .txt; by default text is printed.
     """
     check_streams(None, STREAM if files.output is None else files.output, json=output.json)
     from deltarule.cli import commands

@@ -37,7 +37,7 @@ class InspectionMixin:
         sample_weight: Any = None,
         *,
         member: int = 1,
-        training: bool | None = None,
+        training: bool = False,
     ) -> Trace:
         """Return every Z, A, δ and gradient of one pass of rows through a network, by name.
 
@@ -52,9 +52,9 @@ class InspectionMixin:
             Their weights in the loss.
         member : int, default=1
             Which network of an ensemble, counted from 1.
-        training : bool, optional
-            Whether this is a pass of training, with dropout, or of prediction. By default it is one
-            of training if y is given.
+        training : bool, default=False
+            Whether this is a pass of training, with dropout, as ``gradients`` is, or the pass that
+            predicts.
 
         Returns
         -------
