@@ -38,6 +38,15 @@ _PARTS = {"out_of_fold": "out of fold"}
 """The names of parts for people, where they are others."""
 
 
+_OUTCOMES = {
+    "complete": "complete",
+    "pruned": "given up because it fell behind",
+    "stopped": "stopped by the end of the search",
+    "failed": "failed",
+}
+"""What became of the recipes that a search tried, for people."""
+
+
 class _Console(Console):
     """A console that stops printing when its reader closes it; rich's console would exit."""
 
@@ -157,17 +166,21 @@ class TextReporter:
     def search(self, found: Found) -> None:
         """Print what a search has found."""
         counts = Counter(one.outcome for one in found.tried)
-        said = ", ".join(f"{counts[kind]} {kind}" for kind in counts)
-        self.say(f"tried {len(found.tried)} settings" + (f": {said}" if said else ""))
+        said = ", ".join(f"{counts[kind]} {_OUTCOMES[kind]}" for kind in _OUTCOMES if counts[kind])
+        recipes = "1 recipe" if len(found.tried) == 1 else f"{len(found.tried)} recipes"
+        self.say(f"tried {recipes}" + (f": {said}" if said else ""))
+        if not counts["complete"]:
+            self.say(f"the model is that of the defaults, with loss {found.default_loss:.5g}")
+            return
         for number, one in enumerate(found.tried, 1):
             if one.recipe in found.recipes:
                 settings = ", ".join(
                     f"{name} {_setting(value)}" for name, value in one.recipe.items()
                 )
-                self.say(f"setting {number}, loss {one.loss:.5g}: {settings}")
+                self.say(f"recipe {number}, loss {one.loss:.5g}: {settings}")
         better = "better than" if found.recipes else "no better than"
         self.say(
-            f"on rows held out the found settings are {better} the defaults: loss {found.loss:.5g}"
+            f"on rows held out the found recipes are {better} the defaults: loss {found.loss:.5g}"
             f", with the defaults {found.default_loss:.5g}"
         )
 
