@@ -11,7 +11,9 @@ from deltarule.reference import MAPS
 from support.paths import ROOT
 
 
-def test_it_prints_the_worst_error_of_all_maps(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_it_prints_the_worst_error_of_all_maps(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import figures
 

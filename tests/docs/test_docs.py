@@ -111,7 +111,9 @@ def test_shell_commands_run(document: str, tmp_path: Path) -> None:
     assert "wrote 3 predictions" in done.stdout
 
 
-@pytest.mark.parametrize("document", ["docs/tutorials/quick-start.md", "docs/explanation/one-row.md"])
+@pytest.mark.parametrize(
+    "document", ["docs/tutorials/quick-start.md", "docs/explanation/one-row.md"]
+)
 def test_the_text_of_explanations_is_what_is_printed(document: str) -> None:
     net = Network(2, [Dense(2, "tanh"), Dense(1, "sigmoid")], "binary_cross_entropy")
     state = net.initialize(seed=0)

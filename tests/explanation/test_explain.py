@@ -118,9 +118,7 @@ def test_products_and_sums_hold_as_they_are_written() -> None:
         "categorical_cross_entropy", penalties=[L1(0.1), L2(0.2)],
     )  # fmt: skip
     state = random_state(net, 3)
-    explanation = explain(
-        net, X[:4], [0, 1, 1, 0], state=state, optimizer=Adam(), training=True
-    )
+    explanation = explain(net, X[:4], [0, 1, 1, 0], state=state, optimizer=Adam(), training=True)
     checked = 0
     for part in explanation.parts:
         for line in part.lines:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from deltarule import TabularClassifier, TabularRegressor
 from deltarule.errors import TableError
@@ -69,6 +70,29 @@ def test_gradients_are_those_of_the_trace_and_of_differences(models: Any) -> Non
         np.testing.assert_allclose(gradients["W1"][0, 0], slope, rtol=2e-2, atol=1e-5)
 
 
+def test_likelihood_aic_and_bic_in_the_users_unit(models: Any) -> None:
+    weight = rng.integers(1, 4, 60).astype(float)
+    for model, y in zip(models, (LABELS, NUMBERS), strict=True):
+        if isinstance(model, TabularRegressor):
+            found = model.predict(X)
+            spread = np.sqrt(np.average((y - found) ** 2, weights=weight))
+            logs, own = norm.logpdf(y, found, spread), 1
+        else:
+            logs = np.log(model.predict_proba(X)[np.arange(60), np.searchsorted(model.classes_, y)])
+            own = int(len(model.model_.networks) > 1)
+        value = model.log_likelihood(X, y, weight)
+        assert value == pytest.approx(weight @ logs, rel=1e-5)
+        repeated = np.repeat(np.arange(60), weight.astype(int))
+        again = model.log_likelihood(X.iloc[repeated], y[repeated])
+        assert again == pytest.approx(value, rel=1e-6)
+        count = own + sum(
+            sum(view.size for view in (*one.estimator.coefs_, *one.estimator.intercepts_))
+            for one in (model.model_.member(i + 1) for i in range(len(model.model_.networks)))
+        )
+        assert model.aic(X, y, weight) == pytest.approx(2 * count - 2 * value)
+        assert model.bic(X, y, weight) == pytest.approx(count * np.log(60) - 2 * value)
+
+
 def test_what_is_refused(models: Any) -> None:
     classifier, regressor = models
     with pytest.raises(TableError, match=r"y has 'odd'.*its classes are 'high', 'low'"):
@@ -77,5 +101,9 @@ def test_what_is_refused(models: Any) -> None:
         regressor.gradients(X, NUMBERS[1:])
     with pytest.raises(ValueError, match="member"):
         classifier.trace(X, member=9)
+    with pytest.raises(TableError, match=r"same number of rows"):
+        classifier.aic(X[1:], LABELS)
     with pytest.raises(ValueError, match="not fitted"):
         TabularClassifier().trace(X)
+    with pytest.raises(ValueError, match="not fitted"):
+        TabularRegressor().log_likelihood(X, NUMBERS)

@@ -22,7 +22,8 @@ class SearchOptions:
     """Search."""
 
     time: Annotated[
-        float, typer.Option(
+        float,
+        typer.Option(
             metavar="SECONDS",
             help="How long it may take: the fits of the defaults and of the best recipes count, "
             "reading the table does not. The defaults are always fitted.",
