@@ -16,7 +16,7 @@ OWN = "own"
 
 
 class Formula(NamedTuple):
-    """A formula with the codes of its items, or with the number of its equation in docs/maths.md."""
+    """A formula with the codes of its items, or the number of its equation in docs/maths.md."""
 
     item: str
     text: str

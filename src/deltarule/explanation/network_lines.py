@@ -286,17 +286,17 @@ class PassLines:
 
     def _through_norm(self, text: str, latex: str) -> tuple[str, str]:
         """Return the reverse derivative of batch norm for D, which text and latex say."""
+        factor = r"\frac{\gamma}{\sqrt{\sigma^2 + \varepsilon}}"
         if not self.training:
             return (
                 f"γ/√(σ² + ε) ⊙ D, D = {text}",
-                r"\frac{\gamma}{\sqrt{\sigma^2 + \varepsilon}} \odot D, \quad " f"D = {latex}",
+                rf"{factor} \odot D, \quad D = {latex}",
             )
-        return (
-            f"γ/√(σ² + ε) ⊙ (D − mean D − Ẑ ⊙ mean(D ⊙ Ẑ)), D = {text}",
-            r"\frac{\gamma}{\sqrt{\sigma^2 + \varepsilon}} \odot "
-            r"(D - \overline{D} - \hat{Z} \odot \overline{D \odot \hat{Z}}), \quad "
-            f"D = {latex}",
+        latex = (
+            rf"{factor} \odot (D - \overline{{D}} - \hat{{Z}} \odot "
+            rf"\overline{{D \odot \hat{{Z}}}}), \quad D = {latex}"
         )
+        return f"γ/√(σ² + ε) ⊙ (D − mean D − Ẑ ⊙ mean(D ⊙ Ẑ)), D = {text}", latex
 
     def _undone(self, layer: int) -> tuple[str, str]:
         """Return the factors of the scalings and dropouts before a layer, the last one first."""
