@@ -18,6 +18,7 @@ from deltarule.tables.split import time_text
 if TYPE_CHECKING:
     from deltarule.tables import Description, Evaluation, Prepared, Source, TableModel, Understood
     from deltarule.tables.tabular.tuning import Found
+    from deltarule.tables.tuning.study import Outcome
 
 __all__ = ["TextReporter"]
 
@@ -38,7 +39,7 @@ _PARTS = {"out_of_fold": "out of fold"}
 """The names of parts for people, where they are others."""
 
 
-_OUTCOMES = {
+_OUTCOMES: dict[Outcome, str] = {
     "complete": "complete",
     "pruned": "given up because it fell behind",
     "stopped": "stopped by the end of the search",
@@ -166,7 +167,9 @@ class TextReporter:
     def search(self, found: Found) -> None:
         """Print what a search has found."""
         counts = Counter(one.outcome for one in found.tried)
-        said = ", ".join(f"{counts[kind]} {_OUTCOMES[kind]}" for kind in _OUTCOMES if counts[kind])
+        said = ", ".join(
+            f"{counts[kind]} {words}" for kind, words in _OUTCOMES.items() if kind in counts
+        )
         recipes = "1 recipe" if len(found.tried) == 1 else f"{len(found.tried)} recipes"
         self.say(f"tried {recipes}" + (f": {said}" if said else ""))
         if not counts["complete"]:
