@@ -17,6 +17,7 @@ import pytest
 
 import deltarule
 from deltarule import Dense, Network, explain, graph
+from deltarule.tables.recipes import RECIPES
 from support.paths import ROOT
 
 MODULES = sorted(
@@ -168,3 +169,16 @@ def test_the_functions_that_the_mathematics_names_exist() -> None:
 def test_every_public_name_is_documented() -> None:
     for name in deltarule.__all__:
         assert (getattr(deltarule, name).__doc__ or "").strip(), name
+
+
+def test_the_recipes_of_the_ensemble_are_those_of_the_page() -> None:
+    rows = re.findall(r"^\| (\d) \| (.*) \|$", (ROOT / "docs/cli.md").read_text("utf-8"), re.M)
+    shown = [cells.split(" | ") for number, cells in rows if cells.count(" | ") == 4]
+    expected = [recipe.model_dump() for recipe in RECIPES]
+    assert len(shown) == len(expected)
+    for cells, recipe in zip(shown, expected, strict=True):
+        widths, activation, *numbers = cells
+        assert [int(width) for width in widths.split(", ")] == recipe["hidden_layer_sizes"]
+        assert activation == recipe["activation"]
+        names = ("learning_rate_init", "dropout", "weight_decay")
+        assert [float(number) for number in numbers] == [recipe[name] for name in names]

@@ -101,6 +101,8 @@ def test_what_is_refused(models: Any) -> None:
         regressor.gradients(X, NUMBERS[1:])
     with pytest.raises(ValueError, match="member"):
         classifier.trace(X, member=9)
+    with pytest.raises(TableError, match=r"y must hold numbers, as in fit"):
+        regressor.log_likelihood(X, LABELS)
     with pytest.raises(TableError, match=r"same number of rows"):
         classifier.aic(X[1:], LABELS)
     with pytest.raises(ValueError, match="not fitted"):

@@ -146,7 +146,7 @@ class InspectionMixin:
         >>> import numpy as np
         >>> from deltarule import TabularClassifier
         >>> X, y = [[0.0], [1.0], [2.0]] * 9, ["low", "high", "high"] * 9
-        >>> model = TabularClassifier(max_iter=2).fit(X, y)
+        >>> model = TabularClassifier(ensemble=2, bins=0, max_iter=2).fit(X, y)
         >>> p = model.predict_proba(X)[np.arange(27), np.searchsorted(model.classes_, y)]
         >>> bool(np.isclose(model.log_likelihood(X, y), np.log(p).sum(), rtol=1e-5))
         True
