@@ -1,5 +1,5 @@
 """Can a network have your own functions?
-=======================================
+======================================
 
 An activation and a loss of your own, and whether their derivatives are right (B4).
 

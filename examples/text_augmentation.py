@@ -1,5 +1,5 @@
 """What do changed texts teach a network?
-========================================
+======================================
 
 Texts with synonyms, deletions and swaps, new in every epoch (D4).
 
@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.feature_extraction.text import CountVectorizer
 
-from deltarule import Dense, Network, train
+from deltarule import Adam, Dense, Network, train
 from deltarule.augmentation import RandomDeletion, RandomSwap, SynonymReplacement, TextAugmenter
 
 SYNONYMS = {
@@ -31,7 +31,7 @@ SYNONYMS = {
 }  # fmt: skip
 PRAISE = list(SYNONYMS)[:6]
 THINGS = ("film", "story", "play", "novel", "song", "scene")
-RATES = (0.0, 0.01, 0.03, 0.1, 0.3)
+RATES = (0.0, 0.01, 0.03, 0.1)
 
 
 def texts() -> tuple[list[str], list[str], np.ndarray]:
@@ -51,13 +51,13 @@ def accuracies(rate: float, seed: int) -> tuple[float, float]:
     augment = TextAugmenter(ours, vectorizer, changes, seed=seed) if rate else None
     net = Network(X.shape[1], [Dense(8, "relu"), Dense(1, "sigmoid")], "binary_cross_entropy")
     state = net.initialize(seed)
-    train(net, state, X, y, optimizer="adam", epochs=150, batch_size=12, seed=seed, augment=augment)
+    train(net, state, X, y, optimizer=Adam(0.02), epochs=40, batch_size=24, augment=augment)
     return net.score(state, X, y), net.score(state, X_test, y)
 
 
 def main(output: Path = Path("examples-output")) -> None:
     """Print and draw the accuracies by the share of words that are replaced."""
-    found = np.array([[accuracies(rate, seed) for seed in range(3)] for rate in RATES]).mean(axis=1)
+    found = np.array([[accuracies(rate, seed) for seed in range(2)] for rate in RATES]).mean(axis=1)
     for rate, (known, unknown) in zip(RATES, found, strict=True):
         print(f"synonyms for {rate:.0%} of the words: accuracy {known:.3f} on the training texts, "
               f"{unknown:.3f} on texts with the synonyms")  # fmt: skip
