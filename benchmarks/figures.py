@@ -22,7 +22,7 @@ DRAWS = 50
 
 def adjoint_error(entry: Map, rng: np.random.Generator) -> float:
     """Return |⟨rf(ζ), ξ⟩ − ⟨ζ, df(ξ)⟩| / (‖ζ‖ ‖df(ξ)‖) for one random point and direction."""
-    axes = {axis: int(rng.integers(2, 7)) for axis in "npq"}
+    axes = {axis: int(rng.integers(2, 7)) for axis in "knpq"}
     shapes = [tuple(axes[a] for a in shape.split()) for shape in entry.shapes]
     at = [rng.normal(size=shape) for shape in shapes]
     if entry.domain == "positive":

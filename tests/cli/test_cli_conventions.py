@@ -20,6 +20,7 @@ import pytest
 
 from deltarule import load
 from deltarule.cli.json_output import JsonReporter
+from deltarule.cli.network_options import Activation
 from deltarule.cli.run import run
 from deltarule.datasets import penguins_path
 from deltarule.tables import TabularClassifier
@@ -415,3 +416,9 @@ def test_formulas_are_quoted_on_request(here: Path) -> None:
     assert cells[-1] == "plain"
     assert not any(cell.startswith(("=", "+", "-", "@", "\t")) for cell in cells)
     report("formulas", cells=4, quoted=4)
+
+
+def test_every_activation_of_the_estimators_is_an_option() -> None:
+    """What a search reports can be given to ``train``."""
+    names = TabularClassifier._parameter_constraints["activation"][0].options
+    assert {one.value for one in Activation} == set(names)

@@ -41,6 +41,28 @@ def test_the_numbers_are_those_of_the_predictions(
         assert f"\n{title}\n" in text
 
 
+def test_with_dropout_the_pass_that_predicts_unless_training_is_asked_for(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--epochs", "2", "--hidden", "9", "--dropout", "0.5"]
+    assert run(["train", "t.csv", "-t", "kind", "-o", "d", *words]) == 0
+    probabilities = TableModel.load("d").predict(read_table(Path("t.csv"))).probabilities
+    assert probabilities is not None
+    shown = {}
+    for option in ([], ["--training"]):
+        capsys.readouterr()
+        assert run(["explain", "d", "t.csv", "--row", "7", *option]) == 0
+        text = capsys.readouterr().out
+        part = text[text.index("activation softmax") : text.index("\nLoss")]
+        numbers = part[part.index("A2 (1, 3) = ") :].replace("[", " ").replace("]", " ").split()[4:]
+        shown[bool(option)] = np.array(numbers, dtype=float)
+        assert ("\nOne step of the optimiser\n" in text) == bool(option)
+        assert ("Dropout keeps each unit" in text) == bool(option)
+        assert "\nGradients\n" in text
+    np.testing.assert_allclose(shown[False], probabilities[6], rtol=1e-3)
+    assert not np.allclose(shown[True], probabilities[6], rtol=1e-3)
+
+
 def test_files_of_every_kind_and_rows_without_a_target(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,6 +80,7 @@ def test_files_of_every_kind_and_rows_without_a_target(
         (["t.csv", "-o", "t.csv", "-f"], "t.csv"),
         (["t.csv", "--json"], "--output"),
         (["missing.csv"], "missing.csv"),
+        (["t.csv", "--member", "2"], "the model has one network; got 2 (--member)"),
     ],
 )
 def test_what_cannot_be_explained_is_one_line(

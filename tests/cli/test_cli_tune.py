@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from deltarule import load
 from deltarule.cli.json_schema import OUTPUT
 from deltarule.cli.progress_bar import SearchBar
 from deltarule.cli.run import run
-from deltarule.tables.tuning import Tried
+from deltarule.tables.tuning import Tried, Watcher
 
 pytest.importorskip("optuna")
 
@@ -37,7 +38,7 @@ def tuned(*options: str, code: int = 0) -> None:
 def test_it_saves_the_best_model_and_goes_on(here: Path, capsys: Any) -> None:
     tuned("--study", "s.db")
     text = capsys.readouterr().out
-    assert "tried 2 settings: 2 complete" in text
+    assert "tried 2 recipes: 2 complete" in text
     assert "with the defaults" in text
     assert "saved the model: t.safetensors" in text
     tuned("--study", "s.db", "--trials", "3", "--json", "-o", "again.safetensors")
@@ -47,6 +48,27 @@ def test_it_saves_the_best_model_and_goes_on(here: Path, capsys: Any) -> None:
     recipes = load("again.safetensors").get_params()["recipes"]
     assert (recipes or []) == found["search"]["recipes"]
     assert run(["predict", "again.safetensors", "t.csv", "-o", "p.csv", "-q"]) == 0
+
+
+def test_ctrl_c_in_the_first_trial_saves_the_defaults(
+    here: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = Watcher.on_fit_task_end
+
+    def interrupted(self: Any, estimator: Any, context: Any) -> bool:
+        if self.steps == 2:
+            signal.raise_signal(signal.SIGINT)
+        return ends(self, estimator, context)
+
+    monkeypatch.setattr(Watcher, "on_fit_task_end", interrupted)
+    tuned(code=130)
+    out, err = capsys.readouterr()
+    assert "tried 1 recipe: 1 stopped by the end of the search\n" in out
+    assert "the model is that of the defaults, with loss" in out
+    assert "found recipes" not in out
+    assert "saved the model: t.safetensors" in out
+    assert err == "note: interrupted; what was printed above is what there is\n"
+    assert load("t.safetensors").get_params()["recipes"] is None
 
 
 @pytest.mark.parametrize(

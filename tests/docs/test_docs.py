@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import os
 import pkgutil
 import re
-import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 
 import deltarule
-from deltarule.datasets import penguins_path
+from deltarule import Dense, Network, explain, graph
+from deltarule.tables.recipes import RECIPES
 from support.paths import ROOT
 
 MODULES = sorted(
@@ -89,24 +90,41 @@ def test_guides_run(
     assert failed == 0
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/tutorials/quick-start.md", "docs/tutorial.md"]
+)
 def test_shell_commands_run(document: str, tmp_path: Path) -> None:
-    table = penguins_path().read_text(encoding="utf-8")
-    (tmp_path / "penguins.csv").write_text(table, encoding="utf-8")
-    rows = [line.split(",", 1)[1] for line in table.splitlines()[:4]]  # without the species
-    (tmp_path / "new.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    program = shutil.which("deltarule", path=Path(sys.executable).parent)
-    assert program is not None
+    """In an empty folder, with the words of the page; the tutorial also after the quick start."""
+    if document == "docs/tutorial.md":
+        for file in ("penguins.safetensors", "predictions.csv"):
+            (tmp_path / file).write_text("of the quick start", encoding="utf-8")
     lines = (ROOT / document).read_text(encoding="utf-8").splitlines()
     written = [line.strip().removeprefix("$ ") for line in lines if line.startswith("    ")]
-    commands = [line for line in written if line.startswith("deltarule ")]
-    assert len(commands) == 2
+    commands = [line for line in written if line.startswith(("cp ", "head ", "deltarule "))]
+    assert len(commands) == 4
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for command in commands:
         done = subprocess.run(
-            [program, *shlex.split(command)[1:]],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
+            command, shell=True, cwd=tmp_path, env={**os.environ, "PATH": path},
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}: {done.stderr}"
+    assert "wrote 3 predictions" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "document", ["docs/tutorials/quick-start.md", "docs/explanation/one-row.md"]
+)
+def test_the_text_of_explanations_is_what_is_printed(document: str) -> None:
+    net = Network(2, [Dense(2, "tanh"), Dense(1, "sigmoid")], "binary_cross_entropy")
+    state = net.initialize(seed=0)
+    printed = str(explain(net, np.array([[0.0, 1.0]]), np.array([1]), state=state))
+    printed += "\n" + str(graph("(x + y) * z", x=-2, y=5, z=-4))
+    lines = (ROOT / document).read_text(encoding="utf-8").splitlines()
+    shown = [line[4:] for line in lines if re.match("    (?!pip|cp|head|deltarule)", line)]
+    assert len(shown) > 12
+    for line in shown:
+        assert line.rstrip() in printed.splitlines(), line
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -151,3 +169,16 @@ def test_the_functions_that_the_mathematics_names_exist() -> None:
 def test_every_public_name_is_documented() -> None:
     for name in deltarule.__all__:
         assert (getattr(deltarule, name).__doc__ or "").strip(), name
+
+
+def test_the_recipes_of_the_ensemble_are_those_of_the_page() -> None:
+    rows = re.findall(r"^\| (\d) \| (.*) \|$", (ROOT / "docs/cli.md").read_text("utf-8"), re.M)
+    shown = [cells.split(" | ") for number, cells in rows if cells.count(" | ") == 4]
+    expected = [recipe.model_dump() for recipe in RECIPES]
+    assert len(shown) == len(expected)
+    for cells, recipe in zip(shown, expected, strict=True):
+        widths, activation, *numbers = cells
+        assert [int(width) for width in widths.split(", ")] == recipe["hidden_layer_sizes"]
+        assert activation == recipe["activation"]
+        names = ("learning_rate_init", "dropout", "weight_decay")
+        assert [float(number) for number in numbers] == [recipe[name] for name in names]

@@ -28,6 +28,7 @@ from deltarule import (
 from deltarule.errors import DataError, OutputError, ShapeError, SpecError
 from deltarule.explanation import formulas
 from deltarule.explanation.numerals import latex_array, text_array
+from deltarule.program.opcodes import LossCode
 from deltarule.reference import Reference
 from deltarule.spec.optimizers import OPTIMIZERS, Minimizer
 from support.estimators import unconverged
@@ -116,7 +117,8 @@ def test_products_and_sums_hold_as_they_are_written() -> None:
          Dense(3, "relu", batch_norm=BatchNorm()), Dropout(0.5), Dense(2, "softmax")],
         "categorical_cross_entropy", penalties=[L1(0.1), L2(0.2)],
     )  # fmt: skip
-    explanation = explain(net, X[:4], [0, 1, 1, 0], state=random_state(net, 3), optimizer=Adam())
+    state = random_state(net, 3)
+    explanation = explain(net, X[:4], [0, 1, 1, 0], state=state, optimizer=Adam(), training=True)
     checked = 0
     for part in explanation.parts:
         for line in part.lines:
@@ -138,13 +140,73 @@ def test_products_and_sums_hold_as_they_are_written() -> None:
     _check_page(explanation.html())
 
 
+@pytest.mark.parametrize("position", ["pre_activation", "post_activation"])
+def test_the_pass_that_predicts_is_the_default(position: Any) -> None:
+    norm = BatchNorm(position)
+    layers = [Dense(4, "tanh", batch_norm=norm), Dropout(0.5), Dense(1, "sigmoid")]
+    net = Network(3, layers, "binary_cross_entropy")
+    state, y = random_state(net, 4), np.array([0, 1, 1, 0])
+    explanation = explain(net, X[:4], y, state=state)
+    v = results(explanation)
+    np.testing.assert_allclose(v["A2"], net.predict(state, X[:4]), rtol=1e-9)
+    assert "D1" not in v
+    assert explanation.title.endswith("forward and backward pass of 4 rows")
+    assert "The pass that predicts" in explanation.notes[-1]
+    # the way back through fixed statistics, as the lines say it
+    p = net.parameters(state)
+    factor, back = p["gamma1"] / np.sqrt(v["σ²1"] + norm.epsilon), v["δ2"] @ p["W2"].T
+    if position == "pre_activation":
+        np.testing.assert_allclose(v["δ1"], factor * back * (1 - v["A1"] ** 2), rtol=1e-9)
+    else:
+        np.testing.assert_allclose(v["∂C/∂A1"], factor * back, rtol=1e-9)
+    assert any("γ/√(σ² + ε) ⊙ D, D = " in line.text for line in explanation.parts[2].lines)
+    for name, slope in (("W1", v["∂C/∂W1"][1, 2]), ("gamma1", v["∂C/∂γ1"][2])):
+        losses = []
+        for step in (1e-6, -1e-6):
+            moved = state.copy()
+            array = net.parameters(moved)[name]
+            array[(1, 2) if name == "W1" else 2] += step
+            a = net.predict(moved, X[:4])[:, 0]
+            losses.append(-np.mean(y * np.log(a) + (1 - y) * np.log(1 - a)))
+        np.testing.assert_allclose(slope, (losses[0] - losses[1]) / 2e-6, rtol=1e-5, atol=1e-9)
+    step = explain(net, X[:4], y, state=state, training=True)
+    assert step.parts[-1].title == "One step of the optimiser"
+    assert "A pass of training, with" in step.notes[-1]
+
+
+def test_the_codes_are_those_of_the_rows_of_the_mathematics() -> None:
+    """Every activation and loss stands in docs/maths.md in the row that its code names."""
+    text = (Path(__file__).parents[2] / "docs" / "maths.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if re.match(r"\| \d+ \|", line)]
+    functions_of = {LossCode[name.upper()]: name for name in (
+        "squared_error", "absolute_error", "huber", "quantile", "poisson", "exp_poisson",
+        "sigmoid_cross_entropy", "softmax_binary_cross_entropy", "softmax_cross_entropy",
+    )}  # fmt: skip
+    found = {f"losses.{functions_of[LossCode(code)]}": f for code, f in formulas.LOSSES.items()}
+    for name, formula in formulas.ACTIVATIONS.items():
+        place = "activations" if name == "softmax" else "scalar_functions"
+        found[f"{place}.{'exp' if name == 'exp' else name}"] = formula
+    assert len(found) == len(LossCode) + len(formulas.ACTIVATIONS)
+    for name, formula in found.items():
+        (row,) = [row for row in rows if f"`{name}`" in row and "g(z)" not in row]
+        number, item = (cell.strip() for cell in row.split("|")[1:3])
+        if formula.item.startswith("("):
+            assert formula.item == f"({number})", name
+            assert not re.match(r"[AL]\d", item), name
+        else:
+            assert formula.item in re.split(r"[ ,]+", item), name
+
+
 def test_an_estimator_is_explained_by_its_own_solver(tmp_path: Path) -> None:
     with unconverged():
         model = MLPClassifier((30,), max_iter=3, standardize=True, batch_norm=True).fit(X, LABELS)
     one = explain(model, X[:1], LABELS[:1])
     assert "standardised" in one.notes[0]
-    assert "no variance of a single row" in one.notes[1]
-    two = explain(model, X[:2], LABELS[:2])
+    assert "with training=True (--training)" in one.notes[1]
+    assert one.parts[-1].title == "Gradients"
+    with pytest.raises(DataError, match="at least 2 rows"):
+        explain(model, X[:1], LABELS[:1], training=True)
+    two = explain(model, X[:2], LABELS[:2], training=True)
     assert two.parts[-1].lines[0].says.startswith("Adam: η = 0.001")
     assert "…" in str(two)
     assert r"\cdots" in two.markdown()
@@ -207,7 +269,8 @@ def test_scale_layers_and_members_have_the_numbers_of_the_trace(members: int) ->
     layers = [Scale(), Dense(4, "tanh"), Dropout(0.3), Scale(), Dense(3, "relu"), Dense(2)]
     net = Network(3, layers, members=members)
     state, y = random_state(net, 1), rng.normal(size=(5, 2))
-    explanation, trace = explain(net, X[:5], y, state=state), net.trace(state, X[:5], y)
+    explanation = explain(net, X[:5], y, state=state, training=True)
+    trace = net.trace(state, X[:5], y, training=True)
     found = results(explanation)
     for name, value in trace.items():
         if name.startswith("d") and not name.startswith("dA3"):

@@ -51,7 +51,7 @@ def test_batch_norm_and_dropout(position: Any) -> None:
     net = Network(3, [Dropout(0.5), Dense(4, "tanh", batch_norm=norm), Dropout(0.25), Dense(1)])
     state, data = replace(random_state(net, 0), seed=7, step=3), random_data(net, 20, 0)
     W = net.parameters(state)
-    t = net.trace(state, data.x, data.y)
+    t = net.trace(state, data.x, data.y, training=True)
     assert set(np.unique(t["mask0"])) <= {0, 1}
     assert_allclose(t["D0"], data.x * t["mask0"] / 0.5)
     before = t["Z1"] if position == "pre_activation" else t["A1"]
@@ -65,7 +65,7 @@ def test_batch_norm_and_dropout(position: Any) -> None:
     predicted = net.trace(state, data.x)
     assert not {"mask0", "loss"} & set(predicted)
     assert_allclose(predicted["A2"], net.predict(state, data.x), rtol=1e-12, atol=1e-13)
-    assert_allclose(net.trace(state, data.x, data.y, training=False)["A2"], predicted["A2"])
+    assert_allclose(net.trace(state, data.x, data.y)["A2"], predicted["A2"])
 
 
 @proves(short=15, full=300, seed=SEEDS, dropout=st.booleans(), norm=st.booleans())
@@ -76,7 +76,7 @@ def test_both_engines_and_the_gradient_check_agree(seed: int, dropout: bool, nor
         3, [*layers, Dense(3, "softmax")], "categorical_cross_entropy", penalties=[L2(0.1)]
     )
     state, data = random_state(net, seed), random_data(net, 12, seed)
-    t = net.trace(state, data.x, data.y, data.weight)
+    t = net.trace(state, data.x, data.y, data.weight, training=True)
     for engine in ("compiled", "reference"):
         found = net.gradients(state, data.x, data.y, data.weight, engine=engine)
         assert list(found) == list(net.parameters(state))
@@ -101,6 +101,6 @@ def test_wrong_arguments_are_named() -> None:
     with pytest.raises(SpecError, match="training"):
         net.trace(state, [[1.0, 2.0]], training="no")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="at least 2 rows"):
-        net.trace(state, [[1.0, 2.0]], [1.0])
+        net.trace(state, [[1.0, 2.0]], [1.0], training=True)
     with pytest.raises(SpecError, match="engine must be one of"):
         net.gradients(state, [[1.0, 2.0]] * 2, [1.0, 2.0], engine="fast")

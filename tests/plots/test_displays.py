@@ -112,7 +112,7 @@ def test_weights_of_layers() -> None:
 
 def test_inside_a_network() -> None:
     state = NET.initialize(0)
-    trace = NET.trace(state, X, Y)
+    trace = NET.trace(state, X, Y, training=True)
     mask = drawn(DropoutMaskDisplay.from_trace(trace))
     np.testing.assert_array_equal(mask.mask, trace["mask1"])
     norms = drawn(GradientNormDisplay.from_trace(trace))

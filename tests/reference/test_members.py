@@ -346,7 +346,7 @@ def test_training_improves_members_and_health_is_reported() -> None:
 def test_a_trace_names_what_members_compute(layers: Any) -> None:
     net = network(layers)
     state, data = random_state(net, 3), random_data(net, 5, 3)
-    seen = net.trace(state, data.x, data.y, training=False)
+    seen = net.trace(state, data.x, data.y)
     views, depth = net.parameters(state), len(net.dense_layers)
     for layer in range(1, depth):
         p = seen[f"P{layer}"].reshape(5, K, -1)

@@ -144,7 +144,8 @@ def _tables() -> dict[str, Call]:
         )
         model = table_model(kind)
         for method, given in {
-            "predict": {}, "score": {"y": y, "sample_weight": WEIGHT}, "transform": {},
+            "predict": {}, "transform": {}, "score": {"y": y, "sample_weight": WEIGHT},
+            "log_likelihood": {"y": y, "sample_weight": WEIGHT},
         }.items():  # fmt: skip
             found[f"{cls.__name__}.{method}"] = Call(getattr(model, method), {"X": TABLE, **given})
         found[f"{cls.__name__}.save"] = Call(

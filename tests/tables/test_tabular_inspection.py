@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from deltarule import TabularClassifier, TabularRegressor
 from deltarule.errors import TableError
@@ -36,6 +37,10 @@ def test_the_pass_is_that_of_the_prediction(models: Any) -> None:
             trace = model.trace(X, member=member)
             np.testing.assert_allclose(trace["A0"], model.transform(X), rtol=1e-6)
             outputs.append(trace["A2"])
+            y = NUMBERS if isinstance(model, TabularRegressor) else LABELS
+            with_loss = model.trace(X, y, member=member)  # the same pass, without masks
+            np.testing.assert_array_equal(with_loss["A2"], trace["A2"])
+            assert "dW1" in with_loss
         if isinstance(model, TabularRegressor):
             mean = np.mean(outputs, axis=0)[:, 0]
             expected = model.model_.target.from_network(mean)
@@ -46,7 +51,7 @@ def test_the_pass_is_that_of_the_prediction(models: Any) -> None:
 
 def test_gradients_are_those_of_the_trace_and_of_differences(models: Any) -> None:
     for model, y in zip(models, (LABELS, NUMBERS), strict=True):
-        trace = model.trace(X, y)  # with the masks of dropout that gradients have, too
+        trace = model.trace(X, y, training=True)  # with the masks that gradients have, too
         gradients = model.gradients(X, y)
         for name, value in gradients.items():
             np.testing.assert_allclose(trace[f"d{name}"], value, rtol=1e-10, atol=1e-12)
@@ -56,12 +61,36 @@ def test_gradients_are_those_of_the_trace_and_of_differences(models: Any) -> Non
         before = weights[0, 0]
         for sign in (1, -1):
             weights[0, 0] = before + sign * step
-            losses.append(float(network.trace(model.transform(X), targets)["loss"]))
+            passed = network.trace(model.transform(X), targets, training=True)
+            losses.append(float(passed["loss"]))
             shift = weights[0, 0] - before
             step = abs(float(shift))
         weights[0, 0] = before
         slope = (losses[0] - losses[1]) / (2 * step)
         np.testing.assert_allclose(gradients["W1"][0, 0], slope, rtol=2e-2, atol=1e-5)
+
+
+def test_likelihood_aic_and_bic_in_the_users_unit(models: Any) -> None:
+    weight = rng.integers(1, 4, 60).astype(float)
+    for model, y in zip(models, (LABELS, NUMBERS), strict=True):
+        if isinstance(model, TabularRegressor):
+            found = model.predict(X)
+            spread = np.sqrt(np.average((y - found) ** 2, weights=weight))
+            logs, own = norm.logpdf(y, found, spread), 1
+        else:
+            logs = np.log(model.predict_proba(X)[np.arange(60), np.searchsorted(model.classes_, y)])
+            own = int(len(model.model_.networks) > 1)
+        value = model.log_likelihood(X, y, weight)
+        assert value == pytest.approx(weight @ logs, rel=1e-5)
+        repeated = np.repeat(np.arange(60), weight.astype(int))
+        again = model.log_likelihood(X.iloc[repeated], y[repeated])
+        assert again == pytest.approx(value, rel=1e-6)
+        count = own + sum(
+            sum(view.size for view in (*one.estimator.coefs_, *one.estimator.intercepts_))
+            for one in (model.model_.member(i + 1) for i in range(len(model.model_.networks)))
+        )
+        assert model.aic(X, y, weight) == pytest.approx(2 * count - 2 * value)
+        assert model.bic(X, y, weight) == pytest.approx(count * np.log(60) - 2 * value)
 
 
 def test_what_is_refused(models: Any) -> None:
@@ -72,5 +101,11 @@ def test_what_is_refused(models: Any) -> None:
         regressor.gradients(X, NUMBERS[1:])
     with pytest.raises(ValueError, match="member"):
         classifier.trace(X, member=9)
+    with pytest.raises(TableError, match=r"y must hold numbers, as in fit"):
+        regressor.log_likelihood(X, LABELS)
+    with pytest.raises(TableError, match=r"same number of rows"):
+        classifier.aic(X[1:], LABELS)
     with pytest.raises(ValueError, match="not fitted"):
         TabularClassifier().trace(X)
+    with pytest.raises(ValueError, match="not fitted"):
+        TabularRegressor().log_likelihood(X, NUMBERS)

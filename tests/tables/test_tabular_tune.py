@@ -19,6 +19,7 @@ from deltarule.errors import MissingDependencyError, OutputError, SpecError
 from deltarule.tables import default_space
 from deltarule.tables.recipes import RECIPES
 from deltarule.tables.tuning import Watcher
+from deltarule.tables.tuning.search import Deadline
 from deltarule.tables.tuning.space import FIRST
 
 optuna = pytest.importorskip("optuna")
@@ -173,9 +174,27 @@ def test_ctrl_c_ends_the_search_with_the_best(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Watcher, "on_fit_task_end", interrupted)
     with pytest.warns(UserWarning, match="interrupted"):
         model = tuned(50)
-    assert [one.outcome for one in model.tuning_.tried] == ["complete", "failed"]
+    assert [one.outcome for one in model.tuning_.tried] == ["complete", "stopped"]
     assert model.tuning_.interrupted
     assert model.predict(TABLE).shape == (80,)
+
+
+def test_the_trial_that_runs_when_the_time_is_over_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Deadline, "passed", lambda deadline: bool(started))
+    started: list[int] = []
+
+    def begun(trial: Any) -> dict[str, Any]:
+        started.append(trial.number)
+        return space(trial)
+
+    file = tmp_path / "s.db"
+    model = tuned(5, space=begun, storage=file)
+    assert [(one.outcome, one.loss) for one in model.tuning_.tried] == [("stopped", None)]
+    monkeypatch.undo()
+    outcomes = [one.outcome for one in tuned(2, storage=file).tuning_.tried]
+    assert outcomes == ["stopped", "complete"]  # known from the file, and counted
 
 
 def test_ctrl_c_within_the_steps_of_a_trial_ends_the_search() -> None:

@@ -180,9 +180,11 @@ def tune(
 
         deltarule tune houses.csv --target price --time 600
 
-    The defaults are fitted first, then other widths, rates, activations and decays; the best four
-    in turn make the ensemble, unless the defaults are better. With a file for the trials, the same
-    command goes on where it was stopped:
+    The defaults are fitted first, then recipes of other widths, rates, activations and decays; the
+    best four in turn make the ensemble, unless the defaults are better. With --dev or --split, each
+    trial is one network that is scored on those dev rows. The rows that choose flatter what they
+    have chosen: --test 0.2 holds out rows for an honest score. With a file for the trials, the
+    same command goes on where it was stopped:
 
         deltarule tune houses.csv --target price --time 3600 --study houses.db
 
@@ -369,8 +371,10 @@ def explain(
 
         deltarule explain penguins.safetensors penguins.csv --row 3 -o page.html
 
-    With the target among the columns there are the loss, the deltas, the gradients and one step of
-    the optimiser, too. The file's ending decides: .html, .md or .txt; by default text is printed.
+    It is the pass that predicts. With the target among the columns there are the loss, the deltas
+    and the gradients, too. With --training it is a pass of training, with the masks of dropout, and
+    one step of the optimiser; without dropout the two passes are the same. The file's ending
+    decides: .html, .md or .txt; by default text is printed.
     """
     check_streams(None, STREAM if files.output is None else files.output, json=output.json)
     from deltarule.cli import commands

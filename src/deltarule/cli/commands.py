@@ -361,7 +361,7 @@ def explain(
     model = cells.applied(TableModel.load(model_path))
     with opened_in_memory(path, reading.form(model.preprocessing.file)) as table:
         rows = [row - 1 for row in files.row or [1]]
-        explanation = explain_rows(model.member(member), table, rows)
+        explanation = explain_rows(model.member(member), table, rows, training=files.training)
     outputs.write(f"{explanation.as_file(ending).rstrip()}\n".encode())
     if not is_stream(file):
         reporter.notes(_which(model, member))

@@ -164,7 +164,7 @@ class _Trial(_Object):
     number: Count
     recipe: _Recipe | dict[str, Any]
     loss: Score
-    outcome: Literal["complete", "pruned", "failed"]
+    outcome: Literal["complete", "pruned", "stopped", "failed"]
 
 
 class _Search(_Object):

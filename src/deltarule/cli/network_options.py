@@ -22,8 +22,21 @@ class Activation(StrEnum):
     """The activations of hidden layers."""
 
     relu = "relu"
+    silu = "silu"
+    gelu = "gelu"
+    selu = "selu"
+    elu = "elu"
+    mish = "mish"
+    leaky_relu = "leaky_relu"
+    softplus = "softplus"
+    softsign = "softsign"
     tanh = "tanh"
+    hard_tanh = "hard_tanh"
     logistic = "logistic"
+    sigmoid = "sigmoid"
+    hard_sigmoid = "hard_sigmoid"
+    softmax = "softmax"
+    exp = "exp"
     identity = "identity"
 
 

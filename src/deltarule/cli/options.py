@@ -140,7 +140,9 @@ class DataOptions:
     dev: Annotated[
         float | None,
         typer.Option(
-            metavar="FRACTION", help="Share of the rows that decides when to stop [default: 0.1]."
+            metavar="FRACTION",
+            help="Share of the rows that decides when one network stops, which another share than "
+            "0.1 makes it [default of one: 0.1].",
         ),
     ] = None
     split: Annotated[

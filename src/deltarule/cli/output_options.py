@@ -87,6 +87,12 @@ class ExplanationOptions:
             min=1, metavar="N", help="A row of the table, counted from 1; repeatable [default: 1]."
         ),
     ] = None
+    training: Annotated[
+        bool,
+        typer.Option(
+            "--training", help="Show a pass of training, with dropout's masks, and one step."
+        ),
+    ] = False
     output: Annotated[
         Path | None,
         typer.Option(

@@ -47,7 +47,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if code == INTERRUPTED:  # what Typer returns after a KeyboardInterrupt
             raise KeyboardInterrupt
         if signals.interrupted:  # training caught it, and returned the best network so far
-            say_error("interrupted; what was printed above is what there is")
+            say_error("interrupted; what was printed above is what there is", "note:")
             return INTERRUPTED
         return code
     except (KeyboardInterrupt, typer.Abort):
@@ -63,10 +63,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def say_error(message: str) -> None:
+def say_error(message: str, kind: str = "error:") -> None:
     """Print one line on the standard error stream, if that is possible."""
     with suppress(OSError):
-        print("error:", " ".join(message.split()), file=sys.stderr, flush=True)
+        print(kind, " ".join(message.split()), file=sys.stderr, flush=True)
 
 
 def _call(words: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The options of a search for the settings of networks"""
+"""The options of a search for recipes of networks"""
 
 from __future__ import annotations
 
@@ -22,10 +22,15 @@ class SearchOptions:
     """Search."""
 
     time: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long it may take, all in all.")
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="How long it may take: the fits of the defaults and of the best recipes count, "
+            "reading the table does not. The defaults are always fitted.",
+        ),
     ] = 600.0
     trials: Annotated[
-        int | None, typer.Option(min=1, help="How many settings are tried at most.")
+        int | None, typer.Option(min=1, help="How many recipes are tried at most.")
     ] = None
     study: Annotated[
         Path | None,

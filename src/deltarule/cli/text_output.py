@@ -18,6 +18,7 @@ from deltarule.tables.split import time_text
 if TYPE_CHECKING:
     from deltarule.tables import Description, Evaluation, Prepared, Source, TableModel, Understood
     from deltarule.tables.tabular.tuning import Found
+    from deltarule.tables.tuning.study import Outcome
 
 __all__ = ["TextReporter"]
 
@@ -36,6 +37,15 @@ _SCORES = {
 """The names of scores for people."""
 _PARTS = {"out_of_fold": "out of fold"}
 """The names of parts for people, where they are others."""
+
+
+_OUTCOMES: dict[Outcome, str] = {
+    "complete": "complete",
+    "pruned": "given up because it fell behind",
+    "stopped": "stopped by the end of the search",
+    "failed": "failed",
+}
+"""What became of the recipes that a search tried, for people."""
 
 
 class _Console(Console):
@@ -157,17 +167,23 @@ class TextReporter:
     def search(self, found: Found) -> None:
         """Print what a search has found."""
         counts = Counter(one.outcome for one in found.tried)
-        said = ", ".join(f"{counts[kind]} {kind}" for kind in counts)
-        self.say(f"tried {len(found.tried)} settings" + (f": {said}" if said else ""))
+        said = ", ".join(
+            f"{counts[kind]} {words}" for kind, words in _OUTCOMES.items() if kind in counts
+        )
+        recipes = "1 recipe" if len(found.tried) == 1 else f"{len(found.tried)} recipes"
+        self.say(f"tried {recipes}" + (f": {said}" if said else ""))
+        if not counts["complete"]:
+            self.say(f"the model is that of the defaults, with loss {found.default_loss:.5g}")
+            return
         for number, one in enumerate(found.tried, 1):
             if one.recipe in found.recipes:
                 settings = ", ".join(
                     f"{name} {_setting(value)}" for name, value in one.recipe.items()
                 )
-                self.say(f"setting {number}, loss {one.loss:.5g}: {settings}")
+                self.say(f"recipe {number}, loss {one.loss:.5g}: {settings}")
         better = "better than" if found.recipes else "no better than"
         self.say(
-            f"on rows held out the found settings are {better} the defaults: loss {found.loss:.5g}"
+            f"on rows held out the found recipes are {better} the defaults: loss {found.loss:.5g}"
             f", with the defaults {found.default_loss:.5g}"
         )
 

@@ -153,7 +153,7 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
         )
 
     def trace(
-        self, X: Any, y: Any = None, sample_weight: Any = None, *, training: bool | None = None
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, training: bool = False
     ) -> Trace:
         """Return every Z, A, δ and gradient of one pass by name, in float64 (items B1-B4).
 
@@ -168,9 +168,9 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
             Their targets, as in ``fit``; without them there is no loss and no way back.
         sample_weight : array-like of shape (n_samples,), optional
             Their weights.
-        training : bool, optional
-            Whether this is a pass of training, with dropout and batch statistics, or of
-            prediction. By default it is one of training if y is given.
+        training : bool, default=False
+            Whether this is a pass of training, with dropout and batch statistics, as ``gradients``
+            is, or the pass that predicts.
 
         Returns
         -------
@@ -180,9 +180,9 @@ class FittedEstimator(FittedAttributes, Skl2onnxHooks, BaseEstimator):
         from deltarule.estimators import inspection
 
         check_is_fitted(self)
-        as_training = y is not None if training is None else check_flag("training", training)
+        check_flag("training", training)
         rows, model = self._checked_rows(X), self._model.copy(optimizer=False)
-        return inspection.trace(model, rows, y, sample_weight, training=as_training)
+        return inspection.trace(model, rows, y, sample_weight, training=training)
 
     def gradients(
         self, X: Any, y: Any, sample_weight: Any = None, *, penalties: bool = False

@@ -20,6 +20,7 @@ from deltarule.network import Network
 from deltarule.network.data import check_inputs, make_block
 from deltarule.network.trace import trace_pass
 from deltarule.program import Block, State
+from deltarule.program.opcodes import Op
 from deltarule.program.state_checks import check_theta
 from deltarule.spec.gradient_clipping import Clipping
 from deltarule.spec.optimizers import SGD, Minimizer, Optimizer, resolve_optimizer
@@ -129,13 +130,15 @@ def explain(
     *,
     state: State | None = None,
     optimizer: str | Optimizer | Minimizer | None = None,
-    training: bool | None = None,
+    training: bool = False,
 ) -> Explanation:
     """Show rows on their way through a network: every equation with symbols, numbers and shapes.
 
     Forward pass, loss, deltas (BP1, BP2), gradients (BP3, BP4) and one step of the optimiser, with
-    batch norm, dropout, penalties; each line names its item of the mathematics. All numbers are
-    computed in float64 by the reference mathematics, which the gradient check proves.
+    batch norm, dropout, penalties. Each line begins with its item of docs/maths.md, such as B1, or
+    with the number of its equation there, such as (21), where it has no item; "own" is a function
+    of yours. All numbers are computed in float64 by the reference mathematics, which the gradient
+    check proves.
 
     Parameters
     ----------
@@ -150,9 +153,10 @@ def explain(
         Of a ``Network``: its parameters.
     optimizer : str or an optimiser, optional
         Of the step; by default the estimator's own solver, and ``SGD(0.01)`` for a ``Network``.
-    training : bool, optional
-        Whether this is a pass of training, with dropout and, from two rows on, batch statistics.
-        By default it is one if y is given, and if batch norm has rows enough.
+    training : bool, default=False
+        Whether this is a pass of training, with the masks of dropout and the moments of these rows
+        in batch norm. By default it is the pass that predicts; of a network with dropout or batch
+        norm, which are others in training, it has no step of the optimiser.
 
     Returns
     -------
@@ -203,8 +207,7 @@ def explain(
         raise SpecError("state goes with a Network; a fitted model has its own.")
     else:
         given = Explained(*parts_of(X, y))
-    if training is not None:
-        training = check_flag("training", training)
+    check_flag("training", training)
     if optimizer is not None:
         given = given._replace(solver=resolve_optimizer(optimizer), learning_rate=None)
     return _explanation(given, training)
@@ -227,17 +230,9 @@ def _of_network(net: Network, state: State | None, X: Any, y: Any) -> Explained:
     return Explained("Network", double, state, block, SGD(0.01))
 
 
-def _explanation(given: Explained, training: bool | None) -> Explanation:
+def _explanation(given: Explained, training: bool) -> Explanation:
     net, state, block = given.network, given.state, given.block
-    notes = list(given.notes)
-    enough = block.n_rows >= net.tape.min_rows
-    if training is None:
-        training = block.y is not None and enough
-        if block.y is not None and not enough:
-            notes.append(
-                "Batch norm has no variance of a single row: this is a pass as in prediction, with "
-                "the statistics of the training. Give two rows or more for a pass of training."
-            )
+    notes, differs = list(given.notes), _differs_in_training(net)
     trace = trace_pass(net.tape, state, block, training=training)
     writer = PassLines if net.members == 1 else MemberLines
     parts = writer(net, net.parameters(state), trace, block.y, training=training).parts()
@@ -247,11 +242,30 @@ def _explanation(given: Explained, training: bool | None) -> Explanation:
             "them side by side: the units of member 1, then of member 2, and so on. The loss of a "
             "row is the mean of the members' losses."
         )
-    if block.y is not None and enough:
+    stepping = block.y is not None and (training or not differs)
+    if differs:
+        notes.append(
+            f"A pass of training, with {differs}: the pass that predicts has other numbers."
+            if training
+            else f"The pass that predicts. A pass of training, with {differs}, and a step of the "
+            "optimiser are shown with training=True (--training)."
+        )
+    if stepping:
         parts.append(
             step_part(net, state, block, given.solver, given.learning_rate, given.clipping)
         )
     widths = "-".join(str(w) for w in [net.n_inputs, *(d.units for d in net.dense_layers)])
     rows = "1 row" if block.n_rows == 1 else f"{block.n_rows} rows"
-    what = "forward pass" if block.y is None else "forward, backward and one step"
+    what = "forward, backward and one step" if stepping else "forward and backward pass"
+    what = "forward pass" if block.y is None else what
     return Explanation(f"{given.title} {widths}: {what} of {rows}", tuple(notes), tuple(parts))
+
+
+def _differs_in_training(net: Network) -> str:
+    """Return what makes a pass of training another one than that of prediction; "" if nothing."""
+    ops = {line.op for line in net.tape.instructions}
+    named = {
+        Op.DROPOUT: "the masks of dropout",
+        Op.NORMALIZE: "the moments of these rows in batch norm",
+    }
+    return " and ".join(words for op, words in named.items() if op in ops)

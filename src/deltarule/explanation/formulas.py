@@ -11,8 +11,12 @@ from deltarule.spec import optimizers as o
 __all__ = ["ACTIVATIONS", "LOSSES", "OPTIMIZERS", "Formula", "activation_of", "loss_of"]
 
 
+OWN = "own"
+"""The code of a user's function, which has no item."""
+
+
 class Formula(NamedTuple):
-    """A formula with the codes of its items."""
+    """A formula with the codes of its items, or the number of its equation in docs/maths.md."""
 
     item: str
     text: str
@@ -34,20 +38,20 @@ ACTIVATIONS: dict[str, Formula] = {
         r"g(z) = \lambda \begin{cases} z & z > 0 \\ \alpha (e^z - 1) & z \le 0 \end{cases}",
     ),
     "elu": Formula(
-        "A",
+        "(19)",
         "g(z) = z for z > 0, α(e^z − 1) otherwise",
         r"g(z) = \begin{cases} z & z > 0 \\ \alpha (e^z - 1) & z \le 0 \end{cases}",
     ),
-    "exp": Formula("A", "g(z) = e^z", "g(z) = e^z"),
-    "gelu": Formula("A", "g(z) = z Φ(z)", r"g(z) = z\, \Phi(z)"),
-    "silu": Formula("A", "g(z) = z σ(z)", r"g(z) = z\, \sigma(z)"),
-    "softplus": Formula("A", "g(z) = log(1 + e^z)", r"g(z) = \log(1 + e^z)"),
-    "mish": Formula("A", "g(z) = z tanh(log(1 + e^z))", r"g(z) = z \tanh(\log(1 + e^z))"),
-    "softsign": Formula("A", "g(z) = z/(1 + |z|)", r"g(z) = \frac{z}{1 + |z|}"),
+    "exp": Formula("(27)", "g(z) = e^z", "g(z) = e^z"),
+    "gelu": Formula("(20)", "g(z) = z Φ(z)", r"g(z) = z\, \Phi(z)"),
+    "silu": Formula("(21)", "g(z) = z σ(z)", r"g(z) = z\, \sigma(z)"),
+    "softplus": Formula("(22)", "g(z) = log(1 + e^z)", r"g(z) = \log(1 + e^z)"),
+    "mish": Formula("(23)", "g(z) = z tanh(log(1 + e^z))", r"g(z) = z \tanh(\log(1 + e^z))"),
+    "softsign": Formula("(24)", "g(z) = z/(1 + |z|)", r"g(z) = \frac{z}{1 + |z|}"),
     "hard_sigmoid": Formula(
-        "A", "g(z) = min(max(z/6 + ½, 0), 1)", r"g(z) = \min(\max(z/6 + 1/2, 0), 1)"
+        "(25)", "g(z) = min(max(z/6 + ½, 0), 1)", r"g(z) = \min(\max(z/6 + 1/2, 0), 1)"
     ),
-    "hard_tanh": Formula("A", "g(z) = min(max(z, −1), 1)", r"g(z) = \min(\max(z, -1), 1)"),
+    "hard_tanh": Formula("(26)", "g(z) = min(max(z, −1), 1)", r"g(z) = \min(\max(z, -1), 1)"),
 }
 
 _BINARY = Formula(
@@ -56,28 +60,28 @@ _BINARY = Formula(
     r"L = -\sum_k \left(y_k \log a_k + (1 - y_k) \log(1 - a_k)\right)",
 )
 _POISSON = Formula(
-    "L", "L = Σ_k a_k − y_k − y_k log(a_k/y_k)", r"L = \sum_k a_k - y_k - y_k \log(a_k / y_k)"
+    "(33)", "L = Σ_k a_k − y_k − y_k log(a_k/y_k)", r"L = \sum_k a_k - y_k - y_k \log(a_k / y_k)"
 )
 LOSSES: dict[int, Formula] = {
     LossCode.SQUARED_ERROR: Formula(
         "L3", "L = ½ Σ_k (a_k − y_k)²", r"L = \frac{1}{2} \sum_k (a_k - y_k)^2"
     ),
-    LossCode.ABSOLUTE_ERROR: Formula("L", "L = Σ_k |a_k − y_k|", r"L = \sum_k |a_k - y_k|"),
+    LossCode.ABSOLUTE_ERROR: Formula("(34)", "L = Σ_k |a_k − y_k|", r"L = \sum_k |a_k - y_k|"),
     LossCode.HUBER: Formula(
-        "L",
+        "(35)",
         "L = Σ_k ½r² for |r| ≤ δ, δ(|r| − ½δ) beyond, r = a_k − y_k",
         r"L = \sum_k \begin{cases} r_k^2 / 2 & |r_k| \le \delta \\ "
         r"\delta (|r_k| - \delta / 2) & |r_k| > \delta \end{cases}, \quad r = a - y",
     ),
     LossCode.QUANTILE: Formula(
-        "L",
+        "(36)",
         "L = Σ_k q max(y_k − a_k, 0) + (1 − q) max(a_k − y_k, 0)",
         r"L = \sum_k q \max(y_k - a_k, 0) + (1 - q) \max(a_k - y_k, 0)",
     ),
     LossCode.POISSON: _POISSON,
-    LossCode.EXP_POISSON: _POISSON,
+    LossCode.EXP_POISSON: _POISSON._replace(item="(32)"),
     LossCode.SIGMOID_CROSS_ENTROPY: _BINARY,
-    LossCode.SOFTMAX_BINARY_CROSS_ENTROPY: _BINARY,
+    LossCode.SOFTMAX_BINARY_CROSS_ENTROPY: _BINARY._replace(item="(31)"),
     LossCode.SOFTMAX_CROSS_ENTROPY: Formula(
         "L2", "L = −Σ_k y_k log a_k", r"L = -\sum_k y_k \log a_k"
     ),
@@ -147,7 +151,7 @@ def activation_of(tape: Tape, code: int) -> tuple[str, Formula]:
     """Return name and formula of an activation on a tape; of a user's function only its name."""
     if code >= FIRST_FUNCTION:
         name = tape.functions[code - FIRST_FUNCTION].name
-        return name, Formula("A", f"g = {name}", rf"g = \text{{{name}}}")
+        return name, Formula(OWN, f"g = {name}", rf"g = \text{{{name}}}")
     name = ActivationCode(code).name.lower()
     return name, ACTIVATIONS[name]
 
@@ -157,5 +161,5 @@ def loss_of(tape: Tape) -> Formula:
     code = tape.loss.code
     if code >= FIRST_FUNCTION:
         name = tape.functions[code - FIRST_FUNCTION].name
-        return Formula("L", f"L = {name}(a, y)", rf"L = \text{{{name}}}(a, y)")
+        return Formula(OWN, f"L = {name}(a, y)", rf"L = \text{{{name}}}(a, y)")
     return LOSSES[code]

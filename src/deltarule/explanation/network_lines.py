@@ -18,6 +18,7 @@ from deltarule.network import Network
 from deltarule.network.trace import Trace
 from deltarule.program.opcodes import Op
 from deltarule.reference.custom import elementwise
+from deltarule.spec.regularization import L1, L2
 from deltarule.utils.arrays import is_sparse
 
 __all__ = ["PassLines"]
@@ -239,19 +240,21 @@ class PassLines:
         depth = self._depth
         formula, a = loss_of(self.tape), self._q(f"A{depth}")
         y = Quantity("Y", "Y", self.targets)
-        yield Line("L5", "The targets", "Y", "Y", y)
+        yield Line(formula.item, "The targets", "Y", "Y", y)
         losses = Quantity("L", "L", self.trace["losses"])
         yield Line(
             formula.item, f"Loss of each row, of a = {a.text}", formula.text, formula.latex,
             losses, operands=(a, y),
         )  # fmt: skip
         cost = Quantity("C", "C", self.trace["loss"])
-        yield Line("L3", "Mean loss", "C = mean of L", r"C = \frac{1}{n} \sum_i L_i", cost)
+        yield Line(formula.item, "Mean loss", "C = mean of L", r"C = \frac{1}{n} \sum_i L_i", cost)
         if self.tape.penalties:
             found = Quantity("penalty", r"\Omega", self.trace["penalty"])
             terms = ", ".join(str(penalty) for penalty in self.network.penalties)
+            kinds = {type(penalty) for penalty in self.network.penalties}
             yield Line(
-                "R1 R2", f"Penalty on the weights: {terms}",
+                " ".join(code for code, kind in (("R1", L2), ("R2", L1)) if kind in kinds),
+                f"Penalty on the weights: {terms}",
                 "Ω = ½ s Σ w² (L2), s Σ |w| (L1)",
                 r"\Omega = \tfrac{1}{2} s \sum w^2 \text{ (L2)}, \; s \sum |w| \text{ (L1)}",
                 found,
@@ -290,13 +293,39 @@ class PassLines:
     def _below(self, layer: int, d_a: Quantity) -> Line:
         above, w = self._q(f"delta{layer + 1}"), self._q(f"W{layer + 1}")
         text, latex = self._undone(layer + 1)
-        plain = not text and not self._normalizes_after(layer)
+        text = f"{above.text} {w.text}ᵀ{text}"
+        latex = rf"{above.latex} {w.latex}^{{\top}}{latex}"
+        if self._normalizes_after(layer):
+            text, latex = self._through_norm(text, latex)
+            return Line(
+                f"B1 {self._norm_item}",
+                f"BP2: back through the weights of layer {layer + 1} and batch norm",
+                f"{d_a.text} = {text}", f"{d_a.latex} = {latex}", d_a,
+            )  # fmt: skip
         return Line(
             "B1", f"BP2: back through the weights of layer {layer + 1}",
-            f"{d_a.text} = {above.text} {w.text}ᵀ{text}",
-            rf"{d_a.latex} = {above.latex} {w.latex}^{{\top}}{latex}", d_a,
-            "{0} {1}" if plain else "", (above, transposed(w)),
+            f"{d_a.text} = {text}", f"{d_a.latex} = {latex}", d_a,
+            "" if self.between.get(layer + 1) else "{0} {1}", (above, transposed(w)),
         )  # fmt: skip
+
+    @property
+    def _norm_item(self) -> str:
+        """The item of the way back through batch norm: with moments of the batch, or fixed ones."""
+        return "N2" if self.training else "N3"
+
+    def _through_norm(self, text: str, latex: str) -> tuple[str, str]:
+        """Return the reverse derivative of batch norm for D, which text and latex say."""
+        factor = r"\frac{\gamma}{\sqrt{\sigma^2 + \varepsilon}}"
+        if not self.training:
+            return (
+                f"γ/√(σ² + ε) ⊙ D, D = {text}",
+                rf"{factor} \odot D, \quad D = {latex}",
+            )
+        latex = (
+            rf"{factor} \odot (D - \overline{{D}} - \hat{{Z}} \odot "
+            rf"\overline{{D \odot \hat{{Z}}}}), \quad D = {latex}"
+        )
+        return f"γ/√(σ² + ε) ⊙ (D − mean D − Ẑ ⊙ mean(D ⊙ Ẑ)), D = {text}", latex
 
     def _undone(self, layer: int) -> tuple[str, str]:
         """Return the factors of the scalings and dropouts before a layer, the last one first."""
@@ -311,14 +340,10 @@ class PassLines:
         line = next(line for line in self._of(layer) if line.op == Op.ACTIVATE)
         name, g = activation_of(self.tape, line.code)[0], elementwise(self.tape, line.code)
         if f"Zhat{layer}" in self.trace and not self._normalizes_after(layer):
+            text, latex = self._through_norm(f"{d_a.text} ⊙ g'", rf"{d_a.latex} \odot g'")
             return Line(
-                "N2", f"BP2: back through {name} and batch norm",
-                f"{delta.text} = γ/√(σ² + ε) ⊙ (D − mean D − Ẑ ⊙ mean(D ⊙ Ẑ)), "
-                f"D = {d_a.text} ⊙ g'",
-                rf"{delta.latex} = \frac{{\gamma}}{{\sqrt{{\sigma^2 + \varepsilon}}}} \odot "
-                r"(D - \overline{D} - \hat{Z} \odot \overline{D \odot \hat{Z}}), \quad "
-                rf"D = {d_a.latex} \odot g'",
-                delta,
+                self._norm_item, f"BP2: back through {name} and batch norm",
+                f"{delta.text} = {text}", f"{delta.latex} = {latex}", delta,
             )  # fmt: skip
         if g is None:
             return Line(
@@ -409,7 +434,7 @@ class PassLines:
             ):
                 found = self._q(f"{name}{layer}")
                 yield Line(
-                    "N2", f"Batch norm of layer {layer}, D = ∂C/∂N{layer}",
+                    self._norm_item, f"Batch norm of layer {layer}, D = ∂C/∂N{layer}",
                     f"{found.text} = {text}", f"{found.latex} = {latex}", found,
                 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from deltarule.network import Network
 from deltarule.program import Block, State
 from deltarule.reference import Reference
 from deltarule.spec.gradient_clipping import Clipping
-from deltarule.spec.optimizers import Minimizer, Optimizer
+from deltarule.spec.optimizers import LineSearch, Minimizer, Optimizer
 
 __all__ = ["step_part"]
 
@@ -44,7 +44,8 @@ def _lines(
     if isinstance(optimizer, Minimizer):
         name = type(optimizer).__name__
         yield Line(
-            "O6", f"{name} minimises the cost of the whole training set: it takes no step for rows",
+            "O6" if isinstance(optimizer, LineSearch) else "O5",
+            f"{name} minimises the cost of the whole training set: it takes no step for rows",
             f"θ = argmin C, by {name}", r"\theta = \arg\min C",
         )  # fmt: skip
         return

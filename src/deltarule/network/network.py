@@ -223,7 +223,7 @@ class Network(NetworkSpec):
         y: Any = None,
         sample_weight: Any = None,
         *,
-        training: bool | None = None,
+        training: bool = False,
     ) -> Trace:
         """Return every Z, A, δ and gradient of one pass by name (items B1-B4).
 
@@ -240,9 +240,9 @@ class Network(NetworkSpec):
             Targets; without them there is no loss and no way back.
         sample_weight : (n,) array, optional
             The loss is the weighted mean; by default all weights are 1.
-        training : bool, optional
+        training : bool, default=False
             Whether this is a pass of training, with the moments of these rows in batch norm and
-            with dropout, or of prediction. By default it is one of training if y is given.
+            with dropout, as ``gradients`` is, or the pass that predicts.
 
         Returns
         -------
@@ -277,8 +277,8 @@ class Network(NetworkSpec):
             block = Block(check_inputs(self, X))
         else:
             block, _ = make_block(self, X, y, sample_weight, smoothed=True)
-        as_training = y is not None if training is None else check_flag("training", training)
-        return state.read(lambda state: trace_pass(self.tape, state, block, training=as_training))
+        check_flag("training", training)
+        return state.read(lambda state: trace_pass(self.tape, state, block, training=training))
 
     def log_likelihood(self, state: State, X: Array, y: Any, sample_weight: Any = None) -> float:
         """Return the log-likelihood of the rows under the network (item L5).

@@ -196,7 +196,7 @@ class GradientNormDisplay(Display):
     ) -> GradientNormDisplay:
         """Draw the gradients of a fitted estimator on rows."""
         check_estimator(estimator, "trace")
-        return cls.from_trace(estimator.trace(X, y), ax=ax)
+        return cls.from_trace(estimator.trace(X, y, training=True), ax=ax)
 
     @classmethod
     def from_trace(cls, trace: Trace, *, ax: Any = None) -> GradientNormDisplay:

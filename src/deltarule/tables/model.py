@@ -115,9 +115,8 @@ class TableModel:
         """
         networks = self.networks
         if not 1 <= number <= len(networks):
-            raise SpecError(
-                f"the model has the networks 1 to {len(networks)}; got {number} (--member)"
-            )
+            held = "one network" if len(networks) == 1 else f"the networks 1 to {len(networks)}"
+            raise SpecError(f"the model has {held}; got {number} (--member)")
         return replace(self, trained=networks[number - 1], out_of_fold=None)
 
     @property

@@ -1,4 +1,4 @@
-"""The networks of an ensemble: four settings in turn, so different that their average gains."""
+"""The networks of an ensemble: four recipes in turn, so different that their average gains."""
 
 from __future__ import annotations
 
@@ -42,4 +42,4 @@ RECIPES = (
     _recipe([256, 128], "relu", 1e-3, 0.15, 0.01),
     _recipe([128, 128], "selu", 3e-3, 0.0, 0.1),
 )
-"""Chosen on the development tables (docs/tables.md); network i has the setting i mod 4."""
+"""Chosen on the development tables (docs/tables.md); network i has recipe i mod 4."""

@@ -10,11 +10,13 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
+from deltarule.errors import TableError
 from deltarule.tables.record import Task
 from deltarule.tables.sources.held import held_column
 from deltarule.tables.sources.targets import HeldTarget, read_target
 from deltarule.tables.tabular.base import BaseTabular
 from deltarule.tables.tabular.python_words import speaking_python
+from deltarule.utils.checks import shown
 
 __all__ = ["TabularRegressor"]
 
@@ -165,7 +167,11 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     def _codes(self, y: Any) -> NDArray[Any]:
         with speaking_python():
-            return np.asarray(self._target(y).values, dtype=np.float64)
+            values = self._target(y).values
+        try:
+            return np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise TableError(f"y must hold numbers, as in fit; got {shown(values)}") from None
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R² of the predictions.

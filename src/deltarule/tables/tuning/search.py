@@ -114,7 +114,7 @@ def search(
     trials : int or None
         How many there may be.
     deadline : Deadline
-        When to stop; the trial that runs then counts as failed.
+        When to stop; the trial that runs then ends as "stopped".
     report : callable, optional
         Called with every trial that has ended, and the best so far.
     """
@@ -141,11 +141,11 @@ def _try_recipes(
         try:
             loss = fit(recipe, watcher)
         except GivenUpError:
-            tried = study.tell(trial, recipe, "pruned" if watcher.pruned else "failed")
+            tried = study.tell(trial, recipe, "pruned" if watcher.pruned else "stopped")
         except DivergenceError:
             tried = study.tell(trial, recipe, "failed")
         except KeyboardInterrupt:
-            study.tell(trial, recipe, "failed")
+            study.tell(trial, recipe, "stopped")
             raise
         else:
             tried = study.tell(trial, recipe, "complete", loss)

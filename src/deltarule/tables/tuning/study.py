@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Study", "Tried", "open_study"]
 
-_NAME, _IDENTITY, _RECIPE = "deltarule", "identity", "recipe"
+_NAME, _IDENTITY, _RECIPE, _STOPPED = "deltarule", "identity", "recipe", "stopped"
 RANDOM_TRIALS = 10  # before the sampler learns from the others
-Outcome: TypeAlias = Literal["complete", "pruned", "failed"]
+Outcome: TypeAlias = Literal["complete", "pruned", "stopped", "failed"]
 
 
 class Tried(NamedTuple):
@@ -30,7 +30,9 @@ class Tried(NamedTuple):
 
     `loss` is that of the parameters that were kept, on rows that the network did not learn from:
     log loss, or the root of the mean squared error; None unless the trial is complete. `outcome` is
-    "complete", "pruned" (given up, because it fell behind others) or "failed".
+    "complete", "pruned" (given up, because it fell behind others), "stopped" (it ran when the time
+    was over, or when Ctrl-C ended the search) or "failed" (its loss was not finite, or the process
+    was killed).
     """
 
     number: int
@@ -89,6 +91,8 @@ class Study:
         trial.set_user_attr(_RECIPE, {name: _plain(value) for name, value in recipe.items()})
         if outcome == "complete" and loss is not None and math.isfinite(loss):
             return _tried(self._study.tell(trial, loss))
+        if outcome == "stopped":
+            trial.set_user_attr(_STOPPED, True)
         state = TrialState.PRUNED if outcome == "pruned" else TrialState.FAIL
         return _tried(self._study.tell(trial, state=state))
 
@@ -194,7 +198,8 @@ def _tried(trial: optuna.trial.FrozenTrial) -> Tried:
         TrialState.PRUNED: "pruned",
         TrialState.FAIL: "failed",
     }
-    outcome = outcomes[trial.state]
+    stopped = trial.user_attrs.get(_STOPPED, False)
+    outcome: Outcome = "stopped" if stopped else outcomes[trial.state]
     loss = trial.value if outcome == "complete" else None
     return Tried(trial.number, dict(trial.user_attrs.get(_RECIPE, {})), loss, outcome)
 
