@@ -242,7 +242,8 @@ def train(
     -----
     Other threads may use the state meanwhile, through the network's methods: they get the numbers
     of one state between two steps. A signal handler inside a step gets those of the state that the
-    epoch began with. What your functions get: ``augment`` a copy of the rows, which it may change;
+    epoch began with (or a run of some short epochs, which take a hundredth of a second together).
+    What your functions get: ``augment`` a copy of the rows, which it may change;
     ``validation`` and ``on_epoch_begin`` a read-only view of the state; ``on_epoch`` the history
     itself, and a schedule the position, whose arrays are read-only.
 
@@ -572,11 +573,17 @@ class _HeldOutRows:
     keeps_state = True  # so that training passes its state and no read-only view
 
     def __init__(self, interpreter: Interpreter, block: Block, targets: Targets) -> None:
-        self._evaluate = interpreter.evaluation(block)
+        self.evaluation = interpreter.evaluation(block)
         self._targets, self._weight = targets, block.weight
 
     def __call__(self, state: State) -> Metrics:
-        outputs, losses = self._evaluate(state)
+        return self._metrics(*self.evaluation(state))
+
+    def measure_all(self, outputs: Array, losses: Array) -> list[Metrics]:
+        """Return the metrics of several states with these outputs (m, n, k) and losses (m, n)."""
+        return list(map(self._metrics, outputs, losses))
+
+    def _metrics(self, outputs: Array, losses: Array) -> Metrics:
         weight = None if self._weight is None else to_numpy(self._weight)
         return Metrics(
             mean_of_rows(to_numpy(losses), weight),

@@ -205,11 +205,11 @@ def test_several_classes_are_held_out_in_proportion(monkeypatch: pytest.MonkeyPa
     seen: list[Any] = []
     # what is held out is what the fit scores: an accuracy over 9 rows, 1 of them of the rare class
     with monkeypatch.context() as patched:
-        score = ClassTargets.score
+        scores = ClassTargets.scores
         patched.setattr(
             ClassTargets,
-            "score",
-            lambda self, t, *rest: seen.append(t.sum(axis=0)) or score(self, t, *rest),
+            "scores",
+            lambda self, t, *rest: seen.append(t.sum(axis=0)) or scores(self, t, *rest),
         )
         with unconverged():
             OURS["classifier"](**arguments).fit(X, y)

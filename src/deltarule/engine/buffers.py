@@ -12,6 +12,7 @@ With members, all widths but d are those of all members together.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -371,8 +372,11 @@ class Buffers:
         self._flags = np.zeros(8 * c.n_scratch, dtype=np.int64)
         c.scratch_flags = self._hold(self._flags)
 
-    def run(self, step: int, threads: int) -> None:
-        """Call the driver on this many threads; ``step`` is the state's, for dropout's masks."""
+    def run(self, step: int, threads: int, call: Callable[[], None] | None = None) -> None:
+        """Call the driver on this many threads; ``step`` is the state's, for dropout's masks.
+
+        ``call`` is another call on the same context, for one thread.
+        """
         if self._flags is not None:  # all areas are free, whatever happened to the last call
             self._flags[:] = 0
         counters = self.counters
@@ -382,7 +386,7 @@ class Buffers:
         if threads > 1:
             run_together(self.call, threads)
         else:
-            self.call()
+            (call or self.call)()
 
     def allocate_batch_inputs(self) -> None:
         """Allocate the buffer into which a batch's inputs are copied, unless it exists."""

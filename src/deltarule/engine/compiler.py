@@ -86,20 +86,23 @@ def kernel_address(name: str, dtype: str) -> int:
         return _addresses[key]
 
 
-def caller(dtype: str, context: int) -> Callable[[], None]:
+def caller(dtype: str, context: int, epochs: int = 0) -> Callable[[], None]:
     """Return a call of the driver on one context, whose arguments are converted once.
 
-    It releases Python's lock. Several threads may call it at the same time.
+    With ``epochs``, the address of a record ``EPOCHS``, it is a call for all of these epochs. It
+    releases Python's lock. Several threads may call it at the same time.
     """
+    name, addresses = ("run_epochs", (context, epochs)) if epochs else ("run", (context,))
     if not is_compiled():
         with numba_configured(settings_of_environment()):
             from deltarule.engine.kernels import KERNELS, numpy_one
 
-        return lambda: KERNELS["run"](context, numpy_one(dtype))
+        return lambda: KERNELS[name](*addresses, numpy_one(dtype))
     number = {"float32": ctypes.c_float, "float64": ctypes.c_double}[dtype]
-    function = ctypes.CFUNCTYPE(ctypes.c_int32)(kernel_address("run", dtype))
+    function = ctypes.CFUNCTYPE(ctypes.c_int32)(kernel_address(name, dtype))
     nothing, error = ctypes.c_void_p(), ctypes.c_void_p()  # nobody reads what it writes there
-    given = ctypes.byref(nothing), ctypes.byref(error), ctypes.c_int64(context), number(1.0)
+    integers = (ctypes.c_int64(address) for address in addresses)
+    given = ctypes.byref(nothing), ctypes.byref(error), *integers, number(1.0)
 
     def call() -> None:
         if function(*given) > 0:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from deltarule.engine.buffers import Buffers
 from deltarule.engine.compiler import code_identity, is_compiled, kernel_address
+from deltarule.engine.epoch_runs import most_epochs
+from deltarule.engine.evaluation import Evaluation
 from deltarule.engine.inputs import (
     Inputs,
     batch_weights,
@@ -23,10 +25,18 @@ from deltarule.engine.optimizers import OptimizerArrays, update_of
 from deltarule.engine.prediction import Prediction
 from deltarule.engine.statistics import load_statistics, moments_of, save_statistics
 from deltarule.engine.thread_pool import thread_ceiling, yield_thread_address
-from deltarule.engine.training_call import TrainingCall
+from deltarule.engine.training_call import MOST_ROWS, TrainingCall
 from deltarule.engine.work_plan import Mode, make_plan
 from deltarule.errors import DataError, SpecError
-from deltarule.program import BatchSchedule, Block, GradientSums, State, StepLog
+from deltarule.program import (
+    BatchSchedule,
+    Block,
+    EpochOrders,
+    EpochRun,
+    GradientSums,
+    State,
+    StepLog,
+)
 from deltarule.program.opcodes import Op, PenaltyCode
 from deltarule.program.state_checks import check_state
 from deltarule.program.tape import Tape
@@ -38,7 +48,10 @@ from deltarule.utils.blas import dot
 
 __all__ = ["Engine"]
 
+T = TypeVar("T")
+
 _CALL = 0.03  # seconds: what a call of the driver should take; 0.1 is the limit
+_RUN = 0.01  # the same for a run of epochs
 _AT_ONCE = 1024  # rows whose gradient is computed at a time
 
 
@@ -124,12 +137,43 @@ class Engine:
         state, a block and the bounds of its batches is kept for the next call, and with it these
         arrays, until ``release``.
         """
+        return self._with_call(lambda call: call.train_steps(self, state, block, order, steps))
+
+    def epochs_a_call(self, block: Block, n_steps: int) -> int:
+        """Return how many epochs of so many steps ``train_epochs`` should take; 0 for none."""
+        seconds = self._seconds_a_step * n_steps
+        plain = not (self.tape.normalizations or self.n_shards)
+        if seconds == 0.0 or not plain or block.n_rows > MOST_ROWS:
+            return 0
+        return min(most_epochs(self.tape.n_parameters), int(_RUN / seconds))
+
+    def train_epochs(
+        self,
+        state: State,
+        block: Block,
+        orders: EpochOrders,
+        evaluation: Any = None,
+    ) -> EpochRun | None:
+        """Take the steps of whole epochs in one call: the same bits as by ``train_steps``.
+
+        Return None, and take no step, if they do not fit into one call on one thread. With
+        ``evaluation``, which the method of that name returned, its outputs and losses are computed
+        after every epoch.
+        """
+        if not (evaluation is None or isinstance(evaluation, Evaluation)):
+            return None
+        return self._with_call(
+            lambda call: call.train_epochs(self, state, block, orders, evaluation)
+        )
+
+    def _with_call(self, steps: Callable[[TrainingCall], T]) -> T:
+        """Return ``steps`` of what is kept from call to call; it forgets all if they fail."""
         call = self._call
         if call.busy:  # a signal handler takes steps within a call
             call = TrainingCall(self.tape, self._arrays, self.n_shards)
         call.busy = True
         try:
-            log = call.train_steps(self, state, block, order, steps)
+            result = steps(call)
         except BaseException:
             call.release(self)
             raise
@@ -137,7 +181,7 @@ class Engine:
             call.busy = False
         if call is not self._call:
             call.release(self)
-        return log
+        return result
 
     def release(self) -> None:
         """Forget the state and the data that ``train_steps`` keeps for its next call."""
@@ -248,8 +292,7 @@ class Engine:
             return self._forward(state, block, mode, if_finite)
         n = len(x)
         outputs = np.empty((n, self._logits if logits else self.tape.n_outputs), self._dtype)
-        if state.theta is not self._theta or state.theta.shape != self._shape:
-            self._check_prediction(state)
+        self._check_once(state)
         prediction = self._predictions.get((mode, False)) or self._prediction(mode, sparse=False)
         fine = prediction.run(state, n, address_of(outputs), address_of(x), if_finite=if_finite)
         return outputs if fine else None
@@ -258,39 +301,27 @@ class Engine:
         """Return the loss of every row (n,) at prediction, unweighted, without penalties."""
         return self._measuring(block, Mode.LOSSES)(state)[1]
 
-    def evaluation(self, block: Block) -> Callable[[State], tuple[Any, Any]]:
+    def evaluation(self, block: Block) -> Evaluation:
         """Return a function of a state: ``forward`` and ``losses`` of this block, by one pass.
 
         The block is checked here, once; the state by every call that sees another θ.
         """
         return self._measuring(block, Mode.EVALUATION)
 
-    def _measuring(self, block: Block, mode: Mode) -> Callable[[State], tuple[Any, Any]]:
+    def _measuring(self, block: Block, mode: Mode) -> Evaluation:
         """Return a function of a state: the outputs, unless only losses are wanted, and losses."""
         inputs = inputs_of(block.x, self.tape.n_inputs, self._dtype)
         check_targets(block, self.tape.n_outputs, self._dtype)
         y: Any = block.y
-        n, k = len(y), 0 if mode == Mode.LOSSES else self.tape.n_outputs
-        y_at, x_at = address_of(y), 0 if inputs.sparse else address_of(inputs.values)
+        width = 0 if mode == Mode.LOSSES else self.tape.n_outputs
         prediction = self._prediction(mode, sparse=inputs.sparse)
 
-        def measure(state: State) -> tuple[Any, Any]:
-            if state.theta is not self._theta or state.theta.shape != self._shape:
-                self._check_prediction(state)
-            outputs, losses = np.empty((n, k), self._dtype), np.empty(n, self._dtype)
-            losses_at = address_of(losses)
+        return Evaluation(prediction, inputs, y, width, self._check_once)
 
-            def others(c: Any) -> None:
-                if inputs.sparse:
-                    inputs.write_addresses(c)
-                c.y, c.output_losses = y_at, losses_at
-
-            if n:
-                outputs_at = address_of(outputs) if k else 0
-                prediction.run(state, n, outputs_at, x_at, others=others)
-            return outputs, losses
-
-        return measure
+    def _check_once(self, state: State) -> None:
+        """Check a state, unless its θ is that of the last prediction."""
+        if state.theta is not self._theta or state.theta.shape != self._shape:
+            self._check_prediction(state)
 
     def _forward(self, state: State, block: Block, mode: Mode, if_finite: bool) -> Any:
         """Return what ``forward`` returns, for inputs that may have to be converted."""

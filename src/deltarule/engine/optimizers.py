@@ -30,7 +30,7 @@ from deltarule.spec.optimizers import (
 )
 from deltarule.utils.arrays import aligned, aligned_zeros
 
-__all__ = ["OptimizerArrays", "Update", "update_of"]
+__all__ = ["Averages", "OptimizerArrays", "Update", "update_of"]
 
 
 class Update(NamedTuple):
@@ -74,11 +74,14 @@ class Averages(NamedTuple):
     first: npt.NDArray[Any]
     second: npt.NDArray[Any]
 
+    def arrays(self, update: Update) -> tuple[npt.NDArray[Any], ...]:
+        """Return those that the optimiser has."""
+        return self if _needs_second(update) else self[:1]
+
     def as_state(self, update: Update, taken: int, product: float) -> Any:
         """Return them as the state stores them."""
         kind = update.state_type
-        names = kind._fields
-        arrays = self if _needs_second(update) else self[:1]
+        names, arrays = kind._fields, self.arrays(update)
         if names[0] != "t":
             return kind(*arrays)
         return kind(taken, product, *arrays) if names[1] == "product" else kind(taken, *arrays)

@@ -21,7 +21,7 @@ from deltarule.program import State
 from deltarule.program.tape import Tape
 from deltarule.utils.addresses import address_of
 
-__all__ = ["Prediction"]
+__all__ = ["Lane", "Prediction"]
 
 _SMALL = 1.5e7  # multiplications and additions below which a second thread comes too late
 _PART = 4e6  # of these in a part, at least
@@ -32,7 +32,7 @@ _NEVER = 2**62
 # --- prepared calls -------------------------------------------------------------------------------
 
 
-class _Lane:
+class Lane:
     """A context and its buffers, for one thread at a time."""
 
     __slots__ = ("buffers", "context", "cut")
@@ -81,7 +81,7 @@ class Prediction:
         self._rows = rows_at_once(tape)
         self._work = work(tape, 1) / 3  # of a row
         self._most = int(_SMALL / self._work)  # rows for one thread
-        self._free: list[_Lane] = []
+        self._free: list[Lane] = []
 
     def run(
         self,
@@ -108,7 +108,7 @@ class Prediction:
             Writes further addresses into a context: of sparse inputs, of targets and losses.
         """
         given = (state, output, x, others, if_finite)
-        if self._n_threads == 1 or n <= self._most:
+        if self.fits_one_thread(n):
             cut = _cut(n, self._rows)
             return self._part(cut, 0, cut.batches, *given)
         # Several threads take one part after the other, so that one that comes late takes fewer.
@@ -124,6 +124,27 @@ class Prediction:
 
         run_together(take, min(self._n_threads, parts))
         return all(finite)
+
+    def fits_one_thread(self, n: int) -> bool:
+        """Return whether n rows are predicted on one thread."""
+        return self._n_threads == 1 or n <= self._most
+
+    def take_lane(self, state: State, n: int, x: int) -> Lane:
+        """Return a context for predictions of n rows at address x, which no other call uses."""
+        try:
+            lane = self._free.pop()
+        except IndexError:
+            lane = self._new_lane()
+        c, cut = lane.context, _cut(n, self._rows)
+        if lane.cut is not cut:
+            c.bounds, c.batch_weights, lane.cut = cut.bounds_at, cut.weights_at, cut
+        c.theta, c.x = address_of(state.theta), x
+        c.begin, c.end, c.checks_inputs = 0, cut.batches, 0
+        return lane
+
+    def give_back(self, lane: Lane) -> None:
+        """Let other calls use a context."""
+        self._free.append(lane)
 
     def _part(
         self,
@@ -159,11 +180,11 @@ class Prediction:
         finally:
             self._free.append(lane)
 
-    def _new_lane(self) -> _Lane:
+    def _new_lane(self) -> Lane:
         plan = make_plan(self._tape, self._mode, self._rows)
         buffers = Buffers(self._tape, plan, self._mode, self._rows, sparse=self._sparse)
         self._prepare(buffers)
-        return _Lane(buffers)
+        return Lane(buffers)
 
 
 class _Cut(NamedTuple):

@@ -157,6 +157,35 @@ the step after which the call stops, the optimiser's steps, and the state's step
 has a cache line of its own.
 """
 
+EPOCHS = np.dtype(
+    [
+        ("run", _ADDRESS),  # the driver
+        ("n_epochs", _INT),
+        ("n_rows", _INT),  # row numbers in an epoch's order
+        ("n_steps", _INT),  # in an epoch
+        ("rows", _ADDRESS),  # the orders, int64 (n_epochs, n_rows)
+        ("learning_rates", _ADDRESS),  # float64 (n_epochs, n_steps)
+        ("batch_weights", _ADDRESS),  # Σw of every batch, float64 (n_epochs, n_steps)
+        ("losses", _ADDRESS),  # of every step, float64 (n_epochs, n_steps)
+        ("penalty_values", _ADDRESS),  # float64 (n_epochs, n_steps)
+        ("whole", _INT),  # the epochs whose steps were all taken
+        # what every epoch leaves
+        ("n_parameters", _INT),  # p
+        ("n_arrays", _INT),  # θ, and one or two averages
+        ("states", _ADDRESS),  # these arrays, (n_epochs, n_arrays, p)
+        ("steps_taken", _ADDRESS),  # the optimiser's counter, int64 (n_epochs,)
+        ("momentum_products", _ADDRESS),  # Nadam's, float64 (n_epochs,)
+        # what is measured after every epoch
+        ("evaluation", _ADDRESS),  # the context of a prediction; 0: nothing
+        ("outputs", _ADDRESS),
+        ("outputs_size", _INT),  # bytes for each epoch
+        ("output_losses", _ADDRESS),
+        ("losses_size", _INT),  # bytes for each epoch
+    ],
+    align=True,
+)
+"""A run of epochs: what changes from one to the next, and what each of them leaves."""
+
 INSTRUCTION = np.dtype(
     [
         ("op", _INT),  # an Op; 0: nothing to do

@@ -11,7 +11,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
+from deltarule.engine.epoch_runs import EpochMemory
+from deltarule.engine.evaluation import Evaluation
 from deltarule.engine.inputs import (
     Inputs,
     batch_weights,
@@ -23,7 +26,7 @@ from deltarule.engine.inputs import (
 from deltarule.engine.optimizers import OptimizerArrays, Update
 from deltarule.engine.statistics import load_statistics, save_statistics
 from deltarule.engine.work_plan import Mode
-from deltarule.program import BatchSchedule, Block, State, StepLog
+from deltarule.program import BatchSchedule, Block, EpochOrders, EpochRun, State, StepLog
 from deltarule.program.shards import batch_cuts
 from deltarule.program.tape import Tape
 from deltarule.utils.addresses import address_of
@@ -31,9 +34,11 @@ from deltarule.utils.addresses import address_of
 if TYPE_CHECKING:
     from deltarule.engine.buffers import Buffers
 
-__all__ = ["TrainingCall"]
+__all__ = ["MOST_ROWS", "TrainingCall"]
 
-_FEW_ROWS = 4096  # orders of up to so many rows are copied: to ask for an address takes longer
+MOST_ROWS = 4096
+"""Orders of up to so many rows are copied (to ask for an address takes longer), or run together."""
+
 _INT = np.dtype(np.int64)
 _largest = np.maximum.reduce
 
@@ -88,6 +93,7 @@ class TrainingCall:
         self._seed = -1
         self._optimizer_state: Any = None  # as the last call left it
         self._laid_out = False
+        self._epochs: EpochMemory | None = None
 
     def release(self, engine: StepEngine) -> None:
         """Give the buffers back; hold neither state nor data any longer."""
@@ -100,18 +106,51 @@ class TrainingCall:
     ) -> StepLog:
         """Take steps for ``engine``, as ``Engine.train_steps`` describes."""
         begin = steps.start
+        end = min(steps.stop, begin + engine.steps_a_call(steps))
+        self._prepare(engine, state, block, order, begin, end)
+        return self._run(engine, state, block, order, begin, end)
+
+    def train_epochs(
+        self,
+        engine: StepEngine,
+        state: State,
+        block: Block,
+        orders: EpochOrders,
+        evaluation: Evaluation | None,
+    ) -> EpochRun | None:
+        """Take whole epochs for ``engine``, as ``Engine.train_epochs`` describes."""
+        rows, n_epochs = orders.rows, len(orders.rows)
+        n = len(orders.bounds) - 1
+        self._prepare(engine, state, block, orders.of(0), 0, n)
+        plain = rows.dtype == _INT and rows.shape[1:] == self._shape and rows.flags.c_contiguous
+        if not plain or self._counts_rows or _largest(rows.view(np.uint64), None) >= self._n_rows:
+            return None
+        found = None if evaluation is None else evaluation.begin_run(n_epochs)
+        if self._most_threads > 1 or (found is None and evaluation is not None):
+            return None
+        measured = None if evaluation is None or found is None else (evaluation, *found)
+        return self._run_epochs(engine, state, block, orders, measured)
+
+    def _prepare(
+        self,
+        engine: StepEngine,
+        state: State,
+        block: Block,
+        order: BatchSchedule,
+        begin: int,
+        end: int,
+    ) -> None:
+        """Check what has changed since the last call, and lay it out."""
         if not self._knows(state):
             engine.check(state)
         if block is not self._block or (begin == 0 and self._shares_indices):
             self._set_block(block)
-        end = min(steps.stop, begin + engine.steps_a_call(steps))
         if not self._fits(order, begin, end):
             check_batches(order, begin, end, block.n_rows, self._tape.min_rows, block.weight)
             self._set_bounds(order, block)
         if not self._laid_out:
             self._lay_out(engine, block)
         self._set_state(engine, state)
-        return self._run(engine, state, block, order, begin, end)
 
     # --- what seldom changes -------------------------------------------------------------------
 
@@ -189,7 +228,7 @@ class TrainingCall:
                 self._cuts = batch_cuts(self._bounds, self._n_shards)
             else:
                 check_cuts(order.shards, self._sizes, self._n_shards)
-        self._rows = order.rows.copy() if n_rows <= _FEW_ROWS else None
+        self._rows = order.rows.copy() if n_rows <= MOST_ROWS else None
         self._unsigned = None if self._rows is None else self._rows.view(np.uint64)
         self._laid_out = False
 
@@ -251,8 +290,7 @@ class TrainingCall:
         if self._rows is None:
             c.rows = address_of(order.rows)
         if weights is None:
-            cuts = self._cuts if self._n_shards else None
-            weights = batch_weights(order, block.weight, begin, end, cuts=cuts)
+            weights = self._weights_of(order, block, begin, end)
             c.batch_weights = address_of(weights)
         n = len(self._sizes)
         self._rates[...] = order.learning_rates[:n]
@@ -260,19 +298,12 @@ class TrainingCall:
         buffers.optimizer.momentum_product = self._product
         if buffers.normalizations:
             load_statistics(buffers, state)
-        taken, step = self._taken, int(state.step)
-        counters.steps_taken = taken
+        counters.steps_taken = self._taken
         started = perf_counter()
-        buffers.run(step, self._most_threads)
+        buffers.run(int(state.step), self._most_threads)
         batches = min(counters.stop + 1, end) - begin
         engine.note_time((perf_counter() - started) / batches)
-        steps = counters.steps_taken - taken
-        state.step += steps
-        if steps > 0 or state.optimizer_state is not None:
-            self._taken, self._product = taken + steps, buffers.optimizer.momentum_product
-            state.optimizer_state = self._optimizer_state = self._averages.as_state(
-                engine.update, self._taken, self._product
-            )
+        steps = self._count_steps(engine, state, buffers)
         if buffers.normalizations and steps > 0 and weights[begin:end].any():
             save_statistics(buffers, state)
         records = self._records.copy()
@@ -280,3 +311,61 @@ class TrainingCall:
             return StepLog(self._sizes, weights, records[0], records[1])
         seen = slice(begin, begin + batches)
         return StepLog(self._sizes[seen], weights[seen], records[0, seen], records[1, seen])
+
+    def _weights_of(
+        self, order: BatchSchedule, block: Block, begin: int, end: int
+    ) -> npt.NDArray[np.float64]:
+        """Return Σw of every batch of rows that have weights."""
+        cuts = self._cuts if self._n_shards else None
+        return batch_weights(order, block.weight, begin, end, cuts=cuts)
+
+    def _count_steps(self, engine: StepEngine, state: State, buffers: Buffers) -> int:
+        """Return how many steps a call has taken, and add them to the state's."""
+        steps = int(buffers.counters.steps_taken) - self._taken
+        state.step += steps
+        if steps > 0 or state.optimizer_state is not None:
+            self._taken += steps
+            self._product = buffers.optimizer.momentum_product
+            state.optimizer_state = self._optimizer_state = self._averages.as_state(
+                engine.update, self._taken, self._product
+            )
+        return steps
+
+    def _run_epochs(
+        self,
+        engine: StepEngine,
+        state: State,
+        block: Block,
+        orders: EpochOrders,
+        measured: Any,
+    ) -> EpochRun:
+        buffers, n, n_epochs = self._buffers, len(self._sizes), len(orders.rows)
+        assert buffers is not None
+        rates = np.ascontiguousarray(orders.learning_rates, np.float64)
+        weights = np.empty((n_epochs, n))
+        if self._weights is None:
+            for epoch in range(n_epochs):
+                weights[epoch] = self._weights_of(orders.of(epoch), block, 0, n)
+        else:
+            weights[...] = self._weights
+        n_arrays = 1 + len(self._averages.arrays(engine.update))
+        memory = self._epochs
+        if memory is None or memory.buffers is not buffers or memory.n_arrays != n_arrays:
+            memory = self._epochs = EpochMemory(buffers, n_arrays)
+        buffers.optimizer.momentum_product = self._product
+        buffers.counters.steps_taken = taken = self._taken
+        before, started = int(state.step), perf_counter()
+        whole, losses, penalties = memory.run(state, orders.rows, rates, weights, measured)
+        stop = 0 if whole == n_epochs else min(int(buffers.counters.stop) + 1, n)
+        engine.note_time((perf_counter() - started) / (whole * n + stop))
+        self._count_steps(engine, state, buffers)
+        begun = whole + (stop > 0)
+        return EpochRun(
+            StepLog(self._sizes, weights[:begun], losses[:begun], penalties[:begun]),
+            whole,
+            stop,
+            memory.finite(whole),
+            lambda epoch: memory.state_after(epoch, engine.update, before, taken, state.seed),
+            None if measured is None else measured[1],
+            None if measured is None else measured[2],
+        )

@@ -214,6 +214,14 @@ class ClassTargets(TargetEncoder):
             pair = targets > 0.5, outputs > 0.5
         return accuracy(*pair, weight)
 
+    def scores(self, targets: Any, outputs: Any, weight: Any) -> list[float]:
+        """Return the accuracies of several outputs (m, n, k) against the same targets."""
+        if self.kind != "multiclass" or weight is not None or len(self.classes) == 1:
+            return super().scores(targets, outputs, weight)
+        right = outputs.argmax(axis=2) == targets.argmax(axis=1)
+        shares: list[float] = (np.count_nonzero(right, axis=1) / len(targets)).tolist()
+        return shares
+
     def head(self) -> Labels:
         """Return the end of an ONNX graph that names labels."""
         from deltarule.onnx.heads import Labels

@@ -76,6 +76,11 @@ class FitReporter:
         """Whether no code of the user's runs at an epoch's end, which might change the state."""
         return not self._callbacks.any_epochs
 
+    @property
+    def only_records(self) -> bool:
+        """Whether nobody sees an epoch's end, so that it may be recorded somewhat later."""
+        return not (self._verbose or self._records_health or self._callbacks.any_epochs)
+
     def __call__(self, history: History) -> bool:
         """Report an epoch of steps; return whether a callback asks to stop."""
         self.record(history)
@@ -89,41 +94,45 @@ class FitReporter:
         self.begin()
         return self._report(history)
 
-    def record(self, history: History) -> None:
-        """Add the newest epoch of steps to the model's history."""
+    def record(self, history: History, epochs: int = 1) -> None:
+        """Add the newest epochs of steps to the model's history."""
         with self._model.state.unchanged():  # a copy holds an epoch whole, or not at all
-            self._record(history)
+            self._record(history, epochs)
 
-    def _record(self, history: History) -> None:
-        held = self._model.history
-        held.n_iter = self.before + history.n_epochs
-        held.t += self._n_rows
-        held.loss = history.last_cost
-        held.loss_curve.append(held.loss)
-        if held.best_loss is not None and held.loss < held.best_loss:
-            held.best_loss = held.loss
+    def _record(self, history: History, epochs: int) -> None:
+        held, n_epochs = self._model.history, history.n_epochs
+        held.n_iter = self.before + n_epochs
+        held.t += epochs * self._n_rows
+        costs = [history.cost_of(epoch) for epoch in range(n_epochs - epochs + 1, n_epochs + 1)]
+        held.loss = costs[-1]
+        held.loss_curve.extend(costs)
+        if held.best_loss is not None:
+            for cost in costs:
+                if cost < held.best_loss:
+                    held.best_loss = cost
         if held.validation_scores is not None:
-            self._record_validation(history)
+            self._record_validation(history, epochs)
 
-    def _record_validation(self, history: History) -> None:
-        """Add the newest epoch's loss and score of the rows held out; NaN if it diverged."""
+    def _record_validation(self, history: History, epochs: int) -> None:
+        """Add the newest epochs' losses and scores of the rows held out; NaN if one diverged."""
         held = self._model.history
         assert held.validation_scores is not None
         assert held.validation_loss_curve is not None
         n_epochs = history.n_epochs
-        measured = len(history.validation_loss) == n_epochs
-        score = history.validation_score.last if measured else float("nan")
-        held.validation_scores.append(score)
-        held.validation_loss_curve.append(
-            history.validation_loss.last if measured else float("nan")
-        )
-        if measured and history.best_epoch == n_epochs:  # by score, or by loss
-            held.best_validation_score = score
-        elif measured and held.best_validation_score is None:
+        if len(history.validation_loss) < n_epochs:  # the only one has diverged
+            held.validation_scores.append(float("nan"))
+            held.validation_loss_curve.append(float("nan"))
+            return
+        held.validation_scores.extend(history.validation_score[-epochs:])
+        held.validation_loss_curve.extend(history.validation_loss[-epochs:])
+        best = history.best_epoch
+        if best is not None and best > n_epochs - epochs:  # by score, or by loss
+            held.best_validation_score = history.validation_score[best - 1]
+        elif held.best_validation_score is None:
             held.best_validation_score = -np.inf
 
     def _report(self, history: History) -> bool:
-        if not (self._verbose or self._records_health or self._callbacks.any_epochs):
+        if self.only_records:
             return False
         held = self._model.history
         if self._records_health:

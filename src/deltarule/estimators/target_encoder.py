@@ -47,6 +47,10 @@ class TargetEncoder(ABC):
     def score(self, targets: Any, outputs: Any, weight: Any) -> float:
         """Return the score of outputs against encoded targets, both (n, k)."""
 
+    def scores(self, targets: Any, outputs: Any, weight: Any) -> list[float]:
+        """Return the scores of several outputs (m, n, k) against the same targets."""
+        return [self.score(targets, one, weight) for one in outputs]
+
     @abstractmethod
     def head(self) -> Head:
         """Return the end of an ONNX graph, which does what :meth:`decode` does."""

@@ -20,12 +20,14 @@ from deltarule.estimators.sklearn_compat import (
     takes_weights,
     with_labels,
 )
-from deltarule.network.scores import mean_of_rows
+from deltarule.network.scores import mean_of_rows, means_of_rows
 from deltarule.program import Interpreter, State
 from deltarule.training import Metrics
 from deltarule.utils.arrays import all_finite, is_sparse
 
 __all__ = ["ValidationMetric", "read_scorer", "score_of"]
+
+_UNDEFINED = Metrics(loss=float("nan"), score=float("nan"))
 
 
 def read_scorer(monitor: Any, *, weighted: bool) -> Callable[..., float] | None:
@@ -177,21 +179,38 @@ class ValidationMetric:
     """
 
     keeps_state = True  # so that training passes its state and no read-only view
+    evaluation: Any
+    """What ``measure`` is given; None if the score needs the model as it stands."""
 
     def __init__(self, model: FittedModel, held_out: HeldOut, interpreter: Interpreter) -> None:
         self._block, self._score = held_out.block, held_out.score
         self._targets, self._scale = model.targets, model.loss_scale
-        self._evaluate = interpreter.evaluation(held_out.block)
+        evaluation = interpreter.evaluation(held_out.block)
+        self._evaluate = evaluation
+        self.evaluation = evaluation if self._score is None else None
 
     def __call__(self, state: State) -> Metrics:
         """Return the mean loss and the score of a state."""
         outputs, losses = self._evaluate(state)
+        if self._score is None:
+            return self.measure_all(outputs[None], losses[None])[0]
         if not all_finite(outputs):
-            return Metrics(loss=float("nan"), score=float("nan"))
+            return _UNDEFINED
+        with np.errstate(over="ignore"):
+            score = self._score()  # of the model, whose state this is
+            return Metrics(self._scale * mean_of_rows(losses, self._block.weight), score)
+
+    def measure_all(self, outputs: Any, losses: Any) -> list[Metrics]:
+        """Return the metrics of several states with these outputs (m, n, k) and losses (m, n)."""
+        y, weight = self._block.y, self._block.weight
+        if not all_finite(outputs) and len(outputs) > 1:
+            pairs = zip(outputs[:, None], losses[:, None], strict=True)
+            return [self.measure_all(*pair)[0] for pair in pairs]
+        if not all_finite(outputs):
+            return [_UNDEFINED]
         with np.errstate(over="ignore"):  # numbers whose squares are infinite have an R² of -inf
-            if self._score is not None:
-                score = self._score()
-            else:
-                score = self._targets.score(self._block.y, outputs, self._block.weight)
-            loss = mean_of_rows(losses, self._block.weight)
-        return Metrics(loss=self._scale * loss, score=score)
+            scores = self._targets.scores(y, outputs, weight)
+            means = means_of_rows(losses, weight)
+        return [
+            Metrics(self._scale * mean, score) for mean, score in zip(means, scores, strict=True)
+        ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["accuracy", "mean_of_rows", "r_squared"]
+__all__ = ["accuracy", "mean_of_rows", "means_of_rows", "r_squared"]
 
 
 def accuracy(truth: Any, predicted: Any, weight: Any = None) -> float:
@@ -60,3 +60,12 @@ def mean_of_rows(values: Any, weight: Any = None) -> float:
         return float(np.average(values, weights=weight))
     total = np.add.reduce(values)
     return float(total.dtype.type(float(total) / len(values)))  # as mean() rounds
+
+
+def means_of_rows(values: Any, weight: Any = None) -> list[float]:
+    """Return ``mean_of_rows`` of every line of (m, n) numbers, to the bit."""
+    if weight is not None:
+        return [mean_of_rows(line, weight) for line in values]
+    totals, n = np.add.reduce(values, axis=1), values.shape[1]
+    means: list[float] = (totals.astype(np.float64) / n).astype(totals.dtype).tolist()
+    return means

@@ -3,6 +3,8 @@
 from deltarule.program.interface import (
     BatchSchedule,
     Block,
+    EpochOrders,
+    EpochRun,
     GradientSums,
     Interpreter,
     ShardedSchedule,
@@ -13,6 +15,8 @@ from deltarule.program.state import State
 __all__ = [
     "BatchSchedule",
     "Block",
+    "EpochOrders",
+    "EpochRun",
     "GradientSums",
     "Interpreter",
     "ShardedSchedule",

@@ -20,6 +20,8 @@ from deltarule.utils.arrays import Array, array_namespace
 __all__ = [
     "BatchSchedule",
     "Block",
+    "EpochOrders",
+    "EpochRun",
     "GradientSums",
     "Interpreter",
     "ShardedSchedule",
@@ -136,6 +138,37 @@ class StepLog(NamedTuple):
     def join(logs: list[StepLog]) -> StepLog:
         """Return the concatenation of several sequences of steps."""
         return StepLog(*(np.concatenate(column) for column in zip(*logs, strict=True)))
+
+
+class EpochOrders(NamedTuple):
+    """Mini-batches of several epochs, all with the same bounds."""
+
+    rows: npt.NDArray[np.int64]  # (epochs, n)
+    bounds: npt.NDArray[np.int64]
+    learning_rates: npt.NDArray[np.float64]  # (epochs, n_batches)
+
+    def of(self, epoch: int) -> BatchSchedule:
+        """Return the batches of an epoch, counted from 0."""
+        return BatchSchedule(self.rows[epoch], self.bounds, self.learning_rates[epoch])
+
+
+class EpochRun(NamedTuple):
+    """What a run of whole epochs in one call left, epoch by epoch."""
+
+    steps: StepLog  # of every epoch that began: (epochs, n_batches), and rows (n_batches,)
+    whole: int  # the epochs before one that diverged
+    stop: int  # steps of the epoch that diverged, whose last loss is infinite or NaN
+    finite: int  # the epochs before one with a θ that is not finite at its end
+    states: Callable[[int], State]  # epoch, from 0 -> the state after it, in memory of the run
+    outputs: Array | None  # of the evaluation after each epoch (epochs, n, k)
+    losses: Array | None  # likewise (epochs, n)
+
+    def log(self, epoch: int) -> StepLog:
+        """Return the losses of an epoch's steps."""
+        rows, *columns = self.steps
+        n = self.stop if epoch == self.whole else len(rows)
+        weight, loss, penalty = (column[epoch, :n] for column in columns)
+        return StepLog(rows[:n], weight, loss, penalty)
 
 
 class Interpreter(Protocol):

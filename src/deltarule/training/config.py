@@ -28,6 +28,8 @@ Validation: TypeAlias = Callable[[State], Metrics]
 """A function that measures a state on validation data.
 
 It gets a read-only view, or the state itself if it has an attribute ``keeps_state`` that is True.
+With an attribute ``evaluation``, which an interpreter made, its method ``measure_all`` returns the
+metrics of several epochs from the outputs (epochs, n, k) and losses (epochs, n) of that.
 """
 
 
@@ -63,7 +65,9 @@ class TrainingConfig:
     on_epoch_begin : callable, optional
         Called before every epoch with the state that the epoch begins with.
     on_epoch : callable, optional
-        Called with the history after every epoch; returning True ends training.
+        Called with the history after every epoch; returning True ends training. With an attribute
+        ``only_records`` that is True it returns False, and its method ``record(history, epochs)``
+        may be called after several epochs instead.
     checkpointer : Checkpointer, optional
         Writes checkpoints, and restores the newest one.
     """
@@ -87,3 +91,11 @@ class TrainingConfig:
     def watches_score(self) -> bool:
         """Whether the metric that decides which epoch is best is the validation score."""
         return self.stopping is not None and self.stopping.maximize
+
+    def watched(self, metrics: Metrics) -> float:
+        """Return that metric of a validation: its score, or its loss."""
+        if self.watches_score:
+            return float("nan") if metrics.score is None else metrics.score
+        if metrics.loss is None:
+            raise ValueError("validation must measure a loss, or a score that is maximised.")
+        return metrics.loss

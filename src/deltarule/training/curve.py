@@ -94,8 +94,7 @@ class _Chunked(Column[T]):
         # The full chunks, in a list that is replaced and not changed, and the entries after them.
         self._parts: tuple[list[Sequence[Any]], list[Any]] = ([], [])
         self._listed: list[T] | None = None
-        for value in values:
-            self.append(value)
+        self.extend(values)
 
     def append(self, value: Any) -> None:
         """Append an entry."""
@@ -103,6 +102,11 @@ class _Chunked(Column[T]):
         tail.append(value)
         if len(tail) >= _CHUNK:
             self._parts = ([*full, self._pack(tail)], [])
+
+    def extend(self, values: Iterable[Any]) -> None:
+        """Append several entries."""
+        for value in values:
+            self.append(value)
 
     def copy(self) -> Self:
         """Return a copy, to which and from which appended entries do not pass."""
@@ -178,6 +182,15 @@ class Curve(_Chunked[float]):
         tail.append(float(value))
         if len(tail) >= _CHUNK:
             self._parts = ([*full, array("d", tail)], [])
+
+    def extend(self, values: Iterable[float]) -> None:
+        """Append several numbers."""
+        tail, given = self._parts[1], list(map(float, values))
+        if len(tail) + len(given) < _CHUNK:
+            tail.extend(given)
+            return
+        for value in given:
+            self.append(value)
 
     def numbers(self, start: int = 0) -> npt.NDArray[np.float64]:
         """Return the entries from ``start`` on as a new array of float64."""

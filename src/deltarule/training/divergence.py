@@ -12,9 +12,17 @@ from deltarule.errors import DivergenceError, FrozenTrainingWarning
 from deltarule.program import State
 from deltarule.utils.arrays import Array, is_sparse, to_numpy
 
-__all__ = ["divergence_error", "frozen_parameters", "warn_of_frozen"]
+__all__ = ["divergence_error", "frozen_parameters", "has_jumped", "warn_of_frozen"]
 
 _LARGE = 1e3  # larger inputs should be standardised
+_RATIO = 10.0
+"""If an epoch starts with a cost more than this many times the best one, the steps of the best
+epoch are assumed to have caused the divergence."""
+
+
+def has_jumped(first_cost: float, best_cost: float) -> bool:
+    """Return whether the cost of an epoch's first step is NaN, or far above the best epoch's."""
+    return not first_cost <= _RATIO * best_cost
 
 
 def divergence_error(

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 import numpy as np
 
-from deltarule.errors import CheckpointError, SpecError
-from deltarule.program import BatchSchedule, Block, Interpreter, State, StepLog
-from deltarule.schedules import EpochSchedule, Position, Rates, Schedule
-from deltarule.training.batches import Rows, batch_bounds, is_order
+from deltarule.errors import CheckpointError
+from deltarule.program import Block, EpochOrders, Interpreter, State, StepLog
+from deltarule.schedules import Position
+from deltarule.training.batches import is_order
 from deltarule.training.config import Metrics, TrainingConfig
 from deltarule.training.data import EpochData, EpochView, advance
-from deltarule.training.divergence import frozen_parameters
+from deltarule.training.divergence import frozen_parameters, has_jumped
 from deltarule.training.early_stopping import EarlyStopping
+from deltarule.training.epoch_runs import Generator, RunOfEpochs, allows_runs, longest_run
 from deltarule.training.history import History
+from deltarule.training.means import epoch_means
+from deltarule.training.orders import Orders, bounds_of, first_order, inherits
 from deltarule.training.state import Epoch, TrainingState
-from deltarule.utils.arrays import Array, all_finite, to_numpy
-from deltarule.utils.blas import dot
+from deltarule.utils.arrays import all_finite
 from deltarule.utils.interrupts import DeferredSignals, deferred_signals
 
 __all__ = ["run_epochs"]
 
 _FINAL = ("no improvement", "callback")  # a training that ended so is complete
-
-_DIVERGENCE_RATIO = 10.0
-"""If an epoch starts with a loss more than this many times the best cost, the steps of the best
-epoch are assumed to have caused the divergence."""
 
 
 def run_epochs(
@@ -88,11 +84,6 @@ def run_epochs(
             release()
 
 
-def _first_order(block: Block | EpochData) -> Rows:
-    """Return the rows in their order; no row numbers for data that order them."""
-    return np.arange(0 if isinstance(block, EpochData) else block.n_rows, dtype=np.int64)
-
-
 def _check_rows(training: TrainingState, block: Block | EpochData, config: TrainingConfig) -> None:
     """Raise ``CheckpointError`` unless the orders to continue from are orders of these rows."""
     order = None if training.epoch is None else training.epoch.order
@@ -100,29 +91,11 @@ def _check_rows(training: TrainingState, block: Block | EpochData, config: Train
     held = [given for given in orders if given is not None]
     if not held:
         return
-    rows = _first_order(block)
+    rows = first_order(block)
     fits = all(is_order(given, rows) for given in held)
-    if not fits or (order is not None and not _is_cut(order, block, config)):
+    cut_so = order is None or np.array_equal(order.bounds, bounds_of(order.rows, block, config))
+    if not (fits and cut_so):
         raise CheckpointError("the order of rows to resume from is not an order of these rows.")
-
-
-def _is_cut(order: BatchSchedule, block: Block | EpochData, config: TrainingConfig) -> bool:
-    """Return whether an order is cut into the batches that this training takes."""
-    return np.array_equal(order.bounds, _bounds_of(order.rows, block, config))
-
-
-def _bounds_of(rows: Rows, block: Block | EpochData, config: TrainingConfig) -> Rows:
-    """Return the bounds of the batches of an order of rows."""
-    if isinstance(block, EpochData):
-        return block.bounds(config.batch_size)
-    same = _has_same_bounds(block, config)
-    present = None if same else to_numpy(block.weight)[rows] > 0
-    return batch_bounds(block.n_rows, config.batch_size, present, config.min_rows)
-
-
-def _has_same_bounds(block: Block | EpochData, config: TrainingConfig) -> bool:
-    """Return whether batches are cut alike in every order of the rows."""
-    return isinstance(block, EpochData) or block.weight is None or config.min_rows <= 1
 
 
 class _Training:
@@ -141,11 +114,8 @@ class _Training:
         self.config, self.training, self.signals = config, training, signals
         self.rule = EarlyStopping(tol=0.0) if config.stopping is None else config.stopping
         self._buffers: list[State] = []  # copies of states, whose memory is used again
-        self._bounds: Rows | None = None  # of the batches, if they are the same in every epoch
-        self._rows: Rows | None = None  # in their order, if that is the order of every epoch
-        self._rates: tuple[float, int, Rates] | None = None  # of the last epoch with one rate
-        self._has_one_rate = _inherits(config.schedule, "rates")
-        self._observes = not _inherits(config.schedule, "observe")
+        self._orders = Orders(block, config)
+        self._observes = not inherits(config.schedule, "observe")
         self._new_blocks = config.epoch_block is not None or isinstance(block, EpochData)
         # Whether an epoch begins with the state that the last one left, so that a copy of it serves
         # as both. A user's function may change the state; a checkpoint holds both states apart.
@@ -157,6 +127,8 @@ class _Training:
         self._fresh = (  # whether the best state is still a copy of the state, as at the beginning
             training.history.n_epochs == 0 and training.best is training.before is training.safe
         )
+        self._runs = allows_runs(interpreter, block, config)
+        self._generator: Generator | None = None  # of the orders, once there is a run
         training.consistent = True
 
     def to_the_end(self) -> None:
@@ -166,7 +138,8 @@ class _Training:
             history.stopped_by = "epochs" if history.n_epochs >= self.config.epochs else ""
         try:
             while not history.stopped_by:
-                self._run_epoch()
+                if not (self._runs and self._run_epochs()):
+                    self._run_epoch()
                 self._between_calls()
         except Exception:
             raise
@@ -204,6 +177,80 @@ class _Training:
         self._end_epoch(epoch, steps, metrics, diverged=diverged, finite=finite)
         training.consistent = finite
 
+    # --- several epochs in one call --------------------------------------------------------------
+
+    def _run_epochs(self) -> bool:
+        """Train for several epochs in one call of the interpreter; return whether it took any."""
+        config, training, interpreter = self.config, self.training, self.interpreter
+        if training.epoch is not None or self._orders.bounds is None:
+            return False
+        before = training.history.n_epochs
+        n_epochs = min(
+            longest_run(config, before, training.position.stopping_state),
+            interpreter.epochs_a_call(self.block, len(self._orders.bounds) - 1),  # type: ignore[attr-defined]
+        )
+        if n_epochs < 2:
+            return False
+        training.consistent = False
+        if self._generator is None:
+            self._generator = Generator(config.shuffle, before)
+        self._generator.keep_place(before)
+        begun, orders = self._orders.several(training.position, before, n_epochs)
+        entered = self._entered()
+        self.state.set_safe(entered)
+        evaluation = getattr(config.validation, "evaluation", None)
+        with self.state.unchanged():  # until all is recorded: other threads copy whole epochs
+            ran = self.state.change(
+                lambda: interpreter.train_epochs(  # type: ignore[attr-defined]
+                    self.state, self.block, orders, evaluation
+                )
+            )
+            self._runs = ran is not None
+            if ran is not None:
+                self._end_run(RunOfEpochs(ran, config), entered, begun, orders)
+        ended = training.history.n_epochs
+        if ended < before + n_epochs:
+            self._generator.return_to(ended, orders.rows[0])
+        training.consistent = training.history.stopped_by != "divergence"
+        return self._runs
+
+    def _end_run(
+        self, run: RunOfEpochs, entered: State, begun: list[Position], orders: EpochOrders
+    ) -> None:
+        """End the epochs of a run: keep the best state, record them all, call the callback."""
+        config, training, history = self.config, self.training, self.training.history
+        before, best, n = history.n_epochs, history.best_epoch, run.n_epochs
+        cost = history.last_cost if best == before and before > 0 else None
+        run.decide(self.rule, config, training.position.stopping_state, cost)
+        order = orders.of(n - 1)
+        states = (training.position.schedule_state, run.stopping_state)
+        position = self._orders.after(
+            begun[n - 1], order, (float(order.learning_rates[-1]), *states)
+        )
+        if run.best is not None:
+            training.before, training.best = run.states(entered, self._copy)
+            training.safe = training.best
+            self._fresh = self._steps_only and run.best == n - 1
+            history.best_epoch = before + run.best + 1
+        if run.returns_before:
+            training.safe = training.before
+        training.position = position
+        self._record_run(run, orders.learning_rates[:n, -1].tolist())
+        history.stopped_by = self._ending(history.n_epochs) if run.finite else "divergence"
+
+    def _record_run(self, run: RunOfEpochs, rates: list[float]) -> None:
+        """Append the epochs of a run to the history, and report those that left finite numbers."""
+        history, report = self.training.history, self.config.on_epoch
+        n_finite = run.n_epochs - (not run.finite)
+        for part in (slice(n_finite), slice(n_finite, None)):
+            history.loss.extend(run.loss[part])
+            history.penalty.extend(run.penalty[part])
+            history.learning_rate.extend(rates[part])
+            for metrics in run.metrics[part]:
+                _record_metrics(history, metrics)
+            if report is not None and part.start is None and n_finite > 0:
+                report.record(history, n_finite)  # type: ignore[attr-defined]
+
     def _shown_state(self) -> State:
         """Return what a validation gets: a view, unless it is known not to change the state."""
         keeps = getattr(self.config.validation, "keeps_state", False)
@@ -211,41 +258,17 @@ class _Training:
 
     def _begin_epoch(self) -> None:
         """Begin an epoch: its order of rows, its rates, and a copy of the state."""
-        config, training = self.config, self.training
+        training = self.training
         training.consistent = False
-        position, planned = training.position, config.planned_epochs
-        order_before, rate = position.order, position.learning_rate
-        rows = self._first_rows() if order_before is None else order_before
-        if config.shuffle is not None:
-            rows = config.shuffle(rows)
-            order_before = rows
-        rows.flags.writeable = False  # a user's schedule is shown them
-        if planned is None:
-            planned = position.epochs - training.history.n_epochs + config.epochs
-        training.position = Position(
-            position.epochs,
-            position.steps,
-            position.examples,
-            planned,
-            config.learning_rate if rate is None else rate,
-            position.schedule_state,
-            position.stopping_state,
-            order_before,
-        )
-        order = self._order(rows)
-        entered = training.best if self._fresh else self._copy()
-        self._fresh = False
-        training.epoch = Epoch(order, entered)
+        n_epochs = training.history.n_epochs
+        training.position, order = self._orders.next(training.position, n_epochs)
+        training.epoch = Epoch(order, self._entered())
         training.consistent = True
 
-    def _first_rows(self) -> Rows:
-        """Return the rows in their order, as a new array if it will be shuffled."""
-        if self._rows is not None:
-            return self._rows
-        rows = _first_order(self.block)
-        if self.config.shuffle is None:
-            self._rows = rows
-        return rows
+    def _entered(self) -> State:
+        """Return a copy of the state that an epoch begins with."""
+        fresh, self._fresh = self._fresh, False
+        return self.training.best if fresh else self._copy(self.state)
 
     def _block_of(self, epoch: int) -> Block | EpochView:
         """Return the data of an epoch: the block, a new one, or an iterator over blocks."""
@@ -256,36 +279,6 @@ class _Training:
             if make is not None:
                 return make(epoch)
             return block.of_epoch(epoch) if isinstance(block, EpochData) else block
-
-    def _order(self, rows: Rows) -> BatchSchedule:
-        """Return an epoch's rows cut into batches, with the schedule's rate for each batch."""
-        config, block, bounds = self.config, self.block, self._bounds
-        if bounds is None:
-            bounds = _bounds_of(rows, block, config)
-            if _has_same_bounds(block, config):
-                self._bounds = bounds
-        return BatchSchedule(rows, bounds, self._rates_of(len(bounds) - 1))
-
-    def _rates_of(self, n_steps: int) -> Rates:
-        """Return the schedule's rates for an epoch, checked."""
-        config, schedule, position = self.config, self.config.schedule, self.training.position
-        if self._has_one_rate and isinstance(schedule, EpochSchedule):
-            rate = schedule.rate(config.learning_rate, position)
-            known = self._rates
-            if known is not None and known[0] == rate and known[1] == n_steps:
-                return known[2]
-            rates = np.full(n_steps, rate, dtype=float)
-            if isinstance(rate, float):
-                rates.flags.writeable = False
-                self._rates = (rate, n_steps, rates)
-        else:  # a copy: the schedule may keep its array
-            rates = np.array(schedule.rates(config.learning_rate, position, n_steps), dtype=float)
-        if rates.shape != (n_steps,) or not ((rates >= 0) & np.isfinite(rates)).all():
-            raise SpecError(
-                f"schedule must give {n_steps} rates of at least 0, one for each step; got "
-                f"{rates}. See what {type(config.schedule).__name__}.rates returns."
-            )
-        return rates
 
     def _take_steps(self, epoch: Epoch, block: Block | EpochView) -> tuple[StepLog, bool]:
         """Take the steps that are left, in several calls of the interpreter if it returns before.
@@ -320,20 +313,14 @@ class _Training:
         training.epoch = None
         position, order = training.position, epoch.order
         rate = float(order.learning_rates[-1])
-        done = (
-            position.epochs + 1,
-            position.steps + order.n_batches,
-            position.examples + self.block.n_rows,
-            position.planned_epochs,
-        )
         if self._observes or not finite:
-            states = (position.schedule_state, position.stopping_state)
-            training.position = Position(*done, rate, *states, position.order)
+            training.position = self._orders.after(position, order)
         _record(history, steps, rate, config.loss_scale, diverged=diverged)
         n_epochs = history.n_epochs
         best = history.best_epoch
         follows_best = best is not None and best == n_epochs - 1 and config.validation is None
-        if follows_best and _has_jumped(steps, history.cost_of(n_epochs - 1)):
+        first = float(steps.loss[0]) + float(steps.penalty[0])
+        if follows_best and has_jumped(first, history.cost_of(n_epochs - 1)):
             training.safe = training.before
         if not finite:
             history.stopped_by = "divergence"
@@ -342,7 +329,7 @@ class _Training:
         stopping_state, is_best = self.rule.observe(position.stopping_state, metric)
         if is_best:
             history.best_epoch = n_epochs
-            training.best = self._copy(epoch.entered)
+            training.best = self._copy(self.state, epoch.entered)
             training.before, training.safe = epoch.entered, training.best
             self._fresh = self._steps_only
         schedule_state = position.schedule_state
@@ -350,7 +337,9 @@ class _Training:
             schedule_state, rate = config.schedule.observe(
                 schedule_state, metric, rate, maximize=self.rule.maximize
             )
-        training.position = Position(*done, rate, schedule_state, stopping_state, position.order)
+        training.position = self._orders.after(
+            position, order, (rate, schedule_state, stopping_state)
+        )
         stop = config.on_epoch is not None and config.on_epoch(history)
         history.stopped_by = "callback" if stop else self._ending(n_epochs)
 
@@ -366,9 +355,9 @@ class _Training:
             )
         return "epochs" if n_epochs >= config.epochs else ""
 
-    def _copy(self, entered: State | None = None) -> State:
-        """Return a copy of the state, in the memory of an old copy that is no longer used."""
-        training, state = self.training, self.state
+    def _copy(self, state: State, entered: State | None = None) -> State:
+        """Return a copy of a state, in the memory of an old copy that is no longer used."""
+        training = self.training
         best, before, safe = training.best, training.before, training.safe
         for old in self._buffers:
             if old is not best and old is not before and old is not safe and old is not entered:
@@ -378,56 +367,28 @@ class _Training:
         return self._buffers[-1]
 
 
-def _inherits(schedule: Schedule, method: str) -> bool:
-    """Return whether a schedule has the method of ``EpochSchedule``, and not its own."""
-    return getattr(type(schedule), method, None) is getattr(EpochSchedule, method) and (
-        method not in getattr(schedule, "__dict__", {})
-    )
-
-
-def _has_jumped(steps: StepLog, best_cost: float) -> bool:
-    """Return whether an epoch's first loss is NaN, or far above the best epoch's cost."""
-    first = float(steps.loss[0]) + float(steps.penalty[0])
-    return not first <= _DIVERGENCE_RATIO * best_cost
-
-
 def _record(history: History, steps: StepLog, rate: float, scale: float, *, diverged: bool) -> None:
     """Append an epoch's mean loss to the history; after a divergence, its last loss."""
-    weights = steps.weight
-    weight = float(weights[0]) if len(weights) == 1 else float(weights.sum())
-    if diverged or weight == 0:
-        loss, penalty = float(steps.loss[-1]), float(steps.penalty[-1])
-    else:
-        loss = _mean(steps.loss, weights, weight)
-        alone = len(weights) == 1 and steps.penalty[0] == 0.0  # a usual case, without arithmetic
-        penalty = 0.0 if alone else _mean(steps.penalty, weights, weight)
+    loss, penalty = epoch_means(steps, diverged=diverged)
     history.loss.append(scale * loss)
     history.penalty.append(penalty)
     history.learning_rate.append(rate)
 
 
-def _mean(values: Array, weights: Array, total: float) -> float:
-    if len(values) == 1:  # as below, for an epoch of one step, which is often a short one
-        mean = (0.0 + float(values[0]) * float(weights[0])) / total
-        return mean if isfinite(mean) else float(values[0]) * (float(weights[0]) / total)
-    with np.errstate(over="ignore"):
-        mean = dot(values, weights) / total
-    return mean if isfinite(mean) else dot(values, weights / total)  # their sum overflows
+def _record_metrics(history: History, metrics: Metrics) -> None:
+    """Append a validation's metrics to the history."""
+    if metrics.loss is not None:
+        history.validation_loss.append(metrics.loss)
+    if metrics.score is not None:
+        history.validation_score.append(metrics.score)
 
 
 def _watched(history: History, metrics: Metrics | None, config: TrainingConfig) -> float:
     """Return the metric that decides which epoch is best: score, validation loss, or cost."""
     if metrics is None:
         return history.last_cost
-    if metrics.loss is not None:
-        history.validation_loss.append(metrics.loss)
-    if metrics.score is not None:
-        history.validation_score.append(metrics.score)
-    if config.watches_score:
-        return float("nan") if metrics.score is None else metrics.score
-    if metrics.loss is None:
-        raise ValueError("validation must measure a loss, or a score that is maximised.")
-    return metrics.loss
+    _record_metrics(history, metrics)
+    return config.watched(metrics)
 
 
 def _is_finite(state: State) -> bool:

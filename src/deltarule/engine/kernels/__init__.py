@@ -12,6 +12,7 @@ from deltarule.engine.kernels import (
     batch_norm,
     driver,
     dropout,
+    epochs,
     features,
     forward_backward,
     losses,
@@ -31,6 +32,7 @@ __all__ = ["KERNELS", "numpy_one"]
 
 KERNELS: dict[str, Callable[..., None]] = {
     "run": driver.run,
+    "run_epochs": epochs.run_epochs,
     **optimizers.UPDATES,
     **{f"{ActivationCode(c).name.lower()}_forward": k for c, k in activations.FORWARD.items()},
     **{f"{ActivationCode(c).name.lower()}_backward": k for c, k in activations.BACKWARD.items()},

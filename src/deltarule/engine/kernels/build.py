@@ -20,6 +20,7 @@ _CLIP = (_I, _I, _F, _F)
 # The types of a kernel's arguments before ``one``, by its name or by the end of its name.
 _ARGUMENTS = {
     "run": (_I,),
+    "run_epochs": (_I, _I),
     "forward_backward": (_I,) * 8,
     "record_loss": _ON_STAGE_END,
     "record_loss_of_shards": _ON_STAGE_END,

@@ -29,7 +29,6 @@ _DEPTH = (
 )
 _PANEL = 384  # the same if the panel is copied to the stack: 48 KB at most
 _LEAST_ROWS = 48  # of A, for which it is worth copying a panel
-_COLUMNS = 48  # of A's transpose that are copied at a time: 144 KB at most
 _LONG_ROW = 1024  # bytes from one row to the next
 _FAR_ROW = 2**15  # the same; beyond it the rows of Aᵀ, each on pages of its own, are copied
 
@@ -188,9 +187,12 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
     panel = _stack(on, _PANEL * width)
     has_bias = builder.icmp_unsigned("!=", builder.ptrtoint(bias, I64), integer(0))
 
-    def multiply(left: list[Any], packs: Any, low: Any, top: Any, j: Any, ahead: Any,
-                 rows: Any, depth: Any) -> None:  # fmt: skip
-        """Multiply rows of A and one panel of B, from memory or from a copy."""
+    def multiply(packs: Any, low: Any, j: Any, ahead: Any, depth: Any,
+                 strips: Any) -> None:  # fmt: skip
+        """Multiply rows of A and one panel of B, from memory or from a copy.
+
+        ``strips(compute)`` calls ``compute(left, top, rows)`` for the rows from ``top`` on.
+        """
         columns = _least(on, builder.sub(n, j), integer(width))
         source = on.at(b, builder.add(builder.mul(low, ldb), j))
         with cgutils.if_unlikely(builder, packs):
@@ -200,11 +202,15 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
             builder.call(copy, [source, ldb, columns, depth, panel, following])
         right = builder.select(packs, panel, source)
         leading = builder.select(packs, integer(width), ldb)
-        target = on.at(c, builder.add(builder.mul(top, ldc), j))
         begin = builder.select(has_bias, on.at(bias, j), zeros)
-        start, lds = _start(on, low, begin, target, ldc)
-        given = [*left, right, leading, start, lds, target, ldc, rows, depth]
-        _over_panels(on, given, columns)
+
+        def compute(left: list[Any], top: Any, rows: Any) -> None:
+            target = on.at(c, builder.add(builder.mul(top, ldc), j))
+            start, lds = _start(on, low, begin, target, ldc)
+            given = [*left, right, leading, start, lds, target, ldc, rows, depth]
+            _over_panels(on, given, columns)
+
+        strips(compute)
 
     def whole() -> None:
         # Rows that lie a page, or a part of one, apart evict each other from the caches.
@@ -213,44 +219,64 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
             for value, least in ((m, _LEAST_ROWS), (ldb, _LONG_ROW // machine.size))
         )
         packs = builder.and_(many, long)
-        step = builder.select(packs, integer(_PANEL), integer(_DEPTH))
+        high, depth = m, integer(_DEPTH)
+        if machine.high is not None:
+            high = integer(machine.high)
+            tall = builder.icmp_signed(">", m, high)
+            depth = builder.select(tall, integer(_DEPTH // 2), depth)
+        step = builder.select(packs, integer(_PANEL), depth)
         with (  # all columns beside a part of A, which is as large as a cache
             cgutils.for_range_slice(builder, integer(0), k, step, I64) as (low, _),
+            cgutils.for_range_slice(builder, integer(0), m, high, I64) as (top, _),
             cgutils.for_range_slice(builder, integer(0), n, integer(width), I64) as (j, _),
         ):
             following = builder.add(j, integer(width))
             ends = builder.icmp_signed(">=", following, n)
             row = builder.select(ends, builder.add(low, step), low)
             column = builder.select(ends, integer(0), following)
-            left = [on.at(a, builder.mul(low, along)), down, along]
+            corner = on.at(a, builder.add(builder.mul(top, down), builder.mul(low, along)))
             depth = _least(on, builder.sub(k, low), step)
-            multiply(left, packs, low, integer(0), j, (row, column), m, depth)
+            rows = _least(on, builder.sub(m, top), high)
+            multiply(
+                packs, low, j, (row, column), depth,
+                lambda compute: compute([corner, down, along], top, rows),
+            )  # fmt: skip
 
     def by_columns(room: Any) -> None:
-        """Copy both factors: a few columns of Aᵀ, and a panel of B for these."""
+        """Copy both factors: strips of columns of Aᵀ, and a panel of B for these."""
         p, i = machine.pointer, I64
         copy = _function(machine, builder.module, "gather", [p, i, i, i, p], _write_gather)
+        at_once, strip = machine.strips * machine.strip, machine.strip
         with (
             cgutils.for_range_slice(builder, integer(0), k, integer(_PANEL), I64) as (low, _),
-            cgutils.for_range_slice(builder, integer(0), m, integer(_COLUMNS), I64) as (top, _),
+            cgutils.for_range_slice(builder, integer(0), m, integer(at_once), I64) as (top, _),
         ):
             depth = _least(on, builder.sub(k, low), integer(_PANEL))
-            rows = _least(on, builder.sub(m, top), integer(_COLUMNS))
+            rows = _least(on, builder.sub(m, top), integer(at_once))
             source = on.at(a, builder.add(builder.mul(low, along), builder.mul(top, down)))
             builder.call(copy, [source, along, depth, rows, room])
+
+            def over_strips(compute: Any) -> None:
+                each = cgutils.for_range_slice(builder, integer(0), rows, integer(strip), I64)
+                with each as (first, _):
+                    number = builder.sdiv(first, integer(strip))
+                    left = on.at(room, builder.mul(number, integer(_strip_space(machine))))
+                    count = _least(on, builder.sub(rows, first), integer(strip))
+                    compute([left, integer(1), integer(strip)], builder.add(top, first), count)
+
             with cgutils.for_range_slice(builder, integer(0), n, integer(width), I64) as (j, _):
                 following = builder.add(j, integer(width))
                 ends = builder.icmp_signed(">=", following, n)
                 ahead = low, builder.select(ends, integer(0), following)
-                left = [room, integer(1), integer(_COLUMNS)]
-                packs = ir.Constant(ir.IntType(1), 1)
-                multiply(left, packs, low, top, j, ahead, rows, depth)
+                multiply(ir.Constant(ir.IntType(1), 1), low, j, ahead, depth, over_strips)
 
-    room = _stack(on, _PANEL * _COLUMNS)
+    room = _stack(on, machine.strips * _strip_space(machine))
     is_far = builder.icmp_signed(">=", along, integer(_FAR_ROW // machine.size))
     if machine.far_row is not None:
         beside = builder.icmp_signed(">=", n, integer(machine.far_row // machine.size))
-        is_far = builder.or_(is_far, beside)
+        apart = builder.icmp_signed(">=", along, integer(machine.far_column // machine.size))
+        several = builder.icmp_signed(">", n, integer(width))
+        is_far = builder.or_(builder.or_(is_far, beside), builder.and_(apart, several))
     is_transposed = builder.icmp_signed("!=", along, integer(1))
     with builder.if_else(builder.and_(is_transposed, is_far)) as (copied, in_place):
         with copied:
@@ -259,15 +285,28 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
             whole()
 
 
+def _strip_space(machine: Machine) -> int:
+    """Return how many numbers a strip takes: what is stored past its end is in its own space."""
+    return _PANEL * machine.strip + machine.lanes
+
+
 def _write_gather(on, source, leading, count, length, target):
-    """Copy the starts of so many rows, ``length`` numbers each, to places ``_COLUMNS`` apart."""
-    builder, lanes = on.builder, on.machine.lanes
+    """Copy the starts of so many rows, ``length`` numbers each, cut into strips.
+
+    The numbers of a strip lie side by side, row after row. A vector that is stored may reach into
+    the next row, which is stored after it.
+    """
+    builder, lanes, strip = on.builder, on.machine.lanes, on.machine.strip
     with cgutils.for_range(builder, count) as loop:
         row = on.at(source, builder.mul(loop.index, leading))
-        copy = on.at(target, builder.mul(loop.index, integer(_COLUMNS)))
-        with cgutils.for_range_slice(builder, integer(0), length, integer(lanes), I64) as (x, _):
-            mask = on.mask(builder.sub(length, x))
-            on.store(on.load(on.at(row, x), mask), on.at(copy, x), mask)
+        place = on.at(target, builder.mul(loop.index, integer(strip)))
+        with cgutils.for_range_slice(builder, integer(0), length, integer(strip), I64) as (x, _):
+            number = builder.sdiv(x, integer(strip))
+            copy = on.at(place, builder.mul(number, integer(_strip_space(on.machine))))
+            for y in range(0, strip, lanes):
+                first = builder.add(x, integer(y))
+                mask = on.mask(builder.sub(length, first))
+                on.store(on.load(on.at(row, first), mask), on.at(copy, integer(y)))
 
 
 def _stack(on, count):

@@ -20,6 +20,7 @@ from numba.extending import intrinsic
 from deltarule.engine.records import (
     COLUMN_BLOCK,
     CONTEXT,
+    EPOCHS,
     INPUT_DROPOUT,
     INSTRUCTION,
     OPTIMIZER,
@@ -38,6 +39,7 @@ __all__ = [
     "column_block_at",
     "context_at",
     "copy_bytes",
+    "epochs_at",
     "fast",
     "inlined",
     "input_dropout_at",
@@ -329,6 +331,7 @@ else:
 
 
 context_at = _record_at(CONTEXT)
+epochs_at = _record_at(EPOCHS)
 optimizer_at = _record_at(OPTIMIZER)
 population_at = _record_at(POPULATION)
 instruction_at = _entry_at(INSTRUCTION)

@@ -42,6 +42,13 @@ class Machine:
         # Bytes of a row of B from which on a transposed A is copied, too; None: never. Shorter
         # vectors pass over A more often.
         self.far_row = None if bits == 512 else 8192
+        # The same of a row of A, which each row of a block reads at another place; and how a copy
+        # is cut: into strips of so many numbers, with short vectors as many as a block has rows.
+        self.far_column = 4096
+        # Rows of A beside which all columns of B are read: they stay in the second cache, which is
+        # small where vectors are short. None: all rows.
+        self.high = None if bits == 512 else 576 // self.size
+        self.strip, self.strips = (48, 1) if bits == 512 else (self.rows, 16)
         is_x86 = self.triple.startswith(("x86", "i386", "i686", "amd64"))
         self.fuses = "fma" in has or bits == 512 or not is_x86
         self.vector = ir.VectorType(self.kind, self.lanes)
