@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from deltarule.utils.lazy_names import importer
 
 if TYPE_CHECKING:
-    from deltarule.training.parameter_average import ParameterAverage
     from deltarule.training.checkpoints import Checkpoint
     from deltarule.training.config import Metrics, TrainingConfig
     from deltarule.training.data import Augmenter, augmented_blocks
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from deltarule.training.lbfgs import minimize_cost
     from deltarule.training.line_search import descend
     from deltarule.training.loop import run_epochs
+    from deltarule.training.parameter_average import ParameterAverage
     from deltarule.training.splits import split_rows
 
 __all__ = [
