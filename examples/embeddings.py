@@ -1,5 +1,5 @@
 """What can a network see in one number, or in one category?
-==========================================================
+=========================================================
 
 Waves of a number and vectors of categories, learned before the first dense layer (B2).
 

@@ -318,7 +318,7 @@ def test_help_teaches() -> None:
 def test_help_is_in_panels() -> None:
     runner = CliRunner(env={"COLUMNS": "100"})
     panels = {
-        "train": ["Data", "Network", "Training", "Checkpoints", "Output"],
+        "train": ["Data", "Network", "Training", "Checkpoints", "Cluster", "Output"],
         "describe": ["Data", "Output"],
         "evaluate": ["Data", "Output"],
         "predict": ["Data", "Output"],

@@ -164,8 +164,8 @@ CORRUPTIONS = {
     "shared weights": (changed(SQUARE, 2, weights=0), "that no other uses"),
     "shared bias": (changed(SQUARE, 2, bias=4), "that no other uses"),
     "offset beyond θ": (changed(T, 4, weights=460), "must be offsets of parameters"),
-    "weights of an activation": (changed(T, 1, weights=0), "only affine maps and normalisations"),
-    "bias of an activation": (changed(T, 1, bias=12), "only affine maps and normalisations"),
+    "weights of an activation": (changed(T, 1, weights=0), "α must be the offset of a parameter"),
+    "bias of an activation": (changed(T, 1, bias=12), "α must be the offset of a parameter"),
     "loss reads elsewhere": (changed(T, 6, source=3, n_in=4), "it must read outputs or logits"),
     "no output activation": (
         replace(T, instructions=(*T.instructions[:5], T.loss), n_registers=6),

@@ -423,4 +423,4 @@ def test_factors_are_named() -> None:
     """The names that the tests of all networks take for factors are those that there are."""
     layers = [Scale(), Dense(2, batch_norm=None), Dense(2)]
     names = {p.name.rstrip("0123456789") for p in Network(2, layers, members=2).tape.parameters}
-    assert names - {"W", "b"} == set(FACTORS) - {"gamma"}
+    assert names - {"W", "b"} == set(FACTORS) - {"alpha", "gamma"}

@@ -250,7 +250,7 @@ def test_the_command_trains_on_worker_processes_and_ends_them(
     os.killpg(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert error.splitlines()[-1].startswith("error: interrupted")
+    assert error.splitlines()[-1].startswith("note: interrupted")
     assert (tmp_path / "cut.safetensors").exists()
     _, alive = psutil.wait_procs(children, timeout=20)
     assert alive == []

@@ -528,7 +528,7 @@ def test_a_refused_fit_leaves_the_earlier_one(model: TabularClassifier) -> None:
 
 OF_FILES = {
     "--stream", "--help", "--no-header", "--header", "--skip", "--separator", "--encoding",
-    "--comment",
+    "--comment", "--dask", "--shards",
 }  # fmt: skip
 
 

@@ -122,7 +122,7 @@ class CosineLog(EpochSchedule):
     --------
     >>> from deltarule.schedules import CosineLog, Position
     >>> CosineLog(2).rates(1.0, Position(planned_epochs=1), 3).round(3).tolist()
-    [0.0, 0.0, 0.896]
+    [0.0, 0.0, 0.93]
     """
 
     cycles: int = 4

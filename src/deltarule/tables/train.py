@@ -48,6 +48,9 @@ class _ScoreWithLogLoss(ClassTargets):
         losses = -np.log(np.maximum(true, 1e-12))
         return accuracy - 1e-6 * float(np.average(losses, weights=weight))
 
+    def scores(self, targets: Any, outputs: Any, weight: Any) -> list[float]:
+        return [self.score(targets, one, weight) for one in outputs]
+
 
 class _TableClassifier(MLPClassifier):
     """A classifier that stops early by ``_ScoreWithLogLoss``."""

@@ -36,7 +36,6 @@ __all__ = [
 __getattr__ = importer(  # a prediction needs none of them
     __name__,
     {
-        "averaging": ["ParameterAverage"],
         "checkpoints": ["Checkpoint"],
         "config": ["Metrics", "TrainingConfig"],
         "data": ["Augmenter", "augmented_blocks"],
@@ -45,6 +44,7 @@ __getattr__ = importer(  # a prediction needs none of them
         "lbfgs": ["minimize_cost"],
         "line_search": ["descend"],
         "loop": ["run_epochs"],
+        "parameter_average": ["ParameterAverage"],
         "splits": ["split_rows"],
     },
 )
