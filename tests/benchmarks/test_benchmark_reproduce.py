@@ -145,6 +145,7 @@ def test_saved_runs_are_not_repeated(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.long
 def test_a_run_in_its_own_process_is_saved(tmp_path: Path) -> None:
     from reproduce.runs import anchors, run_all, runs_of
 

@@ -147,6 +147,7 @@ def test_ranks_share_a_tie(tmp_path: Path) -> None:
     assert "all tables (2): recipe 1.25, scikit-learn 2.25, HistGradientBoosting 2.50" in page.note
 
 
+@pytest.mark.long
 def test_the_command_runs(tmp_path: Path) -> None:
     file = tmp_path / "results.json"
     done = subprocess.run(

@@ -36,7 +36,10 @@ def installed(engine: str) -> bool:
     return engine not in needs or importlib.util.find_spec(needs[engine]) is not None
 
 
-@pytest.mark.parametrize(("dtype", "outputs"), [("float32", 1), ("float64", 3)])
+@pytest.mark.parametrize(
+    ("dtype", "outputs"),
+    [("float32", 1), pytest.param("float64", 3, marks=pytest.mark.long)],
+)
 def test_engines_are_measured_alternately(dtype: str, outputs: int) -> None:
     from speed.interleaved_timing import ENGINES, time_interleaved
 
@@ -53,6 +56,7 @@ def test_engines_are_measured_alternately(dtype: str, outputs: int) -> None:
             assert "No module named" in str(seen.failed)
 
 
+@pytest.mark.long
 def test_the_step_count_is_that_of_the_fit() -> None:
     from speed.interleaved_timing import worker
 
@@ -62,6 +66,7 @@ def test_the_step_count_is_that_of_the_fit() -> None:
             assert process.ask(epochs=2, threads=1)["steps"] == 6  # 20 rows by 8: 3 batches
 
 
+@pytest.mark.long
 def test_variants_and_concurrent_fits_and_memory() -> None:
     from speed.cases import variants
     from speed.interleaved_timing import worker

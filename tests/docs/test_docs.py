@@ -91,7 +91,12 @@ def test_guides_run(
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/tutorials/quick-start.md", "docs/tutorial.md"]
+    "document",
+    [
+        "README.md",
+        pytest.param("docs/tutorials/quick-start.md", marks=pytest.mark.long),
+        pytest.param("docs/tutorial.md", marks=pytest.mark.long),
+    ],
 )
 def test_shell_commands_run(document: str, tmp_path: Path) -> None:
     """In an empty folder, with the words of the page; the tutorial also after the quick start."""

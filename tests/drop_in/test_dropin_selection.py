@@ -190,6 +190,7 @@ def test_wrappers_give_the_same_predictions(name: str) -> None:
         assert_allclose(mine.predict_proba(X), peers.predict_proba(X), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.long
 def test_scores_are_the_same_in_worker_processes() -> None:
     X, y = real("wine")
     mine, _ = pair("wine")

@@ -614,6 +614,7 @@ def open_folder() -> Iterator[Path]:
 
 @JIT
 @POSIX
+@pytest.mark.long
 def test_a_user_without_a_name(first: tuple[Path, list[str]], open_folder: Path) -> None:
     """No home, no user name, and a read-only install: ``~`` cannot be expanded."""
     can = os.geteuid() == 0 and shutil.which("setpriv")

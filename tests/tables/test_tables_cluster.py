@@ -256,6 +256,7 @@ def test_the_command_trains_on_worker_processes_and_ends_them(
     assert alive == []
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_while_it_reads_changes_no_byte(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
