@@ -13,6 +13,8 @@ from sphinx.addnodes import download_reference, pending_xref
 from sphinx.application import Sphinx
 
 SCRIPT = re.compile(r"(?<=[\w)'\u0300-\u036f⁻])([_^])(\{[^{}]*\}|[a-zA-Z0-9α-ω∘−]+)")
+PAGES = ("explanation/worked-path", "tabular")
+"""Pages with equations, beside those of the mathematics."""
 KEPT = (nodes.literal, nodes.reference, nodes.image, download_reference, pending_xref)
 
 
@@ -31,7 +33,7 @@ def typeset(text: str) -> list[nodes.Node]:
 def on_page(app: Sphinx, doctree: nodes.document) -> None:
     """Typeset the texts of a page of the mathematics, and its displayed equations."""
     page = app.env.docname
-    if page.partition("/")[0] != "maths" and page != "explanation/worked-path":
+    if page.partition("/")[0] != "maths" and page not in PAGES:
         return
     for text in list(doctree.findall(nodes.Text)):
         if any(map(_kept, _around(text))):
