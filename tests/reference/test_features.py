@@ -22,7 +22,6 @@ from deltarule import (
     State,
     check_gradients,
     explain,
-    hessian_vector_product,
     train,
 )
 from deltarule.analysis.sensitivity import input_gradients
@@ -36,7 +35,15 @@ from deltarule.reference.features import (
     waves,
     waves_pullback_differential,
 )
-from support.networks import LIBRARIES, SEEDS, inner, proves, random_data, random_state
+from support.networks import (
+    LIBRARIES,
+    SEEDS,
+    assert_hessian_vector_product,
+    inner,
+    proves,
+    random_data,
+    random_state,
+)
 from support.onnx import DTYPES, TOLERANCE, assert_close, run
 from support.strategies import feature_layers
 
@@ -135,19 +142,7 @@ def test_gradients_by_central_differences() -> None:
 def test_hessian_vector_products_by_differences_of_gradients(layers: Any, seed: int) -> None:
     net = Network(4, [*layers, Dense(3, "tanh"), Dense(2)], penalties=[L2(0.1)])
     state, data = random_state(net, seed), random_data(net, 5, seed)
-    reference = Reference(net.tape)
-    v = np.random.default_rng(seed).normal(size=state.theta.shape)
-
-    def slope(t: float) -> Any:
-        at = State(state.theta + t * v, seed=state.seed)
-        return reference.cost(at, reference.gradient(at, Block(data.x, data.y)))[2]
-
-    h = 1e-5
-    fine = (slope(h) - slope(-h)) / (2 * h)
-    wide = (slope(2 * h) - slope(-2 * h)) / (4 * h)
-    found = hessian_vector_product(net, state, data.x, data.y, v)
-    room = 1e-6 * (1 + np.abs(fine).max()) + 2 * np.abs(wide - fine).max()
-    assert np.abs(found - fine).max() <= room
+    assert_hessian_vector_product(net, state, data, seed)
 
 
 @pytest.mark.parametrize("xp", LIBRARIES)

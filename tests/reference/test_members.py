@@ -24,7 +24,6 @@ from deltarule import (
     State,
     check_gradients,
     exact_dropout_mean,
-    hessian_vector_product,
     monte_carlo_dropout,
     network_health,
     train,
@@ -41,6 +40,7 @@ from support.networks import (
     HEADS,
     LIBRARIES,
     SEEDS,
+    assert_hessian_vector_product,
     inner,
     proves,
     random_data,
@@ -147,19 +147,7 @@ def test_hessian_vector_products_by_differences_of_gradients(net: Network, seed:
     # A loss and an output without kinks.
     net = replace(net, layers=[*smooth[:-1], Dense(2)], loss="squared_error", penalties=[L2(0.1)])
     state, data = random_state(net, seed), random_data(net, 5, seed)
-    reference = Reference(net.tape)
-    v = np.random.default_rng(seed).normal(size=state.theta.shape)
-
-    def slope(t: float) -> Any:
-        at = State(state.theta + t * v, seed=state.seed)
-        return reference.cost(at, reference.gradient(at, Block(data.x, data.y)))[2]
-
-    h = 1e-5
-    fine = (slope(h) - slope(-h)) / (2 * h)
-    wide = (slope(2 * h) - slope(-2 * h)) / (4 * h)
-    found = hessian_vector_product(net, state, data.x, data.y, v)
-    room = 1e-6 * (1 + np.abs(fine).max()) + 2 * np.abs(wide - fine).max()
-    assert np.abs(found - fine).max() <= room
+    assert_hessian_vector_product(net, state, data, seed)
 
 
 @pytest.mark.parametrize("xp", LIBRARIES)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deltarule import Dense, Network, spec
+from deltarule import Dense, Network, hessian_vector_product, spec
 from deltarule.program import BatchSchedule, Block, State, StepLog
 from deltarule.reference import Reference
 from deltarule.spec import LOSSES, loss_name
@@ -174,3 +174,20 @@ def with_statistics(net: Network, seed: int) -> Any:
         state.buffers[f"{i}.mean"] = rng.normal(size=norm.width)
         state.buffers[f"{i}.variance"] = rng.uniform(0.1, 3.0, norm.width)
     return state
+
+
+def assert_hessian_vector_product(net: Network, state: State, data: Data, seed: int) -> None:
+    """Compare H v with central differences of the gradient, within what two steps differ by."""
+    reference = Reference(net.tape)
+    v = np.random.default_rng(seed).normal(size=state.theta.shape)
+
+    def slope(t: float) -> Any:
+        at = State(state.theta + t * v, seed=state.seed)
+        return reference.cost(at, reference.gradient(at, Block(data.x, data.y)))[2]
+
+    h = 1e-5
+    fine = (slope(h) - slope(-h)) / (2 * h)
+    wide = (slope(2 * h) - slope(-2 * h)) / (4 * h)
+    found = hessian_vector_product(net, state, data.x, data.y, v)
+    room = 1e-6 * (1 + np.abs(fine).max()) + 2 * np.abs(wide - fine).max()
+    assert np.abs(found - fine).max() <= room
