@@ -47,6 +47,14 @@ class NumberScaling(StrEnum):
     quantiles = "quantiles"
 
 
+class Transform(StrEnum):
+    """What is learned of a number that is the target."""
+
+    none = "none"
+    sqrt = "sqrt"
+    log = "log"
+
+
 _SCALINGS: dict[NumberScaling, Scaling] = {
     NumberScaling.standard: "standard",
     NumberScaling.quantiles: "quantiles",
@@ -97,6 +105,14 @@ class NetworkOptions:
         ),
     ] = None
 
+    target_transform: Annotated[
+        Transform | None,
+        typer.Option(
+            help="What is learned of a number: itself, its root or its logarithm; by default what"
+            " suits a skewed one for an ensemble."
+        ),
+    ] = None
+
     def applied(self, plan: Plan, settings: Settings) -> Plan:
         """Return the plan with the number of networks and the encoding of numbers."""
         return replace(
@@ -105,6 +121,7 @@ class NetworkOptions:
             one_network=settings.describe_one,
             scaling=None if self.scaling is None else _SCALINGS[self.scaling],
             bins=self.bins,
+            target_transform=None if self.target_transform is None else self.target_transform.value,
         )
 
     def shape(self) -> dict[str, Any]:

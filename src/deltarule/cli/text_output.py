@@ -99,6 +99,9 @@ class TextReporter:
         if isinstance(record.target, Classes):
             labels = record.target.labels
             self.say(f"{len(labels)} classes: {listing(labels)}")
+        elif record.target.transform != "none":
+            learned = record.target.learned
+            self.say(f"learned is {learned} (--target-transform); predicted is {show(target)}")
         self.say(
             f"rows: {provenance.training_rows} training, {provenance.dev_rows} dev, "
             f"{provenance.test_rows} test"

@@ -39,6 +39,9 @@ class Numbers(NamedTuple):
     scalings: tuple[Scaling, ...] = ()  # inverted in this order
     ranks: tuple[int, ...] | None = None  # for quantiles: the rank of each among the sorted outputs
     sign: int = 0  # 1 if the numbers are never below 0, -1 if never above, 0 if they are any
+    transform: Literal["none", "sqrt", "log"] = "none"  # what the numbers so far are of the targets
+    offset: float = 0.0  # of the logarithm: log(y + offset)
+    bounds: tuple[float, float] | None = None  # the least and the largest prediction
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -150,6 +153,14 @@ def _numbers(g: Graph, z: str, output: Instruction, head: Numbers) -> None:
     width = output.n_out
     for scaling in head.scalings:
         value = unstandardize(g, value, scaling)
+    if head.transform == "sqrt":
+        root = g.node("Max", value, g.number(0.0))
+        value = g.node("Mul", root, root)
+    elif head.transform == "log":
+        value = g.node("Sub", g.node("Exp", value), g.number(head.offset))
+    if head.bounds is not None:
+        value = g.node("Max", value, g.number(head.bounds[0]))
+        value = g.node("Min", value, g.number(head.bounds[1]))
     if head.sign:
         value = g.node("Max" if head.sign > 0 else "Min", value, g.number(0.0))
     if head.ranks is not None:

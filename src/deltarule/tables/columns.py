@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -144,7 +144,7 @@ class ParsedColumn:
         """(n,) mask of the cells that are neither missing nor a mark for it."""
         if self.stores_numbers or self.all_plain:
             return self.not_missing
-        marks = to_numpy(pc.is_in(pc.utf8_lower(self._dictionary), texts_of(MARKS)))
+        marks = to_numpy(pc.is_in(pc.utf8_lower(self._dictionary), _lower_marks()))
         return self.not_missing & ~self._spread(marks, False) if marks.any() else self.not_missing
 
     # --- readings ------------------------------------------------------------------------------
@@ -350,9 +350,9 @@ class ParsedColumn:
     def _stored(self) -> NDArray[np.float64]:
         return to_numpy(self.cells)
 
-    @cached_property
+    @property
     def _words(self) -> Cells:
-        return texts_of([*MISSING, *self.marks])
+        return _words_for(self.marks)
 
     @property
     def _numeric_marks(self) -> list[float]:
@@ -365,7 +365,7 @@ class ParsedColumn:
         if self.stores_numbers or not pa.types.is_string(self.cells.type):
             return None
         head = self.cells.slice(0, _LOOK)
-        if self._plain_numbers(head, True) is None:
+        if self._begins_as_text(head[:1]) or self._plain_numbers(head, True) is None:
             return None
         values, there = np.empty(len(self)), np.ones(len(self), dtype=bool)
         some = self.marks != ()  # cells are missing, so a cast of all would fail
@@ -381,6 +381,13 @@ class ParsedColumn:
         if not there.any() and len(self):
             return None
         return Reading(values, there)
+
+    def _begins_as_text(self, first: Cells) -> bool:
+        """Whether the first cell is certainly no number; a cast that fails takes long."""
+        text = first[0].as_py() if len(first) else None
+        if text is None or text in MISSING or text in self.marks:
+            return False
+        return text[:1].isalpha() and text[:1].lower() not in "ni"  # NaN, inf
 
     def _plain_numbers(self, cells: Cells, some: bool) -> tuple[Any, Any] | None:
         """Return numbers and where they are, or None if a cell is none; `some` may be missing."""
@@ -421,6 +428,17 @@ class ParsedColumn:
         if notation in self._plain_texts:
             return str(self._plain_texts[notation][self._codes[row]])
         return self.text(row)
+
+
+@lru_cache(maxsize=64)
+def _words_for(marks: tuple[str, ...]) -> Cells:
+    """Return the words for a missing cell, and the user's marks."""
+    return texts_of([*MISSING, *marks])
+
+
+@lru_cache(maxsize=1)
+def _lower_marks() -> Cells:
+    return texts_of(MARKS)
 
 
 def number_texts(cells: Cells) -> Cells:

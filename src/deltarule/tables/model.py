@@ -280,7 +280,7 @@ class TableModel:
             said.append(f"Outputs: {', '.join(map(show, self.labels))}.")
         else:
             said.append(
-                f"The output is {show(self.target.name)}, standardised: times "
+                f"The output is {self.target.learned}, standardised: times "
                 f"{self.target.scale:.6g} plus {self.target.mean:.6g}."
             )
         return "The network", *parts, (*said, *notes)
@@ -346,7 +346,14 @@ class TableModel:
             return replace(inner, head=labels, properties=properties)
         assert isinstance(inner.head, Numbers)
         unit = Scaling(np.array([target.mean]), np.array([target.scale]))
-        numbers = inner.head._replace(scalings=(*inner.head.scalings, unit), sign=target.sign)
+        bounds = (target.least, target.most)
+        numbers = inner.head._replace(
+            scalings=(*inner.head.scalings, unit),
+            sign=target.sign,
+            transform=target.transform,
+            offset=target.offset,
+            bounds=None if bounds[0] is None or bounds[1] is None else (bounds[0], bounds[1]),
+        )
         return replace(inner, head=numbers, properties=properties)
 
     @classmethod

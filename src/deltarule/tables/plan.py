@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from deltarule.tables.encoding import Scaling
 from deltarule.tables.record import Task
 from deltarule.tables.split import Shares
+from deltarule.tables.target_transform import TargetTransform
 from deltarule.tables.understanding import ReadOptions
 
 __all__ = ["DEV_SHARE", "Plan"]
@@ -47,6 +48,9 @@ class Plan:
     bins : int, optional
         Bins of the piecewise-linear encoding beside a number; by default 24 for an ensemble, and
         none for one network.
+    target_transform : {"none", "sqrt", "log"}, optional
+        What of a number that is the target is learned; by default what suits a skewed one for an
+        ensemble, and the number itself for one network.
     shards : int, optional
         Cut every batch of one network into so many shards, as on a cluster; for a table that stays
         in its files.
@@ -63,4 +67,5 @@ class Plan:
     one_network: bool = False
     scaling: Scaling | None = None
     bins: int | None = None
+    target_transform: TargetTransform | None = None
     shards: int | None = None

@@ -20,11 +20,17 @@ from deltarule.tables.passes import Learned, Passes, Streams
 from deltarule.tables.plan import Plan
 from deltarule.tables.preprocessing import Examples, rare_below
 from deltarule.tables.profile import Learner, PieceRows, learner
-from deltarule.tables.record import ColumnRecord, PreprocessingRecord, Provenance
+from deltarule.tables.record import (
+    Classes,
+    ColumnRecord,
+    PreprocessingRecord,
+    Provenance,
+    Quantity,
+)
 from deltarule.tables.sources.dataset import Dataset
 from deltarule.tables.split import ForTraining, Shares, Split, draw_parts, time_text
 from deltarule.tables.table import Source, Table
-from deltarule.tables.target import TargetProfile, target_column
+from deltarule.tables.target import TargetProfile, encode_target, target_column, transformed
 from deltarule.tables.time_split import split_by_time
 from deltarule.tables.understand import feature_columns, understand
 from deltarule.tables.understanding import Understanding
@@ -178,6 +184,8 @@ def prepare(source: Source, plan: Plan, passes: Passes | None = None) -> Prepare
         found = learned()
         decision = target.decide(plan.task)
     record, counts = target.record(decision), found.counts
+    if plan.target_transform is not None or folds.networks > 1:
+        record = _transformed(record, source, split, plan)
     split.check(source, counts)
     training_rows, dev_rows, test_rows = counts.tolist()
     threshold = rare_below(training_rows)
@@ -231,6 +239,30 @@ def prepare(source: Source, plan: Plan, passes: Passes | None = None) -> Prepare
         passes,
         streams,
     )
+
+
+def _transformed(
+    record: Classes | Quantity, source: Source, split: Split, plan: Plan
+) -> Classes | Quantity:
+    """Return the record of the target with its transform, which the training rows decide."""
+    asked = plan.target_transform
+    if isinstance(record, Classes):
+        if asked is not None:
+            raise TableError(
+                f"{source.path}: the target {show(record.name)} holds classes, which have no "
+                f"{asked} (--target-transform); leave the option out, or use --task regression"
+            )
+        return record
+    if not source.in_memory:
+        raise TableError(
+            f"{source.path}: --target-transform {asked} is for tables in memory, but "
+            f"{READ_AGAIN}; leave the option out"
+        )
+    piece = next(source.scan())
+    y, rows = encode_target(record, piece.table, plan.reading.missing)
+    column = piece.table.column(record.name, missing=plan.reading.missing)
+    trained = split.parts(piece, column)[rows] == 0
+    return transformed(record, y[trained], asked)
 
 
 def _streams(source: Source, training: list[tuple[int, int]], count: int) -> Streams:

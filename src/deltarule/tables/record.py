@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from deltarule.errors import ModelFileError
 from deltarule.storage.model_file import first_fault
+from deltarule.tables.messages import show
+from deltarule.tables.target_transform import TargetTransform, back_from, onto
 
 __all__ = [
     "CategoryColumn",
@@ -242,10 +244,11 @@ class Classes(Strict):
 
 
 class Quantity(Strict):
-    """A target that is a number; the network learns (y - mean) / scale.
+    """A target that is a number; the network learns (t(y) - mean) / scale.
 
-    `sign` is 1 if no training row's number was below 0, -1 if none was above 0, else 0. Predictions
-    keep to it: where they would not, they are 0.
+    t is a `transform`: y itself, √y or log(y + offset). Predictions are at least `least` and at
+    most `most`, if these are known. `sign` is 1 if no training row's number was below 0, -1 if none
+    was above 0, else 0. Predictions keep to it: where they would not, they are 0.
     """
 
     task: Literal["regression"]
@@ -253,18 +256,53 @@ class Quantity(Strict):
     mean: float
     scale: Scale
     sign: Literal[-1, 0, 1] = 0
+    transform: TargetTransform = "none"
+    offset: Annotated[float, Field(ge=0)] = 0.0
+    least: float | None = None
+    most: float | None = None
     notation: NumberNotation = NumberNotation()
 
+    @model_validator(mode="after")
+    def _check(self) -> Quantity:
+        if self.least is None or self.most is None:
+            if self.transform != "none" or self.least is not self.most:
+                raise ValueError("the target's range is not known")
+            return self
+        first = self.least + self.offset
+        if self.least > self.most or (self.transform, first >= 0) == ("sqrt", False):
+            raise ValueError("the target's range is not one of its transform")
+        if self.transform == "log" and first <= 0:
+            raise ValueError("the target's range is not one of its transform")
+        return self
+
+    @property
+    def learned(self) -> str:
+        """What the network learns, but for the scale, as a text: ``log(price + 1)``."""
+        name = show(self.name)
+        if self.transform == "log":
+            return f"log({name} + {self.offset:g})" if self.offset else f"log({name})"
+        return f"√{name}" if self.transform == "sqrt" else name
+
     def to_network(self, y: NDArray[Any]) -> NDArray[Any]:
-        """Return what the network learns for numbers in their own unit."""
+        """Return what the network learns for numbers in their own unit.
+
+        Numbers below those of the training rows, which may have no logarithm, count as the least.
+        """
+        if self.transform != "none" and self.least is not None:
+            y = onto(self.transform, np.maximum(y, self.least), self.offset)
         return (y - self.mean) / self.scale
 
     def from_network(self, z: NDArray[Any]) -> NDArray[Any]:
-        """Return numbers in their own unit and of their sign for the network's outputs."""
-        y = z * self.scale + self.mean
+        """Return numbers in their own unit, range and sign for the network's outputs.
+
+        Infinities are left, for they say that the network overflowed.
+        """
+        inner = z * self.scale + self.mean
+        y = back_from(self.transform, inner, self.offset)
+        if self.least is not None:
+            y = np.where(np.isfinite(inner), np.clip(y, self.least, self.most), inner)
         if self.sign == 0:
             return y
-        # Infinities are left, for they say that the network overflowed.
         return np.where(np.isfinite(y) & (self.sign * y <= 0), 0.0, y)
 
 

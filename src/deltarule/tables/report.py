@@ -25,7 +25,7 @@ def model_report(model: TableModel) -> str:
     if isinstance(target, Classes):
         facts.append((f"{len(target.labels)} classes", _some(target.labels)))
     else:
-        facts.append(("mean of the target", f"{target.mean:.6g}"))
+        facts.append((f"mean of {target.learned}", f"{target.mean:.6g}"))
     facts.append((f"{len(columns)} columns", _some([f"{c.name} ({c.kind})" for c in columns])))
     networks = "".join(_networks(model))
     task = "classification" if isinstance(target, Classes) else "regression"

@@ -13,6 +13,7 @@ from deltarule.tables.plan import DEV_SHARE, Plan
 from deltarule.tables.recipes import Positive, Recipe, Some
 from deltarule.tables.record import Strict, Task
 from deltarule.tables.split import Shares
+from deltarule.tables.target_transform import TargetTransform
 from deltarule.tables.understanding import ReadOptions
 
 __all__ = ["Arguments", "Interface", "Settings"]
@@ -76,6 +77,7 @@ class Arguments(Strict):
     ensemble: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = "auto"
     scaling: Scaling | Literal["auto"] = "auto"
     bins: Annotated[int, Field(ge=0, le=1000)] | Literal["auto"] = "auto"
+    target_transform: TargetTransform | Literal["auto"] = "auto"
     recipes: Annotated[list[Recipe], Field(min_length=1, max_length=1000)] | None = None
     alpha: Annotated[float, Field(ge=0)] | None = None
     batch_size: Some | Literal["auto"] = "auto"
@@ -109,6 +111,7 @@ class Arguments(Strict):
             ensemble="auto" if plan.ensemble is None else plan.ensemble,
             scaling=plan.scaling or "auto",
             bins="auto" if plan.bins is None else plan.bins,
+            target_transform=plan.target_transform or "auto",
             recipes=None if settings.recipes is None else list(settings.recipes),
             alpha=settings.alpha,
             batch_size="auto" if settings.batch_size is None else settings.batch_size,
@@ -185,6 +188,7 @@ class Arguments(Strict):
             one_network=self.settings(checkpoint).describe_one,
             scaling=None if self.scaling == "auto" else self.scaling,
             bins=None if self.bins == "auto" else self.bins,
+            target_transform=None if self.target_transform == "auto" else self.target_transform,
         )
 
 

@@ -28,9 +28,17 @@ from deltarule.tables.profile import PieceRows
 from deltarule.tables.record import Classes, NumberNotation, Quantity, Task
 from deltarule.tables.statistics import CappedCounter, Moments
 from deltarule.tables.table import Table
+from deltarule.tables.target_transform import TargetTransform, choose_transform, onto
 from deltarule.tables.understanding import Understanding, Understood
 
-__all__ = ["Decision", "TargetProfile", "class_labels", "encode_target", "target_column"]
+__all__ = [
+    "Decision",
+    "TargetProfile",
+    "class_labels",
+    "encode_target",
+    "target_column",
+    "transformed",
+]
 
 MAX_CLASSES = 1000
 
@@ -242,6 +250,42 @@ class TargetProfile:
                 "quantity)"
             )
         return labels
+
+
+def transformed(
+    record: Quantity, y: NDArray[np.float64], asked: TargetTransform | None = None
+) -> Quantity:
+    """Return the record of a target with its transform and its range, from the training rows.
+
+    Parameters
+    ----------
+    record : Quantity
+        The target, standardised.
+    y : ndarray of shape (n,)
+        Its numbers in the training rows.
+    asked : {"none", "sqrt", "log"}, optional
+        The transform; by default the numbers decide.
+
+    Raises
+    ------
+    TableError
+        If the square root or the logarithm of numbers below 0 is asked for.
+    """
+    least, most = float(y.min()), float(y.max())
+    offset = 0.0 if least > 0 else 1.0
+    if asked in ("sqrt", "log") and least < 0:
+        raise TableError(
+            f"the target {show(record.name)} has numbers below 0, such as {least:.6g}, of which "
+            f"there is no {asked} (--target-transform); leave the option out"
+        )
+    transform = asked or (choose_transform(y, offset) if least >= 0 else "none")
+    found: dict[str, Any] = {"least": least, "most": most}
+    if transform != "none":
+        offset = offset if transform == "log" else 0.0
+        z = onto(transform, y, offset)
+        found |= {"transform": transform, "offset": offset}
+        found |= {"mean": float(z.mean()), "scale": float(z.std()) or 1.0}
+    return record.model_copy(update=found)
 
 
 def encode_target(

@@ -163,7 +163,7 @@ def read_frame(X: Any, *, rows_needed: bool = False) -> Frame:
 
 def _of_pandas(X: Any) -> Frame:
     given = X.columns.tolist()
-    columns = [held_column(X.iloc[:, number]) for number in range(X.shape[1])]
+    columns = [held_column(series) for _, series in X.items()]
     return Frame(columns, [str(name).strip() for name in given], given, len(X))
 
 

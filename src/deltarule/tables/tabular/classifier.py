@@ -49,6 +49,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     bins : int or "auto", default="auto"
         Bins of the piecewise-linear encoding beside every number: "auto" is 24 for an ensemble
         (fewer beyond 100 columns of numbers, none beyond 600), and 0 for one network.
+    target_transform : {"auto"}, default="auto"
+        As in ``TabularRegressor``; classes are learned as they are.
     recipes : list of dict, optional
         Settings of the networks, in turn: `hidden_layer_sizes`, `activation`,
         `learning_rate_init`, `dropout` and `weight_decay` (AdamW's, which takes steps under a

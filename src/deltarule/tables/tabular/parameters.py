@@ -41,6 +41,7 @@ class TabularParameters:
         "ensemble": [Interval(Integral, 1, 1000, closed="both"), StrOptions({"auto"})],
         "scaling": [StrOptions({"auto", "standard", "quantiles"})],
         "bins": [Interval(Integral, 0, 1000, closed="both"), StrOptions({"auto"})],
+        "target_transform": [StrOptions({"auto", "none", "sqrt", "log"})],
         "recipes": ["array-like", None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "time": [str, None],
@@ -64,6 +65,7 @@ class TabularParameters:
         ensemble: int | str = "auto",
         scaling: str = "auto",
         bins: int | str = "auto",
+        target_transform: str = "auto",
         recipes: Any = None,
         alpha: float | None = None,
         batch_size: int | str = "auto",
@@ -93,6 +95,7 @@ class TabularParameters:
         self.ensemble = ensemble
         self.scaling = scaling
         self.bins = bins
+        self.target_transform = target_transform
         self.recipes = recipes
         self.alpha = alpha
         self.batch_size = batch_size

@@ -51,6 +51,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("--split time:", "time="),
     ("--split", "time"),
     ("(--dev, --test)", "(validation_fraction)"),
+    ("--target-transform", "target_transform"),
     ("--target", "y"),
     ("--dev", "validation_fraction"),
     ("--test", "validation_fraction"),

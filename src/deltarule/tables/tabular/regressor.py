@@ -48,6 +48,11 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     bins : int or "auto", default="auto"
         Bins of the piecewise-linear encoding beside every number: "auto" is 24 for an ensemble
         (fewer beyond 100 columns of numbers, none beyond 600), and 0 for one network.
+    target_transform : {"auto", "none", "sqrt", "log"}, default="auto"
+        What is learned of the target y: y, √y or log(y + c), with c = 1 if there are zeros, else 0.
+        "auto" is, for an ensemble, what makes a skewed target even, if anything does, and y for one
+        network. Predictions are of y; an ensemble's, and those of √ and log, stay in the range of
+        the training rows.
     recipes : list of dict, optional
         Settings of the networks, in turn: `hidden_layer_sizes`, `activation`,
         `learning_rate_init`, `dropout` and `weight_decay` (AdamW's, which takes steps under a
