@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from signal import SIGINT, pthread_kill
 from threading import main_thread
@@ -630,3 +631,25 @@ def test_a_budget_must_be_above_zero(wrong: str, capsys: pytest.CaptureFixture[s
     assert "--time" in capsys.readouterr().err
     with pytest.raises((SpecError, ValueError), match="max_seconds"):
         TabularClassifier(max_seconds=float(wrong)).fit([[1.0]] * 200, ["a", "b"] * 100)
+
+
+@pytest.mark.parametrize("ensemble", [1, 2])
+@pytest.mark.parametrize("monitor", ["auto", "loss", "score"])
+def test_training_stops_at_what_is_watched(
+    penguins: pd.DataFrame, ensemble: int, monitor: str
+) -> None:
+    """It stops after so many epochs without a lower loss, or goes on for a higher accuracy."""
+    given = QUICK | {"learning_rate_init": 0.1, "max_iter": 60, "n_iter_no_change": 4}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = TabularClassifier(ensemble=ensemble, monitor=monitor, **given).fit(
+            penguins.drop(columns="species"), penguins["species"]
+        )
+    by_loss = monitor == "loss" or (monitor == "auto" and ensemble == 2)
+    for number in range(ensemble):
+        network = model.model_.member(number + 1).estimator
+        assert network.monitor == ("loss" if by_loss else "auto")
+        losses, tol = network.validation_loss_curve_, network.tol
+        better = [i for i in range(len(losses)) if losses[i] < min([np.inf, *losses[:i]]) - tol]
+        if by_loss:
+            assert len(losses) in (better[-1] + 6, 60)  # more than 4 in a row

@@ -55,6 +55,13 @@ class Dtype(StrEnum):
     float64 = "float64"
 
 
+class Watched(StrEnum):
+    """What stops training."""
+
+    loss = "loss"
+    score = "score"
+
+
 class Unseen(StrEnum):
     """What to do with categories that training did not see."""
 
@@ -214,6 +221,13 @@ class TrainingOptions:
             min=1, help="Epochs without a better dev score before stopping [default of one: 50]."
         ),
     ] = None
+    monitor: Annotated[
+        Watched | None,
+        typer.Option(
+            help="What stops training, on rows that it does not learn from [default: the loss for "
+            "an ensemble, the score for one network]."
+        ),
+    ] = None
     time: Annotated[
         float | None,
         typer.Option(
@@ -306,6 +320,7 @@ def settings(
         patience=training.patience,
         checkpoint=policy,
         max_seconds=training.time,
+        monitor=None if training.monitor is None else training.monitor.value,
         **network.shape(),
     )
 

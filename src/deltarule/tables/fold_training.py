@@ -186,7 +186,7 @@ def member_estimator(
         dropout=recipe.dropout if settings.dropout is None else settings.dropout,
         random_state=seed,
         early_stopping=True,
-        monitor="loss",
+        monitor="auto" if settings.monitor == "score" else "loss",
         dtype="float32",
         verbose=settings.verbose,
         n_threads=n_threads,

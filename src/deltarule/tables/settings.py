@@ -40,6 +40,7 @@ class Settings:
     verbose: bool = False
     recipes: tuple[Recipe, ...] | None = None  # of an ensemble's networks, in turn
     max_seconds: float | None = None
+    monitor: Monitor | None = None  # what training watches on the rows that it does not learn from
 
     @property
     def describe_one(self) -> bool:
@@ -62,6 +63,7 @@ _ONE: dict[str, Any] = {
     "dropout": 0.0,
 }
 
+Monitor = Literal["loss", "score"]
 Names = Annotated[list[str], Field(max_length=10_000)]
 
 
@@ -84,6 +86,7 @@ class Arguments(Strict):
     learning_rate_init: Positive | None = None
     max_iter: Some | None = None
     n_iter_no_change: Some | None = None
+    monitor: Monitor | Literal["auto"] = "auto"
     max_seconds: Positive | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = DEV_SHARE
@@ -118,6 +121,7 @@ class Arguments(Strict):
             learning_rate_init=settings.learning_rate,
             max_iter=settings.epochs,
             n_iter_no_change=settings.patience,
+            monitor=settings.monitor or "auto",
             max_seconds=settings.max_seconds,
             dropout=settings.dropout,
             validation_fraction=(plan.shares or drawn).dev,
@@ -158,6 +162,7 @@ class Arguments(Strict):
             verbose=self.verbose,
             recipes=None if self.recipes is None else tuple(self.recipes),
             max_seconds=self.max_seconds,
+            monitor=None if self.monitor == "auto" else self.monitor,
         )
 
     def plan(

@@ -237,7 +237,10 @@ def _estimator(prepared: Prepared, settings: Settings) -> Any:
     batch = settings.batch_size or int(2 ** np.clip(np.floor(np.log2(max(rows, 1) / 20)), 4, 8))
     if not settings.hidden or min(settings.hidden) < 1:
         raise SpecError("hidden must be widths of at least 1, such as 64,32 (--hidden)")
-    kind: type[Any] = _TableClassifier if isinstance(target, Classes) else MLPRegressor
+    monitor = "loss" if settings.monitor == "loss" else "auto"
+    kind: type[Any] = MLPRegressor
+    if isinstance(target, Classes):
+        kind = MLPClassifier if monitor == "loss" else _TableClassifier
     return kind(
         hidden_layer_sizes=settings.hidden,
         activation=settings.activation,
@@ -249,6 +252,7 @@ def _estimator(prepared: Prepared, settings: Settings) -> Any:
         random_state=prepared.provenance.network_seed,
         early_stopping=True,
         n_iter_no_change=settings.patience,
+        monitor=monitor,
         checkpoint=settings.checkpoint,
         dropout=settings.dropout,
         verbose=settings.verbose,

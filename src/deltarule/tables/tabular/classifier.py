@@ -67,6 +67,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     n_iter_no_change : int, optional
         Epochs in a row without a better dev score before training stops; 50 by default. Of an
         ensemble, without a lower loss on the fold.
+    monitor : {"auto", "loss", "score"}, default="auto"
+        What stops training, on rows that it does not learn from: the loss, or the accuracy, then
+        the log loss.
+        "auto" is the loss for an ensemble, and the score for one network.
     max_seconds : float, optional
         Seconds, above 0, that training may take: an ensemble then has as many networks, of as many
         epochs, as there is time for, and a warning says what was left out. Which they are depends

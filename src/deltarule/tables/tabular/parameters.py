@@ -36,6 +36,7 @@ class TabularParameters:
         **{name: [*for_scikit_learn({name: COMMON[name]})[name], None] for name in _OF_NETWORKS},
         "activation": [StrOptions({*ACTIVATIONS, "logistic"}), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
+        "monitor": [StrOptions({"auto", "loss", "score"})],
         "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
         "dropout": [Interval(Real, 0, 1, closed="left"), None],
         "ensemble": [Interval(Integral, 1, 1000, closed="both"), StrOptions({"auto"})],
@@ -72,6 +73,7 @@ class TabularParameters:
         learning_rate_init: float | None = None,
         max_iter: int | None = None,
         n_iter_no_change: int | None = None,
+        monitor: str = "auto",
         max_seconds: float | None = None,
         dropout: float | None = None,
         validation_fraction: float = 0.1,
@@ -102,6 +104,7 @@ class TabularParameters:
         self.learning_rate_init = learning_rate_init
         self.max_iter = max_iter
         self.n_iter_no_change = n_iter_no_change
+        self.monitor = monitor
         self.max_seconds = max_seconds
         self.dropout = dropout
         self.validation_fraction = validation_fraction

@@ -59,6 +59,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("leave --task out", "use TabularClassifier"),
     ("--hidden", "hidden_layer_sizes"),
     ("--learning-rate", "learning_rate_init"),
+    ("--monitor", "monitor"),
     ("--patience", "n_iter_no_change"),
     ("--time", "max_seconds"),
     ("--epochs", "max_iter"),
