@@ -106,7 +106,7 @@ class _DaskMLP(EpochCallbackMixin, BaseEstimator):
         SpecError, DataError
             For arguments that do not go together, or not with the data; the message names them
             and the remedy.
-        DivergenceError
+        DivergenceError, BusyError
             As ``fit`` of the local estimator.
         """
         with self._fit_lock():
@@ -302,6 +302,9 @@ class DaskMLPClassifier(ClassifierMixin, _DaskMLP):
     -----
     Rows are visited in a new order in every epoch, but within their partitions (``Shards``). Rows
     that early stopping holds out are drawn from each partition, and not by class.
+
+    Callbacks (``set_callbacks``) run in the process that calls ``fit``, and see the local estimator
+    that is fitted. One that takes X, y or metadata brings all training rows to this process.
 
     Examples
     --------
