@@ -8,11 +8,16 @@ workers are alike, and that b and c stay as they are on this machine, whose netw
 
 Weak scaling is a step of B rows a worker: its efficiency is the time of one worker over that of N.
 With ``--steps 10000`` the scheduler's memory is measured over so many steps of one row.
+
+``--bits`` measures nothing: it fits small networks on one machine and on 1, 2, 3 and 8 workers,
+and prints the digests of their parameters. The exit status is 1 if they differ.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import sys
 import threading
 import warnings
 from time import perf_counter
@@ -24,6 +29,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from deltarule import MLPClassifier, Shards
 from deltarule.dask import DaskMLPClassifier
+from deltarule.errors import SlowClusterWarning
 
 WIDTHS = (256, 256)  # hidden layers
 FEATURES, CLASSES = 100, 10
@@ -71,8 +77,11 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[200, 2000, 20_000])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--bits", action="store_true")
     given = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
+    if given.bits:
+        sys.exit(0 if bits_agree() else 1)
     x, y = data(given.rows)
     n_parts = 8
     parts = np.array_split(x, n_parts), np.array_split(y, n_parts)
@@ -119,6 +128,57 @@ def main() -> None:
     weak_scaling(seen)
     if given.steps:
         scheduler_memory(given.steps)
+
+
+def bits_agree() -> bool:
+    """Print the digests of θ by solver and place; return whether those of each solver agree."""
+    warnings.simplefilter("ignore", SlowClusterWarning)
+    rng = np.random.default_rng(0)
+    lengths = [150, 0, 1, 90, 120, 39]  # of the partitions
+    cuts = np.cumsum(lengths)[:-1]
+    x = rng.standard_normal((sum(lengths), 6))
+    y = np.argmax(x[:, :3] + rng.standard_normal((len(x), 3)), axis=1)
+    common: dict[str, Any] = {
+        "hidden_layer_sizes": (16,), "batch_size": 64, "max_iter": 10, "random_state": 0,
+        "dropout": 0.2, "early_stopping": True, "standardize": True, "class_weight": "balanced",
+    }  # fmt: skip
+    solvers: dict[str, dict[str, Any]] = {
+        "adam": {"solver": "adam"},
+        "sgd, nesterov": {"solver": "sgd", "momentum": 0.9, "nesterovs_momentum": True},
+        "lbfgs": {"solver": "lbfgs", "dropout": 0.0, "early_stopping": False},
+        "adam, average": {"solver": "adam", "sync": "average"},
+    }
+    found: dict[str, list[str]] = {}
+    for name, given in solvers.items():
+        local = {key: value for key, value in given.items() if key != "sync"}
+        shards = Shards(8, lengths, every="epoch" if "sync" in given else None)
+        model = MLPClassifier(shards=shards, **common | local)
+        found[name] = [digest(model.fit(x, y))]
+    places = ["one machine"]
+    for n, processes in ((1, True), (2, True), (3, False), (8, False)):
+        places.append(f"{n} {'processes' if processes else 'threads'}")
+        with (
+            LocalCluster(
+                n_workers=n, threads_per_worker=1, processes=processes, protocol="tcp",
+                host="127.0.0.1", dashboard_address=":0",
+            ) as cluster,
+            Client(cluster) as client,
+        ):  # fmt: skip
+            for name, given in solvers.items():
+                there = DaskMLPClassifier(client=client, **common | given)
+                there.fit(np.split(x, cuts), np.split(y, cuts))
+                found[name].append(digest(there))
+    print(f"{'workers':14}" + "".join(f"{name:>18}" for name in found))
+    for place, *digests in zip(places, *found.values(), strict=True):
+        print(f"{place:14}" + "".join(f"{value:>18}" for value in digests))
+    agree = [len(set(digests)) == 1 for digests in found.values()]
+    print(f"{'agree':14}" + "".join(f"{'yes' if one else 'NO':>18}" for one in agree))
+    return all(agree)
+
+
+def digest(model: Any) -> str:
+    """Return the first digits of the SHA-256 of a model's parameters."""
+    return hashlib.sha256(model.state_.theta.tobytes()).hexdigest()[:16]
 
 
 def weak_scaling(seen: list[tuple[int, int, float]]) -> None:

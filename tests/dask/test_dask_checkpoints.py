@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,11 @@ from scipy import sparse
 
 from deltarule import Checkpoint, MLPClassifier, Shards
 from deltarule.errors import CheckpointError, ClusterError
+from support.clusters import connected, cut, sha
 
 pytest.importorskip("distributed")
 
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from deltarule.dask import DaskMLPClassifier
 from deltarule.dask.crew import Crew
@@ -27,7 +26,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 LENGTHS = (50, 0, 30, 40, 1)
-CUTS = np.cumsum((0, *LENGTHS)).tolist()
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((121, 5))
 Y = np.array(["a", "b", "c"])[np.argmax(X[:, :3] + RNG.normal(size=(121, 3)), axis=1)]
@@ -37,22 +35,12 @@ FIT: dict[str, Any] = {"hidden_layer_sizes": (6,), "random_state": 0, "batch_siz
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0",
-            protocol="tcp", host="127.0.0.1",
-        ) as cluster,
-        Client(cluster) as made,
-    ):  # fmt: skip
+    with connected(2) as made:
         yield made
 
 
 def parts(array: Any) -> list[Any]:
-    return [array[low:high] for low, high in pairwise(CUTS)]
-
-
-def sha(model: Any) -> str:
-    return hashlib.sha256(model.state_.theta.tobytes()).hexdigest()
+    return cut(array, LENGTHS)
 
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

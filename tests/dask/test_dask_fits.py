@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import pickle
 import threading
 from collections.abc import Iterator
 from inspect import signature
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 
 from deltarule import MLPClassifier, MLPRegressor, Shards
 from deltarule.errors import ClusterError, DataError, SlowClusterWarning, SpecError
+from support.clusters import connected, cut, sha
 
 pytest.importorskip("distributed")
 
@@ -43,28 +43,19 @@ FIT: dict[str, Any] = {"hidden_layer_sizes": (9,), "max_iter": 3, "random_state"
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
+def client() -> Iterator[Client]:
     """Workers in this process: eight of one thread each, of which a test may use fewer."""
-    with LocalCluster(
-        n_workers=8, threads_per_worker=1, processes=False, dashboard_address=":0", protocol="tcp",
-        host="127.0.0.1",
-    ) as made:  # fmt: skip
+    with connected(8) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def client(cluster: LocalCluster) -> Iterator[Client]:
-    with Client(cluster) as made:
-        yield made
+def cluster(client: Client) -> LocalCluster:
+    return client.cluster
 
 
 def parts(array: Any) -> list[Any]:
-    cuts = np.cumsum((0, *LENGTHS)).tolist()
-    return [array[low:high] for low, high in pairwise(cuts)]
-
-
-def sha(model: Any) -> str:
-    return hashlib.sha256(model.state_.theta.tobytes()).hexdigest()
+    return cut(array, LENGTHS)
 
 
 CASES: dict[str, tuple[Any, Any, dict[str, Any], bool]] = {
@@ -131,12 +122,7 @@ def test_a_fit_on_a_cluster_has_the_bits_of_the_local_fit(
 def test_the_number_of_workers_changes_no_bit(n_workers: int) -> None:
     arguments = FIT | {"batch_size": 40, "dropout": 0.1}
     local = MLPClassifier(shards=Shards(8, LENGTHS), **arguments).fit(X, LABELS)
-    with (
-        LocalCluster(
-            n_workers=n_workers, threads_per_worker=2, processes=False, dashboard_address=":0"
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with connected(n_workers, threads=2) as client:
         model = DaskMLPClassifier(client=client, **arguments).fit(parts(X), parts(LABELS))
     assert sha(model) == sha(local)
 
@@ -265,13 +251,8 @@ def test_the_scheduler_forgets_the_steps_of_a_fit(epochs: int) -> None:
     import psutil
 
     sizes: list[tuple[int, int, int]] = []
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        scheduler = cluster.scheduler
+    with connected(1) as client:
+        scheduler = client.cluster.scheduler
 
         def measure() -> None:
             groups = len(scheduler.task_groups)
@@ -319,6 +300,8 @@ def test_copies_and_pickles_have_no_client(client: Client) -> None:
     copy = pickle.loads(pickle.dumps(model))
     assert copy.client is None
     assert model.client is client
+    assert clone(model).client is client
+    assert not clone(model).__sklearn_is_fitted__()
     np.testing.assert_array_equal(copy.predict(X), model.predict(X))
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ import pytest
 
 from deltarule import MLPClassifier, Shards
 from deltarule.errors import ClusterError
+from support.clusters import connected, cut, sha
 
 pytest.importorskip("distributed")
 
@@ -34,7 +33,6 @@ RNG = np.random.default_rng(0)
 X = RNG.standard_normal((160, 5))
 Y = (X[:, 0] + RNG.normal(size=160) > 0).astype(int)
 LENGTHS = (50, 30, 40, 40)
-CUTS = np.cumsum((0, *LENGTHS)).tolist()
 FIT: dict[str, Any] = {
     "hidden_layer_sizes": (6,), "max_iter": 3, "random_state": 0, "batch_size": 40,
     "early_stopping": True, "standardize": True, "class_weight": "balanced",
@@ -45,22 +43,12 @@ PHASES = ("describe", "moments", "totals", "shard", "ready", "sums", "scores")
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     """Two worker processes, which their nannies start again when they die."""
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1",
-            dashboard_address=":0",
-        ) as cluster,
-        Client(cluster) as made,
-    ):  # fmt: skip
+    with connected(2, processes=True) as made:
         yield made
 
 
 def parts(array: Any) -> list[Any]:
-    return [array[low:high] for low, high in pairwise(CUTS)]
-
-
-def sha(model: Any) -> str:
-    return hashlib.sha256(model.state_.theta.tobytes()).hexdigest()
+    return cut(array, LENGTHS)
 
 
 @pytest.fixture(scope="module")
@@ -133,19 +121,14 @@ def test_a_worker_that_dies_anywhere_changes_no_bit(
 def test_without_any_worker_a_fit_ends_with_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "_LOOK", 0.5)
     monkeypatch.setattr(crew, "_GONE", 3.0)
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with connected(1) as client:
         submit = Crew.submit
         closed = threading.Event()
 
         def submitting(self: Crew, name: str, *given: Any, **kwargs: Any) -> Any:
             if name == "sums" and not closed.is_set():
                 closed.set()
-                cluster.scale(0)
+                client.cluster.scale(0)
                 while client.nthreads():
                     threading.Event().wait(0.05)
             return submit(self, name, *given, **kwargs)

@@ -11,11 +11,12 @@ import pytest
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from deltarule import MLPClassifier, TabularClassifier
+from support.clusters import connected
 
 pytest.importorskip("distributed")
 
 import joblib
-from distributed import Client, LocalCluster
+from distributed import Client
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*converge.*", "ignore::DeprecationWarning")
 
@@ -26,12 +27,7 @@ Y = (X[:, 0] + RNG.normal(size=120) > 0).astype(int)
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
-        ) as cluster,
-        Client(cluster) as made,
-    ):
+    with connected(2) as made:
         yield made
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -20,11 +19,11 @@ import pytest
 
 from deltarule.cli.run import run
 from deltarule.errors import TableError
-from deltarule.storage import encode
 from deltarule.tables import Plan, Settings, fit, open_source, prepare
 from deltarule.tables.passes import Passes
 from deltarule.tables.split import Shares
 from deltarule.training import Checkpoint
+from support.clusters import connected, model_sha
 
 pytest.importorskip("distributed")
 
@@ -42,13 +41,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with (
-        LocalCluster(
-            n_workers=3, threads_per_worker=1, processes=False, dashboard_address=":0",
-            protocol="tcp", host="127.0.0.1",
-        ) as cluster,
-        Client(cluster) as made,
-    ):  # fmt: skip
+    with connected(3) as made:
         yield made
 
 
@@ -87,10 +80,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-def sha(model: Any) -> str:
-    return hashlib.sha256(encode(model.to_model_record())).hexdigest()
-
-
 @pytest.mark.parametrize(
     ("kind", "target", "given_plan"),
     [
@@ -114,7 +103,7 @@ def test_workers_learn_what_one_process_learns(
     np.testing.assert_array_equal(there.dev.X, here.dev.X)
     np.testing.assert_array_equal(there.dev.y, here.dev.y)
     settings = Settings(epochs=2, hidden=(8,), batch_size=64)
-    assert sha(fit(there, settings)) == sha(fit(here, settings))
+    assert model_sha(fit(there, settings)) == model_sha(fit(here, settings))
 
 
 def test_shards_of_one_process_are_read_again_to_the_same_bits(folders: dict[str, Path]) -> None:
@@ -141,7 +130,7 @@ def test_a_training_on_a_cluster_resumes_in_one_process(
     def trained(passes: Any, epochs: int, folder: Path | None) -> str:
         checkpoint = None if folder is None else Checkpoint(folder, exact=True)
         settings = Settings(epochs=epochs, hidden=(8,), batch_size=256, checkpoint=checkpoint)
-        return sha(fit(prepare(open_source(folders["csv"]), plan, passes), settings))
+        return model_sha(fit(prepare(open_source(folders["csv"]), plan, passes), settings))
 
     whole = trained(None, 3, None)
     trained(ClusterPasses(crew), 1, tmp_path / "a")
@@ -262,7 +251,7 @@ def test_a_worker_that_dies_while_it_reads_changes_no_byte(
 ) -> None:
     plan = Plan("class", ignore=("quantity",), shards=8)
     settings = Settings(epochs=2, hidden=(8,), batch_size=512)
-    expected = sha(fit(prepare(open_source(folders["csv"]), plan), settings))
+    expected = model_sha(fit(prepare(open_source(folders["csv"]), plan), settings))
     killed: set[str] = set()
     submit = Crew.submit
     with cluster_module.connected("local:2") as crew:
@@ -278,6 +267,8 @@ def test_a_worker_that_dies_while_it_reads_changes_no_byte(
             return made
 
         monkeypatch.setattr(Crew, "submit", submitting)
-        found = sha(fit(prepare(open_source(folders["csv"]), plan, ClusterPasses(crew)), settings))
+        found = model_sha(
+            fit(prepare(open_source(folders["csv"]), plan, ClusterPasses(crew)), settings)
+        )
     assert killed == {"learn", "sums"}
     assert found == expected

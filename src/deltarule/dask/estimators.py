@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from copy import deepcopy
+from contextlib import AbstractContextManager
+from copy import copy, deepcopy
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -15,9 +16,11 @@ from sklearn.utils.validation import check_is_fitted
 from deltarule.dask.crew import Crew, client_of
 from deltarule.dask.fitting import fit_on_cluster
 from deltarule.dask.parts import Collections
-from deltarule.errors import DivergenceError, SpecError
+from deltarule.errors import BusyError, DivergenceError, SpecError
 from deltarule.estimators import MLPClassifier, MLPRegressor
+from deltarule.estimators.sklearn_compat import EpochCallbackMixin
 from deltarule.spec.shards import Shards, resolve_shards
+from deltarule.utils.locks import ForkSafeLock
 
 __all__ = ["DaskMLPClassifier", "DaskMLPRegressor"]
 
@@ -25,6 +28,8 @@ _SHARDS = 8
 _OWN = {"client": None, "sync": "gradients", "every": "epoch"}
 """The arguments that local estimators do not have."""
 
+_CALLBACKS = ("_skl_callbacks", "_parent_callback_ctx")
+"""Where scikit-learn keeps an estimator's callbacks, and the task of a search around its fit."""
 
 _EXACT = "exact: the parameters have the same bits as on one machine"
 _APPROXIMATE = "approximate: shards take steps by themselves, and their parameters are averaged"
@@ -41,7 +46,7 @@ def _arguments_of(local: type[Any]) -> inspect.Signature:
     return inspect.Signature([*changed, *more])
 
 
-class _DaskMLP(BaseEstimator):
+class _DaskMLP(EpochCallbackMixin, BaseEstimator):
     """What the two estimators share; not to be used directly."""
 
     _local_class: ClassVar[type[Any]]
@@ -101,27 +106,49 @@ class _DaskMLP(BaseEstimator):
         SpecError, DataError
             For arguments that do not go together, or not with the data; the message names them
             and the remedy.
-        DivergenceError
+        DivergenceError, BusyError
             As ``fit`` of the local estimator.
         """
+        with self._fit_lock():
+            given, own = Collections(X, y, sample_weight), (X_val, y_val, sample_weight_val)
+            return self._fit(given, own, exact=exact)
+
+    def _fit(self, given: Collections, own: tuple[Any, Any, Any], *, exact: bool) -> Self:
         crew = Crew(client_of(self.client))
         crew.check(exact=exact)
         validation = None
-        if X_val is not None or y_val is not None or sample_weight_val is not None:
-            if X_val is None or y_val is None:
+        if any(collection is not None for collection in own):
+            if own[0] is None or own[1] is None:
                 raise ValueError("X_val and y_val go together: give both, or neither.")
-            validation = Collections(X_val, y_val, sample_weight_val)
+            validation = Collections(*own)
         local = self._unfitted()
+        watched = {n: vars(self)[n] for n in _CALLBACKS if n in vars(self)}
+        vars(local).update(watched)
         try:  # a step's θ may be large, and has to travel
             with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
-                fit_on_cluster(local, crew, Collections(X, y, sample_weight), validation)
+                fit_on_cluster(local, crew, given, validation)
         except DivergenceError:  # the estimator holds the best finite parameters
             self._hold(local)
             raise
         self._hold(local)
         return self
 
+    def _fit_lock(self) -> AbstractContextManager[Any]:
+        """Return a lock for a fit: another thread's fit of this estimator waits for it."""
+        lock: ForkSafeLock = self.__dict__.setdefault("_lock_of_fits", ForkSafeLock())
+        if lock.is_mine:
+            raise BusyError(
+                f"this {type(self).__name__} is being fitted by the call of fit that runs this "
+                "code (a callback, a signal handler or a finaliser). Fit "
+                "sklearn.base.clone(estimator), or wait until that call has ended."
+            )
+        held: AbstractContextManager[Any] = lock.here()
+        return held
+
     def _hold(self, local: Any) -> None:
+        """Keep the fitted estimator, without callbacks, which belong to this process."""
+        for name in _CALLBACKS:
+            vars(local).pop(name, None)
         local._set_features(local._model)
         self._local = local
 
@@ -217,7 +244,15 @@ class _DaskMLP(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles hold: no client, which belongs to this process."""
-        return dict(super().__getstate__()) | {"client": None}
+        held = dict(super().__getstate__()) | {"client": None}
+        held.pop("_lock_of_fits", None)
+        return held
+
+    def __sklearn_clone__(self) -> Self:
+        """Return an estimator with the same arguments and the same client, which has no copy."""
+        made: Self = super(_DaskMLP, copy(self)).__sklearn_clone__()
+        made.client = self.client
+        return made
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: sparse input is accepted."""
@@ -245,7 +280,8 @@ class DaskMLPClassifier(ClassifierMixin, _DaskMLP):
         Into how many shards every batch is cut, a power of two: at most so many workers compute at
         the same time.
     client : distributed.Client or None, default=None
-        The cluster to compute on; None means Dask's current client. Copies and pickles have none.
+        The cluster to compute on; None means Dask's current client. Copies and pickles have none;
+        ``sklearn.base.clone`` keeps it.
     sync : {"gradients", "average"}, default="gradients"
         "gradients": the sums over all shards make every step, which is exact. "average":
         approximate. Each shard takes steps by itself, and their θ are averaged after ``every``
@@ -266,6 +302,9 @@ class DaskMLPClassifier(ClassifierMixin, _DaskMLP):
     -----
     Rows are visited in a new order in every epoch, but within their partitions (``Shards``). Rows
     that early stopping holds out are drawn from each partition, and not by class.
+
+    Callbacks (``set_callbacks``) run in the process that calls ``fit``, and see the local estimator
+    that is fitted. One that takes X, y or metadata brings all training rows to this process.
 
     Examples
     --------
@@ -314,7 +353,8 @@ class DaskMLPRegressor(RegressorMixin, _DaskMLP):
     shards : int, default=8
         Into how many shards every batch is cut, a power of two.
     client : distributed.Client or None, default=None
-        The cluster to compute on; None means Dask's current client. Copies and pickles have none.
+        The cluster to compute on; None means Dask's current client. Copies and pickles have none;
+        ``sklearn.base.clone`` keeps it.
     sync : {"gradients", "average"}, default="gradients"
         "average" is approximate: shards take steps by themselves, as in `DaskMLPClassifier`.
     every : int or "epoch", default="epoch"

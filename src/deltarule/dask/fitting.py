@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from deltarule.dask.callback_rows import callback_rows
 from deltarule.dask.crew import Crew
 from deltarule.dask.interpreter import ClusterData, ClusterInterpreter
 from deltarule.dask.parts import Collections, parts_of
@@ -47,12 +49,14 @@ from deltarule.estimators.preparation import (
     check_parts_held,
     check_total_weight,
 )
+from deltarule.estimators.sklearn_compat import torn_down
 from deltarule.estimators.target_encoder import TargetEncoder
 from deltarule.program import Interpreter, State
 from deltarule.spec import Shards
 from deltarule.training import Metrics
 from deltarule.training.config import Validation
 from deltarule.training.partitions import PartitionLayout
+from deltarule.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from deltarule.training.checkpoints.writer import CheckpointWriter
@@ -85,7 +89,7 @@ def fit_on_cluster(
     """Fit a local estimator, which is not fitted yet, to rows on a cluster."""
     options = estimator._read_options(incremental=False)
     _check(options, estimator, validation)
-    with estimator._fit_lock():
+    with estimator._fit_lock(), torn_down(estimator):
         _Fit(estimator, options, crew, given, validation).run()
 
 
@@ -96,6 +100,7 @@ class _Prepared(NamedTuple):
     shards: Shards
     held: list[Any]  # futures of shards with rows held out
     places: list[list[int]]  # of their partitions
+    hold_out: HoldOut | None
 
 
 class _Fit:
@@ -141,28 +146,31 @@ class _Fit:
     ) -> None:
         """Fit to parts that are described; resume from a checkpoint if there is one."""
         estimator, options, crew = self.estimator, self.options, self.crew
-        head = self._first(known)
+        first = self._first(known)
         encoder = self._encoder(known)
         random_state = estimator._interpreters.random_stream(estimator.random_state)
         if writer is not None:
             random_state = begin_stream(writer, estimator.random_state, random_state)
-        n_outputs = encoder.encode(head.head[1], validated=True).shape[1]
+        n_outputs = encoder.encode(first.head[1], validated=True).shape[1]
         model = new_model(
-            options, encoder, (head.n_features, n_outputs), np.dtype(head.dtype), random_state
+            options, encoder, (first.n_features, n_outputs), np.dtype(first.dtype), random_state
         )
-        model.feature_names = None if head.names is None else list(head.names)
+        model.feature_names = None if first.names is None else list(first.names)
         prepared = self._prepare(parts, known, model, random_state)
         held, watched = self._held(prepared, model)
         if writer is not None:
             self._compare(writer, parts, watched, model)
+        watchers = vars(estimator).get("_skl_callbacks", ())
+        shown = callback_rows(crew, watchers, parts, model, prepared.hold_out)
         parts.clear()
         estimator._model, estimator._random_state = model, random_state
-        rows = prepared.data.head
-        callbacks = estimator._begin_callbacks(options.epochs, rows.x, rows.y, rows.weight)
+        estimator._set_features(model)  # for the estimators that callbacks see
+        callbacks = estimator._begin_callbacks(options.epochs, *shown)
+        head = prepared.data.head
         job = ClusterJob(
             options,
             model,
-            FitData(prepared.data, rows, None, None, prepared.shards),  # type: ignore[arg-type]
+            FitData(prepared.data, head, None, None, prepared.shards),  # type: ignore[arg-type]
             random_state,
             estimator._interpreters,
             FitReporter(
@@ -172,15 +180,19 @@ class _Fit:
                 estimator._snapshot,
                 records_health=options.record_health,
                 verbose=options.verbose,
+                bar=progress_bar(options.epochs, sys.stdout) if options.verbose else None,
             ),
             writer,
             steps=cluster_steps(crew, estimator._interpreters, model, options),
             measure=held,
         )
-        if options.minimizes:
-            fit_whole(job)
-        else:
-            fit_by_steps(job)
+        try:
+            if options.minimizes:
+                fit_whole(job)
+            else:
+                fit_by_steps(job)
+        finally:
+            job.reporter.close()
 
     def _compare(
         self, writer: CheckpointWriter, parts: list[Any], watched: list[Any], model: FittedModel
@@ -285,7 +297,7 @@ class _Fit:
         check_rows(options, head._replace(weight=None), model.network)
         held = shards if hold_out is not None else []
         kept = replace(options.shards, partitions=tuple(layout.lengths))
-        return _Prepared(data, kept, held, groups)
+        return _Prepared(data, kept, held, groups, hold_out)
 
     def _owners(
         self, parts: list[Any], groups: list[list[int]], layout: PartitionLayout

@@ -55,6 +55,7 @@ __all__ = [
     "make_shard",
     "part_digests",
     "part_moments",
+    "part_rows",
     "part_totals",
     "shard_scores",
 ]
@@ -262,6 +263,16 @@ def part_moments(
 def part_totals(part: Part, model: FittedModel, place: int, hold_out: HoldOut | None) -> Any:
     """Return the class totals of a part's training rows."""
     return class_totals(model.targets, _blocks_of(model, part, place, hold_out)[0])
+
+
+def part_rows(part: Part, model: FittedModel, place: int, hold_out: HoldOut | None) -> Block:
+    """Return a part's training rows in the user's units, as callbacks see them."""
+    block, _ = _blocks_of(model, part, place, hold_out)
+    rows = None
+    if hold_out is not None:
+        mask = held_out_rows(hold_out.seed, place, part.x.shape[0], hold_out.fraction)
+        rows = np.flatnonzero(~mask)
+    return Block(block.x, model.targets.callback_targets(part.y, block.y, rows), block.weight)
 
 
 def part_digests(part: Part, model: FittedModel, place: int) -> dict[str, str]:

@@ -35,6 +35,7 @@ __all__ = [
     "resolve_scorer",
     "safe_indexing",
     "takes_weights",
+    "torn_down",
     "with_callbacks",
     "with_labels",
 ]
