@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -40,11 +41,43 @@ FIT: dict[str, Any] = {
 PHASES = ("describe", "moments", "totals", "shard", "ready", "sums", "scores")
 
 
+class _Cluster:
+    """Two worker processes, which their nannies start again when they die; as a rule.
+
+    A nanny that has failed to, as one of distributed can on a busy machine, costs a new cluster.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._client: Client | None = None
+
+    def whole(self) -> Client:
+        """Return a client that has both workers."""
+        if self._client is not None:
+            try:
+                self._client.wait_for_workers(2, timeout=60)
+            except TimeoutError:
+                self.close()
+        if self._client is None:
+            self._client = self._stack.enter_context(connected(2, processes=True))
+            self._client.wait_for_workers(2, timeout=60)
+        return self._client
+
+    def close(self) -> None:
+        self._stack.close()
+        self._client = None
+
+
 @pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    """Two worker processes, which their nannies start again when they die."""
-    with connected(2, processes=True) as made:
-        yield made
+def cluster() -> Iterator[_Cluster]:
+    made = _Cluster()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(cluster: _Cluster) -> Client:
+    return cluster.whole()
 
 
 def parts(array: Any) -> list[Any]:
@@ -66,7 +99,6 @@ def fit_with_kill(
     client: Client, monkeypatch: pytest.MonkeyPatch, phase: str, moment: str, which: int
 ) -> Any:
     """Fit, and kill a worker when a phase's first tasks are submitted, run, or are done."""
-    client.wait_for_workers(2, timeout=200)
     killed = threading.Event()
     submit, results = Crew.submit, Crew._wait
     names: set[str] = set()  # of the tasks since the last results

@@ -147,7 +147,9 @@ def test_columns_of_many_features_are_lower_in_an_ensemble() -> None:
     with pytest.warns(ConvergenceWarning):
         alone = TabularRegressor(ensemble=1, max_iter=2, random_state=0).fit(X, y).model_
     assert [column.height for column in alone.preprocessing.columns] == [1.0, 1.0, 1.0]
-    assert (height_of_bins(2), height_of_categories(9), height_of_categories(51)) == (1, 1, 3 / 51)
+    assert (height_of_bins(2), height_of_categories(9, 20)) == (1, 1)
+    heights = [height_of_categories(51, rows) for rows in (51, 5100, 10_200, 100_000)]
+    assert heights == [3 / 51, 1 / 4, 1, 1]
 
 
 def test_bins_hold_equally_many_rows() -> None:

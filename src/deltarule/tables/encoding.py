@@ -53,7 +53,7 @@ class NumberEncoding(NamedTuple):
 
 
 STANDARDISED = NumberEncoding()
-_FEW_CATEGORIES = 9
+_FEW_CATEGORIES, _MANY_ROWS = 9, 200
 _BINS, _ALL_BINS, _FEWEST_BINS = 24, 2400, 4
 """Bins beside each number, beside all of them, and so few that none are better."""
 
@@ -69,13 +69,15 @@ def height_of_bins(count: int) -> float:
     return min(1.0, 1.5 / math.sqrt(max(count, 1)))
 
 
-def height_of_categories(count: int) -> float:
-    """Return 3/k for k > 9 categories, else 1.
+def height_of_categories(count: int, rows: int) -> float:
+    """Return 1 for up to 9 categories, else min(1, max(3/k, (n/200k)²)) for k of them in n rows.
 
     A step of the optimiser moves what a network says of a category by the square of its height. So
-    networks learn last what they can say of one of many categories, which have few rows each.
+    networks learn last what they can say of one of many categories, unless it has many rows.
     """
-    return 1.0 if count <= _FEW_CATEGORIES else 3 / count
+    if count <= _FEW_CATEGORIES:
+        return 1.0
+    return min(1.0, max(3 / count, (rows / (_MANY_ROWS * count)) ** 2))
 
 
 def normal_scores(values: Numbers) -> tuple[Numbers, Numbers]:

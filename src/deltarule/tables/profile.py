@@ -291,13 +291,13 @@ class _CategoryLearner(Learner):
         ordered = sorted(counts, key=lambda text: (text is None, text or ""))
         kept = [text for text in ordered if counts[text] >= rare_below]
         rare = [text for text in ordered if counts[text] < rare_below]
-        features = len(kept) + bool(rare)
+        features, rows = len(kept) + bool(rare), sum(counts.values())
         return CategoryColumn(
             kind="category",
             name=self.name,
             kept=kept,
             rare=rare,
-            height=height_of_categories(features) if self._even else 1.0,
+            height=height_of_categories(features, rows) if self._even else 1.0,
         )
 
 
