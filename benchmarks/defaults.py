@@ -1,4 +1,4 @@
-"""Compare the defaults of table learners: deltarule, HistGradientBoosting, CatBoost, LightGBM.
+"""Compare the defaults of table learners: deltarule, boosted trees, and networks of pytabkit.
 
     python benchmarks/defaults.py [--folder TABLES] [--tables a,b] [--rows 3000] [--seeds 1]
                                   [--ablate]
@@ -36,7 +36,13 @@ from deltarule.tables.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST = "HistGradientBoosting"
-PACKAGES = {FIRST: "sklearn", "CatBoost": "catboost", "LightGBM": "lightgbm"}
+PACKAGES = {
+    FIRST: "sklearn",
+    "CatBoost": "catboost",
+    "LightGBM": "lightgbm",
+    "RealMLP-TD": "pytabkit",
+    "TabM-D": "pytabkit",
+}
 VARIANTS: dict[str, dict[str, Any]] = {"deltarule": {}, "deltarule, ensemble=1": {"ensemble": 1}}
 """Our own learners: arguments that are not the defaults."""
 EVEN = "without lower heights"
@@ -116,7 +122,7 @@ def few(X: pd.DataFrame, X_test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
 
 
 def booster(name: str, regression: bool, seed: int, X: pd.DataFrame) -> Any:
-    """Return a booster with its defaults."""
+    """Return a booster, or a network of pytabkit, with its defaults."""
     if name == FIRST:
         from sklearn import ensemble
 
@@ -131,6 +137,12 @@ def booster(name: str, regression: bool, seed: int, X: pd.DataFrame) -> Any:
         texts = [column for column in X.columns if X[column].dtype.kind != "f"]
         return made(random_seed=seed, thread_count=1, verbose=False, cat_features=texts,
                     allow_writing_files=False)  # fmt: skip
+    if name in ("RealMLP-TD", "TabM-D"):
+        import pytabkit
+
+        kind = "Regressor" if regression else "Classifier"
+        network = getattr(pytabkit, f"{name.replace('-', '_')}_{kind}")
+        return network(device="cpu", random_state=seed, n_threads=1, verbosity=0)
     import lightgbm
 
     made = lightgbm.LGBMRegressor if regression else lightgbm.LGBMClassifier

@@ -53,7 +53,7 @@ class Effort:
         return known[: len(known) - self.leave : self.every]
 
 
-FULL = Effort(1, 0, 3, 0.3, tuple(CASES), 10_000_000)
+FULL = Effort(1, 0, 3, 0.3, ("S", "S2", "M", "L"), 10_000_000)
 SHORT = Effort(3, 2, 1, 0.05, ("S", "M"), 100_000)
 
 

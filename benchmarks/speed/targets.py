@@ -59,6 +59,19 @@ def layers(rounds: int, epochs: int | None) -> Iterator[Measurement]:
         yield _ratio(f"M with {name}, relative to ReLU", measured[name], measured["relu"], limit)
 
 
+def shards(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """Batches that are cut into 8 shards, as on a cluster, relative to whole ones."""
+    for name in ("M", "L"):
+        whole = CASES[name]
+        entries = {
+            "whole": (_OURS, whole),
+            "shards": (_OURS, replace(whole, arguments={"shards": 8})),
+        }
+        measured = time_interleaved(entries, rounds, epochs=epochs)
+        what = f"{name} in 8 shards, relative to whole batches"
+        yield _ratio(what, measured["shards"], measured["whole"], 1.1)
+
+
 def members(rounds: int, epochs: int | None) -> Iterator[Measurement]:
     """Steps of k members with one W, relative to k steps of one; in processor time, on one thread.
 
@@ -352,6 +365,7 @@ def _times(*seconds: float) -> str:
 
 TARGETS: dict[str, Callable[[int, int | None], Iterator[Measurement]]] = {
     "layers": layers,
+    "shards": shards,
     "members": members,
     "concurrent": concurrent_fits,
     "first": first_fits,
