@@ -1,7 +1,7 @@
 """Compare the defaults of table learners: deltarule, boosted trees, and networks of pytabkit.
 
     python benchmarks/defaults.py [--folder TABLES] [--tables a,b] [--rows 3000] [--seeds 1]
-                                  [--ablate]
+                                  [--ablate] [--picture PNG]
 
 A folder of tables holds Parquet files and their ``index.json`` (name, target, task). Without one,
 the catalogue of `benchmarks/tables.py` is measured. Every table has a seeded sample of at most so
@@ -21,13 +21,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import process_time
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("DELTARULE_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from tabular.catalogue import CATALOGUE, is_installed
@@ -43,7 +44,14 @@ PACKAGES = {
     "RealMLP-TD": "pytabkit",
     "TabM-D": "pytabkit",
 }
-VARIANTS: dict[str, dict[str, Any]] = {"deltarule": {}, "deltarule, ensemble=1": {"ensemble": 1}}
+TREES = (FIRST, "CatBoost", "LightGBM")
+RANKED = (*TREES, "deltarule", "deltarule, ensemble=1")
+Fits = dict[str, dict[str, dict[str, dict[str, float]]]]
+"""By table, by seed and rows, by learner."""
+VARIANTS: dict[str, dict[str, Any]] = {
+    "deltarule": {},
+    **{f"deltarule, ensemble={count}": {"ensemble": count} for count in (1, 2, 4)},
+}
 """Our own learners: arguments that are not the defaults."""
 EVEN = "without lower heights"
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -197,36 +205,108 @@ def measure(name: str, parts: tuple[Any, ...], regression: bool, seed: int) -> d
     return found | ({} if score is None else {"said": 1 - score.scores["accuracy"]})
 
 
-def report(fits: dict[str, dict[str, dict[str, Any]]], learners: list[str]) -> None:
-    """Print ratios to the first learner, as geometric means over tables (means over seeds)."""
-    print(f"\n{'':44}{'error':>8}{'log loss':>10}{'tables':>8}{'CPU seconds of a fit':>26}")
-    for learner in learners:
-        ratios: dict[str, list[float]] = {"error": [], "log_loss": []}
-        seconds = []
-        for kept in fits.values():
+class Summary(NamedTuple):
+    """A learner over all tables: geometric means, of ratios to the first learner and of seconds."""
+
+    error: float
+    log_loss: float
+    tables: int
+    seconds: float
+    ranks: tuple[float, float]  # means, by error and by log loss
+
+
+def summaries(fits: Fits, learners: list[str]) -> dict[str, Summary]:
+    """Return what each learner reaches; means over the seeds of a table come first."""
+    held: dict[str, dict[str, dict[str, float]]] = {}
+    for table, kept in fits.items():
+        for learner in learners:
             both = [
                 (fit[learner], fit[FIRST]) for fit in kept.values() if {learner, FIRST} <= {*fit}
             ]
-            if not both:
-                continue
-            seconds += [np.mean([a["seconds"] for a, _ in both])]
-            for measure_, held in ratios.items():
-                if measure_ in both[0][0]:
-                    held += [
-                        np.mean([a[measure_] for a, _ in both])
-                        / np.mean([b[measure_] for _, b in both])
-                    ]
-        means = [float(np.exp(np.mean(np.log(held)))) if held else np.nan for held in
-                 (*ratios.values(), seconds)]  # fmt: skip
-        print(f"{learner:44}{means[0]:8.3f}{means[1]:10.3f}{len(seconds):8}{means[2]:26.2f}")
+            if both:
+                held.setdefault(table, {})[learner] = {
+                    name: float(np.mean([one[name] for one, _ in both])
+                                / (1 if name == "seconds" else np.mean([b[name] for _, b in both])))
+                    for name in ("error", "log_loss", "seconds") if name in both[0][0]
+                }  # fmt: skip
+    found = {}
+    for learner in learners:
+        own = {table: all_[learner] for table, all_ in held.items() if learner in all_}
+        if own:
+            values = [_geometric([one[name] for one in own.values() if name in one])
+                      for name in ("error", "log_loss", "seconds")]  # fmt: skip
+            ranks = [_mean_rank(held, learner, name) for name in ("error", "log_loss")]
+            found[learner] = Summary(
+                values[0], values[1], len(own), values[2], (ranks[0], ranks[1])
+            )
+    return found
+
+
+def _geometric(values: list[float]) -> float:
+    return float(np.exp(np.mean(np.log(values)))) if values else float("nan")
+
+
+def _mean_rank(held: dict[str, dict[str, dict[str, float]]], learner: str, name: str) -> float:
+    """Return the mean rank of a learner's defaults among those of all; equal ones share ranks."""
+    ranks = []
+    for all_ in held.values():
+        of = {one: kept[name] for one, kept in all_.items() if one in RANKED and name in kept}
+        if learner in of:
+            ranks.append(float(rankdata(list(of.values()))[list(of).index(learner)]))
+    return float(np.mean(ranks)) if ranks else float("nan")
+
+
+def report(fits: Fits, learners: list[str]) -> dict[str, Summary]:
+    """Print the learners, and where ours is behind the best of the trees by more than 8 %."""
+    found = summaries(fits, learners)
+    print(
+        f"\n{'':28}{'error':>7}{'log loss':>10}{'tables':>8}{'CPU seconds':>13}{'mean ranks':>13}"
+    )
+    for learner, one in found.items():
+        ranks = "" if np.isnan(one.ranks[0]) else f"{one.ranks[0]:.2f}, {one.ranks[1]:.2f}"
+        print(f"{learner:28}{one.error:7.3f}{one.log_loss:10.3f}{one.tables:8}{one.seconds:13.2f}"
+              f"{ranks:>13}")  # fmt: skip
+    for table, kept in fits.items():
+        trees = [np.mean([fit[tree]["error"] for fit in kept.values() if tree in fit])
+                 for tree in TREES if any(tree in fit for fit in kept.values())]  # fmt: skip
+        ours = [fit["deltarule"]["error"] for fit in kept.values() if "deltarule" in fit]
+        if trees and ours and np.mean(ours) > 1.08 * min(trees):
+            print(f"behind the best of the trees: {table}, {np.mean(ours) / min(trees):.3f}")
     said = [one["deltarule"] for kept in fits.values() for one in kept.values()
             if "said" in one.get("deltarule", {})]  # fmt: skip
     if said:
         ratio = np.exp(np.mean([np.log(max(one["said"], 1e-3) / one["error"]) for one in said]))
         print(f"error of classes out of fold / on the test rows: {ratio:.3f} ({len(said)} fits)")
+    return found
 
 
-def report_ablations(fits: dict[str, dict[str, dict[str, Any]]]) -> None:
+def draw(found: dict[str, Summary], path: Path) -> None:
+    """Draw errors and log losses against the seconds of a fit; networks by number are a line."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for ax, name, title in zip(axes, ("error", "log_loss"), ("error", "log loss"), strict=True):
+        ours = sorted((one.seconds, getattr(one, name), learner) for learner, one in found.items()
+                      if learner.startswith("deltarule"))  # fmt: skip
+        ax.plot(*list(zip(*ours, strict=True))[:2], "o-", color="#2b6cb0", label="deltarule")
+        for seconds, value, learner in ours:
+            count = learner.partition("=")[2] or "8"
+            ax.annotate(count, (seconds, value), (4, 4), textcoords="offset points", fontsize=8)
+        for learner, one in found.items():
+            if not learner.startswith("deltarule"):
+                ax.plot(one.seconds, getattr(one, name), "s", label=learner)
+        ax.set_xscale("log")
+        ax.set_xlabel("processor seconds of a fit")
+        ax.set_title(f"{title}, relative to {FIRST}", fontsize=10)
+        ax.grid(alpha=0.3)
+    axes[0].legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def report_ablations(fits: Fits) -> None:
     """Print what each ingredient brings: ratios without it to the default, and standard errors.
 
     A ratio is the geometric mean over tables and seeds, each fit beside that of the default on the
@@ -258,6 +338,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "defaults.json")
     parser.add_argument("--ablate", action="store_true", help="take ingredients of ours out")
+    parser.add_argument("--picture", type=Path, help="a PNG of errors against seconds")
     chosen = parser.parse_args()
     wanted = [*PACKAGES, *VARIANTS]
     if chosen.ablate:
@@ -289,7 +370,9 @@ def main() -> None:
     if chosen.ablate:
         report_ablations(fits)
     else:
-        report(fits, learners)
+        found = report(fits, learners)
+        if chosen.picture:
+            draw(found, chosen.picture)
 
 
 if __name__ == "__main__":

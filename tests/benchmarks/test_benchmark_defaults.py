@@ -42,7 +42,7 @@ def test_it_measures_a_folder_and_resumes(
     assert again.strip() == first[first.index("\n\n") :].strip()  # nothing was measured again
 
 
-def test_means_are_geometric(capsys: pytest.CaptureFixture[str]) -> None:
+def test_means_are_geometric(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import defaults
 
     def fit(error: float, seconds: float) -> dict[str, float]:
@@ -52,7 +52,15 @@ def test_means_are_geometric(capsys: pytest.CaptureFixture[str]) -> None:
         "a": {"0/9": {defaults.FIRST: fit(0.1, 1.0), "deltarule": fit(0.2, 4.0)}},
         "b": {"0/9": {defaults.FIRST: fit(0.4, 1.0), "deltarule": fit(0.1, 9.0)}},
     }
-    defaults.report(fits, ["deltarule"])
-    words = capsys.readouterr().out.split()[-5:]
-    expected = ["deltarule", f"{(2 * 0.25) ** 0.5:.3f}", f"{(2 * 0.25) ** 0.5:.3f}", "2", "6.00"]
-    assert words == expected
+    learners = [defaults.FIRST, "deltarule"]
+    found = defaults.report(fits, learners)
+    mean = (2 * 0.25) ** 0.5
+    assert found["deltarule"][:4] == pytest.approx((mean, mean, 2, 6.0))
+    assert found["deltarule"].ranks == (1.5, 1.5)
+    lines = capsys.readouterr().out.strip().splitlines()
+    words = lines[2].split()
+    assert words == ["deltarule", f"{mean:.3f}", f"{mean:.3f}", "2", "6.00", "1.50,", "1.50"]
+    assert lines[3] == "behind the best of the trees: a, 2.000"
+    picture = tmp_path / "picture.png"
+    defaults.draw(found, picture)
+    assert picture.read_bytes()[:4] == b"\x89PNG"

@@ -17,8 +17,8 @@ __all__ = ["TargetTransform", "back_from", "choose_transform", "onto"]
 TargetTransform = Literal["none", "sqrt", "log"]
 Numbers = NDArray[np.float64]
 
-_SKEWED, _REST = 0.75, 0.5
-"""Targets of more skewness are transformed, if at most this share of it is left."""
+_SKEWED, _REST = 1.0, 0.5
+"""Highly skewed targets (Bulmer 1979) are transformed, if at most this share of it is left."""
 
 
 def onto(transform: TargetTransform, y: NDArray[Any], offset: float = 0.0) -> NDArray[Any]:
