@@ -18,7 +18,7 @@ from support.clusters import connected, cut, sha
 
 pytest.importorskip("distributed")
 
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Status
 
 from deltarule.dask import DaskMLPClassifier, crew
 from deltarule.dask.crew import Crew
@@ -167,6 +167,31 @@ def test_without_any_worker_a_fit_ends_with_a_named_error(monkeypatch: pytest.Mo
 
         monkeypatch.setattr(Crew, "submit", submitting)
         with pytest.raises(ClusterError, match="the cluster has had no workers"):
+            DaskMLPClassifier(client=client, **FIT).fit(parts(X), parts(Y))
+
+
+def test_paused_workers_end_a_fit_with_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as workers whose memory is nearly full, on which no task begins."""
+    monkeypatch.setattr(crew, "_LOOK", 0.5)
+    monkeypatch.setattr(crew, "_IDLE", 2.0)
+
+    def pause(dask_worker: Any) -> None:
+        for callback in dask_worker.periodic_callbacks.values():
+            callback.stop()  # of the memory's monitor, which would end the pause
+        dask_worker.status = Status.paused
+
+    with connected(1) as client:
+        submit = Crew.submit
+        paused = threading.Event()
+
+        def submitting(self: Crew, name: str, *given: Any, **kwargs: Any) -> Any:
+            if name == "sums" and not paused.is_set():
+                paused.set()
+                client.run(pause)
+            return submit(self, name, *given, **kwargs)
+
+        monkeypatch.setattr(Crew, "submit", submitting)
+        with pytest.raises(ClusterError, match="none of them did what the fit asks for"):
             DaskMLPClassifier(client=client, **FIT).fit(parts(X), parts(Y))
 
 

@@ -25,9 +25,15 @@ __all__ = ["Crew", "client_of"]
 
 _LOOK = 5.0  # seconds of waiting after which the cluster is looked at
 _GONE = 30.0  # seconds without any worker after which a fit ends
+_IDLE = 20.0  # seconds in which workers do nothing after which tasks are made again
+_STARTS = 2  # of tasks that idle workers did not run
 _RETRIES = 5  # of tasks whose arguments were lost
 _LOST = (FutureCancelledError, CancelledError, ClosedClientError, OSError)
 """What waiting for a future raises if its data, or the cluster, are lost."""
+
+
+class _IdleError(Exception):
+    """There are workers, but none of them does what they were asked for."""
 
 
 def client_of(given: Any) -> Any:
@@ -158,6 +164,7 @@ class Crew:
         ClusterError
             If no worker is left, or a task's workers die again and again.
         """
+        idle = 0
         for _ in range(_RETRIES):
             futures: list[Any] = []
             try:
@@ -166,6 +173,11 @@ class Crew:
             except _LOST:
                 if self.client.status != "running":
                     break
+            except _IdleError:
+                self.client.cancel(futures)
+                idle += 1
+                if idle == _STARTS:
+                    raise _idle_error() from None
             except BaseException:  # Ctrl-C, for example: what still runs is of no use
                 if self.client.status == "running":
                     self.client.cancel(futures)
@@ -184,10 +196,13 @@ class Crew:
             return self._wait(futures)
         except _LOST:
             raise self._lost() from None
+        except _IdleError:
+            raise _idle_error() from None
 
     def _wait(self, futures: list[Any]) -> list[Any]:
         """Wait for the results of futures, for as long as there are workers."""
         gone: float | None = None
+        idle: float | None = None
         while True:
             try:
                 found: list[Any] = self.client.sync(
@@ -206,6 +221,9 @@ class Crew:
                 raise self._lost()
             if self.workers():
                 gone = None
+                idle = None if self._work() else (idle or monotonic())
+                if idle is not None and monotonic() - idle > _IDLE:
+                    raise _IdleError
                 continue
             gone = monotonic() if gone is None else gone
             if monotonic() - gone > _GONE - 2 * _LOOK:
@@ -213,6 +231,13 @@ class Crew:
                     f"the cluster has had no workers for {_GONE:g} seconds. Start some, and fit "
                     "again."
                 )
+
+    def _work(self) -> bool:
+        """Whether a worker computes, or receives what it needs, as far as the scheduler knows."""
+        try:
+            return bool(self.client.run_on_scheduler(_works))
+        except (TimeoutError, OSError, CancelledError):
+            return True  # nothing is known
 
     def _lost(self) -> ClusterError:
         return ClusterError(
@@ -224,3 +249,18 @@ class Crew:
 
 def _worker_identity() -> dict[str, str]:
     return identity()
+
+
+def _works(dask_scheduler: Any) -> bool:
+    counts = [one.metrics.get("task_counts") or {} for one in dask_scheduler.workers.values()]
+    return any(
+        one.get(state) for one in counts for state in ("executing", "long-running", "flight")
+    )
+
+
+def _idle_error() -> ClusterError:
+    return ClusterError(
+        f"the cluster has workers, but for {_IDLE:g} seconds none of them did what the fit asks "
+        "for, twice. Look at the dashboard: paused workers have too little memory (use smaller "
+        "partitions, or workers with more memory); otherwise restart the cluster, and fit again."
+    )
