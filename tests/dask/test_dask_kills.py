@@ -170,6 +170,15 @@ def test_without_any_worker_a_fit_ends_with_a_named_error(monkeypatch: pytest.Mo
             DaskMLPClassifier(client=client, **FIT).fit(parts(X), parts(Y))
 
 
+@pytest.mark.parametrize("phase", ["shard", "sums"])
+def test_the_only_worker_dies_and_a_new_one_takes_its_tasks(
+    monkeypatch: pytest.MonkeyPatch, expected: str, phase: str
+) -> None:
+    monkeypatch.setattr(crew, "_LOOK", 0.5)
+    with connected(1, processes=True) as client:
+        assert sha(fit_with_kill(client, monkeypatch, phase, "in", 0)) == expected
+
+
 def test_paused_workers_end_a_fit_with_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as workers whose memory is nearly full, on which no task begins."""
     monkeypatch.setattr(crew, "_LOOK", 0.5)

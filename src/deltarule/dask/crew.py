@@ -233,9 +233,12 @@ class Crew:
                 )
 
     def _work(self) -> bool:
-        """Whether a worker computes, or receives what it needs, as far as the scheduler knows."""
+        """Whether a worker computes, or receives what it needs, as far as the scheduler knows.
+
+        Tasks that wait for a worker that has died are let go to others.
+        """
         try:
-            return bool(self.client.run_on_scheduler(_works))
+            return bool(self.client.run_on_scheduler(_works, self.token))
         except (TimeoutError, OSError, CancelledError):
             return True  # nothing is known
 
@@ -251,8 +254,19 @@ def _worker_identity() -> dict[str, str]:
     return identity()
 
 
-def _works(dask_scheduler: Any) -> bool:
-    counts = [one.metrics.get("task_counts") or {} for one in dask_scheduler.workers.values()]
+def _works(token: str, dask_scheduler: Any) -> bool:
+    """Return whether a worker is busy; run on the scheduler.
+
+    If a worker dies while there is no other, the scheduler keeps its tasks for it, although they
+    allow others, and a new worker, at another address, gets none of them (distributed 2026.8).
+    """
+    alive = dask_scheduler.workers
+    for task in list(dask_scheduler.unrunnable):
+        wanted = task.worker_restrictions
+        if wanted and token in str(task.key) and not any(address in alive for address in wanted):
+            task.worker_restrictions = None
+            dask_scheduler.transitions({task.key: "released"}, "deltarule-let-go")  # and so waiting
+    counts = [worker.metrics.get("task_counts") or {} for worker in alive.values()]
     return any(
         one.get(state) for one in counts for state in ("executing", "long-running", "flight")
     )
