@@ -226,7 +226,7 @@ def worst_of(case: Case) -> tuple[float, str]:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @proves(
-    short=30,
+    short=15,
     full=500,
     net=whole_networks(),
     optimizer=st.sampled_from(OPTIMIZERS),

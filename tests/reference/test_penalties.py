@@ -233,7 +233,7 @@ def test_the_soft_threshold_is_the_closed_form(xp: Any) -> None:
     assert np.asarray(soften(xp.asarray([3.0, -3.0]), steps)).tolist() == [2.0, -1.0]
 
 
-@proves(short=40, full=500, w=st.floats(-3, 3), t=st.floats(0.0, 2.0))
+@proves(short=20, full=500, w=st.floats(-3, 3), t=st.floats(0.0, 2.0))
 def test_the_soft_threshold_minimises_the_proximal_objective(w: float, t: float) -> None:
     """prox(w) = argmin_u ½(u − w)² + t|u|, against SciPy's scalar minimiser."""
     found = float(soften(np.array([w]), t)[0])
@@ -283,7 +283,7 @@ def norms_of(net: Network, state: State, per: str) -> Any:
 
 
 @PER
-@proves(short=40, full=1000, seed=SEEDS, limit=st.floats(0.05, 5.0))
+@proves(short=20, full=1000, seed=SEEDS, limit=st.floats(0.05, 5.0))
 def test_projections_are_projections(per: str, seed: int, limit: float) -> None:
     """Onto the set, idempotent, non-expansive, and nearest of all points (obtuse angles)."""
     net = regularised(constraints=[MaxNorm(limit, per)])

@@ -190,18 +190,18 @@ def test_dressed_tables(
     report("fuzz tables", inputs=count)
 
 
-@support.proves(short=200, full=5000, data=st.binary(max_size=200))
+@support.proves(short=70, full=5000, data=st.binary(max_size=200))
 def test_any_bytes(place: Path, data: bytes) -> None:
     read(place, data)
 
 
 @support.proves(
-    short=200, full=5000, text=st.text(st.sampled_from('ab1,;"\n\r\t |é\0'), max_size=60)
+    short=70, full=5000, text=st.text(st.sampled_from('ab1,;"\n\r\t |é\0'), max_size=60)
 )
 def test_any_text(place: Path, text: str) -> None:
     read(place, text.encode())
 
 
-@support.proves(short=100, full=5000, data=st.binary(max_size=120))
+@support.proves(short=35, full=5000, data=st.binary(max_size=120))
 def test_any_footer(place: Path, data: bytes) -> None:
     read(place, b"PAR1" + data + len(data).to_bytes(4, "little") + b"PAR1")

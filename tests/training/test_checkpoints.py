@@ -76,7 +76,7 @@ SCHEDULES = ["constant", "adaptive", "cosine", "one_cycle", "warm_up", "reduce_o
 
 
 @proves(
-    short=12,
+    short=8,
     full=300,
     kind=st.sampled_from(["classifier", "regressor"]),
     arguments=st.fixed_dictionaries(
