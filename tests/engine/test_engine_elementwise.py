@@ -331,12 +331,12 @@ def test_nan_changes_only_the_loss_of_its_row(code: LossCode, dtype: Any) -> Non
 
 
 @pytest.mark.skipif(not JIT, reason="this is the run without the compiler")
-@pytest.mark.parametrize("file", ["test_engine_elementwise.py", "test_math_functions.py"])
-def test_kernels_run_without_the_compiler(file: str) -> None:
-    path = os.path.join(os.path.dirname(__file__), file)
+def test_kernels_run_without_the_compiler() -> None:
+    files = ("test_engine_elementwise.py", "test_math_functions.py")
+    paths = [os.path.join(os.path.dirname(__file__), file) for file in files]
     outcome = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not long",
-         "-k", "float64 or any_number", path],
+         "-k", "float64 or any_number", *paths],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
         capture_output=True,
         text=True,
