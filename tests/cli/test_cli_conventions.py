@@ -325,7 +325,7 @@ def start_long_training(folder: Path, output: str) -> subprocess.Popen[bytes]:
     assert process.stdout is not None
     while b"seeds:" not in process.stdout.readline():
         assert process.poll() is None
-    time.sleep(3)
+    time.sleep(1)
     return process
 
 

@@ -18,7 +18,7 @@ from support import networks as support
 from support.faults import report
 from support.storage import Mutator, model_files, parts_of, signed
 
-SHORT = [(seed, 1000) for seed in range(1001, 1005)]
+SHORT = [(seed, 350) for seed in range(1001, 1005)]
 BATCHES = int(os.environ.get("DELTARULE_FUZZ_BATCHES", "50"))
 LONG = [pytest.param(seed, 10_000, marks=pytest.mark.long) for seed in range(1, BATCHES + 1)]
 """Half a million inputs, or the requested number of batches of 10 000."""

@@ -167,7 +167,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz") / "t"
 
 
-@pytest.mark.parametrize(("seed", "count"), [(0, 800), *LONG])
+@pytest.mark.parametrize(
+    ("seed", "count"), [(0, 270), pytest.param(0, 800, marks=pytest.mark.long), *LONG]
+)
 def test_mutated_tables(
     place: Path, monkeypatch: pytest.MonkeyPatch, seed: int, count: int
 ) -> None:
@@ -178,7 +180,9 @@ def test_mutated_tables(
     report("fuzz tables", inputs=count)
 
 
-@pytest.mark.parametrize(("seed", "count"), [(0, 300), *LONG[::5]])
+@pytest.mark.parametrize(
+    ("seed", "count"), [(0, 100), pytest.param(0, 300, marks=pytest.mark.long), *LONG[::5]]
+)
 def test_dressed_tables(
     place: Path, monkeypatch: pytest.MonkeyPatch, seed: int, count: int
 ) -> None:
