@@ -90,8 +90,11 @@ def test_products_equal_differences_of_the_gradient(
     assert error_of(hessian_vector(Reference(net.tape), state, block, v), numeric) <= 1e-6
 
 
+@pytest.mark.parametrize(
+    "wanted", [pytest.param(2, id="short"), pytest.param(5, id="full", marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize(("loss", "output"), HEADS)
-def test_every_loss_with_every_output(loss: str, output: str) -> None:
+def test_every_loss_with_every_output(loss: str, output: str, wanted: int) -> None:
     layers = [
         Dropout(0.2), Dense(4, "tanh", batch_norm=BatchNorm()),
         Dense(3, "silu", batch_norm=BatchNorm("post_activation")), Dropout(0.4),
@@ -109,7 +112,9 @@ def test_every_loss_with_every_output(loss: str, output: str) -> None:
             found = hessian_vector_product(net, state, data.x, data.y, v, **given)
             assert error_of(found, numeric) <= 1e-6
             assert np.linalg.norm(found) > 0.1
-    assert done >= 5  # the others lie at kinks
+        if done == wanted:
+            return
+    pytest.fail(f"only {done} of 10 points do not lie at kinks")
 
 
 @proves(short=20, full=2000, net=regularised_networks(), seed=SEEDS, n=st.integers(3, 7))
