@@ -335,7 +335,7 @@ def start_long_training(folder: Path, output: str) -> subprocess.Popen[bytes]:
     assert process.stdout is not None
     while b"seeds:" not in process.stdout.readline():
         assert process.poll() is None
-    time.sleep(1)
+    time.sleep(3)
     return process
 
 
