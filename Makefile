@@ -20,6 +20,9 @@ DOCS_INSTALLED := $(VENV)/.docs-installed
 LOWEST := .venv-lowest/bin/python
 LOWEST_INSTALLED := .venv-lowest/.installed-$(PYTHON_VERSION)
 
+# Tests start hundreds of processes, which read compiled Python instead of compiling it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-long test-lowest scores dropin bench bench-scaling tables faults images

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deltarule import MLPClassifier, MLPRegressor, save
-from deltarule.tables import Plan, Settings, fit, prepare, read_table
+from deltarule import MLPClassifier, MLPRegressor, load, save
+from deltarule.tables import Plan, Settings, TableModel, fit, prepare, read_table
 from support.estimators import unconverged
 
 ROWS = [
@@ -35,6 +35,7 @@ HEAVY = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with tables and models, whose kernels are in the cache: they predict here."""
     folder = tmp_path_factory.mktemp("start")
     table = folder / "table.csv"
     table.write_text("\n".join(ROWS))
@@ -44,13 +45,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with unconverged():
             model = fit(prepared, Settings(hidden=(4,), epochs=2, patience=2))
         model.save(folder / target)
+        TableModel.load(folder / target).predict(read_table(folder / "ten.csv"))
     X = np.arange(60.0).reshape(20, 3)
     with unconverged():
         save(MLPClassifier((4,), max_iter=2).fit(X, np.arange(20) % 3), folder / "classifier")
         save(
             MLPRegressor(hidden_layer_sizes=(4,), max_iter=2).fit(X, X[:, 0]), folder / "regressor"
         )
+        for kind in ("classifier", "regressor"):
+            load(folder / kind).predict(np.ones((2, 3)))
     return folder
+
+
+@pytest.fixture(scope="module")
+def floor(folder: Path) -> set[str]:
+    """Return the modules that scikit-learn itself imports for an estimator."""
+    code = "import sklearn.base\ntry:\n import sklearn.callback\nexcept ImportError:\n pass"
+    return modules_after(code, folder)
 
 
 def modules_after(code: str, folder: Path) -> set[str]:
@@ -67,7 +78,6 @@ def modules_after(code: str, folder: Path) -> set[str]:
 def test_the_command_imports_only_what_predicts(folder: Path, target: str) -> None:
     words = ["predict", target, "ten.csv", "-o", f"{target}.out", "--overwrite"]
     code = f"from deltarule.cli.run import run\nassert run({words!r}) == 0"
-    modules_after(code, folder)  # which may compile kernels
     assert modules_after(code, folder) & HEAVY == set()
     assert len((folder / f"{target}.out").read_text().splitlines()) == 11
 
@@ -79,16 +89,14 @@ def test_a_model_of_a_table_imports_only_what_predicts(folder: Path, target: str
         f"model = TableModel.load({target!r})\n"
         "print(len(model.predict(read_table('ten.csv')).values))"
     )
-    modules_after(code, folder)
     assert modules_after(code, folder) & HEAVY == set()
 
 
 @pytest.mark.parametrize("kind", ["classifier", "regressor"])
-def test_an_estimator_imports_little_beside_scikit_learn_itself(folder: Path, kind: str) -> None:
-    floor = modules_after("import sklearn.base\ntry:\n import sklearn.callback\nexcept ImportError:"
-                          "\n pass", folder)  # fmt: skip
+def test_an_estimator_imports_little_beside_scikit_learn_itself(
+    folder: Path, floor: set[str], kind: str
+) -> None:
     code = f"import deltarule, numpy\ndeltarule.load({kind!r}).predict(numpy.ones((2, 3)))"
-    modules_after(code, folder)
     added = modules_after(code, folder) - floor
     assert "deltarule.estimators.base" in added
     packages = {name.partition(".")[0] for name in added}

@@ -74,7 +74,7 @@ def error_of(found: Any, numeric: Any) -> float:
 
 
 @proves(
-    short=150, full=5000, net=regularised_networks(), seed=SEEDS, n=st.integers(3, 7),
+    short=50, full=5000, net=regularised_networks(), seed=SEEDS, n=st.integers(3, 7),
     step=st.integers(0, 5),
 )  # fmt: skip
 def test_products_equal_differences_of_the_gradient(
@@ -90,8 +90,11 @@ def test_products_equal_differences_of_the_gradient(
     assert error_of(hessian_vector(Reference(net.tape), state, block, v), numeric) <= 1e-6
 
 
+@pytest.mark.parametrize(
+    "wanted", [pytest.param(2, id="short"), pytest.param(5, id="full", marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize(("loss", "output"), HEADS)
-def test_every_loss_with_every_output(loss: str, output: str) -> None:
+def test_every_loss_with_every_output(loss: str, output: str, wanted: int) -> None:
     layers = [
         Dropout(0.2), Dense(4, "tanh", batch_norm=BatchNorm()),
         Dense(3, "silu", batch_norm=BatchNorm("post_activation")), Dropout(0.4),
@@ -109,10 +112,12 @@ def test_every_loss_with_every_output(loss: str, output: str) -> None:
             found = hessian_vector_product(net, state, data.x, data.y, v, **given)
             assert error_of(found, numeric) <= 1e-6
             assert np.linalg.norm(found) > 0.1
-    assert done >= 5  # the others lie at kinks
+        if done == wanted:
+            return
+    pytest.fail(f"only {done} of 10 points do not lie at kinks")
 
 
-@proves(short=60, full=2000, net=regularised_networks(), seed=SEEDS, n=st.integers(3, 7))
+@proves(short=20, full=2000, net=regularised_networks(), seed=SEEDS, n=st.integers(3, 7))
 def test_the_hessian_is_symmetric_and_linear(net: Network, seed: int, n: int) -> None:
     """⟨u, Hv⟩ = ⟨v, Hu⟩ and H(3u + v) = 3Hu + Hv."""
     state, block = random_case(net, n, seed)
@@ -224,7 +229,7 @@ def test_the_masks_equal_those_of_the_training_step() -> None:
     assert np.abs(first - hessian_vector_product(net, state, data.x, data.y, v)).max() > 1e-3
 
 
-@proves(short=40, full=1000, net=regularised_networks(), seed=SEEDS, n=st.integers(3, 6))
+@proves(short=20, full=1000, net=regularised_networks(), seed=SEEDS, n=st.integers(3, 6))
 def test_the_differential_of_the_outputs(net: Network, seed: int, n: int) -> None:
     """B2 through the whole network: J v against differences of a training pass's outputs."""
     state, block = random_case(net, n, seed)

@@ -113,16 +113,16 @@ def test_the_average_of_relu_exceeds_the_scaling_rule() -> None:
     ids=["one", "two-with-batch-norm", "softmax"],
 )
 def test_sampling_agrees_with_the_enumeration_within_standard_errors(layers: Any) -> None:
-    """Mean within 5 s.e. of 4000 draws; deviation within 5 %, of which one s.e. is about 1 %."""
+    """Mean within 5 s.e. of 1500 draws; deviation within 9 %, of which one s.e. is about 2 %."""
     net = Network(4, layers)
     data, state = random_data(net, 5, 4), random_state(net, 4)
     if state.theta.size and net.tape.normalizations:
         train(net, state, data.x, data.y, epochs=2)
     exact = exact_dropout_mean(net, state, data.x)
-    sampled = monte_carlo_dropout(net, state, data.x, n_draws=4000, seed=1)
-    error = exact.deviation / np.sqrt(4000)
+    sampled = monte_carlo_dropout(net, state, data.x, n_draws=1500, seed=1)
+    error = exact.deviation / np.sqrt(1500)
     assert (np.abs(sampled.mean - exact.mean) <= 5 * error + 1e-14).all()
-    np.testing.assert_allclose(sampled.deviation, exact.deviation, rtol=0.06, atol=1e-12)
+    np.testing.assert_allclose(sampled.deviation, exact.deviation, rtol=0.09, atol=1e-12)
     assert exact.deviation.max() > 0.01
 
 
@@ -132,9 +132,9 @@ def test_the_error_falls_with_the_root_of_the_draws() -> None:
     exact = exact_dropout_mean(net, state, x).mean
     errors = [
         np.sqrt(np.mean((monte_carlo_dropout(net, state, x, n_draws=n).mean - exact) ** 2))
-        for n in (50, 5000)
+        for n in (50, 2450)
     ]
-    assert 5 < errors[0] / errors[1] < 20  # √100 = 10
+    assert 3.5 < errors[0] / errors[1] < 14  # √49 = 7
 
 
 def test_the_seed_determines_the_sample() -> None:

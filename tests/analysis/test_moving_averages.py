@@ -24,7 +24,7 @@ SERIES = st.lists(st.integers(-1000, 1000), min_size=1, max_size=30)
 BETAS = st.sampled_from([0.0, 0.25, 0.5, 0.9, 0.999, 0.9995]) | st.floats(0, 0.99999)
 
 
-@proves(short=60, full=2000, x=SERIES, beta=BETAS)
+@proves(short=20, full=2000, x=SERIES, beta=BETAS)
 def test_the_sum_form_and_its_correction(x: list[int], beta: float) -> None:
     """V_t = (1 − β) Σ βʲ x_{t−j}, V_t/(1 − βᵗ) = Σ βʲ x_{t−j} / Σ βʲ, exactly (E-ah)."""
     b = Fraction(beta)
@@ -67,7 +67,7 @@ def test_averages_agree_with_pandas(window: int) -> None:
     )
 
 
-@proves(short=40, full=1000, x=SERIES, window=st.integers(1, 30))
+@proves(short=20, full=1000, x=SERIES, window=st.integers(1, 30))
 def test_moving_averages_are_means_of_windows(x: list[int], window: int) -> None:
     if window > len(x):
         with pytest.raises(ShapeError, match=f"at least window = {window} values.*got {len(x)}"):

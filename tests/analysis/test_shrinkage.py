@@ -26,7 +26,7 @@ def quadratic(m: int, seed: int, low: float = 0.05) -> tuple[Any, Any]:
 
 
 @proves(
-    short=60, full=2000, m=st.integers(1, 8), seed=SEEDS, s=st.floats(0.0, 5.0),
+    short=20, full=2000, m=st.integers(1, 8), seed=SEEDS, s=st.floats(0.0, 5.0),
     steps=st.integers(1, 60),
 )  # fmt: skip
 def test_on_a_quadratic_the_table_is_exact(m: int, seed: int, s: float, steps: int) -> None:
@@ -48,7 +48,7 @@ def test_on_a_quadratic_the_table_is_exact(m: int, seed: int, s: float, steps: i
     assert found.negative == 0
 
 
-@proves(short=40, full=1000, m=st.integers(1, 8), seed=SEEDS, s=st.floats(0.01, 3.0))
+@proves(short=20, full=1000, m=st.integers(1, 8), seed=SEEDS, s=st.floats(0.01, 3.0))
 def test_with_a_diagonal_hessian_l1_is_a_soft_threshold(m: int, seed: int, s: float) -> None:
     """w̃ = sgn(w*) max(|w*| − s/H_ii, 0), against scikit-learn's Lasso on XᵀX/n = H."""
     rng = np.random.default_rng(seed)

@@ -189,6 +189,7 @@ def test_the_short_form_is_repeated_when_any_code_has_changed(
 
 
 def test_a_scale_that_no_anchor_has_is_refused() -> None:
+    """As a command; the other tests of it call ``main``."""
     command = [sys.executable, str(BENCHMARKS / "published.py"), "--anchors", "P1,P1"]
     done = subprocess.run(
         [*command, "--scale", "long"], capture_output=True, text=True, check=False
@@ -197,7 +198,17 @@ def test_a_scale_that_no_anchor_has_is_refused() -> None:
     assert done.stderr == "--scale long: P1 has no such form; P6, P7 do.\n"
 
 
-def test_only_the_short_form_uses_a_substitute(tmp_path: Path) -> None:
+def published_main(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run the command in this process, which has imported its libraries."""
+    import published
+
+    monkeypatch.setattr(sys, "argv", ["published.py", *words])
+    return published.main()
+
+
+def test_only_the_short_form_uses_a_substitute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from reproduce.images import load_images
 
     from deltarule.errors import DatasetError
@@ -209,17 +220,17 @@ def test_only_the_short_form_uses_a_substitute(tmp_path: Path) -> None:
     assert images.X_train.max() == 1
     with pytest.raises(DatasetError):
         load_images("mnist")
-    command = [sys.executable, str(BENCHMARKS / "published.py"), "--anchors", "P1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
-    assert done.returncode == 2
-    assert "make images` to get both" in done.stderr
+    assert published_main(monkeypatch, "--anchors", "P1") == 2
+    assert "make images` to get both" in capsys.readouterr().err
 
 
-def test_an_unknown_anchor_is_refused() -> None:
-    command = [sys.executable, str(BENCHMARKS / "published.py"), "--anchors", "P1,P13"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "P13: choose from P1, P2" in done.stderr
+def test_an_unknown_anchor_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        published_main(monkeypatch, "--anchors", "P1,P13")
+    assert ended.value.code == 2
+    assert "P13: choose from P1, P2" in capsys.readouterr().err
 
 
 def test_the_page_reports_saved_and_missing_runs(tmp_path: Path) -> None:
@@ -282,14 +293,18 @@ def test_the_document_is_written_when_every_run_is_saved(
     )
     published.write_document()
     assert "| CPU |" in document.read_text()
-    assert (tmp_path / "images" / "P12.png").stat().st_size > 5_000
+    for name in anchors():
+        assert (tmp_path / "images" / f"{name}.png").stat().st_size > 5_000
 
 
-def test_curves_are_drawn(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "names", [("P1",), pytest.param((), marks=pytest.mark.long)], ids=["short", "full"]
+)
+def test_curves_of_several_seeds_are_drawn(tmp_path: Path, names: tuple[str, ...]) -> None:
     from reproduce.curves import draw
     from reproduce.runs import anchors
 
-    for anchor in anchors().values():
+    for anchor in (anchors()[name] for name in names or anchors()):
         runs = {variant: [record(), record(test_errors=[4.0, 1.0])] for variant in anchor.variants}
         draw(anchor, runs, tmp_path / f"{anchor.name}.png")
         assert (tmp_path / f"{anchor.name}.png").stat().st_size > 5_000

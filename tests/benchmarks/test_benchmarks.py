@@ -91,8 +91,8 @@ def test_streamed_rows() -> None:
     "options",
     [
         {"what": "predict_proba", "library": "deltarule"},
-        {"what": "partial_fit", "library": "deltarule"},
-        {"what": "predict_proba", "library": "scikit-learn"},
+        pytest.param({"what": "partial_fit", "library": "deltarule"}, marks=pytest.mark.long),
+        pytest.param({"what": "predict_proba", "library": "scikit-learn"}, marks=pytest.mark.long),
         {"what": "partial_fit", "library": "scikit-learn"},
         {"what": "predictor"},
     ],
@@ -104,7 +104,15 @@ def test_small_calls(options: dict[str, str]) -> None:
         assert process.ask(epochs=1)["seconds"] > 0
 
 
-@pytest.mark.parametrize("what", ["kernels", "interpreter", "predict_proba", "onnxruntime"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "kernels",
+        pytest.param("interpreter", marks=pytest.mark.long),
+        pytest.param("predict_proba", marks=pytest.mark.long),
+        "onnxruntime",
+    ],
+)
 def test_predictions(what: str) -> None:
     from speed.interleaved_timing import WorkerError, worker
 

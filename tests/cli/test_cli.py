@@ -378,7 +378,15 @@ def test_modules_in_the_working_directory_are_not_run(here: Path, model: str) ->
         assert not (here / "marker").exists()
 
 
-def test_the_demo_plays_and_plays_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("options", [QUICK, pytest.param([], marks=pytest.mark.long)])
+def test_the_demo_plays_and_plays_again(
+    options: list[str], here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """With one small network; in the long form with the networks that it shows."""
+    trains = demo.run
+    monkeypatch.setattr(
+        demo, "run", lambda words: trains([*words, *(options if words[0] == "train" else [])])
+    )
     for _ in range(2):
         assert demo.main(["--output", "out"]) == 0
         out = capsys.readouterr().out

@@ -73,7 +73,17 @@ def here(folder: Path, trained: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_json_of_every_command(here: Path, trained: tuple[Path, dict[str, Any]]) -> None:
+def test_json_of_every_command(
+    here: Path, trained: tuple[Path, dict[str, Any]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Training in a process of its own, the others here."""
+
+    def said(*words: str) -> dict[str, Any]:
+        assert run([*words, "--json"]) == 0
+        out = capfd.readouterr().out
+        assert out.count("\n") == 1
+        return json.loads(out, parse_constant=lambda name: pytest.fail(name))
+
     model, result = trained
     assert result["command"] == "train"
     assert result["rows"] == {"training": 241, "dev": 34, "test": 69}
@@ -83,12 +93,12 @@ def test_json_of_every_command(here: Path, trained: tuple[Path, dict[str, Any]])
     assert result["model"] == str(model)
     assert 0 < result["scores"]["test"]["accuracy"] <= 1
     assert set(result["scores"]["test"]["classes"]) == set(result["classes"])
-    evaluated = one_object(deltarule("evaluate", "m", "penguins.csv", "--json"))
+    evaluated = said("evaluate", "m", "penguins.csv")
     assert evaluated["scores"]["penguins.csv"]["rows"] == 344
-    assert one_object(deltarule("check", "m", "penguins.csv", "--json"))["verdict"] == "right"
-    told = one_object(deltarule("predict", "m", "penguins.csv", "-o", "j.csv", "--json"))
-    assert told["predictions"] == 344
-    assert told["output"] == "j.csv"
+    assert said("check", "m", "penguins.csv")["verdict"] == "right"
+    predicted = said("predict", "m", "penguins.csv", "-o", "j.csv")
+    assert predicted["predictions"] == 344
+    assert predicted["output"] == "j.csv"
 
 
 def test_quiet_is_silence(here: Path, capfd: pytest.CaptureFixture[str]) -> None:

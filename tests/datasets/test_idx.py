@@ -32,7 +32,7 @@ def idx(array: np.ndarray) -> bytes:
     return bytes([0, 0, CODES[kind], array.ndim]) + sizes + big.tobytes()
 
 
-@proves(short=50, full=1_000, array=ARRAYS, packed=st.booleans())
+@proves(short=20, full=1_000, array=ARRAYS, packed=st.booleans())
 def test_written_arrays_are_read(tmp_path: Path, array: np.ndarray, packed: bool) -> None:
     file = tmp_path / "some-idx"
     content = idx(array)
@@ -43,7 +43,7 @@ def test_written_arrays_are_read(tmp_path: Path, array: np.ndarray, packed: bool
     np.testing.assert_array_equal(found, array)
 
 
-@proves(short=50, full=1_000, array=ARRAYS, data=st.data())
+@proves(short=20, full=1_000, array=ARRAYS, data=st.data())
 def test_a_truncated_file_is_refused(array: np.ndarray, data: st.DataObject) -> None:
     content = idx(array)
     length = data.draw(st.integers(0, len(content) - 1))
@@ -51,13 +51,13 @@ def test_a_truncated_file_is_refused(array: np.ndarray, data: st.DataObject) -> 
         parse_idx(content[:length], "some file")
 
 
-@proves(short=50, full=1_000, array=ARRAYS, more=st.binary(min_size=1, max_size=9))
+@proves(short=20, full=1_000, array=ARRAYS, more=st.binary(min_size=1, max_size=9))
 def test_trailing_bytes_are_refused(array: np.ndarray, more: bytes) -> None:
     with pytest.raises(DatasetError, match="longer than its header says"):
         parse_idx(idx(array) + more, "some file")
 
 
-@proves(short=200, full=5_000, content=st.binary(max_size=40))
+@proves(short=70, full=5_000, content=st.binary(max_size=40))
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     try:
         array = parse_idx(content, "some file")
@@ -67,7 +67,7 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
 
 
 @proves(
-    short=50,
+    short=20,
     full=1_000,
     n_axes=st.integers(1, 255),
     size=st.integers(2**16, 2**32 - 1),

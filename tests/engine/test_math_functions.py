@@ -116,7 +116,7 @@ def test_functions_over_the_whole_range(name: str, dtype: Any) -> None:
 
 @pytest.mark.parametrize("width", [32, 64])
 @NAMES
-@proves(short=40, full=2000, data=st.data())
+@proves(short=20, full=2000, data=st.data())
 def test_functions_at_any_number(name: str, width: int, data: st.DataObject) -> None:
     near = st.floats(-4, 4, width=width)
     wide = st.floats(-800, 800, width=width)

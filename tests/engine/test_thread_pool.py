@@ -134,10 +134,19 @@ def force(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 @JIT
-@DTYPES
-@pytest.mark.parametrize("clips", [False, True], ids=["", "clipped"])
+@pytest.mark.parametrize(
+    ("count", "dtype", "clips"),
+    [
+        (1, "float64", False),
+        (1, "float32", True),
+        *(
+            pytest.param(10, dtype, clips, marks=pytest.mark.long)
+            for dtype in ("float64", "float32")
+            for clips in (False, True)
+        ),
+    ],
+)
 @pytest.mark.parametrize("name", NETWORKS)
-@times(1, 10)
 def test_same_bits_at_any_number_of_threads(
     name: str, dtype: str, clips: bool, count: int, force: Callable[[int], None]
 ) -> None:
@@ -462,7 +471,7 @@ with Parallel(n_jobs=2, backend={backend!r}) as parallel:
 
 
 @JIT
-@times(3, 100)
+@times(2, 100)
 def test_the_process_ends_while_its_threads_are_busy(count: int) -> None:
     for i in range(count):
         python("fit()\nassert helpers() == 2", timeout=60)

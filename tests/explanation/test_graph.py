@@ -42,7 +42,7 @@ EXPRESSIONS = st.recursive(
 )  # fmt: skip
 
 
-@proves(short=60, full=3000, text=EXPRESSIONS, x=st.floats(-2, 2), y=st.floats(-2, 2))
+@proves(short=20, full=3000, text=EXPRESSIONS, x=st.floats(-2, 2), y=st.floats(-2, 2))
 def test_gradients_are_derivatives(text: str, x: float, y: float) -> None:
     text = f"{text} + 0*x*y"
     g = graph(text, x=x, y=y)

@@ -68,7 +68,7 @@ def test_batch_norm_and_dropout(position: Any) -> None:
     assert_allclose(net.trace(state, data.x, data.y)["A2"], predicted["A2"])
 
 
-@proves(short=15, full=300, seed=SEEDS, dropout=st.booleans(), norm=st.booleans())
+@proves(short=8, full=300, seed=SEEDS, dropout=st.booleans(), norm=st.booleans())
 def test_both_engines_and_the_gradient_check_agree(seed: int, dropout: bool, norm: bool) -> None:
     layers: list[Any] = [Dense(5, "silu", batch_norm=BatchNorm() if norm else None)]
     layers += [Dropout(0.4)] if dropout else []

@@ -73,7 +73,7 @@ ARGUMENTS = st.fixed_dictionaries(
 )
 
 
-@proves(short=25, full=600, task=st.sampled_from(list(TASKS)), arguments=ARGUMENTS)
+@proves(short=12, full=600, task=st.sampled_from(list(TASKS)), arguments=ARGUMENTS)
 def test_any_arguments(task: str, arguments: dict[str, Any]) -> None:
     estimator, X = fitted(task, **arguments, max_iter=3)
     for dtype in DTYPES:

@@ -72,7 +72,7 @@ def test_hidden_activations_between_layers(name: str) -> None:
         assert_close(found, net.predict(state, x), TOLERANCE[dtype])
 
 
-@proves(short=50, full=3000, net=whole_networks(), seed=SEEDS)
+@proves(short=20, full=3000, net=whole_networks(), seed=SEEDS)
 def test_random_networks(net: Network, seed: int) -> None:
     state = with_statistics(net, seed)
     state.theta *= 0.7  # exponentials of exponentials stay in float32

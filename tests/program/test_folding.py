@@ -41,7 +41,7 @@ def normalised(draw: st.DrawFn) -> Network:
     return Network(draw(st.integers(1, 4)), [*layers, Dense(draw(st.integers(1, 3)))])
 
 
-@proves(short=80, full=2000, net=normalised(), seed=SEEDS)
+@proves(short=35, full=2000, net=normalised(), seed=SEEDS)
 def test_folding_keeps_every_prediction(net: Network, seed: int) -> None:
     state = with_statistics(net, seed)
     x = np.random.default_rng(seed).normal(size=(6, net.n_inputs))

@@ -36,7 +36,7 @@ NET = Network(3, [Dense(4, "tanh"), Dense(4, LeakyReLU(0.2)), Dense(2, "softmax"
               penalties=[L2(0.1), L2(0.2, normalization="batch")])  # fmt: skip
 
 
-@proves(short=40, full=2000, net=networks())
+@proves(short=20, full=2000, net=networks())
 def test_the_views_tile_theta(net: Network) -> None:
     theta = np.zeros(net.tape.n_parameters)
     widths = [net.n_inputs, *(layer.units for layer in net.layers)]
@@ -93,7 +93,7 @@ def test_a_penalty_of_strength_zero_is_omitted() -> None:
     assert lower(Network(2, [Dense(1)], penalties=[L2(0.0)])).penalties == ()
 
 
-@proves(short=20, full=500, net=networks())
+@proves(short=10, full=500, net=networks())
 def test_the_table_holds_every_instruction(net: Network) -> None:
     integers, constants = net.tape.table()
     n = len(net.tape.instructions)
@@ -386,7 +386,7 @@ def damaged(draw: st.DrawFn) -> Tape:
     return tape
 
 
-@proves(short=300, full=5000, tape=damaged(), seed=SEEDS)
+@proves(short=100, full=5000, tape=damaged(), seed=SEEDS)
 def test_a_damaged_tape_is_refused_or_a_program_with_a_right_gradient(
     tape: Tape, seed: int
 ) -> None:

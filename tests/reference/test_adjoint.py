@@ -89,7 +89,7 @@ class Point:
 
 @EVERY_MAP
 @pytest.mark.parametrize("xp", LIBRARIES)
-@proves(short=20, full=1000, sizes=SIZES, seed=SEEDS)
+@proves(short=10, full=1000, sizes=SIZES, seed=SEEDS)
 def test_the_pullback_is_the_adjoint_of_the_differential(
     f: Map, xp: Any, sizes: dict[str, int], seed: int
 ) -> None:
@@ -106,7 +106,7 @@ def test_the_pullback_is_the_adjoint_of_the_differential(
 
 
 @EVERY_MAP
-@proves(short=15, full=500, sizes=SIZES, seed=SEEDS)
+@proves(short=8, full=500, sizes=SIZES, seed=SEEDS)
 def test_the_differential_is_the_limit_of_difference_quotients(
     f: Map, sizes: dict[str, int], seed: int
 ) -> None:
@@ -267,7 +267,7 @@ def exact(array: Any) -> Any:
     return np.array(flat, dtype=object).reshape(np.shape(array))
 
 
-@proves(short=20, full=500, sizes=SIZES, seed=SEEDS)
+@proves(short=10, full=500, sizes=SIZES, seed=SEEDS)
 def test_algebraic_maps_agree_with_rational_arithmetic(sizes: dict[str, int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     n, p, q = sizes["n"], sizes["p"], sizes["q"]

@@ -24,7 +24,7 @@ def assert_close(ours: Any, numpys: Any) -> None:
     np.testing.assert_allclose(np.asarray(ours), numpys, rtol=1e-12, atol=1e-13 * size)
 
 
-@proves(short=30, full=500, net=networks(penalties=(L2(0.1),)), seed=SEEDS, n=st.integers(1, 6))
+@proves(short=15, full=500, net=networks(penalties=(L2(0.1),)), seed=SEEDS, n=st.integers(1, 6))
 def test_forward_losses_and_gradient(net: Network, seed: int, n: int) -> None:
     state, data = random_state(net, seed), random_data(net, n, seed)
     twin = State(strict.asarray(state.theta))

@@ -83,7 +83,7 @@ def test_mazurs_step_by_step_example() -> None:
 # --- closed forms ---------------------------------------------------------------------------------
 
 
-@proves(short=30, full=1000, seed=SEEDS, n=st.integers(1, 20), d=st.integers(1, 6))
+@proves(short=15, full=1000, seed=SEEDS, n=st.integers(1, 20), d=st.integers(1, 6))
 def test_logistic_regression(seed: int, n: int, d: int) -> None:
     """M1: ∇w = (1/n) Xᵀ(a − y), ∇b = (1/n) Σ(a − y) (Matt R §1)."""
     net = Network(d, [Dense(1, "sigmoid")], "binary_cross_entropy")
@@ -166,7 +166,7 @@ def test_a_deep_linear_network_multiplies() -> None:
         np.testing.assert_allclose(g["b1"], c**19 * g["b20"], rtol=1e-12)
 
 
-@proves(short=40, full=2000, net=networks(), seed=SEEDS, n=st.integers(1, 6))
+@proves(short=20, full=2000, net=networks(), seed=SEEDS, n=st.integers(1, 6))
 def test_backpropagation_is_the_adjoint_of_forward_mode(net: Network, seed: int, n: int) -> None:
     """⟨∇C, ξ⟩ is the differential of C along ξ, computed forward map by map."""
     state, data = random_state(net, seed), random_data(net, n, seed)

@@ -77,7 +77,7 @@ def test_a_constant_unit_becomes_beta() -> None:
     assert all(np.isfinite(g).all() for g in pull(np.ones_like(x)))
 
 
-@proves(short=40, full=1000, seed=SEEDS, n=st.integers(2, 7), q=st.integers(1, 4))
+@proves(short=20, full=1000, seed=SEEDS, n=st.integers(2, 7), q=st.integers(1, 4))
 def test_an_integer_weight_is_a_row_repeated(seed: int, n: int, q: int) -> None:
     x, gamma, beta = sample(n, q, seed)
     rng = np.random.default_rng(seed)
@@ -495,7 +495,7 @@ def joined(n: int, size: int, present: Any, least: int) -> list[list[int]]:
 
 
 @proves(
-    short=300, full=4000, n=st.integers(1, 30), size=st.integers(1, 9), least=st.integers(1, 4),
+    short=100, full=4000, n=st.integers(1, 30), size=st.integers(1, 9), least=st.integers(1, 4),
     data=st.data(),
 )  # fmt: skip
 def test_batch_bounds_join_what_is_too_small(n: int, size: int, least: int, data: Any) -> None:

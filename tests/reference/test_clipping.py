@@ -40,7 +40,7 @@ def test_numbers_computed_by_hand(xp: Any) -> None:
 
 
 @proves(
-    short=60, full=2000, seed=SEEDS, n=st.integers(1, 9), limit=st.floats(0.01, 10.0),
+    short=20, full=2000, seed=SEEDS, n=st.integers(1, 9), limit=st.floats(0.01, 10.0),
     scale=st.sampled_from([1e-30, 1e-3, 1.0, 1e3, 1e30]),
 )  # fmt: skip
 def test_clipping_projects(seed: int, n: int, limit: float, scale: float) -> None:

@@ -57,7 +57,7 @@ def test_philox_of_many_counters_is_philox_of_each() -> None:
 
 
 @proves(
-    short=60, full=2000, seed=st.integers(0, 2**64 - 1), step=st.integers(0, 2**32 - 1),
+    short=20, full=2000, seed=st.integers(0, 2**64 - 1), step=st.integers(0, 2**32 - 1),
     number=st.integers(0, 50), n=st.integers(1, 9), cut=st.integers(0, 9), units=st.integers(1, 9),
     keep=st.floats(0.05, 1.0),
 )  # fmt: skip
@@ -231,7 +231,7 @@ def test_a_keep_outside_its_interval_is_refused(keep: Any) -> None:
         Dropout(keep=keep)
 
 
-@proves(short=25, full=400, seed=SEEDS, n=st.integers(2, 12), cut=st.integers(1, 11))
+@proves(short=12, full=400, seed=SEEDS, n=st.integers(2, 12), cut=st.integers(1, 11))
 def test_gradients_of_parts_add_up_under_dropout(seed: int, n: int, cut: int) -> None:
     net = deep(0.8, 0.5, 0.7)
     state, data = random_state(net, seed), random_data(net, n, seed)

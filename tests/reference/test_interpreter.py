@@ -61,7 +61,7 @@ def trained(net: Network, optimizer: Any, data: Any, seed: int = 0, epochs: int 
 # --- forward --------------------------------------------------------------------------------------
 
 
-@proves(short=40, full=2000, net=networks(), seed=SEEDS, n=st.integers(1, 6))
+@proves(short=20, full=2000, net=networks(), seed=SEEDS, n=st.integers(1, 6))
 def test_forward_is_the_composition_of_the_layers(net: Network, seed: int, n: int) -> None:
     state, data = random_state(net, seed), random_data(net, n, seed)
     a, views = data.x, list(net.parameters(state).values())
@@ -84,7 +84,7 @@ def test_the_slope_of_a_leaky_layer_is_its_own() -> None:
 
 
 @proves(
-    short=30,
+    short=15,
     full=1000,
     net=networks(),
     seed=SEEDS,
@@ -158,7 +158,7 @@ def test_a_weight_of_two_is_a_row_given_twice() -> None:
 
 
 @pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csr_array], ids=["matrix", "array"])
-@proves(short=15, full=500, net=networks(), seed=SEEDS, n=st.integers(1, 8))
+@proves(short=8, full=500, net=networks(), seed=SEEDS, n=st.integers(1, 8))
 def test_csr_inputs_are_dense_inputs(make: Any, net: Network, seed: int, n: int) -> None:
     state, data = random_state(net, seed), random_data(net, n, seed)
     x = np.where(np.random.default_rng(seed).random(data.x.shape) < 0.5, 0.0, data.x)

@@ -62,7 +62,7 @@ def one(loss: Any, z: list[float], y: list[float], *c: Any) -> tuple[float, Any]
 # --- against mpmath -------------------------------------------------------------------------------
 
 
-@proves(short=150, full=3000, z=LOGITS, y=FRACTIONS)
+@proves(short=50, full=3000, z=LOGITS, y=FRACTIONS)
 def test_binary_cross_entropy_at_any_logit(z: float, y: float) -> None:
     loss, slope = one(sigmoid_cross_entropy, [z], [y])
     with mpmath.workdps(50):
@@ -86,7 +86,7 @@ def test_cross_entropy_is_accurate_for_confident_predictions() -> None:
 
 
 @proves(
-    short=100,
+    short=35,
     full=1500,
     z=st.lists(st.one_of(st.floats(-200, 200), st.floats(-5, 5)), min_size=1, max_size=5),
     seed=SEEDS,
@@ -126,7 +126,7 @@ def test_losses_stay_finite_at_the_largest_logits(xp: Any) -> None:
 
 
 @proves(
-    short=150,
+    short=50,
     full=3000,
     z=st.one_of(st.floats(-800, 700), st.floats(-3, 3)),
     y=st.one_of(st.just(0.0), st.integers(0, 1000).map(float), st.floats(1e-3, 1e300)),
@@ -142,7 +142,7 @@ def test_half_the_poisson_deviance_at_any_rate(z: float, y: float) -> None:
         assert abs(mpf(float(slope[0])) - (mp.exp(Z) - Y)) <= 8 * EPS * size + mpf(1e-320)
 
 
-@proves(short=50, full=1000, a=st.floats(-1e150, 1e150), y=st.floats(-1e150, 1e150))
+@proves(short=20, full=1000, a=st.floats(-1e150, 1e150), y=st.floats(-1e150, 1e150))
 def test_squared_error_in_exact_arithmetic(a: float, y: float) -> None:
     loss, slope = one(squared_error, [a, 0.0], [y, 0.0])
     with mpmath.workdps(50):
@@ -155,7 +155,7 @@ def test_squared_error_in_exact_arithmetic(a: float, y: float) -> None:
 REALS = st.one_of(st.floats(-1e307, 1e307), st.floats(-10, 10))
 
 
-@proves(short=50, full=1000, a=REALS, y=REALS, q=st.floats(1e-6, 1 - 1e-6))
+@proves(short=20, full=1000, a=REALS, y=REALS, q=st.floats(1e-6, 1 - 1e-6))
 def test_absolute_and_quantile_loss_in_exact_arithmetic(a: float, y: float, q: float) -> None:
     with mpmath.workdps(50):
         r = mpf(a) - mpf(y)
@@ -170,7 +170,7 @@ def test_absolute_and_quantile_loss_in_exact_arithmetic(a: float, y: float, q: f
             assert slope[0] == (0.0 if r == 0 else slopes[int(r > 0)])
 
 
-@proves(short=50, full=1000, a=REALS, y=REALS, delta=st.floats(1e-3, 10))
+@proves(short=20, full=1000, a=REALS, y=REALS, delta=st.floats(1e-3, 10))
 def test_hubers_loss_in_exact_arithmetic(a: float, y: float, delta: float) -> None:
     """½r² for |r| ≤ δ, δ(|r| − ½δ) beyond."""
     value, slope = one(huber, [a, 1.0], [y, 1.0], (delta,))
@@ -187,7 +187,7 @@ RATES = st.one_of(st.floats(1e-150, 1e150), st.floats(1e-3, 1e3))
 NEAR = st.one_of(st.just(0.0), st.floats(1e-15, 0.9), st.floats(-0.9, -1e-15))
 
 
-@proves(short=100, full=3000, y=st.one_of(st.just(0.0), RATES), a=RATES, share=NEAR)
+@proves(short=35, full=3000, y=st.one_of(st.just(0.0), RATES), a=RATES, share=NEAR)
 def test_half_the_poisson_deviance_of_outputs(y: float, a: float, share: float) -> None:
     """Also where the rate is nearly the target; the loss remains accurate (1e-16 u² of 1)."""
     for rate in (a, y * (1 + share)) if y else (a,):
@@ -202,7 +202,7 @@ def test_half_the_poisson_deviance_of_outputs(y: float, a: float, share: float) 
             assert abs(mpf(float(slope[0])) - gradient) <= 4 * EPS * abs(gradient) + mpf(1e-320)
 
 
-@proves(short=60, full=2000, z=NEAR)
+@proves(short=20, full=2000, z=NEAR)
 def test_the_poisson_loss_is_accurate_at_its_optimum(z: float) -> None:
     """e^z − 1 − z at y = 1, where the naive difference would lose all digits."""
     loss, slope = one(exp_poisson, [z], [1.0])
@@ -213,7 +213,7 @@ def test_the_poisson_loss_is_accurate_at_its_optimum(z: float) -> None:
 
 
 @proves(
-    short=40,
+    short=20,
     full=1000,
     z=st.lists(st.one_of(st.floats(-1e5, 1e5), st.floats(-5, 5)), min_size=2, max_size=5),
     seed=SEEDS,
@@ -279,7 +279,7 @@ def random_rows(code: LossCode, seed: int) -> tuple[Any, Any, tuple[float, ...]]
 
 
 @CODES
-@proves(short=20, full=500, seed=SEEDS)
+@proves(short=10, full=500, seed=SEEDS)
 def test_the_curvature_is_the_differential_of_the_gradient(code: LossCode, seed: int) -> None:
     given, y, c = random_rows(code, seed)
     d = np.random.default_rng(seed + 1).uniform(-1, 1, given.shape) * np.minimum(1, np.abs(given))
@@ -313,7 +313,7 @@ def test_the_curvature_at_a_kink_is_zero_and_says_where_kinks_are() -> None:
 
 
 @proves(
-    short=40, full=1000, seed=SEEDS, n=st.integers(1, 30), levels=st.lists(
+    short=20, full=1000, seed=SEEDS, n=st.integers(1, 30), levels=st.lists(
         st.sampled_from([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99]), min_size=1, max_size=4)
 )  # fmt: skip
 def test_the_minimiser_of_the_pinball_loss_is_the_empirical_quantile(
@@ -452,7 +452,7 @@ def test_losses_without_a_likelihood_are_refused() -> None:
 # --- optima ---------------------------------------------------------------------------------------
 
 
-@proves(short=30, full=1000, seed=SEEDS, k=st.integers(1, 5))
+@proves(short=15, full=1000, seed=SEEDS, k=st.integers(1, 5))
 def test_the_gradient_is_zero_and_the_loss_minimal_at_the_optimum(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)
     p = rng.dirichlet(np.ones(k))
@@ -481,7 +481,7 @@ def test_the_gradient_is_zero_and_the_loss_minimal_at_the_optimum(seed: int, k: 
             assert one(loss, away.tolist(), y.tolist())[0] >= least - 1e-14
 
 
-@proves(short=50, full=1000, z=st.floats(-700, 700), y=FRACTIONS)
+@proves(short=20, full=1000, z=st.floats(-700, 700), y=FRACTIONS)
 def test_multinomial_of_two_is_binomial(z: float, y: float) -> None:
     two, slopes = one(softmax_cross_entropy, [0.0, z], [1 - y, y])
     single, slope = one(sigmoid_cross_entropy, [z], [y])

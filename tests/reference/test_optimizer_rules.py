@@ -103,7 +103,7 @@ def test_every_golden_trace_is_read_and_every_rule_has_one() -> None:
 # --- identities -----------------------------------------------------------------------------------
 
 
-@proves(short=20, full=500, seed=SEEDS, mu=st.floats(0, 1), eta=st.floats(1e-3, 0.2))
+@proves(short=10, full=500, seed=SEEDS, mu=st.floats(0, 1), eta=st.floats(1e-3, 0.2))
 def test_nesterov_looks_ahead(seed: int, mu: float, eta: float) -> None:
     """Our θ is Sutskever's θ + μv: his eqs 3-4, literally, pass through the same points."""
     rng = np.random.default_rng(seed)

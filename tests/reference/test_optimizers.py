@@ -43,7 +43,7 @@ def draw_gradients(seed: int, steps: int, size: int = 3) -> list[Any]:
 
 @pytest.mark.parametrize("xp", LIBRARIES)
 @proves(
-    short=15,
+    short=8,
     full=500,
     seed=SEEDS,
     mu=st.sampled_from([0.0, 0.5, 0.9, 1.0]),
@@ -66,7 +66,7 @@ def test_momentum_sums_past_gradients(
             assert step[i] == pytest.approx(float(exact), rel=1e-14, abs=4e-15 * size)
 
 
-@proves(short=15, full=500, seed=SEEDS, beta=st.floats(0, 0.99), eta=st.floats(1e-4, 3.0))
+@proves(short=8, full=500, seed=SEEDS, beta=st.floats(0, 0.99), eta=st.floats(1e-4, 3.0))
 def test_the_average_of_gradients_is_heavy_ball_with_a_smaller_step(
     seed: int, beta: float, eta: float
 ) -> None:

@@ -43,7 +43,7 @@ def verdict(net: Network, seed: int, n: int, weighted: bool, flat: bool) -> Any:
 
 
 @pytest.mark.parametrize(
-    "count", [pytest.param(40, id="short"), pytest.param(300, id="full", marks=pytest.mark.long)]
+    "count", [pytest.param(15, id="short"), pytest.param(300, id="full", marks=pytest.mark.long)]
 )
 def test_random_networks_have_right_gradients(count: int) -> None:
     errors: list[float] = []

@@ -18,7 +18,7 @@ import deltarule.cli.run
 from deltarule import Checkpoint, Dense, MLPRegressor, Network, train
 from deltarule.datasets import penguins_path
 from deltarule.engine import compiler, kernel_cache
-from deltarule.errors import CheckpointError, InexactResumeWarning
+from deltarule.errors import CheckpointError, InexactResumeWarning, SpecError
 from deltarule.storage import read_model_record, write_model_record
 from support.faults import report
 from support.paths import TESTS
@@ -39,6 +39,13 @@ for solver, engine in {cases}:
     print(m.state_.theta.sum().hex(), m.state_.theta[::97].tobytes().hex(), m.loss_curve_)
 """
 SMALL = FIT.format(cases=[("sgd", "compiled")])
+PREDICT = """
+import numpy as np
+from deltarule import Dense, Network
+net = Network(200, [Dense(150), Dense(1)])
+X = np.random.default_rng(0).normal(size=(300, 200))
+print(net.predict(net.initialize(0), X).tobytes().hex())
+"""
 EVERY = [(s, "compiled") for s in ("adam", "sgd", "adagrad", "rmsprop", "rprop", "lbfgs",
                                    "line_search")]  # fmt: skip
 EVERY += [("adam", "reference"), ("lbfgs", "reference")]
@@ -53,20 +60,28 @@ def run(script: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "first", ["import numba\n", pytest.param("", marks=pytest.mark.long)], ids=["after", "before"]
+    ("first", "script"),
+    [
+        ("import numba\n", PREDICT),
+        pytest.param("import numba\n", SMALL, marks=pytest.mark.long),
+        pytest.param("", SMALL, marks=pytest.mark.long),
+    ],
+    ids=["after", "after, fit", "before, fit"],
 )
 @JIT
-def test_numbas_file_in_the_working_directory_decides_nothing(first: str, tmp_path: Path) -> None:
+def test_numbas_file_in_the_working_directory_decides_nothing(
+    first: str, script: str, tmp_path: Path
+) -> None:
     """The same kernels under the same names as elsewhere, even if Numba has read its file."""
     here, kept, fake = (tmp_path / name for name in ("here", "kernels", "yaml"))
     here.mkdir()
     fake.mkdir()
     (fake / "yaml.py").write_text(YAML)
-    plain = run(SMALL, tmp_path)  # from the cache of all tests
+    plain = run(script, tmp_path)  # from the cache of all tests
     assert plain.returncode == 0, plain.stderr
     text = "opt: 0\ndisable_jit: 1\ncpu_features: +amx-tile,+avx10.2-512\n"
     (here / ".numba_config.yaml").write_text(text)
-    done = run(first + SMALL, here, DELTARULE_CACHE_DIR=str(kept), PYTHONPATH=str(fake))
+    done = run(first + script, here, DELTARULE_CACHE_DIR=str(kept), PYTHONPATH=str(fake))
     assert done.returncode == 0, done.stderr
     assert done.stdout == plain.stdout
     everywhere = kernel_cache.cache_folder()
@@ -77,13 +92,31 @@ def test_numbas_file_in_the_working_directory_decides_nothing(first: str, tmp_pa
     report("identities", runs=1)
 
 
+NONSENSE = {
+    "CPU_FEATURES": "+amx-tile,+nonsense", "DISABLE_JIT": "x", "OPT": "9", "BOUNDSCHECK": "yes",
+    "NUM_THREADS": "0",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), NONSENSE.items())
+@JIT
+def test_a_nonsense_setting_is_refused_by_name(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"NUMBA_{name}", value)
+    with pytest.raises(SpecError, match=f"the environment variable NUMBA_{name} must be"):
+        compiler.code_identity()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("DISABLE_JIT", "x"), ("OPT", "9"), ("BOUNDSCHECK", "yes"), ("NUM_THREADS", "0"),
-     ("CPU_FEATURES", "+amx-tile,+nonsense")],
-)  # fmt: skip
+    [
+        pytest.param(*one, marks=[] if i == 0 else pytest.mark.long)
+        for i, one in enumerate(NONSENSE.items())
+    ],
+)
 @JIT
-def test_a_nonsense_setting_is_refused_by_name(name: str, value: str, tmp_path: Path) -> None:
+def test_a_fit_under_a_nonsense_setting_is_refused(name: str, value: str, tmp_path: Path) -> None:
     done = run(SMALL, tmp_path, **{f"NUMBA_{name}": value})
     last = done.stderr.strip().splitlines()[-1]
     assert f"SpecError: the environment variable NUMBA_{name} must be" in last

@@ -230,7 +230,13 @@ KINDS: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("few", [False, True])
-def test_every_scorer_works_or_is_refused_before_the_first_epoch(kind: str, few: bool) -> None:
+@pytest.mark.parametrize(
+    "share", [pytest.param(2, id="short"), pytest.param(1, id="full", marks=pytest.mark.long)]
+)
+def test_every_scorer_works_or_is_refused_before_the_first_epoch(
+    kind: str, few: bool, share: int
+) -> None:
+    """In the short form every scorer on half of the kinds."""
     y = KINDS[kind]
     learner = MLPRegressor if kind in ("regression", "targets") else MLPClassifier
     data: dict[str, Any] = {}
@@ -238,7 +244,7 @@ def test_every_scorer_works_or_is_refused_before_the_first_epoch(kind: str, few:
         held = np.flatnonzero((y if y.ndim == 1 else y[:, 0]) == y.ravel()[0])[:8]
         held = np.arange(8) if learner is MLPRegressor else held
         data = {"X_val": X[held], "y_val": y[held]}
-    for monitor in get_scorer_names():
+    for monitor in get_scorer_names()[list(KINDS).index(kind) % share :: share]:
         model = learner(
             hidden_layer_sizes=(2,), max_iter=1, random_state=0, early_stopping=True,
             monitor=monitor,

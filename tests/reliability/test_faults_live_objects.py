@@ -302,7 +302,7 @@ def copy_while_training(path: Path, count: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(
-    "count", [300, pytest.param(9000, marks=[pytest.mark.long, pytest.mark.timeout(1500)])]
+    "count", [100, pytest.param(9000, marks=[pytest.mark.long, pytest.mark.timeout(1500)])]
 )
 @pytest.mark.filterwarnings("ignore::UserWarning:threading")
 def test_copies_while_another_thread_trains(count: int, tmp_path: Path) -> None:

@@ -335,12 +335,12 @@ print(calls, bad)
 """
 
 SCENARIOS = {
-    "predictors": (PREDICTORS, 3000, 120_000),
-    "estimators": (ESTIMATORS, 1500, 60_000),
-    "while fitting": (WHILE_FITTING, 800, 8000),
-    "re-entry": (REENTRY, 80, 4000),
-    "interrupts": (INTERRUPTS, 500, 20_000),
-    "forks": (FORKS, 200, 5000),
+    "predictors": (PREDICTORS, 1000, 120_000),
+    "estimators": (ESTIMATORS, 500, 60_000),
+    "while fitting": (WHILE_FITTING, 250, 8000),
+    "re-entry": (REENTRY, 30, 4000),
+    "interrupts": (INTERRUPTS, 170, 20_000),
+    "forks": (FORKS, 70, 5000),
 }
 
 

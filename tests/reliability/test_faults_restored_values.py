@@ -30,7 +30,7 @@ from support.restored_values import TRAININGS, trained
 from support.storage import model_files, parts_of, signed
 
 SLOWEST = 1.0
-SHORT = [("checkpoints", 101, 250), ("models", 102, 400), ("pipelines", 103, 200)]
+SHORT = [("checkpoints", 101, 80), ("models", 102, 130), ("pipelines", 103, 70)]
 LONG = [
     pytest.param(kind, seed, 10_000 if kind != "pipelines" else 5000, marks=pytest.mark.long)
     for kind, seeds in (("checkpoints", 5), ("models", 5), ("pipelines", 2))

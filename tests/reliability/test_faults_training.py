@@ -133,7 +133,7 @@ def killed_and_resumed(folder: Path, numbers: list[int]) -> None:
 
 
 def test_killed_and_resumed_gives_the_same_bits(tmp_path: Path) -> None:
-    killed_and_resumed(tmp_path, [1, 10, 19, 25, 28])
+    killed_and_resumed(tmp_path, [1, 19, 28])
 
 
 @pytest.mark.long

@@ -154,7 +154,7 @@ def test_rates_on_plateaus_agree_with_pytorch(
 # --- closed forms ---------------------------------------------------------------------------------
 
 
-@proves(short=40, full=1000, eta=RATES, decay=st.floats(0, 5), i=st.integers(0, 1000))
+@proves(short=20, full=1000, eta=RATES, decay=st.floats(0, 5), i=st.integers(0, 1000))
 def test_decay_by_epoch(eta: float, decay: float, i: int) -> None:
     def rate(schedule: EpochSchedule) -> float:
         return schedule.rate(eta, Position(i, 5 * i, 10 * i, 2000, 77.0))
@@ -212,7 +212,7 @@ def test_cosines_of_doubling_periods_touch_zero_at_their_ends(cycles: int) -> No
         )
 
 
-@proves(short=40, full=1000, eta=RATES, epochs=st.integers(1, 12), n=st.integers(1, 9))
+@proves(short=20, full=1000, eta=RATES, epochs=st.integers(1, 12), n=st.integers(1, 9))
 def test_shapes_of_the_schedules_by_step(eta: float, epochs: int, n: int) -> None:
     cosine, _, _ = run(Cosine(warm_up=2), epochs, n, rate=eta)
     peak = min(2 * n, len(cosine) - 1)

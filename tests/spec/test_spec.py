@@ -158,7 +158,7 @@ def test_bad_arguments_are_named(make: Any, words: str) -> None:
 
 
 @proves(
-    short=40,
+    short=20,
     full=500,
     loss=st.sampled_from(sorted(LOSSES)),
     output=st.sampled_from(ACTIVATIONS),
@@ -210,7 +210,7 @@ def test_networks_are_frozen_and_compare_by_value() -> None:
         net.layers[0].units = 9  # type: ignore[misc]
 
 
-@proves(short=30, full=1000, net=networks())
+@proves(short=15, full=1000, net=networks())
 def test_the_summary_counts_parameters(net: Network) -> None:
     head, *rows, total = net.summary().splitlines()
     assert head.split() == ["layer", "kind", "activation", "shape", "parameters"]

@@ -18,7 +18,7 @@ from support import networks as support
 from support.faults import report
 from support.storage import Mutator, model_files, parts_of, signed
 
-SHORT = [(seed, 1000) for seed in range(1001, 1005)]
+SHORT = [(seed, 350) for seed in range(1001, 1005)]
 BATCHES = int(os.environ.get("DELTARULE_FUZZ_BATCHES", "50"))
 LONG = [pytest.param(seed, 10_000, marks=pytest.mark.long) for seed in range(1, BATCHES + 1)]
 """Half a million inputs, or the requested number of batches of 10 000."""
@@ -62,13 +62,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz") / "m"
 
 
-@support.proves(short=200, full=20_000, data=st.binary(max_size=300))
+@support.proves(short=70, full=20_000, data=st.binary(max_size=300))
 def test_any_bytes(place: Path, data: bytes) -> None:
     assert not loaded(place, data)
 
 
 @support.proves(
-    short=200,
+    short=70,
     full=20_000,
     length=st.integers(0, 2**64 - 1) | st.integers(0, 400),
     text=st.binary(max_size=300),
@@ -85,7 +85,7 @@ JSON = st.recursive(
 
 
 @support.proves(
-    short=300,
+    short=100,
     full=20_000,
     name=st.sampled_from(sorted(model_files())),
     key=st.text(max_size=6) | st.sampled_from(["W1", "b1", "__metadata__", "skops"]),

@@ -45,7 +45,7 @@ VALUES = st.recursive(
 )
 
 
-@proves(short=100, full=3000, value=VALUES)
+@proves(short=35, full=3000, value=VALUES)
 def test_values_come_back_as_they_were(value: Any) -> None:
     back = there_and_back(value)
     assert repr(back) == repr(value)

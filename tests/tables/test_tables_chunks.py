@@ -71,7 +71,7 @@ CELLS = st.text(st.sampled_from('a,;"\n\r é'), max_size=6) | st.sampled_from(["
 
 
 @support.proves(
-    short=150,
+    short=50,
     full=2_000,
     rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=30),
     style=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
@@ -91,7 +91,7 @@ def test_chunks_of_csv_are_the_file(
 
 
 @support.proves(
-    short=200,
+    short=70,
     full=2_000,
     lines=st.lists(
         st.text(st.sampled_from('ab,"'), max_size=8).map(lambda t: t.replace('"', '5"')),
@@ -127,7 +127,7 @@ def judged(text: str, separator: str) -> list[tuple[str, tuple[str, ...]]] | Non
 
 
 @support.proves(
-    short=200, full=20_000, body=st.lists(PIECES, max_size=30), separator=st.sampled_from(",;\t|")
+    short=70, full=20_000, body=st.lists(PIECES, max_size=30), separator=st.sampled_from(",;\t|")
 )
 def test_quotes_mean_what_they_mean_to_pythons_strict_reader(
     place: Path, body: list[str], separator: str
@@ -323,7 +323,7 @@ def test_row_hashes_are_uniform_and_independent() -> None:
 NUMBERS = st.lists(st.lists(st.floats(-1e6, 1e6), max_size=8), min_size=1, max_size=8)
 
 
-@support.proves(short=100, full=2_000, pieces=NUMBERS)
+@support.proves(short=35, full=2_000, pieces=NUMBERS)
 def test_moments_are_those_of_all(pieces: list[list[float]]) -> None:
     moments, whole = Moments(), np.concatenate([np.array(piece) for piece in pieces])
     for piece in pieces:
@@ -335,7 +335,7 @@ def test_moments_are_those_of_all(pieces: list[list[float]]) -> None:
         assert moments.variance == pytest.approx(whole.var(), rel=1e-9, abs=1e-12 * scale**2)
 
 
-@support.proves(short=100, full=2_000, pieces=NUMBERS, seed=support.SEEDS)
+@support.proves(short=35, full=2_000, pieces=NUMBERS, seed=support.SEEDS)
 def test_small_medians_are_exact(pieces: list[list[float]], seed: int) -> None:
     sample, whole = Sample(64), [value for piece in pieces for value in piece]
     for number, piece in enumerate(pieces):

@@ -208,25 +208,36 @@ def _other_release() -> Any:
     return identity() | {"deltarule": "0.0.0"}
 
 
+def command_of(folder: Path, *options: str) -> list[str]:
+    words = ["train", str(folder), "-t", "class", "--ignore", "quantity", "--hidden", "8"]
+    return [*words, "--batch-size", "512", *options]
+
+
+WITH_WORKERS = [sys.executable, "-m", "deltarule"]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_command_trains_on_worker_processes(folders: dict[str, Path], tmp_path: Path) -> None:
+    local, there = (str(tmp_path / f"{name}.safetensors") for name in ("local", "there"))
+    words = command_of(folders["csv"], "--epochs", "2", "-o", local, "--shards", "8", "--quiet")
+    assert run(words) == 0
+    words = command_of(folders["csv"], "--epochs", "2", "-o", there, "--dask", "local:2", "--json")
+    found = subprocess.run(
+        [*WITH_WORKERS, *words], capture_output=True, text=True, timeout=250, check=True
+    )
+    assert '"the dashboard of the cluster is at http://127.0.0.1:' in found.stdout
+    assert Path(local).read_bytes() == Path(there).read_bytes()
+
+
 @pytest.mark.timeout(900)
 def test_the_command_trains_on_worker_processes_and_ends_them(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
     """Ctrl-C in the terminal reaches the whole group: the best model is written, nothing stays."""
-    words = [
-        "train", str(folders["csv"]), "-t", "class", "--ignore", "quantity", "--hidden", "8",
-        "--batch-size", "512",
-    ]  # fmt: skip
-    local = [*words, "--shards", "8", "--epochs", "2", "-o", str(tmp_path / "local.safetensors")]
-    assert run([*local, "--quiet"]) == 0
-    command = [sys.executable, "-m", "deltarule", *words, "--dask", "local:2"]
-    there = [*command, "--epochs", "2", "-o", str(tmp_path / "there.safetensors"), "--json"]
-    found = subprocess.run(there, capture_output=True, text=True, timeout=250, check=True)
-    assert '"the dashboard of the cluster is at http://127.0.0.1:' in found.stdout
-    written = [(tmp_path / f"{name}.safetensors").read_bytes() for name in ("local", "there")]
-    assert written[0] == written[1]
-
-    cut = [*command, "--epochs", "500", "-o", str(tmp_path / "cut.safetensors")]
+    output = str(tmp_path / "cut.safetensors")
+    cut = [*WITH_WORKERS, *command_of(folders["csv"], "--dask", "local:2")]
+    cut += ["--epochs", "500", "-o", output]
     cut += ["--checkpoint", str(tmp_path / "run"), "--every-epochs", "1"]
     process = subprocess.Popen(
         cut, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -237,7 +248,8 @@ def test_the_command_trains_on_worker_processes_and_ends_them(
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= 2
     os.killpg(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    said, error = process.communicate(timeout=60)
+    assert "the dashboard of the cluster is at http://127.0.0.1:" in said
     assert process.returncode == 130
     assert error.splitlines()[-1].startswith("note: interrupted")
     assert (tmp_path / "cut.safetensors").exists()

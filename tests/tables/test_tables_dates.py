@@ -70,7 +70,7 @@ def texts_of(t: datetime, dates: str, times: str) -> tuple[str, float]:
 
 
 @support.proves(
-    short=400,
+    short=130,
     full=20_000,
     t=moments,
     dates=st.sampled_from(sorted(DATES)),
@@ -88,7 +88,7 @@ def test_a_date_in_any_dress_is_read_back_exactly(t: datetime, dates: str, times
     assert read.fixed[0] == (day_first is None)
 
 
-@support.proves(short=300, full=20_000, seconds=st.floats(-62_135_596_800, 253_402_300_799))
+@support.proves(short=100, full=20_000, seconds=st.floats(-62_135_596_800, 253_402_300_799))
 def test_the_calendar_is_pythons(seconds: float) -> None:
     seconds = round(seconds, 3)
     t = EPOCH + timedelta(seconds=int(np.floor(seconds)))
@@ -132,7 +132,7 @@ def test_what_is_no_date(text: str) -> None:
     assert read.fits(DAY_FIRST).tolist() == [False, True]
 
 
-@support.proves(short=50, full=2000, t=moments)
+@support.proves(short=20, full=2000, t=moments)
 def test_dates_with_the_time_in_the_middle_or_without_marks(t: datetime) -> None:
     year, seconds = f"{t.year:04}", (t - EPOCH).total_seconds()
     texts = [
@@ -174,7 +174,7 @@ def test_times_of_day_and_months() -> None:
     assert read.read(MONTH)[1].tolist() == [True] * 4 + [False, False, True]
 
 
-@support.proves(short=100, full=5000, t=moments)
+@support.proves(short=35, full=5000, t=moments)
 def test_numbers_that_are_dates(t: datetime) -> None:
     if t.year < 1000:
         t = t.replace(year=t.year + 1000)

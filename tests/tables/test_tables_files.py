@@ -210,7 +210,7 @@ CELL = st.text(st.sampled_from("ab1,;|\t.\n\"' é"), max_size=5)
 
 
 @support.proves(
-    short=40,
+    short=20,
     full=3000,
     rows=st.lists(st.lists(CELL, min_size=3, max_size=3), min_size=1, max_size=6),
     separator=st.sampled_from(",;\t|"),

@@ -167,7 +167,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz") / "t"
 
 
-@pytest.mark.parametrize(("seed", "count"), [(0, 800), *LONG])
+@pytest.mark.parametrize(
+    ("seed", "count"), [(0, 270), pytest.param(0, 800, marks=pytest.mark.long), *LONG]
+)
 def test_mutated_tables(
     place: Path, monkeypatch: pytest.MonkeyPatch, seed: int, count: int
 ) -> None:
@@ -178,7 +180,9 @@ def test_mutated_tables(
     report("fuzz tables", inputs=count)
 
 
-@pytest.mark.parametrize(("seed", "count"), [(0, 300), *LONG[::5]])
+@pytest.mark.parametrize(
+    ("seed", "count"), [(0, 100), pytest.param(0, 300, marks=pytest.mark.long), *LONG[::5]]
+)
 def test_dressed_tables(
     place: Path, monkeypatch: pytest.MonkeyPatch, seed: int, count: int
 ) -> None:
@@ -190,18 +194,18 @@ def test_dressed_tables(
     report("fuzz tables", inputs=count)
 
 
-@support.proves(short=200, full=5000, data=st.binary(max_size=200))
+@support.proves(short=70, full=5000, data=st.binary(max_size=200))
 def test_any_bytes(place: Path, data: bytes) -> None:
     read(place, data)
 
 
 @support.proves(
-    short=200, full=5000, text=st.text(st.sampled_from('ab1,;"\n\r\t |é\0'), max_size=60)
+    short=70, full=5000, text=st.text(st.sampled_from('ab1,;"\n\r\t |é\0'), max_size=60)
 )
 def test_any_text(place: Path, text: str) -> None:
     read(place, text.encode())
 
 
-@support.proves(short=100, full=5000, data=st.binary(max_size=120))
+@support.proves(short=35, full=5000, data=st.binary(max_size=120))
 def test_any_footer(place: Path, data: bytes) -> None:
     read(place, b"PAR1" + data + len(data).to_bytes(4, "little") + b"PAR1")

@@ -44,7 +44,7 @@ def written(draw: st.DrawFn) -> tuple[Decimal, str, NumberNotation]:
     return number, text, notation.model_copy(update={"unit": unit})
 
 
-@support.proves(short=300, full=20_000, example=written())
+@support.proves(short=100, full=20_000, example=written())
 def test_a_number_in_any_notation_is_read_back_exactly(
     example: tuple[Decimal, str, NumberNotation],
 ) -> None:

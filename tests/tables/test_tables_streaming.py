@@ -93,7 +93,7 @@ def houses(folder: Path, rows: int = 900) -> Path:
 
 
 @support.proves(
-    short=20,
+    short=10,
     full=300,
     n=st.integers(2, 60),
     batch=st.integers(1, 20),

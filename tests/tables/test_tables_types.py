@@ -80,7 +80,7 @@ DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, places=9).filter(
 
 
 @support.proves(
-    short=25,
+    short=12,
     full=300,
     numbers=st.lists(st.none() | WHOLE, min_size=1, max_size=8),
     decimals=st.lists(DECIMALS, min_size=8, max_size=8),
@@ -102,7 +102,7 @@ def test_kept_columns_keep_every_digit(
     assert [Decimal(row["d"]) for row in rows] == decimals[:n]
 
 
-@support.proves(short=200, full=5_000, number=WHOLE | st.integers(-(10**30), 10**30))
+@support.proves(short=70, full=5_000, number=WHOLE | st.integers(-(10**30), 10**30))
 def test_whole_numbers_are_taken_as_they_are_or_not_at_all(number: int) -> None:
     column = pa.array(["1", str(number)])
     table = Table(Path("t.csv"), {"n": column}, 2, lambda row: f"line {row + 2}")

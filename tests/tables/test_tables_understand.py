@@ -345,7 +345,7 @@ COLUMNS = st.lists(CELLS, min_size=1, max_size=4, unique=True).flatmap(
 
 
 @support.proves(
-    short=30,
+    short=15,
     full=3000,
     first=COLUMNS,
     second=COLUMNS,

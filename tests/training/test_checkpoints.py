@@ -76,7 +76,7 @@ SCHEDULES = ["constant", "adaptive", "cosine", "one_cycle", "warm_up", "reduce_o
 
 
 @proves(
-    short=12,
+    short=8,
     full=300,
     kind=st.sampled_from(["classifier", "regressor"]),
     arguments=st.fixed_dictionaries(
@@ -449,7 +449,7 @@ def test_fingerprints_and_descriptions_are_the_same_in_every_process() -> None:
             [sys.executable, "-c", code, str(TESTS)], capture_output=True,
             text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
-        for seed in ("1", "2", "3")
+        for seed in ("1", "2")
     }  # fmt: skip
     assert len(told) == 1
     assert " at 0x" not in told.pop()

@@ -44,7 +44,7 @@ def slow_stop(figures: list[float], tol: float, patience: int, maximize: bool) -
 
 @pytest.mark.parametrize("maximize", [False, True])
 @proves(
-    short=150,
+    short=50,
     full=3000,
     figures=FIGURES,
     tol=st.sampled_from([0.0, 1e-4, 0.5, 2.0]),
@@ -145,7 +145,7 @@ def test_the_loop_visits_every_batch_once_an_epoch() -> None:
 
 
 @proves(
-    short=60,
+    short=20,
     full=1000,
     figures=FIGURES,
     patience=st.integers(0, 3),

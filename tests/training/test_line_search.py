@@ -63,7 +63,7 @@ def descended(function: Function, begin: Any, **more: Any) -> tuple[Any, Minimum
 
 
 @proves(
-    short=60,
+    short=20,
     full=2000,
     seed=SEEDS,
     n=st.integers(1, 8),
@@ -127,7 +127,7 @@ def line(value: Callable[[float], float], slope: Callable[[float], float], **mor
 
 
 @proves(
-    short=60,
+    short=20,
     full=2000,
     place=st.floats(-12, 12),
     first=st.floats(-12, 12),

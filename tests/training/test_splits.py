@@ -35,7 +35,7 @@ FRACTIONS = st.sampled_from(
 )
 
 
-@proves(short=60, full=3000, n=st.integers(5, 400), fractions=FRACTIONS, seed=SEEDS)
+@proves(short=20, full=3000, n=st.integers(5, 400), fractions=FRACTIONS, seed=SEEDS)
 def test_the_parts_are_disjoint_and_exhaust_the_rows(n: int, fractions: Any, seed: int) -> None:
     parts = split_rows(n, fractions, seed=seed)
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(n))
@@ -45,7 +45,7 @@ def test_the_parts_are_disjoint_and_exhaust_the_rows(n: int, fractions: Any, see
         assert part.dtype == np.int64
 
 
-@proves(short=40, full=2000, n=st.integers(50, 400), classes=st.integers(2, 4), seed=SEEDS)
+@proves(short=20, full=2000, n=st.integers(50, 400), classes=st.integers(2, 4), seed=SEEDS)
 def test_every_part_has_the_classes_in_the_same_proportions(
     n: int, classes: int, seed: int
 ) -> None:
@@ -83,7 +83,7 @@ def test_splits_that_cannot_be(n: int, given: Any, words: str) -> None:
         split_rows(n, **given)
 
 
-@proves(short=60, full=3000, sizes=st.lists(st.integers(1, 9), min_size=1, max_size=12), seed=SEEDS)
+@proves(short=20, full=3000, sizes=st.lists(st.integers(1, 9), min_size=1, max_size=12), seed=SEEDS)
 def test_tiny_classes_are_for_training_first(sizes: list[int], seed: int) -> None:
     """Sizes are exact, no row is lost, and every class is trained on if that can be."""
     labels = np.repeat(np.arange(len(sizes)), sizes)
@@ -109,7 +109,7 @@ def test_a_few_rows_are_split_too(n: int) -> None:
 # --- D3 -------------------------------------------------------------------------------------------
 
 
-@proves(short=100, full=5000, n=st.integers(1, 300), b=st.integers(1, 320))
+@proves(short=35, full=5000, n=st.integers(1, 300), b=st.integers(1, 320))
 def test_batches_are_full_but_the_last(n: int, b: int) -> None:
     sizes = np.diff(batch_bounds(n, b))
     assert len(sizes) == -(-n // b)  # ⌈n/b⌉
@@ -140,7 +140,7 @@ def epochs_of(n: int, epochs: int, shuffle: Any, batch_size: int = 7) -> list[Ba
     return recorder.orders
 
 
-@proves(short=40, full=1000, n=st.integers(1, 100), b=st.integers(1, 40), seed=SEEDS)
+@proves(short=20, full=1000, n=st.integers(1, 100), b=st.integers(1, 40), seed=SEEDS)
 def test_an_epoch_visits_every_row_once(n: int, b: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     for order in epochs_of(n, 3, rng.permutation, b):
