@@ -25,7 +25,7 @@ __all__ = ["Crew", "client_of"]
 
 _LOOK = 5.0  # seconds of waiting after which the cluster is looked at
 _GONE = 30.0  # seconds without any worker after which a fit ends
-_IDLE = 20.0  # seconds in which workers do nothing after which tasks are made again
+_IDLE = 30.0  # seconds in which workers do nothing after which tasks are made again
 _STARTS = 2  # of tasks that idle workers did not run
 _RETRIES = 5  # of tasks whose arguments were lost
 _LOST = (FutureCancelledError, CancelledError, ClosedClientError, OSError)
@@ -193,14 +193,18 @@ class Crew:
             Likewise, and if data were lost with a worker.
         """
         try:
-            return self._wait(futures)
+            return self._wait(futures, _STARTS * _IDLE)
         except _LOST:
             raise self._lost() from None
         except _IdleError:
             raise _idle_error() from None
 
-    def _wait(self, futures: list[Any]) -> list[Any]:
-        """Wait for the results of futures, for as long as there are workers."""
+    def _wait(self, futures: list[Any], patience: float | None = None) -> list[Any]:
+        """Wait for the results of futures, for as long as there are workers that do something.
+
+        ``patience`` are the seconds in which they may do nothing.
+        """
+        patience = _IDLE if patience is None else patience
         gone: float | None = None
         idle: float | None = None
         while True:
@@ -222,7 +226,7 @@ class Crew:
             if self.workers():
                 gone = None
                 idle = None if self._work() else (idle or monotonic())
-                if idle is not None and monotonic() - idle > _IDLE:
+                if idle is not None and monotonic() - idle > patience:
                     raise _IdleError
                 continue
             gone = monotonic() if gone is None else gone
@@ -274,7 +278,7 @@ def _works(token: str, dask_scheduler: Any) -> bool:
 
 def _idle_error() -> ClusterError:
     return ClusterError(
-        f"the cluster has workers, but for {_IDLE:g} seconds none of them did what the fit asks "
-        "for, twice. Look at the dashboard: paused workers have too little memory (use smaller "
+        f"the cluster has workers, but for {_STARTS * _IDLE:g} seconds none of them did what the "
+        "fit asks for. Look at the dashboard: paused workers have too little memory (use smaller "
         "partitions, or workers with more memory); otherwise restart the cluster, and fit again."
     )
