@@ -117,8 +117,8 @@ def fit_with_kill(
         names.add(name)
         return made
 
-    def collecting(self: Crew, futures: list[Any]) -> list[Any]:
-        found = results(self, futures)
+    def collecting(self: Crew, futures: list[Any], *patience: Any) -> list[Any]:
+        found = results(self, futures, *patience)
         if phase in names and moment == "after":
             kill()
         names.clear()
