@@ -71,13 +71,13 @@ class Case:
         )
 
 
-# A repetition takes about a second at most, and long enough that the fixed cost of a fit is small.
+# Repetitions take a second (W: some), long enough that the fixed cost of a fit is small.
 CASES = {
     "S": Case("S", (30, 64, 64, 1), 32, 12_800, 15),
     "S2": Case("S2", (30, 64, 64, 1), 200, 40_000, 15),
     "M": Case("M", (784, 128, 10), 128, 12_800, 10),
     "L": Case("L", (784, 1024, 1024, 10), 256, 6_400, 3),
-    "W": Case("W", (1024, 4096, 4096, 10), 256, 1_280),
+    "W": Case("W", (1024, 4096, 4096, 10), 256, 1_280, 4),
     "T": Case("T", (10, 80, 80, 80, 80, 1), 32, 12_800, 6),
     "D": Case("D", (64, *[128] * 8, 10), 128, 12_800, 5),
     "B1": Case("B1", (30, 64, 64, 1), 1, 4_000),

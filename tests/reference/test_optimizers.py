@@ -249,8 +249,8 @@ def test_lbfgs_stops_at_its_limits() -> None:
     assert not stopped.converged
 
 
-@pytest.mark.parametrize("end", ["Ctrl-C", "NaN"])
-def test_lbfgs_ends_at_a_finite_point_however_it_ends(end: str) -> None:
+@pytest.mark.parametrize(("end", "evaluations"), [("Ctrl-C", 2), ("Ctrl-C", 0), ("NaN", 2)])
+def test_lbfgs_ends_at_a_finite_point_however_it_ends(end: str, evaluations: int) -> None:
     net, block, _, _ = quadratic(4)
 
     class Troubled(Reference):
@@ -259,7 +259,7 @@ def test_lbfgs_ends_at_a_finite_point_however_it_ends(end: str) -> None:
         def gradient(self, *given: Any) -> Any:
             Troubled.calls += 1
             sums = super().gradient(*given)
-            if Troubled.calls < 3:
+            if Troubled.calls <= evaluations:
                 return sums
             if end == "Ctrl-C":
                 raise KeyboardInterrupt
@@ -267,7 +267,7 @@ def test_lbfgs_ends_at_a_finite_point_however_it_ends(end: str) -> None:
 
     state, begin = random_state(net, 0), random_state(net, 0)
     minimum = minimize_cost(Troubled(net.tape), state, block, tol=1e-12)
-    assert minimum.history.stopped_by in ("interrupt", "divergence")
+    assert minimum.history.stopped_by == ("interrupt" if end == "Ctrl-C" else "divergence")
     assert not minimum.converged
     assert np.isfinite(state.theta).all()
     X, y = block.x, block.y

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ def prepare(spec: dict[str, Any]) -> Repetition:
     what = spec.pop("what")
     case = Case.of(spec)
     model = _fitted(case)
-    X = case.data()[0][: case.batch]
+    X = replace(case, rows=max(case.rows, case.widths[-1])).data()[0][: case.batch]
     calls: dict[int, Callable[[], object]] = {}
 
     def repetition(message: dict[str, Any]) -> dict[str, Any]:

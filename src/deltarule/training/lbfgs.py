@@ -64,14 +64,15 @@ def minimize_cost(
     trial = state.copy()  # other threads may read the state, and see no trial point of a search
     best = (np.inf, np.array(state.theta, copy=True))
     penalties: dict[float, float] = {}
-    stopped = False
+    stopped = evaluated = False
 
     def cost(theta: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        nonlocal best
+        nonlocal best, evaluated
         trial.theta[...] = theta
         loss, penalty, gradient = interpreter.cost(trial, interpreter.gradient(trial, block))
         value = loss + penalty
         penalties[value] = penalty
+        evaluated = True
         if np.isfinite(value) and np.isfinite(gradient).all() and value < best[0]:
             best = (value, np.array(trial.theta, copy=True))
         return value, np.asarray(gradient, dtype=np.float64)
@@ -111,7 +112,9 @@ def minimize_cost(
     state.move_to(result.x if finite else best[1])
     iterations = history.n_epochs if result is None else int(result.nit)
     history.best_epoch = iterations or None
-    if not np.isfinite(best[0]) or (result is not None and not np.isfinite(result.fun)):
+    if (evaluated and not np.isfinite(best[0])) or (
+        result is not None and not np.isfinite(result.fun)
+    ):
         history.stopped_by = "divergence"
     elif result is None:
         history.stopped_by = "interrupt"
