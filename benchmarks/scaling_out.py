@@ -7,6 +7,7 @@ a batch, N workers and P parameters, and drawn for more workers than there are h
 workers are alike, and that b and c stay as they are on this machine, whose network is its memory.
 
 Weak scaling is a step of B rows a worker: its efficiency is the time of one worker over that of N.
+With ``--stream 10000000`` the memory of two workers is measured, which train on rows in files.
 With ``--steps 10000`` the scheduler's memory is measured over so many steps of one row.
 
 ``--bits`` measures nothing: it fits small networks on one machine and on 1, 2, 3 and 8 workers,
@@ -17,13 +18,21 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import subprocess
 import sys
+import tempfile
 import threading
+import time
 import warnings
+from contextlib import suppress
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 from distributed import Client, LocalCluster
 from sklearn.exceptions import ConvergenceWarning
 
@@ -77,8 +86,12 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[2000, 4000, 20_000, 40_000])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--stream", type=int, default=0, metavar="ROWS", help="rows in files")
     parser.add_argument("--bits", action="store_true")
     given = parser.parse_args()
+    if given.stream:
+        streamed_memory(given.stream)
+        return
     warnings.simplefilter("ignore", ConvergenceWarning)
     if given.bits:
         sys.exit(0 if bits_agree() else 1)
@@ -179,6 +192,39 @@ def bits_agree() -> bool:
 def digest(model: Any) -> str:
     """Return the first digits of the SHA-256 of a model's parameters."""
     return hashlib.sha256(model.state_.theta.tobytes()).hexdigest()[:16]
+
+
+def streamed_memory(rows: int) -> None:
+    """Train an epoch on a folder of Parquet files with two worker processes; print the memory.
+
+    Each worker's resident memory is read every second; printed is the largest of both, in each
+    fifth of the time.
+    """
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder, piece = Path(name) / "rows", 250_000
+        folder.mkdir()
+        for number, start in enumerate(range(0, rows, piece)):
+            x = rng.standard_normal((min(piece, rows - start), 10), dtype=np.float32)
+            columns = {f"x{j}": x[:, j] for j in range(10)}
+            columns["y"] = x[:, 0] * x[:, 1] + x[:, 2]
+            pq.write_table(pa.table(columns), folder / f"{number:04}.parquet")
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        line = ["train", str(folder), "--target", "y", "--dask", "local:2", "--shards", "2"]
+        line += ["--batch-size", "20000", "--epochs", "1", "-o", str(Path(name) / "m.safetensors")]
+        begin, seen = perf_counter(), []
+        with subprocess.Popen([sys.executable, "-m", "deltarule", *line]) as process:
+            while process.poll() is None:
+                time.sleep(1.0)
+                with suppress(psutil.Error):
+                    children = psutil.Process(process.pid).children(recursive=True)
+                    held = [child.memory_info().rss / 2**20 for child in children]
+                    seen.append(sorted(held)[-2:])
+        seconds = perf_counter() - begin
+    print(f"{rows:,} rows, {size / 2**20:.0f} MiB of files: {seconds:.0f} s")
+    fifths = np.array_split([one for one in seen if len(one) == 2], 5)
+    print("MiB of the larger worker by fifths of the time:",
+          *(f"{np.max(fifth):.0f}" for fifth in fifths))  # fmt: skip
 
 
 def weak_scaling(seen: list[tuple[int, int, float]]) -> None:
