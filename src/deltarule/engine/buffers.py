@@ -121,6 +121,7 @@ class Buffers:
         self.row_losses = self._numbers(rows * tape.members)
         self.factor = self._numbers(rows * tape.members)
         self._flags: npt.NDArray[np.int64] | None = None  # of the threads' areas
+        self._shares: npt.NDArray[np.int64] | None = None  # of the tiles: what is taken of them
         self._fill_tables(sparse)
         self._fill_context()
         self.call = caller(tape.dtype, self.address)
@@ -380,13 +381,21 @@ class Buffers:
         if self._flags is not None:  # all areas are free, whatever happened to the last call
             self._flags[:] = 0
         counters = self.counters
-        counters.next_tile = counters.tiles_done = 0
+        counters.n_entered = counters.tiles_done = 0
         counters.stop, counters.state_step = _NEVER, step
         self.context.n_threads = threads
         if threads > 1:
+            self._share_tiles(threads)
             run_together(self.call, threads)
         else:
             (call or self.call)()
+
+    def _share_tiles(self, threads: int) -> None:
+        """Set to 0 what is taken of each thread's share."""
+        if self._shares is None or self._shares.size < 16 * threads:
+            self._shares = aligned_zeros(16 * threads, np.int64)
+            self.context.shares = address_of(self._shares)
+        self._shares[:] = 0
 
     def allocate_batch_inputs(self) -> None:
         """Allocate the buffer into which a batch's inputs are copied, unless it exists."""

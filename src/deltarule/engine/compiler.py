@@ -119,7 +119,8 @@ def _left_arrays() -> IndexError:
 def _end_call(context: int) -> None:
     """Release the other threads of a call, which wait for a tile that failed."""
     c = structure_of(CONTEXT).from_address(context)
-    for counter in (c.next_tile, c.tiles_done):  # in this order: nothing left to claim, all done
+    shares = [c.shares + 128 * thread for thread in range(c.n_threads)] if c.shares else []
+    for counter in (*shares, c.tiles_done):  # in this order: nothing left to claim, all done
         ctypes.c_int64.from_address(counter).value = 2**62
 
 

@@ -24,7 +24,8 @@ from deltarule.engine.inputs import (
 from deltarule.engine.optimizers import OptimizerArrays, update_of
 from deltarule.engine.prediction import Prediction
 from deltarule.engine.statistics import load_statistics, moments_of, save_statistics
-from deltarule.engine.thread_pool import thread_ceiling, yield_thread_address
+from deltarule.engine.thread_choice import ThreadChoice
+from deltarule.engine.thread_pool import forces_threads, thread_ceiling, yield_thread_address
 from deltarule.engine.training_call import MOST_ROWS, TrainingCall
 from deltarule.engine.work_plan import Mode, make_plan
 from deltarule.errors import DataError, SpecError
@@ -52,6 +53,8 @@ T = TypeVar("T")
 
 _CALL = 0.03  # seconds: what a call of the driver should take; 0.1 is the limit
 _RUN = 0.01  # the same for a run of epochs
+_LONG_EPOCH = 3e-4  # seconds: what Python does around an epoch takes much less
+_ONE_THREAD = 3e6  # operations below which a sum over rows is not worth a second thread
 _AT_ONCE = 1024  # rows whose gradient is computed at a time
 
 
@@ -105,6 +108,7 @@ class Engine:
         self.update = update_of(SGD() if optimizer is None else optimizer)
         self._clipping = clipping
         self._n_threads = thread_ceiling(n_threads) if is_compiled() else 1
+        self._choice = ThreadChoice(self._n_threads, measures=not forces_threads())
         self._arrays = OptimizerArrays()
         self._free: defaultdict[tuple[Mode, bool], list[Buffers]] = defaultdict(list)
         self._predictions: dict[tuple[Mode, bool], Prediction] = {}
@@ -145,6 +149,8 @@ class Engine:
         plain = not (self.tape.normalizations or self.n_shards)
         if seconds == 0.0 or not plain or block.n_rows > MOST_ROWS:
             return 0
+        if seconds > _LONG_EPOCH and (self._choice.is_open or self._choice.best > 1):
+            return 0  # runs have one thread
         return min(most_epochs(self.tape.n_parameters), int(_RUN / seconds))
 
     def train_epochs(
@@ -391,7 +397,7 @@ class Engine:
 
     def _new_buffers(self, mode: Mode, rows: int, sparse: bool) -> Buffers:
         plan = make_plan(
-            self.tape, mode, rows,
+            self.tape, mode, rows, n_threads=self._n_threads,
             clips_norm=isinstance(self._clipping, ClipNorm), sharded=self.n_shards > 0,
         )  # fmt: skip
         buffers = Buffers(
@@ -476,7 +482,12 @@ class Engine:
 
     def threads_for(self, buffers: Buffers) -> int:
         """Return on how many threads a call runs: as many as the work deserves."""
-        return 1 if buffers.plan.is_small else min(self._n_threads, buffers.plan.most_tiles)
+        plan = buffers.plan
+        if plan.is_small:
+            return 1
+        if buffers.mode == Mode.TRAIN:
+            return self._choice.threads(plan.operations, plan.most_tiles)
+        return 1 if plan.operations < _ONE_THREAD else min(self._n_threads, plan.most_tiles)
 
     def _sum(
         self,
@@ -513,9 +524,10 @@ class Engine:
 
     # --- how long a call may take ------------------------------------------------------------
 
-    def note_time(self, seconds_a_step: float) -> None:
-        """Remember how long the steps of the newest call took."""
+    def note_time(self, threads: int, seconds_a_step: float) -> None:
+        """Remember how long the steps of the newest call took, and on how many threads."""
         self._seconds_a_step = seconds_a_step
+        self._choice.note(threads, seconds_a_step)
 
     def steps_a_call(self, steps: range) -> int:
         """Return how many steps fit into a call, judging by how long the last ones took."""

@@ -123,7 +123,8 @@ CONTEXT = np.dtype(
         ("column_norms", _ADDRESS),  # for every column block 64 largest entries and 64 norms
         # threads
         ("n_threads", _INT),
-        ("next_tile", _ADDRESS),  # addresses of the fields of COUNTERS
+        ("shares", _ADDRESS),  # what is taken of each thread's share, int64, 128 bytes apart
+        ("n_entered", _ADDRESS),  # addresses of the fields of COUNTERS
         ("tiles_done", _ADDRESS),
         ("stop", _ADDRESS),
         ("steps_taken", _ADDRESS),
@@ -145,14 +146,14 @@ CONTEXT = np.dtype(
 
 COUNTERS = np.dtype(
     {
-        "names": ["next_tile", "tiles_done", "stop", "steps_taken", "state_step"],
+        "names": ["n_entered", "tiles_done", "stop", "steps_taken", "state_step"],
         "formats": [np.int64] * 5,
         "offsets": [0, 64, 128, 192, 256],
         "itemsize": 320,
     },
     align=True,
 )
-"""Numbers that threads change: the next tile to claim and the tiles done (since the call began),
+"""Numbers that threads change: the threads that have entered and the tiles done in this call,
 the step after which the call stops, the optimiser's steps, and the state's step (for masks). Each
 has a cache line of its own.
 """

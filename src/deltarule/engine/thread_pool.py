@@ -84,6 +84,11 @@ def _read(file: Path) -> str | None:
         return None
 
 
+def forces_threads() -> bool:
+    """Return whether a test wants exactly so many threads, also more than there are cores."""
+    return bool(os.environ.get("_DELTARULE_FORCE_THREADS"))
+
+
 def thread_ceiling(n_threads: int | None) -> int:
     """Return the maximum number of threads of a call.
 
@@ -93,7 +98,7 @@ def thread_ceiling(n_threads: int | None) -> int:
         If ``n_threads``, or the environment variable ``DELTARULE_NUM_THREADS``, is not a whole
         number above 0.
     """
-    if os.environ.get("_DELTARULE_FORCE_THREADS"):  # for tests: more threads than cores
+    if forces_threads():
         return int(os.environ["_DELTARULE_FORCE_THREADS"])
     if n_threads is not None:
         return min(check_positive_integer("n_threads", n_threads), available_cores())

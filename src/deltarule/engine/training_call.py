@@ -54,7 +54,7 @@ class StepEngine(Protocol):
     def steps_a_call(self, steps: range) -> int:
         """Return how many of the steps a call takes."""
 
-    def note_time(self, seconds_a_step: float) -> None:
+    def note_time(self, threads: int, seconds_a_step: float) -> None:
         """Remember how long the steps of the newest call took."""
 
     def take_buffers(self, mode: Mode, rows: int, inputs: Inputs | None) -> Buffers:
@@ -126,7 +126,7 @@ class TrainingCall:
         if not plain or self._counts_rows or _largest(rows.view(np.uint64), None) >= self._n_rows:
             return None
         found = None if evaluation is None else evaluation.begin_run(n_epochs)
-        if self._most_threads > 1 or (found is None and evaluation is not None):
+        if found is None and evaluation is not None:
             return None
         measured = None if evaluation is None or found is None else (evaluation, *found)
         return self._run_epochs(engine, state, block, orders, measured)
@@ -253,7 +253,6 @@ class TrainingCall:
         c.weight = 0 if block.weight is None else address_of(block.weight)
         inputs.write_addresses(c)
         buffers.allocate_batch_inputs()
-        self._most_threads = engine.threads_for(buffers)
         self._laid_out = True
 
     def _set_state(self, engine: StepEngine, state: State) -> None:
@@ -299,10 +298,11 @@ class TrainingCall:
         if buffers.normalizations:
             load_statistics(buffers, state)
         counters.steps_taken = self._taken
+        threads = engine.threads_for(buffers)
         started = perf_counter()
-        buffers.run(int(state.step), self._most_threads)
+        buffers.run(int(state.step), threads)
         batches = min(counters.stop + 1, end) - begin
-        engine.note_time((perf_counter() - started) / batches)
+        engine.note_time(threads, (perf_counter() - started) / batches)
         steps = self._count_steps(engine, state, buffers)
         if buffers.normalizations and steps > 0 and weights[begin:end].any():
             save_statistics(buffers, state)
@@ -357,7 +357,7 @@ class TrainingCall:
         before, started = int(state.step), perf_counter()
         whole, losses, penalties = memory.run(state, orders.rows, rates, weights, measured)
         stop = 0 if whole == n_epochs else min(int(buffers.counters.stop) + 1, n)
-        engine.note_time((perf_counter() - started) / (whole * n + stop))
+        engine.note_time(1, (perf_counter() - started) / (whole * n + stop))
         self._count_steps(engine, state, buffers)
         begun = whole + (stop > 0)
         return EpochRun(

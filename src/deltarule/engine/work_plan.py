@@ -1,4 +1,4 @@
-"""How a step is cut into stages and tiles, which depends only on the tape and the batch size.
+"""How a step is cut into stages and tiles, by the tape and the batch size.
 
 - Narrow layers are cut by rows of the batch: a tile runs all instructions forward and backward on
   its rows, and only the gradient needs the rows of all tiles.
@@ -9,7 +9,8 @@
 - The gradient and the optimiser's step are cut by blocks of θ: a block's gradient is one matrix
   product, and the step along it follows while it is in the cache.
 
-The number of threads plays no part, so results do not depend on it.
+The number of threads decides only how many rows make a tile, where what is computed of a row
+depends on no other; so results do not depend on it.
 """
 
 from __future__ import annotations
@@ -41,13 +42,17 @@ from deltarule.program.tape import Instruction, Tape
 
 __all__ = ["Mode", "ParameterBlock", "WorkPlan", "make_plan", "rows_at_once", "work"]
 
-_SMALL_STEP = 3e6  # operations below which a second thread is not worth its overhead
+_SMALL_STEP = 3e5  # operations below which a step is not cut
+_SMALL_PREDICTION = 9e6  # the same of a step whose forward pass alone runs
 _TILE = 1e6  # operations below which a tile is not worth claiming
+_HALF = 2e5  # the same if there are two tiles
+_LEAST_BLOCK = 1e5  # operations below which a block of W is not worth claiming
 _EXPANSION_TILE = 5e7  # the same for a block of the gradient of all members' first W
 _MOST_TILES = 8
 _WIDE = 2**18  # entries of W from which a layer is cut by columns
 _LARGE = 2**62
 _ROWS_OF_BLOCK = 8  # of a matrix product on long vectors
+_ROWS_OF_TILE = 48  # for which it pays to copy panels of W
 _ROWS_TOGETHER = 24  # whole blocks of rows in a matrix product, on every processor
 _LONG_ROW = 768  # columns of W from which blocks of its gradient have that many rows or more
 _FEWEST_COLUMNS = 64  # of a layer in a tile: each tile reads all inputs
@@ -129,7 +134,8 @@ class WorkPlan:
     blocks: tuple[ParameterBlock, ...]
     column_blocks: npt.NDArray[Any]  # COLUMN_BLOCK
     n_instructions: int  # how many of the tape's run
-    is_small: bool  # not worth a second thread
+    operations: float  # of the matrix products of a step
+    is_small: bool  # not cut
     most_tiles: int
     rows_in_tile: int
 
@@ -159,13 +165,19 @@ def rows_at_once(tape: Tape) -> int:
 
 
 def make_plan(
-    tape: Tape, mode: Mode, rows: int, *, clips_norm: bool = False, sharded: bool = False
+    tape: Tape,
+    mode: Mode,
+    rows: int,
+    *,
+    n_threads: int = 1,
+    clips_norm: bool = False,
+    sharded: bool = False,
 ) -> WorkPlan:
     """Return the plan of a step, or of a prediction, for batches of so many rows.
 
     ``sharded`` steps are along sums over a batch's shards.
     """
-    partitioner = _Partitioner(tape, mode, rows, sharded)
+    partitioner = _Partitioner(tape, mode, rows, sharded, n_threads)
     blocks = tuple(partitioner.parameter_blocks())
     stages: list[Stage] = []
     prologue = 0
@@ -188,6 +200,7 @@ def make_plan(
         blocks=blocks,
         column_blocks=columns,
         n_instructions=partitioner.n_instructions,
+        operations=partitioner.operations,
         is_small=partitioner.is_small,
         most_tiles=max(stage.n_tiles(rows) for stage in stages),
         rows_in_tile=partitioner.rows_in_tile(),
@@ -202,8 +215,10 @@ class _Partitioner:
     mode: Mode
     rows: int
     sharded: bool = False
+    n_threads: int = 1
     body: tuple[Instruction, ...] = field(init=False)
     n_instructions: int = field(init=False)
+    operations: float = field(init=False)
     is_small: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -214,8 +229,9 @@ class _Partitioner:
             needed = self.tape.logits
         self.n_instructions = needed  # instruction i writes register i + 1
         self.body = self.tape.instructions[: self.n_instructions]
-        operations = work(self.tape, self.rows)
-        self.is_small = (operations if self.mode.trains else operations / 3) < _SMALL_STEP
+        self.operations = work(self.tape, self.rows)
+        steps = self.mode.trains or self.mode == Mode.APPLY
+        self.is_small = self.operations < (_SMALL_STEP if steps else _SMALL_PREDICTION)
 
     @property
     def recorder(self) -> str:
@@ -231,14 +247,15 @@ class _Partitioner:
         if self.is_small:
             return _LARGE
         tiles = _MOST_TILES
-        while tiles > 1 and self.rows / tiles * work(self.tape, 1) * 2 / 3 < _TILE:
+        while tiles > 1 and self.operations * 2 / 3 / tiles < (_TILE if tiles > 2 else _HALF):
             tiles //= 2
-        rows = -(-self.rows // tiles)
-        if tiles > 1 and not any(
+        if tiles == 1 or any(
             line.op in _SUMS_IN_TILES or _is_parametric(line) for line in self.tape.instructions
         ):
-            rows = _ROWS_OF_BLOCK * max(1, rows // _ROWS_OF_BLOCK)
-        return rows
+            return -(-self.rows // tiles)
+        if self.tape.members == 1:  # few tiles where few threads share them
+            tiles = min(tiles, max(self.n_threads, self.rows // _ROWS_OF_TILE))
+        return _ROWS_OF_BLOCK * max(1, -(-self.rows // tiles) // _ROWS_OF_BLOCK)
 
     def is_cut_by_columns(self, line: Instruction) -> bool:
         """Whether an affine map is so wide that its tiles are columns."""
@@ -352,15 +369,22 @@ class _Partitioner:
         if not self.is_small:
             operations = 2 * self.rows * products_per_row(self.tape, line)
             # Each block of EXPAND reads the derivatives of all members: it is worth some rows.
-            tile = _EXPANSION_TILE if line.op == Op.EXPAND else _TILE
-            blocks = max(1, min(int(operations / tile), 2 * _MOST_TILES, -(-rows // unit)))
+            tile = _EXPANSION_TILE if line.op == Op.EXPAND else self._operations_of_block()
+            most = _MOST_TILES if k == 1 else 2 * _MOST_TILES
+            blocks = max(1, min(int(operations / tile), most, -(-rows // unit)))
         if k == 1 and width >= _LONG_ROW and -(-rows // blocks) < _ROWS_TOGETHER:
             unit = _ROWS_TOGETHER  # few rows would take longer to read the others' derivatives
         count = unit * -(-rows // (unit * blocks))
+        if k == 1 and blocks > 1:
+            count = _ROWS_TOGETHER * max(1, round(rows / (_ROWS_TOGETHER * blocks)))
         for first in range(0, rows, count):
             here = min(count, rows - first)
             start = line.weights + first * width
             yield ParameterBlock(OF_WEIGHTS, number, start, start + here * width, first, here)
+
+    def _operations_of_block(self) -> float:
+        """Return the operations of the gradient that are worth a block."""
+        return min(_TILE, max(_LEAST_BLOCK, self.operations / 3 / _MOST_TILES))
 
     def over_blocks(self, kernel: str, n_blocks: int, on_stage_end: str = "") -> Stage:
         """Return a stage over all blocks of parameters, or of columns."""

@@ -329,8 +329,8 @@ class _Training:
         stopping_state, is_best = self.rule.observe(position.stopping_state, metric)
         if is_best:
             history.best_epoch = n_epochs
-            training.best = self._copy(self.state, epoch.entered)
-            training.before, training.safe = epoch.entered, training.best
+            training.before = epoch.entered  # first: the copy may use the memory of the last one
+            training.best = training.safe = self._copy(self.state, epoch.entered)
             self._fresh = self._steps_only
         schedule_state = position.schedule_state
         if self._observes:

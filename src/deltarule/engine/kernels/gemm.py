@@ -29,7 +29,7 @@ _DEPTH = (
 )
 _PANEL = 384  # the same if the panel is copied to the stack: 48 KB at most
 _LEAST_ROWS = 48  # of A, for which it is worth copying a panel
-_LONG_ROW = 1024  # bytes from one row to the next
+_ROW = 8  # vectors of a row that are computed at once if A has no other row
 _FAR_ROW = 2**15  # the same; beyond it the rows of Aᵀ, each on pages of its own, are copied
 
 
@@ -169,9 +169,20 @@ def _over_panels(on, arguments, columns):
                     builder.call(_panel(machine, module, 1, True), [*arguments, columns])
 
 
-def _zeros(on):
-    """Return the address of a row of zeros, as long as a panel is wide."""
-    kind = ir.ArrayType(on.machine.kind, 2 * on.machine.lanes)
+def _row(machine: Machine, module: Any) -> Any:
+    """One row of C over several vectors of columns: two would wait for each other's sums."""
+
+    def write(on, a, along, b, ldb, start, c, k):
+        zero = integer(0)
+        _block(on, a, zero, along, b, ldb, start, zero, c, zero, k, 1, zero, [None] * _ROW)
+
+    i, p = I64, machine.pointer
+    return _function(machine, module, "row", [p, i, p, i, p, p, i], write)
+
+
+def _zeros(on, vectors=2):
+    """Return the address of a row of zeros, as long as a panel is wide or so many vectors."""
+    kind = ir.ArrayType(on.machine.kind, vectors * on.machine.lanes)
     cell = cgutils.alloca_once(on.builder, kind)
     on.builder.store(ir.Constant(kind, None), cell)
     return on.builder.bitcast(cell, on.machine.pointer)
@@ -183,9 +194,19 @@ def _least(on, a, b):
 
 def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
     builder, machine = on.builder, on.machine
-    zeros, width = _zeros(on), 2 * machine.lanes
+    zeros, width = _zeros(on, _ROW), 2 * machine.lanes
     panel = _stack(on, _PANEL * width)
     has_bias = builder.icmp_unsigned("!=", builder.ptrtoint(bias, I64), integer(0))
+
+    # The columns of a row alone that fill many vectors come first; those that are left are a panel.
+    together = integer(_ROW * machine.lanes)
+    is_row = builder.icmp_signed("==", m, integer(1))
+    done = builder.select(is_row, builder.sub(n, builder.srem(n, together)), integer(0))
+    with cgutils.for_range_slice(builder, integer(0), done, together, I64) as (j, _):
+        begin = builder.select(has_bias, on.at(bias, j), zeros)
+        row = [a, along, on.at(b, j), ldb, begin, on.at(c, j), k]
+        builder.call(_row(machine, builder.module), row)
+    b, bias, c, n = on.at(b, done), on.at(bias, done), on.at(c, done), builder.sub(n, done)
 
     def multiply(packs: Any, low: Any, j: Any, ahead: Any, depth: Any,
                  strips: Any) -> None:  # fmt: skip
@@ -216,7 +237,7 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
         # Rows that lie a page, or a part of one, apart evict each other from the caches.
         many, long = (
             builder.icmp_signed(">=", value, integer(least))
-            for value, least in ((m, _LEAST_ROWS), (ldb, _LONG_ROW // machine.size))
+            for value, least in ((m, _LEAST_ROWS), (ldb, machine.long_row // machine.size))
         )
         packs = builder.and_(many, long)
         high, depth = m, integer(_DEPTH)
@@ -248,10 +269,13 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
         copy = _function(machine, builder.module, "gather", [p, i, i, i, p], _write_gather)
         at_once, strip = machine.strips * machine.strip, machine.strip
         with (
-            cgutils.for_range_slice(builder, integer(0), k, integer(_PANEL), I64) as (low, _),
+            cgutils.for_range_slice(builder, integer(0), k, integer(machine.depth), I64) as (
+                low,
+                _,
+            ),
             cgutils.for_range_slice(builder, integer(0), m, integer(at_once), I64) as (top, _),
         ):
-            depth = _least(on, builder.sub(k, low), integer(_PANEL))
+            depth = _least(on, builder.sub(k, low), integer(machine.depth))
             rows = _least(on, builder.sub(m, top), integer(at_once))
             source = on.at(a, builder.add(builder.mul(low, along), builder.mul(top, down)))
             builder.call(copy, [source, along, depth, rows, room])
@@ -276,7 +300,11 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
         beside = builder.icmp_signed(">=", n, integer(machine.far_row // machine.size))
         apart = builder.icmp_signed(">=", along, integer(machine.far_column // machine.size))
         several = builder.icmp_signed(">", n, integer(width))
-        is_far = builder.or_(builder.or_(is_far, beside), builder.and_(apart, several))
+        half = machine.far_column // 2 // machine.size
+        nearly = builder.icmp_signed(">=", along, integer(half))
+        many = builder.icmp_signed(">", n, integer(8 * width))
+        for one in (beside, builder.and_(apart, several), builder.and_(nearly, many)):
+            is_far = builder.or_(is_far, one)
     is_transposed = builder.icmp_signed("!=", along, integer(1))
     with builder.if_else(builder.and_(is_transposed, is_far)) as (copied, in_place):
         with copied:
@@ -287,7 +315,7 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
 
 def _strip_space(machine: Machine) -> int:
     """Return how many numbers a strip takes: what is stored past its end is in its own space."""
-    return _PANEL * machine.strip + machine.lanes
+    return machine.depth * machine.strip + machine.lanes
 
 
 def _write_gather(on, source, leading, count, length, target):

@@ -48,7 +48,7 @@ _AT_ONCE = 4096  # numbers of θ that are stepped at a time: they stay in the ne
 # factor to be read for each part, nor, on short vectors, too short for it to be worth it.
 _PART = 2**17  # bytes of a part, unless that is less than _PART_ROWS
 _PART_ROWS, _SHORTEST, _LONGEST = (
-    (24, 0, 2**14) if Machine("float32").lanes == 16 else (48, 2**13, 2**62)
+    (24, 0, 2**14) if Machine("float32").lanes == 16 else (144, 2**13, 2**62)
 )
 
 

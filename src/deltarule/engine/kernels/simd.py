@@ -39,6 +39,9 @@ class Machine:
         # Rows of a block. With two vectors each, and those of A and B, they fill half or nearly all
         # of the registers.
         self.rows = 8 if bits == 512 else 6
+        # Bytes of a row of B from which on its panels are copied, beside many rows of A: longer
+        # rows, a panel in place, leave only a part of the first cache's sets.
+        self.long_row = 1024 if bits == 512 else 256
         # Bytes of a row of B from which on a transposed A is copied, too; None: never. Shorter
         # vectors pass over A more often.
         self.far_row = None if bits == 512 else 8192
@@ -47,8 +50,9 @@ class Machine:
         self.far_column = 4096
         # Rows of A beside which all columns of B are read: they stay in the second cache, which is
         # small where vectors are short. None: all rows.
-        self.high = None if bits == 512 else 576 // self.size
-        self.strip, self.strips = (48, 1) if bits == 512 else (self.rows, 16)
+        self.high = None if bits == 512 else 1152 // self.size
+        # Of each, so many terms of a sum are copied.
+        self.strip, self.strips, self.depth = (48, 1, 384) if bits == 512 else (self.rows, 24, 256)
         is_x86 = self.triple.startswith(("x86", "i386", "i686", "amd64"))
         self.fuses = "fma" in has or bits == 512 or not is_x86
         self.vector = ir.VectorType(self.kind, self.lanes)
