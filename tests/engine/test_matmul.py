@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ pytest.importorskip("llvmlite")
 from deltarule.engine import compiler
 from deltarule.engine.kernels import KERNELS, gemm, simd
 from deltarule.engine.kernels.build import compile_kernel
+from deltarule.program.shards import tree_sum
 
 DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
-ARGUMENTS = {"product": 11, "product_by_transpose": 9}
+ARGUMENTS = {"product": 11, "product_by_transpose": 9, "product_of_shards": 10}
 PROCESSORS = {"512 bits": "avx512f", "256 bits": "avx2", "128 bits": ""}
 GUARD = 77.0
 
@@ -49,8 +51,7 @@ def linked(name: str, dtype: str, symbol: str, code: bytes) -> Product:
 
 @pytest.fixture(scope="module")
 def products() -> dict[tuple[str, str], Product]:
-    names = ("product", "product_by_transpose")
-    return {(n, d): native(n, d) for n in names for d in ("float64", "float32")}
+    return {(n, d): native(n, d) for n in ARGUMENTS for d in ("float64", "float32")}
 
 
 class Case:
@@ -109,6 +110,16 @@ class Case:
         product(
             a.ctypes.data, self.lead(a), b.ctypes.data, self.lead(b),
             c.ctypes.data, self.lead(c), m, n, k,
+        )  # fmt: skip
+        return checked(memory, c)
+
+    def of_shards(self, product: Product, cuts: Any) -> Array:
+        """Return A B, summed over shards of its terms."""
+        left, (memory, c) = self.copy(self.a.T), self.target(self.m, self.n)
+        bounds = np.array(cuts, dtype=np.int64)
+        product(
+            left.ctypes.data, self.lead(left), self.b.ctypes.data, self.lead(self.b),
+            c.ctypes.data, self.lead(c), self.m, self.n, bounds.ctypes.data, len(bounds) - 1,
         )  # fmt: skip
         return checked(memory, c)
 
@@ -205,6 +216,37 @@ def test_long_rows(
     np.testing.assert_array_equal(from_transpose, plain)
 
 
+@settings(max_examples=80, deadline=None)
+@given(
+    sizes, sizes, st.integers(1, 256), st.integers(0, 5),
+    st.sampled_from(["float64", "float32"]), st.integers(0, 10**6),
+)  # fmt: skip
+def test_products_of_shards_are_added_in_a_tree(
+    products: dict[tuple[str, str], Product],
+    m: int,
+    n: int,
+    k: int,
+    levels: int,
+    dtype: str,
+    seed: int,
+) -> None:
+    """Shards may be of any size, or empty: each one's product, and the sums of neighbours."""
+    case = Case(m, n, k, dtype, seed)
+    inside = np.random.default_rng(seed).integers(0, k + 1, 2**levels - 1)
+    cuts = [0, *np.sort(inside).tolist(), k]
+    found = case.of_shards(products["product_of_shards", dtype], cuts)
+    assert case.is_close(found, case.exact - case.bias)
+    parts = [np.zeros((m, n), dtype)] * 2**levels
+    for s, (low, high) in enumerate(pairwise(cuts)):
+        if low < high:
+            a, b = case.copy(case.a[:, low:high].T).T, case.b[low:high]
+            part = Case.__new__(Case)
+            part.__dict__ |= case.__dict__ | {"a": a, "b": b, "k": high - low}
+            parts[s] = part.by(products["product", dtype], a, b, None)
+    if compiler.is_compiled():  # NumPy promises no bits
+        np.testing.assert_array_equal(found, tree_sum(parts, np.add))
+
+
 @pytest.mark.parametrize("bits", PROCESSORS)
 @DTYPES
 def test_every_width_of_vectors(bits: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +260,7 @@ def test_every_width_of_vectors(bits: str, dtype: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(simd, "processor", lambda: (triple, name, fewer))
     lanes = simd.Machine(dtype).lanes * np.dtype(dtype).itemsize * 8
     assert lanes == int(bits.split()[0])
-    product, by_transpose = (
+    product, by_transpose, of_shards = (
         linked(kernel, dtype, *gemm.compile_product(kernel, dtype)) for kernel in ARGUMENTS
     )
     for m, n, k in (
@@ -237,6 +279,9 @@ def test_every_width_of_vectors(bits: str, dtype: str, monkeypatch: pytest.Monke
         np.testing.assert_array_equal(c, case.exact - case.bias)
         c = case.by_transpose(by_transpose, case.a, case.copy(case.b.T))
         np.testing.assert_array_equal(c, case.exact - case.bias)
+        if k <= 256:
+            c = case.of_shards(of_shards, [0, k // 3, k // 2, k // 2, k])
+            np.testing.assert_array_equal(c, case.exact - case.bias)
 
 
 @DTYPES

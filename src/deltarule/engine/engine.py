@@ -412,6 +412,8 @@ class Engine:
         c, dtype = buffers.context, self.tape.dtype
         c.product = kernel_address("product", dtype)
         c.product_by_transpose = kernel_address("product_by_transpose", dtype)
+        if self.n_shards and buffers.mode == Mode.TRAIN:
+            c.product_of_shards = kernel_address("product_of_shards", dtype)
         c.yield_thread = yield_thread_address()
         if buffers.mode in (Mode.TRAIN, Mode.APPLY):
             c.update_kernel = kernel_address(self.update.kernel, dtype)

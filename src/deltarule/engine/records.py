@@ -133,6 +133,7 @@ CONTEXT = np.dtype(
         # matrix products
         ("product", _ADDRESS),
         ("product_by_transpose", _ADDRESS),
+        ("product_of_shards", _ADDRESS),
         # shards of a batch, whose sums are added in a balanced tree
         ("n_shards", _INT),  # a power of two; 0: the batch is not cut
         ("shard_bounds", _ADDRESS),  # shard s of batch k: rows bounds[k, s:s + 2], int64

@@ -43,6 +43,7 @@ KERNELS: dict[str, Callable[..., None]] = {
             forward_backward.forward_backward,
             matmul.product,
             matmul.product_by_transpose,
+            matmul.product_of_shards,
             parameter_updates.gradient_and_step_of_block,
             parameter_updates.gradient_of_block,
             parameter_updates.step_of_block,

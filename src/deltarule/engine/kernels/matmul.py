@@ -1,7 +1,8 @@
 """The matrix products of an affine map: its output, its input's derivative, its gradient.
 
-Two kernels compute all three, ``product`` and ``product_by_transpose``. Their compiled form is
-written in ``gemm``; the functions of these names here are NumPy's, for when the compiler is off.
+Two kernels compute all three, ``product`` and ``product_by_transpose``; ``product_of_shards`` is
+the gradient as a sum over shards of a batch. Their compiled form is written in ``gemm``; the
+functions of these names here are NumPy's, for when the compiler is off.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ __all__ = [
     "multiply_by_transpose",
     "product",
     "product_by_transpose",
+    "product_of_shards",
     "transpose_and_multiply",
 ]
 
@@ -64,6 +66,24 @@ def product(a, down, along, b, ldb, bias, c, ldc, m, n, k, one):
     target[...] = _view(a, m, k, down, along, one) @ _view(b, k, n, ldb, 1, one)
     if bias != 0:
         target += vector(bias, n, one)
+
+
+def product_of_shards(a, along, b, ldb, c, ldc, m, n, bounds, count, one):
+    """C (m, n) ← Σ Aᵀ B over shards of the rows of A and B, added in a balanced binary tree.
+
+    Shard s has the rows [bounds[s], bounds[s + 1]); there are ``count`` of them, a power of two.
+    """
+    cuts, waiting = vector(bounds, count + 1, 0), []
+    size = np.dtype(type(one)).itemsize
+    for s in range(count):
+        low, rows = int(cuts[s]), int(cuts[s + 1] - cuts[s])
+        left = _view(a + low * along * size, rows, m, along, 1, one)
+        waiting.append(left.T @ _view(b + low * ldb * size, rows, n, ldb, 1, one))
+        while s % 2 == 1:
+            upper = waiting.pop()
+            waiting[-1] += upper
+            s //= 2
+    _view(c, m, n, ldc, 1, one)[...] = waiting[0]
 
 
 def product_by_transpose(a, lda, b, ldb, c, ldc, m, n, k, one):

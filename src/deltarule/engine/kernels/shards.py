@@ -35,6 +35,7 @@ from deltarule.engine.kernels.parameter_updates import (
     strength_of,
     take_step,
 )
+from deltarule.engine.kernels.simd import Machine
 from deltarule.engine.kernels.stage_end import LARGEST
 from deltarule.engine.records import OF_BIAS, OF_WEIGHTS
 from deltarule.program.opcodes import PenaltyCode
@@ -49,6 +50,7 @@ __all__ = [
 _L2 = int(PenaltyCode.L2)
 _AT_ONCE = 4096  # numbers of θ that are stepped at a time, as in ``parameter_updates``
 _COLUMNS = 64  # of W that are summed at a time
+_DEPTH = Machine("float32").depth  # rows of a batch whose products are summed in registers
 
 
 def sharded_gradient_and_step_of_block(context, s, i, k, rows, one):
@@ -144,7 +146,7 @@ def record_loss_of_shards(context, s, k, rows, one):
 def shard_of(c, k, s):
     """Return the rows [low, high) of shard s, as places in batch k."""
     if c.n_shards == 1:
-        return 0, read(c.bounds + 8 * (k + 1)) - read(c.bounds + 8 * k)
+        return 0, rows_of_batch(c, k)
     at = c.shard_bounds + 8 * (k * (c.n_shards + 1) + s)
     return read(at), read(at + 8)
 
@@ -183,11 +185,35 @@ def sum_of_shards(context, block, k, first, count, g, start, one):
         sum_of_columns(context, block, k, 0, 1, 0, block.stop - block.start, g, start, one)
     elif instruction.gradient != 0:
         sum_by_kernel(context, block, k, first, count, g, start, one)
+    elif rows_of_batch(context_at(context), k) <= _DEPTH:
+        sum_of_products(context, block, k, first, count, g, one)
     else:
         for left in range(0, width, _COLUMNS):
             columns = min(_COLUMNS, width - left)
             corner = g + left * size
             sum_of_columns(context, block, k, first, count, left, columns, corner, start, one)
+
+
+@fast
+def rows_of_batch(c, k):
+    """Return how many rows batch k has."""
+    return read(c.bounds + 8 * (k + 1)) - read(c.bounds + 8 * k)
+
+
+@fast
+def sum_of_products(context, block, k, first, count, g, one):
+    """Sum the gradient of rows of W over the shards of a batch that is copied at once."""
+    c, size = context_at(context), size_of(one)
+    instruction = instruction_at(c.instructions, block.instruction)
+    source, width = instruction.input, instruction.n_out
+    if source == 0 and c.x != 0:
+        source = inputs_of_batch(c, k, one)
+    bounds = c.shard_bounds + 8 * k * (c.n_shards + 1)
+    call(
+        c.product_of_shards,
+        (source + first * size, instruction.n_in, instruction.output_delta, width, g, width,
+         count, width, bounds, c.n_shards, one),
+    )  # fmt: skip
 
 
 @fast
