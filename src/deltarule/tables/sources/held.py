@@ -101,6 +101,8 @@ def _holds(values: Any) -> str:
     kind, types = values.type, pa.types
     if len(values) == values.null_count:
         return ""
+    if types.is_floating(kind) and pc.all(pc.is_nan(values)).as_py():
+        return ""
     if types.is_boolean(kind):
         return "boolean"
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
