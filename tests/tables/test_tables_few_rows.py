@@ -22,6 +22,7 @@ from deltarule import TabularClassifier, TabularRegressor
 from deltarule.errors import TableError
 from deltarule.tables import preprocessing
 from deltarule.tables.few_rows import FEW_ROWS
+from deltarule.tables.kinds import UnseenValues
 from deltarule.tables.sources import frames
 
 ROWS = 80
@@ -179,14 +180,14 @@ def check_same(name: str, X: Any) -> None:
             assert found == outcome(lambda: call(X))  # noqa: B023
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.sampled_from(sorted(MODELS)), tables())
 def test_rows_of_pandas_are_read_as_in_a_large_table(name: str, X: pd.DataFrame) -> None:
     check_same(name, X)
 
 
 @pytest.mark.long
-@settings(max_examples=5000)
+@settings(max_examples=1000)
 @given(st.sampled_from(sorted(MODELS)), tables())
 def test_many_rows_of_pandas_are_read_as_in_a_large_table(name: str, X: pd.DataFrame) -> None:
     check_same(name, X)
@@ -231,6 +232,22 @@ def test_plain_rows_are_not_read_column_by_column(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(frames, "held_column", None)
     assert_array_equal(model.predict(row), expected)
     assert_array_equal(model.predict(row.to_dict("list")), expected)
+
+
+def test_unseen_categories_of_a_few_rows_are_counted_as_in_a_large_table() -> None:
+    X = training_table().head(5)
+    X["code"] = ["k1", "new", None, "new", "other"]
+    X["holes"] = X["whole"] = np.nan
+    encoder = fitted("bins and scores").model_.encoder
+    found, expected = UnseenValues(), UnseenValues()
+    frame = frames.read_frame(X)
+    read = encoder.read(frame.cells(), found)
+    assert set(COLUMNS) - set(read) == {"day"}
+    encoder.encode(frame.table(only=["day"]), seen=found, read=read)
+    with as_many_rows():
+        encoder.encode(frames.read_frame(X).table(), seen=expected)
+    assert found.sentences() == expected.sentences()
+    assert "4 cells hold categories" in found.sentences()[0]
 
 
 def test_what_is_prepared_for_a_row_is_no_part_of_a_pickle() -> None:

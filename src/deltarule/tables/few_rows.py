@@ -1,7 +1,7 @@
 """A few rows whose cells are Python's objects: which of them say by themselves how they are read.
 
-Most cells of a row to be predicted are floats, whole numbers, or categories as training knew them.
-For those a look at their types replaces the reading of whole columns, which takes longer for one
+Most cells of a row to be predicted are floats, whole numbers, booleans or texts of categories. For
+those a look at their types replaces the reading of whole columns, which takes longer for one
 row than the network does. A column with any other cell is read as always: here it is left out.
 """
 
@@ -17,6 +17,8 @@ import pyarrow.compute as pc
 
 from deltarule.tables.arrow import texts_of, to_numpy
 from deltarule.tables.columns import EXACT, MISSING, is_number
+from deltarule.tables.kinds import UnseenValues
+from deltarule.tables.messages import is_unicode
 from deltarule.tables.notation import PLAIN
 from deltarule.tables.record import CategoryColumn, ColumnRecord, NumberColumn
 
@@ -48,19 +50,23 @@ class CellReader:
         self._ways = [(name, way) for name, way in ways if way is not None]
         self._names = frozenset(record.name for record in columns)
 
-    def read(self, cells: Mapping[str, Cells]) -> dict[str, Values]:
+    def read(self, cells: Mapping[str, Cells], seen: UnseenValues) -> dict[str, Values]:
         """Return the values of the columns that can be read so, by name.
 
         `cells` are the columns of a table; if one of the model's is not there, nothing is read.
+        `seen` counts categories that training did not see; a column with one that is to be refused
+        is not read.
         """
         if not cells.keys() >= self._names:
             return {}
         pandas = sys.modules.get("pandas")
         absent = (None, None if pandas is None else pandas.NA)
-        found = {name: way(cells[name], absent) for name, way in self._ways}
+        found = {name: way(cells[name], absent, seen) for name, way in self._ways}
         return {name: values for name, values in found.items() if values is not None}
 
-    def _way(self, record: ColumnRecord) -> Callable[[Cells, tuple[Any, Any]], Any] | None:
+    def _way(
+        self, record: ColumnRecord
+    ) -> Callable[[Cells, tuple[Any, Any], UnseenValues], Any] | None:
         """Return the function that reads the cells of a column, or None."""
         if isinstance(record, CategoryColumn):
             return _Places(record, self._marks)
@@ -73,7 +79,9 @@ class CellReader:
         plain = record.notation == PLAIN and bool(np.isfinite(furthest))
         return self._numbers if plain else None
 
-    def _numbers(self, cells: Cells, absent: tuple[Any, Any]) -> list[float] | None:
+    def _numbers(
+        self, cells: Cells, absent: tuple[Any, Any], seen: UnseenValues
+    ) -> list[float] | None:
         """Return numbers below 2⁵³, which float64 holds, or None if a cell is none."""
         found: list[float] = []
         for cell in cells:
@@ -94,7 +102,7 @@ class CellReader:
         return found
 
 
-def _truths(cells: Cells, absent: tuple[Any, Any]) -> list[float] | None:
+def _truths(cells: Cells, absent: tuple[Any, Any], seen: UnseenValues) -> list[float] | None:
     """Return 1 for true, 0 for false, or None if a cell is neither."""
     found: list[float] = []
     for cell in cells:
@@ -111,23 +119,34 @@ class _Places:
     """The places of categories in a record; rare ones share the place after the kept ones."""
 
     def __init__(self, record: CategoryColumn, marks: frozenset[str]) -> None:
-        self._record, self._marks = record, marks
+        self._record, self._words = record, marks.union(MISSING)
+        self._other = len(record.kept) if record.rare else -1
         self._known: dict[str | None, int] | None = None
 
-    def __call__(self, cells: Cells, absent: tuple[Any, Any]) -> list[int] | None:
-        """Return the places of cells, or None if training did not see one of them."""
+    def __call__(self, cells: Cells, absent: tuple[Any, Any], seen: UnseenValues) -> Any:
+        """Return the places of cells, or None if one is no text or has to be refused."""
         if self._known is None:
             self._known = self._as_written()
-        found = []
+        found, unseen = [], []
         for cell in cells:
             text = None if type(cell) is not str and _is_absent(cell, absent) else cell
             if text is not None and type(text) is not str:
                 return None
             place = self._known.get(text)
             if place is None:
-                return None
+                if seen.refused or not (text is None or self._is_category(text)):
+                    return None
+                place = self._other
+                unseen.append("a missing cell" if text is None else text)
             found.append(place)
+        if unseen:
+            seen.add(self._record.name, len(unseen), list(dict.fromkeys(unseen)))
         return found
+
+    def _is_category(self, text: str) -> bool:
+        """Whether a text that is no known category is certainly another one, as it is."""
+        ends = text[:1] + text[-1:]  # no blanks, which would be taken away
+        return ends.isascii() and ends.isalnum() and text not in self._words and is_unicode(text)
 
     def _as_written(self) -> dict[str | None, int]:
         """Return the places of the categories that a cell holds exactly as they are.
@@ -137,11 +156,10 @@ class _Places:
         kept, every = len(self._record.kept), [*self._record.kept, *self._record.rare]
         texts = texts_of(every)
         trimmed = to_numpy(pc.equal(pc.utf8_trim_whitespace(texts), texts))
-        words = self._marks.union(MISSING)
         return {
             text: min(place, kept)
             for place, (text, same) in enumerate(zip(every, trimmed.tolist(), strict=True))
-            if text is None or (same and text not in words)
+            if text is None or (same and text not in self._words)
         }
 
 

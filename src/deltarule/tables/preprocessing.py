@@ -103,9 +103,13 @@ class RowEncoder:
         """Copy and pickle without what is prepared."""
         return RowEncoder, (self.columns, self.missing)
 
-    def read(self, cells: Mapping[str, Cells]) -> dict[str, Values]:
+    def read(self, cells: Mapping[str, Cells], seen: UnseenValues) -> dict[str, Values]:
         """Return the values of columns of a few rows whose cells are plain; see `CellReader`."""
-        return self._reader.read(cells)
+        return self._reader.read(cells, seen)
+
+    def encode_read(self, read: Mapping[str, Values], seen: UnseenValues) -> NDArray[np.float64]:
+        """Return the network's inputs (n, n_features) if all columns of a few rows were read."""
+        return self._encode_few([], np.empty(0, dtype=np.intp), seen, read)
 
     def encode(
         self,

@@ -98,7 +98,9 @@ class CategoryStack:
         """Return one-hot inputs for the places (k, n) of categories, none for a place of -1."""
         rows = places.shape[1]
         one_hot = np.zeros(rows * self._width)
-        cells = places + self._first + np.arange(rows) * self._width
+        cells = places + self._first
+        if rows > 1:
+            cells += np.arange(rows) * self._width
         known = places >= 0
         if known.all():
             one_hot[cells] = self._heights

@@ -18,13 +18,12 @@ from scipy.sparse import issparse
 
 from deltarule.errors import TableError
 from deltarule.tables.few_rows import FEW_ROWS
-from deltarule.tables.messages import listing, show
+from deltarule.tables.messages import is_unicode, listing, show
 from deltarule.tables.sources.held import (
     HeldColumn,
     held_column,
     is_arrow,
     is_pandas,
-    is_unicode,
 )
 from deltarule.tables.sources.parquet import pandas_columns
 from deltarule.tables.table import Table, check_names

@@ -282,8 +282,10 @@ class BaseTabular(
             if isinstance(X, Source):
                 return model.inputs(X, seen)
             frame = self._frame(X)
-            read = model.encoder.read(frame.cells())
+            read = model.encoder.read(frame.cells(), seen)
             rest = [c.name for c in model.preprocessing.columns if c.name not in read]
+            if not rest:
+                return model.encoder.encode_read(read, seen)
             table = frame.table(only=rest if read else None)
             check_held(model, table.held)
             return model.encoder.encode(table, seen=seen, read=read)
