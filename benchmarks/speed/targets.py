@@ -208,6 +208,25 @@ def predictions(rounds: int, epochs: int | None) -> Iterator[Measurement]:
             yield _ratio(f"{text}: predict_proba relative to onnxruntime", proba, peer, 1.0)
 
 
+def table_rows(rounds: int, epochs: int | None) -> Iterator[Measurement]:
+    """One row of a table through a fitted tabular estimator, from cells to a prediction."""
+    case = Case("one row", (1, 1), 1, 1, 3)
+    tables = {"9 columns": (8, 1), "30 columns": (20, 10)}
+    for (columns, (numbers, categories)), members in product(tables.items(), (8, 1)):
+        options = {"members": members, "numbers": numbers, "categories": categories}
+        entries = {
+            dress: (Engine("table_row", options={**options, "dress": dress}), case)
+            for dress in ("DataFrame", "dict")
+        }
+        measured = time_interleaved(entries, rounds, epochs=epochs)
+        for dress, seen in measured.items():
+            value = None if seen.best is None else seen.best * 1e6
+            most = {8: 1000.0, 1: 200.0}[members] if columns == "9 columns" else None
+            networks = f"{members} network{'s' * (members > 1)}"
+            what = f"a row of {columns} as a {dress}, {networks}: predict"
+            yield Measurement(what, value, most, " µs", seen.failed or "")
+
+
 def call_parts(rounds: int, epochs: int | None) -> Iterator[Measurement]:
     """Where the time of a prediction of one row goes: each line contains those above it."""
     case = Case("64-64", _NETS["64-64"], 1, 1)
@@ -370,6 +389,7 @@ TARGETS: dict[str, Callable[[int, int | None], Iterator[Measurement]]] = {
     "concurrent": concurrent_fits,
     "first": first_fits,
     "calls": small_calls,
+    "rows": table_rows,
     "predictions": predictions,
     "parts": call_parts,
     "starts": starts,

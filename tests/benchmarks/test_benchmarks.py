@@ -104,6 +104,15 @@ def test_small_calls(options: dict[str, str]) -> None:
         assert process.ask(epochs=1)["seconds"] > 0
 
 
+@pytest.mark.parametrize("dress", ["DataFrame", pytest.param("dict", marks=pytest.mark.long)])
+def test_a_row_of_a_table(dress: str) -> None:
+    from speed.interleaved_timing import worker
+
+    options = {"members": 1, "numbers": 2, "categories": 1, "dress": dress}
+    with worker("table_row", tiny().spec() | options) as process:
+        assert process.ask(epochs=1)["seconds"] > 0
+
+
 @pytest.mark.parametrize(
     "what",
     [

@@ -30,6 +30,7 @@ from deltarule.tables.notation import PLAIN, NumberTexts
 from deltarule.tables.record import DateNotation, NumberNotation
 
 __all__ = [
+    "EXACT",
     "MARKS",
     "MISSING",
     "Cells",
@@ -59,7 +60,7 @@ MARKS = (
 """In lower case: what means a missing cell beside numbers, dates and booleans."""
 
 _BOOLEAN = r"^(?i:true|false)$"
-_EXACT = 2.0**53
+EXACT = 2.0**53
 """Up to this, every whole number is a float64."""
 _LOOK, _SLICE = 256, 2**16
 """Rows that are read as plain numbers at once: a cell that is none makes pyarrow slow."""
@@ -213,13 +214,13 @@ class ParsedColumn:
         """Return the first row whose number float64 cannot hold, and what is wrong with it."""
         if notation not in self._inexact:
             low, high = self.range(notation)
-            safe = not (low <= -_EXACT or high >= _EXACT)
+            safe = not (low <= -EXACT or high >= EXACT)
             self._inexact[notation] = None if safe else self._find_inexact(notation)
         return self._inexact[notation]
 
     def _find_inexact(self, notation: NumberNotation) -> tuple[int, str] | None:
         numbers = self.numbers(notation).values
-        suspects = np.isinf(numbers) if self.stores_numbers else np.abs(numbers) >= _EXACT
+        suspects = np.isinf(numbers) if self.stores_numbers else np.abs(numbers) >= EXACT
         for row in np.flatnonzero(suspects).tolist():
             text, value = self._plain_text(row, notation), float(numbers[row])
             if np.isinf(value):
@@ -365,11 +366,13 @@ class ParsedColumn:
         if self.stores_numbers or not pa.types.is_string(self.cells.type):
             return None
         head = self.cells.slice(0, _LOOK)
-        if self._begins_as_text(head[:1]) or self._plain_numbers(head, True) is None:
+        first = None if self._begins_as_text(head[:1]) else self._plain_numbers(head, True)
+        if first is None:
             return None
         values, there = np.empty(len(self)), np.ones(len(self), dtype=bool)
+        values[:_LOOK], there[:_LOOK] = first
         some = self.marks != ()  # cells are missing, so a cast of all would fail
-        for start in range(0, len(self), _SLICE):
+        for start in range(0, len(self) if len(self) > _LOOK else 0, _SLICE):
             cells = self.cells.slice(start, _SLICE)
             found = None if some else self._plain_numbers(cells, False)
             if found is None:

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 __all__ = [
     "FURTHEST",
     "STANDARDISED",
+    "Encoded",
     "NumberEncoding",
     "Scaling",
     "bin_edges",
     "fill_bins",
+    "filled_between",
     "height_of_bins",
     "height_of_categories",
     "normal_scores",
@@ -34,6 +36,16 @@ FURTHEST = 5.0
 """Normal scores are at most so far from 0."""
 _APART = 2.0**-20
 """Neighbours that differ by less, relative to their size, are one: float32 cannot divide them."""
+
+
+class Encoded(NamedTuple):
+    """What some rows of one or more columns give the network, as matrices (n, ...)."""
+
+    standardised: Numbers | None = None
+    flags: Numbers | None = None  # 1 where a cell is missing
+    bins: Numbers | None = None
+    one_hot: Numbers | None = None
+    date: Numbers | None = None
 
 
 class NumberEncoding(NamedTuple):
@@ -113,8 +125,16 @@ def bin_edges(values: Numbers, bins: int) -> Numbers:
 
 def fill_bins(values: Numbers, edges: Numbers) -> Numbers:
     """Return (n, bins): 1 for bins below the value, 0 above, and in its own how far it is."""
+    return filled_between(values[:, None], edges[:-1], np.diff(edges))
+
+
+def filled_between(values: Numbers, lower: Numbers, widths: Numbers) -> Numbers:
+    """Return the same for bins by where each begins and how wide it is.
+
+    `values` are (n, 1), or (n, bins) if the bins are those of several numbers.
+    """
     with np.errstate(over="ignore"):
-        filled = (values[:, None] - edges[:-1]) / np.diff(edges)
+        filled = (values - lower) / widths
     return np.clip(filled, 0.0, 1.0, out=filled)
 
 

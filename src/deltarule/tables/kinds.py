@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from deltarule.tables.arrow import numbers_of
 from deltarule.tables.columns import MISSING, Cells, ParsedColumn
 from deltarule.tables.dates import NUMBERS, calendar, values_of
-from deltarule.tables.encoding import fill_bins
+from deltarule.tables.encoding import Encoded
 from deltarule.tables.messages import in_shell, listing, show
 from deltarule.tables.notation import NOTATIONS, PLAIN, described
 from deltarule.tables.record import (
@@ -29,29 +30,21 @@ from deltarule.tables.record import (
     NumberColumn,
     NumberNotation,
 )
+from deltarule.tables.stacks import CategoryStack, NumberStack
 
 if TYPE_CHECKING:
     from deltarule.onnx import Categories, Date, Number
     from deltarule.onnx.columns import Column
 
-__all__ = ["KINDS", "Encoded", "Kind", "Unseen", "UnseenValues", "kind_of"]
+__all__ = ["KINDS", "Kind", "Unseen", "UnseenValues", "Values", "kind_of"]
 
 Matrix: TypeAlias = NDArray[np.float64]
 Rows: TypeAlias = NDArray[np.intp]
+Values: TypeAlias = NDArray[Any]
 Unseen = Literal["other", "error"]
 _UNSEEN = -1
 MAX_EXAMPLES = 1000
 """The most unseen categories of a column that are kept for messages."""
-
-
-class Encoded(NamedTuple):
-    """What some rows of a column give the network, as matrices (n, ...)."""
-
-    standardised: Matrix | None = None
-    flags: Matrix | None = None  # 1 where a cell is missing
-    bins: Matrix | None = None
-    one_hot: Matrix | None = None
-    date: Matrix | None = None
 
 
 class UnseenValues:
@@ -102,9 +95,20 @@ class Kind(ABC):
         The record says how they are written.
         """
 
+    def take(self, record: Any, column: ParsedColumn, rows: Rows, seen: UnseenValues) -> Values:
+        """Return what `encode` needs of some rows, and count unseen categories.
+
+        They are numbers or seconds, NaN where missing, or the places of categories.
+        """
+        values: Values = self.parse(column, record)[rows]
+        return values
+
     @abstractmethod
-    def encode(self, record: Any, column: ParsedColumn, rows: Rows, seen: UnseenValues) -> Encoded:
-        """Return the network's inputs for some rows of a column, and count what is unseen."""
+    def encoder(self, record: Any) -> Callable[[Values], Encoded | None]:
+        """Return a function from what `take` returned to the network's inputs.
+
+        It returns None if a number is too large to be scaled.
+        """
 
     @abstractmethod
     def onnx_input(self, record: Any, unseen: Unseen, missing: Sequence[str]) -> Column:
@@ -129,27 +133,10 @@ class NumberKind(Kind):
             raise column.fault(*fault)
         return values
 
-    def encode(
-        self, record: NumberColumn, column: ParsedColumn, rows: Rows, seen: UnseenValues
-    ) -> Encoded:
-        """Return the scaled numbers, the fill in place of missing ones, the flags, and the bins."""
-        every = self.parse(column, record)
-        z = every[rows]
-        missing = np.isnan(z)
-        if missing.any():
-            z[missing] = record.fill
-        knots, scores, edges = record.arrays
-        bins = fill_bins(z, edges) * record.height if len(edges) else None
-        flags = _flags(record, missing, seen)
-        if len(knots):
-            return Encoded(np.interp(z, knots, scores)[:, None], flags, bins)
-        with np.errstate(over="ignore", invalid="ignore"):
-            z -= record.mean
-            z /= record.scale
-            if not np.isfinite(z).all():
-                wild = np.isinf((every - record.mean) / record.scale)
-                raise column.fault(int(np.argmax(wild)), "the number is too large")
-        return Encoded(z[:, None], flags, bins)
+    def encoder(self, record: NumberColumn) -> Callable[[Values], Encoded | None]:
+        """Return a function to the scaled numbers, the flags of missing ones, and the bins."""
+        stack = NumberStack([record])
+        return lambda values: stack.encode(values[None, :])
 
     def onnx_input(self, record: NumberColumn, unseen: Unseen, missing: Sequence[str]) -> Number:
         """Return the column as an input of numbers."""
@@ -202,22 +189,21 @@ class DateKind(Kind):
         )
         return values
 
-    def encode(
-        self, record: DateColumn, column: ParsedColumn, rows: Rows, seen: UnseenValues
-    ) -> Encoded:
-        """Return one feature for each part of the dates, and the flags of missing ones."""
-        seconds = self.parse(column, record)[rows]
-        missing = np.isnan(seconds)
-        seconds = np.where(missing, record.fill, seconds)
-        values, kept = values_of(seconds), np.clip(seconds, record.first, record.last)
-        values["elapsed"] = (kept - record.mean) / record.scale
-        values["calendar year"] = (calendar(kept).year - record.year_mean) / record.year_scale
+    def encoder(self, record: DateColumn) -> Callable[[Values], Encoded | None]:
+        """Return a function to one feature for each part of the dates, and the flags."""
+        return partial(self._encode, record)
+
+    def _encode(self, record: DateColumn, values: Values) -> Encoded:
+        missing = np.isnan(values)
+        seconds = np.where(missing, record.fill, values)
+        found, kept = values_of(seconds), np.clip(seconds, record.first, record.last)
+        found["elapsed"] = (kept - record.mean) / record.scale
+        found["calendar year"] = (calendar(kept).year - record.year_mean) / record.year_scale
         for name, (centre, unit) in NUMBERS.items():
-            values[name] = (values[name] - centre) / unit
-        features = [values[part] for part in record.parts]
-        flags = _flags(record, missing, seen)
-        if flags is not None:
-            features.append(flags[:, 0])
+            found[name] = (found[name] - centre) / unit
+        features = [found[part] for part in record.parts]
+        if record.flag:
+            features.append(missing.astype(np.float64))
         return Encoded(date=np.stack(features, axis=1))
 
     def onnx_input(self, record: DateColumn, unseen: Unseen, missing: Sequence[str]) -> Date:
@@ -248,10 +234,10 @@ class CategoryKind(Kind):
         """Return (n,) texts, null where missing."""
         return column.texts
 
-    def encode(
+    def take(
         self, record: CategoryColumn, column: ParsedColumn, rows: Rows, seen: UnseenValues
-    ) -> Encoded:
-        """Return one feature for each category that was kept, and one for all rare ones."""
+    ) -> Values:
+        """Return the place of each category: all rare ones share the last, -1 has none."""
         known = [*record.kept, *record.rare]
         codes = np.minimum(column.positions(known)[rows], len(record.kept))
         is_unseen = codes == _UNSEEN
@@ -268,10 +254,12 @@ class CategoryKind(Kind):
             seen.add(record.name, int(is_unseen.sum()), names)
             if record.rare:
                 codes[is_unseen] = len(record.kept)
-        one_hot = np.zeros((len(codes), record.width))
-        seen_rows = np.flatnonzero(codes >= 0)
-        one_hot[seen_rows, codes[seen_rows]] = record.height
-        return Encoded(one_hot=one_hot)
+        return codes
+
+    def encoder(self, record: CategoryColumn) -> Callable[[Values], Encoded | None]:
+        """Return a function to one feature for each category kept, and one for all rare ones."""
+        stack = CategoryStack([record])
+        return lambda places: stack.encode(places[None, :])
 
     def onnx_input(
         self, record: CategoryColumn, unseen: Unseen, missing: Sequence[str]
@@ -294,9 +282,12 @@ class CategoryKind(Kind):
 KINDS: tuple[Kind, ...] = (NumberKind(), BooleanKind(), DateKind(), CategoryKind())
 
 
+_BY_NAME = {kind.name: kind for kind in KINDS}
+
+
 def kind_of(record: ColumnRecord) -> Kind:
     """Return the kind of a column's record."""
-    return next(kind for kind in KINDS if kind.name == record.kind)
+    return _BY_NAME[record.kind]
 
 
 def _other_notation(column: ParsedColumn, known: NumberNotation) -> str:
@@ -324,14 +315,3 @@ def _other_order(column: ParsedColumn, known: DateNotation) -> str:
 
 def _way(options: str) -> str:
     return f", or say how this table is written: {options}" if options else ""
-
-
-def _flags(
-    record: NumberColumn | DateColumn, missing: NDArray[np.bool_], seen: UnseenValues
-) -> Matrix | None:
-    """Return 1 where a cell is missing, if some were in training; else count them."""
-    if record.flag:
-        return missing[:, None].astype(np.float64)
-    if missing.any():
-        seen.missing[record.name] += int(missing.sum())
-    return None

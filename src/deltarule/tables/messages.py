@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-__all__ = ["in_shell", "listing", "show"]
+__all__ = ["in_shell", "is_unicode", "listing", "show"]
 
 
 def show(value: object, limit: int = 40) -> str:
@@ -27,3 +27,12 @@ def in_shell(text: str) -> str:
         return shlex.quote(text)
     escaped = text.encode("unicode_escape").decode().replace("'", "\\'")
     return f"$'{escaped}'"
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text has no half of a surrogate pair, which no file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from deltarule.tables.ensemble import Ensemble
 from deltarule.tables.evaluation import Evaluation, Predictions, Scores
 from deltarule.tables.kinds import Unseen, UnseenValues, kind_of
 from deltarule.tables.messages import show
-from deltarule.tables.preprocessing import Examples, encode_examples, transform
+from deltarule.tables.preprocessing import Examples, RowEncoder, encode_examples, transform
 from deltarule.tables.record import (
     LARGEST,
     Classes,
@@ -119,6 +120,11 @@ class TableModel:
             raise SpecError(f"the model has {held}; got {number} (--member)")
         return replace(self, trained=networks[number - 1], out_of_fold=None)
 
+    @cached_property
+    def encoder(self) -> RowEncoder:
+        """The way from rows of the table to the inputs of the networks."""
+        return RowEncoder(self.preprocessing.columns, self.preprocessing.missing)
+
     @property
     def target(self) -> Classes | Quantity:
         """The record of the column that the model predicts."""
@@ -174,11 +180,7 @@ class TableModel:
 
     def inputs(self, source: Source, seen: UnseenValues | None = None) -> NDArray[np.float64]:
         """Return the network's inputs (n, n_features) for every row of a table."""
-        record = self.preprocessing
-        X = []
-        for table, _ in source.scan():
-            X.append(transform(record.columns, table, None, seen, record.missing))
-        return np.concatenate(X)
+        return np.concatenate([self.encoder.encode(t, None, seen) for t, _ in source.scan()])
 
     def evaluate(self, source: Source, unseen: Unseen = "other") -> Evaluation:
         """Return the scores of predictions for the rows that have a target, piece by piece.

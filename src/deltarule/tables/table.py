@@ -218,6 +218,8 @@ def check_names(path: Path, names: list[str], hint: str = "") -> None:
             f"{path} has {len(names)} columns, more than the {MAX_COLUMNS} that are read; "
             "keep the columns that matter (is it transposed, or the separator wrong?)"
         )
+    if all(names) and len(set(names)) == len(names):
+        return
     for number, name in enumerate(names, start=1):
         if not name:
             raise TableError(

@@ -6,10 +6,10 @@ values are the same cells, whatever holds them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -17,18 +17,23 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from deltarule.errors import TableError
-from deltarule.tables.messages import listing, show
+from deltarule.tables.few_rows import FEW_ROWS
+from deltarule.tables.messages import is_unicode, listing, show
 from deltarule.tables.sources.held import (
     HeldColumn,
     held_column,
     is_arrow,
     is_pandas,
-    is_unicode,
 )
 from deltarule.tables.sources.parquet import pandas_columns
 from deltarule.tables.table import Table, check_names
 
 __all__ = ["Frame", "FrameTable", "column_names", "read_frame"]
+
+_X = Path("X")
+"""What messages call the table."""
+_LISTED = "fiubOU"
+"""Kinds of NumPy's types whose values become Python's of the same kind."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +66,40 @@ class Frame:
         The number of rows.
     left_out : dict of str to str
         Columns that are no columns of the table, and why.
+    look : callable, optional
+        Returns the cells of each column as Python's objects, if the rows are a few, or None.
     """
 
-    columns: list[HeldColumn]
+    columns: Sequence[HeldColumn]
     names: list[str]
     given: list[Any]
     rows: int
     left_out: dict[str, str] = field(default_factory=dict)
+    look: Callable[[], list[list[object]] | None] = field(default=lambda: None, repr=False)
+
+    def cells(self) -> dict[str, list[object]]:
+        """Return the cells of a few rows as Python's objects, by column; empty if there are more.
+
+        The types of cells do not tell all: those of categories are as those of other columns.
+        """
+        found = self.look()
+        return {} if found is None else dict(zip(self.names, found, strict=True))
 
     def table(
-        self, target: tuple[str, HeldColumn] | None = None, rows: NDArray[np.intp] | None = None
+        self,
+        target: tuple[str, HeldColumn] | None = None,
+        rows: NDArray[np.intp] | None = None,
+        *,
+        only: Collection[str] | None = None,
     ) -> FrameTable:
-        """Return the columns as a table, with the target as a further column, and of some rows."""
-        named = list(zip(self.names, self.columns, strict=True))
+        """Return the columns as a table, with the target as a further column, and of some rows.
+
+        `only` names the columns to take; by default they are all.
+        """
+        taken = [number for number, name in enumerate(self.names) if only is None or name in only]
+        named = [(self.names[number], self.columns[number]) for number in taken]
         named += [] if target is None else [target]
-        check_names(Path("X"), [name for name, _ in named])
+        check_names(_X, [name for name, _ in named])
         cells = {name: column.cells for name, column in named}
         if rows is not None:
             cells = {name: column.take(pa.array(rows)) for name, column in cells.items()}
@@ -84,7 +108,7 @@ class Frame:
             return f"row {row if rows is None else rows[row]} (counted from 0)"
 
         return FrameTable(
-            path=Path("X"),
+            path=_X,
             columns=cells,
             rows=self.rows if rows is None else len(rows),
             place=place,
@@ -123,14 +147,16 @@ def read_frame(X: Any, *, rows_needed: bool = False) -> Frame:
             f"X is a sparse matrix ({X.format}), which has no columns of categories or dates. Give "
             "X.toarray(), or use MLPClassifier or MLPRegressor, which take sparse X"
         )
-    if is_pandas(X, "Series", "Index") or (
-        is_arrow(X) and not hasattr(X, "schema") and not hasattr(X, "columns")
+    is_frame = is_pandas(X, "DataFrame")
+    if not is_frame and (
+        is_pandas(X, "Series", "Index")
+        or (is_arrow(X) and not hasattr(X, "schema") and not hasattr(X, "columns"))
     ):
         raise TableError(
             f"Expected 2D array, got 1D array instead: X is a {type(X).__name__}, a single column. "
             "Reshape your data: give a table of it, such as X.to_frame() or {'name': X}"
         )
-    if is_pandas(X, "DataFrame"):
+    if is_frame:
         frame = _of_pandas(X)
     elif isinstance(X, Mapping):
         frame = _of_columns(dict(X))
@@ -144,7 +170,7 @@ def read_frame(X: Any, *, rows_needed: bool = False) -> Frame:
         frame = _of_columns({name: X[name] for name in X.dtype.names})
     else:
         frame = _of_array(X)
-    check_names(Path("X"), frame.names)
+    check_names(_X, frame.names)
     for name in frame.names:
         if not is_unicode(name):
             raise TableError(f"X: the column name {name!a} is no valid Unicode; rename it")
@@ -161,27 +187,75 @@ def read_frame(X: Any, *, rows_needed: bool = False) -> Frame:
     return frame
 
 
+class _HeldWhenUsed(Sequence[HeldColumn]):
+    """The columns of a few rows, each read when it is first used."""
+
+    def __init__(self, values: Callable[[int], Any], count: int, *, declares: bool = True) -> None:
+        self._values, self._count, self._declares = values, count, declares
+        self._held: dict[int, HeldColumn] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, number: int) -> HeldColumn: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[HeldColumn]: ...
+    def __getitem__(self, number: int | slice) -> HeldColumn | Sequence[HeldColumn]:
+        if isinstance(number, slice):
+            return [self[place] for place in range(*number.indices(self._count))]
+        if not 0 <= number < self._count:
+            raise IndexError(number)
+        if number not in self._held:
+            self._held[number] = held_column(self._values(number), declares=self._declares)
+        return self._held[number]
+
+
+def _listed(array: Any) -> list[list[object]] | None:
+    """Return the columns of an array as lists of Python's objects, or None if they have none."""
+    return array.T.tolist() if array.dtype.kind in _LISTED else None
+
+
 def _of_pandas(X: Any) -> Frame:
     given = X.columns.tolist()
-    columns = [held_column(series) for _, series in X.items()]
-    return Frame(columns, [str(name).strip() for name in given], given, len(X))
+    names = [str(name).strip() for name in given]
+    # A column can be taken by its name if that is a text, and no other's.
+    if len(X) <= FEW_ROWS and {*map(type, given)} == {str} and len(set(given)) == len(given):
+        few = _HeldWhenUsed(lambda number: X[given[number]], len(given))
+        return Frame(few, names, given, len(X), look=lambda: _listed(X.to_numpy()))
+    return Frame([held_column(series) for _, series in X.items()], names, given, len(X))
+
+
+def _list_of(values: Any) -> list[object]:
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
 def _of_columns(X: dict[Any, Any]) -> Frame:
+    names, parts = [str(name).strip() for name in X], list(X.values())
+    if all(map(_is_flat, parts)) and len({*map(len, parts)}) == 1 and len(parts[0]) <= FEW_ROWS:
+        few = _HeldWhenUsed(parts.__getitem__, len(parts))
+        return Frame(few, names, list(X), len(parts[0]), look=lambda: [*map(_list_of, parts)])
     for name, values in X.items():
-        if np.ndim(values) == 0 and not (hasattr(values, "__len__") or is_arrow(values)):
+        if not (hasattr(values, "__len__") or is_arrow(values)) and np.ndim(values) == 0:
             raise TableError(
                 f"X: column {show(name)} is a single {type(values).__name__}; give a value "
                 "for each row"
             )
-    columns = [held_column(values) for values in X.values()]
+    columns = [held_column(values) for values in parts]
     lengths = {str(name): len(c.cells) for name, c in zip(X, columns, strict=True)}
     if len(set(lengths.values())) > 1:
         raise TableError(
             f"X has columns of different lengths: {listing(lengths)} have {list(lengths.values())}"
         )
     rows = next(iter(lengths.values()), 0)
-    return Frame(columns, [str(name).strip() for name in X], list(X), rows)
+    return Frame(columns, names, list(X), rows)
+
+
+def _is_flat(values: Any) -> bool:
+    """Whether values are a list, or an array of one dimension that has Python's types."""
+    if type(values) is np.ndarray:
+        return values.ndim == 1 and values.dtype.kind in _LISTED
+    return type(values) is list or type(values) is tuple
 
 
 def _of_arrow(X: Any) -> Frame:
@@ -224,10 +298,12 @@ def _of_array(X: Any) -> Frame:
         )
     # Texts in one array do not say that they are texts: [["1.5", "a"]] is how NumPy mixes types.
     texts = array.dtype.kind in "UT"
-    columns = [
-        held_column(array[:, number], declares=not texts) for number in range(array.shape[1])
-    ]
-    return Frame(columns, column_names(len(columns)), [], len(array))
+    names = column_names(array.shape[1])
+    if type(array) is np.ndarray and len(array) <= FEW_ROWS:
+        few = _HeldWhenUsed(lambda n: array[:, n], array.shape[1], declares=not texts)
+        return Frame(few, names, [], len(array), look=lambda: _listed(array))
+    held = [held_column(array[:, number], declares=not texts) for number in range(len(names))]
+    return Frame(held, names, [], len(array))
 
 
 def _array_of(X: Any) -> Any:

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deltarule.tables.columns import Cells, number_text
+from deltarule.tables.messages import is_unicode
 from deltarule.tables.sources.parquet import as_texts, holds_texts, read_column
 
-__all__ = ["HeldColumn", "held_column", "is_arrow", "is_pandas", "is_unicode"]
+__all__ = ["HeldColumn", "held_column", "is_arrow", "is_pandas"]
 
 _FAILURES = (pa.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError)
 
@@ -46,15 +47,6 @@ def is_pandas(thing: Any, *kinds: str) -> bool:
     """Whether a thing is an object of pandas of one of these classes, without importing pandas."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(thing, tuple(getattr(pandas, kind) for kind in kinds))
-
-
-def is_unicode(text: str) -> bool:
-    """Whether a text has no half of a surrogate pair, which no file can hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def is_arrow(thing: Any) -> bool:
@@ -100,6 +92,8 @@ def _holds(values: Any) -> str:
     """Return what values are by their type; those that are all missing tell nothing."""
     kind, types = values.type, pa.types
     if len(values) == values.null_count:
+        return ""
+    if types.is_floating(kind) and pc.all(pc.is_nan(values)).as_py():
         return ""
     if types.is_boolean(kind):
         return "boolean"

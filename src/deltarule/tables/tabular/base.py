@@ -184,6 +184,10 @@ class BaseTabular(
         self.notes_ = [in_python(note) for note in held.prepared.notes]
         return self
 
+    def _check_fitted(self) -> None:
+        if "model_" not in vars(self):
+            check_is_fitted(self)
+
     def __sklearn_is_fitted__(self) -> bool:
         """Whether ``fit`` has run, or a file was loaded."""
         return "model_" in vars(self)
@@ -245,17 +249,12 @@ class BaseTabular(
 
     # --- predicting ----------------------------------------------------------------------------
 
-    def _source(self, X: Any) -> Source:
+    def _frame(self, X: Any) -> Frame:
         """Return the rows to predict, with the columns that fit has seen."""
-        check_is_fitted(self)
-        if isinstance(X, Source):
-            return X
         frame, interface = read_frame(X), self.model_.interface
         names = interface.columns or [c.name for c in self.model_.preprocessing.columns]
         if frame.given and interface.named:
-            table = frame.table()
-            check_held(self.model_, table.held)
-            return table
+            return frame
         if len(frame.names) != len(names):
             raise TableError(
                 f"X has {len(frame.names)} features, but {type(self).__name__} is expecting "
@@ -272,15 +271,24 @@ class BaseTabular(
                 "feature names",
                 stacklevel=4,
             )
-        table = frame.renamed(names).table()
-        check_held(self.model_, table.held)
-        return table
+        return frame.renamed(names)
 
     def _inputs(self, X: Any) -> NDArray[np.float64]:
         """Return the network's inputs."""
         seen = UnseenValues("error" if self.unseen == "error" else "other")
+        self._check_fitted()
+        model = self.model_
         with speaking_python():
-            return self.model_.inputs(self._source(X), seen)
+            if isinstance(X, Source):
+                return model.inputs(X, seen)
+            frame = self._frame(X)
+            read = model.encoder.read(frame.cells(), seen)
+            rest = [c.name for c in model.preprocessing.columns if c.name not in read]
+            if not rest:
+                return model.encoder.encode_read(read, seen)
+            table = frame.table(only=rest if read else None)
+            check_held(model, table.held)
+            return model.encoder.encode(table, seen=seen, read=read)
 
     def transform(self, X: Any) -> NDArray[np.float64]:
         """Return what the network takes for the rows of X; see ``get_feature_names_out``.
@@ -295,7 +303,7 @@ class BaseTabular(
         inputs : ndarray of shape (n_samples, n_inputs), or as ``set_output`` says
             Standardised numbers, flags of missing ones, indicators of categories, parts of dates.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         return self._inputs(X)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
@@ -312,7 +320,7 @@ class BaseTabular(
             The column, and what of it: ``age``, ``age_missing``, ``city_Paris``, ``city_other``,
             ``day_elapsed``.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         known = getattr(self, "feature_names_in_", None)
         if input_features is not None and known is not None and list(input_features) != list(known):
             raise ValueError("input_features is not equal to feature_names_in_")
@@ -431,7 +439,7 @@ class BaseTabular(
         model : onnx.ModelProto
             Each column is an input (batch, 1) of its name; see ``docs/onnx.md``.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         unseen: Any = self.unseen
         return self.model_.to_onnx(path, overwrite=overwrite, dtype=dtype, unseen=unseen)
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils.validation import check_is_fitted
 
 from deltarule.errors import TableError
 from deltarule.tables.messages import listing
@@ -189,7 +188,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         TableError
             If a column is missing, or does not hold what it held in training.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -205,7 +204,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         probability : ndarray of shape (n_samples, n_classes)
             Rows sum to 1.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         with speaking_python():
             P = self.model_.respond(self._inputs(X)).probabilities
         assert P is not None
@@ -226,7 +225,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         log_probability : ndarray of shape (n_samples, n_classes)
             Natural logarithms.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         inputs = self._inputs(X)
         if len(inputs) == 0:
             return np.empty((0, len(self.classes_)))

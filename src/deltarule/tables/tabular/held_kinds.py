@@ -23,7 +23,10 @@ def check_held(model: TableModel, held: Mapping[str, str]) -> None:
     type; what they look like is read as in training.
     """
     for column in model.preprocessing.columns:
-        holds, where = held.get(column.name, ""), f"X: column {show(column.name)} held"
+        holds = held.get(column.name, "")
+        if not holds:
+            continue
+        where = f"X: column {show(column.name)} held"
         if isinstance(column, NumberColumn):
             if holds == "text" and not column.texts and column.notation == PLAIN:
                 what, remedy = "booleans", "give it booleans"

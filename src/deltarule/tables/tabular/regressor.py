@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import check_is_fitted
 
 from deltarule.errors import TableError
 from deltarule.tables.record import Task
@@ -169,7 +168,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         TableError
             If a column is missing, or does not hold what it held in training.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         with speaking_python():
             return self.model_.respond(self._inputs(X)).values
 
