@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
-from sklearn.metrics import log_loss
+from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
 from tabular.catalogue import CATALOGUE, is_installed
 
@@ -171,7 +171,7 @@ def heights(name: str) -> Iterator[None]:
 
 
 def measure(name: str, parts: tuple[Any, ...], regression: bool, seed: int) -> dict[str, float]:
-    """Return the error or RMSE, the log loss, and the seconds of a fit."""
+    """Return the error or RMSE, the log loss, the AUC of two classes, and a fit's seconds."""
     X, X_test, y, y_test = parts
     ours = VARIANTS | ABLATIONS
     if name in ours:
@@ -201,6 +201,8 @@ def measure(name: str, parts: tuple[Any, ...], regression: bool, seed: int) -> d
         "log_loss": float(log_loss(y_test, P, labels=classes)),
         "seconds": seconds,
     }
+    if len(classes) == 2:
+        found["auc"] = float(roc_auc_score(y_test == classes[1], P[:, 1]))
     score = getattr(getattr(model, "model_", None), "out_of_fold", None)
     return found | ({} if score is None else {"said": 1 - score.scores["accuracy"]})
 
@@ -213,6 +215,7 @@ class Summary(NamedTuple):
     tables: int
     seconds: float
     ranks: tuple[float, float]  # means, by error and by log loss
+    auc: float  # mean over tables of two classes
 
 
 def summaries(fits: Fits, learners: list[str]) -> dict[str, Summary]:
@@ -237,8 +240,9 @@ def summaries(fits: Fits, learners: list[str]) -> dict[str, Summary]:
                       for name in ("error", "log_loss", "seconds")]  # fmt: skip
             ranks = [_mean_rank(held, learner, name) for name in ("error", "log_loss")]
             found[learner] = Summary(
-                values[0], values[1], len(own), values[2], (ranks[0], ranks[1])
-            )
+                values[0], values[1], len(own), values[2], (ranks[0], ranks[1]),
+                _mean_auc(fits, learner),
+            )  # fmt: skip
     return found
 
 
@@ -256,16 +260,26 @@ def _mean_rank(held: dict[str, dict[str, dict[str, float]]], learner: str, name:
     return float(np.mean(ranks)) if ranks else float("nan")
 
 
+def _mean_auc(fits: Fits, learner: str) -> float:
+    """Return the mean area under the ROC curve over the tables of two classes."""
+    means = []
+    for kept in fits.values():
+        of_table = [fit[learner]["auc"] for fit in kept.values() if "auc" in fit.get(learner, {})]
+        means += [np.mean(of_table)] if of_table else []
+    return float(np.mean(means)) if means else float("nan")
+
+
 def report(fits: Fits, learners: list[str]) -> dict[str, Summary]:
     """Print the learners, and where ours is behind the best of the trees by more than 8 %."""
     found = summaries(fits, learners)
     print(
         f"\n{'':28}{'error':>7}{'log loss':>10}{'tables':>8}{'CPU seconds':>13}{'mean ranks':>13}"
+        f"{'AUC':>8}"
     )
     for learner, one in found.items():
         ranks = "" if np.isnan(one.ranks[0]) else f"{one.ranks[0]:.2f}, {one.ranks[1]:.2f}"
         print(f"{learner:28}{one.error:7.3f}{one.log_loss:10.3f}{one.tables:8}{one.seconds:13.2f}"
-              f"{ranks:>13}")  # fmt: skip
+              f"{ranks:>13}{one.auc:8.4f}")  # fmt: skip
     for table, kept in fits.items():
         trees = [np.mean([fit[tree]["error"] for fit in kept.values() if tree in fit])
                  for tree in TREES if any(tree in fit for fit in kept.values())]  # fmt: skip
