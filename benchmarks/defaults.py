@@ -278,8 +278,9 @@ def report(fits: Fits, learners: list[str]) -> dict[str, Summary]:
     )
     for learner, one in found.items():
         ranks = "" if np.isnan(one.ranks[0]) else f"{one.ranks[0]:.2f}, {one.ranks[1]:.2f}"
+        auc = "" if np.isnan(one.auc) else f"{one.auc:.4f}"
         print(f"{learner:28}{one.error:7.3f}{one.log_loss:10.3f}{one.tables:8}{one.seconds:13.2f}"
-              f"{ranks:>13}{one.auc:8.4f}")  # fmt: skip
+              f"{ranks:>13}{auc:>8}")  # fmt: skip
     for table, kept in fits.items():
         trees = [np.mean([fit[tree]["error"] for fit in kept.values() if tree in fit])
                  for tree in TREES if any(tree in fit for fit in kept.values())]  # fmt: skip

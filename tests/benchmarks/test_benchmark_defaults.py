@@ -12,6 +12,16 @@ import pytest
 from support.paths import ROOT
 
 
+def write_table(folder: Path) -> None:
+    """Write a table of two classes, and the index of the folder."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=90), "c": rng.choice(["a", "b", None], 90)})
+    frame["y"] = np.where(frame["x"] + rng.normal(size=90) > 0, "yes", "no")
+    frame.to_parquet(folder / "t.parquet")
+    index = [{"name": "t", "task": "classification", "target": "y"}]
+    (folder / "index.json").write_text(json.dumps(index))
+
+
 @pytest.fixture(autouse=True)
 def _benchmarks_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
@@ -22,12 +32,7 @@ def test_it_measures_a_folder_and_resumes(
 ) -> None:
     import defaults
 
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"x": rng.normal(size=90), "c": rng.choice(["a", "b", None], 90)})
-    frame["y"] = np.where(frame["x"] + rng.normal(size=90) > 0, "yes", "no")
-    frame.to_parquet(tmp_path / "t.parquet")
-    index = [{"name": "t", "task": "classification", "target": "y"}]
-    (tmp_path / "index.json").write_text(json.dumps(index))
+    write_table(tmp_path)
     results = tmp_path / "fits.json"
     line = ["defaults.py", "--folder", str(tmp_path), "--json", str(results), "--rows", "80",
             "--only", "HistGradientBoosting;deltarule"]  # fmt: skip
@@ -50,7 +55,7 @@ def test_means_are_geometric(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
     fits = {
         "a": {"0/9": {defaults.FIRST: fit(0.1, 1.0), "deltarule": fit(0.2, 4.0)}},
-        "b": {"0/9": {defaults.FIRST: fit(0.4, 1.0), "deltarule": fit(0.1, 9.0)}},
+        "b": {"0/9": {defaults.FIRST: fit(0.4, 1.0), "deltarule": fit(0.1, 9.0) | {"auc": 0.75}}},
     }
     learners = [defaults.FIRST, "deltarule"]
     found = defaults.report(fits, learners)
@@ -59,8 +64,33 @@ def test_means_are_geometric(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert found["deltarule"].ranks == (1.5, 1.5)
     lines = capsys.readouterr().out.strip().splitlines()
     words = lines[2].split()
-    assert words == ["deltarule", f"{mean:.3f}", f"{mean:.3f}", "2", "6.00", "1.50,", "1.50"]
+    assert words == [
+        "deltarule",
+        f"{mean:.3f}",
+        f"{mean:.3f}",
+        "2",
+        "6.00",
+        "1.50,",
+        "1.50",
+        "0.7500",
+    ]
     assert lines[3] == "behind the best of the trees: a, 2.000"
     picture = tmp_path / "picture.png"
     defaults.draw(found, picture)
     assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_search_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    import tuned
+
+    write_table(tmp_path)
+    line = ["tuned.py", "--folder", str(tmp_path), "--tables", "t", "--seconds", "1", "--learner",
+            "deltarule"]  # fmt: skip
+    monkeypatch.setattr("sys.argv", line)
+    tuned.main()
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert 0 < found["error"] < 0.5
+    assert found["log_loss"] < 0.8

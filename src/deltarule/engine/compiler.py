@@ -8,13 +8,15 @@ a process whose kernels are all in the cache never imports Numba.
 from __future__ import annotations
 
 import ctypes
+import gc
 import hashlib
 import logging  # noqa: F401 - its fork hooks must precede ours: see _hold_compiler
 import mmap
 import os
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -161,12 +163,25 @@ def _load(name: str, dtype: str) -> int:
     if kept is not None:
         head, _, code = kept.partition(b"\0")
         return _link(head.decode(), code)
-    with numba_configured(settings):
+    with numba_configured(settings), _without_garbage_collection():
         from deltarule.engine.kernels.build import compile_kernel
 
         symbol, code = compile_kernel(name, dtype, check_bounds=checks_bounds())
     kernel_cache.write(file, symbol.encode() + b"\0" + code)
     return _link(symbol, code)
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Let no search for garbage interrupt a compilation: most of its objects live to its end."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _link(symbol: str, code: bytes) -> int:
