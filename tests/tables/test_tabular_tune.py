@@ -21,6 +21,7 @@ from deltarule.tables.recipes import RECIPES
 from deltarule.tables.tuning import Watcher
 from deltarule.tables.tuning.search import Deadline
 from deltarule.tables.tuning.space import FIRST
+from deltarule.tables.tuning.study import Study, Tried
 
 optuna = pytest.importorskip("optuna")
 
@@ -62,12 +63,35 @@ def test_the_best_trial_is_the_model() -> None:
     np.testing.assert_array_equal(model.predict_proba(TABLE), again.predict_proba(TABLE))
 
 
+def test_the_best_recipes_differ_in_their_activation() -> None:
+    """One more of a kind comes after the best of every other kind; all in the order of losses."""
+
+    class Told:
+        def __init__(self, *losses: tuple[str, float]) -> None:
+            self.tried = [
+                Tried(i, {"activation": name, "width": i // 2}, loss, "complete")
+                for i, (name, loss) in enumerate(losses)
+            ]
+
+    losses = [("relu", 0.4), ("relu", 0.4), ("relu", 0.1), ("silu", 0.5), ("relu", 0.2),
+              ("selu", 0.3), ("silu", 0.6)]  # fmt: skip
+    numbers = {
+        count: [one.number for one in Study.best(Told(*losses), count)]  # type: ignore[arg-type]
+        for count in (1, 2, 3, 4, 9)
+    }
+    assert numbers == {1: [2], 2: [2, 5], 3: [2, 5, 3], 4: [2, 4, 5, 3], 9: [2, 4, 5, 0, 3, 6]}
+
+
 def test_an_ensemble_has_the_best_recipes_in_turn() -> None:
     model = TabularClassifier(ensemble=3, max_iter=4, bins=2)
     model.tune(TABLE, Y, trials=6, space=space)
     found = model.tuning_
-    complete = sorted((one.loss, one.number) for one in found.tried if one.outcome == "complete")
-    best = [found.tried[number].recipe for _, number in complete[:4]]
+    complete = [one for one in found.tried if one.outcome == "complete"]
+    order = sorted(complete, key=lambda one: (one.loss, one.number))
+    kinds = [one.recipe["activation"] for one in order]
+    first = [i for i, kind in enumerate(kinds) if kind not in kinds[:i]]
+    chosen = (first + [i for i in range(len(order)) if i not in first])[:4]
+    best = [order[i].recipe for i in sorted(chosen)]
     assert found.recipes == (best if found.loss < found.default_loss else [])
     assert len(model.model_.networks) == 3
     kept = model.model_.out_of_fold.scores["log_loss"]

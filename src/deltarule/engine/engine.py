@@ -52,6 +52,7 @@ __all__ = ["Engine"]
 T = TypeVar("T")
 
 _CALL = 0.03  # seconds: what a call of the driver should take; 0.1 is the limit
+_TRY = 0.002  # the same if it measures what another number of threads takes
 _RUN = 0.01  # the same for a run of epochs
 _LONG_EPOCH = 3e-4  # seconds: what Python does around an epoch takes much less
 _ONE_THREAD = 3e6  # operations below which a sum over rows is not worth a second thread
@@ -535,7 +536,8 @@ class Engine:
         """Return how many steps fit into a call, judging by how long the last ones took."""
         if self._seconds_a_step == 0.0:
             return 1
-        return max(1, min(len(steps), int(_CALL / self._seconds_a_step)))
+        seconds = _TRY if self._choice.tries else _CALL
+        return max(1, min(len(steps), int(seconds / self._seconds_a_step)))
 
 
 @lru_cache(maxsize=64)

@@ -45,6 +45,11 @@ class ThreadChoice:
         return self._measures and self._calls < _TRIES
 
     @property
+    def tries(self) -> bool:
+        """Whether the next call is there to be measured: it should be short."""
+        return self.is_open or (self._measures and self._calls % _AGAIN == 0)
+
+    @property
     def best(self) -> int:
         """The number of threads whose steps took less time; the most, as long as it is open."""
         if not self._measures or self.is_open:
@@ -67,7 +72,7 @@ class ThreadChoice:
         if self.is_open:
             return 1 if self._calls % 2 == 0 and self._calls > 0 else most
         best = self.best
-        if self._calls % _AGAIN == 0:
+        if self.tries:
             return most if best == 1 else 1
         return min(best, most)
 

@@ -32,7 +32,7 @@ __all__ = ["Found", "TuningMixin"]
 FOLDS = 4
 """A trial is an ensemble of so many networks, if the model is one."""
 MIXED = 4
-"""The model that is kept has so many of the best recipes in turn."""
+"""The model that is kept has so many of the best recipes in turn, of different activations."""
 WARM_UP = {"networks": 1, "epochs": 10}
 """Steps before a trial may be given up: networks of an ensemble, or epochs of one network."""
 FOUND = ("hidden_layer_sizes", "activation", "learning_rate_init", "dropout", "alpha", "recipes")
@@ -91,9 +91,10 @@ class TuningMixin:
 
         The defaults are fitted first. Then Optuna's sampler (TPE; Bergstra et al. 2011) proposes a
         recipe after the other; one that falls behind the median of earlier ones, at the same
-        network or epoch, is given up. At last an ensemble is fitted with the four best recipes in
-        turn (one network with the best), and kept if it is better than the defaults. What counts is
-        the loss on rows that a network did not learn from: those of its fold, or the dev rows.
+        network or epoch, is given up. At last an ensemble is fitted with four recipes in turn, the
+        best of each activation (one network with the best), and kept if it is better than the
+        defaults. What counts is the loss on rows that a network did not learn from: those of its
+        fold, or the dev rows.
 
         Parameters
         ----------

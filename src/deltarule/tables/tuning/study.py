@@ -58,13 +58,27 @@ class Study:
         return [_tried(trial) for trial in trials if trial.state.is_finished()]
 
     def best(self, count: int = 1) -> list[Tried]:
-        """Return the complete trials of least loss, with different recipes; the best first."""
-        found: list[Tried] = []
+        """Return complete trials of little loss with different recipes; the best first.
+
+        Those are first that have an activation of their own: networks that differ gain more by
+        their average than they lose by being a little worse.
+        """
         complete = [one for one in self.tried if one.outcome == "complete"]
-        for one in sorted(complete, key=lambda one: (one.loss, one.number)):
-            if len(found) < count and all(one.recipe != other.recipe for other in found):
-                found.append(one)
-        return found
+        complete.sort(key=lambda one: (one.loss, one.number))
+        recipes: list[dict[str, Any]] = []
+        different: list[Tried] = []
+        for one in complete:
+            if one.recipe not in recipes:
+                recipes.append(one.recipe)
+                different.append(one)
+        seen: set[Any] = set()
+        first = []
+        for one in different:
+            if (activation := one.recipe.get("activation")) not in seen:
+                seen.add(activation)
+                first.append(one)
+        chosen = (first + [one for one in different if one not in first])[:count]
+        return sorted(chosen, key=different.index)
 
     def ask(self, space: Space) -> optuna.trial.Trial:
         """Return the next trial; the first ones of the default space are known to be good."""
