@@ -536,7 +536,7 @@ class Engine:
         """Return how many steps fit into a call, judging by how long the last ones took."""
         if self._seconds_a_step == 0.0:
             return 1
-        seconds = _TRY if self._choice.tries else _CALL
+        seconds = min(_TRY, _CALL) if self._choice.tries else _CALL
         return max(1, min(len(steps), int(seconds / self._seconds_a_step)))
 
 

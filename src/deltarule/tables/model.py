@@ -180,7 +180,10 @@ class TableModel:
 
     def inputs(self, source: Source, seen: UnseenValues | None = None) -> NDArray[np.float64]:
         """Return the network's inputs (n, n_features) for every row of a table."""
-        return np.concatenate([self.encoder.encode(t, None, seen) for t, _ in source.scan()])
+        X = []
+        for table, _ in source.scan():  # an error that is kept would hold a comprehension's reader
+            X.append(self.encoder.encode(table, None, seen))
+        return np.concatenate(X)
 
     def evaluate(self, source: Source, unseen: Unseen = "other") -> Evaluation:
         """Return the scores of predictions for the rows that have a target, piece by piece.
