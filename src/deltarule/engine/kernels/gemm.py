@@ -144,6 +144,19 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
                 multiply(ir.Constant(ir.IntType(1), 1), low, j, ahead, depth, over_strips)
 
     room = stack(on, machine.strips * strip_space(machine))
+    is_transposed = builder.icmp_signed("!=", along, integer(1))
+    copies = builder.and_(is_transposed, _is_far(on, along, n))
+    with builder.if_else(copies) as (copied, in_place):
+        with copied:
+            by_columns(room)
+        with in_place:
+            whole()
+
+
+def _is_far(on, along, n):
+    """Return whether rows of Aᵀ, ``along`` apart, are to be copied beside n columns of B."""
+    builder, machine = on.builder, on.machine
+    width = 2 * machine.lanes
     is_far = builder.icmp_signed(">=", along, integer(_FAR_ROW // machine.size))
     if machine.far_row is not None:
         beside = builder.icmp_signed(">=", n, integer(machine.far_row // machine.size))
@@ -154,12 +167,7 @@ def _write_product(on, a, down, along, b, ldb, bias, c, ldc, m, n, k):
         many = builder.icmp_signed(">", n, integer(8 * width))
         for one in (beside, builder.and_(apart, several), builder.and_(nearly, many)):
             is_far = builder.or_(is_far, one)
-    is_transposed = builder.icmp_signed("!=", along, integer(1))
-    with builder.if_else(builder.and_(is_transposed, is_far)) as (copied, in_place):
-        with copied:
-            by_columns(room)
-        with in_place:
-            whole()
+    return is_far
 
 
 def _start(on, low, begin, target, ldc):
@@ -179,21 +187,27 @@ def _write_product_of_shards(on, a, along, b, ldb, c, ldc, m, n, bounds, count):
     room, panel = stack(on, machine.strips * strip_space(machine)), stack(on, _PANEL * width)
     copy, gather = copy_panel(machine, builder.module), copy_strips(machine, builder.module)
     last = builder.gep(builder.bitcast(bounds, I64.as_pointer()), [count])
-    depth = builder.load(last)
+    depth, copies = builder.load(last), _is_far(on, along, n)
     with cgutils.for_range_slice(builder, integer(0), m, integer(at_once), I64) as (top, _):
         rows = least(on, builder.sub(m, top), integer(at_once))
-        builder.call(gather, [on.at(a, top), along, depth, rows, room])
+        corner = on.at(a, top)
+        with builder.if_then(copies):
+            builder.call(gather, [corner, along, depth, rows, room])
         with cgutils.for_range_slice(builder, integer(0), n, integer(width), I64) as (j, _):
             columns = least(on, builder.sub(n, j), integer(width))
             ahead = on.at(b, builder.add(j, integer(width)))
             builder.call(copy, [on.at(b, j), ldb, columns, depth, panel, ahead])
-            with cgutils.for_range_slice(builder, integer(0), rows, integer(strip), I64) as (x, _):
+            # In place, all rows are one strip, whose entries in a column are ``along`` apart.
+            at_a_time = builder.select(copies, integer(strip), rows)
+            apart = builder.select(copies, integer(strip), along)
+            with cgutils.for_range_slice(builder, integer(0), rows, at_a_time, I64) as (x, _):
                 number = builder.sdiv(x, integer(strip))
-                left = on.at(room, builder.mul(number, integer(strip_space(machine))))
+                copied = on.at(room, builder.mul(number, integer(strip_space(machine))))
+                left = builder.select(copies, copied, corner)
                 row = builder.mul(builder.add(top, x), ldc)
                 target = on.at(c, builder.add(row, j))
-                these = least(on, builder.sub(rows, x), integer(strip))
-                given = [left, integer(1), integer(strip), panel, integer(width), bounds,
+                these = least(on, builder.sub(rows, x), at_a_time)
+                given = [left, integer(1), apart, panel, integer(width), bounds,
                          integer(0), target, ldc, these, count]  # fmt: skip
                 over_panels(on, given, columns, of_shards=True)
 
