@@ -101,6 +101,27 @@ def additional_measurements(
     return found
 
 
+def add_earlier(case: Case, measured: dict[str, Measured], runs: Iterable[Any]) -> None:
+    """Add the repetitions that earlier runs made of the same case, by engine."""
+    spec = json.loads(json.dumps(case.spec()))
+    for run in runs:
+        for held in run["measured"]:
+            if {key: held.get(key) for key in spec} != spec:
+                continue
+            for name, one in held["engines"].items():
+                seen = measured.setdefault(name, Measured())
+                for threads, seconds in one["seconds"].items():
+                    number = None if threads == "null" else int(threads)
+                    seen.seconds.setdefault(number, []).extend(seconds)
+
+
+def earlier_additions(runs: Iterable[Any]) -> list[Measurement]:
+    """Return the additional measurements of earlier runs; a later one replaces one before it."""
+    found = [Measurement(**one) for run in runs for held in run["measured"]
+             for one in held.get("additional", [])]  # fmt: skip
+    return [*{one.what: one for one in found}.values()]
+
+
 def options() -> argparse.Namespace:
     """Return the command-line options."""
 
@@ -127,6 +148,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--figures", type=names(TARGETS), default=list(TARGETS),
                         help="these additional measurements ('' for none)")  # fmt: skip
     parser.add_argument("--json", type=Path, help="write all measurements to this file")
+    parser.add_argument("--earlier", type=Path, nargs="*", default=[],
+                        help="files of earlier runs (--json) whose repetitions count, too; with "
+                        "--rounds 0, alone")  # fmt: skip
     parser.add_argument("--document", action="store_true", help=f"also write {DOCUMENT.name}")
     return parser.parse_args()
 
@@ -138,16 +162,20 @@ def main() -> None:
     machine = describe() | {"load average at the start": f"{load_average():.2f}"}
     tables = []
     raw: list[dict[str, Any]] = []
+    earlier = [json.loads(path.read_text()) for path in chosen.earlier]
     for name, dtype in product(chosen.cases, chosen.dtypes):
         case = replace(CASES[name], dtype=dtype)
         case = replace(case, epochs=chosen.epochs or case.epochs)
         entries = {engine: (ENGINES[engine], case) for engine in chosen.only}
-        measured = time_interleaved(entries, chosen.rounds)
+        measured = time_interleaved(entries, chosen.rounds) if chosen.rounds else {}
+        add_earlier(case, measured, earlier)
         raw.append(case.spec() | {"engines": {n: asdict(m) for n, m in measured.items()}})
         tables.append(table(case, measured))
         tables[-1].show(screen)
     if chosen.figures:
-        found = additional_measurements(chosen.figures, chosen.rounds, chosen.epochs)
+        found = earlier_additions(earlier)
+        if chosen.rounds:
+            found = additional_measurements(chosen.figures, chosen.rounds, chosen.epochs)
         rows: list[tuple[str, ...]] = [each.row for each in found]
         tables.append(
             Table("Additional measurements, float32", ("measurement", "value", "target", ""), rows)
@@ -155,6 +183,8 @@ def main() -> None:
         tables[-1].show(screen)
         raw.append({"additional": [asdict(each) for each in found]})
     machine["load average at the end"] = f"{load_average():.2f}"
+    if earlier and not chosen.rounds:
+        machine = earlier[-1]["machine"]
     tables.append(Table("Measured on", ("machine", ""), list(machine.items())))
     tables[-1].show(screen)
     if chosen.json:

@@ -199,7 +199,7 @@ def tables(
     counts = sorted({count for times in by_threads.values() for count in times})
     lines = []
     for name, times in by_threads.items():
-        gain = times[1] / min(times.values()) if 1 in times else None
+        gain = times[1] / times[max(times)] if 1 in times else None
         cells = [micro(times.get(count)) for count in counts]
         lines.append((name, *cells, "–" if gain is None else f"{gain:.2f}×"))
     columns = ("case", *(f"n_threads={count}, µs" for count in counts), "speed-up")
