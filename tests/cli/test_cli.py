@@ -165,6 +165,15 @@ def test_errors_are_one_line_and_write_nothing(
     assert [path.name for path in here.iterdir()] == ["penguins.csv"]
 
 
+@pytest.mark.parametrize("name", ["p.parquet", "p.XLSX", "p.json"])
+def test_predictions_are_not_written_under_the_name_of_another_format(
+    here: Path, model: str, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    said = error_of(capsys, "predict", model, "penguins.csv", "-o", name)
+    assert "choose a name such as p.csv" in said
+    assert not (here / name).exists()
+
+
 def test_outputs_are_not_overwritten_unasked(
     here: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

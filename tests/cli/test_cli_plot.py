@@ -54,6 +54,14 @@ def test_the_pictures_that_fit_are_drawn(
     assert "m-plots/weights.png" in capsys.readouterr().out
 
 
+def test_a_table_of_one_row_is_drawn_without_a_warning(folder: Path) -> None:
+    train = ["train", "two.csv", "-t", "y", "-o", "m", "--epochs", "2", "--hidden", "3", "-q"]
+    assert run(train) == 0
+    Path("row.csv").write_text("\n".join(TABLES["two"][:2]))
+    assert run(["plot", "m", "row.csv", "--plots", "drawn"]) == 0
+    assert Path("drawn/confusion-matrix.png").exists()
+
+
 def test_what_cannot_be_drawn_is_one_line_and_nothing_is_written(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,6 +91,17 @@ def test_a_number_that_repeats_has_the_score_of_its_middle() -> None:
     np.testing.assert_allclose(norm.cdf(scores), [0.3, 0.75, 0.95], atol=0.02)
 
 
+@given(st.integers(-1074, 900))
+def test_numbers_of_any_size_are_encoded_as_finite_ones(exponent: int) -> None:
+    values = np.ldexp(np.random.default_rng(0).normal(size=300), exponent)
+    knots, scores = normal_scores(values)
+    edges = bin_edges(values, 24)
+    if len(knots):
+        assert np.isfinite(np.interp(values, knots, scores)).all()
+    if len(edges):
+        assert np.isfinite(fill_bins(values, edges)).all()
+
+
 @given(arrays.arrays(np.float64, st.integers(0, 200), elements=st.floats(-1e9, 1e9)))
 def test_scores_rise_and_stay_near_zero(values: Any) -> None:
     knots, scores = normal_scores(values)

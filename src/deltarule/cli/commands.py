@@ -278,7 +278,7 @@ def predict(
 ) -> None:
     """Write a model's predictions for a table, in chunks."""
     outputs = Outputs(files.output, overwrite=files.overwrite)
-    outputs.check(_reads(model_path) | {"the table": path})
+    outputs.check(_reads(model_path) | {"the table": path}, csv=True)
     reporter = output.reporter("predict", outputs.file)
     model = cells.applied(TableModel.load(model_path))
     with opened(path, reading.form(model.preprocessing.file), stream=True) as table:

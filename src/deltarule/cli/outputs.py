@@ -13,6 +13,8 @@ from deltarule.storage import check_writable, write_atomically, write_chunks
 
 __all__ = ["Outputs", "check_apart"]
 
+_OTHER_FORMATS = {".parquet", ".pq", ".feather", ".arrow", ".xlsx", ".xls", ".json"}
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -22,7 +24,9 @@ class Outputs:
     plots: Path | None = None
     overwrite: bool = False
 
-    def check(self, inputs: Mapping[str, Path | None], *, binary: str = "") -> None:
+    def check(
+        self, inputs: Mapping[str, Path | None], *, binary: str = "", csv: bool = False
+    ) -> None:
         """Refuse what could not be written, before any work is done.
 
         Parameters
@@ -31,7 +35,14 @@ class Outputs:
             The files that the command reads, by their names in messages; None if not given.
         binary : str
             Name of the file in messages, if it must not be printed on a terminal.
+        csv : bool
+            Whether the file is CSV text, which no program would look for in ``p.parquet``.
         """
+        if csv and self.file.suffix.lower() in _OTHER_FORMATS:
+            raise OutputError(
+                f"{self.file} would be CSV text under the name of another format; choose a name "
+                f"such as {self.file.with_suffix('.csv')}"
+            )
         if is_stream(self.file):
             check_stdout(binary)
         else:

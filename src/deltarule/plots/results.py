@@ -109,7 +109,10 @@ def plot_confusion_matrix(y_true: Any, y_pred: Any, ax: Any = None) -> Any:
             f"{error}."
         ) from error
     ax = axes_or_new(ax)
-    counts = confusion_matrix(y_true, y_pred, labels=labels)
+    if len(labels) > 1:
+        counts = confusion_matrix(y_true, y_pred, labels=labels)
+    else:  # scikit-learn warns about a single class, without need
+        counts = np.array([[len(y_true)]])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     names = [str(label) for label in labels]

@@ -36,6 +36,8 @@ FURTHEST = 5.0
 """Normal scores are at most so far from 0."""
 _APART = 2.0**-20
 """Neighbours that differ by less, relative to their size, are one: float32 cannot divide them."""
+_TINY = 2.0**-1000
+"""Size that numbers have at least for this: a slope between closer neighbours would overflow."""
 
 
 class Encoded(NamedTuple):
@@ -142,6 +144,6 @@ def _distinct(ascending: Numbers) -> Numbers:
     """Return ascending numbers without those that hardly differ from the one before."""
     kept: list[float] = []
     for number in ascending.tolist():
-        if not kept or number - kept[-1] > _APART * max(abs(number), abs(kept[-1])):
+        if not kept or number - kept[-1] > _APART * max(abs(number), abs(kept[-1]), _TINY):
             kept.append(number)
     return np.array(kept)
