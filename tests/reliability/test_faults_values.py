@@ -119,6 +119,7 @@ def test_every_dtype_of_classes_survives_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_every_dtype_of_classes_survives_a_file_often(tmp_path: Path) -> None:
     check_many_classes(tmp_path, 3000)
 

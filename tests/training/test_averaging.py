@@ -125,6 +125,6 @@ def test_what_local_steps_cannot_do_is_refused_by_name() -> None:
     history = train(net, state, X, Y, optimizer="adam", epochs=1)
     with pytest.raises(DataError, match="must be AveragedState"):
         train(net, state, X, Y, optimizer="adam", epochs=1, resume=history, shards=shards)
-    for wrong in (0, -1, 1.5, True, "step"):
+    for wrong in (0, -1, 1.5, True, "step", np.array([1, 2]), np.array([])):
         with pytest.raises(SpecError, match="every of Shards"):
             Shards(2, every=wrong)  # type: ignore[arg-type]

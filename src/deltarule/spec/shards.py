@@ -73,7 +73,7 @@ class Shards:
         every = self.every
         if isinstance(every, Integral) and not isinstance(every, bool) and int(every) >= 1:
             object.__setattr__(self, "every", int(every))
-        elif every is not None and every != "epoch":
+        elif not (every is None or (isinstance(every, str) and every == "epoch")):
             raise SpecError(
                 "every of Shards must be a number of steps, such as 100, 'epoch', or None for "
                 f"exact steps; got {every!r:.40}."
