@@ -86,7 +86,7 @@ def height_of_bins(count: int) -> float:
 def height_of_categories(count: int, rows: int) -> float:
     """Return 1 for up to 9 categories, else min(1, max(3/k, (n/200k)²)) for k of them in n rows.
 
-    A step of the optimiser moves what a network says of a category by the square of its height. So
+    A step of Adam moves what a network says of a category in proportion to its height. So
     networks learn last what they can say of one of many categories, unless it has many rows.
     """
     if count <= _FEW_CATEGORIES:
