@@ -254,6 +254,40 @@ def test_folders(tmp_path: Path) -> None:
     assert (last.first, last.table.place(0), last.table.path.name) == (2, "line 2", "b.csv")
 
 
+def test_a_folder_in_memory_is_the_same_table(tmp_path: Path) -> None:
+    for name, text in {
+        "day=1/a.csv": "x,y\n1,2\n3,4\n", "day=1/empty.csv": "", "day=2/b.csv": "y;x\n6;5\n",
+        "day=2/c.csv": "x,y\n", "day=2/d.csv": "x,y\n7,8\nz,10\n",
+    }.items():  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    table, source = read_table(tmp_path), open_source(tmp_path)
+    assert rows_of([table]) == rows_of([piece.table for piece in source.scan()])
+    assert table.names == source.names == ["x", "y", "day"]
+    assert table.notes == source.notes
+    assert "left out: an empty file" in table.notes[0]
+    assert "empty.csv" in table.notes[0]
+    assert [table.place(row) for row in range(5)] == [
+        "day=1/a.csv, line 2", "day=1/a.csv, line 3", "day=2/b.csv, line 2", "day=2/d.csv, line 2",
+        "day=2/d.csv, line 3",
+    ]  # fmt: skip
+    column = table.column("x")
+    assert (
+        str(column.fault(4, "'z' is odd"))
+        == f"{tmp_path}, day=2/d.csv, line 3, column 'x': 'z' is odd"
+    )
+
+
+@pytest.mark.parametrize("others", [pa.array(["a", "b"]), pa.array([1.5, None]), pa.nulls(2)])
+def test_a_folder_of_columns_of_several_types_in_memory(tmp_path: Path, others: Any) -> None:
+    lists = pa.array([[1], [2]])
+    for number, column in enumerate((others, lists, others)):
+        pq.write_table(pa.table({"x": column}), tmp_path / f"{number}.parquet")
+    assert "list" in read_table(tmp_path).column("x").unsupported
+    (tmp_path / "1.parquet").unlink()
+    assert len(read_table(tmp_path).column("x")) == 4
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

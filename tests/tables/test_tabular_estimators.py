@@ -190,6 +190,16 @@ def test_weights() -> None:
     left = quiet(TabularClassifier(**QUICK), X[rest], Y[rest], weight[rest])
     both = quiet(TabularClassifier(**QUICK), X, Y, weight)
     assert_array_equal(both.predict_proba(X), left.predict_proba(X))
+    for scale in (1e-320, 1e-50, 64.0, 1e39, 1e308):  # of an ensemble only their ratios count
+        pair = TabularClassifier(max_iter=2, random_state=0, ensemble=2)
+        scaled = quiet(pair, X, Y, np.full(len(X), scale)).predict_proba(X)
+        assert_allclose(scaled, quiet(pair, X, Y).predict_proba(X), rtol=1e-5)
+        if not 1e-30 < scale < 1e30:
+            with pytest.raises(TableError, match=r"sample_weight goes up to .* leave alpha out"):
+                pair.set_params(alpha=0.1).fit(X, Y, np.full(len(X), scale))
+    for wrong in (-weight, weight * 0, np.ones(3), np.full(len(X), np.nan)):
+        with pytest.raises(ValueError, match="sample_weight"):
+            both.score(X, Y, wrong)
     heavy = np.where(Y == "Gentoo", 50.0, 1.0)
     many = quiet(TabularClassifier((8,), max_iter=20), X, Y, heavy).predict(X)
     few = quiet(TabularClassifier((8,), max_iter=20), X, Y, 1 / heavy).predict(X)
@@ -455,11 +465,14 @@ def test_remedies_work(what: str) -> None:
 
 BAD_ROWS: dict[str, tuple[Any, str]] = {
     "missing column": (lambda f: f.drop(columns="sex"), "lacks 1 of the 9 columns .*'sex'"),
-    "numbers as texts": (lambda f: f.assign(year=f["year"].astype(str)), "'year' held numbers"),
+    "numbers as texts": (
+        lambda f: f.assign(year="2007 or so"),
+        "'year': '2007 or so' is not a num",
+    ),
     "numbers as dates": (lambda f: f.assign(year=pd.Timestamp("2020-01-01")), "'year'"),
-    "numbers as booleans": (lambda f: f.assign(year=True), "'year': 'true' is not a number"),
-    "booleans as numbers": (lambda f: f.assign(flag=1.0), "'flag': '1.0' is not true or false"),
-    "booleans as texts": (lambda f: f.assign(flag="true"), "'flag' held booleans"),
+    "numbers as booleans": (lambda f: f.assign(year=True), r"held numbers .* astype\(float\)"),
+    "booleans as numbers": (lambda f: f.assign(flag=1.0), r"held booleans .* astype\(bool\)"),
+    "booleans as texts": (lambda f: f.assign(flag="yes"), "'flag': 'yes' is not true or false"),
     "dates as numbers": (lambda f: f.assign(day=1.5), "'day': '1.5' is not a date"),
     "dates as booleans": (lambda f: f.assign(day=True), "'day': 'true' is not a date"),
     "categories as numbers": (lambda f: f.assign(sex=1.5), "'sex' held categories"),
@@ -477,6 +490,41 @@ def test_rows_of_another_kind_are_refused_by_name(dated: TabularClassifier, what
     for method in (model.predict, model.predict_proba, model.predict_log_proba, model.transform):
         with pytest.raises(TableError, match=message):
             method(change(X))
+
+
+MIXED: dict[str, list[Any]] = {
+    "numbers": [1.5, "2.5", "?", "", 4, None, "7"],
+    "booleans": [True, "false", None, "TRUE", False],
+    "categories": ["a", 2, "2", None, "b"],
+    "dates": ["2020-01-03", None, pd.Timestamp("2021-05-06"), "2022-07-08"],
+}
+
+
+@pytest.mark.parametrize("what", MIXED)
+def test_rows_are_read_alike_whichever_come_together(what: str) -> None:
+    values = pd.Series(np.resize(np.array(MIXED[what], dtype=object), 120))
+    frame = pd.DataFrame({"m": values, "x": np.arange(120.0)})
+    model = quiet(TabularClassifier(**QUICK), frame, np.resize(["p", "q", "q"], 120))
+    expected = model.transform(frame)
+    for count in (1, 2, 3):
+        for first in range(len(MIXED[what])):
+            rows = slice(first, first + count)
+            assert_array_equal(model.transform(frame[rows]), expected[rows])
+
+
+@pytest.mark.parametrize(
+    "cells", [["1.5", "a"], ["true", "2"], ["2020-01-03", "x"], ["10 kg", "5 %"]]
+)
+@pytest.mark.parametrize("dtype", ["U12", "T", object])
+def test_arrays_of_texts_are_predicted_as_they_are_fitted(cells: list[str], dtype: Any) -> None:
+    if dtype == "T" and np.lib.NumpyVersion(np.__version__) < "2.0.0":
+        pytest.skip("NumPy 2 has this type")
+    others = {"1.5": "2.5", "a": "b", "true": "false", "2": "3", "2020-01-03": "2021-04-05"}
+    rows = [cells, [others.get(cell, cell) for cell in cells]] * 40
+    A, y = np.array(rows, dtype={"T": "T", "U12": "U12"}.get(dtype, object)), ["p", "q"] * 40
+    model = quiet(TabularClassifier(**QUICK), A, y)
+    assert_array_equal(model.transform(A[:1])[0], model.transform(A)[0])
+    assert 0 <= model.score(A, y) <= 1
 
 
 def test_numbers_beyond_all_bounds_are_refused(model: TabularClassifier) -> None:
@@ -557,3 +605,39 @@ def test_every_option_in_messages_about_tables_has_a_word_in_python() -> None:
 )
 def test_messages_in_pythons_words(said: str, meant: str) -> None:
     assert in_python(said) == meant
+
+
+COUNT = 120
+AXIS = pd.DataFrame({"q": np.linspace(0.0, 1.0, COUNT)})
+BAD_TARGETS: dict[str, tuple[type[Any], Any, str]] = {
+    "differences without squares": (TabularRegressor, (AXIS["q"] + 1).to_numpy() * 1e-170,
+        r"differ by so little \(1e-170\).* another unit"),
+    "beyond 64 bits": (TabularClassifier, [2**70, 1] * 60,
+        r"such as 1180591620717411303424; .*\[str\(value\)"),
+    "inexact": (TabularRegressor, [2**53 + 1, *range(COUNT - 1)], r"a larger unit or an exponent$"),
+    "durations": (TabularClassifier, pd.Series(pd.to_timedelta(np.arange(COUNT) % 2, unit="D")),
+        "convert it to numbers or texts$"),
+    "no rows": (TabularClassifier, [], r"0 sample\(s\)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BAD_TARGETS)
+def test_targets_that_cannot_be_learned_are_refused_with_a_remedy(what: str) -> None:
+    kind, y, message = BAD_TARGETS[what]
+    for options in ({"ensemble": 2}, {"hidden_layer_sizes": (4,)}):
+        with pytest.raises(TableError, match=message) as refused:
+            kind(max_iter=2, **options).fit(AXIS, y)
+        assert "ignore" not in str(refused.value)
+    with pytest.raises(TableError, match=r"0 sample\(s\)"):
+        quiet(kind((4,), max_iter=2), AXIS, np.arange(COUNT) % 2).score(AXIS[:0], [])
+
+
+def test_the_remedies_for_targets_work() -> None:
+    named = quiet(TabularClassifier(**QUICK), AXIS, [str(value) for value in [2**70, 1] * 60])
+    assert set(named.predict(AXIS)) <= {str(2**70), "1"}
+    tiny = (2 * AXIS["q"] + 1).to_numpy() * 1e-170
+    options = {"max_iter": 300, "learning_rate_init": 0.01, "random_state": 0}
+    fitted = quiet(TabularRegressor((8,), **options), AXIS, tiny * 1e170)
+    assert fitted.score(AXIS, tiny * 1e170) > 0.99
+    just = tiny * 1e30  # 1e-140: its squares are still float64
+    assert quiet(TabularRegressor((8,), **options), AXIS, just).score(AXIS, just) > 0.99

@@ -229,7 +229,7 @@ class ParsedColumn:
                 return row, (
                     f"{show(self.text(row))} would be rounded to {number_text(value)}, as not all "
                     "numbers beyond ±2**53 are a float64; put a letter before it if it is a name, "
-                    "else use a larger unit or an exponent, or leave the column out"
+                    "else use a larger unit or an exponent"
                 )
         return None
 
@@ -460,8 +460,13 @@ def joined(pieces: list[Cells]) -> Cells:
     """Return the pieces of a column as one.
 
     Whole numbers that are no float64 make a piece of texts; then all of the column becomes texts.
+    A piece that is neither numbers nor texts makes all of it of its type, which is refused by it.
     """
-    if len({piece.type for piece in pieces}) > 1:
+    kinds = {piece.type: None for piece in pieces}
+    if len(kinds) > 1:
+        for kind in kinds:
+            if not (pa.types.is_floating(kind) or pa.types.is_string(kind)):
+                return pa.nulls(sum(map(len, pieces)), kind)
         pieces = [
             number_texts(piece) if pa.types.is_floating(piece.type) else piece for piece in pieces
         ]

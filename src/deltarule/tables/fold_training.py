@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from deltarule.engine.thread_pool import thread_ceiling
-from deltarule.errors import DivergenceError, SpecError
+from deltarule.errors import DivergenceError, SpecError, TableError
 from deltarule.estimators import MLPClassifier, MLPRegressor
 from deltarule.estimators.loading import RecordedEstimator
 from deltarule.spec.optimizers import AdamW
@@ -82,6 +82,12 @@ def fit_folds(
     in_turn = bool(callbacks) or settings.verbose
     workers = 1 if in_turn else min(prepared.folds, thread_ceiling(None))
     deadline = None if settings.max_seconds is None else Deadline(settings.max_seconds)
+    if weight is not None and settings.alpha and not 1e-30 < weight.max() < 1e30:
+        raise TableError(
+            f"sample_weight goes up to {weight.max():g}, beside which float32 does not hold alpha; "
+            "divide the weights by their largest, or leave alpha out"
+        )
+    ratios = _scaled if not settings.alpha else np.asarray
 
     def fitted(number: int, settings: Settings, *watchers: Any) -> Any:
         inside, outside = fold != number, fold == number
@@ -92,10 +98,10 @@ def fit_folds(
         estimator.fit(
             X[inside],
             learned[inside],
-            None if weight is None else weight[inside],
+            None if weight is None else ratios(weight[inside]),
             X_val=X[outside],
             y_val=learned[outside],
-            sample_weight_val=None if weight is None else weight[outside],
+            sample_weight_val=None if weight is None else ratios(weight[outside]),
         )
         return estimator
 
@@ -122,7 +128,8 @@ def fit_folds(
             if (count, fewer) != (prepared.folds, epochs):
                 warnings.warn(
                     f"in {settings.max_seconds:g} s there is time for {count} of {prepared.folds} "
-                    f"networks, of {fewer} of {epochs} epochs each; a longer --time has more",
+                    f"networks, of {fewer} of {epochs} epochs each; a longer time "
+                    "(--time, max_seconds) has more",
                     stacklevel=4,
                 )
         found = _side_by_side(train, count, workers, stopper, keeps=is_hopeless is None)
@@ -138,7 +145,9 @@ def fit_folds(
     outputs, y, temperature = outputs[held], y[held], 1.0
     scores = Scores(target)
     if isinstance(target, Classes):
-        temperature = best_temperature(outputs, y, None if weight is None else weight[held])
+        temperature = best_temperature(
+            outputs, y, None if weight is None else _scaled(weight[held])
+        )
         P = tempered(outputs, temperature)
         scores.add(Predictions(np.array(target.labels)[P.argmax(axis=1)], target.labels, P), y)
     else:
@@ -150,6 +159,15 @@ def fit_folds(
     if len(members) == 1:
         return members[0], evaluation
     return Ensemble(members, temperature, known), evaluation
+
+
+def _scaled(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights with the same ratios, the largest between 0.5 and 1.
+
+    They are divided by a power of two: without a penalty, whose share falls with the sum of the
+    weights, no bit of what is learned changes, and float32 holds the largest.
+    """
+    return np.ldexp(weight, -int(np.frexp(weight.max(initial=0.0))[1]))
 
 
 def member_estimator(

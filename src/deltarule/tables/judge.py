@@ -257,7 +257,7 @@ class Judge:
 
     def _unusable(self, column: Understood, why: str) -> Problem:
         if column.name == self._target:
-            why += ", which is neither number nor text"
+            why += ", which is neither number nor text; convert it to numbers or texts"
             return Problem(column, why)
         return Problem(column, why, (f"--ignore {in_shell(column.name)}",))
 

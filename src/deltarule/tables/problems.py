@@ -38,9 +38,16 @@ class Refusal(NamedTuple):
 
 
 def refusal(
-    source: Source, options: ReadOptions, problems: list[Problem], suspects: list[Understood]
+    source: Source,
+    options: ReadOptions,
+    problems: list[Problem],
+    suspects: list[Understood],
+    target: str = "",
 ) -> Refusal | None:
-    """Return why columns are not understood, in one message for all; None if all are."""
+    """Return why columns are not understood, in one message for all; None if all are.
+
+    The target cannot be left out, nor are its numbers categories.
+    """
     wrong = {problem.column.name: problem for problem in problems if problem.misfits}
     cells = _misfits(source, options, wrong, suspects) if wrong or suspects else []
     others = [problem for problem in problems if not problem.misfits]
@@ -52,7 +59,8 @@ def refusal(
     in_one_file = cells and cells[0].place.startswith(here)
     prefix = here if in_one_file else "" if cells else f"{source.path}: "
     more = f"; and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
-    message = f"{prefix}{'; '.join(said[:SHOWN])}{more}. {_remedies(cells, others)}"
+    remedies = _remedies(cells, others, target)
+    message = ". ".join(filter(None, [f"{prefix}{'; '.join(said[:SHOWN])}{more}", remedies]))
     each = {p.column.name: p.words for p in others}
     for cell in cells:
         each.setdefault(cell.column, cell.problem)
@@ -122,10 +130,13 @@ def _count_misfits(
             counts[key] += 1
 
 
-def _remedies(cells: list[_Cell], others: list[Problem]) -> str:
-    """Return what to type, for all of it."""
+def _remedies(cells: list[_Cell], others: list[Problem], target: str) -> str:
+    """Return what to type, for all of it; nothing if the words have said it."""
     marks = list(dict.fromkeys(cell.text for cell in cells if cell.markable))
-    columns = [in_shell(name) for name in dict.fromkeys(cell.column for cell in cells)]
+    columns = dict.fromkeys(cell.column for cell in cells)
+    kept = [cell.column for cell in cells if cell.markable or cell.column != target]
+    categories = [in_shell(name) for name in dict.fromkeys(kept)]
+    ignorable = [in_shell(name) for name in columns if name != target]
     texts = [in_shell(p.column.name) for p in others if p.repeats]
     ways = []
     if marks:
@@ -134,9 +145,10 @@ def _remedies(cells: list[_Cell], others: list[Problem]) -> str:
         ways.append(
             f"correct the cells or leave them empty; say that they are missing: {shown}{more}"
         )
-    if columns:
-        ways.append("keep categories: " + " ".join(f"--category {name}" for name in columns))
-        ways.append("leave columns out: " + " ".join(f"--ignore {name}" for name in columns))
+    if categories:
+        ways.append("keep categories: " + " ".join(f"--category {name}" for name in categories))
+    if ignorable:
+        ways.append("leave columns out: " + " ".join(f"--ignore {name}" for name in ignorable))
     ignored = [way for p in others if len(p.remedies) == 1 for way in p.remedies]
     if ignored:
         ways.append(f"convert to numbers or categories, or leave out: {' '.join(ignored)}")

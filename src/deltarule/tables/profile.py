@@ -94,7 +94,6 @@ class _NumberLearner(Learner):
     """Mean, standard deviation and median; and quantiles, if numbers are encoded by them."""
 
     kind = "number"
-    _texts = False
 
     def __init__(self, column: Understood, sample: float, encoding: NumberEncoding) -> None:
         super().__init__(column, sample)
@@ -103,17 +102,12 @@ class _NumberLearner(Learner):
             self._sample = Sample(sample)
 
     def add(self, column: ParsedColumn, rows: PieceRows) -> None:
-        self._texts = self._texts or column.declared
         self.missing += int((rows.training & ~column.usable).sum())
         values = self._values(column)
         taken = rows.training & np.isfinite(values)
         numbers = values[taken]
         self._moments.add(numbers)
         self._sample.add(numbers, rows.hashes, taken)
-
-    def merge(self, other: Any) -> None:
-        super().merge(other)
-        self._texts = self._texts or other._texts
 
     def record(self, rare_below: int, path: Path) -> NumberColumn:
         fill = self._median()
@@ -133,7 +127,6 @@ class _NumberLearner(Learner):
                 "scale": _scale(whole),
                 "flag": self.missing > 0,
                 "notation": notation if isinstance(notation, NumberNotation) else PLAIN,
-                "texts": self._texts,
                 **self._points(),
             }
         )

@@ -108,8 +108,7 @@ class NumberColumn(Strict):
     It gives (x - mean) / scale, with `fill` in place of a missing x; or, with `knots`, the linear
     interpolation of `scores` at the knots, constant beyond them. If `flag`, a second feature is 1
     where x was missing. With `edges`, there is one more feature for each interval between them
-    (`deltarule.tables.encoding.fill_bins`), from 0 to `height`. `texts` says that its type
-    declared texts in training, which the user wants to be numbers.
+    (`deltarule.tables.encoding.fill_bins`), from 0 to `height`.
     """
 
     kind: Literal["number", "boolean"]
@@ -119,7 +118,6 @@ class NumberColumn(Strict):
     scale: Scale
     flag: bool
     notation: NumberNotation = NumberNotation()
-    texts: bool = False
     knots: Points = []
     scores: Points = []
     edges: Points = []

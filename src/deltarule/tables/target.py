@@ -41,6 +41,8 @@ __all__ = [
 ]
 
 MAX_CLASSES = 1000
+_LEAST_VARIANCE = 1e-290
+"""A variance below it has lost digits: the squares of the deviations underflow."""
 
 
 class Decision(NamedTuple):
@@ -154,13 +156,18 @@ class TargetProfile:
     def record(self, decision: Decision) -> Classes | Quantity:
         """Return what was learned from the training rows.
 
-        It is an error if the numbers are too large.
+        It is an error if the numbers are too large, or their differences too small.
         """
         moments = self._moments
         if decision.task == "regression":
             if not moments.finite:
                 raise TableError(
                     f"the numbers in the target {show(self.name)} are too large; use another unit"
+                )
+            if self._least < self._most and moments.variance < _LEAST_VARIANCE:
+                raise TableError(
+                    f"the numbers in the target {show(self.name)} differ by so little "
+                    f"({self._most - self._least:.3g}) that their squares vanish; use another unit"
                 )
             scale = float(np.sqrt(moments.variance)) or 1.0
             return Quantity(

@@ -157,7 +157,8 @@ def fit(
     if deadline is not None and deadline.passed:
         warnings.warn(
             f"the training ended after {settings.max_seconds:g} s, at epoch {estimator.n_iter_} of "
-            f"at most {estimator.max_iter}; a longer --time may have a better one",
+            f"at most {estimator.max_iter}; a longer time (--time, max_seconds) may have a better "
+            "one",
             stacklevel=2,
         )
     # The same estimator as a file would hold, so that a model behaves the same after loading.

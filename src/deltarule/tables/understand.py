@@ -112,7 +112,7 @@ def understand(
         for column, evidence in zip(found, every, strict=True)
         if isinstance(column, Understood) and column.kind == "number" and evidence.suspect
     ]
-    refused = refusal(source, options, problems, suspects)
+    refused = refusal(source, options, problems, suspects, target)
     if refused is not None and refuse:
         raise TableError(refused.message)
     columns = {column.name: column for column in found if isinstance(column, Understood)}

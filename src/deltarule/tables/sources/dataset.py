@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
@@ -84,18 +86,17 @@ def open_source(path: str | os.PathLike[str], form: CsvFormat | None = None) -> 
     """
     place = Path(path)
     with _reading_files(place):
-        files = _files_in(place) if place.is_dir() else [place]
-        return Dataset(place, files, form=form)
+        return _dataset(place, form)
 
 
 def read_table(path: str | os.PathLike[str], form: CsvFormat | None = None) -> Table:
-    """Return a CSV or Parquet file as a table in memory.
+    """Return a CSV or Parquet file, or a folder of them, as a table in memory.
 
     Parameters
     ----------
     path : str or path-like
         The file. CSV may be compressed (gzip, bzip2, xz, zstd, lz4); encoding and separator are
-        told by its content.
+        told by its content. Or a folder, as `open_source` takes it.
     form : CsvFormat, optional
         What a CSV file does not tell itself, from `csv_format`.
 
@@ -116,7 +117,19 @@ def read_table(path: str | os.PathLike[str], form: CsvFormat | None = None) -> T
         "deltarule train --stream, which reads it piece by piece"
     )
     with _reading_files(place, remedy):
-        return Dataset(place, [place], remedy, form).collect()
+        return _dataset(place, form, remedy).collect()
+
+
+def _dataset(place: Path, form: CsvFormat | None, remedy: str = "") -> Dataset:
+    """Return a file, or the files of a folder, as one table."""
+    files, empty = _files_in(place) if place.is_dir() else ([place], [])
+    dataset = Dataset(place, files, remedy, form)
+    if empty:
+        some = "an empty file" if len(empty) == 1 else f"{len(empty)} empty files"
+        dataset.notes += (
+            f"left out: {some}, {listing(file.relative_to(place) for file in empty)}",
+        )
+    return dataset
 
 
 def is_large(path: Path) -> bool:
@@ -261,17 +274,19 @@ class Dataset(Source):
         return sha.hexdigest()
 
     def collect(self) -> Table:
-        """Return all rows of the only file as a table in memory, unless it is too large."""
-        (file,) = self._files
-        file.check_whole()
-        file.at_once = True
-        pieces, size = [], 0
+        """Return all rows as a table in memory, unless a file is too large."""
+        pieces: list[Table] = []
+        size: dict[Path, int] = defaultdict(int)
         declared: frozenset[str] = frozenset()
+        for file in self._files:
+            file.check_whole()
+            file.at_once = True
+        files = {file.path: file for file in self._files}
         for table, _ in self.scan():
             pieces.append(table)
             declared |= table.declared
-            size += sum(column.nbytes for column in table.columns.values())
-            file.check_whole(size)
+            size[table.path] += sum(column.nbytes for column in table.columns.values())
+            files[table.path].check_whole(size[table.path])
         columns = {}
         for name in self.names:
             columns[name] = joined([piece.columns.pop(name) for piece in pieces])
@@ -281,13 +296,18 @@ class Dataset(Source):
             self.path,
             columns,
             self.rows,
-            file.place,
+            self._place if len(self._files) > 1 else self._files[0].place,
             declared,
             self.separator,
             self.left_out,
             self.format,
             self.notes,
         )
+
+    def _place(self, row: int) -> str:
+        """Return the file of a row of the whole table, below the folder, and where it is there."""
+        file, chunk, first = self.places[bisect_right(self.places, row, key=_first) - 1]
+        return f"{file.path.relative_to(self.path)}, {file.place(row - (first - chunk.row))}"
 
     def _ordered(self, table: Table) -> Table:
         """Return a table of one file with the columns of the dataset, in their order."""
@@ -320,7 +340,8 @@ class Dataset(Source):
         return _reading_files(file.path, self._remedy)
 
 
-def _files_in(folder: Path) -> list[Path]:
+def _files_in(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files of a table in a folder, and those that are empty, in their order."""
     files: list[Path] = []
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
@@ -329,13 +350,14 @@ def _files_in(folder: Path) -> list[Path]:
             raise TableError(f"{folder} holds more than {MAX_FILES} files; join some of them")
     if not files:
         raise TableError(f"{folder} holds no files; name a folder with CSV or Parquet files")
-    files = sorted(file for file in files if file.is_symlink() or os.stat(file).st_size)
+    empty = sorted(file for file in files if not (file.is_symlink() or os.stat(file).st_size))
+    files = sorted({*files}.difference(empty))
     if not files:
         raise TableError(f"{folder} holds only empty files; name a folder with rows in its files")
     formats = {_first_bytes(file).startswith(b"PAR1") for file in files}
     if len(formats) > 1:
         raise TableError(f"{folder} holds Parquet files beside others; keep one kind in a folder")
-    return files
+    return files, empty
 
 
 def _keys(folder: Path, files: list[File]) -> dict[Path, dict[str, str | None]]:
@@ -360,6 +382,10 @@ def _keys(folder: Path, files: list[File]) -> dict[Path, dict[str, str | None]]:
     if any(not name for name in names):
         raise TableError(f"{folder} holds a folder without a name before =; rename it")
     return found
+
+
+def _first(place: Place) -> int:
+    return place.first
 
 
 def _open_file(path: Path, form: CsvFormat, look: int) -> File:

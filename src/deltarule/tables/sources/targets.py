@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +70,11 @@ def read_target(y: Any, owner: str) -> HeldTarget:
         "boolean",
     ):  # of categories of numbers, too, the numbers are the classes
         column = held_column(column.values, categorical=False)
+    if len(column.cells) == 0:
+        raise TableError(
+            "Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required. Give y "
+            "rows"
+        )
     values = _values(column, given)
     _check_values(column)
     kinds = {type(value) for value in given} if given is not None and not column.holds else set()
@@ -78,6 +84,13 @@ def read_target(y: Any, owner: str) -> HeldTarget:
             "y.astype(str), or as numbers"
         )
     if not column.holds and pa.types.is_string(column.cells.type):
+        if kinds and bool not in kinds and all(issubclass(kind, Real) for kind in kinds):
+            beyond = (v for v in given.tolist() if type(v) not in (int, float) or abs(v) >= 2**63)
+            raise TableError(
+                "y holds numbers that are neither floats nor whole numbers of 64 bits, such as "
+                f"{next(beyond, given[0])!s:.60}; give texts, [str(value) for value in y], if they "
+                "are names, else floats, [float(value) for value in y]"
+            )
         names = ": " + ", ".join(sorted(kind.__name__ for kind in kinds)) if kinds else ""
         raise TableError(
             f"y must be of one type, of numbers, texts or booleans; it mixes several{names}"

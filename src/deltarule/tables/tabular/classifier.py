@@ -10,6 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 
 from deltarule.errors import TableError
+from deltarule.metrics._inputs import check_weight
 from deltarule.tables.messages import listing
 from deltarule.tables.model import TableModel
 from deltarule.tables.record import Classes, Task
@@ -255,7 +256,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             The share of right predictions.
         """
         y = self._true(y)
-        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+        weight = check_weight(sample_weight, len(y))
+        return float(accuracy_score(y, self.predict(X), sample_weight=weight))
 
     def _codes(self, y: Any) -> NDArray[Any]:
         values = self._true(y).tolist()

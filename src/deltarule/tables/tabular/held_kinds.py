@@ -10,17 +10,17 @@ from deltarule.errors import TableError
 from deltarule.tables.dates import DateTexts
 from deltarule.tables.messages import listing, show
 from deltarule.tables.model import TableModel
-from deltarule.tables.notation import PLAIN
 from deltarule.tables.record import CategoryColumn, DateNotation, NumberColumn
 
 __all__ = ["check_held"]
 
 
 def check_held(model: TableModel, held: Mapping[str, str]) -> None:
-    """Refuse texts for numbers, and numbers, dates or booleans for categories of another kind.
+    """Refuse booleans for numbers and the reverse, and for categories values that are none of them.
 
-    Everything else that does not fit is refused where the cells are read. Cells of a file have no
-    type; what they look like is read as in training.
+    Texts are read as the cells of a file are, so that rows are read alike whichever come together:
+    a column of objects holds numbers and texts, and some of its rows only texts. Everything else
+    that does not fit is refused where the cells are read.
     """
     for column in model.preprocessing.columns:
         holds = held.get(column.name, "")
@@ -28,13 +28,11 @@ def check_held(model: TableModel, held: Mapping[str, str]) -> None:
             continue
         where = f"X: column {show(column.name)} held"
         if isinstance(column, NumberColumn):
-            if holds == "text" and not column.texts and column.notation == PLAIN:
-                what, remedy = "booleans", "give it booleans"
-                if column.kind == "number":
-                    what = "numbers"
-                    remedy = "convert it, in pandas with astype(float) or pandas.to_numeric"
+            if {column.kind, holds} == {"number", "boolean"}:
+                to = {"number": "float", "boolean": "bool"}[column.kind]
                 raise TableError(
-                    f"{where} {what} in training and is a column of texts now; {remedy}"
+                    f"{where} {column.kind}s in training and is a column of {holds}s now; give it "
+                    f"{column.kind}s, in pandas with astype({to})"
                 )
         elif isinstance(column, CategoryColumn) and holds in ("number", "date", "boolean"):
             known = [text for text in (*column.kept, *column.rare) if text is not None]

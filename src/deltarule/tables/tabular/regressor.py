@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
 from deltarule.errors import TableError
+from deltarule.metrics._inputs import check_weight
 from deltarule.tables.record import Task
 from deltarule.tables.sources.held import held_column
 from deltarule.tables.sources.targets import HeldTarget, read_target
@@ -199,4 +200,5 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         """
         with speaking_python():
             y = self._target(y).values
-        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
+        weight = check_weight(sample_weight, len(y))
+        return float(r2_score(y, self.predict(X), sample_weight=weight))
