@@ -164,7 +164,7 @@ def booster(name: str, regression: bool, seed: int, X: pd.DataFrame) -> Any:
 @contextmanager
 def heights(name: str) -> Iterator[None]:
     """Let bins and categories be as high as numbers, for the ablation of their heights."""
-    module = importlib.import_module("deltarule.tables.prepare")
+    module = importlib.import_module("deltarule.tables.preparation")
     usual = module.usual_encoding  # type: ignore[attr-defined]
     if name == EVEN:
         module.usual_encoding = lambda columns: usual(columns)._replace(even=False)

@@ -26,10 +26,13 @@ ROWS = [
         for i in range(60)
     ),
 ]
+TARGETS = ["class", "member", "price"]
+"""Of three classes, of two, and a number."""
 HEAVY = {
     *("sklearn", "pandas", "scipy.stats", "scipy.sparse", "scipy.special", "scipy.optimize"),
     *("numba", "matplotlib", "joblib", "onnx", "deltarule.training.loop", "deltarule.analysis"),
-    *("deltarule.augmentation", "deltarule.reference"),
+    *("deltarule.augmentation", "deltarule.reference", "deltarule.tables.preparation"),
+    *("deltarule.tables.judge", "deltarule.tables.profile", "rich"),
 }
 
 
@@ -40,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = folder / "table.csv"
     table.write_text("\n".join(ROWS))
     (folder / "ten.csv").write_text("\n".join(ROWS[:11]))
-    for target in ("class", "price"):
+    for target in TARGETS:
         prepared = prepare(read_table(table), Plan(target))
         with unconverged():
             model = fit(prepared, Settings(hidden=(4,), epochs=2, patience=2))
@@ -49,10 +52,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     X = np.arange(60.0).reshape(20, 3)
     with unconverged():
         save(MLPClassifier((4,), max_iter=2).fit(X, np.arange(20) % 3), folder / "classifier")
+        save(MLPClassifier((4,), max_iter=2).fit(X, np.arange(20) % 2), folder / "binary")
         save(
             MLPRegressor(hidden_layer_sizes=(4,), max_iter=2).fit(X, X[:, 0]), folder / "regressor"
         )
-        for kind in ("classifier", "regressor"):
+        for kind in ("classifier", "binary", "regressor"):
             load(folder / kind).predict(np.ones((2, 3)))
     return folder
 
@@ -74,7 +78,7 @@ def modules_after(code: str, folder: Path) -> set[str]:
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("target", ["class", "price"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_the_command_imports_only_what_predicts(folder: Path, target: str) -> None:
     words = ["predict", target, "ten.csv", "-o", f"{target}.out", "--overwrite"]
     code = f"from deltarule.cli.run import run\nassert run({words!r}) == 0"
@@ -82,7 +86,7 @@ def test_the_command_imports_only_what_predicts(folder: Path, target: str) -> No
     assert len((folder / f"{target}.out").read_text().splitlines()) == 11
 
 
-@pytest.mark.parametrize("target", ["class", "price"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_a_model_of_a_table_imports_only_what_predicts(folder: Path, target: str) -> None:
     code = (
         "from deltarule.tables import TableModel, read_table\n"
@@ -92,7 +96,7 @@ def test_a_model_of_a_table_imports_only_what_predicts(folder: Path, target: str
     assert modules_after(code, folder) & HEAVY == set()
 
 
-@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+@pytest.mark.parametrize("kind", ["classifier", "binary", "regressor"])
 def test_an_estimator_imports_little_beside_scikit_learn_itself(
     folder: Path, floor: set[str], kind: str
 ) -> None:

@@ -149,7 +149,7 @@ def _start(cache: str, *arguments: int) -> float:
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-m", "speed.start", *map(str, arguments)],
-        env={**os.environ, "DELTARULE_CACHE_DIR": cache, "PYTHONPATH": path},
+        env={**_environment(), "DELTARULE_CACHE_DIR": cache, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=False,
@@ -283,7 +283,7 @@ def _processes(module: str, words: list[str], rounds: int) -> list[dict[str, flo
     for _ in range(rounds):
         done = subprocess.run(
             [sys.executable, "-m", module, *words],
-            env={**os.environ, "PYTHONPATH": path},
+            env={**_environment(), "PYTHONPATH": path},
             capture_output=True,
             text=True,
             check=False,
@@ -294,10 +294,19 @@ def _processes(module: str, words: list[str], rounds: int) -> list[dict[str, flo
     return found
 
 
+def _environment() -> dict[str, str]:
+    """Return the variables of a user's process, whose modules' bytecode is kept."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+
 def _timed(module: str, words: list[str]) -> float:
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", module, *words], capture_output=True, text=True, check=False
+        [sys.executable, "-m", module, *words],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise WorkerError((done.stderr.strip().splitlines() or ["no error message"])[-1])

@@ -109,7 +109,7 @@ def test_refuses_with_one_line(tmp_path: Path, name: str) -> None:
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="no file"):
         read_table(tmp_path / "none.csv")
-    with pytest.raises(TableError, match="not a regular file"):
+    with pytest.raises(TableError, match="holds no files; name a folder"):
         read_table(tmp_path)
 
 

@@ -13,7 +13,7 @@ from deltarule.tables import Plan, ReadOptions, Table, prepare, read_table, unde
 from deltarule.tables.kinds import BooleanKind, NumberKind
 from deltarule.tables.preprocessing import transform
 from deltarule.tables.record import Classes, NumberColumn
-from deltarule.tables.target import encode_target
+from deltarule.tables.target_codes import encode_target
 from support.tables import decision_of, kinds_of
 
 

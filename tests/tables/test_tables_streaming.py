@@ -413,8 +413,10 @@ def test_a_session_on_a_folder(
     assert "wrote 900 predictions" in capsys.readouterr().out
     kept = pd.read_csv("out.csv")
     assert list(kept.columns) == ["area", "kind", "new", "price", "prediction"]
-    assert run(["train", "houses", "--target", "price", "--no-stream", "-f"]) == 2
-    assert "is not a regular file" in capsys.readouterr().err
+    assert run(["train", "houses", "--target", "price", "--no-stream", "-f", *quick]) == 0
+    seen = capsys.readouterr().out
+    assert "houses: 900 rows; 3 columns give 7 inputs" in seen
+    assert "the table stays in its files" not in seen
 
 
 def test_the_option_decides(

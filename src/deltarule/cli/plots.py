@@ -85,7 +85,7 @@ def draw_model_plots(
     """
     from deltarule import plots
     from deltarule.network.trace import trace_pass
-    from deltarule.tables.target import encode_target
+    from deltarule.tables.target_codes import encode_target
 
     one = model.member(member)
     predicted, target = model.predict(table), model.target

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console
-from rich.table import Table as Grid
-from rich.text import Text
-
-from deltarule.cli.stdio import silence, writing
+from deltarule.cli.stdio import printing
 from deltarule.tables.messages import listing, show
 from deltarule.tables.record import Classes
 from deltarule.tables.split import time_text
 
 if TYPE_CHECKING:
+    from rich.table import Table as Grid
+    from rich.text import Text
+
     from deltarule.tables import Description, Evaluation, Prepared, Source, TableModel, Understood
     from deltarule.tables.tabular.tuning import Found
     from deltarule.tables.tuning.study import Outcome
@@ -48,16 +48,14 @@ _OUTCOMES: dict[Outcome, str] = {
 """What became of the recipes that a search tried, for people."""
 
 
-class _Console(Console):
-    """A console that stops printing when its reader closes it; rich's console would exit."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        silence(self.file)
+_CURSOR = dict.fromkeys((7, 8, 11, 12, 13))
+"""Characters that ring, or move the cursor: they are not printed."""
 
 
 class TextReporter:
     """Prints the results of a command as text, or nothing if quiet.
+
+    Rich, which takes longer to import than a prediction, is imported for grids alone.
 
     Parameters
     ----------
@@ -68,18 +66,23 @@ class TextReporter:
     """
 
     def __init__(self, *, quiet: bool = False, stderr: bool = False) -> None:
-        # Grids take the width that they need: a terminal may break lines, but no name is cut.
-        self._console = _Console(
-            quiet=quiet, stderr=stderr, highlight=False, markup=False, emoji=False, width=10_000
-        )
+        self._quiet, self._stderr = quiet, stderr
 
     def say(self, text: str = "") -> None:
         """Print a line."""
-        self._print(text, soft_wrap=True)
+        stream = sys.stderr if self._stderr else sys.stdout
+        if not self._quiet:
+            with printing(stream):
+                print(text.translate(_CURSOR), file=stream, flush=True)
 
-    def _print(self, thing: str | Grid, *, soft_wrap: bool = False) -> None:
-        with writing(self._console.file):
-            self._console.print(thing, soft_wrap=soft_wrap)
+    def _print(self, grid: Grid) -> None:
+        from rich.console import Console
+
+        # A grid takes the width that it needs: a terminal may break lines, but no name is cut.
+        console = Console(stderr=self._stderr, width=10_000)
+        with console.capture() as drawn:
+            console.print(grid)
+        self.say(drawn.get().removesuffix("\n"))
 
     def notes(self, notes: Sequence[str]) -> None:
         """Print notes for the user, one per line."""
@@ -267,6 +270,8 @@ def _setting(value: Any) -> str:
 
 
 def _grid(*headings: str, left: int = 1) -> Grid:
+    from rich.table import Table as Grid
+
     grid = Grid(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for index, heading in enumerate(headings):
         side: Literal["left", "right"] = "right" if index >= left else "left"
@@ -276,6 +281,8 @@ def _grid(*headings: str, left: int = 1) -> Grid:
 
 def _plain(text: Any) -> Text:
     """Return a text without markup and without characters that move the cursor."""
+    from rich.text import Text
+
     return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text)))
 
 

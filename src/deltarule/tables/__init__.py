@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deltarule.tables.prepare import Prepared, prepare
-from deltarule.tables.understand import understand
 from deltarule.utils.lazy_names import importer
 
 if TYPE_CHECKING:
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from deltarule.tables.model import TableModel, check_test
     from deltarule.tables.plan import Plan
     from deltarule.tables.predictions_csv import PredictionsCsv
+    from deltarule.tables.preparation import Prepared, prepare
     from deltarule.tables.record import CsvFormat
     from deltarule.tables.settings import Settings
     from deltarule.tables.sources.csv_head import csv_format
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from deltarule.tables.tabular import TabularClassifier, TabularRegressor
     from deltarule.tables.train import fit, score_parts
     from deltarule.tables.tuning.space import default_space
+    from deltarule.tables.understand_columns import understand
     from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = [
@@ -65,7 +65,7 @@ __all__ = [
     "understand",
 ]
 
-# Of the names that are not those of their modules, a prediction needs a few.
+# A prediction needs a few of them.
 __getattr__ = importer(
     __name__,
     {
@@ -80,12 +80,14 @@ __getattr__ = importer(
         "model": ["TableModel", "check_test"],
         "plan": ["Plan"],
         "predictions_csv": ["PredictionsCsv"],
+        "preparation": ["Prepared", "prepare"],
         "record": ["CsvFormat"],
         "sources.csv_head": ["csv_format"],
         "sources.dataset": ["is_large", "open_source", "read_table"],
         "settings": ["Settings"],
         "split": ["Shares"],
         "table": ["Source", "Table"],
+        "understand_columns": ["understand"],
         "understanding": ["ReadOptions", "Understanding", "Understood"],
         "tabular": ["TabularClassifier", "TabularRegressor"],
         "train": ["fit", "score_parts"],

@@ -19,8 +19,9 @@ from deltarule.tables.record import NumberNotation, Task
 from deltarule.tables.split import times_of
 from deltarule.tables.statistics import PICTURE_SAMPLE, CappedCounter, Sample, row_hash
 from deltarule.tables.table import Source
-from deltarule.tables.target import Decision, TargetProfile, class_labels
-from deltarule.tables.understand import feature_columns, understand
+from deltarule.tables.target import Decision, TargetProfile
+from deltarule.tables.target_codes import class_labels
+from deltarule.tables.understand_columns import feature_columns, understand
 from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 
 __all__ = ["ColumnValues", "DataValues", "Description", "collect_values", "describe"]

@@ -26,7 +26,7 @@ from deltarule.spec.optimizers import AdamW
 from deltarule.tables.ensemble import Ensemble, best_temperature, tempered
 from deltarule.tables.evaluation import Evaluation, Predictions, Scores
 from deltarule.tables.folds import draw_folds
-from deltarule.tables.prepare import Prepared
+from deltarule.tables.preparation import Prepared
 from deltarule.tables.recipes import RECIPES
 from deltarule.tables.record import Classes, Quantity
 from deltarule.tables.settings import Settings

@@ -37,7 +37,7 @@ from deltarule.tables.record import (
 from deltarule.tables.settings import Interface
 from deltarule.tables.summary import Summary, summary_of
 from deltarule.tables.table import Source, Table
-from deltarule.tables.target import encode_target
+from deltarule.tables.target_codes import encode_target
 from deltarule.tables.understanding import ReadOptions, rewritten
 from deltarule.utils.blas import one_blas_thread
 from deltarule.utils.checks import check_name

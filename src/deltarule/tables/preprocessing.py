@@ -32,7 +32,7 @@ from deltarule.tables.record import (
 )
 from deltarule.tables.stacks import CategoryStack, NumberStack
 from deltarule.tables.table import Table
-from deltarule.tables.target import encode_target
+from deltarule.tables.target_codes import encode_target
 
 __all__ = ["Examples", "RowEncoder", "encode_examples", "rare_below", "transform"]
 

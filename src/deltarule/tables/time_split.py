@@ -13,7 +13,7 @@ from deltarule.tables.record import TimeSplit
 from deltarule.tables.split import Shares, Split, part_sizes, times_of
 from deltarule.tables.statistics import TIME_SAMPLE, Sample, row_hash
 from deltarule.tables.table import Source
-from deltarule.tables.understand import understand
+from deltarule.tables.understand_columns import understand
 from deltarule.tables.understanding import ReadOptions, Understanding, Understood
 from deltarule.training.splits import default_fractions
 

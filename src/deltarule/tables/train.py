@@ -24,7 +24,7 @@ from deltarule.estimators.class_targets import ClassTargets
 from deltarule.tables.evaluation import Evaluation
 from deltarule.tables.fold_training import fit_folds, member_estimator, to_the_last_epoch
 from deltarule.tables.model import TableModel
-from deltarule.tables.prepare import Prepared
+from deltarule.tables.preparation import Prepared
 from deltarule.tables.record import Classes
 from deltarule.tables.settings import Arguments, Interface, Settings
 from deltarule.tables.time_budget import Deadline

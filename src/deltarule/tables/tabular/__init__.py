@@ -7,7 +7,7 @@ from typing import Any
 from deltarule.errors import ModelFileError
 from deltarule.storage import ModelRecord
 from deltarule.tables.model import TableModel
-from deltarule.tables.prepare import Prepared
+from deltarule.tables.preparation import Prepared
 from deltarule.tables.record import Task, validated
 from deltarule.tables.settings import Arguments, Settings
 from deltarule.tables.tabular.base import BaseTabular

@@ -22,7 +22,7 @@ from deltarule.tables.ensemble import Ensemble
 from deltarule.tables.kinds import UnseenValues
 from deltarule.tables.messages import listing
 from deltarule.tables.model import TableModel
-from deltarule.tables.prepare import Prepared, prepare
+from deltarule.tables.preparation import Prepared, prepare
 from deltarule.tables.record import Classes, Task
 from deltarule.tables.settings import Interface
 from deltarule.tables.sources.frames import Frame, read_frame

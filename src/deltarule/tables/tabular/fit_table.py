@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deltarule.tables.prepare import Prepared
+from deltarule.tables.preparation import Prepared
 from deltarule.tables.sources.frames import Frame
 
 __all__ = ["FitTable"]

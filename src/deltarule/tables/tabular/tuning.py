@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from deltarule.errors import SpecError
 from deltarule.tables.fold_training import GivenUpError
-from deltarule.tables.prepare import Prepared
+from deltarule.tables.preparation import Prepared
 from deltarule.tables.tabular.fit_table import FitTable
 from deltarule.tables.tabular.python_words import speaking_python
 from deltarule.tables.tuning.search import Budget, Deadline, Watcher, search

@@ -30,9 +30,10 @@ from deltarule.tables.record import (
 from deltarule.tables.sources.dataset import Dataset
 from deltarule.tables.split import ForTraining, Shares, Split, draw_parts, time_text
 from deltarule.tables.table import Source, Table
-from deltarule.tables.target import TargetProfile, encode_target, target_column, transformed
+from deltarule.tables.target import TargetProfile, target_column, transformed
+from deltarule.tables.target_codes import encode_target
 from deltarule.tables.time_split import split_by_time
-from deltarule.tables.understand import feature_columns, understand
+from deltarule.tables.understand_columns import feature_columns, understand
 from deltarule.tables.understanding import Understanding
 from deltarule.training.splits import default_fractions
 from deltarule.version import __version__
