@@ -79,7 +79,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     dropout : float, optional
         Probability in [0, 1) that training drops a hidden unit; 0 by default.
     validation_fraction : float, default=0.1
-        Share of the rows that are held out to decide when one network stops (dev rows).
+        Share of the rows that are held out to decide when one network stops (dev rows). Another
+        share than the default trains one network; so does ``ensemble=1``, with any share.
     time : str, optional
         A column of dates or numbers that orders the rows: the last ones are the dev rows. By
         default dev rows are drawn.
