@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from copy import copy
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from typing import Annotated, Any, get_args, get_type_hints
 
 __all__ = ["grouped"]
@@ -45,7 +46,7 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
 def _options(group: type) -> list[inspect.Parameter]:
     """Return the fields of a group as parameters of a command."""
     panel = (group.__doc__ or "").partition("\n")[0].rstrip(".")
-    hints = get_type_hints(group, include_extras=True)
+    hints = _hints(group)
     found = []
     for field in fields(group):
         kind, option = get_args(hints[field.name])
@@ -60,3 +61,9 @@ def _options(group: type) -> list[inspect.Parameter]:
             )
         )
     return found
+
+
+@cache
+def _hints(group: type) -> dict[str, Any]:
+    """Return the types of a group's fields; most groups belong to several commands."""
+    return get_type_hints(group, include_extras=True)
