@@ -15,7 +15,15 @@ import pytest
 from hypothesis import strategies as st
 
 from deltarule.errors import TableError
-from deltarule.tables import Shares, Table, is_large, open_source, read_table
+from deltarule.tables import (
+    ReadOptions,
+    Shares,
+    Table,
+    is_large,
+    open_source,
+    read_table,
+    understand,
+)
 from deltarule.tables.evidence import DAY_FIRST
 from deltarule.tables.sources import csv as csv_source
 from deltarule.tables.sources import dataset as dataset_module
@@ -286,6 +294,65 @@ def test_a_folder_of_columns_of_several_types_in_memory(tmp_path: Path, others: 
     assert "list" in read_table(tmp_path).column("x").unsupported
     (tmp_path / "1.parquet").unlink()
     assert len(read_table(tmp_path).column("x")) == 4
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ([1.5, 2.5, 3.5] * 20, ["u", "v", "w"] * 20),
+        (list(range(60)), ["u", "v", "w"] * 20),
+        ([1, 2, 3] * 20, [True, False, None] * 20),
+        (pa.array(["7", "8"] * 30).dictionary_encode(), [7.0, 8.0] * 30),
+        ([1.5] * 60, [None] * 60),
+    ],
+)
+def test_columns_that_are_numbers_in_one_file_and_texts_in_another(
+    tmp_path: Path, columns: tuple[Any, Any]
+) -> None:
+    z = np.random.default_rng(0).normal(size=60)
+    for order in (columns, columns[::-1]):
+        for number, column in enumerate(order):
+            table = pa.table({"c": column, "z": z, "t": ["p", "q"] * 30})
+            pq.write_table(table, tmp_path / f"{number}.parquet")
+        whole = understand(read_table(tmp_path), ReadOptions(), target="t", refuse=False)
+        piecewise = understand(open_source(tmp_path), ReadOptions(), target="t", refuse=False)
+        assert piecewise.columns == whole.columns
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_files_of_several_separators_do_not_say_what_a_comma_is(
+    tmp_path: Path, streams: bool
+) -> None:
+    plain, german = "a,t\n" + "5,0\n7,1\n" * 30, "a;t\n" + "8,300;0\n1,250;1\n" * 30
+    for first, second in ((plain, german), (german, plain), ("a,t\n", german)):
+        (tmp_path / "1.csv").write_text(first)
+        (tmp_path / "2.csv").write_text(second)
+        source = open_source(tmp_path) if streams else read_table(tmp_path)
+        with pytest.raises(TableError, match=r"holds commas that may mean thousands .*--decimal"):
+            understand(source, ReadOptions(), target="t")
+    understand(source, ReadOptions(decimal=","), target="t")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="links and pipes of POSIX")
+def test_links_in_a_folder(tmp_path: Path) -> None:
+    folder, other = tmp_path / "table", tmp_path / "other"
+    for place, cell in ((folder / "year=1", 1), (other / "inner", 2)):
+        place.mkdir(parents=True)
+        (place / "a.csv").write_text(f"x\n{cell}\n")
+    (folder / "year=2").symlink_to(other / "inner", target_is_directory=True)
+    (folder / "year=1" / "up").symlink_to(folder, target_is_directory=True)  # never ends
+    (other / "inner" / "b.csv").symlink_to(folder / "year=1" / "a.csv")
+    for table in (read_table(folder), *(p.table for p in open_source(folder).scan())):
+        assert table.names == ["x", "year"]
+    assert rows_of([read_table(folder)]) == [("1", "1"), ("2", "2"), ("1", "2")]
+    (folder / "nothing.csv").symlink_to(tmp_path / "none")
+    with pytest.raises(TableError, match=r"no file .*nothing\.csv"):
+        open_source(folder)
+    (folder / "nothing.csv").unlink()
+    os.mkfifo(tmp_path / "pipe")
+    (folder / "pipe.csv").symlink_to(tmp_path / "pipe")
+    with pytest.raises(TableError, match=r"pipe\.csv is not a regular file"):
+        open_source(folder)
 
 
 @pytest.mark.parametrize(

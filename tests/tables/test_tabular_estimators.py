@@ -470,8 +470,8 @@ BAD_ROWS: dict[str, tuple[Any, str]] = {
         "'year': '2007 or so' is not a num",
     ),
     "numbers as dates": (lambda f: f.assign(year=pd.Timestamp("2020-01-01")), "'year'"),
-    "numbers as booleans": (lambda f: f.assign(year=True), r"held numbers .* astype\(float\)"),
-    "booleans as numbers": (lambda f: f.assign(flag=1.0), r"held booleans .* astype\(bool\)"),
+    "numbers as booleans": (lambda f: f.assign(year=True), r"held numbers .* astype\('Float64'\)"),
+    "booleans as numbers": (lambda f: f.assign(flag=1.0), r"held booleans .* astype\('boolean'\)"),
     "booleans as texts": (lambda f: f.assign(flag="yes"), "'flag': 'yes' is not true or false"),
     "dates as numbers": (lambda f: f.assign(day=1.5), "'day': '1.5' is not a date"),
     "dates as booleans": (lambda f: f.assign(day=True), "'day': 'true' is not a date"),
@@ -510,6 +510,39 @@ def test_rows_are_read_alike_whichever_come_together(what: str) -> None:
         for first in range(len(MIXED[what])):
             rows = slice(first, first + count)
             assert_array_equal(model.transform(frame[rows]), expected[rows])
+
+
+def test_remedies_for_columns_of_another_type_keep_missing_cells() -> None:
+    frame = pd.DataFrame({"b": pd.Series([True, False, None] * 40, dtype=object)})
+    frame["n"] = [1.0, 0.0, np.nan] * 40
+    model = quiet(TabularClassifier(**QUICK), frame, ["p", "q", "q"] * 40)
+    expected = model.transform(frame)
+    numbers = frame.assign(b=[1.0, 0.0, np.nan] * 40)
+    assert_array_equal(model.transform(numbers.astype({"b": "boolean"})), expected)
+    booleans = frame.assign(n=pd.Series([True, False, None] * 40, dtype=object))
+    assert_array_equal(model.transform(booleans.astype({"n": "Float64"})), expected)
+
+
+NEVER: dict[str, tuple[list[Any], list[Any]]] = {
+    "leading zeros and numbers": (["01", "02", "03"], [1, 2.0, 3]),
+    "two decimals and numbers": (["1.50", "2.50", "x"], [1.5, 2.5]),
+    "numbers and booleans": (["0", "1", "2"], [True, False]),
+    "True and booleans": (["True", "False", "x"], [True, False]),
+}
+
+
+@pytest.mark.parametrize("what", NEVER)
+def test_what_no_category_can_be_is_refused_whatever_stands_beside_it(what: str) -> None:
+    texts, values = NEVER[what]
+    column = pd.Categorical(np.resize(texts, 120))
+    frame = pd.DataFrame({"c": column, "x": np.arange(120.0)})
+    model = quiet(TabularClassifier(**QUICK), frame, np.resize(["p", "q", "q"], 120))
+    for others in ([], [texts[0]], ["never seen"], [None]):
+        for value in values:
+            cells = [*others, value]
+            rows = pd.DataFrame({"c": pd.Series(cells, dtype=object), "x": 1.0})
+            with pytest.raises(TableError, match=r"'c' held categories in training .* and holds"):
+                model.predict(rows)
 
 
 @pytest.mark.parametrize(
@@ -630,6 +663,28 @@ def test_targets_that_cannot_be_learned_are_refused_with_a_remedy(what: str) -> 
         assert "ignore" not in str(refused.value)
     with pytest.raises(TableError, match=r"0 sample\(s\)"):
         quiet(kind((4,), max_iter=2), AXIS, np.arange(COUNT) % 2).score(AXIS[:0], [])
+
+
+def test_scores_of_odd_targets() -> None:
+    y = (2 * AXIS["q"] + 1).to_numpy()
+    options = {"max_iter": 300, "learning_rate_init": 0.01, "random_state": 0}
+    model = quiet(TabularRegressor((8,), **options), AXIS, y)
+    shift = y - model.predict(AXIS)
+    beside = 1 - np.sum(y**2) / np.sum((y - y.mean()) ** 2)  # where predictions are nothing
+    for scale in (1e150, 1e200, 1e300):
+        assert model.score(AXIS, y * scale) == pytest.approx(beside, rel=1e-6)
+    assert model.score(AXIS, y) == pytest.approx(1 - np.sum(shift**2) / (y.var() * COUNT))
+    classes = quiet(TabularClassifier(**QUICK), AXIS, np.resize(["p", "q"], COUNT))
+    for odd in (np.zeros(COUNT, "m8[s]"), [b"p"] * COUNT):
+        for estimator in (model, classes):
+            with pytest.raises(TableError, match="neither number nor text"):
+                estimator.score(AXIS, odd)
+    with pytest.raises(TableError, match="y must hold numbers"):
+        model.score(AXIS, ["zz"] * COUNT)
+    with pytest.raises(TableError, match="cannot be compared with the classes"):
+        classes.score(AXIS, np.zeros(COUNT))
+    with pytest.raises(TableError, match="infinity"):
+        quiet(TabularRegressor(**QUICK), AXIS, np.full(COUNT, np.longdouble("1e4000")))
 
 
 def test_the_remedies_for_targets_work() -> None:

@@ -70,6 +70,7 @@ class CsvFile:
         self.names, self.separator, self.left_out = found.names, found.separator, found.left_out
         self._places, self._width, self._beyond = found.places, found.width, found.beyond
         self._hint = found.hint
+        self.stored_numbers = frozenset[str]()
         self.notes = [*filter(None, [self._text.note]), *found.notes]
 
     def scan(self) -> Iterator[tuple[Chunk, Generator[Table]]]:

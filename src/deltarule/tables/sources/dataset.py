@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from deltarule.errors import TableError
 from deltarule.storage.file_signatures import is_model
-from deltarule.tables.columns import joined
+from deltarule.tables.columns import joined, number_texts
 from deltarule.tables.messages import listing
 from deltarule.tables.record import CsvFormat
 from deltarule.tables.sources.csv import MAX_FILE_BYTES, CsvFile
@@ -52,7 +52,8 @@ SHARE = 0.5
 File: TypeAlias = CsvFile | ParquetFile
 """A file that is read a chunk at a time. `scan` yields each chunk and its rows, `read` the rows of
 one chunk; `place` says where a row is, and `check_whole` refuses a file that is not to be held in
-memory. Another format is a class with these methods, chosen in `_open_file`."""
+memory. `stored_numbers` are the columns that are numbers by their type. Another format is a class
+with these methods, chosen in `_open_file`."""
 _OTHER_FORMATS = (
     (b"PK\x03\x04", "is a zip archive or an Excel workbook; save the sheet as CSV (UTF-8)"),
     (b"\xd0\xcf\x11\xe0", "is an old Excel workbook; save the sheet as CSV (UTF-8)"),
@@ -184,7 +185,8 @@ class Dataset(Source):
 
     All files have the columns of the first, in any order. `remedy` is what to tell the user if the
     memory is too small. The number of rows and the places of the chunks are known once `scan` has
-    read them all.
+    read them all. A column that is stored as numbers in some files and as texts in others is one of
+    texts, and there is no `separator` if files have different ones.
     """
 
     def __init__(
@@ -203,7 +205,11 @@ class Dataset(Source):
         self.notes = tuple(dict.fromkeys(note for file in self._files for note in file.notes))
         for other in self._files[1:]:
             self._check_same(other)
-        self.separator, self.left_out = self._files[0].separator, self._files[0].left_out
+        first, *others = (file.stored_numbers for file in self._files)
+        self._mixed = frozenset[str]().union(*(first ^ other for other in others))
+        separators = {file.separator for file in self._files}
+        self.separator = separators.pop() if len(separators) == 1 else ""
+        self.left_out = self._files[0].left_out
 
     @property
     def names(self) -> list[str]:
@@ -312,9 +318,12 @@ class Dataset(Source):
     def _ordered(self, table: Table) -> Table:
         """Return a table of one file with the columns of the dataset, in their order."""
         keys = self._keys[table.path]
-        if not keys and table.names == self.names:
+        if not (keys or self._mixed) and table.names == self.names:
             return table
         columns = dict(table.columns)
+        for name in self._mixed:
+            if pa.types.is_floating(columns[name].type):
+                columns[name] = number_texts(columns[name])
         for name, cell in keys.items():
             columns[name] = pa.repeat(pa.scalar(cell, pa.string()), table.rows)
         return replace(table, columns={name: columns[name] for name in self.names})
@@ -341,23 +350,47 @@ class Dataset(Source):
 
 
 def _files_in(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the files of a table in a folder, and those that are empty, in their order."""
+    """Return the files of a table in a folder, and those that are empty, in their order.
+
+    Links are followed, but not to a folder that holds them.
+    """
     files: list[Path] = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
-        files += [Path(place, name) for name in names if not name.startswith((".", "_"))]
+    chains: dict[str, tuple[str, ...]] = {str(folder): (os.path.realpath(folder),)}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        inside = chains.pop(place)
+        real = {n: os.path.realpath(os.path.join(place, n)) for n in folders if _is_shown(n)}
+        folders[:] = sorted(name for name in real if real[name] not in inside)
+        chains |= {os.path.join(place, name): (*inside, real[name]) for name in folders}
+        files += [Path(place, name) for name in names if _is_shown(name)]
         if len(files) > MAX_FILES:
             raise TableError(f"{folder} holds more than {MAX_FILES} files; join some of them")
     if not files:
         raise TableError(f"{folder} holds no files; name a folder with CSV or Parquet files")
-    empty = sorted(file for file in files if not (file.is_symlink() or os.stat(file).st_size))
-    files = sorted({*files}.difference(empty))
+    sizes = {file: _size(file) for file in sorted(files)}
+    files, empty = [f for f in sizes if sizes[f]], [f for f in sizes if not sizes[f]]
     if not files:
         raise TableError(f"{folder} holds only empty files; name a folder with rows in its files")
-    formats = {_first_bytes(file).startswith(b"PAR1") for file in files}
-    if len(formats) > 1:
+    if len({_is_parquet(file) for file in files}) > 1:
         raise TableError(f"{folder} holds Parquet files beside others; keep one kind in a folder")
     return files, empty
+
+
+def _is_parquet(path: Path) -> bool:
+    with _reading_files(path):
+        return _first_bytes(path).startswith(b"PAR1")
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith((".", "_"))
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file; whatever else lies in a folder is an error."""
+    with _reading_files(path):
+        status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise TableError(f"{path} is not a regular file; name a CSV or Parquet file")
+    return status.st_size
 
 
 def _keys(folder: Path, files: list[File]) -> dict[Path, dict[str, str | None]]:
@@ -390,10 +423,7 @@ def _first(place: Place) -> int:
 
 def _open_file(path: Path, form: CsvFormat, look: int) -> File:
     """Open a file that may be a table, and refuse what cannot be one."""
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise TableError(f"{path} is not a regular file; name a CSV or Parquet file")
-    if status.st_size == 0:
+    if _size(path) == 0:
         raise TableError(f"{path} is empty; a table needs a header line and rows")
     head = _first_bytes(path)
     for magic, advice in _OTHER_FORMATS:

@@ -42,12 +42,12 @@ class FrameTable(Table):
 
     Attributes
     ----------
-    held : dict of str to str
-        What each column holds by its type: "number", "text", "boolean", "date", or an empty text
-        if that does not say (a column without any values, or of mixed objects).
+    held : dict of str to frozenset of str
+        What each column holds by its type, or by those of its objects: "number", "text",
+        "boolean", "date"; nothing if it has no values.
     """
 
-    held: dict[str, str] = field(default_factory=dict)
+    held: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Frame:
             place=place,
             declared=frozenset(name for name, column in named if column.declared),
             left_out=self.left_out,
-            held={name: column.holds for name, column in named},
+            held={name: column.kinds for name, column in named},
         )
 
     def renamed(self, names: list[str]) -> Frame:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,9 @@ from deltarule.tables.messages import is_unicode
 from deltarule.tables.sources.parquet import as_texts, holds_texts, read_column
 
 __all__ = ["HeldColumn", "held_column", "is_arrow", "is_pandas"]
+
+Mixed: TypeAlias = frozenset[str] | None
+"""What objects of several types are; None if they are of one."""
 
 _FAILURES = (pa.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError)
 
@@ -33,6 +36,8 @@ class HeldColumn(NamedTuple):
         Whether the type says that they are texts or categories.
     holds : str
         "number", "text", "boolean" or "date" by the type, or an empty text.
+    kinds : frozenset of str
+        The same of the values, if they are objects of several types.
     values : pyarrow.Array
         The same before they were made cells.
     """
@@ -40,6 +45,7 @@ class HeldColumn(NamedTuple):
     cells: Cells
     declared: bool
     holds: str
+    kinds: frozenset[str]
     values: Any
 
 
@@ -68,7 +74,7 @@ def held_column(
     declares : bool, default=True
         Whether the type of texts says that they are texts.
     """
-    mixed = False
+    mixed: Mixed = None
     if is_pandas(values, "Series", "Index"):
         found, as_category, mixed = _of_pandas(values)
         categorical = as_category if categorical is None else categorical
@@ -84,8 +90,10 @@ def held_column(
     cells = read_column(found)
     if categorical and pa.types.is_floating(cells.type):
         cells = as_texts(found)
-    declared = bool(categorical or (holds_texts(found.type) and declares and not mixed))
-    return HeldColumn(cells, declared, "" if mixed else _holds(found), found)
+    declared = bool(categorical or (holds_texts(found.type) and declares and mixed is None))
+    holds = _holds(found) if mixed is None else ""
+    kinds = frozenset([holds] if holds else mixed or ())
+    return HeldColumn(cells, declared, holds, kinds, found)
 
 
 def _holds(values: Any) -> str:
@@ -146,8 +154,8 @@ def _plain(values: Any) -> Any:
 # --- pandas ------------------------------------------------------------------------------------
 
 
-def _of_pandas(series: Any) -> tuple[Any, bool, bool]:
-    """Return a Series or Index as an Arrow array, and whether it is categorical, or mixed."""
+def _of_pandas(series: Any) -> tuple[Any, bool, Mixed]:
+    """Return a Series or Index as an Arrow array, whether it is categorical, and what it mixes."""
     pandas = sys.modules["pandas"]
     series = series.to_series() if is_pandas(series, "Index") else series
     dtype = series.dtype
@@ -161,30 +169,30 @@ def _of_pandas(series: Any) -> tuple[Any, bool, bool]:
         return _plain(categories).take(pa.array(codes, mask=codes < 0)), True, mixed
     if isinstance(dtype, pandas.PeriodDtype | pandas.IntervalDtype):
         texts = [None if pandas.isna(value) else str(value) for value in series]
-        return pa.array(texts, pa.string()), False, False
+        return pa.array(texts, pa.string()), False, None
     if isinstance(dtype, pandas.DatetimeTZDtype):
         series = series.dt.tz_localize(None)
     if isinstance(series.dtype, np.dtype):
         found, mixed = _of_numpy(series.to_numpy())
         return found, False, mixed
     try:
-        return pa.array(series, from_pandas=True), False, False
+        return pa.array(series, from_pandas=True), False, None
     except _FAILURES:
-        return _unreadable(len(series), str(dtype)), False, False
+        return _unreadable(len(series), str(dtype)), False, None
 
 
 # --- NumPy and sequences -----------------------------------------------------------------------
 
 
-def _of_numpy(values: Any) -> tuple[Any, bool]:
-    """Return an array or a sequence as an Arrow array, and whether it mixes types."""
+def _of_numpy(values: Any) -> tuple[Any, Mixed]:
+    """Return an array or a sequence as an Arrow array, and what types it mixes."""
     array = values
     if not isinstance(array, np.ndarray):
         array = np.asarray(values) if hasattr(values, "__array__") else _objects(values)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        return _unreadable(len(array), f"arrays of {array.ndim} dimensions"), False
+        return _unreadable(len(array), f"arrays of {array.ndim} dimensions"), None
     kind, missing = array.dtype.kind, None
     if isinstance(array, np.ma.MaskedArray):
         array, missing = array.data, np.ma.getmaskarray(array)
@@ -198,11 +206,12 @@ def _of_numpy(values: Any) -> tuple[Any, bool]:
         array = array.astype("datetime64[s]")
     if kind in "iufb":
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
-        array = array.astype(np.float64) if array.dtype == np.longdouble else array
+        with np.errstate(over="ignore"):  # infinities are refused by name
+            array = array.astype(np.float64) if array.dtype == np.longdouble else array
     try:
-        return pa.array(array, mask=missing, from_pandas=True), False
+        return pa.array(array, mask=missing, from_pandas=True), None
     except _FAILURES:
-        return _unreadable(len(array), str(array.dtype)), False
+        return _unreadable(len(array), str(array.dtype)), None
 
 
 def _objects(values: Any) -> Any:
@@ -214,8 +223,8 @@ def _objects(values: Any) -> Any:
     return array
 
 
-def _of_objects(array: Any) -> tuple[Any, bool]:
-    """Return objects as an Arrow array, and whether they are of several types.
+def _of_objects(array: Any) -> tuple[Any, Mixed]:
+    """Return objects as an Arrow array, and what they are if they are of several types.
 
     Those become the texts that a CSV file would hold.
     """
@@ -224,17 +233,27 @@ def _of_objects(array: Any) -> tuple[Any, bool]:
     except _FAILURES:
         found = None
     if found is not None and _holds(found) != "date":
-        return found, False
+        return found, None
     # Dates beside dates with a time, or with several zones, would lose one or the other.
     texts: list[str | None] = []
     for value in array:
         text = _text(value)
         if text is None and not _is_missing(value):
-            return _unreadable(len(array), type(value).__name__), False
+            return _unreadable(len(array), type(value).__name__), None
         if text is not None and not is_unicode(text):
-            return _unreadable(len(array), "invalid Unicode"), False
+            return _unreadable(len(array), "invalid Unicode"), None
         texts.append(text)
-    return pa.array(texts, pa.string()), True
+    kinds = {_kind(kind) for kind in {type(v) for v in array[[text is not None for text in texts]]}}
+    return pa.array(texts, pa.string()), frozenset(kinds)
+
+
+def _kind(kind: type) -> str:
+    """Return what objects of a type are that `_text` turns into texts."""
+    if issubclass(kind, str):
+        return "text"
+    if issubclass(kind, bool | np.bool_):
+        return "boolean"
+    return "number" if issubclass(kind, Real | Decimal) else "date"
 
 
 def _text(value: Any) -> str | None:

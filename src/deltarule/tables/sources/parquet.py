@@ -65,7 +65,14 @@ class ParquetFile:
             schema = file.schema_arrow
             self._index, self._categoricals = pandas_columns(schema)
             self.left_out = dict.fromkeys(self._index, "is the index of pandas")
-            self.names = [name.strip() for name in schema.names if name not in self._index]
+            fields = [field for field in schema if field.name not in self._index]
+            self.names = [field.name.strip() for field in fields]
+            self.stored_numbers = frozenset(
+                field.name.strip()
+                for field in fields
+                if field.name not in self._categoricals
+                and (pa.types.is_floating(field.type) or pa.types.is_integer(field.type))
+            )
             check_names(path, self.names)
         groups = self._groups()
         rows = [group.num_rows for group in groups]

@@ -75,6 +75,12 @@ def read_target(y: Any, owner: str) -> HeldTarget:
             "Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required. Give y "
             "rows"
         )
+    kind = column.cells.type
+    if not (pa.types.is_floating(kind) or pa.types.is_string(kind)):
+        raise TableError(
+            f"y holds {show(kind)}, which is neither number nor text; convert it to numbers or "
+            "texts"
+        )
     values = _values(column, given)
     _check_values(column)
     kinds = {type(value) for value in given} if given is not None and not column.holds else set()

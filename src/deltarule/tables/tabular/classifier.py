@@ -257,6 +257,11 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             The share of right predictions.
         """
         y = self._true(y)
+        if _holds_texts(y) != _holds_texts(self.classes_):
+            raise TableError(
+                f"y has {listing(dict.fromkeys(y.tolist()), 3)}, which cannot be compared with the "
+                f"classes {listing(self.classes_.tolist(), 3)}; give y in the type of fit"
+            )
         weight = check_weight(sample_weight, len(y))
         return float(accuracy_score(y, self.predict(X), sample_weight=weight))
 
@@ -274,3 +279,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     def _true(self, y: Any) -> NDArray[Any]:
         with speaking_python():
             return read_target(y, type(self).__name__).values
+
+
+def _holds_texts(values: NDArray[Any]) -> bool:
+    return values.dtype.kind in "UT" or any(isinstance(value, str) for value in values.tolist())

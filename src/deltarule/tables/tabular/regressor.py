@@ -199,7 +199,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         score : float
             1 - the squared error / that of the mean.
         """
-        with speaking_python():
-            y = self._target(y).values
-        weight = check_weight(sample_weight, len(y))
-        return float(r2_score(y, self.predict(X), sample_weight=weight))
+        y = self._codes(y)
+        weight, predicted = check_weight(sample_weight, len(y)), self.predict(X)
+        # Only the ratios of y and predictions count: by a power of two, their squares are finite.
+        power = -int(np.frexp(max(np.abs(y).max(), np.abs(predicted).max()))[1])
+        y, predicted = np.ldexp(y, power), np.ldexp(predicted, power)
+        return float(r2_score(y, predicted, sample_weight=weight))
