@@ -265,6 +265,7 @@ def test_no_fit_returns_a_model_that_is_not_finite(**case: Any) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
+@pytest.mark.filterwarnings("ignore::deltarule.errors.FrozenTrainingWarning")
 @settings(max_examples=3000, derandomize=True, deadline=None)
 @given(**EVERYTHING)
 def test_no_fit_returns_a_model_that_is_not_finite_many_times(**case: Any) -> None:

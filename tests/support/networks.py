@@ -58,7 +58,7 @@ def proves(*, short: int, full: int, **strategies: st.SearchStrategy[Any]) -> Ca
         test.__module__, test.__doc__ = claim.__module__, claim.__doc__
         counts = [
             pytest.param(short, id="short"),
-            pytest.param(full, id="full", marks=pytest.mark.long),
+            pytest.param(full, id="full", marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
         ]
         return pytest.mark.parametrize("count", counts)(test)
 

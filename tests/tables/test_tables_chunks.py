@@ -154,6 +154,15 @@ def test_quotes_mean_what_they_mean_to_pythons_strict_reader(
     check_same(path, open_source(path))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", [False, True])
+def test_line_ends_around_a_cell_are_trimmed(place: Path, end: str, last: bool) -> None:
+    path = place / "ends.csv"
+    for cell in ("\n", "\r", "\r\n", "x\n", "\rx", "\nx\r\n"):
+        path.write_bytes(f'a,b{end}"{cell}",1{end * last}'.encode())
+        assert rows_of([read_table(path)]) == [(cell.strip(), "1")]
+
+
 def test_two_cells_that_are_never_closed_swallow_no_rows(place: Path) -> None:
     path = place / "swallowed.csv"
     path.write_text('x,y\n1,"foo\n2,b\n3,"bar\n4,c')

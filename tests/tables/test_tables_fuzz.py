@@ -26,7 +26,10 @@ from support.faults import report
 from support.tables import kinds_of
 
 BATCHES = int(os.environ.get("DELTARULE_FUZZ_BATCHES", "50"))
-LONG = [pytest.param(seed, 10_000, marks=pytest.mark.long) for seed in range(1, BATCHES + 1)]
+LONG = [
+    pytest.param(seed, 10_000, marks=[pytest.mark.long, pytest.mark.timeout(1800)])
+    for seed in range(1, BATCHES + 1)
+]
 
 SCRAPS = (
     *(b'"', b'""', b",", b";", b"\t", b"|", b"\n", b"\r", b"\r\n", b"\0", b"\xff", b"\xef\xbb\xbf"),

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
+from deltarule import TabularClassifier
 from deltarule.errors import TableError
 from deltarule.tables import (
     Plan,
@@ -203,3 +204,13 @@ def test_columns_of_other_types_are_not_taken_for_those_of_the_model(
         model.predict(read_table(parquet(place, x=values)))
     with pytest.raises(TableError, match="column 'y' holds"):
         model.evaluate(read_table(parquet(place, x=X, y=values)))
+
+
+def test_texts_that_are_no_utf8_are_refused_wherever_they_are(tmp_path: Path) -> None:
+    column = pa.array([b"a\xffb", b"fine"] * 5, pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"c": column, "t": ["p", "q"] * 5}), tmp_path / "bad.parquet")
+    for read in (read_table, lambda path: [*open_source(path).scan()]):
+        with pytest.raises(TableError, match=r"bad\.parquet is a damaged Parquet file"):
+            read(tmp_path / "bad.parquet")
+    with pytest.raises(TableError, match="'c' holds invalid Unicode"):
+        TabularClassifier((4,)).fit(pa.table({"c": column}), ["p", "q"] * 5)

@@ -354,4 +354,7 @@ def _may_need_trimming(data: bytes, separator: str, rows: int) -> bool:
     if not data.isascii() or any(blank in data for blank in blanks):
         return True
     # A line end, or a separator that is white space, may be in a cell.
-    return b'"' in data and (separator.isspace() or rows < data.count(b"\n"))
+    if b'"' not in data:
+        return False
+    ends = data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+    return separator.isspace() or rows < ends + (not data.endswith((b"\n", b"\r")))

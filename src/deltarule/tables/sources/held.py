@@ -87,7 +87,10 @@ def held_column(
     if categorical is None:
         categorical = pa.types.is_dictionary(found.type)
     found = _plain(found)
-    cells = read_column(found)
+    try:
+        cells = read_column(found)
+    except pa.ArrowInvalid:
+        found = cells = _unreadable(len(found), "invalid Unicode")
     if categorical and pa.types.is_floating(cells.type):
         cells = as_texts(found)
     declared = bool(categorical or (holds_texts(found.type) and declares and mixed is None))

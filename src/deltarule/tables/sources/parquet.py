@@ -231,7 +231,10 @@ def as_texts(values: Any) -> Cells:
 
 
 def read_column(values: Any) -> Cells:
-    """Return a column as float64 or as text; as it is if it is neither number nor text."""
+    """Return a column as float64 or as text; as it is if it is neither number nor text.
+
+    A text that is no UTF-8 is a ``pyarrow.ArrowInvalid``.
+    """
     kind = values.type
     if pa.types.is_dictionary(kind):
         values, kind = values.cast(kind.value_type), kind.value_type
@@ -242,7 +245,9 @@ def read_column(values: Any) -> Cells:
     if pa.types.is_null(kind):
         return pa.nulls(len(values), pa.string())
     if holds_texts(kind):
-        return pc.utf8_trim_whitespace(pc.cast(values, pa.string()))
+        texts = pc.cast(values, pa.string())
+        texts.validate(full=True)  # trimming looks at the ends alone
+        return pc.utf8_trim_whitespace(texts)
     if any(is_kind(kind) for is_kind in _READ_AS_TEXT):
         return pc.cast(values, pa.string())
     return values
