@@ -38,8 +38,9 @@ demo: $(DEMO_INSTALLED)  ## install, then train, save, reload and plot a network
 test: $(DEV_INSTALLED)  ## run the tests in their short forms
 	$(PYTEST) -m "not long"
 
+# Some tests take minutes: a worker without tests takes those that wait for another.
 test-long: $(DEV_INSTALLED)  ## run all tests with their full counts
-	$(PYTEST)
+	$(PYTEST) --dist worksteal
 
 # The oldest releases that pyproject.toml allows, which have wheels for Python 3.11 and 3.12. Old
 # releases warn of each other, so deprecation warnings are no errors there; SCIPY_ARRAY_API is for
