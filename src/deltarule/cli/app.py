@@ -183,9 +183,9 @@ def tune(
     The defaults are fitted first, then recipes of other widths, rates, activations and decays; the
     best of four activations in turn make the ensemble, unless the defaults are better. With --dev
     or --split, each trial is one network that is scored on those dev rows; a share of 0.1 is the
-    default, with which --ensemble 1 trains one. The rows that choose
-    flatter what they have chosen: --test 0.2 holds out rows for an honest score. With a file for
-    the trials, the same command goes on where it was stopped:
+    default, with which --ensemble 1 trains one. The rows that choose flatter what they have chosen:
+    --test 0.2 holds out rows for an honest score. With a file for the trials, the same command goes
+    on where it was stopped:
 
         deltarule tune houses.csv --target price --time 3600 --study houses.db
 
